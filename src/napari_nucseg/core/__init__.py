@@ -1,0 +1,1 @@
+"""Reading, matching and scoring: numpy, scipy, scikit-image and tifffile alone."""

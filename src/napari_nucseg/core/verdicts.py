@@ -1,0 +1,229 @@
+"""What is wrong with each object: one verdict for every true and every predicted object.
+
+The verdicts explain the score, so they start from its matching. A graph joins a true and a
+predicted object that share more than half of the smaller of the two; the connected component
+tells what kind of error an unmatched object is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from skimage.segmentation import find_boundaries
+
+from napari_nucseg.core.images import Labels
+from napari_nucseg.core.matching import Index, Matching, Overlap
+
+LOOSE_BELOW = 0.7
+"""IoU below which a matched pair is called loose."""
+
+
+class Verdict(IntEnum):
+    """What became of an object; the values are those of the label images that show them."""
+
+    MATCHED = 1
+    LOOSE = 2
+    MISSED = 3
+    MERGED = 4
+    SPLIT = 5
+    OFF = 6
+    TANGLED = 7
+    SPURIOUS = 8
+
+    @property
+    def word(self) -> str:
+        """The verdict as it stands on the screen."""
+        return self.name.lower()
+
+    @property
+    def is_match(self) -> bool:
+        """Whether the object has a partner at the threshold."""
+        return self in (Verdict.MATCHED, Verdict.LOOSE)
+
+
+class Agreement(IntEnum):
+    """What became of a pixel that is foreground on either side."""
+
+    TRUE_POSITIVE = 1
+    FALSE_NEGATIVE = 2
+    FALSE_POSITIVE = 3
+
+
+@dataclass(frozen=True)
+class ObjectVerdicts:
+    """The verdicts of one side's objects, in the order of their numbers.
+
+    Attributes
+    ----------
+    ids : ndarray of int64, shape (n,)
+        The layer's own numbers.
+    codes : ndarray of uint8, shape (n,)
+        `Verdict` of each object.
+    ious : ndarray of float64, shape (n,)
+        IoU with the partner; of an unmatched object, the best with any object; 0 without one.
+    partners : tuple of tuple of int
+        Numbers of the objects on the other side that explain the verdict.
+    beside : ndarray of bool, shape (n,)
+        Matched, but touched by another object's split or merge.
+    """
+
+    ids: NDArray[np.int64]
+    codes: NDArray[np.uint8]
+    ious: NDArray[np.float64]
+    partners: tuple[tuple[int, ...], ...]
+    beside: NDArray[np.bool_]
+
+    def count(self, verdict: Verdict) -> int:
+        """Objects with a verdict; the loose ones are not among the matched here."""
+        return int(np.count_nonzero(self.codes == verdict))
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The verdicts of a field, true and predicted side."""
+
+    truth: ObjectVerdicts
+    predicted: ObjectVerdicts
+
+
+def judge(matching: Matching) -> Verdicts:
+    """Give every object its verdict.
+
+    Returns
+    -------
+    Verdicts
+        True objects are matched, loose, missed, merged, split, off or tangled; predicted ones
+        spurious instead of missed. Matched and loose together are the TP, the others of the
+        true side the FN, of the predicted side the FP.
+    """
+    overlap = matching.overlap
+    n, m = len(overlap.truth_ids), len(overlap.predicted_ids)
+    component = _components(overlap, n, m)
+    true_members = np.bincount(component[:n], minlength=n + m)
+    predicted_members = np.bincount(component[n:], minlength=n + m)
+    kinds = _kinds(true_members, predicted_members)
+    codes = kinds[component]
+    codes[matching.truth_index] = Verdict.MATCHED
+    codes[n + matching.predicted_index] = Verdict.MATCHED
+    loose = matching.ious < LOOSE_BELOW
+    codes[matching.truth_index[loose]] = Verdict.LOOSE
+    codes[n + matching.predicted_index[loose]] = Verdict.LOOSE
+    crowded = (true_members + predicted_members > 2)[component] & (codes <= Verdict.LOOSE)
+    edges = np.flatnonzero(_is_edge(overlap))
+    true_partners = _partners(matching, edges, n, overlap.truth_index, overlap.predicted_index)
+    predicted_partners = _partners(matching, edges, m, overlap.predicted_index, overlap.truth_index)
+    return Verdicts(
+        ObjectVerdicts(
+            overlap.truth_ids,
+            codes[:n],
+            _object_ious(matching, overlap.truth_index, n),
+            _named(true_partners, overlap.predicted_ids),
+            crowded[:n],
+        ),
+        ObjectVerdicts(
+            overlap.predicted_ids,
+            codes[n:],
+            _object_ious(matching, overlap.predicted_index, m),
+            _named(predicted_partners, overlap.truth_ids),
+            crowded[n:],
+        ),
+    )
+
+
+def draw_verdicts(truth: Labels, predicted: Labels, verdicts: Verdicts) -> NDArray[np.uint8]:
+    """Outline every object in its verdict.
+
+    Parameters
+    ----------
+    truth, predicted : ndarray of integers, shape (height, width)
+        The label images that were judged.
+    verdicts : Verdicts
+        From `judge`.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width)
+        `Verdict` on the outlines, 0 elsewhere. True objects have an outline of two pixels;
+        of the predicted ones only those without a partner are drawn, one pixel wide.
+    """
+    drawn = np.zeros(truth.shape, dtype=np.uint8)
+    unmatched = _paint(predicted, verdicts.predicted)
+    unmatched[unmatched <= Verdict.LOOSE] = 0
+    thin = find_boundaries(predicted, mode="inner") & (unmatched > 0)
+    drawn[thin] = unmatched[thin]
+    codes = _paint(truth, verdicts.truth)
+    thick = find_boundaries(truth, mode="inner")
+    thick |= find_boundaries(np.where(thick, 0, truth), mode="inner") & (truth > 0)
+    drawn[thick] = codes[thick]
+    return drawn
+
+
+def draw_agreement(truth: Labels, predicted: Labels) -> NDArray[np.uint8]:
+    """Mark every foreground pixel as found, missed or too much: values of `Agreement`."""
+    true, found = truth > 0, predicted > 0
+    drawn = np.zeros(truth.shape, dtype=np.uint8)
+    drawn[true & found] = Agreement.TRUE_POSITIVE
+    drawn[true & ~found] = Agreement.FALSE_NEGATIVE
+    drawn[~true & found] = Agreement.FALSE_POSITIVE
+    return drawn
+
+
+def _is_edge(overlap: Overlap) -> NDArray[np.bool_]:
+    smaller = np.minimum(
+        overlap.truth_areas[overlap.truth_index], overlap.predicted_areas[overlap.predicted_index]
+    )
+    return np.asarray(2 * overlap.shared > smaller, dtype=np.bool_)
+
+
+def _components(overlap: Overlap, n: int, m: int) -> Index:
+    edges = _is_edge(overlap)
+    ends = (overlap.truth_index[edges], overlap.predicted_index[edges] + n)
+    graph = coo_array((np.ones(len(ends[0])), ends), shape=(n + m, n + m))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp)
+
+
+def _kinds(true_members: Index, predicted_members: Index) -> NDArray[np.uint8]:
+    kinds = np.full(len(true_members), Verdict.TANGLED, dtype=np.uint8)
+    kinds[predicted_members == 0] = Verdict.MISSED
+    kinds[true_members == 0] = Verdict.SPURIOUS
+    kinds[(true_members == 1) & (predicted_members == 1)] = Verdict.OFF
+    kinds[(true_members > 1) & (predicted_members == 1)] = Verdict.MERGED
+    kinds[(true_members == 1) & (predicted_members > 1)] = Verdict.SPLIT
+    return kinds
+
+
+def _object_ious(matching: Matching, index: Index, size: int) -> NDArray[np.float64]:
+    ious = np.zeros(size)
+    np.maximum.at(ious, index, matching.overlap.ious)
+    ious[index[matching.pairs]] = matching.ious
+    return ious
+
+
+def _partners(
+    matching: Matching, edges: Index, size: int, index: Index, other: Index
+) -> list[list[int]]:
+    """Positions of each object's partners: the matched one first, then those it is joined to."""
+    partners: list[list[int]] = [[] for _ in range(size)]
+    for pair in [*matching.pairs, *np.setdiff1d(edges, matching.pairs)]:
+        partners[index[pair]].append(int(other[pair]))
+    return partners
+
+
+def _named(
+    partners: Sequence[Sequence[int]], ids: NDArray[np.int64]
+) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(int(ids[position]) for position in group) for group in partners)
+
+
+def _paint(labels: Labels, verdicts: ObjectVerdicts) -> NDArray[np.uint8]:
+    """Replace every label by its object's verdict."""
+    if not len(verdicts.ids):
+        return np.zeros(labels.shape, dtype=np.uint8)
+    position = np.searchsorted(verdicts.ids, labels).clip(max=len(verdicts.ids) - 1)
+    return np.where(labels > 0, verdicts.codes[position], 0).astype(np.uint8)

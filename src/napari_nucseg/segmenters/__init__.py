@@ -1,0 +1,1 @@
+"""The networks: the only home of torch and cellpose."""

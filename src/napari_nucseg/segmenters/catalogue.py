@@ -1,0 +1,156 @@
+"""The models there are: where their weights lie, how big they are, and how to load one.
+
+Nothing here imports torch before a model is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from napari_nucseg.core.fetching import RemoteFile, fetch, is_complete
+from napari_nucseg.core.segmenting import Segmenter, SegmentParams
+
+BUNDLED = "u2os"
+"""The model that comes with the package."""
+_HUB = "https://huggingface.co/mouseland/cellpose-sam/resolve/main/"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model and where its weights are.
+
+    Attributes
+    ----------
+    name : str
+        What it is called on the form and the command line.
+    about : str
+        One line for the user.
+    path : Path
+        Where its weights are, or will be after a download.
+    megabytes : int
+        Size of the weights, rounded.
+    remote : RemoteFile or None
+        Where they are published; None where they cannot be fetched.
+    defaults : SegmentParams
+        Parameters that suit it.
+    """
+
+    name: str
+    about: str
+    path: Path
+    megabytes: int
+    remote: RemoteFile | None = None
+    defaults: SegmentParams = SegmentParams()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the weights are here."""
+        if self.remote is None:
+            return self.path.is_file()
+        return is_complete(self.remote, self.path.parent)
+
+
+def weights_folder() -> Path:
+    """Folder of Cellpose's weights: ``$CELLPOSE_LOCAL_MODELS_PATH``, or that in the home folder."""
+    chosen = os.environ.get("CELLPOSE_LOCAL_MODELS_PATH")
+    return Path(chosen) if chosen else Path.home() / ".cellpose" / "models"
+
+
+def models() -> tuple[Model, ...]:
+    """List the models that have a name."""
+    bundled = Path(__file__).parent / "weights" / f"{BUNDLED}.pt"
+    return (
+        Model(
+            BUNDLED,
+            "bundled residual U-Net, trained on BBBC039; fast on any CPU",
+            bundled,
+            round(bundled.stat().st_size / 1e6),
+        ),
+        _published(
+            "cpsam_v2", "Cellpose-SAM, Cellpose's default: most general, slow on a CPU", 1200
+        ),
+        _published("cpsam", "Cellpose-SAM, first release", 1200),
+        _published("cpdino", "Cellpose with a DINOv3 ViT-L; needs the package dinov3", 1200),
+        _published("cpdino-vitb", "Cellpose with a DINOv3 ViT-B; needs the package dinov3", 350),
+    )
+
+
+def find(name: str) -> Model:
+    """Look up a model by its name, or make one of a file.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model; the message lists those that there are.
+    """
+    for model in models():
+        if model.name == name:
+            return model
+    path = Path(name)
+    if path.is_file():
+        return Model(path.name, f"your file {path}", path, round(path.stat().st_size / 1e6))
+    known = ", ".join(model.name for model in models())
+    raise ValueError(f"there is no model {name!r}; choose {known}, or the path of a model file")
+
+
+def download(model: Model, report: Callable[[int, int | None], None]) -> None:
+    """Fetch a model's weights unless they are here.
+
+    Parameters
+    ----------
+    model : Model
+        From `find`.
+    report : callable
+        Called with (bytes done, bytes in all or None); may raise to stop.
+
+    Raises
+    ------
+    DownloadError
+        If they cannot be had; the message says what to do.
+    """
+    if model.remote is not None and not model.is_ready:
+        fetch(model.remote, model.path.parent, report=report)
+
+
+def load(model: Model, device: str = "auto") -> Segmenter:
+    """Load a model whose weights are here; the last two stay in memory.
+
+    Parameters
+    ----------
+    model : Model
+        From `find`.
+    device : str
+        auto, cuda, mps or cpu.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a model we know, or the device is not there.
+    """
+    return _load(model.name, model.path.resolve(), model.path.stat().st_mtime_ns, device)
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, path: Path, modified: int, device: str) -> Segmenter:
+    from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
+    from napari_nucseg.segmenters.checkpoints import kind_of, read_state, sha256
+    from napari_nucseg.segmenters.devices import choose
+    from napari_nucseg.segmenters.net_segmenter import NetSegmenter, Network
+    from napari_nucseg.segmenters.unet import UNet
+
+    place = choose(device)
+    network: Network
+    if kind_of(read_state(path), path) == "unet":
+        network = UNet.load(path, place)
+    else:
+        network = CellposeSAM.load(path, place)
+    return NetSegmenter(name, sha256(path), network)
+
+
+def _published(name: str, about: str, megabytes: int) -> Model:
+    path = weights_folder() / name
+    return Model(name, about, path, megabytes, RemoteFile(name, _HUB + name))

@@ -1,0 +1,81 @@
+"""A network and what follows it, as one segmenter."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import torch
+from numpy.typing import NDArray
+
+from napari_nucseg import __version__
+from napari_nucseg.core.segmenting import (
+    Flows,
+    Provenance,
+    Report,
+    Segmentation,
+    SegmentParams,
+    check_image,
+)
+from napari_nucseg.segmenters.devices import Device
+from napari_nucseg.segmenters.flows import to_labels
+
+
+class Network(Protocol):
+    """A network on a device."""
+
+    @property
+    def device(self) -> Device:
+        """Where it runs."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """float32 or bfloat16."""
+        ...
+
+    def predict(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Flows:
+        """Return the flows of an image of shape (height, width)."""
+        ...
+
+
+@dataclass(frozen=True)
+class NetSegmenter:
+    """Image to labels: a network, then its flows followed to the nuclei.
+
+    Attributes
+    ----------
+    name : str
+        The model's name, for the screen and the metadata.
+    weights_sha256 : str
+        Fingerprint of its weights.
+    network : Network
+        Loaded and ready.
+    """
+
+    name: str
+    weights_sha256: str
+    network: Network
+
+    def __call__(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Segmentation:
+        """Segment a field; see `napari_nucseg.core.segmenting.Segmenter`."""
+        check_image(image, "image")
+        start = time.perf_counter()
+        flows = self.network.predict(image, params, report)
+        device = self.network.device
+        labels = to_labels(flows, params, torch.device(device.kind))
+        provenance = Provenance(
+            model=self.name,
+            weights_sha256=self.weights_sha256,
+            parameters=asdict(params),
+            device=str(device),
+            precision=self.network.precision,
+            versions={
+                "napari-nucseg": __version__,
+                **{name: version(name) for name in ("cellpose", "torch", "numpy")},
+            },
+            seconds=time.perf_counter() - start,
+        )
+        return Segmentation(labels, flows, provenance)

@@ -1,0 +1,1 @@
+"""What napari shows: readers, samples and the two panels."""
