@@ -11,6 +11,7 @@ References
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -192,7 +193,7 @@ def open_dataset(path: Path, split: str | None = None, *, allow_missing: bool = 
         raise ValueError(
             f"{root}: no images here; open the folder that holds images/ and masks/, or images.zip"
         )
-    return Dataset(root.resolve().name or str(root), fields)
+    return Dataset(root.name or str(root), fields)
 
 
 def split_file(root: Path, split: str) -> Path:
@@ -230,7 +231,7 @@ def _keep_listed(dataset: Dataset, listing: Path, allow_missing: bool) -> Datase
 
 
 def _root_of(folder: Path) -> Path:
-    folder = folder.resolve()
+    folder = Path(os.path.abspath(folder))  # a link's own neighbours count, not its target's
     while folder.name in PARTS:
         folder = folder.parent
     return folder
@@ -243,9 +244,10 @@ def _part_folder(root: Path, part: str) -> Path:
 
 def _list_part(root: Path, part: str, suffixes: tuple[str, ...]) -> list[Source]:
     folder, archive = _part_folder(root, part), root / f"{part}.zip"
-    if folder.is_dir():
-        return list_folder(folder, suffixes)
-    return list_archive(archive, suffixes) if archive.is_file() else []
+    unpacked = list_folder(folder, suffixes) if folder.is_dir() else []
+    if not unpacked and archive.is_file():
+        return list_archive(archive, suffixes)
+    return unpacked
 
 
 def _join(
@@ -271,10 +273,10 @@ def _read_splits(root: Path) -> dict[str, str]:
 
 def _read_names(listing: Path) -> list[str]:
     try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
+        lines = listing.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{listing}: not a text file of names, one a line") from error
-    return [Path(line.strip()).stem for line in lines if line.strip()]
+    return list(dict.fromkeys(Path(line.strip()).stem for line in lines if line.strip()))
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,21 @@ PNG_SUFFIXES = (".png",)
 MAX_MASK_VALUES = 32
 """Distinct values above which a grey picture is a photograph, not the colouring of a mask."""
 
+MAX_PNG_PIXELS = 2**26
+"""Pixels above which a PNG is taken for a decompression bomb."""
+
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
+
+# All that tifffile and its codecs have been seen to raise on damaged files
+_TIFF_FAILURES = (
+    tifffile.TiffFileError, struct.error, ValueError, LookupError, TypeError, RuntimeError,
+    ArithmeticError, AssertionError, EOFError, MemoryError,
+)  # fmt: skip
+
+
+class BadFileError(ValueError):
+    """A file that cannot be used; the message names it and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +82,12 @@ def read_image(source: Source) -> Image:
     if source.suffix in PNG_SUFFIXES:
         data = _read_png(source)
         if data.ndim != 2:
-            raise ValueError(_colour_message(source, data.shape))
+            raise BadFileError(_colour_message(source, data.shape))
         return Image(data)
     with _open_tiff(source) as tiff:
         header = _tiff_header(source, tiff)
-        return Image(tiff.asarray().reshape(header.shape), header.pixel_size)
+        data = np.stack([series.asarray() for series in tiff.series])
+        return Image(data.reshape(header.shape), header.pixel_size)
 
 
 def read_image_header(source: Source) -> Header:
@@ -111,14 +126,14 @@ def read_mask(source: Source) -> Labels:
     if data.ndim == 3:
         red, others = data[..., 0], data[..., 1:3]
         if others.any() and (others != red[..., None]).any():
-            raise ValueError(
+            raise BadFileError(
                 f"{source}: not a mask: its green and blue are neither empty nor equal to its red; "
                 "choose the PNG of the folder masks/ that has the image's name"
             )
         data = red
     values = len(np.unique(data))
     if values > MAX_MASK_VALUES:
-        raise ValueError(
+        raise BadFileError(
             f"{source}: not a mask: it has {values} grey values, the colouring of a mask has few; "
             "choose the PNG of the folder masks/ that has the image's name"
         )
@@ -126,13 +141,17 @@ def read_mask(source: Source) -> Labels:
 
 
 def read_mask_shape(source: Source) -> tuple[int, int]:
-    """Height and width of a PNG from its header; a file that is cut off is refused."""
+    """Read height and width from a PNG's header; refuse a file that is cut off or monstrous."""
     head = source.read(24)
     if head[:8] != _PNG_HEAD or len(head) < 24:
-        raise ValueError(f"{source}: not a PNG file; replace it by the published mask")
+        raise BadFileError(f"{source}: not a PNG file; replace it by the published mask")
     if source.member is None and not source.tail(16).endswith(_PNG_END):
-        raise ValueError(_truncated_message(source))
+        raise BadFileError(_truncated_message(source))
     width, height = struct.unpack(">II", head[16:24])
+    if width * height > MAX_PNG_PIXELS:
+        raise BadFileError(
+            f"{source}: {height} x {width} px, more than a PNG is read with; save it as TIFF"
+        )
     return height, width
 
 
@@ -148,7 +167,7 @@ def read_labels(source: Source) -> Labels:
         return read_mask(source)
     data = read_image(source).data
     if not np.issubdtype(data.dtype, np.integer) or (data.size and data.min() < 0):
-        raise ValueError(
+        raise BadFileError(
             f"{source}: not a label image: it holds {data.dtype} values, labels are whole numbers "
             "from 0; save it as a 16 or 32-bit integer TIFF"
         )
@@ -161,29 +180,42 @@ def _open_tiff(source: Source) -> Iterator[tifffile.TiffFile]:
     try:
         with tifffile.TiffFile(stream, name=source.name) as tiff:
             yield tiff
-    except (tifffile.TiffFileError, struct.error, IndexError, EOFError) as error:
-        raise ValueError(f"{source}: not a readable TIFF ({error}); copy it again") from error
+    except BadFileError:
+        raise
+    except _TIFF_FAILURES as error:
+        raise BadFileError(f"{source}: not a readable TIFF ({error}); copy it again") from error
 
 
 def _tiff_header(source: Source, tiff: tifffile.TiffFile) -> Header:
     series = tiff.series[0]
     page = series.keyframe
-    if page.samplesperpixel != 1 or page.photometric in (tifffile.PHOTOMETRIC.RGB,):
-        raise ValueError(_colour_message(source, series.shape))
-    ends = (
-        offset + count
-        for page in series.pages
-        if page is not None
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
-    )
-    if max(ends, default=0) > tiff.filehandle.size:
-        raise ValueError(_truncated_message(source))
-    height, width = series.shape[-2:]
-    planes = int(np.prod(series.shape[:-2]))
-    shape = (height, width) if planes == 1 else (planes, height, width)
+    if page.samplesperpixel != 1 or page.photometric == tifffile.PHOTOMETRIC.RGB:
+        raise BadFileError(_colour_message(source, series.shape))
+    if any((s.shape, s.dtype) != (series.shape, series.dtype) for s in tiff.series):
+        raise BadFileError(
+            f"{source}: it holds images of several sizes or types; save the one you need by itself"
+        )
     if series.dtype is None:
-        raise ValueError(f"{source}: its pixel type is unknown; save it as 8 or 16-bit grey")
+        raise BadFileError(f"{source}: its pixel type is unknown; save it as 8 or 16-bit grey")
+    height, width = series.shape[-2:]
+    planes = len(tiff.series) * int(np.prod(series.shape[:-2]))
+    announced = (tiff.imagej_metadata or {}).get("images", planes)
+    if planes < announced or _data_end(tiff) > tiff.filehandle.size:
+        raise BadFileError(_truncated_message(source))
+    shape = (height, width) if planes == 1 else (planes, height, width)
     return Header(shape, series.dtype, _metamorph_pixel_size(tiff))
+
+
+def _data_end(tiff: tifffile.TiffFile) -> int:
+    """Position behind the last byte of pixels."""
+    ends = [0]
+    for series in tiff.series:
+        if series.dataoffset is not None:
+            ends.append(series.dataoffset + series.nbytes)
+        for page in series.pages:
+            if page is not None:
+                ends += map(add, page.dataoffsets, page.databytecounts)
+    return max(ends)
 
 
 def _metamorph_pixel_size(tiff: tifffile.TiffFile) -> float | None:
@@ -196,14 +228,14 @@ def _metamorph_pixel_size(tiff: tifffile.TiffFile) -> float | None:
 
 
 def _read_png(source: Source) -> NDArray[Any]:
-    content = io.BytesIO(source.read())
+    read_mask_shape(source)
     try:
-        with PillowImage.open(content, formats=["PNG"]) as picture:
+        with PillowImage.open(io.BytesIO(source.read()), formats=["PNG"]) as picture:
             return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
     except UnidentifiedImageError as error:
-        raise ValueError(f"{source}: not a PNG file; copy it again") from error
-    except (OSError, SyntaxError) as error:
-        raise ValueError(_truncated_message(source)) from error
+        raise BadFileError(f"{source}: not a PNG file; copy it again") from error
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise BadFileError(_truncated_message(source)) from error
 
 
 def _colour_message(source: Source, shape: tuple[int, ...]) -> str:

@@ -165,7 +165,9 @@ def match(overlap: Overlap, threshold: float = 0.5) -> Matching:
     Notes
     -----
     Above 0.5 a pair is unique. At or below, objects that compete for a partner are assigned
-    optimally, each group of competitors by itself. The rule is that of stardist's ``matching``.
+    optimally, each group of competitors by itself. The counts are those of stardist's
+    ``matching``; which of equally many pairs are chosen may differ below 0.5, where stardist
+    lets pairs below the threshold decide.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"the IoU threshold is {threshold}; it must be above 0 and at most 1")

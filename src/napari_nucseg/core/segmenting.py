@@ -7,13 +7,14 @@ are made from it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, Protocol, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.core.images import Labels
+from napari_nucseg.core.knobs import Knob, check_bounds
 
 Report = Callable[[int, int], None]
 """Called with (steps done, steps in all); may raise to stop the work."""
@@ -21,28 +22,6 @@ Report = Callable[[int, int], None]
 
 class Stopped(Exception):
     """The user asked to stop."""
-
-
-@dataclass(frozen=True)
-class Knob:
-    """How a parameter is shown and what it may be.
-
-    Attributes
-    ----------
-    label, help : str
-        Name and explanation for the screen.
-    low, high, step : float
-        Bounds, both allowed, and the width of a step.
-    unit : str
-        Unit, empty for a pure number.
-    """
-
-    label: str
-    help: str
-    low: float
-    high: float
-    step: float
-    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,19 +76,7 @@ class SegmentParams:
 
     def __post_init__(self) -> None:
         """Refuse values outside the bounds."""
-        for name, knob in knobs().items():
-            value = getattr(self, name)
-            if not knob.low <= value <= knob.high:
-                raise ValueError(
-                    f"{knob.label.lower()} is {value}; it must be {knob.low:g} to {knob.high:g}"
-                    f"{' ' + knob.unit if knob.unit else ''}"
-                )
-
-
-def knobs() -> dict[str, Knob]:
-    """Each parameter's `Knob`, in the order of the form."""
-    hints = get_type_hints(SegmentParams, include_extras=True)
-    return {field.name: hints[field.name].__metadata__[0] for field in fields(SegmentParams)}
+        check_bounds(self)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
@@ -63,7 +64,9 @@ class Source:
         try:
             with ZipFile(self.path) as archive, archive.open(self.member) as file:
                 return file.read(limit)
-        except (BadZipFile, KeyError, EOFError, zlib.error) as error:
+        except (
+            BadZipFile, KeyError, EOFError, OSError, RuntimeError, LZMAError, zlib.error
+        ) as error:  # fmt: skip
             raise OSError(f"{self}: damaged archive ({error}); download it again") from error
 
     def tail(self, count: int) -> bytes:
@@ -80,7 +83,7 @@ def list_folder(folder: Path, suffixes: tuple[str, ...]) -> list[Source]:
     return [
         Source(path)
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in suffixes and not path.name.startswith(".")
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     ]
 
 

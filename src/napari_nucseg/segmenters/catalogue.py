@@ -6,13 +6,14 @@ Nothing here imports torch before a model is loaded.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from napari_nucseg.core.fetching import RemoteFile, fetch, is_complete
 from napari_nucseg.core.segmenting import Segmenter, SegmentParams
+from napari_nucseg.segmenters.torch_import import make_torch_safe
 
 BUNDLED = "u2os"
 """The model that comes with the package."""
@@ -44,7 +45,7 @@ class Model:
     path: Path
     megabytes: int
     remote: RemoteFile | None = None
-    defaults: SegmentParams = SegmentParams()
+    defaults: SegmentParams = field(default_factory=SegmentParams)
 
     @property
     def is_ready(self) -> bool:
@@ -66,7 +67,7 @@ def models() -> tuple[Model, ...]:
     return (
         Model(
             BUNDLED,
-            "bundled residual U-Net, trained on BBBC039; fast on any CPU",
+            "bundled with the plugin, trained on BBBC039; fast on any CPU",
             bundled,
             round(bundled.stat().st_size / 1e6),
         ),
@@ -95,6 +96,26 @@ def find(name: str) -> Model:
         return Model(path.name, f"your file {path}", path, round(path.stat().st_size / 1e6))
     known = ", ".join(model.name for model in models())
     raise ValueError(f"there is no model {name!r}; choose {known}, or the path of a model file")
+
+
+def caveat(name: str, splits: Set[str | None]) -> str | None:
+    """Say what makes a model's scores on BBBC039 look better than they are, if anything does.
+
+    Parameters
+    ----------
+    name : str
+        The model.
+    splits : set of str or None
+        Splits that the scored fields are of; None for fields that are not of BBBC039.
+    """
+    if name == BUNDLED and splits & {"training", "validation"}:
+        return f"{BUNDLED} learned from the training split and was chosen by the validation split"
+    if find(name).remote is not None and any(splits):
+        return (
+            "43 of the 200 fields of BBBC039 are also in DSB2018, which the published Cellpose "
+            "models were partly trained on"
+        )
+    return None
 
 
 def download(model: Model, report: Callable[[int, int | None], None]) -> None:
@@ -136,6 +157,7 @@ def load(model: Model, device: str = "auto") -> Segmenter:
 
 @lru_cache(maxsize=2)
 def _load(name: str, path: Path, modified: int, device: str) -> Segmenter:
+    make_torch_safe()
     from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
     from napari_nucseg.segmenters.checkpoints import kind_of, read_state, sha256
     from napari_nucseg.segmenters.devices import choose

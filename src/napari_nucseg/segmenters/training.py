@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_nucseg.core.images import Labels
+from napari_nucseg.core.segmenting import Report
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16
+from napari_nucseg.segmenters.recipe import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
+from napari_nucseg.segmenters.unet import normalise
 
-Example = tuple[NDArray[np.floating[Any]], NDArray[np.integer[Any]]]
-"""A normalised image and its labels, both of shape (height, width)."""
-
-
-@dataclass(frozen=True)
-class TrainParams:
-    """How to train; the defaults made the bundled model."""
-
-    widths: tuple[int, ...] = (24, 48, 96, 128, 128)
-    epochs: int = 120
-    crops_per_epoch: int = 160
-    crop: int = 256
-    batch_size: int = 8
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    gain_jitter: float = 0.2
-    seed: int = 0
+Example = tuple[NDArray[Any], Labels]
+"""An image and its labels, both of shape (height, width)."""
 
 
 def train(
@@ -41,9 +29,10 @@ def train(
     params: TrainParams,
     *,
     device: Device,
-    report: Callable[[int, int], None],
+    report: Report,
+    start: ResidualUNet | None = None,
 ) -> ResidualUNet:
-    """Train a net from random weights.
+    """Train a net.
 
     Parameters
     ----------
@@ -58,6 +47,9 @@ def train(
     report : callable
         Called with (batches done, batches in all); may raise to stop.
 
+    start : ResidualUNet, optional
+        Net to go on from, changed in place; random weights if not given.
+
     Returns
     -------
     ResidualUNet
@@ -66,7 +58,7 @@ def train(
     from cellpose.train import train_seg
 
     torch.manual_seed(params.seed)
-    net = ResidualUNet(UNetShape(widths=params.widths))
+    net = start or ResidualUNet(UNetShape(widths=params.widths))
     net.to(torch.device(device.kind)).to(memory_format=torch.channels_last)
     net.autocast = torch.bfloat16 if computes_bfloat16(device) else None
     total = params.epochs * -(-params.crops_per_epoch // params.batch_size)
@@ -74,11 +66,13 @@ def train(
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         # Cellpose opens a float32 autocast, which the CPU does not have and says so
         warnings.filterwarnings("ignore", message="In CPU autocast", category=UserWarning)
+        # ... and takes the mean diameter of fields without nuclei, which are worth learning from
+        warnings.filterwarnings("ignore", message="(Mean of empty|invalid value)")
         train_seg(
             net,
-            train_data=[image for image, _ in examples],
+            train_data=[normalise(image) for image, _ in examples],
             train_labels=[labels for _, labels in examples],
-            test_data=[image for image, _ in held_out],
+            test_data=[normalise(image) for image, _ in held_out],
             test_labels=[labels for _, labels in held_out],
             normalize={"normalize": False},
             min_train_masks=0,
@@ -88,20 +82,32 @@ def train(
             n_epochs=params.epochs,
             nimg_per_epoch=params.crops_per_epoch,
             bsize=params.crop,
+            scale_range=params.scale_range,
             save_path=scratch,
             save_every=params.epochs + 1,
             model_name="net",
         )
     hook.remove()
     net.autocast = None
+    net.diam_labels.data.fill_(_mean_diameter(examples))
     net.eval()
     return net
+
+
+def _mean_diameter(examples: Sequence[Example]) -> float:
+    """Mean over fields of the median diameter of a disc with a nucleus's area, in pixels."""
+    medians = [
+        np.median(np.sqrt(areas * 4 / np.pi))
+        for areas in (np.bincount(labels.ravel())[1:] for _, labels in examples)
+        if areas.any()
+    ]
+    return float(np.mean(medians)) if medians else 30.0
 
 
 class _BatchHook:
     """Vary the brightness of a training batch and count it."""
 
-    def __init__(self, total: int, jitter: float, report: Callable[[int, int], None]) -> None:
+    def __init__(self, total: int, jitter: float, report: Report) -> None:
         self.done = 0
         self.total = total
         self.jitter = jitter

@@ -1,0 +1,5 @@
+"""``python -m napari_nucseg`` is the command line."""
+
+from napari_nucseg.cli import main
+
+main()

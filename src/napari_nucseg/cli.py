@@ -1,0 +1,246 @@
+"""The same pipeline without a viewer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from napari_nucseg import __version__
+from napari_nucseg.cli_options import takes
+from napari_nucseg.core.segmenting import Segmenter, SegmentParams
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.recipe import TrainParams
+
+app = typer.Typer(
+    name="napari-nucseg",
+    help="Segment nuclei, score the labels against ground truth, train a model.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+ModelName = Annotated[
+    str, typer.Option("--model", "-m", help="Name of a model, see [b]models[/b], or its file.")
+]
+DeviceName = Annotated[
+    Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where the network runs.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
+Threshold = Annotated[float, typer.Option("--iou", help="Least IoU of a match.")]
+
+
+def main() -> None:
+    """Run the command line; bad input is one line on standard error and exit code 2."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        typer.echo(f"napari-nucseg: {error}", err=True)
+        sys.exit(2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@takes(SegmentParams, "Segmentation", "the model's own")
+def benchmark(
+    dataset: Annotated[Path, typer.Argument(help="Folder, split file or images.zip of BBBC039.")],
+    out: Out,
+    split: Annotated[
+        str | None, typer.Option(help="training, validation, test; all fields if not given.")
+    ] = None,
+    model: ModelName = catalogue.BUNDLED,
+    device: DeviceName = "auto",
+    iou: Threshold = 0.5,
+    allow_missing: Annotated[
+        bool, typer.Option(help="Go on without fields of the split that are absent.")
+    ] = False,
+    chosen: dict[str, Any] | None = None,
+) -> None:
+    """Segment and score every field of a dataset."""
+    from napari_nucseg.core.bbbc039 import open_dataset
+    from napari_nucseg.runs.benchmark import run_benchmark
+    from napari_nucseg.runs.tables import summary_table
+
+    fields = open_dataset(dataset, split, allow_missing=allow_missing)
+    if fields.absent:
+        console.print(f"{len(fields.absent)} fields of the split are absent", style="yellow")
+    segmenter, params = _prepare(model, device, chosen)
+    with _progress() as progress:
+        result = run_benchmark(
+            fields, segmenter, params, out, threshold=iou, report=_follow(progress, "Fields")
+        )
+    console.print(summary_table(result.summary))
+    console.print(
+        f"{fields.name}, {model}: {len(result.scores)} fields, {result.summary.empty} of them "
+        f"empty, {result.seconds_per_field:.2f} s a field on {result.provenance['device']}"
+    )
+    caveat = catalogue.caveat(model, {field.split for field in fields.fields})
+    if caveat:
+        console.print(f"Note: {caveat}", style="yellow")
+    console.print(f"Results are in {out}")
+
+
+@app.command()
+@takes(SegmentParams, "Segmentation", "the model's own")
+def segment(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images or folders.")],
+    out: Out,
+    model: ModelName = catalogue.BUNDLED,
+    device: DeviceName = "auto",
+    chosen: dict[str, Any] | None = None,
+) -> None:
+    """Segment images: one label TIFF each, named as the image."""
+    from napari_nucseg.runs.segmenting import find_images, segment_image
+
+    sources = find_images(inputs)
+    segmenter, params = _prepare(model, device, chosen)
+    with _progress() as progress:
+        report = _follow(progress, "Images")
+        for done, source in enumerate(sources):
+            report(done, len(sources), source.name)
+            count, path = segment_image(source, segmenter, params, out)
+            console.print(f"{source.name}: {count} nuclei, {path}", highlight=False)
+        report(len(sources), len(sources), "")
+
+
+@app.command()
+def score(
+    predicted: Annotated[Path, typer.Argument(help="Label TIFF, mask PNG, or a folder of them.")],
+    truth: Annotated[Path, typer.Argument(help="The ground truth, the same kind.")],
+    iou: Threshold = 0.5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Score labels against the ground truth."""
+    from napari_nucseg.core.scoring import summarise
+    from napari_nucseg.runs.prediction import pair_labels
+    from napari_nucseg.runs.records import score_record, summary_record
+    from napari_nucseg.runs.tables import score_table, summary_table
+
+    scores = [pair.score(iou) for pair in pair_labels(predicted, truth)]
+    summary = summarise(scores)
+    single = predicted.is_file()
+    if as_json:
+        record = score_record(scores[0]) if single else summary_record(summary)
+        typer.echo(json.dumps(record, allow_nan=False))
+    else:
+        console.print(score_table(scores[0]) if single else summary_table(summary))
+
+
+@app.command()
+def models(device: DeviceName = "auto") -> None:
+    """List the models, and the device that they would run on."""
+    from napari_nucseg.segmenters.devices import choose
+
+    table = Table("Model", "Size", "Here?", "About")
+    for model in catalogue.models():
+        size = f"{model.megabytes} MB"
+        table.add_row(model.name, size, "yes" if model.is_ready else "no", model.about)
+    console.print(table)
+    console.print(f"Weights folder: {catalogue.weights_folder()}", highlight=False)
+    console.print(f"Device: {choose(device)}", highlight=False)
+
+
+@app.command()
+@takes(TrainParams, "Training")
+def train(
+    dataset: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File of the new weights.")],
+    split: Annotated[str, typer.Option(help="Split to learn from.")] = "training",
+    held_out: Annotated[str, typer.Option(help="Split whose loss is logged.")] = "validation",
+    device: DeviceName = "auto",
+    chosen: dict[str, Any] | None = None,
+) -> None:
+    """Train a residual U-Net on a dataset."""
+    from napari_nucseg.core.bbbc039 import open_dataset
+    from napari_nucseg.runs.training import train_on
+
+    params = TrainParams(**(chosen or {}))
+    learn, hold = open_dataset(dataset, split), open_dataset(dataset, held_out)
+    with _progress() as progress:
+        follow = _follow(progress, "Batches")
+        train_on(learn, hold, params, out, device, lambda done, total: follow(done, total, ""))
+    console.print(f"Weights are in {out}; use them with --model {out}", highlight=False)
+
+
+@app.command()
+def demo(
+    headless: Annotated[
+        bool, typer.Option(help="No window: print the table and write the overlay.")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Overlay of a headless demo.")] = Path(
+        "demo/overlay.png"
+    ),
+) -> None:
+    """Segment, score and overlay the synthetic sample field."""
+    from napari_nucseg.runs.demonstration import has_display, run_headless
+
+    if not headless and has_display():
+        from napari_nucseg.ui.demonstration import run_window
+
+        run_window()
+        return
+    segmenter, params = _prepare(catalogue.BUNDLED, "auto", None)
+    table, path = run_headless(segmenter, params, out)
+    console.print(table)
+    console.print(f"The overlay is in {path}", highlight=False)
+
+
+def _prepare(
+    name: str, device: str, chosen: dict[str, Any] | None
+) -> tuple[Segmenter, SegmentParams]:
+    model = catalogue.find(name)
+    params = replace(model.defaults, **(chosen or {}))
+    if not model.is_ready:
+        assert model.remote is not None
+        console.print(
+            f"Downloading {name}: {model.megabytes} MB from {model.remote.url} to {model.path}",
+            highlight=False,
+        )
+        with _progress() as progress:
+            follow = _follow(progress, "Download")
+            catalogue.download(model, lambda done, total: follow(done, total or 0, ""))
+    return catalogue.load(model, device), params
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f} of {task.total:.0f}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[name]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _follow(progress: Progress, what: str) -> Callable[[int, int, str], None]:
+    task = progress.add_task(what, total=1, name="")
+
+    def follow(done: int, total: int, name: str) -> None:
+        progress.update(task, completed=done, total=total, name=name)
+
+    return follow

@@ -1,0 +1,70 @@
+"""Command-line options made from a dataclass of parameters, so that they are declared once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from napari_nucseg.core.knobs import knobs
+
+
+def takes(
+    params: type, panel: str, default: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for each field of a dataclass.
+
+    Parameters
+    ----------
+    params : type
+        Dataclass whose fields carry a `Knob`. The command receives the options that were given
+        as a dict named ``chosen``.
+    panel : str
+        Heading of the options in the help.
+    default : str, optional
+        What an option that is not given stands for, if not the dataclass's default.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        options = _options(params, panel, default)
+
+        def wrapped(**values: Any) -> None:
+            given = {option.name: values.pop(option.name) for option in options}
+            command(**values, chosen={k: v for k, v in given.items() if v is not None})
+
+        own = [
+            parameter
+            for parameter in inspect.signature(command, eval_str=True).parameters.values()
+            if parameter.name != "chosen"
+        ]
+        wrapped.__name__ = command.__name__
+        wrapped.__doc__ = command.__doc__
+        wrapped.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {p.name: p.annotation for p in [*own, *options]}
+        return wrapped
+
+    return decorate
+
+
+def _options(params: type, panel: str, default: str | None) -> list[inspect.Parameter]:
+    kinds = get_type_hints(params)
+    options = []
+    for field in fields(params):
+        knob = knobs(params)[field.name]
+        bounds = f"{knob.low:g} to {knob.high:g}; default {default or field.default}"
+        option = typer.Option(
+            f"--{field.name.replace('_', '-')}",
+            help=f"{knob.help} [dim]\\[{bounds}][/dim]",
+            rich_help_panel=panel,
+            show_default=False,
+        )
+        annotation: Any = Annotated[kinds[field.name] | None, option]
+        options.append(
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+            )
+        )
+    return options

@@ -1,0 +1,57 @@
+"""Parameters declared once: a dataclass whose fields carry label, help, bounds and unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, get_type_hints
+
+
+@dataclass(frozen=True)
+class Knob:
+    """How a parameter is shown and what it may be.
+
+    Attributes
+    ----------
+    label, help : str
+        Name and explanation for the screen.
+    low, high, step : float
+        Bounds, both allowed, and the width of a step.
+    unit : str
+        Unit, empty for a pure number.
+    """
+
+    label: str
+    help: str
+    low: float
+    high: float
+    step: float
+    unit: str = ""
+
+
+def knobs(params: type) -> dict[str, Knob]:
+    """Return each field's `Knob`, in the order of the fields.
+
+    Parameters
+    ----------
+    params : type
+        A dataclass whose fields are annotated ``Annotated[type, Knob(...)]``.
+    """
+    hints = get_type_hints(params, include_extras=True)
+    return {field.name: hints[field.name].__metadata__[0] for field in fields(params)}
+
+
+def check_bounds(params: Any) -> None:
+    """Refuse values outside their bounds.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, its value and its bounds.
+    """
+    for name, knob in knobs(type(params)).items():
+        value = getattr(params, name)
+        if not knob.low <= value <= knob.high:
+            raise ValueError(
+                f"{knob.label.lower()} is {value}; it must be {knob.low:g} to {knob.high:g}"
+                f"{' ' + knob.unit if knob.unit else ''}"
+            )

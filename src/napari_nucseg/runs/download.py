@@ -1,0 +1,76 @@
+"""The published archives of BBBC039."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from napari_nucseg.core.fetching import RemoteFile, fetch, is_complete
+
+_SERVER = "https://data.broadinstitute.org/bbbc/BBBC039/"
+ARCHIVES = (
+    RemoteFile(
+        "images.zip",
+        _SERVER + "images.zip",
+        77_915_748,
+        "6f30a5d4fe38c928ded972704f085975f8dc0d65d9aa366df00e5a9d449fddd7",
+    ),
+    RemoteFile(
+        "masks.zip",
+        _SERVER + "masks.zip",
+        2_753_811,
+        "f9e6043d8ca56344a4886f96a700d804d6ee982f31e2b2cd3194af2a053c2710",
+    ),
+)
+"""Published sizes and checksums; the dataset is CC0."""
+
+
+def dataset_folder() -> Path:
+    """Folder that a download of BBBC039 goes to."""
+    import pooch
+
+    return Path(pooch.os_cache("napari-nucseg")) / "BBBC039"
+
+
+def missing_archives(folder: Path) -> tuple[RemoteFile, ...]:
+    """List the archives that are not yet whole in the folder."""
+    return tuple(archive for archive in ARCHIVES if not is_complete(archive, folder))
+
+
+def download_dataset(
+    folder: Path, report: Callable[[int, int], None], server: str = _SERVER
+) -> Path:
+    """Fetch the archives that are missing.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to put them.
+    report : callable
+        Called with (bytes done, bytes in all) over all missing archives; may raise to stop.
+    server : str
+        Address of the folder that they are published in.
+
+    Returns
+    -------
+    Path
+        The folder, for `napari_nucseg.core.bbbc039.open_dataset`.
+
+    Raises
+    ------
+    DownloadError
+        If they cannot be had; the message says what to do.
+    """
+    missing = missing_archives(folder)
+    total = sum(archive.size or 0 for archive in missing)
+    before = 0
+    for archive in missing:
+        here = replace(archive, url=server + archive.name)
+
+        def follow(done: int, of: int | None, before: int = before) -> None:
+            report(before + done, total)
+
+        fetch(here, folder, report=follow)
+        before += archive.size or 0
+    return folder

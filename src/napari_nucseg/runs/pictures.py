@@ -1,0 +1,44 @@
+"""Fields and their errors as pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageColor
+
+from napari_nucseg.core.images import Labels
+from napari_nucseg.core.matching import find_overlap, match
+from napari_nucseg.core.palette import VERDICT_COLOURS
+from napari_nucseg.core.verdicts import draw_verdicts, judge
+
+_BRIGHTEST_PERCENTILE = 99.8
+
+
+def picture_verdicts(
+    image: NDArray[Any], truth: Labels, predicted: Labels, threshold: float = 0.5
+) -> NDArray[np.uint8]:
+    """Draw the verdicts' outlines over the image.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width)
+        Intensities.
+    truth, predicted : ndarray of integers, shape (height, width)
+        Label images.
+    threshold : float
+        Least IoU of a match.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+    """
+    verdicts = judge(match(find_overlap(truth, predicted), threshold))
+    drawn = draw_verdicts(truth, predicted, verdicts)
+    low, high = np.percentile(image, (0, _BRIGHTEST_PERCENTILE))
+    grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
+    picture = np.repeat((255 * np.sqrt(grey)).astype(np.uint8)[..., None], 3, axis=2)
+    for verdict, colour in VERDICT_COLOURS.items():
+        picture[drawn == verdict] = ImageColor.getrgb(colour)
+    return picture

@@ -1,0 +1,86 @@
+"""A form made from a dataclass of parameters, and the parameters made from the form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from magicgui.widgets import FloatSlider, FloatSpinBox, Label, SpinBox
+from magicgui.widgets.bases import ValueWidget, Widget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
+
+from napari_nucseg.core.knobs import Knob, knobs
+
+Params = TypeVar("Params")
+_MOST_SLIDER_STEPS = 200
+
+
+class ParamsForm(Generic[Params]):
+    """One widget a field: a slider where few steps cover the range, else a number box.
+
+    Attributes
+    ----------
+    rows : tuple of ValueWidget
+        In the order of the fields, to be put into a panel.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._type = type(params)
+        kinds = get_type_hints(self._type)
+        self.rows = tuple(
+            _row(name, kinds[name], getattr(params, name), knob)
+            for name, knob in knobs(self._type).items()
+        )
+
+    @property
+    def params(self) -> Params:
+        """The values on the form."""
+        return self._type(**{row.name: row.value for row in self.rows})
+
+    @params.setter
+    def params(self, params: Params) -> None:
+        for row in self.rows:
+            row.value = getattr(params, row.name)
+
+
+def labelled(rows: Iterable[Widget]) -> QWidget:
+    """Lay out widgets under one another, their labels in a column of one width."""
+    box = QWidget()
+    layout = QFormLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for row in rows:
+        label = QLabel(row.label)
+        label.setToolTip(row.tooltip or "")
+        layout.addRow(label, row.native)
+    return box
+
+
+def text_line() -> Label:
+    """Return a line of text that wraps within the panel and can be copied."""
+    line = Label(label="")
+    line.native.setWordWrap(True)
+    line.native.setAlignment(Qt.AlignmentFlag.AlignLeft)
+    line.native.setTextFormat(Qt.TextFormat.PlainText)
+    line.native.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    line.native.setSizePolicy(policy)
+    return line
+
+
+def _row(name: str, kind: type, value: Any, knob: Knob) -> ValueWidget:
+    few = (knob.high - knob.low) / knob.step <= _MOST_SLIDER_STEPS
+    widget = SpinBox if kind is int else FloatSlider if few else FloatSpinBox
+    unit = f" ({knob.unit})" if knob.unit else ""
+    return widget(
+        name=name,
+        label=f"{knob.label}{unit}",
+        tooltip=knob.help,
+        value=value,
+        min=knob.low if kind is float else int(knob.low),
+        max=knob.high if kind is float else int(knob.high),
+        step=knob.step if kind is float else int(knob.step),
+    )

@@ -1,0 +1,82 @@
+"""One function in a worker thread: progress, stop, errors, and no late results."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from napari.qt.threading import create_worker
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QObject, Qt, Signal
+
+from napari_nucseg.core.segmenting import Stopped
+
+_STOPPED = object()
+Work = Callable[[Callable[[int, int, str], None]], Any]
+"""Gets a function to report (done, in all, what), which raises `Stopped` when asked to stop."""
+
+
+class Job(QObject):
+    """A function on its way.
+
+    The function gets plain values and `report` alone: it touches neither layers nor widgets. The
+    signals arrive on the main thread, ``finished`` last; after `abandon` none does.
+    """
+
+    progressed = Signal(int, int, str)
+    returned = Signal(object)
+    failed = Signal(object)
+    finished = Signal()
+    _running: ClassVar[set[Job]] = set()
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        self._work = work
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Run the function in a thread of its own."""
+        Job._running.add(self)  # until it is finished, whoever else forgets it
+        queued = Qt.ConnectionType.QueuedConnection
+        worker = create_worker(self._run, _start_thread=False, _ignore_errors=True)
+        worker.returned.connect(self._on_returned, queued)
+        worker.errored.connect(self._on_errored, queued)
+        worker.finished.connect(self._on_finished, queued)
+        worker.start()
+
+    def stop(self) -> None:
+        """Ask the function to stop at its next report; ``finished`` follows."""
+        self._stop.set()
+
+    def abandon(self) -> None:
+        """Stop, and let nothing of it arrive: its owner is gone or began something newer."""
+        self.blockSignals(True)
+        self.stop()
+
+    def _run(self) -> Any:
+        try:
+            return self._work(self._report)
+        except Stopped:
+            return _STOPPED
+
+    def _report(self, done: int, total: int, what: str) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self.progressed.emit(done, total, what)
+
+    def _on_returned(self, value: Any) -> None:
+        if value is not _STOPPED and not self._stop.is_set():
+            self.returned.emit(value)
+
+    def _on_errored(self, error: Exception) -> None:
+        self.failed.emit(error)
+
+    def _on_finished(self) -> None:
+        Job._running.discard(self)
+        self.finished.emit()
+
+
+def notify(error: Exception) -> None:
+    """Show an error in napari's notifications, with its traceback at hand."""
+    notification_manager.receive_error(type(error), error, error.__traceback__)

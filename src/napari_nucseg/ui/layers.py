@@ -1,0 +1,170 @@
+"""Layers that belong together: what each is, where it lies, and adding one without piling up.
+
+What a layer is stands in ``layer.metadata["nucseg"]``; names are for people and may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+
+IMAGE = "image"
+GROUND_TRUTH = "ground truth"
+PREDICTION = "prediction"
+ERRORS = "errors"
+AGREEMENT = "pixel agreement"
+_KEY = "nucseg"
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """What a layer is.
+
+    Attributes
+    ----------
+    role : str
+        One of the roles above.
+    stems : tuple of str
+        Names of the fields it shows, one a plane; empty for images of unknown origin.
+    source : str
+        Unique id of the layer that it was made from, empty for a file.
+    fields : tuple of int or None
+        Planes that hold a result; None for all.
+    provenance : mapping
+        How predicted labels were made.
+    """
+
+    role: str
+    stems: tuple[str, ...] = ()
+    source: str = ""
+    fields: tuple[int, ...] | None = None
+    provenance: Mapping[str, Any] | None = None
+
+
+def tag(record: LayerRecord) -> dict[str, Any]:
+    """Layer metadata that carries a record."""
+    return {_KEY: asdict(record)}
+
+
+def record_of(layer: Layer) -> LayerRecord | None:
+    """Read a layer's record; None for layers that are not ours."""
+    values = layer.metadata.get(_KEY)
+    return LayerRecord(**values) if values else None
+
+
+def role_of(layer: Layer) -> str | None:
+    """Role of a layer, if it has one."""
+    record = record_of(layer)
+    return record.role if record else None
+
+
+def full_data(layer: Layer) -> Any:
+    """Return the data of a layer at full resolution."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def count_planes(layer: Layer) -> int:
+    """Count the fields of a layer: the product of all axes before height and width."""
+    return int(np.prod(full_data(layer).shape[:-2]))
+
+
+def plane_of(data: Any, number: int) -> Any:
+    """Return one field of a stack, still lazy if the stack is."""
+    return data[np.unravel_index(number, data.shape[:-2])] if data.ndim > 2 else data
+
+
+def shown_plane(step: Iterable[int], layer: Layer) -> int:
+    """Return the number of the field that the viewer's sliders show."""
+    shape = full_data(layer).shape
+    if len(shape) == 2:
+        return 0
+    steps = list(step)[-len(shape) : -2]
+    within = [min(max(s, 0), edge - 1) for s, edge in zip(steps, shape[:-2], strict=True)]
+    return int(np.ravel_multi_index(within, shape[:-2]))
+
+
+def find_image(layers: Iterable[Layer], labels: Labels) -> Image | None:
+    """Return the image that labels belong to: by their record, else one of the same field size."""
+    images = [layer for layer in layers if isinstance(layer, Image) and not layer.rgb]
+    record = record_of(labels)
+    for image in images:
+        if record is not None and record.source == str(image.unique_id):
+            return image
+    shape = full_data(labels).shape
+    return next((image for image in images if full_data(image).shape == shape), None)
+
+
+def find_truth(layers: Iterable[Layer], prediction: Labels) -> Labels | None:
+    """Return the ground truth of a prediction: a layer of that role with the same shape."""
+    shape = full_data(prediction).shape
+    record = record_of(prediction)
+    fitting = [
+        layer
+        for layer in layers
+        if isinstance(layer, Labels)
+        and layer is not prediction
+        and role_of(layer) == GROUND_TRUTH
+        and full_data(layer).shape == shape
+    ]
+    for layer in fitting:
+        truth = record_of(layer)
+        if record and truth and record.stems and truth.stems == record.stems:
+            return layer
+    return fitting[-1] if fitting else None
+
+
+def find_labels(layers: Iterable[Layer], record: LayerRecord) -> Labels | None:
+    """Return the layer of the same role, source and model as a record, if there is one."""
+    for layer in layers:
+        if isinstance(layer, Labels) and _same(record_of(layer), record):
+            return layer
+    return None
+
+
+def put_labels(
+    viewer: ViewerModel,
+    data: Any,
+    source: Layer,
+    record: LayerRecord,
+    name: str,
+    **display: Any,
+) -> Labels:
+    """Show labels over the layer that they were made from.
+
+    A layer with the same role, source and model is refreshed in place; else one is added, with
+    the scale, position, units and axes of the source.
+    """
+    layer = find_labels(viewer.layers, record)
+    if layer is not None:
+        layer.metadata = layer.metadata | tag(record)
+        layer.data = data
+        for key, value in display.items():
+            setattr(layer, key, value)
+        layer.visible = True
+        return layer
+    placed = {key: getattr(source, key) for key in ("scale", "translate", "units", "axis_labels")}
+    return viewer.add_labels(data, name=name, metadata=tag(record), **placed, **display)
+
+
+def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
+    """Colour few values, and leave all others transparent."""
+    return DirectLabelColormap(
+        color_dict={None: "transparent", 0: "transparent"}
+        | {int(value): colour for value, colour in colours.items()}
+    )
+
+
+def _same(one: LayerRecord | None, other: LayerRecord) -> bool:
+    if one is None or (one.role, one.source) != (other.role, other.source):
+        return False
+    return _model(one) == _model(other)
+
+
+def _model(record: LayerRecord) -> Any:
+    return (record.provenance or {}).get("model")

@@ -1,0 +1,177 @@
+"""Opening BBBC039 in napari: one field, or a whole dataset as lazy stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from napari.utils.notifications import show_warning
+
+from napari_nucseg.core.bbbc039 import PARTS, Dataset, Field, find_field, open_dataset
+from napari_nucseg.core.images import (
+    TIFF_SUFFIXES,
+    Header,
+    read_image_header,
+    read_mask,
+    read_mask_shape,
+)
+from napari_nucseg.core.sources import Source
+from napari_nucseg.ui.layers import GROUND_TRUTH, LayerRecord, tag
+
+LayerData = tuple[Any, dict[str, Any], str]
+Read = Callable[[str | Sequence[str]], list[LayerData]]
+
+
+def get_reader(path: str | Sequence[str]) -> Read | None:
+    """Return a reader for files and folders of BBBC039, and None for anything else.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        A field's TIFF or mask PNG, several of them, a split file, an archive, or a folder.
+    """
+    paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+    if len(paths) == 1 and paths[0].is_dir():
+        return _read if _looks_like_dataset(paths[0]) else None
+    return _read
+
+
+def _read(path: str | Sequence[str]) -> list[LayerData]:
+    paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+    return [layer for one in paths for layer in _read_one(one)]
+
+
+def _read_one(path: Path) -> list[LayerData]:
+    if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
+        return read_field(find_field(path))
+    if path.is_file() and path.suffix.lower() == ".png":
+        field = Field(path.stem, mask=Source(path))
+        return [_labels_layer(read_mask(Source(path)), field.name, None, [field])]
+    return read_dataset(open_dataset(path))
+
+
+def read_field(field: Field) -> list[LayerData]:
+    """Image and, where there is one, ground truth of a field, as layer data."""
+    image = field.read_image()
+    header = Header(image.data.shape, image.data.dtype, image.pixel_size)
+    truth = None if field.mask is None else field.read_truth()
+    layers = [_image_layer(image.data, field.name, header, [field])]
+    if truth is not None:
+        layers.append(_labels_layer(truth, field.name, header, [field]))
+    return layers
+
+
+def read_dataset(dataset: Dataset) -> list[LayerData]:
+    """Images and ground truth of a dataset as stacks that are read field by field when shown."""
+    fields = dataset.fields
+    layers: list[LayerData] = []
+    header = None
+    if dataset.has_images:
+        header = _common_header(fields)
+        images = _stack([_lazy_image(field) for field in fields], header.shape, header.dtype)
+        layers.append(_image_layer(images, dataset.name, header, fields))
+    missing = dataset.without_mask
+    if len(missing) < len(fields):
+        if missing:
+            show_warning(
+                f"{dataset.name}: {len(missing)} of {len(fields)} fields have no mask, the first "
+                f"is {missing[0].stem}; no ground truth is shown. Add the masks and open it again."
+            )
+        else:
+            shape = header.shape if header else _mask_shape(fields[0])
+            truths = _stack([field.read_truth for field in fields], shape, np.dtype(np.int32))
+            layers.append(_labels_layer(truths, dataset.name, header, fields))
+    return layers
+
+
+def _looks_like_dataset(folder: Path) -> bool:
+    if folder.name in PARTS or any((folder / part).is_dir() for part in PARTS):
+        return True
+    if (folder / "images.zip").is_file():
+        return True
+    names = [path.name for path in folder.iterdir()]
+    return not names or any(Field(Path(name).stem).well for name in names)
+
+
+def _common_header(fields: Sequence[Field]) -> Header:
+    """Check every field against the first, so that a bad file is refused before it is shown."""
+    first: Header | None = None
+    for field in fields:
+        assert field.image is not None
+        if field.image.member is not None and first is not None:
+            continue  # a whole archive would have to be unpacked; its fields are checked when shown
+        header = read_image_header(field.image)
+        first = first or header
+        if header.shape != first.shape:
+            raise ValueError(
+                f"{field.image}: {header.shape} px, but {fields[0].image} has {first.shape} px; a "
+                "stack needs fields of one size, open them one by one"
+            )
+        field.check_shape(header)
+    assert first is not None
+    return first
+
+
+def _mask_shape(field: Field) -> tuple[int, int]:
+    assert field.mask is not None
+    return read_mask_shape(field.mask)
+
+
+def _lazy_image(field: Field) -> Callable[[], np.ndarray]:
+    return lambda: field.read_image().data
+
+
+def _stack(
+    readers: Sequence[Callable[[], Any]], shape: tuple[int, ...], dtype: np.dtype
+) -> da.Array:
+    planes = [
+        da.from_delayed(dask.delayed(read, pure=False)(), shape, dtype)[None] for read in readers
+    ]
+    return da.concatenate(planes)
+
+
+def _image_layer(data: Any, name: str, header: Header, fields: Sequence[Field]) -> LayerData:
+    return (
+        data,
+        {"name": name, **_placement(data.ndim, header), **_metadata("image", fields)},
+        ("image"),
+    )
+
+
+def _labels_layer(
+    data: Any, name: str, header: Header | None, fields: Sequence[Field]
+) -> LayerData:
+    keywords = {
+        "name": f"{name} {GROUND_TRUTH}",
+        **_placement(data.ndim, header),
+        **_metadata(GROUND_TRUTH, fields),
+    }
+    return data, keywords, "labels"
+
+
+def _placement(ndim: int, header: Header | None) -> dict[str, Any]:
+    size = header.pixel_size if header else None
+    planes = ndim - 2
+    axes = ("field", "y", "x") if planes == 1 else ("y", "x")
+    if size is None:
+        return {"axis_labels": axes}
+    return {
+        "axis_labels": axes,
+        "scale": (1.0,) * planes + (size, size),
+        "units": ("pixel",) * planes + ("um", "um"),
+    }
+
+
+def _metadata(role: str, fields: Sequence[Field]) -> dict[str, Any]:
+    record = LayerRecord(role, stems=tuple(field.stem for field in fields))
+    described = {
+        "names": [field.name for field in fields],
+        "wells": [field.well for field in fields],
+        "sites": [field.site for field in fields],
+        "splits": [field.split for field in fields],
+    }
+    return {"metadata": tag(record) | described}

@@ -1,0 +1,130 @@
+"""Scores as a table, and verdicts as a legend with counts."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QFont
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QGridLayout,
+    QHeaderView,
+    QLabel,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+
+from napari_nucseg.core.palette import VERDICT_COLOURS
+from napari_nucseg.core.scoring import Score, Summary
+from napari_nucseg.core.verdicts import Verdict
+from napari_nucseg.runs.tables import GROUPS, RATIOS, TITLES, as_number, as_spread
+
+COLUMNS = ("this\nfield", "mean of fields\n(range)", "pooled")
+HELP = {
+    ("pixels", "dice"): "2 TP / (2 TP + FP + FN) of the pixels; the same number as their F1.",
+    ("pixels", "iou"): "TP / (TP + FP + FN) of the pixels.",
+    ("pixels", "precision"): "Share of the predicted pixels that are nucleus.",
+    ("pixels", "recall"): "Share of the true pixels that were found.",
+    ("pixels", "accuracy"): "Share of all pixels, background included, that are right.",
+    ("objects", "precision"): "Share of the predicted nuclei that are matched.",
+    ("objects", "recall"): "Share of the true nuclei that are matched.",
+    ("objects", "f1"): "2 TP / (2 TP + FP + FN) of the nuclei.",
+    ("objects", "ap"): "TP / (TP + FP + FN) of the nuclei at the IoU threshold.",
+    ("objects", "mean_ap"): "Mean of AP over the IoU thresholds 0.50, 0.55 ... 0.95.",
+    ("objects", "sq"): "Segmentation quality: mean IoU of the matched nuclei.",
+    ("objects", "rq"): "Recognition quality: another name of F1.",
+    ("objects", "pq"): "Panoptic quality: SQ times RQ.",
+}
+LEGEND = {
+    Verdict.MATCHED: "Has a partner at the IoU threshold; the loose ones are counted here, too.",
+    Verdict.LOOSE: "Matched, but with an IoU below 0.7.",
+    Verdict.MISSED: "A true nucleus that no predicted one covers.",
+    Verdict.MERGED: "True nuclei that one predicted nucleus swallowed.",
+    Verdict.SPLIT: "A true nucleus that was cut into pieces.",
+    Verdict.OFF: "Found, but with an IoU below the threshold.",
+    Verdict.TANGLED: "Several true and several predicted nuclei across one another.",
+    Verdict.SPURIOUS: "A predicted nucleus where there is none.",
+}
+
+
+class ScoreTable(QTableWidget):
+    """One row a score; columns for the field shown and for all fields."""
+
+    def __init__(self) -> None:
+        super().__init__(len(RATIOS) + len(GROUPS), len(COLUMNS))
+        self.setHorizontalHeaderLabels(COLUMNS)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSizeAdjustPolicy(QAbstractItemView.SizeAdjustPolicy.AdjustToContents)
+        across, down = self.horizontalHeader(), self.verticalHeader()
+        assert across is not None
+        assert down is not None
+        across.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        down.setDefaultSectionSize(22)
+        self._rows = self._make_rows()
+        self.show_field(None)
+        self.show_summary(None)
+
+    def show_field(self, score: Score | None) -> None:
+        """Fill the first column; None empties it."""
+        ratios = score.ratios() if score else {}
+        for group, name in RATIOS:
+            self._set(group, name, 0, as_number(ratios[group][name]) if ratios else "")
+
+    def show_summary(self, summary: Summary | None) -> None:
+        """Fill the other columns; None hides them."""
+        for column in (1, 2):
+            self.setColumnHidden(column, summary is None)
+        if summary is None:
+            return
+        pooled = summary.pooled.ratios()
+        for group, name in RATIOS:
+            self._set(group, name, 1, as_spread(summary.spread[group, name]))
+            self._set(group, name, 2, as_number(pooled[group][name]))
+
+    def _make_rows(self) -> dict[tuple[str, str], int]:
+        rows: dict[tuple[str, str], int] = {}
+        labels: list[str] = []
+        bold = QFont()
+        bold.setBold(True)
+        for group, title in GROUPS.items():
+            item = QTableWidgetItem(title)
+            item.setFont(bold)
+            self.setVerticalHeaderItem(len(labels), item)
+            labels.append(title)
+            for key in (key for key in RATIOS if key[0] == group):
+                item = QTableWidgetItem(TITLES[key])
+                item.setToolTip(HELP[key])
+                self.setVerticalHeaderItem(len(labels), item)
+                rows[key] = len(labels)
+                labels.append(TITLES[key])
+        return rows
+
+    def _set(self, group: str, name: str, column: int, text: str) -> None:
+        item = QTableWidgetItem(text)
+        item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        item.setToolTip(HELP[group, name])
+        self.setItem(self._rows[group, name], column, item)
+
+
+class VerdictLegend(QWidget):
+    """Colour, name and count of each verdict in the field shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        self._labels = {}
+        for number, (verdict, text) in enumerate(LEGEND.items()):
+            label = QLabel()
+            label.setTextFormat(Qt.TextFormat.RichText)
+            label.setToolTip(text)
+            grid.addWidget(label, number // 3, number % 3)
+            self._labels[verdict] = label
+        self.show_counts(None)
+
+    def show_counts(self, score: Score | None) -> None:
+        """Write the counts; None empties them."""
+        for verdict, label in self._labels.items():
+            count = "" if score is None else f" {getattr(score.verdicts, verdict.word)}"
+            square = f'<span style="color: {VERDICT_COLOURS[verdict]}">&#9632;</span>'
+            label.setText(f"{square} {verdict.word}{count}")

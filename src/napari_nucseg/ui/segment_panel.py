@@ -1,0 +1,222 @@
+"""The panel that segments: choose an image and a model, press Segment."""
+
+from dataclasses import replace
+from typing import Any
+
+import napari
+import numpy as np
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    ProgressBar,
+    PushButton,
+)
+from napari.layers import Image
+from napari.utils.notifications import show_warning
+
+from napari_nucseg.core.segmenting import SegmentParams
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.ui.form import ParamsForm, labelled, text_line
+from napari_nucseg.ui.jobs import Job, notify
+from napari_nucseg.ui.layers import (
+    PREDICTION,
+    LayerRecord,
+    count_planes,
+    find_labels,
+    full_data,
+    plane_of,
+    put_labels,
+    record_of,
+    shown_plane,
+)
+from napari_nucseg.ui.segmenting import Request, Result, segment_planes
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+
+
+class SegmentPanel(Container):
+    """Segment the nuclei of an image layer in a background worker.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the image is and the labels go.
+    """
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._viewer = viewer
+        self._job: Job | None = None
+        self._layer: Image | None = None
+        self._make_widgets()
+        super().__init__(
+            widgets=[self.all_fields, self.buttons, self.progress, self.status], labels=False
+        )
+        rows = [self.image, self.model, self.about, self.device, *self.params.rows]
+        self.native.layout().insertWidget(0, labelled(rows))
+        self.image.changed.connect(self._show_scope)
+        self.model.changed.connect(self._show_model)
+        self.segment.changed.connect(self.start)
+        self.cancel.changed.connect(self.stop)
+        viewer.layers.events.removed.connect(self._on_layer_removed)
+        self.native.destroyed.connect(self._abandon)
+        self._show_model()
+        self._show_scope()
+        self._show_running(False)
+
+    def _make_widgets(self) -> None:
+        self.image = ComboBox(
+            label="Image",
+            choices=self._images,
+            tooltip="Layer whose nuclei are segmented.",
+        )
+        self.model = ComboBox(
+            label="Model",
+            choices=[model.name for model in catalogue.models()],
+            tooltip="u2os comes with the plugin and is fast on any computer. The Cellpose-SAM "
+            "models are more general, need a download, and want a GPU.",
+        )
+        self.about = text_line()
+        self.device = ComboBox(
+            label="Device",
+            choices=DEVICES,
+            tooltip="Where the network runs. auto takes a CUDA GPU, then an Apple GPU, then the "
+            "CPU. A device that is not there is refused.",
+        )
+        self.params = ParamsForm(SegmentParams())
+        self.all_fields = CheckBox(
+            text="All fields of the stack",
+            tooltip="Segment every field of the stack, not only the one shown.",
+        )
+        self.segment = PushButton(text="Segment", tooltip="Find the nuclei, in the background.")
+        self.cancel = PushButton(text="Cancel", tooltip="Stop; no layer is added or changed.")
+        self.buttons = Container(
+            widgets=[self.segment, self.cancel], layout="horizontal", labels=False
+        )
+        self.buttons.margins = (0, 0, 0, 0)
+        self.progress = ProgressBar(min=0, max=1, value=0)
+        self.status = text_line()
+
+    def reset_choices(self, *events: Any) -> None:
+        """Offer the layers that there are now; napari calls this when layers change."""
+        self.image.reset_choices()
+
+    def start(self) -> None:
+        """Segment what is chosen, in the background."""
+        layer = self.image.value
+        if layer is None:
+            self.status.value = "Open an image first: File > Open Sample > napari-nucseg has one."
+            return
+        if layer.rgb:
+            self.status.value = f"{layer.name} has colour; choose one grey channel."
+            return
+        self._start_job(layer, self._request(layer))
+
+    def stop(self) -> None:
+        """Ask the running segmentation to stop."""
+        if self._job is not None:
+            self.status.value = "Stopping..."
+            self._job.stop()
+
+    def _request(self, layer: Image) -> Request:
+        data = full_data(layer)
+        count = count_planes(layer)
+        shown = shown_plane(self._viewer.dims.current_step, layer)
+        planes = tuple(range(count)) if self.all_fields.value else (shown,)
+        if isinstance(data, np.ndarray) and len(planes) == 1:
+            data = data.copy()
+        return Request(
+            data, planes, catalogue.find(self.model.value), self.device.value, self.params.params
+        )
+
+    def _start_job(self, layer: Image, request: Request) -> None:
+        job = Job(lambda report: segment_planes(request, report))
+        job.progressed.connect(self._show_progress)
+        job.returned.connect(lambda result: self._show_result(layer, request, result))
+        job.failed.connect(self._show_error)
+        job.finished.connect(lambda: self._show_running(False))
+        self._job, self._layer = job, layer
+        self._show_running(True)
+        self.status.value = f"Loading {request.model.name}..."
+        job.start()
+
+    def _show_progress(self, done: int, total: int, what: str) -> None:
+        self.progress.max = max(total, 1)
+        self.progress.value = done
+        self.status.value = what
+
+    def _show_result(self, layer: Image, request: Request, result: Result) -> None:
+        if layer not in self._viewer.layers:
+            return
+        self._put(layer, request, result)
+        device = f"{result.provenance['device']}, {result.provenance['precision']}"
+        where = "" if len(request.planes) == 1 else f" in {len(request.planes)} fields"
+        self.status.value = f"{result.count} nuclei{where} in {result.seconds:.2f} s ({device})."
+
+    def _put(self, layer: Image, request: Request, result: Result) -> None:
+        """Show the labels; fields of a stack that were segmented before keep theirs."""
+        of_image = record_of(layer)
+        record = LayerRecord(
+            PREDICTION,
+            stems=of_image.stems if of_image else (),
+            source=str(layer.unique_id),
+            fields=request.planes if count_planes(layer) > 1 else None,
+            provenance=result.provenance,
+        )
+        earlier = find_labels(self._viewer.layers, record)
+        if earlier is not None and earlier.data.shape == request.data.shape:
+            before = record_of(earlier)
+            known = before.fields if before and before.fields else ()
+            if record.fields:
+                record = replace(record, fields=tuple(sorted({*known, *record.fields})))
+            labels = earlier.data
+        else:
+            labels = np.zeros(request.data.shape, dtype=np.int32)
+        for number, plane in zip(request.planes, result.labels, strict=True):
+            plane_of(labels, number)[...] = plane
+        put_labels(self._viewer, labels, layer, record, f"{layer.name} {request.model.name}")
+
+    def _show_error(self, error: Exception) -> None:
+        self.status.value = f"Failed: {error}"
+        if isinstance(error, ValueError | OSError):
+            show_warning(str(error))
+        else:
+            notify(error)
+
+    def _show_running(self, running: bool) -> None:
+        if not running:
+            self._job = None
+            if self.status.value == "Stopping...":
+                self.status.value = "Stopped. No layer was added or changed."
+        for widget in (self.image, self.model, self.device, self.all_fields, *self.params.rows):
+            widget.enabled = not running
+        self.segment.enabled = not running
+        self.cancel.enabled = running
+        self.progress.visible = running
+        self.progress.value = 0
+        if not running:
+            self._show_scope()
+
+    def _show_model(self) -> None:
+        model = catalogue.find(self.model.value)
+        here = "ready" if model.is_ready else f"needs a download of {model.megabytes} MB"
+        self.about.value = f"{model.about}; {here}"
+        self.params.params = model.defaults
+
+    def _show_scope(self) -> None:
+        layer = self.image.value
+        stack = layer is not None and count_planes(layer) > 1 and not layer.rgb
+        self.all_fields.enabled = stack
+        if not stack:
+            self.all_fields.value = False
+
+    def _on_layer_removed(self, event: Any) -> None:
+        if self._job is not None and event.value is self._layer:
+            self.stop()
+
+    def _abandon(self) -> None:
+        if self._job is not None:
+            self._job.abandon()
+
+    def _images(self, widget: Any = None) -> list[Image]:
+        return [layer for layer in self._viewer.layers[::-1] if isinstance(layer, Image)]

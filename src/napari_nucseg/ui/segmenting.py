@@ -1,0 +1,96 @@
+"""What the segment panel's worker does: plain values in, plain values out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_nucseg.core.images import Labels
+from napari_nucseg.core.segmenting import Report, Segmenter, SegmentParams
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.ui.layers import plane_of
+
+Tell = Callable[[int, int, str], None]
+"""Called with (done, in all, what); raises to stop."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for when Segment was pressed.
+
+    Attributes
+    ----------
+    data : array, shape (..., height, width)
+        The image, in memory or lazy.
+    planes : tuple of int
+        Numbers of the fields to segment.
+    model : Model
+        Which network.
+    device : str
+        auto, cuda, mps or cpu.
+    params : SegmentParams
+        Thresholds and diameter.
+    """
+
+    data: Any
+    planes: tuple[int, ...]
+    model: catalogue.Model
+    device: str
+    params: SegmentParams
+
+
+@dataclass(frozen=True)
+class Result:
+    """Labels of the asked fields, in their order, and how they were made."""
+
+    labels: tuple[Labels, ...]
+    provenance: dict[str, Any]
+    seconds: float
+
+    @property
+    def count(self) -> int:
+        """Nuclei found in all fields."""
+        return sum(int(labels.max(initial=0)) for labels in self.labels)
+
+
+def segment_planes(request: Request, tell: Tell) -> Result:
+    """Segment the asked fields one after the other.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the model or an image cannot be used; the message names it.
+    """
+    segmenter = _load(request, tell)
+    results = []
+    for number, plane in enumerate(request.planes):
+        image = np.asarray(plane_of(request.data, plane))
+        follow = _follow(tell, number, len(request.planes))
+        results.append(segmenter(image, request.params, follow))
+    return Result(
+        tuple(result.labels for result in results),
+        results[-1].provenance.as_dict(),
+        sum(result.provenance.seconds for result in results),
+    )
+
+
+def _load(request: Request, tell: Tell) -> Segmenter:
+    model = request.model
+
+    def follow(done: int, total: int | None) -> None:
+        tell(done >> 20, (total or model.megabytes << 20) >> 20, f"Fetching {model.name}, MB")
+
+    catalogue.download(model, follow)
+    tell(0, 1, f"Loading {model.name}")
+    return catalogue.load(model, request.device)
+
+
+def _follow(tell: Tell, field: int, fields: int) -> Report:
+    def follow(done: int, total: int) -> None:
+        where = f"field {field + 1} of {fields}, " if fields > 1 else ""
+        tell(field * total + done, fields * total, f"{where}tile {min(done + 1, total)} of {total}")
+
+    return follow

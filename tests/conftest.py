@@ -1,0 +1,76 @@
+"""Fields for the tests: real ones where ``NUCSEG_BBBC039`` names them, drawn ones always."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_nucseg.core.synthetic import SyntheticField, draw_field
+
+STEM = "IXMtest_{well}_s1_w100000000-0000-0000-0000-{number:012d}"
+
+
+@pytest.fixture(scope="session")
+def bbbc039() -> Path:
+    """The real dataset's folder; its absence skips a test, or fails it if it was promised."""
+    folder = os.environ.get("NUCSEG_BBBC039")
+    if folder and (Path(folder) / "images").is_dir():
+        return Path(folder)
+    message = f"the real fields are not here (NUCSEG_BBBC039={folder})"
+    if os.environ.get("NUCSEG_REQUIRE_DATA"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def drawn_fields() -> tuple[SyntheticField, ...]:
+    """Three small drawn fields; the last has no nucleus."""
+    return tuple(
+        draw_field(seed, shape=(160, 200), nuclei=nuclei) for seed, nuclei in enumerate((12, 8, 0))
+    )
+
+
+@pytest.fixture
+def drawn_dataset(tmp_path: Path, drawn_fields: tuple[SyntheticField, ...]) -> Path:
+    """The drawn fields as a dataset on disk, in the layout of BBBC039: two training, one test."""
+    root = tmp_path / "drawn"
+    for part in ("images", "masks", "metadata"):
+        (root / part).mkdir(parents=True)
+    stems = [STEM.format(well=f"A0{i + 1}", number=i) for i in range(len(drawn_fields))]
+    for stem, field in zip(stems, drawn_fields, strict=True):
+        tifffile.imwrite(root / "images" / f"{stem}.tif", field.image)
+        write_mask(root / "masks" / f"{stem}.png", field.labels)
+    (root / "metadata" / "training.txt").write_text("".join(f"{s}.png\n" for s in stems[:2]))
+    (root / "metadata" / "test.txt").write_text(f"{stems[2]}.png\n")
+    return root
+
+
+def write_mask(path: Path, labels: np.ndarray) -> None:
+    """Write labels as the dataset's masks are: RGBA, a red value that differs from neighbours'."""
+    rgba = np.zeros((*labels.shape, 4), dtype=np.uint8)
+    rgba[..., 0] = colour(labels)
+    rgba[..., 3] = 255
+    Image.fromarray(rgba).save(path)
+
+
+def colour(labels: np.ndarray) -> np.ndarray:
+    """Give touching labels different small values, first come first served."""
+    neighbours: dict[int, set[int]] = {int(i): set() for i in np.unique(labels) if i}
+    height, width = labels.shape
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        a = labels[: height - dy, max(0, -dx) : width - max(0, dx)]
+        b = labels[dy:, max(0, dx) : width - max(0, -dx)]
+        touching = (a != b) & (a > 0) & (b > 0)
+        for one, two in {(int(i), int(j)) for i, j in zip(a[touching], b[touching], strict=True)}:
+            neighbours[one].add(two)
+            neighbours[two].add(one)
+    values = np.zeros(int(labels.max(initial=0)) + 1, dtype=np.uint8)
+    for label, others in neighbours.items():
+        taken = {int(values[other]) for other in others}
+        values[label] = next(value for value in range(1, 255) if value not in taken)
+    return values[labels]

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import math
+from dataclasses import FrozenInstanceError, asdict, fields
+
+import numpy as np
+import pytest
+
+from napari_nucseg.core.knobs import Knob, knobs
+from napari_nucseg.core.segmenting import SegmentParams, check_image
+
+KNOBS = knobs(SegmentParams)
+
+
+@pytest.fixture(params=KNOBS)
+def name(request: pytest.FixtureRequest) -> str:
+    """Each parameter in turn."""
+    return str(request.param)
+
+
+# Parameters
+
+
+def test_every_parameter_has_a_knob_in_the_order_of_the_form():
+    assert list(KNOBS) == [field.name for field in fields(SegmentParams)]
+    assert all(isinstance(knob, Knob) for knob in KNOBS.values())
+
+
+def test_a_knob_says_what_it_is_for_and_has_room_to_turn(name):
+    knob = KNOBS[name]
+    assert knob.label
+    assert knob.help.endswith(".")
+    assert knob.low < knob.high
+    assert 0 < knob.step <= knob.high - knob.low
+
+
+def test_the_default_lies_inside_the_bounds(name):
+    assert KNOBS[name].low <= getattr(SegmentParams(), name) <= KNOBS[name].high
+
+
+def test_labels_of_parameters_differ():
+    assert len({knob.label for knob in KNOBS.values()}) == len(KNOBS)
+
+
+@pytest.mark.parametrize("bound", ["low", "high"])
+def test_both_bounds_are_allowed(name, bound):
+    value = getattr(KNOBS[name], bound)
+    assert asdict(SegmentParams(**{name: value}))[name] == value
+
+
+@pytest.mark.parametrize("side", ["below", "above", "infinite", "undefined"])
+def test_a_value_outside_the_bounds_is_refused_with_its_name_and_its_bounds(name, side):
+    knob = KNOBS[name]
+    values = {
+        "below": knob.low - knob.step,
+        "above": knob.high + knob.step,
+        "infinite": math.inf,
+        "undefined": math.nan,
+    }
+    with pytest.raises(ValueError, match=f"^{knob.label.lower()} is ") as failure:
+        SegmentParams(**{name: values[side]})
+    assert f"is {values[side]}; it must be {knob.low:g} to {knob.high:g}" in str(failure.value)
+    assert str(failure.value).endswith(knob.unit)
+
+
+def test_parameters_cannot_change_once_they_are_checked(name):
+    with pytest.raises(FrozenInstanceError):
+        setattr(SegmentParams(), name, KNOBS[name].low)
+
+
+# Images
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int16", "int64", "float32"])
+def test_a_grey_image_of_any_type_may_be_segmented(dtype):
+    image = np.eye(4, 6).astype(dtype)
+    assert check_image(image, "field") is None
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (3, 4, 5), (4, 5, 3), (0, 5), (5, 0)], ids=str)
+def test_an_image_of_no_plane_is_refused_by_name(shape):
+    with pytest.raises(ValueError, match=r"^field: an image of shape") as failure:
+        check_image(np.zeros(shape), "field")
+    assert str(shape) in str(failure.value)
+    assert "grey plane" in str(failure.value)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "object", "U3", "datetime64[s]"])
+def test_an_image_of_no_intensities_is_refused_by_name(dtype):
+    with pytest.raises(ValueError, match=r"^field: .*grey intensities"):
+        check_image(np.zeros((4, 5)).astype(dtype), "field")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_an_image_with_holes_is_refused_by_name(dtype, value):
+    image = np.ones((4, 5), dtype=dtype)
+    image[2, 3] = value
+    with pytest.raises(ValueError, match=r"^field: it holds NaN or infinite values"):
+        check_image(image, "field")
+
+
+def test_an_image_of_huge_but_finite_values_may_be_segmented():
+    assert check_image(np.full((4, 5), np.finfo(np.float64).max), "field") is None

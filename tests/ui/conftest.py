@@ -1,0 +1,43 @@
+"""A viewer with leak checks, and fields in it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_nucseg.core.segmenting import Flows, Provenance, Segmentation
+from napari_nucseg.segmenters import catalogue
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    """A viewer whose test fails if it leaks a widget."""
+    return make_napari_viewer(strict_qt="raise")
+
+
+class StandInSegmenter:
+    """A segmenter that thresholds; it tells what it was called with, and waits where asked to."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[np.ndarray, object]] = []
+        self.before = lambda report: None
+
+    def __call__(self, image, params, report) -> Segmentation:
+        from skimage.measure import label
+
+        self.before(report)
+        report(0, 1)
+        self.calls.append((image, params))
+        labels = label(image > 250).astype(np.int32)
+        flows = Flows(np.zeros((2, *image.shape), np.float32), np.zeros(image.shape, np.float32))
+        made = Provenance("u2os", "0" * 64, {"min_size": 15}, "CPU, test", "float32", {}, 0.01)
+        report(1, 1)
+        return Segmentation(labels, flows, made)
+
+
+@pytest.fixture
+def stand_in(monkeypatch) -> StandInSegmenter:
+    """Stands in for every model, so that a test of the panel does not wait for a network."""
+    segmenter = StandInSegmenter()
+    monkeypatch.setattr(catalogue, "load", lambda model, device: segmenter)
+    return segmenter
