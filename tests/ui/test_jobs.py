@@ -79,6 +79,6 @@ def test_nothing_of_an_abandoned_job_arrives(qtbot, heard):
     job.abandon()
     go_on.set()
     assert done.wait(10)
-    qtbot.waitUntil(lambda: job not in Job._running)
+    qtbot.waitUntil(lambda: job.is_over)
 
     assert heard == []

@@ -45,6 +45,16 @@ class Job(QObject):
         worker.finished.connect(self._on_finished, queued)
         worker.start()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stop.is_set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its thread has ended."""
+        return self not in Job._running
+
     def stop(self) -> None:
         """Ask the function to stop at its next report; ``finished`` follows."""
         self._stop.set()

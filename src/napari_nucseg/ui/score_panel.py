@@ -10,13 +10,11 @@ import napari
 import numpy as np
 from magicgui.widgets import ComboBox, Container, FloatSlider, PushButton
 from napari.layers import Labels
-from napari.utils.notifications import show_warning
 from psygnal import Signal
 
 from napari_nucseg.core.palette import AGREEMENT_COLOURS, VERDICT_COLOURS
 from napari_nucseg.runs.comparing import Comparison, FieldPair, compare
-from napari_nucseg.ui.form import labelled, text_line
-from napari_nucseg.ui.jobs import Job, notify
+from napari_nucseg.ui.form import labelled
 from napari_nucseg.ui.layers import (
     AGREEMENT,
     ERRORS,
@@ -35,10 +33,11 @@ from napari_nucseg.ui.layers import (
     role_of,
     shown_plane,
 )
+from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.score_table import ScoreTable, VerdictLegend
 
 
-class ScorePanel(Container):
+class ScorePanel(Panel):
     """Compare a prediction with the ground truth.
 
     Parameters
@@ -51,12 +50,11 @@ class ScorePanel(Container):
     """Emitted when the scores of the chosen layers are there."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
-        self._viewer = viewer
-        self._job: Job | None = None
+        self._layers = viewer.layers
         self._comparison: Comparison | None = None
         self._watched: list[Labels] = []
         self._make_widgets()
-        super().__init__(widgets=[self.score, self.status], labels=False)
+        super().__init__(viewer, [self.score])
         self.table, self.legend = ScoreTable(), VerdictLegend()
         layout = self.native.layout()
         layout.insertWidget(0, labelled([self.prediction, self.truth, self.threshold]))
@@ -69,8 +67,8 @@ class ScorePanel(Container):
         self.errors.changed.connect(self.show_errors)
         self.agreement.changed.connect(self.show_agreement)
         viewer.dims.events.current_step.connect(self._on_step)
-        viewer.layers.events.inserted.connect(self._on_layer_inserted)
-        self.native.destroyed.connect(self._abandon)
+        self._layers.events.inserted.connect(self._on_layer_inserted)
+        self._layers.events.removed.connect(self._on_layer_removed)
         self._choose_truth()
 
     def _make_widgets(self) -> None:
@@ -104,7 +102,6 @@ class ScorePanel(Container):
             widgets=[self.errors, self.agreement], layout="horizontal", labels=False
         )
         self.overlays.margins = (0, 0, 0, 0)
-        self.status = text_line()
 
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
@@ -117,12 +114,12 @@ class ScorePanel(Container):
         if prediction is None or truth is None:
             self.status.value = "Choose a prediction and a ground truth: two Labels layers."
             return
-        self._abandon()
-        work = partial(
-            _compare_planes, full_data(truth), full_data(prediction), _scored_planes(prediction)
-        )
-        self._run(work, self._show_comparison)
         self.status.value = "Comparing..."
+        planes = _scored_planes(prediction)
+        self.run(
+            partial(_compare_planes, full_data(truth), full_data(prediction), planes),
+            self._show_comparison,
+        )
 
     def show_errors(self) -> None:
         """Add or refresh the layer of verdicts."""
@@ -132,6 +129,13 @@ class ScorePanel(Container):
     def show_agreement(self) -> None:
         """Add or refresh the layer of found, missed and wrong pixels."""
         self._show_overlay(AGREEMENT, FieldPair.draw_agreement, AGREEMENT_COLOURS)
+
+    def disconnect_viewer(self) -> None:
+        """Disconnect from the field slider, the layer list and the chosen layers."""
+        self._viewer.dims.events.current_step.disconnect(self._on_step)
+        self._layers.events.inserted.disconnect(self._on_layer_inserted)
+        self._layers.events.removed.disconnect(self._on_layer_removed)
+        self._watch()
 
     def _show_comparison(self, comparison: Comparison) -> None:
         self._comparison = comparison
@@ -156,9 +160,8 @@ class ScorePanel(Container):
         if comparison is None or len(comparison.pairs) < 2:
             self.table.show_summary(None)
             return
-        self._abandon()
         threshold = self.threshold.value
-        self._run(lambda tell: comparison.summarise(threshold), self.table.show_summary)
+        self.run(lambda tell: comparison.summarise(threshold), self.table.show_summary)
 
     def _show_overlay(
         self, role: str, draw: Callable[[FieldPair], np.ndarray], colours: dict[Any, str]
@@ -168,10 +171,10 @@ class ScorePanel(Container):
             self.status.value = "Press Score first."
             return
         record = LayerRecord(role, source=str(prediction.unique_id))
-        if find_labels(self._viewer.layers, record) is None:
+        if find_labels(self._layers, record) is None:
             prediction.visible = self.truth.value.visible = False  # they would hide the overlay
         data = _draw_lazily(full_data(prediction).shape, self._comparison, draw)
-        source = find_image(self._viewer.layers, prediction) or prediction
+        source = find_image(self._layers, prediction) or prediction
         put_labels(
             self._viewer,
             data,
@@ -186,7 +189,7 @@ class ScorePanel(Container):
         prediction = self.prediction.value
         for role, show in ((ERRORS, self.show_errors), (AGREEMENT, self.show_agreement)):
             record = LayerRecord(role, source=str(prediction.unique_id))
-            if find_labels(self._viewer.layers, record) is not None:
+            if find_labels(self._layers, record) is not None:
                 show()
 
     def _on_threshold(self) -> None:
@@ -206,10 +209,15 @@ class ScorePanel(Container):
         elif role_of(event.value) == GROUND_TRUTH:
             self._choose_truth()
 
+    def _on_layer_removed(self, event: Any) -> None:
+        self.reset_choices()
+        if event.value in self._watched:
+            self._choose_truth()
+
     def _choose_truth(self) -> None:
         prediction = self.prediction.value
         if prediction is not None:
-            truth = find_truth(self._viewer.layers, prediction)
+            truth = find_truth(self._layers, prediction)
             if truth is not None and truth in self.truth.choices:
                 self.truth.value = truth
         self._forget()
@@ -244,25 +252,6 @@ class ScorePanel(Container):
         shown = shown_plane(self._viewer.dims.current_step, prediction)
         return self._comparison.pairs.get(shown)
 
-    def _run(self, work: Any, show: Callable[[Any], None]) -> None:
-        job = Job(work)
-        job.returned.connect(show)
-        job.failed.connect(self._show_error)
-        self._job = job
-        job.start()
-
-    def _show_error(self, error: Exception) -> None:
-        self.status.value = f"Failed: {error}"
-        if isinstance(error, ValueError | OSError):
-            show_warning(str(error))
-        else:
-            notify(error)
-
-    def _abandon(self) -> None:
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
-
     def _predictions(self, widget: Any = None) -> list[Labels]:
         wanted = (GROUND_TRUTH, ERRORS, AGREEMENT)
         return [layer for layer in self._labels_layers() if role_of(layer) not in wanted]
@@ -273,7 +262,7 @@ class ScorePanel(Container):
         ]
 
     def _labels_layers(self) -> list[Labels]:
-        return [layer for layer in self._viewer.layers[::-1] if isinstance(layer, Labels)]
+        return [layer for layer in self._layers[::-1] if isinstance(layer, Labels)]
 
 
 def _scored_planes(prediction: Labels) -> tuple[int, ...]:

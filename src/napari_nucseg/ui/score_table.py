@@ -128,3 +128,7 @@ class VerdictLegend(QWidget):
             count = "" if score is None else f" {getattr(score.verdicts, verdict.word)}"
             square = f'<span style="color: {VERDICT_COLOURS[verdict]}">&#9632;</span>'
             label.setText(f"{square} {verdict.word}{count}")
+
+    def text(self, verdict: Verdict) -> str:
+        """Return what the legend says of a verdict."""
+        return self._labels[verdict].text()

@@ -13,12 +13,11 @@ from magicgui.widgets import (
     PushButton,
 )
 from napari.layers import Image
-from napari.utils.notifications import show_warning
 
 from napari_nucseg.core.segmenting import SegmentParams
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.form import ParamsForm, labelled, text_line
-from napari_nucseg.ui.jobs import Job, notify
+from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
@@ -30,12 +29,13 @@ from napari_nucseg.ui.layers import (
     record_of,
     shown_plane,
 )
+from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.segmenting import Request, Result, segment_planes
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
-class SegmentPanel(Container):
+class SegmentPanel(Panel):
     """Segment the nuclei of an image layer in a background worker.
 
     Parameters
@@ -45,23 +45,18 @@ class SegmentPanel(Container):
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:
-        self._viewer = viewer
-        self._job: Job | None = None
         self._layer: Image | None = None
+        self._layers = viewer.layers
         self._make_widgets()
-        super().__init__(
-            widgets=[self.all_fields, self.buttons, self.progress, self.status], labels=False
-        )
+        super().__init__(viewer, [self.all_fields, self.buttons, self.progress])
         rows = [self.image, self.model, self.about, self.device, *self.params.rows]
         self.native.layout().insertWidget(0, labelled(rows))
         self.image.changed.connect(self._show_scope)
         self.model.changed.connect(self._show_model)
         self.segment.changed.connect(self.start)
         self.cancel.changed.connect(self.stop)
-        viewer.layers.events.removed.connect(self._on_layer_removed)
-        self.native.destroyed.connect(self._abandon)
+        self._layers.events.removed.connect(self._on_layer_removed)
         self._show_model()
-        self._show_scope()
         self._show_running(False)
 
     def _make_widgets(self) -> None:
@@ -95,7 +90,6 @@ class SegmentPanel(Container):
         )
         self.buttons.margins = (0, 0, 0, 0)
         self.progress = ProgressBar(min=0, max=1, value=0)
-        self.status = text_line()
 
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
@@ -110,13 +104,20 @@ class SegmentPanel(Container):
         if layer.rgb:
             self.status.value = f"{layer.name} has colour; choose one grey channel."
             return
-        self._start_job(layer, self._request(layer))
+        request = self._request(layer)
+        self._layer = layer
+        self._show_running(True)
+        self.status.value = f"Loading {request.model.name}..."
+        self.run(
+            lambda tell: segment_planes(request, tell),
+            lambda result: self._show_result(layer, request, result),
+        )
 
     def stop(self) -> None:
         """Ask the running segmentation to stop."""
-        if self._job is not None:
+        if self.job is not None:
             self.status.value = "Stopping..."
-            self._job.stop()
+            self.job.stop()
 
     def _request(self, layer: Image) -> Request:
         data = full_data(layer)
@@ -129,21 +130,23 @@ class SegmentPanel(Container):
             data, planes, catalogue.find(self.model.value), self.device.value, self.params.params
         )
 
-    def _start_job(self, layer: Image, request: Request) -> None:
-        job = Job(lambda report: segment_planes(request, report))
-        job.progressed.connect(self._show_progress)
-        job.returned.connect(lambda result: self._show_result(layer, request, result))
-        job.failed.connect(self._show_error)
-        job.finished.connect(lambda: self._show_running(False))
-        self._job, self._layer = job, layer
-        self._show_running(True)
-        self.status.value = f"Loading {request.model.name}..."
-        job.start()
+    def on_progress(self, done: int, total: int, what: str) -> None:
+        """Move the bar, unless Cancel was pressed."""
+        if self.job is not None and not self.job.is_stopping:
+            self.progress.max = max(total, 1)
+            self.progress.value = done
+            self.status.value = what
 
-    def _show_progress(self, done: int, total: int, what: str) -> None:
-        self.progress.max = max(total, 1)
-        self.progress.value = done
-        self.status.value = what
+    def on_finished(self, job: Job) -> None:
+        """Give the buttons back."""
+        if job.is_stopping:
+            self.status.value = "Stopped. No layer was added or changed."
+        self._layer = None
+        self._show_running(False)
+
+    def disconnect_viewer(self) -> None:
+        """Disconnect from the layer list."""
+        self._layers.events.removed.disconnect(self._on_layer_removed)
 
     def _show_result(self, layer: Image, request: Request, result: Result) -> None:
         if layer not in self._viewer.layers:
@@ -176,26 +179,14 @@ class SegmentPanel(Container):
             plane_of(labels, number)[...] = plane
         put_labels(self._viewer, labels, layer, record, f"{layer.name} {request.model.name}")
 
-    def _show_error(self, error: Exception) -> None:
-        self.status.value = f"Failed: {error}"
-        if isinstance(error, ValueError | OSError):
-            show_warning(str(error))
-        else:
-            notify(error)
-
     def _show_running(self, running: bool) -> None:
-        if not running:
-            self._job = None
-            if self.status.value == "Stopping...":
-                self.status.value = "Stopped. No layer was added or changed."
-        for widget in (self.image, self.model, self.device, self.all_fields, *self.params.rows):
+        for widget in (self.image, self.model, self.device, *self.params.rows):
             widget.enabled = not running
         self.segment.enabled = not running
         self.cancel.enabled = running
         self.progress.visible = running
         self.progress.value = 0
-        if not running:
-            self._show_scope()
+        self._show_scope()
 
     def _show_model(self) -> None:
         model = catalogue.find(self.model.value)
@@ -206,17 +197,13 @@ class SegmentPanel(Container):
     def _show_scope(self) -> None:
         layer = self.image.value
         stack = layer is not None and count_planes(layer) > 1 and not layer.rgb
-        self.all_fields.enabled = stack
+        self.all_fields.enabled = stack and not self.running
         if not stack:
             self.all_fields.value = False
 
     def _on_layer_removed(self, event: Any) -> None:
-        if self._job is not None and event.value is self._layer:
+        if self.job is not None and event.value is self._layer:
             self.stop()
 
-    def _abandon(self) -> None:
-        if self._job is not None:
-            self._job.abandon()
-
     def _images(self, widget: Any = None) -> list[Image]:
-        return [layer for layer in self._viewer.layers[::-1] if isinstance(layer, Image)]
+        return [layer for layer in self._layers[::-1] if isinstance(layer, Image)]

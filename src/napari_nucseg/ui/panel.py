@@ -1,0 +1,95 @@
+"""What both panels share: work in the background, errors in words, and a clean end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from magicgui.widgets import Container
+from magicgui.widgets.bases import Widget
+from napari.components import ViewerModel
+from napari.utils.notifications import show_warning
+
+from napari_nucseg.ui.form import text_line
+from napari_nucseg.ui.jobs import Job, Work, notify
+
+
+class Panel(Container):
+    """A dock widget that lets go of the viewer, and of its worker, when it is closed.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer that it is docked in.
+    widgets : list of Widget
+        Placed under one another, above the line of status.
+    """
+
+    def __init__(self, viewer: ViewerModel, widgets: list[Widget]) -> None:
+        self.status = text_line()
+        self.job: Job | None = None
+        self._viewer = viewer
+        self._docked = False
+        super().__init__(widgets=[*widgets, self.status], labels=False)
+        self.native_parent_changed.connect(self._on_parent)
+        self.native.destroyed.connect(self._abandon)
+
+    @property
+    def running(self) -> bool:
+        """Whether work is on its way in the background."""
+        return self.job is not None
+
+    def run(self, work: Work, show: Callable[[Any], None]) -> Job:
+        """Do work in a thread and show its result; what ran before is dropped.
+
+        Parameters
+        ----------
+        work : callable
+            Gets plain values alone, and a function to report progress.
+        show : callable
+            Gets the result, on the main thread.
+        """
+        self._abandon()
+        job = Job(work)
+        job.progressed.connect(self.on_progress)
+        job.returned.connect(show)
+        job.failed.connect(self._on_error)
+        job.finished.connect(self._on_finished)
+        self.job = job
+        job.start()
+        return job
+
+    def on_progress(self, done: int, total: int, what: str) -> None:
+        """Show how far the work is; nothing unless overridden."""
+
+    def on_finished(self, job: Job) -> None:
+        """Tidy up after work that returned, failed or stopped; nothing unless overridden."""
+
+    def disconnect_viewer(self) -> None:
+        """Disconnect from the events of the viewer and its layers."""
+
+    def _on_error(self, error: Exception) -> None:
+        self.status.value = f"Failed: {error}"
+        if isinstance(error, ValueError | OSError):
+            show_warning(str(error))
+        else:
+            notify(error)
+
+    def _on_finished(self) -> None:
+        job, self.job = self.job, None
+        if job is not None:
+            self.on_finished(job)
+
+    def _abandon(self) -> None:
+        if self.job is not None:
+            self.job.abandon()
+            self.job = None
+
+    def _on_parent(self, parent: Any) -> None:
+        """Napari takes a closed dock's widget out of it and forgets it."""
+        if parent is not None:
+            self._docked = True
+        elif self._docked:
+            self._abandon()
+            self.disconnect_viewer()
+            self.native.deleteLater()

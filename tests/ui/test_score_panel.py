@@ -1,0 +1,257 @@
+"""Scoring in the viewer: two layers in, a table and overlays out."""
+
+import numpy as np
+import pytest
+
+from napari_nucseg.core.scoring import score
+from napari_nucseg.core.verdicts import Agreement, Verdict
+from napari_nucseg.ui.layers import (
+    AGREEMENT,
+    ERRORS,
+    GROUND_TRUTH,
+    PREDICTION,
+    LayerRecord,
+    role_of,
+    tag,
+)
+from napari_nucseg.ui.score_panel import ScorePanel
+
+
+@pytest.fixture
+def truth(drawn_fields):
+    return drawn_fields[0].labels
+
+
+@pytest.fixture
+def predicted(truth):
+    """The truth, moved a little and without its first nucleus."""
+    moved = np.roll(truth, 2, axis=0)
+    moved[moved == 1] = 0
+    return moved
+
+
+@pytest.fixture
+def layers(viewer, truth, predicted):
+    """A prediction and its ground truth."""
+    placed = {"scale": (0.645, 0.645)}
+    return (
+        viewer.add_labels(
+            predicted, name="A01 u2os", metadata=tag(LayerRecord(PREDICTION)), **placed
+        ),
+        viewer.add_labels(
+            truth, name="A01 truth", metadata=tag(LayerRecord(GROUND_TRUTH)), **placed
+        ),
+    )
+
+
+@pytest.fixture
+def panel(qtbot, viewer):
+    return viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+
+
+def cell(panel: ScorePanel, title: str, column: int = 0, nth: int = 0) -> str:
+    """Text of a table's cell by its row title; the pixels' rows come before the nuclei's."""
+    table = panel.table
+    titles = [table.verticalHeaderItem(row).text() for row in range(table.rowCount())]
+    rows = [row for row, text in enumerate(titles) if text == title]
+    return table.item(rows[nth], column).text()
+
+
+def settled(qtbot, panel: ScorePanel) -> None:
+    qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
+
+
+def overlays(viewer, role):
+    return [layer for layer in viewer.layers if role_of(layer) == role]
+
+
+def test_the_truth_is_found_and_scored_by_itself(qtbot, layers, panel, truth, predicted):
+    settled(qtbot, panel)
+
+    expected = score(truth, predicted)
+    assert (panel.prediction.value, panel.truth.value) == layers
+    assert cell(panel, "Dice (= F1)") == f"{expected.pixels.dice:.3f}"
+    assert cell(panel, "F1") == f"{expected.objects.f1:.3f}"
+    assert cell(panel, "AP .50:.95") == f"{expected.mean_ap:.3f}"
+    assert panel.table.isColumnHidden(2)
+
+
+def test_a_new_prediction_is_chosen_and_scored(qtbot, viewer, layers, panel, truth):
+    perfect = viewer.add_labels(truth, name="perfect", metadata=tag(LayerRecord(PREDICTION)))
+
+    settled(qtbot, panel)
+
+    assert panel.prediction.value is perfect
+    assert cell(panel, "F1") == "1.000"
+
+
+def test_the_threshold_slider_changes_the_scores(qtbot, layers, panel, truth, predicted):
+    settled(qtbot, panel)
+
+    panel.threshold.value = 0.9
+    settled(qtbot, panel)
+
+    assert cell(panel, "F1") == f"{score(truth, predicted, 0.9).objects.f1:.3f}"
+
+
+def test_the_legend_counts_the_verdicts(qtbot, layers, panel, truth, predicted):
+    settled(qtbot, panel)
+
+    counts = score(truth, predicted).verdicts
+    assert f"missed {counts.missed}" in panel.legend.text(Verdict.MISSED)
+    assert f"matched {counts.matched}" in panel.legend.text(Verdict.MATCHED)
+
+
+def test_the_errors_are_outlined_in_one_layer(qtbot, viewer, layers, panel):
+    settled(qtbot, panel)
+    for _ in range(2):
+        panel.errors.native.click()
+
+    (errors,) = overlays(viewer, ERRORS)
+    drawn = np.asarray(errors.data)
+    assert set(np.unique(drawn)) <= {0, *(int(verdict) for verdict in Verdict)}
+    assert (drawn == Verdict.MISSED).any()
+    assert np.array_equal(errors.scale, layers[0].scale)
+    assert not layers[0].visible
+
+
+def test_the_outlines_follow_the_threshold(qtbot, viewer, layers, panel):
+    settled(qtbot, panel)
+    panel.errors.native.click()
+    (errors,) = overlays(viewer, ERRORS)
+    before = np.asarray(errors.data)
+
+    panel.threshold.value = 0.95
+    settled(qtbot, panel)
+
+    assert not np.array_equal(np.asarray(errors.data), before)
+    assert overlays(viewer, ERRORS) == [errors]
+
+
+def test_the_pixels_are_coloured_by_agreement(qtbot, viewer, layers, panel, truth, predicted):
+    settled(qtbot, panel)
+    panel.agreement.native.click()
+
+    drawn = np.asarray(overlays(viewer, AGREEMENT)[0].data)
+    counts = score(truth, predicted).pixels
+    assert (drawn == Agreement.TRUE_POSITIVE).sum() == counts.tp
+    assert (drawn == Agreement.FALSE_NEGATIVE).sum() == counts.fn
+    assert (drawn == Agreement.FALSE_POSITIVE).sum() == counts.fp
+
+
+def test_overlays_are_not_offered_for_scoring(qtbot, viewer, layers, panel):
+    settled(qtbot, panel)
+    panel.errors.native.click()
+
+    assert set(panel.prediction.choices) == {layers[0]}
+    assert set(panel.truth.choices) == set(layers)
+
+
+def test_layers_of_different_size_are_refused_in_words(qtbot, viewer, layers, panel):
+    viewer.add_labels(np.ones((5, 5), int), name="small", metadata=tag(LayerRecord(PREDICTION)))
+    panel.truth.value = layers[1]
+    settled(qtbot, panel)
+
+    assert "choose two layers of the same fields" in panel.status.value
+
+
+def test_without_layers_the_panel_says_what_it_needs(panel):
+    panel.score.native.click()
+
+    assert "Choose a prediction and a ground truth" in panel.status.value
+
+
+def test_an_empty_field_reads_empty(qtbot, viewer, panel):
+    blank = np.zeros((20, 20), int)
+    viewer.add_labels(blank, name="truth", metadata=tag(LayerRecord(GROUND_TRUTH)))
+    viewer.add_labels(blank, name="prediction", metadata=tag(LayerRecord(PREDICTION)))
+    settled(qtbot, panel)
+
+    assert cell(panel, "F1") == "empty"
+    assert cell(panel, "Accuracy") == "1.000"
+
+
+def test_removing_a_scored_layer_is_safe(qtbot, viewer, layers, panel):
+    settled(qtbot, panel)
+    panel.errors.native.click()
+
+    viewer.layers.remove(layers[0])
+    settled(qtbot, panel)
+    viewer.layers.clear()
+    settled(qtbot, panel)
+
+    panel.errors.native.click()
+    panel.threshold.value = 0.6
+
+
+def test_removing_an_overlay_is_safe(qtbot, viewer, layers, panel):
+    settled(qtbot, panel)
+    panel.errors.native.click()
+    viewer.layers.remove(overlays(viewer, ERRORS)[0])
+
+    panel.threshold.value = 0.8
+    settled(qtbot, panel)
+
+    assert not overlays(viewer, ERRORS)
+
+
+@pytest.fixture
+def stacks(viewer, drawn_fields, predicted):
+    """Three fields, of which the first two were segmented; the third has no nucleus."""
+    truths = np.stack([field.labels for field in drawn_fields])
+    found = truths.copy()
+    found[0] = predicted
+    record = LayerRecord(PREDICTION, fields=(0, 1))
+    return (
+        viewer.add_labels(found, name="stack u2os", metadata=tag(record)),
+        viewer.add_labels(truths, name="truth", metadata=tag(LayerRecord(GROUND_TRUTH))),
+    )
+
+
+def test_a_stack_has_columns_for_all_fields(qtbot, viewer, stacks, panel):
+    viewer.dims.set_current_step(0, 0)
+    settled(qtbot, panel)
+
+    assert not panel.table.isColumnHidden(1)
+    low = float(cell(panel, "F1"))
+    assert cell(panel, "F1", 1) == f"{(low + 1) / 2:.3f} ({low:.3f}-1.000)"
+    assert low < float(cell(panel, "F1", 2)) < 1
+
+
+def test_moving_the_field_slider_changes_the_field_shown(qtbot, viewer, stacks, panel):
+    viewer.dims.set_current_step(0, 0)
+    settled(qtbot, panel)
+    before = cell(panel, "F1")
+
+    viewer.dims.set_current_step(0, 1)
+
+    assert before != "1.000"
+    assert cell(panel, "F1") == "1.000"
+
+
+def test_a_field_that_was_not_segmented_has_no_scores(qtbot, viewer, stacks, panel):
+    settled(qtbot, panel)
+
+    viewer.dims.set_current_step(0, 2)
+
+    assert cell(panel, "F1") == ""
+    assert "no prediction yet" in panel.status.value
+
+
+def test_the_errors_of_a_stack_are_drawn_field_by_field(qtbot, viewer, stacks, panel):
+    settled(qtbot, panel)
+    panel.errors.native.click()
+
+    (errors,) = overlays(viewer, ERRORS)
+    assert errors.data.shape == stacks[0].data.shape
+    assert np.asarray(errors.data[0]).any()
+    assert not np.asarray(errors.data[2]).any()
+
+
+def test_new_labels_in_a_scored_layer_are_scored_again(qtbot, layers, panel, truth):
+    settled(qtbot, panel)
+
+    layers[0].data = truth.copy()
+    settled(qtbot, panel)
+
+    assert cell(panel, "F1") == "1.000"

@@ -1,0 +1,278 @@
+"""Segmenting in the viewer: press Segment, get labels; press Cancel, get nothing."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from napari_nucseg.core.images import read_mask
+from napari_nucseg.core.scoring import score
+from napari_nucseg.ui.layers import PREDICTION, record_of, role_of
+from napari_nucseg.ui.segment_panel import SegmentPanel
+
+RUN = 60_000
+
+
+@pytest.fixture
+def field(drawn_fields):
+    return drawn_fields[0]
+
+
+@pytest.fixture
+def image(viewer, field):
+    return viewer.add_image(
+        field.image, name="A01", scale=(0.645, 0.645), translate=(3, 4), units=("um", "um")
+    )
+
+
+@pytest.fixture
+def stack(viewer, drawn_fields):
+    return viewer.add_image(np.stack([field.image for field in drawn_fields]), name="stack")
+
+
+@pytest.fixture
+def panel(viewer):
+    return viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+
+
+def run(qtbot, panel: SegmentPanel) -> None:
+    panel.segment.native.click()
+    qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+
+
+def predictions(viewer):
+    return [layer for layer in viewer.layers if role_of(layer) == PREDICTION]
+
+
+def test_the_bundled_model_finds_the_nuclei_of_a_drawn_field(qtbot, viewer, image, panel, field):
+    run(qtbot, panel)
+
+    (labels,) = predictions(viewer)
+    assert score(field.labels, labels.data).objects.f1 > 0.8
+    assert labels.name == "A01 u2os"
+    assert "nuclei in" in panel.status.value
+    assert "CPU" in panel.status.value
+
+
+def test_the_labels_lie_where_the_image_lies(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+
+    (labels,) = predictions(viewer)
+    assert np.array_equal(labels.scale, image.scale)
+    assert np.array_equal(labels.translate, image.translate)
+    assert labels.units == image.units
+
+
+def test_the_labels_say_how_they_were_made(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+
+    made = record_of(predictions(viewer)[0]).provenance
+    assert made["model"] == "u2os"
+    assert set(made) >= {"weights_sha256", "parameters", "device", "precision", "versions"}
+
+
+def test_the_parameters_on_the_form_are_used(qtbot, image, panel, stand_in):
+    next(row for row in panel.params.rows if row.name == "min_size").value = 77
+
+    run(qtbot, panel)
+
+    assert stand_in.calls[0][1].min_size == 77
+
+
+def test_a_second_run_refreshes_the_layer_in_place(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+    run(qtbot, panel)
+
+    assert len(predictions(viewer)) == 1
+
+
+def test_without_an_image_the_panel_says_what_to_open(panel):
+    panel.segment.native.click()
+
+    assert "Open an image first" in panel.status.value
+
+
+def test_a_colour_image_is_refused_in_words(viewer, panel):
+    viewer.add_image(np.zeros((8, 8, 3), np.uint8), name="colour", rgb=True)
+
+    panel.segment.native.click()
+
+    assert "colour has colour" in panel.status.value
+
+
+def test_only_the_shown_field_of_a_stack_is_segmented(qtbot, viewer, stack, panel, stand_in):
+    viewer.dims.set_current_step(0, 1)
+
+    run(qtbot, panel)
+
+    (labels,) = predictions(viewer)
+    assert labels.data.shape == stack.data.shape
+    assert record_of(labels).fields == (1,)
+    assert labels.data[1].any()
+    assert not labels.data[0].any()
+
+
+def test_fields_segmented_before_keep_their_labels(qtbot, viewer, stack, panel, stand_in):
+    for shown in (1, 0):
+        viewer.dims.set_current_step(0, shown)
+        run(qtbot, panel)
+
+    (labels,) = predictions(viewer)
+    assert record_of(labels).fields == (0, 1)
+    assert labels.data[0].any()
+    assert labels.data[1].any()
+
+
+def test_all_fields_of_a_stack_are_segmented_when_asked(qtbot, viewer, stack, panel, stand_in):
+    panel.all_fields.value = True
+
+    run(qtbot, panel)
+
+    assert record_of(predictions(viewer)[0]).fields == (0, 1, 2)
+    assert "in 3 fields" in panel.status.value
+
+
+def test_all_fields_cannot_be_asked_of_a_single_field(image, panel):
+    assert not panel.all_fields.enabled
+
+
+def test_a_device_that_is_absent_is_refused_and_the_buttons_come_back(qtbot, viewer, image, panel):
+    panel.device.value = "mps"
+
+    run(qtbot, panel)
+
+    assert "'mps' is not on this machine" in panel.status.value
+    assert not predictions(viewer)
+    assert panel.segment.enabled
+
+
+def test_running_out_of_memory_does_not_leave_the_panel_running(
+    qtbot, viewer, image, panel, stand_in
+):
+    import torch
+
+    def exhaust(report):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    stand_in.before = exhaust
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+        run_and_raise(qtbot, panel)
+
+    assert "out of memory" in panel.status.value
+    assert panel.segment.enabled
+
+
+def run_and_raise(qtbot, panel):
+    """Run, and raise what napari was notified of, as it does outside of tests by a pop-up."""
+    from napari.utils.notifications import notification_manager
+
+    told = []
+    notification_manager.notification_ready.connect(told.append)
+    try:
+        run(qtbot, panel)
+    finally:
+        notification_manager.notification_ready.disconnect(told.append)
+    raise told[0].exception
+
+
+class Held:
+    """Holds a run between two tiles until it is let go."""
+
+    def __init__(self, stand_in):
+        self.reached, self.go_on = threading.Event(), threading.Event()
+        stand_in.before = self.hold
+
+    def hold(self, report):
+        self.reached.set()
+        self.go_on.wait(30)
+
+
+@pytest.fixture
+def held(stand_in):
+    return Held(stand_in)
+
+
+def test_cancel_adds_no_layer_and_the_next_run_works(qtbot, viewer, image, panel, held, stand_in):
+    panel.segment.native.click()
+    assert held.reached.wait(30)
+    assert panel.cancel.enabled
+    assert not panel.segment.enabled
+
+    panel.cancel.native.click()
+    held.go_on.set()
+    qtbot.waitUntil(lambda: not panel.running)
+
+    assert not predictions(viewer)
+    assert "Stopped" in panel.status.value
+    stand_in.before = lambda report: None
+    run(qtbot, panel)
+    assert len(predictions(viewer)) == 1
+
+
+def test_removing_the_image_stops_the_run(qtbot, viewer, image, panel, held):
+    panel.segment.native.click()
+    assert held.reached.wait(30)
+
+    viewer.layers.remove(image)
+    held.go_on.set()
+    qtbot.waitUntil(lambda: not panel.running)
+
+    assert not viewer.layers
+
+
+def test_the_window_stays_usable_during_a_run(qtbot, image, panel, held):
+    panel.segment.native.click()
+    assert held.reached.wait(30)
+
+    panel.model.value = panel.model.choices[1]
+    assert panel.model.native.isVisibleTo(panel.native)
+
+    held.go_on.set()
+    qtbot.waitUntil(lambda: not panel.running)
+
+
+def test_closing_the_dock_during_a_run_raises_nothing(qtbot, viewer, image, panel, held):
+    panel.segment.native.click()
+    assert held.reached.wait(30)
+    job = panel.job
+
+    panel.native.parent().destroyOnClose()
+    held.go_on.set()
+    qtbot.waitUntil(lambda: job.is_over)
+
+
+def test_the_panel_says_when_a_model_needs_a_download(panel, monkeypatch, tmp_path):
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+
+    panel.model.value = "cpsam_v2"
+
+    assert "needs a download of 1200 MB" in panel.about.value
+
+
+def test_the_main_thread_is_never_blocked_for_long(qtbot, viewer, bbbc039, panel):
+    from qtpy.QtCore import QElapsedTimer, QTimer
+
+    viewer.open(str(sorted((bbbc039 / "images").iterdir())[0]), plugin="napari-nucseg")
+    run(qtbot, panel)  # the first run imports torch, which holds Python's lock for a while
+    clock, beats = QElapsedTimer(), []
+    timer = QTimer()
+    timer.timeout.connect(lambda: beats.append(clock.restart()))
+    clock.start()
+    timer.start(10)
+    run(qtbot, panel)
+    timer.stop()
+
+    assert len(beats) > 10
+    assert sorted(beats)[-2] < 250  # adding the layer is one longer beat
+
+
+def test_a_real_field_is_found_nearly_whole(qtbot, viewer, bbbc039, panel):
+    path = sorted((bbbc039 / "images").iterdir())[0]
+    viewer.open(str(path), plugin="napari-nucseg")
+
+    run(qtbot, panel)
+
+    from napari_nucseg.core.sources import Source
+
+    truth = read_mask(Source(bbbc039 / "masks" / f"{path.stem}.png"))
+    assert score(truth, predictions(viewer)[0].data).objects.f1 > 0.9
