@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from napari_nucseg.core.fetching import RemoteFile, fetch, is_complete
@@ -38,9 +37,7 @@ def missing_archives(folder: Path) -> tuple[RemoteFile, ...]:
     return tuple(archive for archive in ARCHIVES if not is_complete(archive, folder))
 
 
-def download_dataset(
-    folder: Path, report: Callable[[int, int], None], server: str = _SERVER
-) -> Path:
+def download_dataset(folder: Path, report: Callable[[int, int], None]) -> Path:
     """Fetch the archives that are missing.
 
     Parameters
@@ -49,8 +46,6 @@ def download_dataset(
         Where to put them.
     report : callable
         Called with (bytes done, bytes in all) over all missing archives; may raise to stop.
-    server : str
-        Address of the folder that they are published in.
 
     Returns
     -------
@@ -66,11 +61,10 @@ def download_dataset(
     total = sum(archive.size or 0 for archive in missing)
     before = 0
     for archive in missing:
-        here = replace(archive, url=server + archive.name)
 
         def follow(done: int, of: int | None, before: int = before) -> None:
             report(before + done, total)
 
-        fetch(here, folder, report=follow)
+        fetch(archive, folder, report=follow)
         before += archive.size or 0
     return folder

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from napari.qt.threading import create_worker
-from napari.utils.notifications import notification_manager
+from napari.utils.notifications import notification_manager, show_warning
 from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_nucseg.core.segmenting import Stopped
@@ -87,6 +87,9 @@ class Job(QObject):
         self.finished.emit()
 
 
-def notify(error: Exception) -> None:
-    """Show an error in napari's notifications, with its traceback at hand."""
-    notification_manager.receive_error(type(error), error, error.__traceback__)
+def tell_user(error: Exception) -> None:
+    """Notify of an error: in its own words if it was foreseen, else with its traceback at hand."""
+    if isinstance(error, ValueError | OSError):
+        show_warning(str(error))
+    else:
+        notification_manager.receive_error(type(error), error, error.__traceback__)

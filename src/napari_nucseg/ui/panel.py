@@ -8,10 +8,9 @@ from typing import Any
 from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 from napari.components import ViewerModel
-from napari.utils.notifications import show_warning
 
 from napari_nucseg.ui.form import text_line
-from napari_nucseg.ui.jobs import Job, Work, notify
+from napari_nucseg.ui.jobs import Job, Work, tell_user
 
 
 class Panel(Container):
@@ -70,10 +69,7 @@ class Panel(Container):
 
     def _on_error(self, error: Exception) -> None:
         self.status.value = f"Failed: {error}"
-        if isinstance(error, ValueError | OSError):
-            show_warning(str(error))
-        else:
-            notify(error)
+        tell_user(error)
 
     def _on_finished(self) -> None:
         job, self.job = self.job, None

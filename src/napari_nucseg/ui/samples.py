@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import napari
-from napari.components import ViewerModel
-from napari.layers import Layer
 from napari.utils import progress
 from napari.utils.notifications import show_info
+from qtpy.QtCore import QEventLoop
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.synthetic import PIXEL_SIZE_UM, draw_field
-from napari_nucseg.ui.jobs import Job, notify
+from napari_nucseg.ui.jobs import Job, Work
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, LayerRecord, tag
 from napari_nucseg.ui.reader import LayerData, read_dataset
 
@@ -39,32 +37,28 @@ def synthetic() -> list[LayerData]:
 
 
 def bbbc039() -> list[LayerData]:
-    """Open BBBC039; when it is not here yet, download it first, in the background."""
-    from napari_nucseg.runs.download import dataset_folder, missing_archives
+    """Open BBBC039; when it is not here yet, download it first, with the window alive."""
+    from napari_nucseg.runs.download import dataset_folder, download_dataset, missing_archives
 
     folder = dataset_folder()
-    if not missing_archives(folder):
-        return read_dataset(open_dataset(folder))
-    viewer = napari.current_viewer()
-    if viewer is not None:
-        _start_download(folder, viewer)
-    return []
+    if missing_archives(folder):
+        show_info(f"Downloading BBBC039 to {folder}; the activity button shows how far it is")
+        with progress(total=100, desc="BBBC039") as bar:
+            _wait_for(
+                lambda tell: download_dataset(folder, lambda done, of: tell(done, of, "")),
+                lambda done, of, what: bar.update(100 * done // of - bar.n),
+            )
+    return read_dataset(open_dataset(folder))
 
 
-def _start_download(folder: Path, viewer: ViewerModel) -> Job:
-    from napari_nucseg.runs.download import download_dataset
-
-    show_info(f"Downloading BBBC039 to {folder}; it opens by itself when it is here")
-    bar = progress(total=100, desc="BBBC039")
-    job = Job(lambda report: download_dataset(folder, lambda done, of: report(done, of, "")))
-    job.progressed.connect(lambda done, of, what: bar.update(100 * done // of - bar.n))
-    job.returned.connect(lambda opened: _add(viewer, read_dataset(open_dataset(opened))))
-    job.failed.connect(notify)
-    job.finished.connect(bar.close)
+def _wait_for(work: Work, on_progress: Callable[[int, int, str], None]) -> None:
+    """Do work in a thread while the window goes on: napari wants a sample's layers at once."""
+    loop, job = QEventLoop(), Job(work)
+    failures: list[Exception] = []
+    job.progressed.connect(on_progress)
+    job.failed.connect(failures.append)
+    job.finished.connect(loop.quit)
     job.start()
-    return job
-
-
-def _add(viewer: ViewerModel, layers: list[LayerData]) -> None:
-    for data, keywords, kind in layers:
-        viewer.add_layer(Layer.create(data, keywords, kind))
+    loop.exec()
+    if failures:
+        raise failures[0]
