@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_nucseg.core.bbbc039 import PARTS, Field, find_field, open_dataset, split_file
+from napari_nucseg.core.bbbc039 import PARTS, find_field, open_dataset, split_file
+from napari_nucseg.core.fields import Field
 from napari_nucseg.core.images import read_image_header
 from napari_nucseg.core.sources import Source
 from tests.conftest import write_mask

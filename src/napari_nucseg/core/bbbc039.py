@@ -12,132 +12,15 @@ References
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from napari_nucseg.core.images import (
-    PNG_SUFFIXES,
-    TIFF_SUFFIXES,
-    Header,
-    Image,
-    Labels,
-    read_image,
-    read_image_header,
-    read_mask,
-    read_mask_shape,
-)
+from napari_nucseg.core.fields import Dataset, Field
+from napari_nucseg.core.images import PNG_SUFFIXES, TIFF_SUFFIXES
 from napari_nucseg.core.sources import Source, list_archive, list_folder
 
 SPLITS = ("training", "validation", "test")
 PARTS = ("images", "masks", "metadata")
-
-_NAME = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of view and where its image and ground truth are.
-
-    Attributes
-    ----------
-    stem : str
-        File name without ending: the only key that is unique in BBBC039.
-    image, mask : Source or None
-        The files, where there are any.
-    split : str or None
-        Name of the split that lists the field.
-    """
-
-    stem: str
-    image: Source | None = None
-    mask: Source | None = None
-    split: str | None = None
-
-    @property
-    def well(self) -> str | None:
-        """Well of the plate, A01 to P24, if the name tells."""
-        return self._part("well")
-
-    @property
-    def site(self) -> int | None:
-        """Site within the well, 1 to 9, if the name tells."""
-        site = self._part("site")
-        return None if site is None else int(site)
-
-    @property
-    def name(self) -> str:
-        """Short name for the screen: ``A02_s1``, or the stem of other files."""
-        return self.stem if self.well is None else f"{self.well}_s{self.site}"
-
-    def read_image(self) -> Image:
-        """Read the image."""
-        if self.image is None:
-            raise ValueError(f"{self.stem}: the dataset has no image of this field")
-        return read_image(self.image)
-
-    def read_truth(self) -> Labels:
-        """Read the ground truth.
-
-        Returns
-        -------
-        ndarray of int32, shape (height, width)
-
-        Raises
-        ------
-        ValueError
-            If there is none, or its shape is not the image's.
-        """
-        if self.mask is None:
-            raise ValueError(f"{self.stem}: the dataset has no mask of this field")
-        if self.image is not None:
-            self.check_shape(read_image_header(self.image))
-        return read_mask(self.mask)
-
-    def check_shape(self, header: Header) -> None:
-        """Refuse a mask whose shape is not the image's."""
-        if self.mask is None:
-            return
-        shape = read_mask_shape(self.mask)
-        if shape != header.shape:
-            raise ValueError(
-                f"{self.mask}: the mask is {_size(shape)} px but its image {self.image} is "
-                f"{_size(header.shape)} px; they are not of the same field, replace one of them"
-            )
-
-    def _part(self, part: str) -> str | None:
-        match = _NAME.fullmatch(self.stem)
-        return None if match is None else match[part]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Fields that belong together.
-
-    Attributes
-    ----------
-    name : str
-        Name for the screen.
-    fields : tuple of Field
-        Sorted by stem, or in the order of the split file.
-    absent : tuple of str
-        Stems that the split file names and the dataset lacks.
-    """
-
-    name: str
-    fields: tuple[Field, ...]
-    absent: tuple[str, ...] = ()
-
-    @property
-    def has_images(self) -> bool:
-        """Whether every field has an image."""
-        return all(field.image is not None for field in self.fields)
-
-    @property
-    def without_mask(self) -> tuple[Field, ...]:
-        """Fields whose ground truth is missing."""
-        return tuple(field for field in self.fields if field.mask is None)
 
 
 def find_field(path: Path) -> Field:
@@ -151,9 +34,9 @@ def find_field(path: Path) -> Field:
     root = _root_of(path.parent)
     masks = _by_stem(_list_part(root, "masks", PNG_SUFFIXES))
     beside = path.with_suffix(".png")
-    mask = masks.get(path.stem) or (
-        Source(beside) if _NAME.match(path.stem) and beside.is_file() else None
-    )
+    mask = masks.get(path.stem)
+    if mask is None and Field(path.stem).well is not None and beside.is_file():
+        mask = Source(beside)
     return Field(path.stem, Source(path), mask, _read_splits(root).get(path.stem))
 
 
@@ -277,7 +160,3 @@ def _read_names(listing: Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{listing}: not a text file of names, one a line") from error
     return list(dict.fromkeys(Path(line.strip()).stem for line in lines if line.strip()))
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(edge) for edge in shape)

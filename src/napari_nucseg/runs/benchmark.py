@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_nucseg.core.bbbc039 import Dataset, Field
+from napari_nucseg.core.fields import Dataset, Field
 from napari_nucseg.core.scoring import Score, Summary, score, summarise
 from napari_nucseg.core.segmenting import Segmenter, SegmentParams
 from napari_nucseg.runs.records import field_row, summary_record

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from napari_nucseg.core.bbbc039 import Field
+from napari_nucseg.core.fields import Field
 from napari_nucseg.core.scoring import AP_THRESHOLDS, Score, Summary
 
 Record = dict[str, Any]

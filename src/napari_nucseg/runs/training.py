@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from napari_nucseg import __version__
-from napari_nucseg.core.bbbc039 import Dataset
+from napari_nucseg.core.fields import Dataset
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.segmenting import Report
 from napari_nucseg.runs.saving import write_json

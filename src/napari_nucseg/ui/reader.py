@@ -11,7 +11,8 @@ import dask.array as da
 import numpy as np
 from napari.utils.notifications import show_warning
 
-from napari_nucseg.core.bbbc039 import PARTS, Dataset, Field, find_field, open_dataset
+from napari_nucseg.core.bbbc039 import PARTS, find_field, open_dataset
+from napari_nucseg.core.fields import Dataset, Field
 from napari_nucseg.core.images import (
     TIFF_SUFFIXES,
     Header,

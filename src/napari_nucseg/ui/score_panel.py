@@ -4,8 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import dask
-import dask.array as da
 import napari
 import numpy as np
 from magicgui.widgets import ComboBox, Container, FloatSlider, PushButton
@@ -13,7 +11,7 @@ from napari.layers import Labels
 from psygnal import Signal
 
 from napari_nucseg.core.palette import AGREEMENT_COLOURS, VERDICT_COLOURS
-from napari_nucseg.runs.comparing import Comparison, FieldPair, compare
+from napari_nucseg.runs.comparing import Comparison, FieldPair
 from napari_nucseg.ui.form import labelled
 from napari_nucseg.ui.layers import (
     AGREEMENT,
@@ -22,19 +20,17 @@ from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
     colormap,
-    count_planes,
     find_image,
     find_labels,
     find_truth,
     full_data,
-    plane_of,
     put_labels,
-    record_of,
     role_of,
     shown_plane,
 )
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.score_table import ScoreTable, VerdictLegend
+from napari_nucseg.ui.scoring import compare_planes, draw_lazily, scored_planes
 
 
 class ScorePanel(Panel):
@@ -115,9 +111,9 @@ class ScorePanel(Panel):
             self.status.value = "Choose a prediction and a ground truth: two Labels layers."
             return
         self.status.value = "Comparing..."
-        planes = _scored_planes(prediction)
+        planes = scored_planes(prediction)
         self.run(
-            partial(_compare_planes, full_data(truth), full_data(prediction), planes),
+            partial(compare_planes, full_data(truth), full_data(prediction), planes),
             self._show_comparison,
         )
 
@@ -173,7 +169,7 @@ class ScorePanel(Panel):
         record = LayerRecord(role, source=str(prediction.unique_id))
         if find_labels(self._layers, record) is None:
             prediction.visible = self.truth.value.visible = False  # they would hide the overlay
-        data = _draw_lazily(full_data(prediction).shape, self._comparison, draw)
+        data = draw_lazily(full_data(prediction).shape, self._comparison, draw)
         source = find_image(self._layers, prediction) or prediction
         put_labels(
             self._viewer,
@@ -263,44 +259,3 @@ class ScorePanel(Panel):
 
     def _labels_layers(self) -> list[Labels]:
         return [layer for layer in self._layers[::-1] if isinstance(layer, Labels)]
-
-
-def _scored_planes(prediction: Labels) -> tuple[int, ...]:
-    record = record_of(prediction)
-    if record is not None and record.fields is not None:
-        return tuple(record.fields)
-    return tuple(range(count_planes(prediction)))
-
-
-def _compare_planes(
-    truth: Any, predicted: Any, planes: tuple[int, ...], tell: Callable[[int, int, str], None]
-) -> Comparison:
-    if truth.shape != predicted.shape:
-        raise ValueError(
-            f"the ground truth is {truth.shape} px and the prediction {predicted.shape} px; choose "
-            "two layers of the same fields"
-        )
-    pairs = {}
-    for done, plane in enumerate(planes):
-        tell(done, len(planes), "Comparing")
-        pairs[plane] = compare(partial(_read, truth, plane), partial(_read, predicted, plane))
-    return Comparison(pairs)
-
-
-def _read(data: Any, plane: int) -> np.ndarray:
-    return np.asarray(plane_of(data, plane))
-
-
-def _draw_lazily(
-    shape: tuple[int, ...], comparison: Comparison, draw: Callable[[FieldPair], np.ndarray]
-) -> Any:
-    """Draw a field when it is shown: a stack has more fields than anybody looks at."""
-    size = shape[-2:]
-    blank = da.zeros(size, dtype=np.uint8, chunks=size)
-    planes = [
-        da.from_delayed(dask.delayed(draw)(comparison.pairs[plane]), size, np.uint8)
-        if plane in comparison.pairs
-        else blank
-        for plane in range(int(np.prod(shape[:-2])))
-    ]
-    return planes[0] if len(shape) == 2 else da.stack(planes).reshape(shape)

@@ -1,0 +1,77 @@
+"""Make the documentation's screenshots: both panels on a real field, in a window of 1280 x 800.
+
+    NUCSEG_BBBC039=/path/to/BBBC039 make screenshots
+
+Without ``NUCSEG_BBBC039`` the synthetic sample field is shown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import napari
+from qtpy.QtCore import QEventLoop, QTimer
+
+from napari_nucseg.ui.demonstration import PLUGIN, SCORE, SEGMENT
+
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+ZOOM = 1.9
+
+
+def main() -> None:
+    """Segment one field, score it, and take pictures on the way."""
+    viewer = napari.Viewer(show=True)
+    viewer.window._qt_window.resize(1280, 800)
+    folder = os.environ.get("NUCSEG_BBBC039")
+    if folder:
+        viewer.open(str(Path(folder) / "metadata" / "validation.txt"), plugin=PLUGIN)
+        viewer.dims.set_current_step(0, 7)
+        viewer.layers[0].contrast_limits = (100, 1500)
+    else:
+        viewer.open_sample(PLUGIN, "synthetic")
+    dock, segment = viewer.window.add_plugin_dock_widget(PLUGIN, SEGMENT)
+    score_dock, score = viewer.window.add_plugin_dock_widget(PLUGIN, SCORE, tabify=True)
+    viewer.layers[1].visible = False
+
+    segment.start()
+    wait(lambda: not segment.running)
+    segment.all_fields.value = bool(folder)
+    segment.start()
+    wait(lambda: not segment.running)
+    wait(lambda: not score.running)
+    dock.raise_()
+    shoot(viewer, "segment_panel")
+
+    score_dock.raise_()
+    score.show_errors()
+    shoot(viewer, "score_panel_errors")
+
+    viewer.layers[-1].visible = False
+    score.show_agreement()
+    viewer.camera.zoom *= ZOOM
+    shoot(viewer, "score_panel_pixels")
+    viewer.close()
+
+
+def shoot(viewer: napari.Viewer, name: str) -> None:
+    """Save the whole window once it has settled."""
+    settle = QEventLoop()
+    QTimer.singleShot(1500, settle.quit)
+    settle.exec()
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    viewer.screenshot(str(IMAGES / f"{name}.png"), canvas_only=False, flash=False)
+    print(IMAGES / f"{name}.png")
+
+
+def wait(until: Callable[[], bool]) -> None:
+    """Let the window live until something is so."""
+    loop, timer = QEventLoop(), QTimer()
+    timer.timeout.connect(lambda: loop.quit() if until() else None)
+    timer.start(50)
+    loop.exec()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Fields of view and datasets of them: which files they are, read when asked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from napari_nucseg.core.images import (
+    Header,
+    Image,
+    Labels,
+    read_image,
+    read_image_header,
+    read_mask,
+    read_mask_shape,
+)
+from napari_nucseg.core.sources import Source
+
+_NAME = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of view and where its image and ground truth are.
+
+    Attributes
+    ----------
+    stem : str
+        File name without ending: the only key that is unique in BBBC039.
+    image, mask : Source or None
+        The files, where there are any.
+    split : str or None
+        Name of the split that lists the field.
+    """
+
+    stem: str
+    image: Source | None = None
+    mask: Source | None = None
+    split: str | None = None
+
+    @property
+    def well(self) -> str | None:
+        """Well of the plate, A01 to P24, if the name tells."""
+        return self._part("well")
+
+    @property
+    def site(self) -> int | None:
+        """Site within the well, 1 to 9, if the name tells."""
+        site = self._part("site")
+        return None if site is None else int(site)
+
+    @property
+    def name(self) -> str:
+        """Short name for the screen: ``A02_s1``, or the stem of other files."""
+        return self.stem if self.well is None else f"{self.well}_s{self.site}"
+
+    def read_image(self) -> Image:
+        """Read the image."""
+        if self.image is None:
+            raise ValueError(f"{self.stem}: the dataset has no image of this field")
+        return read_image(self.image)
+
+    def read_truth(self) -> Labels:
+        """Read the ground truth.
+
+        Returns
+        -------
+        ndarray of int32, shape (height, width)
+
+        Raises
+        ------
+        ValueError
+            If there is none, or its shape is not the image's.
+        """
+        if self.mask is None:
+            raise ValueError(f"{self.stem}: the dataset has no mask of this field")
+        if self.image is not None:
+            self.check_shape(read_image_header(self.image))
+        return read_mask(self.mask)
+
+    def check_shape(self, header: Header) -> None:
+        """Refuse a mask whose shape is not the image's."""
+        if self.mask is None:
+            return
+        shape = read_mask_shape(self.mask)
+        if shape != header.shape:
+            raise ValueError(
+                f"{self.mask}: the mask is {_size(shape)} px but its image {self.image} is "
+                f"{_size(header.shape)} px; they are not of the same field, replace one of them"
+            )
+
+    def _part(self, part: str) -> str | None:
+        match = _NAME.fullmatch(self.stem)
+        return None if match is None else match[part]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Fields that belong together.
+
+    Attributes
+    ----------
+    name : str
+        Name for the screen.
+    fields : tuple of Field
+        Sorted by stem, or in the order of the split file.
+    absent : tuple of str
+        Stems that the split file names and the dataset lacks.
+    """
+
+    name: str
+    fields: tuple[Field, ...]
+    absent: tuple[str, ...] = ()
+
+    @property
+    def has_images(self) -> bool:
+        """Whether every field has an image."""
+        return all(field.image is not None for field in self.fields)
+
+    @property
+    def without_mask(self) -> tuple[Field, ...]:
+        """Fields whose ground truth is missing."""
+        return tuple(field for field in self.fields if field.mask is None)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(edge) for edge in shape)
