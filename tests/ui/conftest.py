@@ -9,10 +9,15 @@ from napari_nucseg.core.segmenting import Flows, Provenance, Segmentation
 from napari_nucseg.segmenters import catalogue
 
 
+@pytest.fixture(autouse=True)
+def _strict(monkeypatch):
+    """Fail a test whose viewer leaks a widget."""
+    monkeypatch.setenv("NAPARI_STRICT_QT", "raise")
+
+
 @pytest.fixture
 def viewer(make_napari_viewer):
-    """A viewer whose test fails if it leaks a widget."""
-    return make_napari_viewer(strict_qt="raise")
+    return make_napari_viewer()
 
 
 class StandInSegmenter:

@@ -246,7 +246,7 @@ def test_the_panel_says_when_a_model_needs_a_download(panel, monkeypatch, tmp_pa
 
     panel.model.value = "cpsam_v2"
 
-    assert "needs a download of 1200 MB" in panel.about.value
+    assert f"Segment fetches its 1200 MB to {tmp_path} first" in panel.about.value
 
 
 def test_the_main_thread_is_never_blocked_for_long(qtbot, viewer, bbbc039, panel):

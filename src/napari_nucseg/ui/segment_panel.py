@@ -190,7 +190,8 @@ class SegmentPanel(Panel):
 
     def _show_model(self) -> None:
         model = catalogue.find(self.model.value)
-        here = "ready" if model.is_ready else f"needs a download of {model.megabytes} MB"
+        fetched = f"Segment fetches its {model.megabytes} MB to {model.path.parent} first"
+        here = "ready" if model.is_ready else fetched
         self.about.value = f"{model.about}; {here}"
         self.params.params = model.defaults
 

@@ -1,0 +1,76 @@
+"""Compiling loops for the CPU with numba, and sharing them out among its cores."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numba
+
+_Loop = TypeVar("_Loop", bound=Callable[..., Any])
+
+
+def compiled(loop: _Loop) -> _Loop:
+    """Compile a loop when it is first called; the machine code is kept for the next process.
+
+    Notes
+    -----
+    numba keeps machine code in ``$NUMBA_CACHE_DIR`` if that is set, else beside the module, else
+    in the user's cache folder. A cache is stale only if its own file changed, so a loop may call
+    none that is compiled in another file.
+    """
+    return _compile(loop)
+
+
+def compiled_with_fma(loop: _Loop) -> _Loop:
+    """As `compiled`, for loops that round products and sums once, as torch's do."""
+    return _compile(loop, fastmath={"contract"})
+
+
+def _compile(loop: _Loop, **options: Any) -> _Loop:
+    options |= {"nogil": True, "error_model": "numpy"}
+    function: _Loop
+    try:
+        function = numba.njit(cache=True, **options)(loop)
+    except RuntimeError:  # no folder that numba could write to
+        function = numba.njit(**options)(loop)
+    return function
+
+
+def share_out(work: Callable[[slice], None], count: int, portion: int) -> None:
+    """Cut ``range(count)`` into portions and work on them on all cores.
+
+    Parameters
+    ----------
+    work : callable
+        Called with the slice of one portion, in any order and thread; it should be spent in
+        loops of `compiled`, which release the interpreter.
+    count : int
+        How much there is.
+    portion : int
+        How much to do at once.
+
+    Notes
+    -----
+    numba's own ``prange`` is not used: where numba has neither OpenMP nor TBB, a second thread
+    that enters it ends the process, and with GNU OpenMP so does a fork after it.
+    """
+    portions = [slice(start, min(start + portion, count)) for start in range(0, count, portion)]
+    workers = min(cores(), len(portions))
+    if workers <= 1:
+        for some in portions:
+            work(some)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(work, portions):
+            pass
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
