@@ -27,7 +27,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-console = Console()
+console = Console(markup=False, highlight=False, soft_wrap=True)
+errors = Console(stderr=True)
 
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="Name of a model, see [b]models[/b], or its file.")
@@ -113,16 +114,17 @@ def segment(
     chosen: dict[str, Any] | None = None,
 ) -> None:
     """Segment images: one label TIFF each, named as the image."""
-    from napari_nucseg.runs.segmenting import find_images, segment_image
+    from napari_nucseg.runs.segmenting import find_images, refuse_overwriting, segment_image
 
     sources = find_images(inputs)
+    refuse_overwriting(sources, out)
     segmenter, params = _prepare(model, device, chosen)
     with _progress() as progress:
         report = _follow(progress, "Images")
         for done, source in enumerate(sources):
             report(done, len(sources), source.name)
             count, path = segment_image(source, segmenter, params, out)
-            console.print(f"{source.name}: {count} nuclei, {path}", highlight=False)
+            console.print(f"{source.name}: {count} nuclei, {path}")
         report(len(sources), len(sources), "")
 
 
@@ -143,7 +145,9 @@ def score(
     summary = summarise(scores)
     single = predicted.is_file()
     if as_json:
-        record = score_record(scores[0]) if single else summary_record(summary)
+        record = score_record(summary.pooled)
+        if not single:
+            record |= {key: summary_record(summary)[key] for key in ("mean", "range")}
         typer.echo(json.dumps(record, allow_nan=False))
     else:
         console.print(score_table(scores[0]) if single else summary_table(summary))
@@ -159,8 +163,8 @@ def models(device: DeviceName = "auto") -> None:
         size = f"{model.megabytes} MB"
         table.add_row(model.name, size, "yes" if model.is_ready else "no", model.about)
     console.print(table)
-    console.print(f"Weights folder: {catalogue.weights_folder()}", highlight=False)
-    console.print(f"Device: {choose(device)}", highlight=False)
+    console.print(f"Weights folder: {catalogue.weights_folder()}")
+    console.print(f"Device: {choose(device)}")
 
 
 @app.command()
@@ -170,19 +174,23 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="File of the new weights.")],
     split: Annotated[str, typer.Option(help="Split to learn from.")] = "training",
     held_out: Annotated[str, typer.Option(help="Split whose loss is logged.")] = "validation",
+    start: Annotated[
+        str | None, typer.Option(help="Model to go on from, such as u2os; not given: none.")
+    ] = None,
     device: DeviceName = "auto",
     chosen: dict[str, Any] | None = None,
 ) -> None:
     """Train a residual U-Net on a dataset."""
     from napari_nucseg.core.bbbc039 import open_dataset
-    from napari_nucseg.runs.training import train_on
+    from napari_nucseg.runs.training import Recipe, train_on
 
     params = TrainParams(**(chosen or {}))
     learn, hold = open_dataset(dataset, split), open_dataset(dataset, held_out)
     with _progress() as progress:
         follow = _follow(progress, "Batches")
-        train_on(learn, hold, params, out, device, lambda done, total: follow(done, total, ""))
-    console.print(f"Weights are in {out}; use them with --model {out}", highlight=False)
+        recipe = Recipe(params, device, None if start is None else catalogue.find(start).path)
+        train_on(learn, hold, recipe, out, lambda done, total: follow(done, total, ""))
+    console.print(f"Weights are in {out}; use them with --model {out}")
 
 
 @app.command()
@@ -205,7 +213,7 @@ def demo(
     segmenter, params = _prepare(catalogue.BUNDLED, "auto", None)
     table, path = run_headless(segmenter, params, out)
     console.print(table)
-    console.print(f"The overlay is in {path}", highlight=False)
+    console.print(f"The overlay is in {path}")
 
 
 def _prepare(
@@ -214,10 +222,10 @@ def _prepare(
     model = catalogue.find(name)
     params = replace(model.defaults, **(chosen or {}))
     if not model.is_ready:
+        catalogue.require_device(device)
         assert model.remote is not None
         console.print(
             f"Downloading {name}: {model.megabytes} MB from {model.remote.url} to {model.path}",
-            highlight=False,
         )
         with _progress() as progress:
             follow = _follow(progress, "Download")
@@ -231,9 +239,10 @@ def _progress() -> Progress:
         BarColumn(),
         TextColumn("{task.completed:.0f} of {task.total:.0f}"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[name]}"),
-        console=Console(stderr=True),
+        TextColumn("{task.fields[name]}", markup=False),
+        console=errors,
         transient=True,
+        disable=not errors.is_terminal,
     )
 
 

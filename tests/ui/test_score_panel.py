@@ -144,7 +144,7 @@ def test_overlays_are_not_offered_for_scoring(qtbot, viewer, layers, panel):
     panel.errors.native.click()
 
     assert set(panel.prediction.choices) == {layers[0]}
-    assert set(panel.truth.choices) == set(layers)
+    assert set(panel.truth.choices) == {None, *layers}
 
 
 def test_layers_of_different_size_are_refused_in_words(qtbot, viewer, layers, panel):
@@ -253,5 +253,54 @@ def test_new_labels_in_a_scored_layer_are_scored_again(qtbot, layers, panel, tru
 
     layers[0].data = truth.copy()
     settled(qtbot, panel)
+
+    assert cell(panel, "F1") == "1.000"
+
+
+def test_a_single_layer_is_not_scored_against_itself(qtbot, viewer, truth, panel):
+    viewer.add_labels(truth, name="mine")
+    settled(qtbot, panel)
+
+    assert cell(panel, "F1") == ""
+    assert "Choose a prediction and a ground truth" in panel.status.value
+
+
+def test_the_truth_of_another_field_is_not_taken(qtbot, viewer, truth, panel):
+    other = LayerRecord(GROUND_TRUTH, stems=("A01",))
+    viewer.add_labels(truth, name="A01 truth", metadata=tag(other))
+    found = LayerRecord(PREDICTION, stems=("B07",))
+    viewer.add_labels(truth, name="B07 u2os", metadata=tag(found))
+    settled(qtbot, panel)
+
+    assert panel.truth.value is None
+
+
+def test_painting_is_scored_again(qtbot, layers, panel, truth):
+    settled(qtbot, panel)
+    before = cell(panel, "Dice (= F1)")
+
+    layers[0].paint((80, 100), 5000)
+    settled(qtbot, panel)
+
+    assert cell(panel, "Dice (= F1)") != before
+
+
+def test_a_failed_comparison_leaves_no_old_scores(qtbot, layers, panel):
+    settled(qtbot, panel)
+
+    layers[0].data = np.ones((4, 4), int)
+    settled(qtbot, panel)
+
+    assert cell(panel, "F1") == ""
+    assert "choose two layers of the same fields" in panel.status.value
+
+
+def test_the_field_shown_is_found_in_layers_that_were_moved(qtbot, viewer, stacks, panel):
+    for layer in stacks:
+        layer.translate = (5, 0, 0)
+        layer.scale = (2, 1, 1)
+    settled(qtbot, panel)
+
+    viewer.dims.set_point(0, 7)
 
     assert cell(panel, "F1") == "1.000"

@@ -119,6 +119,7 @@ def test_fields_segmented_before_keep_their_labels(qtbot, viewer, stack, panel, 
 
     (labels,) = predictions(viewer)
     assert record_of(labels).fields == (0, 1)
+    assert set(record_of(labels).by_field) == {0, 1}
     assert labels.data[0].any()
     assert labels.data[1].any()
 

@@ -169,8 +169,7 @@ def match(overlap: Overlap, threshold: float = 0.5) -> Matching:
     ``matching``; which of equally many pairs are chosen may differ below 0.5, where stardist
     lets pairs below the threshold decide.
     """
-    if not 0 < threshold <= 1:
-        raise ValueError(f"the IoU threshold is {threshold}; it must be above 0 and at most 1")
+    check_threshold(threshold)
     hits = np.flatnonzero(overlap.reaches(threshold))
     truth_index, predicted_index = overlap.truth_index[hits], overlap.predicted_index[hits]
     if _unique(truth_index) and _unique(predicted_index):
@@ -180,6 +179,12 @@ def match(overlap: Overlap, threshold: float = 0.5) -> Matching:
     starts = np.flatnonzero(np.diff(groups[order])) + 1
     chosen = [_assign(overlap, hits[group]) for group in np.split(order, starts)]
     return Matching(overlap, threshold, np.sort(np.concatenate(chosen)))
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse an IoU threshold that no pair or every pair would reach."""
+    if not 0 < threshold <= 1:
+        raise ValueError(f"the IoU threshold is {threshold}; it must be above 0 and at most 1")
 
 
 def _renumber(labels: Labels, what: str) -> tuple[NDArray[np.int64], Index]:

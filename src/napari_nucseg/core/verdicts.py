@@ -226,4 +226,5 @@ def _paint(labels: Labels, verdicts: ObjectVerdicts) -> NDArray[np.uint8]:
     if not len(verdicts.ids):
         return np.zeros(labels.shape, dtype=np.uint8)
     position = np.searchsorted(verdicts.ids, labels).clip(max=len(verdicts.ids) - 1)
-    return np.where(labels > 0, verdicts.codes[position], 0).astype(np.uint8)
+    known = verdicts.ids[position] == labels
+    return np.where(known, verdicts.codes[position], 0).astype(np.uint8)

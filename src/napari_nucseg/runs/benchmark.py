@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_nucseg.core.fields import Dataset, Field
+from napari_nucseg.core.matching import check_threshold
 from napari_nucseg.core.scoring import Score, Summary, score, summarise
-from napari_nucseg.core.segmenting import Segmenter, SegmentParams
+from napari_nucseg.core.segmenting import Segmenter, SegmentParams, check_image
 from napari_nucseg.runs.records import field_row, summary_record
 from napari_nucseg.runs.saving import write_json, write_labels, write_table
 
@@ -67,6 +68,7 @@ def run_benchmark(
     ValueError
         If a field lacks its image or ground truth, or cannot be read.
     """
+    check_threshold(threshold)
     _require_truth(dataset)
     scores, provenances = [], []
     for done, field in enumerate(dataset.fields):
@@ -89,7 +91,9 @@ def _run_field(
     field: Field, segmenter: Segmenter, params: SegmentParams, out: Path, threshold: float
 ) -> tuple[Score, dict[str, Any]]:
     truth = field.read_truth()
-    segmentation = segmenter(field.read_image().data, params, lambda done, total: None)
+    image = field.read_image().data
+    check_image(image, str(field.image))
+    segmentation = segmenter(image, params, lambda done, total: None)
     provenance = {**segmentation.provenance.as_dict(), "image": field.stem}
     write_labels(out / "labels" / f"{field.stem}.tif", segmentation.labels, provenance)
     return score(truth, segmentation.labels, threshold), provenance

@@ -55,7 +55,11 @@ def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
 
 
 def _by_stem(folder: Path) -> dict[str, Source]:
-    sources = {source.stem: source for source in list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES)}
-    if not sources:
+    listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES)
+    if not listed:
         raise ValueError(f"{folder}: no label TIFF or mask PNG here")
+    sources = {source.stem: source for source in listed}
+    if len(sources) < len(listed):
+        twice = next(s for s in listed if sources[s.stem] != s)
+        raise ValueError(f"{folder}: {twice.name} and {sources[twice.stem].name} are one field")
     return sources

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_nucseg.core.images import PNG_SUFFIXES, TIFF_SUFFIXES, read_image
-from napari_nucseg.core.segmenting import Segmenter, SegmentParams
+from napari_nucseg.core.segmenting import Segmenter, SegmentParams, check_image
 from napari_nucseg.core.sources import Source, list_folder
 from napari_nucseg.runs.saving import write_labels
 
@@ -40,6 +40,20 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
     return tuple(sources)
 
 
+def refuse_overwriting(sources: Sequence[Source], out: Path) -> None:
+    """Refuse a folder of results in which labels would replace an image.
+
+    Raises
+    ------
+    ValueError
+        Naming the first image.
+    """
+    targets = {(out / f"{source.stem}.tif").resolve() for source in sources}
+    for source in sources:
+        if source.path.resolve() in targets:
+            raise ValueError(f"{source}: labels would replace this image; choose another --out")
+
+
 def segment_image(
     source: Source, segmenter: Segmenter, params: SegmentParams, out: Path
 ) -> tuple[int, Path]:
@@ -60,6 +74,7 @@ def segment_image(
     image = read_image(source).data
     if image.ndim != 2:
         raise ValueError(f"{source}: a stack of {len(image)} planes; save its planes one by one")
+    check_image(image, str(source))
     result = segmenter(image, params, lambda done, total: None)
     path = out / f"{source.stem}.tif"
     write_labels(path, result.labels, {**result.provenance.as_dict(), "image": source.name})

@@ -70,6 +70,8 @@ def models() -> tuple[Model, ...]:
             "bundled with the plugin, trained on BBBC039; fast on any CPU",
             bundled,
             round(bundled.stat().st_size / 1e6),
+            # Chosen by the validation split of BBBC039
+            defaults=SegmentParams(flow_threshold=0.45, cellprob_threshold=-0.1, min_size=15),
         ),
         _published(
             "cpsam_v2", "Cellpose-SAM, Cellpose's default: most general, slow on a CPU", 1200
@@ -135,6 +137,20 @@ def download(model: Model, report: Callable[[int, int | None], None]) -> None:
     """
     if model.remote is not None and not model.is_ready:
         fetch(model.remote, model.path.parent, report=report)
+
+
+def require_device(device: str) -> None:
+    """Refuse a device that is not on this machine, before anything is fetched for it.
+
+    Raises
+    ------
+    ValueError
+        Naming the devices that there are.
+    """
+    make_torch_safe()
+    from napari_nucseg.segmenters.devices import choose
+
+    choose(device)
 
 
 def load(model: Model, device: str = "auto") -> Segmenter:

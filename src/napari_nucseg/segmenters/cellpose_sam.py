@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,9 @@ NATIVE_DIAMETER = 30.0
 """Nucleus diameter, in pixels, that Cellpose's networks were trained at."""
 FLOW_STEPS = 200
 TILE_OVERLAP = 0.1
+TILE_SIZE = {"sam_vitl": 256}
+"""Edge of a tile in pixels by backbone; 384 for the others."""
+LEAST_EDGE = 16
 
 # Given whole, because Cellpose writes into its own default when it is given a bool
 _NORMALIZE = {
@@ -76,7 +81,7 @@ class CellposeSAM:
                 device=torch.device(device.kind),
                 use_bfloat16=False,
             )
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise ValueError(f"{path}: not a whole Cellpose 4 model: {error}") from error
         check_complete(state, model.net.state_dict(), path)
         if computes_bfloat16(device):
@@ -102,27 +107,35 @@ class CellposeSAM:
         """
         batch = 1 if self.device.kind == "cpu" else 8
         scale = NATIVE_DIAMETER / params.diameter if params.diameter else 1.0
-        tiles = _count_tiles(image.shape, scale)
+        # Cellpose normalises in place, and fails where an edge is scaled to next to nothing
+        least = math.ceil(LEAST_EDGE / scale)
+        padding = [(0, max(0, least - edge)) for edge in image.shape]
+        padded = np.pad(image.astype(np.float32), padding, mode="edge")
+        tiles = _count_tiles(padded.shape, scale, TILE_SIZE.get(self.model.backbone, 384))
         with _counted(self.model.net, -(-tiles // batch), report):
             flows = self.model.eval(
-                image,
+                padded,
                 batch_size=batch,
                 diameter=params.diameter or None,
                 normalize=_NORMALIZE,
                 tile_overlap=TILE_OVERLAP,
                 compute_masks=False,
             )[1]
-        shape = (2, *image.shape)
-        vectors = np.asarray(flows[1], dtype=np.float32).reshape(shape)
-        cellprob = np.asarray(flows[2], dtype=np.float32).reshape(image.shape)
+        height, width = image.shape
+        vectors = np.asarray(flows[1], dtype=np.float32)[:, :height, :width]
+        cellprob = np.asarray(flows[2], dtype=np.float32)[:height, :width]
         return Flows(vectors, cellprob, max(1, int(FLOW_STEPS / scale)))
 
 
-def _count_tiles(shape: tuple[int, ...], scale: float, size: int = 256) -> int:
-    """Tiles that ``cellpose.core.run_net`` cuts a field into."""
-    edges = (max(size, int(edge * scale)) for edge in shape)
+def _count_tiles(shape: tuple[int, ...], scale: float, size: int) -> int:
+    """Count the tiles that ``cellpose.core.run_net`` cuts a field into."""
+    from cellpose.transforms import get_pad_yx
+
+    height, width = (int(edge * scale) for edge in shape)
+    top, bottom, left, right = get_pad_yx(height, width, min_size=(size, size))
+    edges = (height + top + bottom, width + left + right)
     rows, columns = (
-        1 if edge <= size else int(np.ceil((1 + 2 * TILE_OVERLAP) * edge / size)) for edge in edges
+        1 if edge <= size else math.ceil((1 + 2 * TILE_OVERLAP) * edge / size) for edge in edges
     )
     return rows * columns
 
@@ -131,9 +144,12 @@ def _count_tiles(shape: tuple[int, ...], scale: float, size: int = 256) -> int:
 def _counted(net: torch.nn.Module, total: int, report: Report) -> Iterator[None]:
     """Report each batch; what `report` raises leaves the network between two batches."""
     done = 0
+    owner = threading.get_ident()  # the net may be at work in another thread, too
 
     def before(module: torch.nn.Module, inputs: Any) -> None:
         nonlocal done
+        if threading.get_ident() != owner:
+            return
         report(min(done, total), total)
         done += 1
 

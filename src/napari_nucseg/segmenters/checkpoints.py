@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,13 @@ from torch import Tensor
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 
 State = Mapping[str, Tensor]
+
+# All that torch.load has been seen to raise on damaged or foreign files
+_LOAD_FAILURES = (
+    pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
+    TypeError, struct.error,
+)  # fmt: skip
+_OLD_CHECKPOINT = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def read_state(path: Path) -> State:
@@ -29,18 +37,26 @@ def read_state(path: Path) -> State:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such model file")
+    zipped = zipfile.is_zipfile(path)
     try:
-        state = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        if not zipped and not _begins_as_old_checkpoint(path):
+            raise ValueError("it begins as no PyTorch file does")
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except (*_LOAD_FAILURES, OSError) as error:
         raise ValueError(
             f"{path}: not a readable model file; it is no PyTorch checkpoint, cut off, or holds "
             "more than tensors. Download or export it again"
         ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise ValueError(f"{path}: not a model's weights; save the net's state dict")
     return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def _begins_as_old_checkpoint(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_OLD_CHECKPOINT)) == _OLD_CHECKPOINT
 
 
 def kind_of(state: State, path: Path) -> Literal["cellpose", "unet"]:
@@ -76,7 +92,7 @@ def load_unet(path: Path) -> ResidualUNet:
         for name in ("diam_mean", "diam_labels"):
             state.setdefault(name, net.state_dict()[name])
         net.load_state_dict(state, strict=True)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, LookupError) as error:
         raise ValueError(f"{path}: not a whole residual U-Net: {error}") from error
     net.eval()
     return net

@@ -19,7 +19,9 @@ class TrainParams:
         int,
         Knob("Width", "Features of the finest level; doubled at each coarser one.", 4, 64, 1),
     ] = 24
-    epochs: Annotated[int, Knob("Epochs", "Rounds of training.", 1, 10_000, 1)] = 120
+    epochs: Annotated[
+        int, Knob("Epochs", "Rounds of training; the first only warms up.", 1, 10_000, 1)
+    ] = 120
     crops_per_epoch: Annotated[
         int, Knob("Crops per epoch", "Crops drawn from the fields in each round.", 1, 100_000, 1)
     ] = 160
@@ -42,6 +44,9 @@ class TrainParams:
     def __post_init__(self) -> None:
         """Refuse values outside the bounds."""
         check_bounds(self)
+        stride = 2 ** (LEVELS - 1)
+        if self.crop % stride:
+            raise ValueError(f"crop is {self.crop}; it must be a multiple of {stride} px")
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -46,7 +46,6 @@ def train(
         Where to train.
     report : callable
         Called with (batches done, batches in all); may raise to stop.
-
     start : ResidualUNet, optional
         Net to go on from, changed in place; random weights if not given.
 
@@ -55,14 +54,31 @@ def train(
     ResidualUNet
         The net after the last epoch, in evaluation mode.
     """
-    from cellpose.train import train_seg
-
     torch.manual_seed(params.seed)
     net = start or ResidualUNet(UNetShape(widths=params.widths))
     net.to(torch.device(device.kind)).to(memory_format=torch.channels_last)
     net.autocast = torch.bfloat16 if computes_bfloat16(device) else None
     total = params.epochs * -(-params.crops_per_epoch // params.batch_size)
     hook = net.register_forward_pre_hook(_BatchHook(total, params.gain_jitter, report))
+    try:
+        _run_cellpose(net, examples, held_out, params)
+    finally:
+        hook.remove()
+        net.autocast = None
+    report(total, total)
+    net.diam_labels.data.fill_(_mean_diameter(examples))
+    net.eval()
+    return net
+
+
+def _run_cellpose(
+    net: ResidualUNet,
+    examples: Sequence[Example],
+    held_out: Sequence[Example],
+    params: TrainParams,
+) -> None:
+    from cellpose.train import train_seg
+
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         # Cellpose opens a float32 autocast, which the CPU does not have and says so
         warnings.filterwarnings("ignore", message="In CPU autocast", category=UserWarning)
@@ -71,9 +87,10 @@ def train(
         train_seg(
             net,
             train_data=[normalise(image) for image, _ in examples],
-            train_labels=[labels for _, labels in examples],
+            # copies, because Cellpose renumbers labels in place
+            train_labels=[labels.copy() for _, labels in examples],
             test_data=[normalise(image) for image, _ in held_out],
-            test_labels=[labels for _, labels in held_out],
+            test_labels=[labels.copy() for _, labels in held_out],
             normalize={"normalize": False},
             min_train_masks=0,
             learning_rate=params.learning_rate,
@@ -87,17 +104,12 @@ def train(
             save_every=params.epochs + 1,
             model_name="net",
         )
-    hook.remove()
-    net.autocast = None
-    net.diam_labels.data.fill_(_mean_diameter(examples))
-    net.eval()
-    return net
 
 
 def _mean_diameter(examples: Sequence[Example]) -> float:
     """Mean over fields of the median diameter of a disc with a nucleus's area, in pixels."""
     medians = [
-        np.median(np.sqrt(areas * 4 / np.pi))
+        np.median(np.sqrt(areas[areas > 0] * 4 / np.pi))
         for areas in (np.bincount(labels.ravel())[1:] for _, labels in examples)
         if areas.any()
     ]

@@ -100,7 +100,9 @@ class UNet:
         stride = self.net.shape.stride
         height, width = image.shape
         padding = [(BORDER, BORDER + -(edge + 2 * BORDER) % stride) for edge in image.shape]
-        batch = torch.from_numpy(np.pad(image, padding))[None, None]
+        channels = np.zeros((self.net.shape.channels, *image.shape), dtype=np.float32)
+        channels[0] = image
+        batch = torch.from_numpy(np.pad(channels, [(0, 0), *padding]))[None]
         if self.device.kind != "mps":
             batch = batch.to(memory_format=torch.channels_last)
         with torch.inference_mode():

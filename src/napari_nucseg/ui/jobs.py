@@ -28,6 +28,7 @@ class Job(QObject):
     returned = Signal(object)
     failed = Signal(object)
     finished = Signal()
+    _told = Signal(int, int, str)
     _running: ClassVar[set[Job]] = set()
 
     def __init__(self, work: Work) -> None:
@@ -43,6 +44,7 @@ class Job(QObject):
         worker.returned.connect(self._on_returned, queued)
         worker.errored.connect(self._on_errored, queued)
         worker.finished.connect(self._on_finished, queued)
+        self._told.connect(self._on_told, queued)
         worker.start()
 
     @property
@@ -68,11 +70,16 @@ class Job(QObject):
         try:
             return self._work(self._report)
         except Stopped:
+            if not self._stop.is_set():
+                raise
             return _STOPPED
 
     def _report(self, done: int, total: int, what: str) -> None:
         if self._stop.is_set():
             raise Stopped
+        self._told.emit(done, total, what)
+
+    def _on_told(self, done: int, total: int, what: str) -> None:
         self.progressed.emit(done, total, what)
 
     def _on_returned(self, value: Any) -> None:

@@ -5,7 +5,7 @@ What a layer is stands in ``layer.metadata["nucseg"]``; names are for people and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,7 +37,9 @@ class LayerRecord:
     fields : tuple of int or None
         Planes that hold a result; None for all.
     provenance : mapping
-        How predicted labels were made.
+        How predicted labels were made; in a stack, those made last.
+    by_field : mapping or None
+        How the labels of each plane of a stack were made.
     """
 
     role: str
@@ -45,6 +47,7 @@ class LayerRecord:
     source: str = ""
     fields: tuple[int, ...] | None = None
     provenance: Mapping[str, Any] | None = None
+    by_field: Mapping[int, Mapping[str, Any]] | None = None
 
 
 def tag(record: LayerRecord) -> dict[str, Any]:
@@ -79,14 +82,13 @@ def plane_of(data: Any, number: int) -> Any:
     return data[np.unravel_index(number, data.shape[:-2])] if data.ndim > 2 else data
 
 
-def shown_plane(step: Iterable[int], layer: Layer) -> int:
-    """Return the number of the field that the viewer's sliders show."""
-    shape = full_data(layer).shape
-    if len(shape) == 2:
+def shown_plane(point: Sequence[float], layer: Layer) -> int:
+    """Return the number of the field that is shown at a point of the viewer, in world units."""
+    stack = full_data(layer).shape[:-2]
+    if not stack:
         return 0
-    steps = list(step)[-len(shape) : -2]
-    within = [min(max(s, 0), edge - 1) for s, edge in zip(steps, shape[:-2], strict=True)]
-    return int(np.ravel_multi_index(within, shape[:-2]))
+    place = np.rint(layer.world_to_data(np.asarray(point)[-layer.ndim :])).astype(int)
+    return int(np.ravel_multi_index(np.clip(place[:-2], 0, np.subtract(stack, 1)), stack))
 
 
 def find_image(layers: Iterable[Layer], labels: Labels) -> Image | None:
@@ -104,19 +106,15 @@ def find_truth(layers: Iterable[Layer], prediction: Labels) -> Labels | None:
     """Return the ground truth of a prediction: a layer of that role with the same shape."""
     shape = full_data(prediction).shape
     record = record_of(prediction)
-    fitting = [
-        layer
-        for layer in layers
-        if isinstance(layer, Labels)
-        and layer is not prediction
-        and role_of(layer) == GROUND_TRUTH
-        and full_data(layer).shape == shape
-    ]
-    for layer in fitting:
+    stems = record.stems if record else ()
+    for layer in list(layers)[::-1]:
         truth = record_of(layer)
-        if record and truth and record.stems and truth.stems == record.stems:
+        if truth is None or truth.role != GROUND_TRUTH or layer is prediction:
+            continue
+        other = bool(stems and truth.stems) and stems != truth.stems
+        if not other and full_data(layer).shape == shape:
             return layer
-    return fitting[-1] if fitting else None
+    return None
 
 
 def find_labels(layers: Iterable[Layer], record: LayerRecord) -> Labels | None:

@@ -21,7 +21,7 @@ from napari_nucseg.core.images import (
     read_mask_shape,
 )
 from napari_nucseg.core.sources import Source
-from napari_nucseg.ui.layers import GROUND_TRUTH, LayerRecord, tag
+from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, LayerRecord, tag
 
 LayerData = tuple[Any, dict[str, Any], str]
 Read = Callable[[str | Sequence[str]], list[LayerData]]
@@ -73,7 +73,9 @@ def read_dataset(dataset: Dataset) -> list[LayerData]:
     header = None
     if dataset.has_images:
         header = _common_header(fields)
-        images = _stack([_lazy_image(field) for field in fields], header.shape, header.dtype)
+        images = _stack(
+            [_lazy_image(field, header) for field in fields], header.shape, header.dtype
+        )
         layers.append(_image_layer(images, dataset.name, header, fields))
     missing = dataset.without_mask
     if len(missing) < len(fields):
@@ -107,11 +109,7 @@ def _common_header(fields: Sequence[Field]) -> Header:
             continue  # a whole archive would have to be unpacked; its fields are checked when shown
         header = read_image_header(field.image)
         first = first or header
-        if header.shape != first.shape:
-            raise ValueError(
-                f"{field.image}: {header.shape} px, but {fields[0].image} has {first.shape} px; a "
-                "stack needs fields of one size, open them one by one"
-            )
+        _require_same(field, header, first)
         field.check_shape(header)
     assert first is not None
     return first
@@ -122,8 +120,22 @@ def _mask_shape(field: Field) -> tuple[int, int]:
     return read_mask_shape(field.mask)
 
 
-def _lazy_image(field: Field) -> Callable[[], np.ndarray]:
-    return lambda: field.read_image().data
+def _require_same(field: Field, found: Header, expected: Header) -> None:
+    if (found.shape, found.dtype) != (expected.shape, expected.dtype):
+        raise ValueError(
+            f"{field.image}: {found.shape} px of {found.dtype}, but the first field has "
+            f"{expected.shape} px of {expected.dtype}; a stack needs fields of one kind, open them "
+            "one by one"
+        )
+
+
+def _lazy_image(field: Field, expected: Header) -> Callable[[], np.ndarray]:
+    def read() -> np.ndarray:
+        data = field.read_image().data
+        _require_same(field, Header(data.shape, data.dtype), expected)
+        return data
+
+    return read
 
 
 def _stack(
@@ -136,11 +148,8 @@ def _stack(
 
 
 def _image_layer(data: Any, name: str, header: Header, fields: Sequence[Field]) -> LayerData:
-    return (
-        data,
-        {"name": name, **_placement(data.ndim, header), **_metadata("image", fields)},
-        ("image"),
-    )
+    keywords = {"name": name, **_placement(data.ndim, header), **_metadata(IMAGE, fields)}
+    return data, keywords, "image"
 
 
 def _labels_layer(

@@ -57,7 +57,7 @@ class ScorePanel(Panel):
         for widget in (self.table, self.legend, self.overlays.native):
             layout.addWidget(widget)
         self.prediction.changed.connect(self._choose_truth)
-        self.truth.changed.connect(self._forget)
+        self.truth.changed.connect(self._begin)
         self.threshold.changed.connect(self._on_threshold)
         self.score.changed.connect(self.start)
         self.errors.changed.connect(self.show_errors)
@@ -76,6 +76,7 @@ class ScorePanel(Panel):
         self.truth = ComboBox(
             label="Ground truth",
             choices=self._truths,
+            nullable=True,
             tooltip="Labels layer that is right; found by itself when the dataset has one.",
         )
         self.threshold = FloatSlider(
@@ -107,7 +108,11 @@ class ScorePanel(Panel):
     def start(self) -> None:
         """Compare the chosen layers, in the background."""
         prediction, truth = self.prediction.value, self.truth.value
-        if prediction is None or truth is None:
+        self._comparison = None
+        self._show_field()
+        self.table.show_summary(None)
+        if prediction is None or truth is None or prediction is truth:
+            self._abandon()
             self.status.value = "Choose a prediction and a ground truth: two Labels layers."
             return
         self.status.value = "Comparing..."
@@ -212,31 +217,25 @@ class ScorePanel(Panel):
 
     def _choose_truth(self) -> None:
         prediction = self.prediction.value
-        if prediction is not None:
-            truth = find_truth(self._layers, prediction)
-            if truth is not None and truth in self.truth.choices:
-                self.truth.value = truth
-        self._forget()
+        truth = None if prediction is None else find_truth(self._layers, prediction)
+        with self.truth.changed.blocked():
+            self.truth.value = truth
+        self._begin()
 
-    def _forget(self) -> None:
-        """Drop scores that are no longer of the chosen layers, and score those at once."""
-        self._abandon()
+    def _begin(self) -> None:
+        """Score the chosen layers at once, and again when they change."""
         self._watch(self.prediction.value, self.truth.value)
-        self._comparison = None
-        self._show_field()
-        self.table.show_summary(None)
-        if self.prediction.value is not None and self.truth.value is not None:
-            self.start()
-        else:
-            self.status.value = "Choose a prediction and a ground truth: two Labels layers."
+        self.start()
 
     def _watch(self, *layers: Labels | None) -> None:
-        """Score again when the labels of a chosen layer are replaced."""
+        """Score again when the labels of a chosen layer are replaced or painted in."""
         for layer in self._watched:
             layer.events.data.disconnect(self._on_data)
+            layer.events.paint.disconnect(self._on_data)
         self._watched = [layer for layer in layers if layer is not None]
         for layer in self._watched:
             layer.events.data.connect(self._on_data)
+            layer.events.paint.connect(self._on_data)
 
     def _on_data(self) -> None:
         self.start()
@@ -245,7 +244,7 @@ class ScorePanel(Panel):
         prediction = self.prediction.value
         if self._comparison is None or prediction is None:
             return None
-        shown = shown_plane(self._viewer.dims.current_step, prediction)
+        shown = shown_plane(self._viewer.dims.point, prediction)
         return self._comparison.pairs.get(shown)
 
     def _predictions(self, widget: Any = None) -> list[Labels]:

@@ -1,5 +1,6 @@
 """The panel that segments: choose an image and a model, press Segment."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from napari.layers import Image
 
 from napari_nucseg.core.segmenting import SegmentParams
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.ui.form import ParamsForm, labelled, text_line
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import (
@@ -31,8 +33,6 @@ from napari_nucseg.ui.layers import (
 )
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.segmenting import Request, Result, segment_planes
-
-DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
 class SegmentPanel(Panel):
@@ -74,7 +74,7 @@ class SegmentPanel(Panel):
         self.about = text_line()
         self.device = ComboBox(
             label="Device",
-            choices=DEVICES,
+            choices=CHOICES,
             tooltip="Where the network runs. auto takes a CUDA GPU, then an Apple GPU, then the "
             "CPU. A device that is not there is refused.",
         )
@@ -99,19 +99,21 @@ class SegmentPanel(Panel):
         """Segment what is chosen, in the background."""
         layer = self.image.value
         if layer is None:
-            self.status.value = "Open an image first: File > Open Sample > napari-nucseg has one."
+            self.status.value = (
+                "Open an image first: File > Open Sample > Nuclei segmentation has one."
+            )
             return
         if layer.rgb:
             self.status.value = f"{layer.name} has colour; choose one grey channel."
             return
         request = self._request(layer)
         self._layer = layer
-        self._show_running(True)
-        self.status.value = f"Loading {request.model.name}..."
         self.run(
             lambda tell: segment_planes(request, tell),
             lambda result: self._show_result(layer, request, result),
         )
+        self.status.value = f"Loading {request.model.name}..."
+        self._show_running(True)
 
     def stop(self) -> None:
         """Ask the running segmentation to stop."""
@@ -122,13 +124,13 @@ class SegmentPanel(Panel):
     def _request(self, layer: Image) -> Request:
         data = full_data(layer)
         count = count_planes(layer)
-        shown = shown_plane(self._viewer.dims.current_step, layer)
+        shown = shown_plane(self._viewer.dims.point, layer)
         planes = tuple(range(count)) if self.all_fields.value else (shown,)
-        if isinstance(data, np.ndarray) and len(planes) == 1:
-            data = data.copy()
-        return Request(
-            data, planes, catalogue.find(self.model.value), self.device.value, self.params.params
-        )
+        images = tuple(plane_of(data, plane) for plane in planes)
+        if isinstance(data, np.ndarray):
+            images = tuple(image.copy() for image in images)  # the layer may be edited meanwhile
+        model = catalogue.find(self.model.value)
+        return Request(layer.name, images, planes, model, self.device.value, self.params.params)
 
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Move the bar, unless Cancel was pressed."""
@@ -152,7 +154,8 @@ class SegmentPanel(Panel):
         if layer not in self._viewer.layers:
             return
         self._put(layer, request, result)
-        device = f"{result.provenance['device']}, {result.provenance['precision']}"
+        made = result.provenances[-1]
+        device = f"{made['device']}, {made['precision']}"
         where = "" if len(request.planes) == 1 else f" in {len(request.planes)} fields"
         self.status.value = f"{result.count} nuclei{where} in {result.seconds:.2f} s ({device})."
 
@@ -164,17 +167,20 @@ class SegmentPanel(Panel):
             stems=of_image.stems if of_image else (),
             source=str(layer.unique_id),
             fields=request.planes if count_planes(layer) > 1 else None,
-            provenance=result.provenance,
+            provenance=result.provenances[-1],
         )
+        shape = full_data(layer).shape
         earlier = find_labels(self._viewer.layers, record)
-        if earlier is not None and earlier.data.shape == request.data.shape:
-            before = record_of(earlier)
-            known = before.fields if before and before.fields else ()
-            if record.fields:
-                record = replace(record, fields=tuple(sorted({*known, *record.fields})))
+        labels = np.zeros(shape, dtype=np.int32)
+        by_field: dict[int, Mapping[str, Any]] = dict(
+            zip(request.planes, result.provenances, strict=True)
+        )
+        if earlier is not None and earlier.data.shape == shape:
             labels = earlier.data
-        else:
-            labels = np.zeros(request.data.shape, dtype=np.int32)
+            before = record_of(earlier)
+            by_field = {**((before and before.by_field) or {}), **by_field}
+        if record.fields is not None:
+            record = replace(record, fields=tuple(sorted(by_field)), by_field=by_field)
         for number, plane in zip(request.planes, result.labels, strict=True):
             plane_of(labels, number)[...] = plane
         put_labels(self._viewer, labels, layer, record, f"{layer.name} {request.model.name}")

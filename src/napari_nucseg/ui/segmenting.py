@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from napari_nucseg.core.images import Labels
-from napari_nucseg.core.segmenting import Report, Segmenter, SegmentParams
+from napari_nucseg.core.segmenting import Report, Segmenter, SegmentParams, check_image
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui.layers import plane_of
 
 Tell = Callable[[int, int, str], None]
 """Called with (done, in all, what); raises to stop."""
@@ -23,10 +22,12 @@ class Request:
 
     Attributes
     ----------
-    data : array, shape (..., height, width)
-        The image, in memory or lazy.
+    name : str
+        Of the image's layer.
+    images : tuple of array, shape (height, width)
+        The fields to segment, copied or lazy.
     planes : tuple of int
-        Numbers of the fields to segment.
+        Their numbers in the stack.
     model : Model
         Which network.
     device : str
@@ -35,7 +36,8 @@ class Request:
         Thresholds and diameter.
     """
 
-    data: Any
+    name: str
+    images: tuple[Any, ...]
     planes: tuple[int, ...]
     model: catalogue.Model
     device: str
@@ -47,8 +49,12 @@ class Result:
     """Labels of the asked fields, in their order, and how they were made."""
 
     labels: tuple[Labels, ...]
-    provenance: dict[str, Any]
-    seconds: float
+    provenances: tuple[dict[str, Any], ...]
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on all fields."""
+        return float(sum(provenance["seconds"] for provenance in self.provenances))
 
     @property
     def count(self) -> int:
@@ -65,16 +71,14 @@ def segment_planes(request: Request, tell: Tell) -> Result:
         If the model or an image cannot be used; the message names it.
     """
     segmenter = _load(request, tell)
-    results = []
-    for number, plane in enumerate(request.planes):
-        image = np.asarray(plane_of(request.data, plane))
-        follow = _follow(tell, number, len(request.planes))
-        results.append(segmenter(image, request.params, follow))
-    return Result(
-        tuple(result.labels for result in results),
-        results[-1].provenance.as_dict(),
-        sum(result.provenance.seconds for result in results),
-    )
+    labels, provenances = [], []
+    for number, lazy in enumerate(request.images):
+        image = np.asarray(lazy)
+        check_image(image, request.name)
+        result = segmenter(image, request.params, _follow(tell, number, len(request.images)))
+        labels.append(result.labels)
+        provenances.append({**result.provenance.as_dict(), "image": request.name})
+    return Result(tuple(labels), tuple(provenances))
 
 
 def _load(request: Request, tell: Tell) -> Segmenter:
@@ -83,6 +87,7 @@ def _load(request: Request, tell: Tell) -> Segmenter:
     def follow(done: int, total: int | None) -> None:
         tell(done >> 20, (total or model.megabytes << 20) >> 20, f"Fetching {model.name}, MB")
 
+    catalogue.require_device(request.device)
     catalogue.download(model, follow)
     tell(0, 1, f"Loading {model.name}")
     return catalogue.load(model, request.device)

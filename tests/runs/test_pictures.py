@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
+
+from napari_nucseg.core.palette import VERDICT_COLOURS
+from napari_nucseg.core.segmenting import SegmentParams
+from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.core.verdicts import Verdict
+from napari_nucseg.runs.demonstration import has_display, run_headless
+from napari_nucseg.runs.pictures import picture_verdicts
+
+SHAPE = (40, 60)
+
+
+def colours_in(picture, region=np.s_[:, :]):
+    """The verdicts whose colours are seen in a part of a picture, but for white."""
+    seen = {tuple(int(v) for v in pixel) for pixel in picture[region].reshape(-1, 3)}
+    seen.discard((255, 255, 255))  # the brightest pixels of the image
+    return {v for v, colour in VERDICT_COLOURS.items() if ImageColor.getrgb(colour) in seen}
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(100, 400, SHAPE, dtype=np.uint16)
+
+
+@pytest.fixture
+def squares():
+    """Labels of squares of 10 pixels, by their corners."""
+
+    def draw(*corners):
+        labels = np.zeros(SHAPE, np.int32)
+        for number, (y, x) in enumerate(corners, 1):
+            labels[y : y + 10, x : x + 10] = number
+        return labels
+
+    return draw
+
+
+def test_a_picture_is_as_large_as_the_image_and_has_colour(image, squares):
+    picture = picture_verdicts(image, squares((5, 5)), squares((5, 5)))
+    assert picture.shape == (*SHAPE, 3)
+    assert picture.dtype == np.uint8
+
+
+def test_every_nucleus_is_outlined_in_the_colour_of_its_verdict(image, squares):
+    truth = squares((5, 5), (5, 25))
+    predicted = squares((5, 5), (25, 40))
+    picture = picture_verdicts(image, truth, predicted)
+    assert colours_in(picture, np.s_[:, :20]) == {Verdict.MATCHED}
+    assert colours_in(picture, np.s_[:20, 20:]) == {Verdict.MISSED}
+    assert colours_in(picture, np.s_[20:, 20:]) == {Verdict.SPURIOUS}
+
+
+def test_the_threshold_decides_what_is_a_match(image, squares):
+    truth, predicted = squares((5, 5)), squares((5, 9))  # they share 60 of 140 pixels
+    assert colours_in(picture_verdicts(image, truth, predicted, 0.4)) == {Verdict.LOOSE}
+    assert colours_in(picture_verdicts(image, truth, predicted, 0.5)) == {Verdict.OFF}
+
+
+def test_without_nuclei_the_picture_is_the_image_in_grey(image, squares):
+    picture = picture_verdicts(image, squares(), squares())
+    assert np.array_equal(picture[..., 0], picture[..., 1])
+    assert np.array_equal(picture[..., 0], picture[..., 2])
+    order = np.argsort(image, axis=None)
+    assert np.all(np.diff(picture[..., 0].ravel()[order].astype(int)) >= 0)
+    assert picture.min() == 0
+    assert picture.max() == 255
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_an_image_without_contrast_can_be_pictured(squares, kind):
+    picture = picture_verdicts(np.ones(SHAPE, kind), squares((5, 5)), squares((5, 5)))
+    assert colours_in(picture) == {Verdict.MATCHED}
+
+
+# The demo without a window
+
+
+def test_the_demo_scores_the_sample_field_and_writes_its_overlay(tmp_path, oracle_of):
+    field = draw_field()
+    out = tmp_path / "new" / "overlay.png"
+    table, path = run_headless(oracle_of([field]), SegmentParams(), out)
+    assert path == out
+    with Image.open(out) as picture:
+        drawn = np.asarray(picture)
+    assert drawn.shape == (*field.image.shape, 3)
+    assert colours_in(drawn) == {Verdict.MATCHED}
+    assert table.row_count > 10
+    assert f"{field.labels.max()} nuclei matched" in str(table.caption)
+
+
+@pytest.mark.parametrize(
+    ("display", "wayland", "there"),
+    [(":0", None, True), (None, "wayland-0", True), (None, None, False), ("", "", False)],
+)
+def test_on_linux_a_display_is_known_by_its_name(monkeypatch, display, wayland, there):
+    monkeypatch.setattr("sys.platform", "linux")
+    for name, value in (("DISPLAY", display), ("WAYLAND_DISPLAY", wayland)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    assert has_display() is there
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_elsewhere_there_is_always_a_display(monkeypatch, platform):
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert has_display()

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_nucseg.runs.saving import (
+    write_json,
+    write_labels,
+    write_picture,
+    write_table,
+    write_whole,
+)
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fail_halfway(error):
+    def write(file):
+        file.write(b"half of it")
+        raise error
+
+    return write
+
+
+def test_a_file_is_written_into_a_folder_made_for_it(tmp_path):
+    path = tmp_path / "a" / "b" / "file"
+    write_whole(path, lambda file: file.write(b"all of it"))
+    assert path.read_bytes() == b"all of it"
+    assert names_in(path.parent) == ["file"]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), OSError("full"), KeyboardInterrupt()])
+def test_a_writer_that_fails_leaves_nothing_behind(tmp_path, error):
+    with pytest.raises(type(error)):
+        write_whole(tmp_path / "file", fail_halfway(error))
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), OSError("full"), KeyboardInterrupt()])
+def test_a_writer_that_fails_leaves_the_old_file_as_it_was(tmp_path, error):
+    path = tmp_path / "file"
+    path.write_bytes(b"of yesterday")
+    with pytest.raises(type(error)):
+        write_whole(path, fail_halfway(error))
+    assert path.read_bytes() == b"of yesterday"
+    assert names_in(tmp_path) == ["file"]
+
+
+def test_an_old_file_is_replaced(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"of yesterday, and longer")
+    write_whole(path, lambda file: file.write(b"of today"))
+    assert path.read_bytes() == b"of today"
+
+
+def test_a_folder_of_that_name_is_an_error_that_leaves_nothing_behind(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError, match="file"):
+        write_whole(tmp_path / "file", lambda file: file.write(b"x"))
+    assert names_in(tmp_path) == ["file"]
+
+
+def test_json_can_be_read_by_every_reader(tmp_path):
+    path = tmp_path / "record.json"
+    write_json(path, {"dice": None, "name": "größer", "n": 3})
+    assert json.loads(path.read_bytes().decode("ascii")) == {"dice": None, "name": "größer", "n": 3}
+    assert path.read_bytes().endswith(b"}\n")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_json_has_no_nan_and_no_infinity(tmp_path, value):
+    path = tmp_path / "record.json"
+    path.write_text("{}")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"mean": {"dice": value}})
+    assert path.read_text() == "{}"
+    assert names_in(tmp_path) == ["record.json"]
+
+
+def test_a_table_leaves_cells_empty_and_quotes_commas(tmp_path):
+    write_table(tmp_path / "t.csv", [{"a": None, "b": 1.5}, {"a": "x, y", "b": 0}])
+    assert (tmp_path / "t.csv").read_bytes() == b'a,b\n,1.5\n"x, y",0\n'
+
+
+@pytest.mark.parametrize(
+    ("largest", "kind"),
+    [(0, np.uint16), (65_535, np.uint16), (65_536, np.uint32), (2**31 - 1, np.uint32)],
+)
+def test_labels_get_as_many_bits_as_they_need(tmp_path, largest, kind):
+    labels = np.zeros((5, 7), np.int64)
+    labels[2, 3] = largest
+    write_labels(tmp_path / "a.tif", labels, {"model": "µ"})
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert len(tiff.pages) == 1
+        assert tiff.pages[0].dtype == kind
+        assert np.array_equal(tiff.asarray(), labels)
+        assert json.loads(tiff.pages[0].description) == {"nucseg": {"model": "µ"}}
+
+
+def test_labels_compress_well(tmp_path, drawn_fields):
+    labels = drawn_fields[0].labels
+    write_labels(tmp_path / "a.tif", labels, {})
+    assert (tmp_path / "a.tif").stat().st_size < labels.size * 2 / 10
+
+
+def test_a_picture_keeps_its_pixels(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+    write_picture(tmp_path / "new" / "a.png", rgb)
+    with Image.open(tmp_path / "new" / "a.png") as picture:
+        assert (picture.format, picture.mode) == ("PNG", "RGB")
+        assert np.array_equal(np.asarray(picture), rgb)

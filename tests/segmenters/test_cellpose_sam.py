@@ -1,0 +1,330 @@
+"""Cellpose 4's networks: a real ViT-L with random weights once, a small stand-in for the rest."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from napari_nucseg.core.segmenting import SegmentParams, Stopped
+from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
+from napari_nucseg.segmenters.checkpoints import sha256
+from napari_nucseg.segmenters.devices import Device, choose, computes_bfloat16
+from napari_nucseg.segmenters.net_segmenter import NetSegmenter
+
+DEFAULTS = SegmentParams()
+PROCESSOR = Device("cpu", "any")
+
+
+# A stand-in that finds bright blobs: much smaller than a transformer, but run by Cellpose as one
+
+
+class Blobs(torch.nn.Module):
+    """Flows up the slope of the blurred image, cells where it is bright."""
+
+    def __init__(self, backbone="sam_vitl"):
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+        self.backbone = backbone
+        self.dtype = torch.float32
+        self.batches = []
+
+    @property
+    def device(self):
+        return self.unused.device
+
+    def forward(self, x):
+        self.batches.append(len(x))
+        smooth = F.avg_pool2d(x[:, :1], 11, stride=1, padding=5)
+        smooth = F.avg_pool2d(smooth, 11, stride=1, padding=5)[:, 0]
+        slope = torch.stack(torch.gradient(smooth, dim=(1, 2)), dim=1)
+        slope = 5 * slope / (slope.square().sum(dim=1, keepdim=True).sqrt() + 1e-3)
+        brightness = 10 * (F.avg_pool2d(x[:, :1], 3, stride=1, padding=1) - 0.35)
+        return torch.cat([slope, brightness], dim=1), torch.zeros(len(x), 256)
+
+
+def cellpose_model(backbone="sam_vitl"):
+    """Cellpose's own model around the stand-in."""
+    from cellpose.models import CellposeModel
+
+    model = object.__new__(CellposeModel)
+    model.net, model.backbone = Blobs(backbone), backbone
+    model.device, model.gpu = torch.device("cpu"), False
+    return model
+
+
+@pytest.fixture
+def model():
+    return cellpose_model()
+
+
+@pytest.fixture
+def segmenter(model):
+    return NetSegmenter("stand-in", "0" * 64, CellposeSAM(model, PROCESSOR))
+
+
+@pytest.fixture(scope="module")
+def field():
+    """A drawn field of the size of BBBC039's."""
+    return draw_field(2, nuclei=60)
+
+
+@pytest.fixture
+def cellposes_settings():
+    """The settings that Cellpose keeps for the whole process."""
+    from cellpose.models import normalize_default
+
+    return normalize_default
+
+
+class Follow:
+    """Keeps the steps that are reported, and stops at one of them if asked to."""
+
+    def __init__(self, stop_at=None):
+        self.steps = []
+        self.stop_at = stop_at
+
+    def __call__(self, done, total):
+        self.steps.append((done, total))
+        if done == self.stop_at:
+            raise Stopped
+
+
+# Tiles
+
+
+def test_a_field_of_bbbc039_is_reported_tile_by_tile(model, segmenter, field):
+    follow = Follow()
+    segmenter(field.image, DEFAULTS, follow)
+    assert model.net.batches == [1] * 12
+    assert follow.steps == [(done, 12) for done in range(13)]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(64, 64), (224, 224), (250, 300), (256, 256), (257, 100), (512, 512), (640, 640)],
+    ids=str,
+)
+@pytest.mark.parametrize("diameter", [0, 15, 45])
+def test_the_number_of_tiles_is_that_of_the_runs_of_the_net(model, shape, diameter):
+    image = np.random.default_rng(0).integers(0, 4096, shape, dtype=np.uint16)
+    follow = Follow()
+    CellposeSAM(model, PROCESSOR).predict(image, SegmentParams(diameter=diameter), follow)
+    tiles = len(model.net.batches)
+    assert follow.steps == [(done, tiles) for done in range(tiles + 1)]
+
+
+def test_a_graphics_card_gets_eight_tiles_at_once(model, field):
+    follow = Follow()
+    CellposeSAM(model, Device("cuda", "pretended")).predict(field.image, DEFAULTS, follow)
+    assert model.net.batches == [8, 4]
+    assert follow.steps == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_the_larger_tiles_of_the_dino_models_are_counted(field):
+    model = cellpose_model("dino_vitl")
+    follow = Follow()
+    CellposeSAM(model, PROCESSOR).predict(field.image, DEFAULTS, follow)
+    tiles = len(model.net.batches)
+    assert follow.steps == [(done, tiles) for done in range(tiles + 1)]
+
+
+# Stopping
+
+
+@pytest.mark.parametrize("tile", [0, 1, 11])
+def test_a_stop_between_two_tiles_passes_through(model, segmenter, field, tile):
+    with pytest.raises(Stopped):
+        segmenter(field.image, DEFAULTS, Follow(stop_at=tile))
+    assert len(model.net.batches) == tile
+
+
+def test_after_a_stop_the_next_run_works_as_the_first(model, segmenter, field):
+    first = segmenter(field.image, DEFAULTS, Follow()).labels
+    with pytest.raises(Stopped):
+        segmenter(field.image, DEFAULTS, Follow(stop_at=3))
+    follow = Follow()
+    assert np.array_equal(segmenter(field.image, DEFAULTS, follow).labels, first)
+    assert follow.steps == [(done, 12) for done in range(13)]
+    assert not model.net._forward_pre_hooks
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"diameter": 60},
+        {"diameter": 20},
+        {"flow_threshold": 0.1},
+        {"flow_threshold": 0},
+        {"cellprob_threshold": 2},
+        {"min_size": 300},
+    ],
+    ids=str,
+)
+def test_labels_are_those_of_cellpose_with_the_same_settings(model, segmenter, field, params):
+    image = field.image[:300, :300]
+    labels = segmenter(image, SegmentParams(**params), Follow()).labels
+    with torch.sparse.check_sparse_tensor_invariants(False):  # else torch warns of Cellpose's
+        expected, _, _ = model.eval(image, batch_size=1, **params)
+    assert 3 < expected.max() < 60
+    assert np.array_equal(labels, expected)
+
+
+def test_the_flows_are_those_of_cellpose(model, segmenter, field):
+    flows = segmenter(field.image, DEFAULTS, Follow()).flows
+    _, expected, _ = model.eval(field.image, batch_size=1, compute_masks=False)
+    assert np.array_equal(flows.vectors, expected[1])
+    assert np.array_equal(flows.cellprob, expected[2])
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 50), (50, 1), (2, 3), (3, 200), (15, 17), (255, 257)], ids=str
+)
+@pytest.mark.parametrize("diameter", [0, 7, 300])
+def test_any_shape_works(segmenter, field, shape, diameter):
+    image = field.image[: shape[0], : shape[1]]
+    result = segmenter(image, SegmentParams(diameter=diameter), Follow())
+    assert result.labels.shape == shape
+    assert result.flows.vectors.shape == (2, *shape)
+    assert result.flows.cellprob.shape == shape
+
+
+@pytest.mark.parametrize("value", [0, 1000, 65535])
+def test_an_image_without_contrast_works(segmenter, value):
+    image = np.full((60, 70), value, np.uint16)
+    assert segmenter(image, DEFAULTS, Follow()).labels.shape == (60, 70)
+
+
+@pytest.mark.parametrize("kind", ["<u2", ">u2", "i4", "u4", "i8", "f2", "f4", ">f4", "f8"])
+def test_the_type_of_the_pixels_does_not_matter(segmenter, field, kind):
+    image = np.minimum(field.image[:200, :200], 2048)  # whole numbers that half floats hold
+    expected = segmenter(image, DEFAULTS, Follow()).labels
+    assert expected.any()
+    assert np.array_equal(segmenter(image.astype(kind), DEFAULTS, Follow()).labels, expected)
+
+
+@pytest.mark.parametrize("kind", ["u2", "f4", "f8"])
+def test_the_image_is_left_as_it_was(segmenter, field, kind):
+    image = field.image[:100, :100].astype(kind)
+    before = image.copy()
+    segmenter(image, DEFAULTS, Follow())
+    assert np.array_equal(image, before)
+
+
+def test_a_read_only_image_works(segmenter, field):
+    image = field.image[:100, :100].astype(np.float32)
+    image.flags.writeable = False
+    assert segmenter(image, DEFAULTS, Follow()).labels.any()
+
+
+def test_cellposes_own_settings_are_left_as_they_were(segmenter, field, cellposes_settings):
+    before = dict(cellposes_settings)
+    segmenter(field.image[:100, :100], DEFAULTS, Follow())
+    assert cellposes_settings == before
+
+
+# Checkpoints
+
+
+@pytest.fixture(scope="module")
+def weights():
+    """All weights of a ViT-L, cut out of one small pool of random numbers: 17 MB, not 1.2 GB."""
+    from cellpose.vit import CPSAM
+
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in CPSAM().state_dict().items()}
+    torch.manual_seed(0)
+    pool = 0.02 * torch.randn(max(shape.numel() for shape in shapes.values()))
+    return {name: pool[: shape.numel()].view(shape) for name, shape in shapes.items()}
+
+
+@pytest.fixture(scope="module")
+def transformer(weights, tmp_path_factory):
+    """The ViT-L in a file, and loaded from it as a user's model; gone afterwards."""
+    path = tmp_path_factory.mktemp("transformer") / "my_cpsam"
+    torch.save(weights, path)
+    yield path, catalogue.load(catalogue.find(str(path)), "cpu")
+    catalogue._load.cache_clear()
+    path.unlink()
+
+
+def test_a_transformer_runs_and_tells_how_its_labels_were_made(transformer, cellposes_settings):
+    path, segmenter = transformer
+    image = draw_field(1, shape=(64, 64), nuclei=4).image
+    before = dict(cellposes_settings)
+    follow = Follow()
+    result = segmenter(image, SegmentParams(flow_threshold=0.5), follow)
+    assert follow.steps == [(0, 1), (1, 1)]
+    assert result.labels.shape == (64, 64)
+    assert result.flows.vectors.shape == (2, 64, 64)
+    assert np.isfinite(result.flows.vectors).all()
+    assert np.isfinite(result.flows.cellprob).all()
+    assert result.flows.vectors.any()
+    assert cellposes_settings == before
+    made = result.provenance
+    assert made.model == "my_cpsam"
+    assert made.weights_sha256 == sha256(path)
+    assert made.device == str(choose("cpu"))
+    assert made.precision == ("bfloat16" if computes_bfloat16(choose("cpu")) else "float32")
+    assert made.parameters["flow_threshold"] == 0.5
+    assert set(made.versions) == {"napari-nucseg", "cellpose", "torch", "numpy"}
+    assert made.seconds > 0
+
+
+def test_a_transformer_holds_the_weights_of_its_file(transformer, weights):
+    loaded = transformer[1].network.model.net.state_dict()
+    assert loaded.keys() == weights.keys()
+    for name in ("encoder.blocks.0.attn.qkv.weight", "encoder.blocks.23.mlp.lin2.bias"):
+        torch.testing.assert_close(loaded[name].float(), weights[name], rtol=0.01, atol=0.001)
+
+
+def test_a_transformer_without_some_blocks_is_refused_with_their_number(weights, tmp_path):
+    kept = {n: t for n, t in weights.items() if not n.startswith("encoder.blocks.2")}
+    lost = len(weights) - len(kept)
+    assert lost > 0
+    path = tmp_path / "partial"
+    torch.save(kept, path)
+    with pytest.raises(ValueError, match=f"{lost} weights are missing") as failure:
+        CellposeSAM.load(path, choose("cpu"))
+    assert str(path) in str(failure.value)
+    assert "encoder.blocks.2.norm1.weight" in str(failure.value)
+
+
+def test_a_transformer_with_a_weight_of_another_shape_is_refused(weights, tmp_path):
+    path = tmp_path / "misshapen"
+    torch.save({**weights, "out.weight": torch.zeros(192, 128, 1, 1)}, path)
+    with pytest.raises(ValueError, match="not a whole Cellpose 4 model") as failure:
+        CellposeSAM.load(path, choose("cpu"))
+    assert str(path) in str(failure.value)
+
+
+def test_the_prefix_of_a_parallel_training_is_refused_with_the_files_name(weights, tmp_path):
+    path = tmp_path / "parallel"
+    torch.save({f"module.{name}": tensor for name, tensor in weights.items()}, path)
+    with pytest.raises(ValueError, match=str(path)):
+        CellposeSAM.load(path, choose("cpu"))
+
+
+@pytest.mark.skipif(find_spec("dinov3") is not None, reason="dinov3 is installed")
+def test_a_dino_model_names_the_package_that_it_needs(tmp_path):
+    path = tmp_path / "cpdino"
+    torch.save({"W2": torch.zeros(192, 3, 8, 8), "encoder.cls_token": torch.zeros(1, 1, 8)}, path)
+    with pytest.raises(ValueError, match="needs the package dinov3") as failure:
+        CellposeSAM.load(path, choose("cpu"))
+    assert str(path) in str(failure.value)
+    assert "pip install" in str(failure.value)
+
+
+def test_a_unet_is_no_transformer():
+    path = catalogue.find(catalogue.BUNDLED).path
+    with pytest.raises(ValueError, match="not a Cellpose 4 model"):
+        CellposeSAM.load(path, choose("cpu"))

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import hashlib
+import pickle
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.checkpoints import (
+    check_complete,
+    kind_of,
+    load_unet,
+    read_state,
+    sha256,
+)
+from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
+
+SHAPE = UNetShape(widths=(4, 8))
+
+
+@pytest.fixture
+def state():
+    """The weights of a small net."""
+    torch.manual_seed(0)
+    return ResidualUNet(SHAPE).state_dict()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "my model.pt"
+
+
+def refusal(path: Path, load=load_unet) -> str:
+    """The message of the ValueError, which names the file, that loading ends with."""
+    with pytest.raises(ValueError) as failure:  # noqa: PT011, the message is checked by callers
+        load(path)
+    message = str(failure.value)
+    assert str(path) in message
+    assert "\n\n" not in message
+    return message
+
+
+def refusal_by_the_catalogue(path: Path) -> str:
+    return refusal(path, lambda path: catalogue.load(catalogue.find(str(path)), "cpu"))
+
+
+# Files that are no model
+
+
+class TouchesAFile:
+    """Its pickle makes a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["new format", "old format"])
+def test_a_pickle_that_runs_code_is_refused_and_does_not_run(path, tmp_path, state, zipped):
+    harm = tmp_path / "harm"
+    content = {**state, "W2": TouchesAFile(harm)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    assert "more than tensors" in refusal_by_the_catalogue(path)
+    assert not harm.exists()
+    torch.load(path, weights_only=False)
+    assert harm.exists()  # so the file was able to do harm
+
+
+def test_a_whole_net_that_was_pickled_is_refused(path):
+    torch.save(ResidualUNet(SHAPE), path)
+    assert "more than tensors" in refusal_by_the_catalogue(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x80",
+        b"hello\n",
+        b"My notes\n",
+        b"Results of Monday, see the other folder\n",
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+        b"II*\x00\x08\x00\x00\x00" + bytes(100),
+        bytes(1000),
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 6758758\n",
+        b"<!DOCTYPE html><html><body>Not found</body></html>",
+        b"{}",
+    ],
+    ids=[
+        "empty",
+        "one byte",
+        "text",
+        "notes",
+        "longer text",
+        "PNG",
+        "TIFF",
+        "zeros",
+        "Git LFS pointer",
+        "web page",
+        "JSON",
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_refused(path, content):
+    path.write_bytes(content)
+    assert "not a readable model file" in refusal_by_the_catalogue(path)
+
+
+def test_a_zip_archive_of_other_files_is_refused(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images/a.tif", b"not weights")
+    assert "not a readable model file" in refusal_by_the_catalogue(path)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_plain_pickle_of_numbers_is_refused(path, protocol):
+    path.write_bytes(pickle.dumps({"weights": [1.0, 2.0]}, protocol=protocol))
+    refusal_by_the_catalogue(path)
+
+
+@pytest.mark.parametrize("kept", [10, 1000, 30_000, 0.3, 0.5, 0.9, 0.999, -1, -22])
+def test_a_checkpoint_that_is_cut_off_is_refused(path, kept):
+    whole = catalogue.find(catalogue.BUNDLED).path.read_bytes()
+    end = int(kept * len(whole)) if isinstance(kept, float) else kept
+    path.write_bytes(whole[:end])
+    assert "cut off" in refusal_by_the_catalogue(path)
+
+
+@pytest.mark.parametrize("kept", [1, 10, 100, 1000, 0.5, -8])
+def test_a_checkpoint_of_the_old_format_that_is_cut_off_is_refused(path, state, kept):
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    assert "cut off" in refusal_by_the_catalogue(path)
+
+
+def test_a_file_that_is_not_there_is_named(path):
+    with pytest.raises(FileNotFoundError, match=r"my model\.pt: there is no such model file"):
+        read_state(path)
+
+
+def test_a_folder_is_no_model_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no such model file"):
+        read_state(tmp_path)
+
+
+# Checkpoints of something else
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [torch.zeros(2)],
+        torch.zeros(2),
+        {"epoch": 3, "loss": 0.5},
+        {"state_dict": {"output.2.weight": torch.zeros(3, 4, 1, 1)}, "epoch": 3},
+        {0: torch.zeros(2), 1: torch.zeros(2)},
+        None,
+    ],
+    ids=["list", "tensor", "numbers", "nested", "numbered", "nothing"],
+)
+def test_a_checkpoint_that_is_no_state_dict_is_refused(path, content):
+    torch.save(content, path)
+    assert "not a model's weights" in refusal_by_the_catalogue(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"conv1.weight": torch.zeros(64, 3, 7, 7), "fc.bias": torch.zeros(1000)}],
+    ids=["of nothing", "of another net"],
+)
+def test_a_state_dict_of_another_net_is_refused_with_what_to_choose(path, content):
+    torch.save(content, path)
+    message = refusal_by_the_catalogue(path)
+    assert "not a Cellpose model" in message
+    assert "choose" in message
+
+
+def test_a_net_that_shares_a_name_with_the_unet_is_refused(path):
+    torch.save({"output.2.weight": torch.zeros(10, 5)}, path)
+    assert "not a whole residual U-Net" in refusal_by_the_catalogue(path)
+
+
+def test_a_transformer_is_no_unet(path):
+    torch.save({"W2": torch.zeros(192, 3, 8, 8)}, path)
+    assert "Cellpose 4" in refusal(path)
+
+
+# Checkpoints that do not fit
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "downsample.down.res_down_1.conv.conv_1.2.bias",
+        "downsample.down.res_down_1.conv.conv_0.2.weight",
+        "upsample.up.res_up_0.conv.conv_1.conv.0.running_mean",
+        "output.2.bias",
+    ],
+)
+def test_a_checkpoint_without_one_of_its_weights_is_refused(path, state, lost):
+    del state[lost]
+    torch.save(state, path)
+    assert "not a whole residual U-Net" in refusal_by_the_catalogue(path)
+
+
+def test_the_message_names_the_weight_that_is_missing(path, state):
+    del state["output.2.bias"]
+    torch.save(state, path)
+    assert "output.2.bias" in refusal(path)
+
+
+def test_a_checkpoint_with_a_weight_too_many_is_refused(path, state):
+    state["output.3.weight"] = torch.zeros(3)
+    torch.save(state, path)
+    assert "output.3.weight" in refusal_by_the_catalogue(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["output.2.weight", "downsample.down.res_down_0.conv.conv_0.2.weight"]
+)
+def test_a_checkpoint_with_a_weight_of_another_rank_is_refused(path, state, name):
+    state[name] = torch.zeros(3)
+    torch.save(state, path)
+    assert "not a whole residual U-Net" in refusal_by_the_catalogue(path)
+
+
+def test_the_diameters_may_be_missing_as_in_the_first_published_weights(path, state):
+    for name in ("diam_mean", "diam_labels"):
+        del state[name]
+    torch.save(state, path)
+    assert float(load_unet(path).diam_labels) == 30
+
+
+# Checkpoints that are accepted
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["new format", "old format"])
+def test_both_formats_of_pytorch_are_read(path, state, zipped):
+    torch.save(state, path, _use_new_zipfile_serialization=zipped)
+    read = read_state(path)
+    assert read.keys() == state.keys()
+    assert all(torch.equal(read[name], tensor) for name, tensor in state.items())
+
+
+def test_the_prefix_of_a_parallel_training_is_taken_off(path, state):
+    torch.save({f"module.{name}": tensor for name, tensor in state.items()}, path)
+    loaded = load_unet(path).state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
+
+
+def test_a_loaded_net_survives_its_file_being_replaced(path, state):
+    torch.save(state, path)
+    net = load_unet(path)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    path.unlink()
+    path.write_bytes(b"something else")
+    assert all(torch.equal(net.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+def test_kinds_are_told_apart(state, path):
+    assert kind_of(state, path) == "unet"
+    assert kind_of({"W2": torch.zeros(1)}, path) == "cellpose"
+
+
+# Completeness and fingerprint
+
+
+def test_what_is_missing_and_what_has_another_shape_is_counted(state, path):
+    partial = dict(state)
+    del partial["output.2.bias"], partial["diam_mean"]
+    partial["output.2.weight"] = torch.zeros(3, 5, 1, 1)
+    with pytest.raises(ValueError, match="2 weights are missing and 1 have another shape") as error:
+        check_complete(partial, state, path)
+    assert str(path) in str(error.value)
+    check_complete(state, state, path)
+
+
+def test_the_fingerprint_is_that_of_the_files_bytes(path):
+    path.write_bytes(bytes(range(256)) * 1000)
+    assert sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()

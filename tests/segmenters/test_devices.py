@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+import torch
+
+from napari_nucseg.segmenters.devices import CHOICES, Device, choose, computes_bfloat16, select
+
+NAMES = {"cuda": "NVIDIA card", "mps": "Apple arm64", "cpu": "2 of 8 threads, a processor"}
+KINDS = tuple(NAMES)
+
+
+def machine(kinds):
+    return {kind: NAMES[kind] for kind in kinds}
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """Make torch say that it has some accelerators."""
+
+    def apply(*kinds):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in kinds)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: NAMES["cuda"])
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in kinds)
+
+    return apply
+
+
+def test_one_can_ask_for_each_kind_or_leave_the_choice():
+    assert ("auto", *KINDS) == CHOICES
+
+
+@pytest.mark.parametrize(
+    ("accelerators", "taken"),
+    [(("cuda", "mps"), "cuda"), (("cuda",), "cuda"), (("mps",), "mps"), ((), "cpu")],
+    ids=str,
+)
+def test_auto_prefers_cuda_then_mps_then_the_processor(pretend, accelerators, taken):
+    pretend(*accelerators)
+    assert choose().kind == choose("auto").kind == taken
+
+
+def test_auto_takes_the_first_of_the_list():
+    assert select("auto", machine(("mps", "cpu"))) == Device("mps", "Apple arm64")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_device_that_is_there_is_taken_with_its_name(kind):
+    assert select(kind, NAMES) == Device(kind, NAMES[kind])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "present"),
+    [
+        (wanted, present)
+        for count in (1, 2)
+        for present in combinations(KINDS, count)
+        for wanted in (*KINDS, "tpu", "CUDA", "")
+        if wanted not in present
+    ],
+    ids=str,
+)
+def test_a_device_that_is_absent_is_an_error_that_names_the_others(wanted, present):
+    with pytest.raises(ValueError, match="is not on this machine") as failure:
+        select(wanted, machine(present))
+    message = str(failure.value)
+    assert repr(wanted) in message
+    assert message.endswith(f"choose auto or one of {', '.join(present)}")
+
+
+def test_an_absent_accelerator_is_never_replaced_silently(pretend):
+    pretend()
+    for kind in ("cuda", "mps"):
+        with pytest.raises(ValueError, match=r"choose auto or one of cpu$"):
+            choose(kind)
+
+
+def test_the_processor_is_always_there_and_has_a_name():
+    device = choose("cpu")
+    assert device.kind == "cpu"
+    assert f"{torch.get_num_threads()} of " in device.name
+    assert str(device) == f"CPU, {device.name}"
+    assert not device.name.rstrip().endswith(",")
+
+
+def test_whether_the_processor_computes_in_bfloat16_is_a_yes_or_a_no():
+    assert isinstance(computes_bfloat16(choose("cpu")), bool)
+
+
+def test_mps_stays_in_float32():
+    assert computes_bfloat16(Device("mps", NAMES["mps"])) is False

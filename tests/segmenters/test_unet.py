@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.matching import find_overlap, match
+from napari_nucseg.core.scoring import score
+from napari_nucseg.core.segmenting import SegmentParams, Stopped
+from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
+from napari_nucseg.segmenters.unet import normalise
+
+DEFAULTS = SegmentParams()
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    """The bundled model on the processor."""
+    return catalogue.load(catalogue.find(catalogue.BUNDLED), "cpu")
+
+
+@pytest.fixture
+def segment(segmenter):
+    """Image and parameters to labels."""
+
+    def run(image, **params):
+        return segmenter(image, SegmentParams(**params), ignore).labels
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def validation(bbbc039):
+    """The real validation fields by their short names."""
+    return {field.name: field for field in open_dataset(bbbc039, "validation").fields}
+
+
+def f1(truth, labels):
+    return score(truth, labels).objects.f1
+
+
+def count(labels):
+    return int(labels.max(initial=0))
+
+
+def at_the_border(labels, least_area=100):
+    """Numbers of the objects that the field's edge cuts, but for mere slivers."""
+    edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    areas = np.bincount(labels.ravel())
+    return {int(i) for i in np.unique(edges) if i and areas[i] >= least_area}
+
+
+def share_found(truth, labels, wanted):
+    """Of some true objects, the share that has a partner."""
+    matching = match(find_overlap(truth, labels))
+    found = {int(i) for i in matching.overlap.truth_ids[matching.truth_index]}
+    return len(wanted & found) / len(wanted)
+
+
+# How well
+
+
+def test_drawn_nuclei_are_found(segment, drawn_fields):
+    for field in drawn_fields[:2]:
+        assert f1(field.labels, segment(field.image)) >= 0.85
+
+
+def test_a_drawn_field_without_nuclei_comes_out_empty(segment, drawn_fields):
+    assert not drawn_fields[2].labels.any()
+    assert not segment(drawn_fields[2].image).any()
+
+
+@pytest.mark.parametrize("name", ["A02_s1", "B04_s4", "O13_s3"])
+def test_real_nuclei_are_found(segment, validation, name):
+    field = validation[name]
+    truth = field.read_truth()
+    labels = segment(field.read_image().data)
+    assert f1(truth, labels) >= 0.9
+    assert share_found(truth, labels, at_the_border(truth)) >= 0.9
+
+
+def test_a_real_field_without_nuclei_comes_out_empty(segment, validation):
+    field = validation["L10_s6"]
+    assert not field.read_truth().any()
+    assert not segment(field.read_image().data).any()
+
+
+def test_nuclei_that_the_border_cuts_are_found(segment):
+    field = draw_field(3, shape=(300, 300), nuclei=60)
+    wanted = at_the_border(field.labels)
+    assert len(wanted) >= 6
+    assert share_found(field.labels, segment(field.image), wanted) >= 0.9
+
+
+def test_a_nucleus_that_is_cut_in_the_middle_is_found_whichever_edge_cuts_it(segment):
+    field = draw_field(7, shape=(200, 200), nuclei=14)
+    middle = np.argwhere(field.labels == field.labels[60:140, 60:140].max()).mean(axis=0)
+    y, x = np.rint(middle).astype(int)
+    for part in (np.s_[y:], np.s_[: y + 1], np.s_[:, x:], np.s_[:, : x + 1]):
+        truth, image = field.labels[part], field.image[part]
+        assert share_found(truth, segment(image), {int(field.labels[y, x])}) == 1
+
+
+# What comes out
+
+
+def test_labels_are_numbered_without_gaps_and_flows_fit_the_image(segmenter, drawn_fields):
+    image = drawn_fields[0].image
+    before = image.copy()
+    result = segmenter(image, DEFAULTS, ignore)
+    assert result.labels.shape == image.shape
+    assert result.labels.dtype == np.int32
+    assert np.array_equal(np.unique(result.labels), np.arange(count(result.labels) + 1))
+    assert result.flows.vectors.shape == (2, *image.shape)
+    assert result.flows.cellprob.shape == image.shape
+    assert np.isfinite(result.flows.vectors).all()
+    assert np.isfinite(result.flows.cellprob).all()
+    assert np.array_equal(image, before)
+
+
+def test_the_same_image_gives_the_same_labels(segment, drawn_fields):
+    image = drawn_fields[0].image
+    assert np.array_equal(segment(image), segment(image))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1), (1, 50), (50, 1), (2, 3), (15, 17), (16, 16), (33, 31), (127, 129)],
+    ids=str,
+)
+@pytest.mark.parametrize("diameter", [0, 7, 300])
+def test_any_shape_works(segment, shape, diameter):
+    image = draw_field(1, shape=(130, 130), nuclei=10).image[: shape[0], : shape[1]]
+    assert segment(image, diameter=diameter).shape == shape
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((40, 50), np.uint16),
+        np.full((40, 50), 65535, np.uint16),
+        np.full((40, 50), -0.1),
+        np.ones((40, 50), bool),
+    ],
+    ids=["dark", "saturated", "negative", "true"],
+)
+@pytest.mark.parametrize("diameter", [0, 15])
+def test_an_image_without_contrast_has_no_nuclei(segment, image, diameter):
+    assert not segment(image, diameter=diameter).any()
+
+
+def test_noise_alone_has_no_nuclei(segment):
+    noise = np.random.default_rng(0).normal(100, 3, (120, 120))
+    assert not segment(noise).any()
+
+
+# What does not matter
+
+
+def test_brighter_images_give_the_same_labels(segment, drawn_fields):
+    image = drawn_fields[0].image
+    expected = segment(image)
+    assert np.array_equal(segment(image * np.uint16(16)), expected)
+    assert np.array_equal(segment(image / 4096), expected)
+    shifted = segment(image.astype(float) - 1000)
+    assert count(shifted) == count(expected)
+    assert np.mean(shifted == expected) > 0.999
+
+
+@pytest.mark.parametrize("kind", ["<u2", ">u2", "i4", "u4", "i8", "f2", "f4", ">f4", "f8"])
+def test_the_type_of_the_pixels_does_not_matter(segment, drawn_fields, kind):
+    image = np.minimum(drawn_fields[0].image, 2048)  # whole numbers that half floats hold
+    assert np.array_equal(segment(image.astype(kind)), segment(image))
+
+
+def test_images_of_eight_bits_work(segment, drawn_fields):
+    field = drawn_fields[0]
+    assert f1(field.labels, segment((field.image >> 4).astype(np.uint8))) >= 0.8
+
+
+def test_the_memory_layout_does_not_matter(segment, drawn_fields):
+    image = drawn_fields[0].image
+    expected = segment(image)
+    assert np.array_equal(segment(np.asfortranarray(image)), expected)
+    wide = np.repeat(image, 2, axis=1)
+    assert np.array_equal(segment(wide[:, ::2]), expected)
+    image.flags.writeable = False
+    try:
+        assert np.array_equal(segment(image), expected)
+    finally:
+        image.flags.writeable = True
+
+
+# Parameters
+
+
+def test_the_diameter_makes_up_for_another_magnification(segmenter, segment, drawn_fields):
+    own = float(segmenter.network.net.diam_labels)
+    field = drawn_fields[0]
+    image, truth = (np.kron(a, np.ones((2, 2), a.dtype)) for a in (field.image, field.labels))
+    labels = segment(image, diameter=2 * own)
+    assert abs(count(labels) - count(segment(field.image))) <= 1
+    assert f1(truth, labels) >= 0.8
+    assert f1(truth, labels) > f1(truth, segment(image, diameter=own / 2))
+
+
+def test_its_own_diameter_is_the_same_as_none(segmenter, segment, drawn_fields):
+    own = float(segmenter.network.net.diam_labels)
+    image = drawn_fields[0].image
+    assert np.array_equal(segment(image, diameter=own), segment(image))
+
+
+def test_the_minimum_size_drops_small_nuclei(segment, drawn_fields):
+    labels = segment(drawn_fields[0].image)
+    areas = np.sort(np.bincount(labels.ravel())[1:])
+    limit = int(areas[len(areas) // 2])
+    kept = segment(drawn_fields[0].image, min_size=limit)
+    assert 0 < count(kept) < count(labels)
+    assert np.bincount(kept.ravel())[1:].min() >= limit
+
+
+def test_a_higher_cell_probability_gives_less_foreground(segment, drawn_fields):
+    areas = [
+        np.count_nonzero(segment(drawn_fields[0].image, cellprob_threshold=value))
+        for value in (-4, 0, 4)
+    ]
+    assert areas[0] > areas[1] > areas[2]
+
+
+def test_a_strict_flow_threshold_drops_nuclei(segment, drawn_fields):
+    counts = [
+        count(segment(drawn_fields[0].image, flow_threshold=value)) for value in (0.01, 0.4, 0)
+    ]
+    assert counts[0] < counts[1] <= counts[2]
+
+
+# What is refused, and stopping
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_undefined_pixel_is_refused(segment, value):
+    image = np.zeros((20, 20))
+    image[3, 4] = value
+    with pytest.raises(ValueError, match="image: it holds NaN or infinite values"):
+        segment(image)
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 20), (20,), (0, 20), ()], ids=str)
+def test_what_is_no_grey_plane_is_refused(segment, shape):
+    with pytest.raises(ValueError, match="choose one grey plane"):
+        segment(np.zeros(shape))
+
+
+def test_progress_is_told_from_the_start_to_the_end(segmenter, drawn_fields):
+    steps = []
+    segmenter(drawn_fields[0].image, DEFAULTS, lambda done, total: steps.append((done, total)))
+    assert steps[0][0] == 0
+    assert steps[-1][0] == steps[-1][1] > 0
+    assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_stop_passes_through_and_the_next_run_works(segmenter, drawn_fields, at):
+    calls = []
+
+    def stop(done, total):
+        calls.append(done)
+        if len(calls) == at:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        segmenter(drawn_fields[0].image, DEFAULTS, stop)
+    assert segmenter(drawn_fields[0].image, DEFAULTS, ignore).labels.any()
+
+
+# Other nets of the family
+
+
+def test_a_unet_in_the_shape_of_cellpose_3_runs(tmp_path, drawn_fields):
+    torch.manual_seed(0)
+    shape = UNetShape(channels=2, widths=(4, 6, 8, 10), residuals=2, style=True)
+    torch.save(ResidualUNet(shape).state_dict(), tmp_path / "cyto")
+    cyto = catalogue.load(catalogue.find(str(tmp_path / "cyto")), "cpu")
+    result = cyto(drawn_fields[0].image, DEFAULTS, ignore)
+    assert result.labels.shape == drawn_fields[0].image.shape
+    assert np.isfinite(result.flows.vectors).all()
+
+
+# Normalising
+
+
+def test_the_first_and_the_last_percent_become_0_and_1():
+    image = np.arange(10001, dtype=np.uint16).reshape(73, 137)
+    scaled = normalise(image)
+    assert scaled.dtype == np.float32
+    assert np.percentile(scaled, 1) == pytest.approx(0, abs=1e-6)
+    assert np.percentile(scaled, 99) == pytest.approx(1, abs=1e-6)
+    assert np.all(np.diff(scaled.ravel()) > 0)
+
+
+def ignore(done, total):
+    """Take no notice of progress."""

@@ -1,0 +1,667 @@
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import typer
+from PIL import Image
+
+from napari_nucseg import __version__
+from napari_nucseg.cli import app, main
+from napari_nucseg.core.knobs import knobs
+from napari_nucseg.core.segmenting import SegmentParams
+from napari_nucseg.runs.tables import TITLES
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.devices import choose
+from napari_nucseg.segmenters.recipe import TrainParams
+from tests.conftest import write_mask
+
+BRIEF = ("--width", 4, "--epochs", 2, "--crops-per-epoch", 4, "--crop", 64, "--batch-size", 2)
+ROW_OF_RATIOS = {"dice", "iou", "precision", "recall", "accuracy"}
+
+
+@dataclass
+class Done:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def flat(self) -> str:
+        """The output without the line breaks of a narrow terminal."""
+        return " ".join(self.out.split())
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command line as the installed program does, in this process."""
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["napari-nucseg", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        return Done(code, *capsys.readouterr())
+
+    return command
+
+
+@pytest.fixture
+def refuse(run):
+    """Run a command line that is refused: exit code 2, and one line that says why."""
+
+    def command(*arguments):
+        done = run(*arguments)
+        lines = [line for line in done.err.splitlines() if line.strip()]
+        assert done.code == 2
+        assert len(lines) == 1, done.err
+        assert lines[0].startswith("napari-nucseg: ")
+        return lines[0]
+
+    return command
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """An empty folder for weights, and a server for them that refuses every connection."""
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path / "weights"))
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(catalogue, "_HUB", "http://127.0.0.1:1/")
+    return tmp_path / "weights"
+
+
+def absent_device():
+    """A device that this computer does not have."""
+    for kind in ("mps", "cuda"):
+        try:
+            choose(kind)
+        except ValueError:
+            return kind
+    raise AssertionError("no computer has both")
+
+
+def stems(dataset, split):
+    lines = (dataset / "metadata" / f"{split}.txt").read_text().splitlines()
+    return [Path(line).stem for line in lines]
+
+
+def parse(text):
+    """Read JSON, which has no NaN."""
+
+    def refuse_constant(name):
+        raise AssertionError(f"the output holds {name}")
+
+    return json.loads(text, parse_constant=refuse_constant)
+
+
+# The program itself
+
+
+def installed(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "napari_nucseg", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+    )
+
+
+def test_the_program_tells_its_version():
+    done = installed("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
+def test_bad_input_ends_the_program_with_code_2_and_one_line(tmp_path):
+    done = installed("benchmark", tmp_path / "nowhere", "-o", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    message = f"{tmp_path / 'nowhere'}: there is no such file or folder"
+    assert done.stderr == f"napari-nucseg: {message}\n"
+
+
+def test_an_error_in_the_middle_of_the_work_is_one_line_too(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
+    done = installed("segment", "a.tif", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("napari-nucseg: a.tif: a colour image")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_demo_runs_without_a_window(tmp_path):
+    done = installed("demo", "--headless", "--out", "new/overlay.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for title in TITLES.values():
+        assert f" {title} " in done.stdout
+    assert "nuclei matched at IoU 0.5" in " ".join(done.stdout.split())
+    assert "new/overlay.png" in done.stdout.replace("\\", "/")
+    with Image.open(tmp_path / "new" / "overlay.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.size == (696, 520)
+
+
+@pytest.mark.parametrize("command", [(), ("--help",)])
+def test_the_help_lists_the_commands(run, command):
+    done = run(*command)
+    for name in ("benchmark", "segment", "score", "models", "train", "demo"):
+        assert name in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("line", "culprit"),
+    [
+        ("nonsense", "nonsense"),
+        ("benchmark", "dataset"),
+        ("benchmark x", "--out"),
+        ("benchmark x -o y --nonsense 1", "--nonsense"),
+        ("benchmark x -o y --device tpu", "--device"),
+        ("benchmark x -o y --diameter large", "--diameter"),
+        ("benchmark x -o y --min-size 1.5", "--min-size"),
+        ("score x", "truth"),
+    ],
+)
+def test_a_command_that_cannot_be_understood_is_refused_with_the_culprit(run, line, culprit):
+    done = run(*line.split())
+    assert (done.code, done.out) == (2, "")
+    assert culprit in done.err.lower()
+    assert "Traceback" not in done.err
+
+
+# Options that are made from parameters
+
+
+@pytest.mark.parametrize(
+    ("command", "panel", "params"),
+    [
+        ("benchmark", "Segmentation", SegmentParams),
+        ("segment", "Segmentation", SegmentParams),
+        ("train", "Training", TrainParams),
+    ],
+)
+def test_the_options_are_exactly_the_parameters(command, panel, params):
+    options = typer.main.get_command(app).commands[command].params
+    in_panel = [o for o in options if getattr(o, "rich_help_panel", None) == panel]
+    assert [option.name for option in in_panel] == [field.name for field in fields(params)]
+    for option, knob in zip(in_panel, knobs(params).values(), strict=True):
+        assert option.opts == [f"--{option.name.replace('_', '-')}"]
+        assert knob.help in option.help
+        assert f"{knob.low:g} to {knob.high:g}" in option.help
+        assert option.default is None
+
+
+def test_options_reach_the_segmenter_and_the_others_keep_their_defaults(
+    run, drawn_dataset, tmp_path
+):
+    done = run(
+        *("benchmark", drawn_dataset, "--split", "test", "-o", tmp_path / "out"),
+        *("--diameter", 21.5, "--flow-threshold", 0, "--min-size", 3),
+    )
+    assert done.code == 0, done.err
+    summary = parse((tmp_path / "out" / "summary.json").read_text())
+    assert summary["segmentation"]["parameters"] == {
+        "diameter": 21.5,
+        "flow_threshold": 0,
+        "cellprob_threshold": catalogue.find("u2os").defaults.cellprob_threshold,
+        "min_size": 3,
+    }
+
+
+# benchmark
+
+
+def test_a_dataset_is_segmented_and_scored(run, drawn_dataset, tmp_path):
+    out = tmp_path / "out"
+    done = run("benchmark", drawn_dataset, "-o", out, "--model", "u2os", "--device", "cpu")
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in out.iterdir()) == ["fields.csv", "labels", "summary.json"]
+    assert len(list((out / "labels").iterdir())) == 3
+    with (out / "fields.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["stem"] for row in rows] == stems(drawn_dataset, "training") + stems(
+        drawn_dataset, "test"
+    )
+    summary = parse((out / "summary.json").read_text())
+    assert summary["pooled"]["objects"]["f1"] >= 0.85
+    assert (summary["fields"], summary["empty_fields"]) == (3, 1)
+    assert summary["segmentation"]["model"] == "u2os"
+    assert summary["segmentation"]["device"].startswith("CPU, ")
+    assert f"{summary['pooled']['objects']['f1']:.3f}" in done.out
+    assert f"{summary['mean']['pixels']['dice']:.3f} (" in done.out
+    assert "drawn, u2os: 3 fields, 1 of them empty" in done.flat
+    assert "learned from the training split" in done.flat
+
+
+def test_the_test_split_carries_no_note(run, drawn_dataset, tmp_path):
+    done = run("benchmark", drawn_dataset, "--split", "test", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "learned from" not in done.flat
+    assert "empty" in done.out
+
+
+def test_a_split_with_absent_fields_is_refused_with_their_number_and_the_first(
+    refuse, drawn_dataset, tmp_path
+):
+    lost = stems(drawn_dataset, "training")[1]
+    (drawn_dataset / "images" / f"{lost}.tif").unlink()
+    message = refuse("benchmark", drawn_dataset, "--split", "training", "-o", tmp_path / "out")
+    assert "1 of its 2 fields are not in the dataset" in message
+    assert f"the first is {lost}" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_absent_fields_can_be_left_out_and_are_named_in_the_summary(run, drawn_dataset, tmp_path):
+    lost = stems(drawn_dataset, "training")[1]
+    (drawn_dataset / "images" / f"{lost}.tif").unlink()
+    split = ("--split", "training", "--allow-missing")
+    done = run("benchmark", drawn_dataset, *split, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "1 field" in done.flat
+    assert "absent" in done.flat
+    summary = parse((tmp_path / "out" / "summary.json").read_text())
+    assert summary["absent_fields"] == [lost]
+    assert summary["fields"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--split", "holdout"), "there is no such split; there are training, test"),
+        (("--model", "cyto3"), "there is no model 'cyto3'; choose u2os, cpsam_v2"),
+        (("--diameter", "-1"), "diameter is -1.0; it must be 0 to 2000 px"),
+        (("--flow-threshold", "3.1"), "flow threshold is 3.1; it must be 0 to 3"),
+        (("--cellprob-threshold", "nan"), "cell probability is nan; it must be -6 to 6"),
+        (("--min-size", "-1"), "minimum size is -1; it must be 0 to 1000 px"),
+        (("--iou", "0"), "threshold is 0.0; it must be above 0 and at most 1"),
+        (("--iou", "1.5"), "threshold is 1.5; it must be above 0 and at most 1"),
+        (("--iou", "nan"), "threshold is nan; it must be above 0 and at most 1"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_options_are_refused_before_anything_is_written(
+    refuse, drawn_dataset, tmp_path, options, reason
+):
+    assert reason in refuse("benchmark", drawn_dataset, "-o", tmp_path / "out", *options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_device_that_is_absent_is_refused_with_those_that_are_there(
+    refuse, drawn_dataset, tmp_path
+):
+    device = absent_device()
+    message = refuse("benchmark", drawn_dataset, "-o", tmp_path / "out", "--device", device)
+    assert f"device '{device}' is not on this machine; choose auto or one of" in message
+    assert message.endswith("cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_absent_device_is_refused_before_a_model_is_downloaded(
+    refuse, drawn_dataset, tmp_path, offline
+):
+    device = ("--device", absent_device(), "--model", "cpsam_v2")
+    message = refuse("benchmark", drawn_dataset, "-o", tmp_path / "out", *device)
+    assert "is not on this machine" in message
+
+
+def test_a_model_that_cannot_be_downloaded_is_told_where_to_go(
+    refuse, drawn_dataset, tmp_path, offline
+):
+    message = refuse("benchmark", drawn_dataset, "-o", tmp_path / "out", "--model", "cpsam_v2")
+    assert f"put it at {offline / 'cpsam_v2'}" in message
+
+
+def test_a_file_that_is_no_model_is_refused_with_its_name(refuse, drawn_dataset, tmp_path):
+    (tmp_path / "notes.txt").write_text("My notes\n")
+    model = ("--model", tmp_path / "notes.txt")
+    message = refuse("benchmark", drawn_dataset, "-o", tmp_path / "out", *model)
+    assert f"{tmp_path / 'notes.txt'}: not a readable model file" in message
+
+
+def test_missing_masks_are_refused_with_the_first(refuse, drawn_dataset, tmp_path):
+    lost = stems(drawn_dataset, "training")[0]
+    (drawn_dataset / "masks" / f"{lost}.png").unlink()
+    message = refuse("benchmark", drawn_dataset, "-o", tmp_path / "out")
+    assert f"1 of its 3 fields have no mask, the first is {lost}" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_images_is_refused(refuse, tmp_path):
+    assert "no images here" in refuse("benchmark", tmp_path, "-o", tmp_path / "out")
+
+
+def test_results_that_cannot_be_written_are_an_error_with_the_name(refuse, drawn_dataset, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    assert "out" in refuse("benchmark", drawn_dataset, "-o", tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "a file"
+
+
+# segment
+
+
+@pytest.fixture
+def images(tmp_path, drawn_fields):
+    """A folder with two images."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", drawn_fields[0].image)
+    Image.fromarray(drawn_fields[1].image).save(folder / "b.png")
+    return folder
+
+
+def test_an_image_is_segmented(run, images, tmp_path, drawn_fields):
+    done = run("segment", images / "a.tif", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
+    with tifffile.TiffFile(tmp_path / "out" / "a.tif") as tiff:
+        labels = tiff.asarray()
+        made = parse(tiff.pages[0].description)["nucseg"]
+    assert labels.shape == drawn_fields[0].image.shape
+    assert labels.dtype == np.uint16
+    assert made["image"] == "a.tif"
+    assert made["model"] == "u2os"
+    assert f"a.tif: {labels.max()} nuclei" in done.flat
+
+
+def test_a_folder_is_segmented(run, images, tmp_path):
+    done = run("segment", images, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "b.tif"]
+    assert "a.tif: " in done.out
+    assert "b.png: " in done.out
+
+
+def test_the_path_of_a_result_can_be_copied_from_the_output(run, images, tmp_path):
+    out = tmp_path / ("a rather long name of a folder, longer than a terminal is wide " * 2).strip()
+    done = run("segment", images / "a.tif", "-o", out)
+    assert done.code == 0, done.err
+    assert str(out / "a.tif") in done.out
+
+
+def test_names_in_square_brackets_are_shown_as_they_are(run, images, tmp_path):
+    (images / "a.tif").rename(images / "a [dapi].tif")
+    done = run("segment", images / "a [dapi].tif", "-o", tmp_path / "run [bold]")
+    assert done.code == 0, done.err
+    assert "a [dapi].tif" in done.flat
+    assert "run [bold]" in done.flat
+    assert (tmp_path / "run [bold]" / "a [dapi].tif").is_file()
+
+
+def test_a_stack_is_refused_with_its_name(refuse, tmp_path):
+    stack = np.zeros((3, 20, 30), np.uint16)
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    message = refuse("segment", tmp_path / "stack.tif", "-o", tmp_path / "out")
+    assert f"{tmp_path / 'stack.tif'}: a stack of 3 planes" in message
+
+
+def test_an_undefined_pixel_is_refused_with_the_images_name(refuse, tmp_path):
+    image = np.zeros((20, 30), np.float32)
+    image[3, 4] = np.nan
+    tifffile.imwrite(tmp_path / "holes.tif", image)
+    message = refuse("segment", tmp_path / "holes.tif", "-o", tmp_path / "out")
+    assert "holes.tif" in message
+    assert "NaN" in message
+
+
+def test_two_images_of_one_name_are_refused(refuse, images, tmp_path, drawn_fields):
+    tifffile.imwrite(tmp_path / "b.tif", drawn_fields[0].image)
+    message = refuse("segment", images, tmp_path / "b.tif", "-o", tmp_path / "out")
+    assert "both would be saved as b.tif" in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.tif", b""), ("a.tif", b"not a TIFF"), ("a.png", b"\x89PNG\r\n\x1a\n"), ("a.txt", b"x")],
+    ids=["empty", "text", "cut off", "another kind"],
+)
+def test_a_file_that_is_no_image_is_refused_with_its_name(refuse, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert name in refuse("segment", tmp_path / name, "-o", tmp_path / "out")
+
+
+def test_what_is_not_there_is_refused(refuse, tmp_path):
+    message = refuse("segment", tmp_path / "nowhere.tif", "-o", tmp_path / "out")
+    assert "nowhere.tif: there is no such file or folder" in message
+
+
+# score
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """Folders of predictions and truth: two of three found and one invented; an empty field."""
+    predicted, truth = tmp_path / "predicted", tmp_path / "truth"
+    predicted.mkdir()
+    truth.mkdir()
+    true = np.zeros((30, 60), np.uint16)
+    for number in (1, 2, 3):
+        true[5:15, 12 * number - 10 : 12 * number] = number
+    found = np.where(true == 3, 0, true)
+    found[20:28, 40:50] = 9
+    for stem, labels, mask in (("a", found, true), ("b", 0 * true, 0 * true)):
+        tifffile.imwrite(predicted / f"{stem}.tif", labels)
+        write_mask(truth / f"{stem}.png", mask)
+    return predicted, truth
+
+
+def test_two_files_are_scored_as_json(run, scored):
+    done = run("score", scored[0] / "a.tif", scored[1] / "a.png", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count("\n") == 1
+    record = parse(done.out)
+    assert list(record) == ["pixels", "objects", "verdicts"]
+    assert record["pixels"] == {
+        "tp": 200,
+        "fp": 80,
+        "fn": 100,
+        "tn": 1420,
+        "dice": pytest.approx(400 / 580),
+        "iou": pytest.approx(200 / 380),
+        "precision": pytest.approx(200 / 280),
+        "recall": pytest.approx(200 / 300),
+        "accuracy": pytest.approx(1620 / 1800),
+    }
+    assert record["objects"] == {
+        "threshold": 0.5,
+        "tp": 2,
+        "fp": 1,
+        "fn": 1,
+        "precision": pytest.approx(2 / 3),
+        "recall": pytest.approx(2 / 3),
+        "f1": pytest.approx(2 / 3),
+        "ap": 0.5,
+        "mean_ap": pytest.approx(0.5),
+        "sq": 1,
+        "rq": pytest.approx(2 / 3),
+        "pq": pytest.approx(2 / 3),
+    }
+    assert record["verdicts"] == {
+        "matched": 2,
+        "loose": 0,
+        "missed": 1,
+        "merged": 0,
+        "split": 0,
+        "off": 0,
+        "tangled": 0,
+        "spurious": 1,
+        "predicted": {"spurious": 1, "merged": 0, "split": 0, "off": 0, "tangled": 0},
+    }
+
+
+def test_two_folders_are_scored_as_json(run, scored):
+    done = run("score", *scored, "--json", "--iou", 0.75)
+    assert (done.code, done.err) == (0, "")
+    record = parse(done.out)
+    assert list(record) == ["pixels", "objects", "verdicts", "mean", "range"]
+    assert record["objects"]["threshold"] == 0.75
+    assert record["pixels"]["tn"] == 1420 + 1800
+    assert record["mean"]["objects"]["f1"] == pytest.approx(2 / 3)  # without the empty field
+    assert record["range"]["pixels"]["recall"] == [pytest.approx(2 / 3)] * 2
+    assert set(record["mean"]["pixels"]) == set(record["range"]["pixels"]) == ROW_OF_RATIOS
+
+
+def test_what_is_undefined_is_null(run, scored):
+    done = run("score", scored[0] / "b.tif", scored[1] / "b.png", "--json")
+    record = parse(done.out)
+    assert record["pixels"] == {
+        **{"tp": 0, "fp": 0, "fn": 0, "tn": 1800, "accuracy": 1},
+        **dict.fromkeys(("dice", "iou", "precision", "recall")),
+    }
+    ratios = ("precision", "recall", "f1", "ap", "mean_ap", "sq", "rq", "pq")
+    assert {record["objects"][name] for name in ratios} == {None}
+    assert record["objects"]["tp"] == 0
+
+
+def test_scores_are_shown_as_a_table(run, scored):
+    done = run("score", scored[0] / "a.tif", scored[1] / "a.png")
+    assert done.code == 0
+    assert "0.690" in done.out  # Dice
+    assert "0.667" in done.out  # F1
+    assert "2 nuclei matched at IoU 0.5 (0 loosely), 1 missed" in done.flat
+    done = run("score", *scored)
+    assert "Pooled" in done.out
+    assert "0.667 (0.667-0.667)" in done.out
+
+
+def test_an_undefined_ratio_is_shown_as_empty(run, scored):
+    done = run("score", scored[0] / "b.tif", scored[1] / "b.png")
+    assert done.code == 0
+    assert done.out.count("empty") == 12
+    assert "nan" not in done.out
+
+
+def test_shapes_that_differ_are_refused_with_both_names(refuse, scored):
+    tifffile.imwrite(scored[0] / "a.tif", np.zeros((30, 61), np.uint16))
+    for arguments in ((scored[0] / "a.tif", scored[1] / "a.png"), scored):
+        message = refuse("score", *arguments, "--json")
+        assert str(scored[0] / "a.tif") in message
+        assert str(scored[1] / "a.png") in message
+        assert "(30, 61)" in message
+
+
+@pytest.mark.parametrize("iou", ["0", "-1", "1.01", "nan", "inf"])
+def test_a_threshold_out_of_bounds_is_refused(refuse, scored, iou):
+    assert "it must be above 0 and at most 1" in refuse("score", *scored, "--iou", iou)
+
+
+def test_a_file_and_a_folder_cannot_be_scored(refuse, scored):
+    assert "give two files or two folders" in refuse("score", scored[0] / "a.tif", scored[1])
+
+
+def test_fields_on_one_side_only_are_refused(refuse, scored):
+    (scored[1] / "b.png").unlink()
+    message = refuse("score", *scored)
+    assert "1 of the other folder's 2 fields are not here" in message
+    assert "the first is b" in message
+
+
+def test_a_photograph_is_no_label_image(refuse, scored, drawn_fields):
+    tifffile.imwrite(scored[0] / "a.tif", np.linspace(0, 1, 1800).reshape(30, 60))
+    assert "a.tif: not a label image" in refuse("score", *scored)
+
+
+def test_what_benchmark_wrote_can_be_scored(run, drawn_dataset, tmp_path):
+    out = tmp_path / "out"
+    assert run("benchmark", drawn_dataset, "-o", out).code == 0
+    done = run("score", out / "labels", drawn_dataset / "masks", "--json")
+    summary = parse((out / "summary.json").read_text())
+    others = {name: summary[name] for name in ("mean", "range")}
+    assert parse(done.out) == summary["pooled"] | others
+
+
+# models
+
+
+def test_models_are_listed_with_what_is_here(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+    done = run("models")
+    assert done.code == 0
+    rows = {
+        line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:4]]
+        for line in done.out.splitlines()
+        if line.startswith("│") and line.split("│")[1].strip()
+    }
+    assert list(rows) == [model.name for model in catalogue.models()]
+    assert rows["u2os"] == [f"{catalogue.find('u2os').megabytes} MB", "yes"]
+    assert rows["cpsam_v2"] == ["1200 MB", "no"]
+    assert f"Device: {choose()}" in done.flat
+
+
+def test_the_folder_of_weights_can_be_copied_from_the_output(run, tmp_path, monkeypatch):
+    folder = (
+        tmp_path / ("a rather long name of a folder for the weights of the models " * 2).strip()
+    )
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(folder))
+    assert f"Weights folder: {folder}\n" in run("models").out
+
+
+def test_models_on_an_absent_device_are_refused(refuse):
+    assert "is not on this machine" in refuse("models", "--device", absent_device())
+
+
+# train
+
+
+def test_a_net_is_trained_and_can_be_used(run, drawn_dataset, images, tmp_path):
+    out = tmp_path / "mine.pt"
+    done = run("train", drawn_dataset, "-o", out, "--held-out", "test", *BRIEF)
+    assert done.code == 0, done.err
+    assert "--model" in done.out
+    record = parse(out.with_suffix(".json").read_text())
+    assert record["parameters"]["width"] == 4
+    assert record["parameters"]["learning_rate"] == TrainParams().learning_rate
+    assert record["learned_from"]["fields"] == 2
+    done = run("segment", images / "a.tif", "-o", tmp_path / "out", "--model", out)
+    assert done.code == 0, done.err
+    with tifffile.TiffFile(tmp_path / "out" / "a.tif") as tiff:
+        assert parse(tiff.pages[0].description)["nucseg"]["model"] == "mine.pt"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--held-out", "training"), "fields are in both"),
+        ((), "there is no such split; there are training, test"),
+        (("--held-out", "test", "--epochs", "0"), "epochs is 0; it must be 1 to 10000"),
+        (("--held-out", "test", "--crop", "65"), "crop is 65"),
+        (("--held-out", "test", "--crop", "100"), "crop is 100"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_training_with_bad_options_is_refused(refuse, drawn_dataset, tmp_path, options, reason):
+    short = ("--width", 4, "--crops-per-epoch", 2)
+    given = (*short, *(() if "--epochs" in options else ("--epochs", 1)), *options)
+    assert reason in refuse("train", drawn_dataset, "-o", tmp_path / "mine.pt", *given)
+    assert not (tmp_path / "mine.pt").exists()
+
+
+# demo
+
+
+def test_a_demo_without_a_display_needs_no_option(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.platform", "linux")
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(variable, raising=False)
+    done = run("demo")
+    assert done.code == 0, done.err
+    assert (tmp_path / "demo" / "overlay.png").is_file()
+    assert "Dice" in done.out
+
+
+def test_labels_never_replace_the_images_they_were_made_of(refuse, images):
+    before = (images / "a.tif").read_bytes()
+    assert "labels would replace this image" in refuse("segment", images, "-o", images)
+    assert (images / "a.tif").read_bytes() == before
