@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from napari_nucseg.core.segmenting import Stopped
 from napari_nucseg.ui.jobs import Job
 
 
@@ -82,3 +83,14 @@ def test_nothing_of_an_abandoned_job_arrives(qtbot, heard):
     qtbot.waitUntil(lambda: job.is_over)
 
     assert heard == []
+
+
+def test_a_stop_that_nobody_asked_for_is_told(qtbot, heard):
+    def work(report):
+        raise Stopped
+
+    job = listen(Job(work), heard)
+    with qtbot.waitSignal(job.finished):
+        job.start()
+
+    assert heard == [("failed", ""), "finished"]
