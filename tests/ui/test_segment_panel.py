@@ -51,7 +51,8 @@ def test_the_bundled_model_finds_the_nuclei_of_a_drawn_field(qtbot, viewer, imag
     assert score(field.labels, labels.data).objects.f1 > 0.8
     assert labels.name == "A01 u2os"
     assert "nuclei in" in panel.status.value
-    assert "CPU" in panel.status.value
+    assert panel.place.value.startswith("CPU, ")
+    assert panel.place.value.endswith("float32")
 
 
 def test_the_labels_lie_where_the_image_lies(qtbot, viewer, image, panel, stand_in):

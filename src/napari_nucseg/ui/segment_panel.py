@@ -49,7 +49,7 @@ class SegmentPanel(Panel):
         self._layers = viewer.layers
         self._make_widgets()
         super().__init__(viewer, [self.all_fields, self.buttons, self.progress])
-        rows = [self.image, self.model, self.about, self.device, *self.params.rows]
+        rows = [self.image, self.model, self.about, self.device, self.place, *self.params.rows]
         self.native.layout().insertWidget(0, labelled(rows))
         self.image.changed.connect(self._show_scope)
         self.model.changed.connect(self._show_model)
@@ -78,6 +78,8 @@ class SegmentPanel(Panel):
             tooltip="Where the network runs. auto takes a CUDA GPU, then an Apple GPU, then the "
             "CPU. A device that is not there is refused.",
         )
+        self.place = text_line()
+        self.place.value = "Told when it first runs"
         self.params = ParamsForm(SegmentParams())
         self.all_fields = CheckBox(
             text="All fields of the stack",
@@ -155,9 +157,9 @@ class SegmentPanel(Panel):
             return
         self._put(layer, request, result)
         made = result.provenances[-1]
-        device = f"{made['device']}, {made['precision']}"
+        self.place.value = f"{made['device']}, {made['precision']}"
         where = "" if len(request.planes) == 1 else f" in {len(request.planes)} fields"
-        self.status.value = f"{result.count} nuclei{where} in {result.seconds:.2f} s ({device})."
+        self.status.value = f"{result.count} nuclei{where} in {result.seconds:.2f} s."
 
     def _put(self, layer: Image, request: Request, result: Result) -> None:
         """Show the labels; fields of a stack that were segmented before keep theirs."""
