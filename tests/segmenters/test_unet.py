@@ -303,3 +303,8 @@ def test_the_first_and_the_last_percent_become_0_and_1():
 
 def ignore(done, total):
     """Take no notice of progress."""
+
+
+def test_a_diameter_that_would_blow_the_image_up_is_refused(segment):
+    with pytest.raises(ValueError, match="set the diameter of your nuclei"):
+        segment(np.zeros((520, 696), np.uint16), diameter=1)

@@ -21,6 +21,8 @@ BORDER = 16
 PERCENTILES = (1.0, 99.0)
 """Intensities that become 0 and 1."""
 FLOW_STEPS = 200
+MAX_PIXELS = 2**25
+"""The largest image that is run in one piece: at the finest level 3 GB a tensor."""
 
 
 def normalise(image: NDArray[Any]) -> NDArray[np.float32]:
@@ -77,6 +79,11 @@ class UNet:
         report : callable
             Called before and after the only step.
 
+        Raises
+        ------
+        ValueError
+            If the image, at the net's own scale, has more than `MAX_PIXELS`.
+
         Notes
         -----
         Training crops are filled with 0 beyond the field, so the net takes bare convolution
@@ -86,6 +93,11 @@ class UNet:
         report(0, 1)
         scale = float(self.net.diam_labels) / params.diameter if params.diameter else 1.0
         shape = image.shape
+        if image.size * scale**2 > MAX_PIXELS:
+            raise ValueError(
+                f"{shape[0]} x {shape[1]} px at diameter {params.diameter:g} px are more than the "
+                "net can hold in memory; set the diameter of your nuclei, or crop the image"
+            )
         scaled = normalise(image)
         if scale != 1.0:
             target = tuple(max(1, round(edge * scale)) for edge in shape)
