@@ -11,11 +11,11 @@ import pytest
 
 from napari_nucseg.core.fetching import (
     DownloadError,
-    DownloadStopped,
     RemoteFile,
     fetch,
     is_complete,
 )
+from napari_nucseg.core.segmenting import Stopped
 from tests.core.file_server import Cut, FileServer, Stall
 
 MIB = 1024 * 1024
@@ -327,7 +327,7 @@ def test_progress_has_no_total_where_nobody_knows_it(server: FileServer, tmp_pat
     assert totals == {None}
 
 
-@pytest.mark.parametrize("request_to_stop", [DownloadStopped(), OSError("as raised"), KeyError(1)])
+@pytest.mark.parametrize("request_to_stop", [Stopped(), OSError("as raised"), KeyError(1)])
 def test_whatever_a_report_raises_ends_the_download_and_is_passed_on(
     request_to_stop: Exception, server: FileServer, tmp_path: Path
 ) -> None:
@@ -344,9 +344,9 @@ def test_whatever_a_report_raises_ends_the_download_and_is_passed_on(
 def test_a_stopped_download_goes_on_where_it_stopped(server: FileServer, tmp_path: Path) -> None:
     def stop_half_way(done: int, _total: int | None) -> None:
         if done >= MIB:
-            raise DownloadStopped
+            raise Stopped
 
-    with pytest.raises(DownloadStopped):
+    with pytest.raises(Stopped):
         fetch(published(server), tmp_path, report=stop_half_way)
     reports: list[int] = []
     path = fetch(published(server), tmp_path, report=lambda done, _: reports.append(done))

@@ -13,7 +13,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from napari_nucseg.core.bbbc039 import open_dataset
-from napari_nucseg.core.fetching import DownloadError, DownloadStopped
+from napari_nucseg.core.fetching import DownloadError
+from napari_nucseg.core.segmenting import Stopped
 from napari_nucseg.runs import download
 from napari_nucseg.runs.download import dataset_folder, download_dataset, missing_archives
 from tests.core.file_server import Cut, FileServer
@@ -175,9 +176,9 @@ def test_a_connection_that_is_cut_again_and_again_is_an_error(unreliable, tmp_pa
 def test_a_download_can_be_stopped_and_taken_up_later(unreliable, tmp_path):
     def stop(done, total):
         if done > 0:
-            raise DownloadStopped
+            raise Stopped
 
-    with pytest.raises(DownloadStopped):
+    with pytest.raises(Stopped):
         download_dataset(tmp_path / "new", stop)
     assert len(missing_archives(tmp_path / "new")) == 1
     download_dataset(tmp_path / "new", ignore)

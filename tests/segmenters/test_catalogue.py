@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_nucseg.core.fetching import DownloadError, DownloadStopped
-from napari_nucseg.core.segmenting import SegmentParams
+from napari_nucseg.core.fetching import DownloadError
+from napari_nucseg.core.segmenting import SegmentParams, Stopped
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.checkpoints import sha256
 from tests.core.file_server import Cut, FileServer
@@ -154,11 +154,11 @@ def test_a_download_survives_a_cut_connection(folder):
 
 def test_a_download_can_be_stopped_and_leaves_no_model(folder):
     def stop(done, total):
-        raise DownloadStopped
+        raise Stopped
 
     with FileServer(CONTENT) as server:
         model = from_server(server)
-        with pytest.raises(DownloadStopped):
+        with pytest.raises(Stopped):
             catalogue.download(model, stop)
     assert not model.is_ready
 

@@ -51,10 +51,6 @@ class DownloadError(OSError):
     """A file could not be fetched; the message says why and what to do."""
 
 
-class DownloadStopped(Exception):
-    """For a `report` to raise when the user asks to stop."""
-
-
 def is_complete(file: RemoteFile, folder: Path) -> bool:
     """Tell whether a file is there and has the right size.
 
@@ -99,7 +95,7 @@ def fetch(
         Where to put it; made if it does not exist.
     report : callable
         Called with the bytes done and the bytes in total (None if unknown) at the start and after
-        each chunk. Whatever it raises, such as `DownloadStopped`, ends the download and is
+        each chunk. Whatever it raises ends the download and is
         passed on unchanged.
     timeout : float
         Seconds without a single byte after which a connection counts as cut.

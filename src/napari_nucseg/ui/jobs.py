@@ -13,8 +13,10 @@ from qtpy.QtCore import QObject, Qt, Signal
 from napari_nucseg.core.segmenting import Stopped
 
 _STOPPED = object()
-Work = Callable[[Callable[[int, int, str], None]], Any]
-"""Gets a function to report (done, in all, what), which raises `Stopped` when asked to stop."""
+Tell = Callable[[int, int, str], None]
+"""Called with (done, in all, what); raises `Stopped` when the work was asked to stop."""
+Work = Callable[[Tell], Any]
+"""What a job does; it gets a `Tell`."""
 
 
 class Job(QObject):

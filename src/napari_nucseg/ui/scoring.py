@@ -12,6 +12,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_nucseg.runs.comparing import Comparison, FieldPair, compare
+from napari_nucseg.ui.jobs import Tell
 from napari_nucseg.ui.layers import count_planes, plane_of, record_of
 
 
@@ -23,9 +24,7 @@ def scored_planes(prediction: Labels) -> tuple[int, ...]:
     return tuple(range(count_planes(prediction)))
 
 
-def compare_planes(
-    truth: Any, predicted: Any, planes: tuple[int, ...], tell: Callable[[int, int, str], None]
-) -> Comparison:
+def compare_planes(truth: Any, predicted: Any, planes: tuple[int, ...], tell: Tell) -> Comparison:
     """Compare two label arrays field by field.
 
     Parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,7 @@ import numpy as np
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.segmenting import Report, Segmenter, SegmentParams, check_image
 from napari_nucseg.segmenters import catalogue
-
-Tell = Callable[[int, int, str], None]
-"""Called with (done, in all, what); raises to stop."""
+from napari_nucseg.ui.jobs import Tell
 
 
 @dataclass(frozen=True)
