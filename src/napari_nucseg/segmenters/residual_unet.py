@@ -79,7 +79,7 @@ class UNetShape:
 def _convolution(inputs: int, outputs: int, size: int = 3) -> nn.Sequential:
     return nn.Sequential(
         nn.BatchNorm2d(inputs, eps=1e-5, momentum=0.05),
-        nn.ReLU(inplace=False),
+        nn.ReLU(inplace=True),
         nn.Conv2d(inputs, outputs, size, padding=size // 2),
     )
 
@@ -103,7 +103,7 @@ class _Down(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shortcut = self.proj(x)
         for first, second in _pairs(self.conv):
-            x = shortcut + second(first(x))
+            x = second(first(x)).add_(shortcut)
             shortcut = x
         return x
 
@@ -129,11 +129,14 @@ class _Up(nn.Module):
         for index in range(1, 2 * residuals):
             self.conv.add_module(f"conv_{index}", _StyledConvolution(outputs, style_width))
 
-    def forward(self, x: Tensor, skip: Tensor, style: Tensor) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor, style: Tensor, enlarge: nn.Module) -> Tensor:
+        """Enlarge as late as a pixel still depends on no other: with 4 times fewer, all is faster."""
         stages = list(self.conv)
-        x = self.proj(x) + stages[1](style, stages[0](x) + skip)
+        norm, activate, convolve = stages[0]
+        inner = convolve(enlarge(activate(norm(x)))).add_(skip)
+        x = stages[1](style, inner).add_(enlarge(self.proj(x)))
         for first, second in zip(stages[2::2], stages[3::2], strict=True):
-            x = x + second(style, first(style, x))
+            x = second(style, first(style, x)).add_(x)
         return x
 
 
@@ -167,7 +170,7 @@ class _Decoder(nn.Module):
         blocks = list(zip(self.up, levels, strict=True))[::-1]
         x = levels[-1]
         for depth, (block, skip) in enumerate(blocks):
-            x = block(x if depth == 0 else self.upsampling(x), skip, style)
+            x = block(x, skip, style, nn.Identity() if depth == 0 else self.upsampling)
         return x
 
 
