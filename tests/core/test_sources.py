@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile
 import numpy as np
 import pytest
 
-from napari_nucseg.core.sources import Source, list_archive, list_folder
+from napari_nucseg.core.sources import Source, list_archive, list_folder, sha256
 
 TIFF = (".tif", ".tiff")
 NOISE = np.random.default_rng(0).bytes(2000)
@@ -171,3 +172,9 @@ def test_an_archive_with_a_password_is_refused_by_name(tmp_path):
     archive.write_bytes(content)
     with pytest.raises((ValueError, OSError), match=r"images\.zip"):
         list_archive(archive, TIFF)[0].read()
+
+
+def test_the_fingerprint_is_that_of_the_files_bytes(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(bytes(range(256)) * 1000)
+    assert sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -8,9 +8,10 @@ import pytest
 from napari_nucseg import __version__
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.segmenting import SegmentParams, Stopped
+from napari_nucseg.core.sources import sha256
 from napari_nucseg.runs.training import Recipe, train_on
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.checkpoints import sha256
+from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.recipe import TrainParams
 
 BRIEF = TrainParams(width=4, epochs=2, crops_per_epoch=4, crop=64, batch_size=2)
@@ -48,7 +49,7 @@ def test_weights_and_how_they_came_about_are_written(splits, tmp_path, drawn_fie
     segmenter = catalogue.load(catalogue.find(str(out)), "cpu")
     labels = segmenter(drawn_fields[0].image, SegmentParams(), ignore).labels
     assert labels.shape == drawn_fields[0].image.shape
-    assert segmenter.network.net.shape.widths == BRIEF.widths
+    assert load_unet(out).shape.widths == BRIEF.widths
 
 
 def test_a_training_that_is_stopped_leaves_no_weights(splits, tmp_path):

@@ -15,8 +15,8 @@ import pytest
 
 from napari_nucseg.core.fetching import DownloadError
 from napari_nucseg.core.segmenting import SegmentParams, Stopped
+from napari_nucseg.core.sources import sha256
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.checkpoints import sha256
 from tests.core.file_server import Cut, FileServer
 
 PUBLISHED = ("cpsam_v2", "cpsam", "cpdino", "cpdino-vitb")

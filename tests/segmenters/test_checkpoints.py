@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import pickle
 import zipfile
 from pathlib import Path
@@ -14,7 +13,6 @@ from napari_nucseg.segmenters.checkpoints import (
     kind_of,
     load_unet,
     read_state,
-    sha256,
 )
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 
@@ -278,8 +276,3 @@ def test_what_is_missing_and_what_has_another_shape_is_counted(state, path):
         check_complete(partial, state, path)
     assert str(path) in str(error.value)
     check_complete(state, state, path)
-
-
-def test_the_fingerprint_is_that_of_the_files_bytes(path):
-    path.write_bytes(bytes(range(256)) * 1000)
-    assert sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -103,11 +104,56 @@ def test_a_loop_compiles_where_its_machine_code_cannot_be_kept():
     assert compiled(written_nowhere)(2) == 3
 
 
+def run(program, **environment):
+    """Run a program in a process of its own, in which nothing is compiled yet."""
+    subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | environment)
+
+
 def test_importing_compiles_nothing():
-    program = (
+    run(
         "from numba.core import event\n"
         "with event.install_recorder('numba:compile') as recorder:\n"
         "    import napari_nucseg.segmenters.cpu_dynamics\n"
         "assert not recorder.buffer\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+LABEL_A_FIELD = """
+import numpy as np
+from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.segmenters.cpu_dynamics import finish, trace
+from tests.segmenters.cellpose_reference import flows_of
+
+vectors, cellprob = flows_of(draw_field(3, shape=(520, 696), nuclei=60).labels, noise=1.0)
+traced = trace(vectors, cellprob, cellprob_threshold=0.0, steps=200)
+assert finish(traced, flow_threshold=0.4, min_size=15).max() > 20
+"""
+
+
+def test_after_warming_up_no_field_waits_for_the_compiler(tmp_path):
+    run(
+        "from numba.core.dispatcher import Dispatcher\n"
+        "from napari_nucseg.segmenters import cpu_dynamics as whole\n"
+        "from napari_nucseg.segmenters import cpu_flow_check, cpu_following, cpu_objects\n"
+        "def compiled():\n"
+        "    parts = vars(cpu_flow_check) | vars(cpu_following) | vars(cpu_objects)\n"
+        "    loops = {n: loop for n, loop in parts.items() if isinstance(loop, Dispatcher)}\n"
+        "    return {name: loop.signatures for name, loop in loops.items()}\n"
+        "whole.warm_up()\n"
+        "warm = compiled()\n"
+        "assert warm and all(len(signatures) == 1 for signatures in warm.values()), warm\n"
+        f"{LABEL_A_FIELD}\n"
+        "assert compiled() == warm\n",
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+    assert list(tmp_path.rglob("*.nbc"))
+
+
+def test_fields_are_labelled_where_no_folder_can_be_written_to():
+    run(
+        "from numba.core import caching\n"
+        "def refuse(locator):\n"
+        "    raise PermissionError\n"
+        "caching._CacheLocator.ensure_cache_path = refuse\n"
+        f"{LABEL_A_FIELD}"
+    )

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+import sys
 from itertools import combinations
 
 import pytest
 import torch
 
+from napari_nucseg.core.machine import cores
+from napari_nucseg.segmenters import devices
 from napari_nucseg.segmenters.devices import CHOICES, Device, choose, computes_bfloat16, select
 
 NAMES = {"cuda": "NVIDIA card", "mps": "Apple arm64", "cpu": "2 of 8 threads, a processor"}
@@ -20,6 +24,7 @@ def pretend(monkeypatch):
     """Make torch say that it has some accelerators."""
 
     def apply(*kinds):
+        monkeypatch.setattr(devices, "_may_have_accelerator", lambda: True)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in kinds)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda: NAMES["cuda"])
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in kinds)
@@ -79,14 +84,67 @@ def test_an_absent_accelerator_is_never_replaced_silently(pretend):
 def test_the_processor_is_always_there_and_has_a_name():
     device = choose("cpu")
     assert device.kind == "cpu"
-    assert f"{torch.get_num_threads()} of " in device.name
+    assert device.name.startswith(f"{cores()} of ")
     assert str(device) == f"CPU, {device.name}"
     assert not device.name.rstrip().endswith(",")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a driver is looked for otherwise")
+def test_without_a_driver_torch_is_not_even_asked(monkeypatch):
+    def missing(name):
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("torch was asked"))
+    monkeypatch.setattr(devices.ctypes, "CDLL", missing)
+    monkeypatch.setattr(devices.Path, "exists", lambda path: False)
+    assert choose("auto").kind == "cpu"
+
+
+# bfloat16
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache folder that is not the user's."""
+    monkeypatch.setenv("NUCSEG_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def gains(cache):
+    return json.loads((cache / "measurements.json").read_text())
 
 
 def test_whether_the_processor_computes_in_bfloat16_is_a_yes_or_a_no():
     assert isinstance(computes_bfloat16(choose("cpu")), bool)
 
 
-def test_mps_stays_in_float32():
+def test_the_measurement_tells_the_processor_its_threads_and_torch(cache):
+    device = choose("cpu")
+    computes_bfloat16(device)
+    ((key, gain),) = gains(cache).items()
+    assert device.name in key
+    assert torch.__version__ in key
+    assert gain > 0
+
+
+def test_another_processor_is_measured_anew(cache):
+    for name in ("one", "one", "another"):
+        computes_bfloat16(Device("cpu", name))
+    assert len(gains(cache)) == 2
+
+
+@pytest.mark.parametrize(("gain", "taken"), [(0.4, False), (1.1, False), (1.3, True), (3, True)])
+def test_a_gain_that_is_known_decides(cache, monkeypatch, gain, taken):
+    device = choose("cpu")
+    computes_bfloat16(device)
+    (key,) = gains(cache)
+    later = cache / "later"
+    later.mkdir()
+    (later / "measurements.json").write_text(json.dumps({key: gain}))
+    monkeypatch.setenv("NUCSEG_CACHE", str(later))
+    assert computes_bfloat16(device) is taken
+
+
+def test_mps_stays_in_float32_and_nothing_is_measured(cache):
     assert computes_bfloat16(Device("mps", NAMES["mps"])) is False
+    assert not cache.exists()

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 
 from napari_nucseg.core.scoring import score
 from napari_nucseg.core.segmenting import SegmentParams, Stopped
+from napari_nucseg.segmenters import torch_unet
 from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.devices import Device, choose
 from napari_nucseg.segmenters.net_segmenter import NetSegmenter
 from napari_nucseg.segmenters.recipe import LEVELS, WIDEST, TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.training import save, train
-from napari_nucseg.segmenters.unet import UNet
 
 BRIEF = TrainParams(width=4, epochs=2, crops_per_epoch=5, crop=64, batch_size=2)
 LONGER = replace(BRIEF, width=8, epochs=20, crops_per_epoch=40, batch_size=4, learning_rate=0.003)
@@ -50,7 +50,9 @@ def untrained(params, seed=0):
 
 
 def segment(net, image):
-    return NetSegmenter("net", "0" * 64, UNet(net, PROCESSOR))(image, SegmentParams(), ignore)
+    return NetSegmenter("net", "0" * 64, torch_unet.wrap(net, PROCESSOR))(
+        image, SegmentParams(), ignore
+    )
 
 
 def loss(net, image, labels):

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,17 +13,22 @@ from napari_nucseg.core.matching import find_overlap, match
 from napari_nucseg.core.scoring import score
 from napari_nucseg.core.segmenting import SegmentParams, Stopped
 from napari_nucseg.core.synthetic import draw_field
-from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters import catalogue, unet
+from napari_nucseg.segmenters.devices import Device
+from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
-from napari_nucseg.segmenters.unet import normalise
+from napari_nucseg.segmenters.unet import UNet, normalise
 
 DEFAULTS = SegmentParams()
 
 
-@pytest.fixture(scope="module")
-def segmenter():
-    """The bundled model on the processor."""
-    return catalogue.load(catalogue.find(catalogue.BUNDLED), "cpu")
+@pytest.fixture(scope="module", params=["onnxruntime", "torch"])
+def segmenter(request):
+    """The bundled model on the processor, by each of the libraries that compute it."""
+    model = catalogue.find(catalogue.BUNDLED)
+    if request.param == "torch":
+        model = replace(model, onnx=None)
+    return catalogue.load(model, "cpu")
 
 
 @pytest.fixture
@@ -198,7 +207,7 @@ def test_the_memory_layout_does_not_matter(segment, drawn_fields):
 
 
 def test_the_diameter_makes_up_for_another_magnification(segmenter, segment, drawn_fields):
-    own = float(segmenter.network.net.diam_labels)
+    own = segmenter.network.traits.diameter
     field = drawn_fields[0]
     image, truth = (np.kron(a, np.ones((2, 2), a.dtype)) for a in (field.image, field.labels))
     labels = segment(image, diameter=2 * own)
@@ -208,7 +217,7 @@ def test_the_diameter_makes_up_for_another_magnification(segmenter, segment, dra
 
 
 def test_its_own_diameter_is_the_same_as_none(segmenter, segment, drawn_fields):
-    own = float(segmenter.network.net.diam_labels)
+    own = segmenter.network.traits.diameter
     image = drawn_fields[0].image
     assert np.array_equal(segment(image, diameter=own), segment(image))
 
@@ -274,6 +283,103 @@ def test_a_stop_passes_through_and_the_next_run_works(segmenter, drawn_fields, a
     with pytest.raises(Stopped):
         segmenter(drawn_fields[0].image, DEFAULTS, stop)
     assert segmenter(drawn_fields[0].image, DEFAULTS, ignore).labels.any()
+
+
+# Large images
+
+
+def flows_in_tiles(segmenter, image, edge, monkeypatch):
+    """Flows of an image cut into tiles no longer than an edge, and the progress that was told."""
+    steps = []
+    with monkeypatch.context() as patch:
+        patch.setattr(unet, "LARGEST_TILE", edge)
+        flows = segmenter.network.predict(
+            image, DEFAULTS, lambda done, total: steps.append((done, total))
+        )
+    return flows, steps
+
+
+@pytest.mark.parametrize("shape", [(600, 130), (130, 600), (560, 800)], ids=str)
+def test_tiles_give_what_the_whole_field_gives(segmenter, monkeypatch, shape):
+    image = draw_field(5, shape=shape, nuclei=shape[0] * shape[1] // 4000).image
+    whole, _ = flows_in_tiles(segmenter, image, 1000, monkeypatch)
+    tiled, steps = flows_in_tiles(segmenter, image, 400, monkeypatch)
+    tiles = steps[-1][1]
+    assert tiles > 1
+    assert steps == [(done, tiles) for done in range(tiles + 1)]
+    np.testing.assert_allclose(tiled.vectors, whole.vectors, atol=1e-3)
+    np.testing.assert_allclose(tiled.cellprob, whole.cellprob, atol=1e-3)
+    processor = segmenter.network.device
+    labels = Labeller(whole, processor)(DEFAULTS)
+    assert count(labels) > 5
+    assert np.mean(Labeller(tiled, processor)(DEFAULTS) != labels) <= 1e-4
+
+
+def test_a_real_field_has_the_same_labels_in_tiles(segmenter, validation, monkeypatch):
+    image = validation["A02_s1"].read_image().data
+    whole, steps = flows_in_tiles(segmenter, image, unet.LARGEST_TILE, monkeypatch)
+    assert steps == [(0, 1), (1, 1)]
+    tiled, steps = flows_in_tiles(segmenter, image, 400, monkeypatch)
+    assert len(steps) > 4
+    processor = segmenter.network.device
+    labels = Labeller(whole, processor)(DEFAULTS)
+    again = Labeller(tiled, processor)(DEFAULTS)
+    assert match(find_overlap(labels, again), 0.95).tp == count(labels) == count(again)
+    assert np.mean(labels != again) <= 1e-4
+
+
+def sizes_run(shape):
+    """Sizes of the pieces that an image is run in by the bundled net's traits."""
+    sizes = []
+
+    def run(images):
+        sizes.append(images.shape[2:])
+        return np.zeros((1, 3, *images.shape[2:]), np.float32)
+
+    traits = catalogue.load(catalogue.find(catalogue.BUNDLED), "cpu").network.traits
+    flows = UNet(run, traits, Device("cpu", "any")).predict(np.zeros(shape), DEFAULTS, ignore)
+    assert flows.cellprob.shape == shape
+    return sizes
+
+
+@pytest.mark.parametrize("shape", [(520, 696), (2048, 2048), (1, 2048)], ids=str)
+def test_up_to_2048_pixels_a_field_is_run_whole(shape):
+    assert len(sizes_run(shape)) == 1
+
+
+@pytest.mark.parametrize("shape", [(2049, 30), (100, 9000), (4100, 4100)], ids=str)
+def test_no_piece_of_a_larger_image_is_larger_than_that(shape):
+    sizes = sizes_run(shape)
+    assert len(sizes) > 1
+    assert np.max(sizes) <= 2048 + 2 * 16
+
+
+# The two libraries
+
+
+def test_both_libraries_compute_the_same_net(drawn_fields):
+    model = catalogue.find(catalogue.BUNDLED)
+    by_onnx, by_torch = (
+        catalogue.load(each, "cpu").network for each in (model, replace(model, onnx=None))
+    )
+    assert by_onnx.traits == by_torch.traits
+    one, other = (
+        network.predict(drawn_fields[0].image, DEFAULTS, ignore) for network in (by_onnx, by_torch)
+    )
+    np.testing.assert_allclose(one.vectors, other.vectors, atol=1e-3)
+    np.testing.assert_allclose(one.cellprob, other.cellprob, atol=1e-3)
+
+
+def test_on_a_processor_the_bundled_model_needs_no_torch():
+    lines = [
+        "import sys, numpy",
+        "from napari_nucseg.segmenters import catalogue",
+        "model = catalogue.find(catalogue.BUNDLED)",
+        "segment = catalogue.load(model, 'cpu')",
+        "segment(numpy.zeros((40, 50)), model.defaults, lambda done, total: None)",
+        "assert not {'torch', 'cellpose'} & set(sys.modules)",
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
 
 
 # Other nets of the family

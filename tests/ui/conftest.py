@@ -37,7 +37,7 @@ class StandInSegmenter:
         flows = Flows(np.zeros((2, *image.shape), np.float32), np.zeros(image.shape, np.float32))
         made = Provenance("u2os", "0" * 64, {"min_size": 15}, "CPU, test", "float32", {}, 0.01)
         report(1, 1)
-        return Segmentation(labels, flows, made)
+        return Segmentation(labels, flows, made, lambda params: labels)
 
 
 @pytest.fixture

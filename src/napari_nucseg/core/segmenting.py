@@ -7,7 +7,7 @@ are made from it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Protocol
 
 import numpy as np
@@ -117,11 +117,38 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Labels of a field, the flows that gave them, and how they were made."""
+    """Labels of a field, how they were made, and what is needed to make others.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (height, width)
+        0 is background.
+    flows : Flows
+        That gave the labels.
+    provenance : Provenance
+        Model, parameters and machine.
+    labeller : callable
+        Makes the labels of the same flows under other thresholds, without the network.
+    """
 
     labels: Labels
     flows: Flows
     provenance: Provenance
+    labeller: Callable[[SegmentParams], Labels]
+
+    def relabelled(self, params: SegmentParams) -> Segmentation:
+        """Segment the same field with other thresholds, without the network.
+
+        Raises
+        ------
+        ValueError
+            If the diameter is another: that needs the network.
+        """
+        parameters = asdict(params)
+        if parameters["diameter"] != self.provenance.parameters["diameter"]:
+            raise ValueError("another diameter needs the network; segment the field again")
+        provenance = replace(self.provenance, parameters=parameters)
+        return replace(self, labels=self.labeller(params), provenance=provenance)
 
 
 class Segmenter(Protocol):

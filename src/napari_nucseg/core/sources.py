@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zlib
 from dataclasses import dataclass
@@ -131,3 +132,9 @@ def _refuse_unsafe(path: Path, member: ZipInfo) -> None:
             f"from {member.compress_size / 2**20:.2f} MiB; this is not the published archive, "
             "download it again"
         )
+
+
+def sha256(path: Path) -> str:
+    """Fingerprint of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,6 +13,7 @@ from napari_nucseg import __version__
 from napari_nucseg.core.fields import Dataset
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.segmenting import Report
+from napari_nucseg.core.sources import sha256
 from napari_nucseg.runs.saving import write_json
 from napari_nucseg.segmenters.recipe import TrainParams
 
@@ -57,7 +58,7 @@ def train_on(
         Called with (batches done, batches in all).
     """
     _require_target(out)
-    from napari_nucseg.segmenters.checkpoints import load_unet, sha256
+    from napari_nucseg.segmenters.checkpoints import load_unet
     from napari_nucseg.segmenters.devices import choose
     from napari_nucseg.segmenters.training import save, train
 

@@ -10,10 +10,16 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_nucseg.core.fetching import RemoteFile, fetch, is_complete
 from napari_nucseg.core.segmenting import Segmenter, SegmentParams
+from napari_nucseg.core.sources import sha256
 from napari_nucseg.segmenters.torch_import import make_torch_safe
+
+if TYPE_CHECKING:
+    from napari_nucseg.segmenters.devices import Device
+    from napari_nucseg.segmenters.net_segmenter import Network
 
 BUNDLED = "u2os"
 """The model that comes with the package."""
@@ -36,6 +42,8 @@ class Model:
         Size of the weights, rounded.
     remote : RemoteFile or None
         Where they are published; None where they cannot be fetched.
+    onnx : Path or None
+        The same network for ONNX Runtime, which runs it on a CPU without loading torch.
     defaults : SegmentParams
         Parameters that suit it.
     """
@@ -45,6 +53,7 @@ class Model:
     path: Path
     megabytes: int
     remote: RemoteFile | None = None
+    onnx: Path | None = None
     defaults: SegmentParams = field(default_factory=SegmentParams)
 
     @property
@@ -70,6 +79,7 @@ def models() -> tuple[Model, ...]:
             "bundled with the plugin, trained on BBBC039; fast on any CPU",
             bundled,
             round(bundled.stat().st_size / 1e6),
+            onnx=bundled.with_suffix(".onnx"),
             # Chosen by the validation split of BBBC039
             defaults=SegmentParams(flow_threshold=0.45, cellprob_threshold=-0.1, min_size=15),
         ),
@@ -147,7 +157,6 @@ def require_device(device: str) -> None:
     ValueError
         Naming the devices that there are.
     """
-    make_torch_safe()
     from napari_nucseg.segmenters.devices import choose
 
     choose(device)
@@ -168,25 +177,38 @@ def load(model: Model, device: str = "auto") -> Segmenter:
     ValueError
         If the file is not a model we know, or the device is not there.
     """
-    return _load(model.name, model.path.resolve(), model.path.stat().st_mtime_ns, device)
+    path = model.path.resolve()
+    return _load(model.name, path, model.onnx, path.stat().st_mtime_ns, device)
 
 
 @lru_cache(maxsize=2)
-def _load(name: str, path: Path, modified: int, device: str) -> Segmenter:
-    make_torch_safe()
-    from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
-    from napari_nucseg.segmenters.checkpoints import kind_of, read_state, sha256
+def _load(name: str, path: Path, onnx: Path | None, modified: int, device: str) -> Segmenter:
     from napari_nucseg.segmenters.devices import choose
-    from napari_nucseg.segmenters.net_segmenter import NetSegmenter, Network
-    from napari_nucseg.segmenters.unet import UNet
+    from napari_nucseg.segmenters.flows import compiling
+    from napari_nucseg.segmenters.net_segmenter import NetSegmenter
 
     place = choose(device)
     network: Network
-    if kind_of(read_state(path), path) == "unet":
-        network = UNet.load(path, place)
+    if place.kind == "cpu":
+        compiling()
+    if place.kind == "cpu" and onnx is not None:
+        from napari_nucseg.segmenters import onnx_unet
+
+        network = onnx_unet.load(onnx, place)
     else:
-        network = CellposeSAM.load(path, place)
+        network = _load_by_torch(path, place)
     return NetSegmenter(name, sha256(path), network)
+
+
+def _load_by_torch(path: Path, place: Device) -> Network:
+    make_torch_safe()
+    from napari_nucseg.segmenters import torch_unet
+    from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
+    from napari_nucseg.segmenters.checkpoints import kind_of, read_state
+
+    if kind_of(read_state(path), path) == "unet":
+        return torch_unet.load(path, place)
+    return CellposeSAM.load(path, place)
 
 
 def _published(name: str, about: str, megabytes: int) -> Model:

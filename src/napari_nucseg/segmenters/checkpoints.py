@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import struct
 import zipfile
@@ -118,9 +117,3 @@ def check_complete(state: State, expected: State, path: Path) -> None:
             f"{path}: {len(missing)} weights are missing and {len(wrong)} have another shape, the "
             f"first is {first}; download the model again"
         )
-
-
-def sha256(path: Path) -> str:
-    """Fingerprint of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

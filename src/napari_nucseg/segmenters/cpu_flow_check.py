@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.segmenters.cpu_compiling import compiled, cores, share_out
+from napari_nucseg.core.machine import cores
+from napari_nucseg.segmenters.cpu_compiling import compiled, share_out
 from napari_nucseg.segmenters.cpu_objects import bounding_boxes
 
 PORTIONS_PER_CORE = 4
@@ -40,33 +41,29 @@ def flow_errors(labels: NDArray[np.int32], vectors: NDArray[np.float32]) -> NDAr
     heat = np.zeros((labels.shape[0] + 2, labels.shape[1] + 2))
 
     def heat_some(some: slice) -> None:
-        _heat_objects(labels, boxes, some.start, some.stop, rounds, heat)
+        for i in range(some.start, some.stop):
+            top, bottom, left, right = boxes[i].tolist()
+            own = labels[top:bottom, left:right] == i + 1
+            box = heat[top + 1 : bottom + 1, left + 1 : right + 1]
+            # boxes overlap: another thread may write beside the object
+            np.copyto(box, _heat(own, rounds), where=own)
 
     share_out(heat_some, count, math.ceil(count / (PORTIONS_PER_CORE * cores())))
-    return _compare(labels, heat, vectors, count)
+    sums, sizes = np.zeros(count), np.zeros(count)
+    _compare(labels, heat, vectors, sums, sizes)
+    return sums / sizes
 
 
-@compiled
-def _heat_objects(
-    labels: NDArray[np.int32],
-    boxes: NDArray[np.int64],
-    first: int,
-    stop: int,
-    rounds: int,
-    heat: NDArray[np.float64],
-) -> None:
-    """Write the heat of some objects into a field with a margin of one pixel."""
-    for i in range(first, stop):
-        top, bottom, left, right = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
-        inside = np.zeros((bottom - top + 2, right - left + 2), dtype=np.bool_)
-        for y in range(top, bottom):
-            for x in range(left, right):
-                inside[y - top + 1, x - left + 1] = labels[y, x] == i + 1
-        own = _spread(inside, _centre(inside), rounds)
-        for y in range(top, bottom):
-            for x in range(left, right):
-                if labels[y, x] == i + 1:
-                    heat[y + 1, x + 1] = own[y - top + 1, x - left + 1]
+def _heat(own: NDArray[np.bool_], rounds: int) -> NDArray[np.float64]:
+    """Heat an object in its box, in an even number of rounds."""
+    inside = np.zeros((own.shape[0] + 2, own.shape[1] + 2), dtype=np.bool_)
+    inside[1:-1, 1:-1] = own
+    centre, width = _centre(inside), inside.shape[1]
+    # the box is worked through as one long row, which compiles to wider instructions
+    row = inside.ravel()[width + 1 : -width - 1]
+    heat, spare = np.zeros(inside.shape), np.zeros(inside.shape)
+    _spread(row, width, centre, rounds, heat.ravel(), spare.ravel())
+    return heat[1:-1, 1:-1]
 
 
 @compiled
@@ -82,43 +79,45 @@ def _centre(inside: NDArray[np.bool_]) -> int:
                 sum_x += x - 1
     mean_y = int(np.rint(sum_y / count)) + 1
     mean_x = int(np.rint(sum_x / count)) + 1
-    nearest, least = 0, inside.size**2
+    nearest, least = 0, inside.size * inside.size
     for y in range(height):
         for x in range(width):
-            distance = (y - mean_y) ** 2 + (x - mean_x) ** 2
+            distance = (y - mean_y) * (y - mean_y) + (x - mean_x) * (x - mean_x)
             if inside[y, x] and distance < least:
                 nearest, least = y * width + x, distance
     return nearest
 
 
 @compiled
-def _spread(inside: NDArray[np.bool_], centre: int, rounds: int) -> NDArray[np.float64]:
-    """Heat the centre and average over nine neighbours, round by round; outside it stays 0."""
-    width = inside.shape[1]
-    # the box is worked through as one long row, which compiles to wider instructions
-    first, stop = width + 1, inside.size - width - 1
-    flat = inside.ravel()[first:stop]
-    now, then = np.zeros(inside.size), np.zeros(inside.size)
+def _spread(
+    inside: NDArray[np.bool_],
+    width: int,
+    centre: int,
+    rounds: int,
+    now: NDArray[np.float64],
+    then: NDArray[np.float64],
+) -> None:
+    """Heat the centre and average, round by round."""
     for _ in range(rounds):
         now[centre] += 1.0
-        _average(now, width, flat, then[first:stop])
+        _average(now, inside, width, then)
         now, then = then, now
-    return now.reshape(inside.shape)
 
 
 @compiled
 def _average(
     heat: NDArray[np.float64],
-    width: int,
     inside: NDArray[np.bool_],
+    width: int,
     result: NDArray[np.float64],
 ) -> None:
-    above, level, below = heat, heat[width:], heat[2 * width :]
+    """Average over nine neighbours; outside the object it stays 0."""
+    above, level, below, out = heat, heat[width:], heat[2 * width :], result[width + 1 :]
     for k in range(len(inside)):
         # the order of the sum is Cellpose's, so that it rounds alike
         total = level[k + 1] + above[k + 1] + below[k + 1] + level[k] + level[k + 2]
         total = total + above[k] + above[k + 2] + below[k] + below[k + 2]
-        result[k] = total / 9.0 if inside[k] else 0.0
+        out[k] = total / 9.0 if inside[k] else 0.0
 
 
 @compiled
@@ -126,10 +125,10 @@ def _compare(
     labels: NDArray[np.int32],
     heat: NDArray[np.float64],
     vectors: NDArray[np.float32],
-    count: int,
-) -> NDArray[np.float64]:
-    """Average the squared distance of the flows that lead out of the heat over each object."""
-    sums, sizes = np.zeros(count), np.zeros(count)
+    sums: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+) -> None:
+    """Add up each object's squared distances from the flows out of the heat, and its pixels."""
     for y in range(labels.shape[0]):
         for x in range(labels.shape[1]):
             i = labels[y, x] - 1
@@ -142,4 +141,3 @@ def _compare(
                 error_x = flow_x / length - vectors[1, y, x] / _FIVE
                 sums[i] += error_y * error_y + error_x * error_x
                 sizes[i] += 1
-    return sums / sizes

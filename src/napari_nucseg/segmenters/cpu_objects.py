@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
 
 from napari_nucseg.segmenters.cpu_compiling import compiled
 
@@ -36,13 +37,34 @@ def label_meetings(
     hits = np.bincount(ends, minlength=shape[0] * shape[1]).reshape(shape)
     hits = np.pad(hits, REACH)
     seeds = np.flatnonzero(hits >= LEAST_HITS_OF_SEED)
-    seeds = seeds[_are_peaks(hits, seeds)]
+    most_near = hits.take(_around(seeds, hits.shape, PEAK_RADIUS)).max(axis=1)
+    seeds = seeds[hits.take(seeds) == most_near]
     # torch leaves seeds that are hit alike in any order, so that its labels can differ here
-    seeds = seeds[np.argsort(hits.ravel()[seeds], kind="stable")]
+    seeds = seeds[np.argsort(hits.take(seeds), kind="stable")]
     owners = _grow(hits, seeds)[REACH:-REACH, REACH:-REACH]
     labels = np.zeros(shape, dtype=np.int32)
-    labels.ravel()[points] = owners.ravel()[ends]
+    labels.ravel()[points] = owners.take(ends)
     return labels
+
+
+def _grow(hits: NDArray[np.int64], seeds: NDArray[np.intp]) -> NDArray[np.int32]:
+    """Give each seed what is hit enough around it; later seeds take from earlier ones."""
+    side = 2 * REACH + 1
+    squares = _around(seeds, hits.shape, REACH)
+    enough = (hits.take(squares) >= LEAST_HITS_OF_OBJECT).reshape(-1, side, side)
+    grown = np.zeros_like(enough)
+    grown[:, REACH, REACH] = True
+    beside = np.ones((1, 3, 3), dtype=np.bool_)
+    grown = binary_dilation(grown, beside, iterations=REACH, mask=enough).reshape(squares.shape)
+    owners = np.zeros(hits.shape, dtype=np.int32)
+    owners.ravel()[squares[grown]] = np.nonzero(grown)[0] + 1
+    return owners
+
+
+def _around(places: NDArray[np.intp], shape: tuple[int, ...], radius: int) -> NDArray[np.intp]:
+    """Return the pixels of the squares around places, all as indices into the flattened field."""
+    steps = np.arange(-radius, radius + 1)
+    return places[:, None] + (steps[:, None] * shape[1] + steps).ravel()
 
 
 def keep_sizes(labels: NDArray[np.int32], least: int, most: int) -> None:
@@ -81,22 +103,20 @@ def _widen(boxes: NDArray[np.int64], labels: NDArray[np.int32]) -> None:
 def fill_holes(labels: NDArray[np.int32]) -> None:
     """Give an object what it encloses, other objects too, one object after the other."""
     for i, (top, bottom, left, right) in enumerate(bounding_boxes(labels).tolist()):
-        _fill_box(labels[top:bottom, left:right], i + 1)
+        own = labels[top:bottom, left:right]
+        # around the box a ring of background, and around that one where nothing spreads
+        enclosed = np.zeros((bottom - top + 4, right - left + 4), dtype=np.bool_)
+        enclosed[1:-1, 1:-1] = True
+        enclosed[2:-2, 2:-2] = own != i + 1
+        stack = np.empty(enclosed.size, dtype=np.intp)
+        _spread_background(enclosed.ravel(), enclosed.shape[1], stack)
+        own[enclosed[2:-2, 2:-2]] = i + 1
 
 
 @compiled
-def _fill_box(labels: NDArray[np.int32], number: int) -> None:
-    """Fill one object in its box; background spreads over sides of pixels, not corners."""
-    height, width = labels.shape[0] + 4, labels.shape[1] + 4
-    # around the box a ring of background, and around that one where nothing spreads
-    enclosed = np.zeros(height * width, dtype=np.bool_)
-    for y in range(1, height - 1):
-        for x in range(1, width - 1):
-            in_box = 2 <= y < height - 2 and 2 <= x < width - 2
-            enclosed[y * width + x] = not (in_box and labels[y - 2, x - 2] == number)
-    stack = np.empty(height * width, dtype=np.int64)
+def _spread_background(enclosed: NDArray[np.bool_], width: int, stack: NDArray[np.intp]) -> None:
+    """Clear what the first corner reaches over sides of pixels, not corners."""
     stack[0] = width + 1
-    enclosed[stack[0]] = False
     count = 1
     while count > 0:
         count -= 1
@@ -106,69 +126,22 @@ def _fill_box(labels: NDArray[np.int32], number: int) -> None:
                 enclosed[beside] = False
                 stack[count] = beside
                 count += 1
-    for y in range(2, height - 2):
-        for x in range(2, width - 2):
-            if enclosed[y * width + x]:
-                labels[y - 2, x - 2] = number
+
+
+def _renumber(labels: NDArray[np.int32], kept: NDArray[np.bool_]) -> None:
+    """Renumber the kept objects in the order of their first pixels; the others become 0."""
+    _renumber_flat(labels.ravel(), kept, np.zeros(len(kept), dtype=np.int32))
 
 
 @compiled
-def _renumber(labels: NDArray[np.int32], kept: NDArray[np.bool_]) -> None:
-    """Renumber the kept objects in the order of their first pixels; the others become 0."""
-    numbers = np.zeros(len(kept), dtype=np.int32)
+def _renumber_flat(
+    labels: NDArray[np.int32], kept: NDArray[np.bool_], numbers: NDArray[np.int32]
+) -> None:
     count = 0
-    flat = labels.ravel()
-    for i in range(len(flat)):
-        old = flat[i]
+    for i in range(len(labels)):
+        old = labels[i]
         if old > 0:
             if kept[old] and numbers[old] == 0:
                 count += 1
                 numbers[old] = count
-            flat[i] = numbers[old]
-
-
-@compiled
-def _are_peaks(hits: NDArray[np.int64], places: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Tell which places, indices into the flattened field, are hit as often as any near them."""
-    width = hits.shape[1]
-    peaks = np.ones(len(places), dtype=np.bool_)
-    for i in range(len(places)):
-        row, column = places[i] // width, places[i] % width
-        for y in range(row - PEAK_RADIUS, row + PEAK_RADIUS + 1):
-            for x in range(column - PEAK_RADIUS, column + PEAK_RADIUS + 1):
-                if hits[y, x] > hits[row, column]:
-                    peaks[i] = False
-    return peaks
-
-
-@compiled
-def _grow(hits: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Give each seed what is hit enough around it; later seeds take from earlier ones."""
-    owners = np.zeros(hits.shape, dtype=np.int32)
-    side = 2 * REACH + 1
-    for i in range(len(seeds)):
-        y, x = seeds[i] // hits.shape[1] - REACH, seeds[i] % hits.shape[1] - REACH
-        grown = _grow_seed(hits[y : y + side, x : x + side])
-        for row in range(side):
-            for column in range(side):
-                if grown[row, column]:
-                    owners[y + row, x + column] = i + 1
-    return owners
-
-
-@compiled
-def _grow_seed(hits: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Grow from the middle of a square, in `REACH` rounds, over pixels that are hit enough."""
-    side = 2 * REACH + 1
-    rounds = np.full((side, side), REACH + 1)
-    rounds[REACH, REACH] = 0
-    for i in range(1, REACH + 1):
-        # nothing farther than `i` can be reached in `i` rounds
-        for y in range(REACH - i, REACH + i + 1):
-            for x in range(REACH - i, REACH + i + 1):
-                if rounds[y, x] > i and hits[y, x] >= LEAST_HITS_OF_OBJECT:
-                    for row in range(max(y - 1, 0), min(y + 2, side)):
-                        for column in range(max(x - 1, 0), min(x + 2, side)):
-                            if rounds[row, column] < i:
-                                rounds[y, x] = i
-    return rounds <= REACH
+            labels[i] = numbers[old]

@@ -1,65 +1,110 @@
-"""From a network's flows to labels."""
+"""From a network's flows to labels, and to other labels when a threshold moves."""
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.segmenting import Flows, SegmentParams
+from napari_nucseg.segmenters.devices import Device
+
+if TYPE_CHECKING:
+    from napari_nucseg.segmenters.cpu_dynamics import Traced
 
 
-def to_labels(flows: Flows, params: SegmentParams, device: torch.device) -> Labels:
-    """Follow the flows to the nuclei's centres and label what meets there.
+class Labeller:
+    """The labels of a field's flows: they are followed to the nuclei's centres.
+
+    What a threshold leaves as it was is kept for the next call: on a CPU another flow threshold
+    or minimum size takes a few milliseconds.
 
     Parameters
     ----------
     flows : Flows
         Of one field.
-    params : SegmentParams
-        Flow threshold, cell probability threshold and minimum size are used.
-    device : torch.device
+    device : Device
         Where to compute: on a GPU by Cellpose itself, on the CPU by our own code, which gives the
         same labels many times faster.
-
-    Returns
-    -------
-    ndarray of int32, shape (height, width)
-        Labels 1 to n.
 
     References
     ----------
     .. [1] Stringer et al., Nature Methods 18, 100-106 (2021); ``cellpose.dynamics``.
     """
-    if device.type == "cpu":
-        return _on_cpu(flows, params)
-    return _by_cellpose(flows, params, device)
+
+    def __init__(self, flows: Flows, device: Device) -> None:
+        self._flows = flows
+        self._device = device
+        self._kept: tuple[float, Traced] | None = None
+
+    def __call__(self, params: SegmentParams) -> Labels:
+        """Label the field.
+
+        Parameters
+        ----------
+        params : SegmentParams
+            Flow threshold, cell probability threshold and minimum size are used.
+
+        Returns
+        -------
+        ndarray of int32, shape (height, width)
+            Labels 1 to n.
+        """
+        if self._device.kind == "cpu":
+            return self._on_cpu(params)
+        return self._by_cellpose(params)
+
+    def _on_cpu(self, params: SegmentParams) -> Labels:
+        compiling().result()
+        from napari_nucseg.segmenters.cpu_dynamics import finish, trace
+
+        kept = self._kept
+        if kept is None or kept[0] != params.cellprob_threshold:
+            traced = trace(
+                self._flows.vectors,
+                self._flows.cellprob,
+                cellprob_threshold=params.cellprob_threshold,
+                steps=self._flows.steps,
+            )
+            kept = self._kept = params.cellprob_threshold, traced
+        return finish(kept[1], flow_threshold=params.flow_threshold, min_size=params.min_size)
+
+    def _by_cellpose(self, params: SegmentParams) -> Labels:
+        import torch
+        from cellpose.dynamics import compute_masks
+
+        # Cellpose builds sparse tensors; torch warns at each until the choice is made explicitly
+        torch.sparse.check_sparse_tensor_invariants.disable()
+        labels = compute_masks(
+            self._flows.vectors,
+            self._flows.cellprob,
+            niter=self._flows.steps,
+            cellprob_threshold=params.cellprob_threshold,
+            flow_threshold=params.flow_threshold,
+            min_size=params.min_size,
+            device=torch.device(self._device.kind),
+        )
+        return np.asarray(labels, dtype=np.int32)
 
 
-def _on_cpu(flows: Flows, params: SegmentParams) -> Labels:
-    from napari_nucseg.segmenters.cpu_dynamics import finish, trace
+@lru_cache(maxsize=1)
+def compiling() -> Future[None]:
+    """Compile the CPU's loops in a thread of its own, once a process; the result is there then.
 
-    traced = trace(
-        flows.vectors,
-        flows.cellprob,
-        cellprob_threshold=params.cellprob_threshold,
-        steps=flows.steps,
-    )
-    return finish(traced, flow_threshold=params.flow_threshold, min_size=params.min_size)
+    The first time on a computer that takes seconds, later it is read from disk: begin before the
+    network is loaded.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="compile")
+    try:
+        return pool.submit(_warm_up)
+    finally:
+        pool.shutdown(wait=False)
 
 
-def _by_cellpose(flows: Flows, params: SegmentParams, device: torch.device) -> Labels:
-    from cellpose.dynamics import compute_masks
+def _warm_up() -> None:
+    from napari_nucseg.segmenters.cpu_dynamics import warm_up
 
-    # Cellpose builds sparse tensors; torch warns at each until the choice is made explicitly
-    torch.sparse.check_sparse_tensor_invariants.disable()
-    labels = compute_masks(
-        flows.vectors,
-        flows.cellprob,
-        niter=flows.steps,
-        cellprob_threshold=params.cellprob_threshold,
-        flow_threshold=params.flow_threshold,
-        min_size=params.min_size,
-        device=device,
-    )
-    return np.asarray(labels, dtype=np.int32)
+    warm_up()

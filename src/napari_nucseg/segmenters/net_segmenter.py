@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, Protocol
 
-import torch
 from numpy.typing import NDArray
 
 from napari_nucseg import __version__
@@ -20,7 +19,9 @@ from napari_nucseg.core.segmenting import (
     check_image,
 )
 from napari_nucseg.segmenters.devices import Device
-from napari_nucseg.segmenters.flows import to_labels
+from napari_nucseg.segmenters.flows import Labeller
+
+_LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy")
 
 
 class Network(Protocol):
@@ -64,18 +65,18 @@ class NetSegmenter:
         check_image(image, "image")
         start = time.perf_counter()
         flows = self.network.predict(image, params, report)
-        device = self.network.device
-        labels = to_labels(flows, params, torch.device(device.kind))
+        labeller = Labeller(flows, self.network.device)
+        labels = labeller(params)
         provenance = Provenance(
             model=self.name,
             weights_sha256=self.weights_sha256,
             parameters=asdict(params),
-            device=str(device),
+            device=str(self.network.device),
             precision=self.network.precision,
             versions={
                 "napari-nucseg": __version__,
-                **{name: version(name) for name in ("cellpose", "torch", "numpy")},
+                **{name: version(name) for name in _LIBRARIES},
             },
             seconds=time.perf_counter() - start,
         )
-        return Segmentation(labels, flows, provenance)
+        return Segmentation(labels, flows, provenance, labeller)

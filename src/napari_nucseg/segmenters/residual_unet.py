@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,14 @@ class UNetShape:
     def stride(self) -> int:
         """Height and width of an input must be multiples of this, in pixels."""
         return int(2 ** (len(self.widths) - 1))
+
+    @property
+    def reach(self) -> int:
+        """How far away, in pixels, an input changes an output, but for the style, which is global.
+
+        A 3 x 3 convolution reaches one pixel of its level, and so does pooling.
+        """
+        return 4 * self.residuals * (2 * self.stride - 1) + self.stride
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> UNetShape:
@@ -130,9 +139,9 @@ class _Up(nn.Module):
             self.conv.add_module(f"conv_{index}", _StyledConvolution(outputs, style_width))
 
     def forward(self, x: Tensor, skip: Tensor, style: Tensor, enlarge: nn.Module) -> Tensor:
-        """Enlarge as late as a pixel still depends on no other: with 4 times fewer, all is faster."""
+        """Enlarge late: what depends on one pixel alone is done while they are fewer."""
         stages = list(self.conv)
-        norm, activate, convolve = stages[0]
+        norm, activate, convolve = cast(nn.Sequential, stages[0])
         inner = convolve(enlarge(activate(norm(x)))).add_(skip)
         x = stages[1](style, inner).add_(enlarge(self.proj(x)))
         for first, second in zip(stages[2::2], stages[3::2], strict=True):

@@ -1,0 +1,95 @@
+"""What was measured on this machine, remembered so that it is measured once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import platformdirs
+
+CACHE_VARIABLE = "NUCSEG_CACHE"
+"""Names the cache folder where the user's own is not to be used."""
+
+_logger = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """Folder of what can be made anew: ``$NUCSEG_CACHE``, or that in the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen or platformdirs.user_cache_dir("napari-nucseg", appauthor=False))
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Numbers by name, in memory and in a file.
+
+    Attributes
+    ----------
+    path : Path
+        A JSON file; it and its folder are made when there is something to write. A file that
+        cannot be read or written is logged as a warning, and costs no more than measuring again
+        in the next process.
+    """
+
+    path: Path
+    _known: dict[str, float] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def remember(self, key: str, measure: Callable[[], float]) -> float:
+        """Return a measured number, measuring it only if it is not known.
+
+        Parameters
+        ----------
+        key : str
+            What is measured, with everything that it depends on.
+        measure : callable
+            Returns the number; what it raises passes through, and nothing is remembered.
+
+        Returns
+        -------
+        float
+            The number, of this call or an earlier one.
+        """
+        with self._lock:
+            if key not in self._known:
+                self._known.update(self._read())
+            if key not in self._known:
+                self._known[key] = measure()
+                # Another process may have written since
+                self._write({**self._read(), key: self._known[key]})
+            return self._known[key]
+
+    def _read(self) -> dict[str, float]:
+        try:
+            numbers = dict(json.loads(self.path.read_text()))
+            return {key: float(value) for key, value in numbers.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError) as error:
+            _logger.warning("%s: cannot be read, so it is measured again: %s", self.path, error)
+            return {}
+
+    def _write(self, numbers: dict[str, float]) -> None:
+        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(numbers, indent=2, sort_keys=True))
+            os.replace(partial, self.path)
+        except OSError as error:
+            _logger.warning("%s: cannot be written, so it is lost at exit: %s", self.path, error)
+
+
+def of_this_machine() -> Measurements:
+    """Return the measurements in the cache folder, the same object at every call."""
+    return _in_folder(cache_folder())
+
+
+@lru_cache
+def _in_folder(folder: Path) -> Measurements:
+    return Measurements(folder / "measurements.json")
