@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --upgrade
 SCREEN := $(if $(filter Linux,$(shell uname -s)),LIBGL_ALWAYS_SOFTWARE=1 xvfb-run --auto-servernum --server-args="-screen 0 1280x800x24",)
 
-.PHONY: demo test lint screenshots clean
+.PHONY: demo test lint bench screenshots clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/napari-nucseg demo
@@ -20,6 +20,9 @@ lint: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+bench: $(VENV)/test.stamp
+	$(SCREEN) $(BIN)/python -m benchmarks
 
 screenshots: $(VENV)/test.stamp
 	$(SCREEN) $(BIN)/python examples/screenshots.py

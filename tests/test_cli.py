@@ -4,7 +4,7 @@ import csv
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from PIL import Image
 from napari_nucseg import __version__
 from napari_nucseg.cli import app, main
 from napari_nucseg.core.knobs import knobs
-from napari_nucseg.core.segmenting import SegmentParams
+from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.runs.tables import TITLES
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import choose
@@ -211,12 +211,9 @@ def test_options_reach_the_segmenter_and_the_others_keep_their_defaults(
     )
     assert done.code == 0, done.err
     summary = parse((tmp_path / "out" / "summary.json").read_text())
-    assert summary["segmentation"]["parameters"] == {
-        "diameter": 21.5,
-        "flow_threshold": 0,
-        "cellprob_threshold": catalogue.find("u2os").defaults.cellprob_threshold,
-        "min_size": 3,
-    }
+    defaults = catalogue.find("u2os").defaults
+    chosen = replace(defaults, diameter=21.5, flow_threshold=0, min_size=3)
+    assert summary["segmentation"]["parameters"] == asdict(chosen)
 
 
 # benchmark
@@ -279,7 +276,7 @@ def test_absent_fields_can_be_left_out_and_are_named_in_the_summary(run, drawn_d
     ("options", "reason"),
     [
         (("--split", "holdout"), "there is no such split; there are training, test"),
-        (("--model", "cyto3"), "there is no model 'cyto3'; choose u2os, cpsam_v2"),
+        (("--model", "cyto4"), "there is no model 'cyto4'; choose u2os, "),
         (("--diameter", "-1"), "diameter is -1.0; it must be 0 to 2000 px"),
         (("--flow-threshold", "3.1"), "flow threshold is 3.1; it must be 0 to 3"),
         (("--cellprob-threshold", "nan"), "cell probability is nan; it must be -6 to 6"),

@@ -16,7 +16,8 @@ from rich.table import Table
 
 from napari_nucseg import __version__
 from napari_nucseg.cli_options import takes
-from napari_nucseg.core.segmenting import Segmenter, SegmentParams
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Segmenter
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.recipe import TrainParams
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from napari_nucseg.core.knobs import Knob, knobs
-from napari_nucseg.core.segmenting import SegmentParams, check_image
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import check_image
 
 KNOBS = knobs(SegmentParams)
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_nucseg.core.segmenting import Flows, Provenance, Segmentation, SegmentParams
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Flows, Provenance, Segmentation
 
 
 class Oracle:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import tifffile
 
 from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.scoring import AP_THRESHOLDS, OBJECT_RATIOS, PIXEL_RATIOS
-from napari_nucseg.core.segmenting import SegmentParams, Stopped
+from napari_nucseg.core.segmenting import Stopped
 from napari_nucseg.runs.benchmark import run_benchmark
 
 FIRST_COLUMNS = [
@@ -96,12 +98,7 @@ def test_label_images_are_packed_and_say_how_they_were_made(run, oracle_of, draw
         assert made["image"] == row["stem"]
         assert made["model"] == "oracle"
         assert made["weights_sha256"] == "ab" * 32
-        assert made["parameters"] == {
-            "diameter": 25,
-            "flow_threshold": 0.4,
-            "cellprob_threshold": 0,
-            "min_size": 10,
-        }
+        assert made["parameters"] == asdict(PARAMS)
         assert made["device"] == "CPU, any"
         assert made["precision"] == "float32"
         assert made["versions"] == {"oracle": "1.0"}

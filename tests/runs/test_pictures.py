@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from napari_nucseg.core.palette import VERDICT_COLOURS
-from napari_nucseg.core.segmenting import SegmentParams
+from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.runs.demonstration import has_display, run_headless

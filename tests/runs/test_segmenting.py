@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucseg.core.segmenting import SegmentParams
+from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.sources import Source
 from napari_nucseg.runs.segmenting import find_images, segment_image
 

@@ -7,7 +7,8 @@ import pytest
 
 from napari_nucseg import __version__
 from napari_nucseg.core.bbbc039 import open_dataset
-from napari_nucseg.core.segmenting import SegmentParams, Stopped
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Stopped
 from napari_nucseg.core.sources import sha256
 from napari_nucseg.runs.training import Recipe, train_on
 from napari_nucseg.segmenters import catalogue

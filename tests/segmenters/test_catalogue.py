@@ -7,19 +7,22 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_nucseg.core.fetching import DownloadError
-from napari_nucseg.core.segmenting import SegmentParams, Stopped
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Stopped
 from napari_nucseg.core.sources import sha256
 from napari_nucseg.segmenters import catalogue
 from tests.core.file_server import Cut, FileServer
 
 PUBLISHED = ("cpsam_v2", "cpsam", "cpdino", "cpdino-vitb")
+CLASSIC = ("nuclei", "cyto", "cyto2", "cyto3")
+NAMED = (catalogue.BUNDLED, catalogue.BASELINE, *CLASSIC, *PUBLISHED)
 CONTENT = bytes(range(256)) * 4096
 
 
@@ -43,28 +46,28 @@ def from_server(server: FileServer, name: str = "cpsam_v2") -> catalogue.Model:
 
 
 def test_the_bundled_model_comes_first_and_the_published_ones_follow():
-    assert [model.name for model in catalogue.models()] == [catalogue.BUNDLED, *PUBLISHED]
+    assert [model.name for model in catalogue.models()] == list(NAMED)
 
 
 def test_every_model_says_what_it_is_and_how_large():
     for model in catalogue.models():
         assert model.about
         assert "\n" not in model.about
-        assert model.megabytes > 0
+        assert model.megabytes > 0 or model.path is None
 
 
-@pytest.mark.parametrize("name", [catalogue.BUNDLED, *PUBLISHED])
+@pytest.mark.parametrize("name", NAMED)
 def test_a_model_is_found_by_its_name(name):
     assert catalogue.find(name) == {model.name: model for model in catalogue.models()}[name]
 
 
-@pytest.mark.parametrize("name", ["cyto3", "nuclei", "U2OS", "cpsam_v3", "", "no/such/file.pt"])
+@pytest.mark.parametrize("name", ["cyto4", "Nuclei", "U2OS", "cpsam_v3", "", "no/such/file.pt"])
 def test_an_unknown_name_is_refused_with_those_that_are_known(name):
     with pytest.raises(ValueError, match="there is no model") as failure:
         catalogue.find(name)
     message = str(failure.value)
     assert repr(name) in message
-    for known in (catalogue.BUNDLED, *PUBLISHED):
+    for known in NAMED:
         assert known in message
 
 
@@ -84,6 +87,21 @@ def test_a_file_can_be_a_model(tmp_path):
 def test_a_folder_is_no_model(tmp_path):
     with pytest.raises(ValueError, match="there is no model"):
         catalogue.find(str(tmp_path))
+
+
+def test_the_baseline_needs_no_weights(drawn_fields):
+    model = catalogue.find(catalogue.BASELINE)
+    assert model.is_ready
+    result = catalogue.load(model, "cpu")(drawn_fields[0].image, model.defaults, ignore)
+    assert result.labels.max() > 5
+    assert result.provenance.model == catalogue.BASELINE
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+def test_classic_models_are_had_from_where_cellpose_3_had_them(folder, name):
+    model = catalogue.find(name)
+    assert model.remote.url.startswith("https://www.cellpose.org/models/")
+    assert model.path.parent == folder
 
 
 # Where they are
@@ -222,12 +240,7 @@ def test_the_provenance_names_the_weights_by_their_fingerprint():
     assert made.model == catalogue.BUNDLED
     assert made.device.startswith("CPU, ")
     assert made.precision == "float32"
-    assert made.parameters == {
-        "diameter": 0.0,
-        "flow_threshold": 0.4,
-        "cellprob_threshold": 0.0,
-        "min_size": 15,
-    }
+    assert made.parameters == asdict(SegmentParams())
     assert set(made.versions) >= {"napari-nucseg", "cellpose", "torch", "numpy"}
     assert made.seconds > 0
     assert json.loads(json.dumps(made.as_dict())) == made.as_dict()

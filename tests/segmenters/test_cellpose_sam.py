@@ -11,7 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from napari_nucseg.core.segmenting import SegmentParams, Stopped
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import OutOfDeviceMemory, Stopped
 from napari_nucseg.core.sources import sha256
 from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue
@@ -60,7 +61,7 @@ def cellpose_model(net):
     return model
 
 
-def cellposes_tiles(length, size):
+def cellposes_tiles(length, size, overlap):
     """Cellpose's own layout of tiles, which takes more than ours."""
     from cellpose.transforms import make_tiles
 
@@ -144,7 +145,7 @@ def test_a_graphics_card_gets_eight_tiles_at_once(net, field):
     follow = Follow()
     CellposeSAM(net, Device("cuda", "pretended")).predict(field.image, DEFAULTS, follow)
     assert net.batches == [8, 1]
-    assert follow.steps == [(0, 2), (1, 2), (2, 2)]
+    assert follow.steps == [(0, 9), (8, 9), (9, 9)]
 
 
 def test_tiles_at_once_give_what_tiles_one_by_one_give(net, network, field):
@@ -407,3 +408,67 @@ def test_a_unet_is_no_transformer():
     path = catalogue.find(catalogue.BUNDLED).path
     with pytest.raises(ValueError, match="not a Cellpose 4 model"):
         CellposeSAM.load(path, choose("cpu"))
+
+
+# Parameters
+
+
+def test_more_overlap_takes_more_tiles_and_the_same_tiles_at_once_as_asked(net, network, field):
+    network.predict(field.image, SegmentParams(tile_overlap=64), ignore)
+    assert net.batches == [1] * 12
+    net.batches.clear()
+    network.predict(field.image, SegmentParams(batch_size=4), ignore)
+    assert net.batches == [4, 4, 1]
+
+
+def test_percentiles_are_those_that_are_asked_for(network, field):
+    usual, strict = (
+        network.predict(field.image, SegmentParams(high_percentile=value), ignore).cellprob
+        for value in (99.0, 60.0)
+    )
+    assert strict.mean() > usual.mean()
+
+
+# Too little memory
+
+
+class Scarce(Blobs):
+    """Runs out of memory for more than so many tiles, as torch does on a GPU."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+
+    def forward(self, x):
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_tiles_that_memory_does_not_hold_are_run_in_smaller_batches(field, most):
+    net = Scarce(most)
+    params = SegmentParams(batch_size=8)
+    flows = CellposeSAM(net, PROCESSOR).predict(field.image, params, ignore)
+    assert max(net.batches) <= most
+    assert sum(net.batches) == 9
+    assert "no memory for 8 tiles at once; ran 4" in flows.notes[0]
+    expected = CellposeSAM(Blobs(), PROCESSOR).predict(field.image, params, ignore)
+    np.testing.assert_allclose(flows.vectors, expected.vectors, atol=1e-5)
+    assert expected.notes == ()
+
+
+def test_where_not_one_tile_fits_another_device_is_advised(field):
+    network = CellposeSAM(Scarce(0), PROCESSOR)
+    with pytest.raises(OutOfDeviceMemory, match="choose the device cpu"):
+        network.predict(field.image, SegmentParams(batch_size=8), ignore)
+
+
+def test_what_was_noted_is_in_the_provenance(field):
+    segmenter = NetSegmenter("stand-in", "0" * 64, CellposeSAM(Scarce(4), PROCESSOR))
+    made = segmenter(field.image, SegmentParams(batch_size=8), ignore).provenance
+    assert "ran 4" in made.notes[0]
+
+
+def ignore(done, total):
+    """Take no notice of progress."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.matching import find_overlap, match
-from napari_nucseg.core.segmenting import SegmentParams
+from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.cpu_dynamics import finish, trace

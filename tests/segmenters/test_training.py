@@ -7,8 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.scoring import score
-from napari_nucseg.core.segmenting import SegmentParams, Stopped
+from napari_nucseg.core.segmenting import Stopped
 from napari_nucseg.segmenters import torch_unet
 from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.devices import Device, choose

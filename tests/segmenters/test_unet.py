@@ -10,8 +10,9 @@ import torch
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.matching import find_overlap, match
+from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.scoring import score
-from napari_nucseg.core.segmenting import SegmentParams, Stopped
+from napari_nucseg.core.segmenting import Stopped
 from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue, unet
 from napari_nucseg.segmenters.devices import Device

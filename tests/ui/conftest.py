@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,15 @@ from napari_nucseg.segmenters import catalogue
 def _strict(monkeypatch):
     """Fail a test whose viewer leaks a widget."""
     monkeypatch.setenv("NAPARI_STRICT_QT", "raise")
+
+
+@pytest.fixture(autouse=True)
+def _own_preferences(monkeypatch, tmp_path):
+    """Keep what a panel remembers out of the user's settings, and from the next test."""
+    import napari.settings
+
+    monkeypatch.setattr(napari.settings, "_PLUGIN_SETTINGS", {})
+    monkeypatch.setattr(napari.settings, "_CFG_PATH", tmp_path / "settings.yaml")
 
 
 @pytest.fixture
@@ -35,7 +46,7 @@ class StandInSegmenter:
         self.calls.append((image, params))
         labels = label(image > 250).astype(np.int32)
         flows = Flows(np.zeros((2, *image.shape), np.float32), np.zeros(image.shape, np.float32))
-        made = Provenance("u2os", "0" * 64, {"min_size": 15}, "CPU, test", "float32", {}, 0.01)
+        made = Provenance("u2os", "0" * 64, asdict(params), "CPU, test", "float32", {}, 0.01)
         report(1, 1)
         return Segmentation(labels, flows, made, lambda params: labels)
 

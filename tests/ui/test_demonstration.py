@@ -46,7 +46,7 @@ def test_everything_in_the_panels_can_be_seen(qtbot, make_napari_viewer):
         qtbot.waitUntil(lambda panel=panel: panel.native.isVisible())
         area = panel.native.rect()
         for label in panel.native.findChildren(type(panel.status.native)):
-            if label.isVisible() and label.text():
+            if label.text() and not label.visibleRegion().isEmpty():
                 corner = label.mapTo(panel.native, label.rect().bottomRight())
                 assert area.contains(corner), f"{label.text()} is cut off"
 

@@ -6,7 +6,7 @@ import pytest
 from magicgui.widgets import FloatSlider, SpinBox
 
 from napari_nucseg.core.knobs import knobs
-from napari_nucseg.core.segmenting import SegmentParams
+from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.ui.form import ParamsForm
 
 

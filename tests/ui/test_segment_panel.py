@@ -1,13 +1,19 @@
 """Segmenting in the viewer: press Segment, get labels; press Cancel, get nothing."""
 
+import shutil
 import threading
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.core.images import read_mask
 from napari_nucseg.core.scoring import score
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.ui import preferences
 from napari_nucseg.ui.layers import PREDICTION, record_of, role_of
+from napari_nucseg.ui.segment_form import Scope
 from napari_nucseg.ui.segment_panel import SegmentPanel
 
 RUN = 60_000
@@ -36,7 +42,7 @@ def panel(viewer):
 
 
 def run(qtbot, panel: SegmentPanel) -> None:
-    panel.segment.native.click()
+    panel.form.segment.native.click()
     qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
 
 
@@ -51,8 +57,8 @@ def test_the_bundled_model_finds_the_nuclei_of_a_drawn_field(qtbot, viewer, imag
     assert score(field.labels, labels.data).objects.f1 > 0.8
     assert labels.name == "A01 u2os"
     assert "nuclei in" in panel.status.value
-    assert panel.place.value.startswith("CPU, ")
-    assert panel.place.value.endswith("float32")
+    assert panel.form.place.value.startswith("CPU, ")
+    assert panel.form.place.value.endswith(" s a field")
 
 
 def test_the_labels_lie_where_the_image_lies(qtbot, viewer, image, panel, stand_in):
@@ -73,7 +79,7 @@ def test_the_labels_say_how_they_were_made(qtbot, viewer, image, panel, stand_in
 
 
 def test_the_parameters_on_the_form_are_used(qtbot, image, panel, stand_in):
-    next(row for row in panel.params.rows if row.name == "min_size").value = 77
+    panel.form.params["min_size"].value = 77
 
     run(qtbot, panel)
 
@@ -88,17 +94,23 @@ def test_a_second_run_refreshes_the_layer_in_place(qtbot, viewer, image, panel, 
 
 
 def test_without_an_image_the_panel_says_what_to_open(panel):
-    panel.segment.native.click()
+    panel.form.segment.native.click()
 
     assert "Open an image first" in panel.status.value
 
 
-def test_a_colour_image_is_refused_in_words(viewer, panel):
-    viewer.add_image(np.zeros((8, 8, 3), np.uint8), name="colour", rgb=True)
+@pytest.mark.parametrize(("channel", "seen"), [("Mean", 150), ("Red", 240), ("Blue", 60)])
+def test_of_a_colour_image_the_chosen_channel_is_segmented(
+    qtbot, viewer, panel, stand_in, channel, seen
+):
+    viewer.add_image(np.full((8, 9, 3), (240, 150, 60), np.uint8), name="colour", rgb=True)
+    panel.form.channel.value = channel
 
-    panel.segment.native.click()
+    run(qtbot, panel)
 
-    assert "colour has colour" in panel.status.value
+    assert stand_in.calls[0][0].shape == (8, 9)
+    assert np.all(stand_in.calls[0][0] == seen)
+    assert predictions(viewer)[0].data.shape == (8, 9)
 
 
 def test_only_the_shown_field_of_a_stack_is_segmented(qtbot, viewer, stack, panel, stand_in):
@@ -126,7 +138,7 @@ def test_fields_segmented_before_keep_their_labels(qtbot, viewer, stack, panel, 
 
 
 def test_all_fields_of_a_stack_are_segmented_when_asked(qtbot, viewer, stack, panel, stand_in):
-    panel.all_fields.value = True
+    panel.form.scope.value = Scope.ALL
 
     run(qtbot, panel)
 
@@ -135,17 +147,17 @@ def test_all_fields_of_a_stack_are_segmented_when_asked(qtbot, viewer, stack, pa
 
 
 def test_all_fields_cannot_be_asked_of_a_single_field(image, panel):
-    assert not panel.all_fields.enabled
+    assert Scope.ALL not in panel.form.scope.choices
 
 
 def test_a_device_that_is_absent_is_refused_and_the_buttons_come_back(qtbot, viewer, image, panel):
-    panel.device.value = "mps"
+    panel.form.device.value = "mps"
 
     run(qtbot, panel)
 
     assert "'mps' is not on this machine" in panel.status.value
     assert not predictions(viewer)
-    assert panel.segment.enabled
+    assert panel.form.segment.enabled
 
 
 def test_running_out_of_memory_does_not_leave_the_panel_running(
@@ -161,7 +173,7 @@ def test_running_out_of_memory_does_not_leave_the_panel_running(
         run_and_raise(qtbot, panel)
 
     assert "out of memory" in panel.status.value
-    assert panel.segment.enabled
+    assert panel.form.segment.enabled
 
 
 def run_and_raise(qtbot, panel):
@@ -195,12 +207,12 @@ def held(stand_in):
 
 
 def test_cancel_adds_no_layer_and_the_next_run_works(qtbot, viewer, image, panel, held, stand_in):
-    panel.segment.native.click()
+    panel.form.segment.native.click()
     assert held.reached.wait(30)
-    assert panel.cancel.enabled
-    assert not panel.segment.enabled
+    assert panel.form.cancel.enabled
+    assert not panel.form.segment.enabled
 
-    panel.cancel.native.click()
+    panel.form.cancel.native.click()
     held.go_on.set()
     qtbot.waitUntil(lambda: not panel.running)
 
@@ -212,7 +224,7 @@ def test_cancel_adds_no_layer_and_the_next_run_works(qtbot, viewer, image, panel
 
 
 def test_removing_the_image_stops_the_run(qtbot, viewer, image, panel, held):
-    panel.segment.native.click()
+    panel.form.segment.native.click()
     assert held.reached.wait(30)
 
     viewer.layers.remove(image)
@@ -223,18 +235,18 @@ def test_removing_the_image_stops_the_run(qtbot, viewer, image, panel, held):
 
 
 def test_the_window_stays_usable_during_a_run(qtbot, image, panel, held):
-    panel.segment.native.click()
+    panel.form.segment.native.click()
     assert held.reached.wait(30)
 
-    panel.model.value = panel.model.choices[1]
-    assert panel.model.native.isVisibleTo(panel.native)
+    assert not panel.form.model.enabled
+    assert panel.form.cancel.enabled
 
     held.go_on.set()
     qtbot.waitUntil(lambda: not panel.running)
 
 
 def test_closing_the_dock_during_a_run_raises_nothing(qtbot, viewer, image, panel, held):
-    panel.segment.native.click()
+    panel.form.segment.native.click()
     assert held.reached.wait(30)
     job = panel.job
 
@@ -246,9 +258,9 @@ def test_closing_the_dock_during_a_run_raises_nothing(qtbot, viewer, image, pane
 def test_the_panel_says_when_a_model_needs_a_download(panel, monkeypatch, tmp_path):
     monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
 
-    panel.model.value = "cpsam_v2"
+    panel.form.model.value = "cpsam_v2"
 
-    assert f"Segment fetches its 1200 MB to {tmp_path} first" in panel.about.value
+    assert f"Segment fetches its 1200 MB to {tmp_path} first" in panel.form.about.value
 
 
 def test_the_main_thread_is_never_blocked_for_long(qtbot, viewer, bbbc039, panel):
@@ -278,3 +290,160 @@ def test_a_real_field_is_found_nearly_whole(qtbot, viewer, bbbc039, panel):
 
     truth = read_mask(Source(bbbc039 / "masks" / f"{path.stem}.png"))
     assert score(truth, predictions(viewer)[0].data).objects.f1 > 0.9
+
+
+# Live thresholds
+
+
+SLIDERS = [
+    {"flow_threshold": 0.2},
+    {"min_size": 120},
+    {"cellprob_threshold": 2.0, "min_size": 30},
+    {"split_depth": 1.0},
+]
+
+
+@pytest.mark.parametrize("values", SLIDERS, ids=str)
+def test_moved_sliders_give_the_labels_of_a_fresh_run(qtbot, viewer, image, panel, field, values):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    runs = panel.form.params.params
+
+    move(qtbot, panel, values)
+
+    params = replace(runs, **values)
+    segment = catalogue.load(catalogue.find("u2os"), "cpu")
+    fresh = segment(field.image, params, lambda done, total: None)
+    np.testing.assert_array_equal(labels.data, fresh.labels)
+    assert predictions(viewer) == [labels]
+    assert record_of(labels).provenance["parameters"] == asdict(params)
+    assert f"{fresh.labels.max()} nuclei" in panel.status.value
+
+
+def move(qtbot, panel, values):
+    """Move sliders, and wait until the labels have followed."""
+    for name, value in values.items():
+        panel.form.params[name].value = value
+    qtbot.waitUntil(lambda: not panel.follows and not panel.running, timeout=RUN)
+
+
+def test_a_diameter_needs_the_network_and_the_panel_says_so(qtbot, viewer, image, panel):
+    run(qtbot, panel)
+    before = predictions(viewer)[0].data.copy()
+
+    move(qtbot, panel, {"diameter": 40.0})
+
+    assert panel.status.value == "Press Segment: Diameter needs the network."
+    np.testing.assert_array_equal(predictions(viewer)[0].data, before)
+
+
+def test_sliders_move_the_shown_field_alone_until_applied_to_all(qtbot, viewer, stack, panel):
+    panel.form.scope.value = Scope.ALL
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    before = labels.data.copy()
+    viewer.dims.set_current_step(0, 0)
+
+    move(qtbot, panel, {"min_size": 500})
+
+    assert labels.data[0].max() < before[0].max()
+    np.testing.assert_array_equal(labels.data[1], before[1])
+
+    panel.form.follow_all.native.click()
+    qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+
+    assert labels.data[1].max() < before[1].max()
+
+
+def test_results_beyond_the_memory_limit_are_dropped_and_the_panel_says_so(
+    qtbot, viewer, stack, panel, monkeypatch
+):
+    monkeypatch.setattr(preferences, "memory_limit", lambda: 1_000_000)
+    panel.form.scope.value = Scope.ALL
+    run(qtbot, panel)
+    viewer.dims.set_current_step(0, 0)
+
+    move(qtbot, panel, {"min_size": 150})
+
+    assert panel.status.value == "Press Segment: this field's result is not in memory."
+
+
+def test_deleted_labels_do_not_come_back_when_a_slider_moves(qtbot, viewer, image, panel):
+    run(qtbot, panel)
+    viewer.layers.remove(predictions(viewer)[0])
+
+    move(qtbot, panel, {"min_size": 150})
+
+    assert predictions(viewer) == []
+
+
+# A rectangle
+
+
+def test_a_drawn_rectangle_is_segmented_alone(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    outside = labels.data.copy()
+    y, x, scale = 20, 30, 0.645
+    corners = np.array([[y, x], [y, x + 50], [y + 40, x + 50], [y + 40, x]]) * scale + (3, 4)
+    viewer.add_shapes([corners], shape_type="rectangle")
+    panel.form.image.value = image
+    panel.form.scope.value = Scope.BOX
+
+    run(qtbot, panel)
+
+    assert stand_in.calls[-1][0].shape == (40, 50)
+    outside[20:60, 30:80] = 0
+    changed = labels.data.copy()
+    changed[20:60, 30:80] = 0
+    np.testing.assert_array_equal(changed, outside)
+
+
+def test_without_a_rectangle_the_panel_asks_for_one(image, panel):
+    panel.form.scope.value = Scope.BOX
+
+    panel.form.segment.native.click()
+
+    assert "Draw a rectangle" in panel.status.value
+
+
+# What is remembered
+
+
+def test_values_and_model_are_there_after_a_restart(qtbot, viewer, image, panel, stand_in):
+    panel.form.params["min_size"].value = 77
+    run(qtbot, panel)
+    viewer.window.remove_dock_widget(panel.native)
+
+    again = viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+
+    assert again.form.params.params.min_size == 77
+    again.form.defaults.native.click()
+    assert again.form.params.params == catalogue.find("u2os").defaults
+
+
+def test_a_model_file_is_added_and_remembered(qtbot, viewer, image, panel, monkeypatch, tmp_path):
+    path = tmp_path / "mine.pt"
+    shutil.copy(catalogue.find("u2os").path, path)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+
+    panel.form.add_model.native.click()
+    qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+
+    assert panel.form.model.value == str(path)
+    assert preferences.load_model_files() == (path,)
+    run(qtbot, panel)
+    assert predictions(viewer)[0].name == "A01 mine.pt"
+
+
+def test_a_file_that_is_no_model_is_refused(qtbot, viewer, image, panel, monkeypatch, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("no model")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+
+    panel.form.add_model.native.click()
+    qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+
+    assert "not a readable model file" in panel.status.value
+    assert panel.form.model.value == "u2os"
+    assert preferences.load_model_files() == ()

@@ -15,7 +15,6 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
-from skimage.measure import label
 
 from napari_nucseg.core.sources import Source
 
@@ -137,6 +136,8 @@ def read_mask(source: Source) -> Labels:
             f"{source}: not a mask: it has {values} grey values, the colouring of a mask has few; "
             "choose the PNG of the folder masks/ that has the image's name"
         )
+    from skimage.measure import label  # a panel that opens would wait for it
+
     return np.asarray(label(data, connectivity=2), dtype=np.int32)
 
 

@@ -18,6 +18,10 @@ class Knob:
         Bounds, both allowed, and the width of a step.
     unit : str
         Unit, empty for a pure number.
+    advanced : bool
+        Whether it is folded away until it is looked for.
+    needs_network : bool
+        Whether another value needs the network to run again.
     """
 
     label: str
@@ -26,6 +30,8 @@ class Knob:
     high: float
     step: float
     unit: str = ""
+    advanced: bool = False
+    needs_network: bool = False
 
 
 def knobs(params: type) -> dict[str, Knob]:

@@ -12,9 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from napari_nucseg.core.images import Labels
 
@@ -174,7 +171,7 @@ def match(overlap: Overlap, threshold: float = 0.5) -> Matching:
     truth_index, predicted_index = overlap.truth_index[hits], overlap.predicted_index[hits]
     if _unique(truth_index) and _unique(predicted_index):
         return Matching(overlap, threshold, hits)
-    groups = _groups(truth_index, predicted_index, overlap)
+    groups = number_components(overlap, hits)[truth_index]
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order])) + 1
     chosen = [_assign(overlap, hits[group]) for group in np.split(order, starts)]
@@ -185,6 +182,31 @@ def check_threshold(threshold: float) -> None:
     """Refuse an IoU threshold that no pair or every pair would reach."""
     if not 0 < threshold <= 1:
         raise ValueError(f"the IoU threshold is {threshold}; it must be above 0 and at most 1")
+
+
+def number_components(overlap: Overlap, edges: NDArray[Any]) -> Index:
+    """Find what hangs together when some pairs are edges of a graph of the objects.
+
+    Parameters
+    ----------
+    overlap : Overlap
+        Pairs of objects that share pixels.
+    edges : ndarray of int or bool
+        Which of the pairs are edges.
+
+    Returns
+    -------
+    ndarray of int, shape (true objects + predicted objects,)
+        Component of each true object, then of each predicted one.
+    """
+    # Not above, because opening a panel would wait for this import
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, size = len(overlap.truth_ids), len(overlap.truth_ids) + len(overlap.predicted_ids)
+    ends = (overlap.truth_index[edges], overlap.predicted_index[edges] + n)
+    graph = coo_array((np.ones(len(ends[0])), ends), shape=(size, size))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp)
 
 
 def _renumber(labels: Labels, what: str) -> tuple[NDArray[np.int64], Index]:
@@ -226,13 +248,6 @@ def _unique(values: NDArray[Any]) -> bool:
     return len(np.unique(values)) == len(values)
 
 
-def _groups(truth_index: Index, predicted_index: Index, overlap: Overlap) -> NDArray[np.int32]:
-    n, size = len(overlap.truth_ids), len(overlap.truth_ids) + len(overlap.predicted_ids)
-    edges = (np.ones(len(truth_index)), (truth_index, predicted_index + n))
-    numbers = connected_components(coo_array(edges, shape=(size, size)), directed=False)[1]
-    return np.asarray(numbers[truth_index], dtype=np.int32)
-
-
 def _assign(overlap: Overlap, hits: Index) -> Index:
     """Choose among competing pairs; more pairs always outweigh a larger IoU."""
     if len(hits) == 1:
@@ -241,6 +256,8 @@ def _assign(overlap: Overlap, hits: Index) -> Index:
     columns, column = np.unique(overlap.predicted_index[hits], return_inverse=True)
     gain = np.zeros((len(rows), len(columns)))
     gain[row, column] = 1 + overlap.ious[hits] / (2 * min(gain.shape))
+    from scipy.optimize import linear_sum_assignment  # as in number_components
+
     position = np.full(gain.shape, -1, dtype=np.intp)
     position[row, column] = hits
     chosen: Index = position[linear_sum_assignment(gain, maximize=True)]

@@ -1,20 +1,17 @@
-"""What a segmentation is made with, and what it is.
-
-`SegmentParams` is the one list of parameters: the form, the command line and the saved metadata
-are made from it.
-"""
+"""What a segmentation is, and what makes one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.core.images import Labels
-from napari_nucseg.core.knobs import Knob, check_bounds
+from napari_nucseg.core.knobs import knobs
+from napari_nucseg.core.parameters import SegmentParams
 
 Report = Callable[[int, int], None]
 """Called with (steps done, steps in all); may raise to stop the work."""
@@ -24,59 +21,14 @@ class Stopped(Exception):
     """The user asked to stop."""
 
 
-@dataclass(frozen=True)
-class SegmentParams:
-    """How to segment; the same values on the form, the command line and in the metadata."""
+class OutOfDeviceMemory(OSError):
+    """A device cannot hold what has to be computed at once."""
 
-    diameter: Annotated[
-        float,
-        Knob(
-            "Diameter",
-            "Typical nucleus diameter in pixels. 0 uses the model's own size; set it when your "
-            "nuclei are much larger or smaller than the model expects.",
-            0.0,
-            2000.0,
-            1.0,
-            "px",
-        ),
-    ] = 0.0
-    flow_threshold: Annotated[
-        float,
-        Knob(
-            "Flow threshold",
-            "Largest allowed disagreement between a nucleus and its flows. Raise it when nuclei "
-            "are missing, lower it when shapes look wrong. 0 keeps all.",
-            0.0,
-            3.0,
-            0.05,
-        ),
-    ] = 0.4
-    cellprob_threshold: Annotated[
-        float,
-        Knob(
-            "Cell probability",
-            "Pixels above this cell probability (a logit, -6 to 6) belong to nuclei. Lower it to "
-            "find more and larger nuclei, raise it to lose dim ones.",
-            -6.0,
-            6.0,
-            0.1,
-        ),
-    ] = 0.0
-    min_size: Annotated[
-        int,
-        Knob(
-            "Minimum size",
-            "Nuclei of fewer pixels are dropped. Lower it to keep debris and micronuclei.",
-            0,
-            1000,
-            1,
-            "px",
-        ),
-    ] = 15
-
-    def __post_init__(self) -> None:
-        """Refuse values outside the bounds."""
-        check_bounds(self)
+    def __init__(self, device: str) -> None:
+        super().__init__(
+            f"{device} has not enough memory for this image: choose the device cpu, or close other "
+            "programs that use it"
+        )
 
 
 @dataclass(frozen=True)
@@ -91,11 +43,14 @@ class Flows:
         Cell probability as a logit.
     steps : int
         How many steps of one pixel a pixel follows the flow for.
+    notes : tuple of str
+        What the user should know of how they were made.
     """
 
     vectors: NDArray[np.float32]
     cellprob: NDArray[np.float32]
     steps: int = 200
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,10 +64,11 @@ class Provenance:
     precision: str
     versions: Mapping[str, str]
     seconds: float
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and layer metadata."""
-        return asdict(self)
+        return {**asdict(self), "notes": list(self.notes)}
 
 
 @dataclass(frozen=True)
@@ -123,8 +79,8 @@ class Segmentation:
     ----------
     labels : ndarray of int32, shape (height, width)
         0 is background.
-    flows : Flows
-        That gave the labels.
+    flows : Flows or None
+        That gave the labels; None for what needs no network.
     provenance : Provenance
         Model, parameters and machine.
     labeller : callable
@@ -132,9 +88,25 @@ class Segmentation:
     """
 
     labels: Labels
-    flows: Flows
+    flows: Flows | None
     provenance: Provenance
     labeller: Callable[[SegmentParams], Labels]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it keeps: labels twice, since the labeller has its own, and the flows."""
+        flows = self.flows
+        kept = 0 if flows is None else flows.vectors.nbytes + flows.cellprob.nbytes
+        return 2 * self.labels.nbytes + kept
+
+    def outdated_by(self, params: SegmentParams) -> list[str]:
+        """Name the parameters that differ and need the network, as they are on the form."""
+        wanted = asdict(params)
+        return [
+            knob.label
+            for name, knob in knobs(SegmentParams).items()
+            if knob.needs_network and wanted[name] != self.provenance.parameters[name]
+        ]
 
     def relabelled(self, params: SegmentParams) -> Segmentation:
         """Segment the same field with other thresholds, without the network.
@@ -142,12 +114,12 @@ class Segmentation:
         Raises
         ------
         ValueError
-            If the diameter is another: that needs the network.
+            If a parameter differs that the network has to run for.
         """
-        parameters = asdict(params)
-        if parameters["diameter"] != self.provenance.parameters["diameter"]:
-            raise ValueError("another diameter needs the network; segment the field again")
-        provenance = replace(self.provenance, parameters=parameters)
+        outdated = self.outdated_by(params)
+        if outdated:
+            raise ValueError(f"{', '.join(outdated)}: a change needs the network; segment again")
+        provenance = replace(self.provenance, parameters=asdict(params))
         return replace(self, labels=self.labeller(params), provenance=provenance)
 
 

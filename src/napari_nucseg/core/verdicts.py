@@ -13,12 +13,9 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from skimage.segmentation import find_boundaries
 
 from napari_nucseg.core.images import Labels
-from napari_nucseg.core.matching import Index, Matching, Overlap
+from napari_nucseg.core.matching import Index, Matching, Overlap, number_components
 
 LOOSE_BELOW = 0.7
 """IoU below which a matched pair is called loose."""
@@ -104,7 +101,7 @@ def judge(matching: Matching) -> Verdicts:
     """
     overlap = matching.overlap
     n, m = len(overlap.truth_ids), len(overlap.predicted_ids)
-    component = _components(overlap, n, m)
+    component = number_components(overlap, _is_edge(overlap))
     true_members = np.bincount(component[:n], minlength=n + m)
     predicted_members = np.bincount(component[n:], minlength=n + m)
     kinds = _kinds(true_members, predicted_members)
@@ -152,6 +149,8 @@ def draw_verdicts(truth: Labels, predicted: Labels, verdicts: Verdicts) -> NDArr
         `Verdict` on the outlines, 0 elsewhere. True objects have an outline of two pixels;
         of the predicted ones only those without a partner are drawn, one pixel wide.
     """
+    from skimage.segmentation import find_boundaries  # as in number_components
+
     drawn = np.zeros(truth.shape, dtype=np.uint8)
     unmatched = _paint(predicted, verdicts.predicted)
     unmatched[unmatched <= Verdict.LOOSE] = 0
@@ -179,13 +178,6 @@ def _is_edge(overlap: Overlap) -> NDArray[np.bool_]:
         overlap.truth_areas[overlap.truth_index], overlap.predicted_areas[overlap.predicted_index]
     )
     return np.asarray(2 * overlap.shared > smaller, dtype=np.bool_)
-
-
-def _components(overlap: Overlap, n: int, m: int) -> Index:
-    edges = _is_edge(overlap)
-    ends = (overlap.truth_index[edges], overlap.predicted_index[edges] + n)
-    graph = coo_array((np.ones(len(ends[0])), ends), shape=(n + m, n + m))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp)
 
 
 def _kinds(true_members: Index, predicted_members: Index) -> NDArray[np.uint8]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from napari_nucseg.core.fields import Dataset, Field
 from napari_nucseg.core.matching import check_threshold
+from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.scoring import Score, Summary, score, summarise
-from napari_nucseg.core.segmenting import Segmenter, SegmentParams, check_image
+from napari_nucseg.core.segmenting import Segmenter, check_image
 from napari_nucseg.runs.records import field_row, summary_record
 from napari_nucseg.runs.saving import write_json, write_labels, write_table
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rich.table import Table
 
+from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.scoring import score
-from napari_nucseg.core.segmenting import Segmenter, SegmentParams
+from napari_nucseg.core.segmenting import Segmenter
 from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.runs.pictures import picture_verdicts
 from napari_nucseg.runs.saving import write_picture

@@ -49,6 +49,15 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_whole(path, lambda file: file.write(text.getvalue().encode()))
 
 
+def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Write columns of equal length as CSV; without rows their names alone."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+    write_whole(path, lambda file: file.write(text.getvalue().encode()))
+
+
 def write_labels(path: Path, labels: Labels, provenance: Mapping[str, Any]) -> None:
     """Write a label image as TIFF: zlib, 16 bits where the labels fit, else 32.
 
@@ -75,3 +84,20 @@ def write_labels(path: Path, labels: Labels, provenance: Mapping[str, Any]) -> N
 def write_picture(path: Path, rgb: NDArray[np.uint8]) -> None:
     """Write an RGB picture of shape (height, width, 3) as PNG."""
     write_whole(path, lambda file: Image.fromarray(rgb).save(file, format="PNG"))
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Read how the labels of a file were made, as `write_labels` wrote it.
+
+    Raises
+    ------
+    ValueError
+        If the file does not say.
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            return dict(json.loads(file.pages.first.description)["nucseg"])
+    except (tifffile.TiffFileError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: it does not say how it was made; choose labels that napari-nucseg has written"
+        ) from error

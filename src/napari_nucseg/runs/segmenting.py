@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_nucseg.core.images import PNG_SUFFIXES, TIFF_SUFFIXES, read_image
-from napari_nucseg.core.segmenting import Segmenter, SegmentParams, check_image
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Segmenter, check_image
 from napari_nucseg.core.sources import Source, list_folder
 from napari_nucseg.runs.saving import write_labels
 

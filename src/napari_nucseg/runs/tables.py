@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from napari_nucseg.core.scoring import OBJECT_RATIOS, PIXEL_RATIOS, Score, Spread, Summary
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 TITLES = {
     ("pixels", "dice"): "Dice (= F1)",
@@ -78,6 +80,8 @@ def describe_verdicts(score: Score) -> str:
 
 
 def _table(*columns: str) -> Table:
+    from rich.table import Table  # not for the score panel, which has a table of its own
+
     table = Table("", "", caption_justify="left")
     for column in columns:
         table.add_column(column, justify="right")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_nucseg.core.fetching import RemoteFile, fetch, is_complete
-from napari_nucseg.core.segmenting import Segmenter, SegmentParams
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Segmenter
 from napari_nucseg.core.sources import sha256
 from napari_nucseg.segmenters.torch_import import make_torch_safe
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 BUNDLED = "u2os"
 """The model that comes with the package."""
+BASELINE = "otsu"
+"""Otsu's threshold and a watershed, to see what a network is worth."""
 _HUB = "https://huggingface.co/mouseland/cellpose-sam/resolve/main/"
+_CLASSICS = "https://www.cellpose.org/models/"
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class Model:
         What it is called on the form and the command line.
     about : str
         One line for the user.
-    path : Path
-        Where its weights are, or will be after a download.
+    path : Path or None
+        Where its weights are, or will be after a download; None if it has none.
     megabytes : int
         Size of the weights, rounded.
     remote : RemoteFile or None
@@ -50,7 +54,7 @@ class Model:
 
     name: str
     about: str
-    path: Path
+    path: Path | None
     megabytes: int
     remote: RemoteFile | None = None
     onnx: Path | None = None
@@ -60,8 +64,8 @@ class Model:
     def is_ready(self) -> bool:
         """Whether the weights are here."""
         if self.remote is None:
-            return self.path.is_file()
-        return is_complete(self.remote, self.path.parent)
+            return self.path is None or self.path.is_file()
+        return is_complete(self.remote, weights_folder())
 
 
 def weights_folder() -> Path:
@@ -83,6 +87,11 @@ def models() -> tuple[Model, ...]:
             # Chosen by the validation split of BBBC039
             defaults=SegmentParams(flow_threshold=0.45, cellprob_threshold=-0.1, min_size=15),
         ),
+        Model(BASELINE, "Otsu's threshold and a watershed, no network: the baseline", None, 0),
+        _classic("nuclei", "nucleitorch_0", "Cellpose 1's model of nuclei; fast on a CPU"),
+        _classic("cyto", "cytotorch_0", "Cellpose 1's model of cells; fast on a CPU"),
+        _classic("cyto2", "cyto2torch_0", "Cellpose 2's model of cells; fast on a CPU"),
+        _classic("cyto3", "cyto3", "Cellpose 3's model of cells and nuclei; fast on a CPU"),
         _published(
             "cpsam_v2", "Cellpose-SAM, Cellpose's default: most general, slow on a CPU", 1200
         ),
@@ -110,6 +119,20 @@ def find(name: str) -> Model:
     raise ValueError(f"there is no model {name!r}; choose {known}, or the path of a model file")
 
 
+def check(path: Path) -> None:
+    """Refuse a file that holds no network we know; nothing in it is run.
+
+    Raises
+    ------
+    ValueError, OSError
+        Naming the file and what is wrong with it.
+    """
+    make_torch_safe()
+    from napari_nucseg.segmenters.checkpoints import kind_of, read_state
+
+    kind_of(read_state(path), path)
+
+
 def caveat(name: str, splits: Set[str | None]) -> str | None:
     """Say what makes a model's scores on BBBC039 look better than they are, if anything does.
 
@@ -122,6 +145,8 @@ def caveat(name: str, splits: Set[str | None]) -> str | None:
     """
     if name == BUNDLED and splits & {"training", "validation"}:
         return f"{BUNDLED} learned from the training split and was chosen by the validation split"
+    if name == BASELINE and "training" in splits:
+        return f"the two constants of {BASELINE} were chosen by the training split"
     if find(name).remote is not None and any(splits):
         return (
             "43 of the 200 fields of BBBC039 are also in DSB2018, which the published Cellpose "
@@ -146,7 +171,7 @@ def download(model: Model, report: Callable[[int, int | None], None]) -> None:
         If they cannot be had; the message says what to do.
     """
     if model.remote is not None and not model.is_ready:
-        fetch(model.remote, model.path.parent, report=report)
+        fetch(model.remote, weights_folder(), report=report)
 
 
 def require_device(device: str) -> None:
@@ -177,6 +202,10 @@ def load(model: Model, device: str = "auto") -> Segmenter:
     ValueError
         If the file is not a model we know, or the device is not there.
     """
+    if model.path is None:
+        from napari_nucseg.segmenters import otsu
+
+        return otsu.segment
     path = model.path.resolve()
     return _load(model.name, path, model.onnx, path.stat().st_mtime_ns, device)
 
@@ -202,15 +231,23 @@ def _load(name: str, path: Path, onnx: Path | None, modified: int, device: str) 
 
 def _load_by_torch(path: Path, place: Device) -> Network:
     make_torch_safe()
-    from napari_nucseg.segmenters import torch_unet
+    from napari_nucseg.segmenters import classic_unet, torch_unet
     from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
-    from napari_nucseg.segmenters.checkpoints import kind_of, read_state
+    from napari_nucseg.segmenters.checkpoints import kind_of, load_unet, read_state
 
-    if kind_of(read_state(path), path) == "unet":
-        return torch_unet.load(path, place)
-    return CellposeSAM.load(path, place)
+    if kind_of(read_state(path), path) == "cellpose":
+        return CellposeSAM.load(path, place)
+    net = load_unet(path)
+    # Ours have neither a style nor a second channel
+    if net.shape.style or net.shape.channels > 1:
+        return classic_unet.wrap(net, place)
+    return torch_unet.wrap(net, place)
 
 
 def _published(name: str, about: str, megabytes: int) -> Model:
     path = weights_folder() / name
     return Model(name, about, path, megabytes, RemoteFile(name, _HUB + name))
+
+
+def _classic(name: str, file: str, about: str) -> Model:
+    return Model(name, about, weights_folder() / file, 27, RemoteFile(file, _CLASSICS + file))

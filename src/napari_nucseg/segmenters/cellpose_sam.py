@@ -14,24 +14,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_nucseg.core.segmenting import Flows, Report, SegmentParams
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Flows, OutOfDeviceMemory, Report
 from napari_nucseg.segmenters.checkpoints import check_complete, kind_of, read_state
-from napari_nucseg.segmenters.devices import Device, computes_bfloat16
+from napari_nucseg.segmenters.devices import Device, computes_bfloat16, free_memory
 from napari_nucseg.segmenters.tiling import tile_starts
 
 NATIVE_DIAMETER = 30.0
 """Nucleus diameter, in pixels, that Cellpose's networks were trained at."""
 FLOW_STEPS = 200
+GPU_BATCH = 8
+"""Tiles at once on a GPU."""
 TILE_SIZE = {"sam_vitl": 256}
 """Edge of a tile in pixels by backbone; 384 for the others."""
-LEAST_OVERLAP = 16
-"""In pixels; Cellpose's own rule comes to 43 or more, and 12 tiles instead of 9 on BBBC039."""
 LEAST_EDGE = 16
-
-
-def fewest_tiles(length: int, size: int) -> tuple[int, ...]:
-    """Place the fewest tiles along an edge that overlap by `LEAST_OVERLAP`; see `tile_starts`."""
-    return tile_starts(length, size, LEAST_OVERLAP)
 
 
 @dataclass(frozen=True)
@@ -45,12 +41,12 @@ class CellposeSAM:
     device : Device
         Where it is.
     starts : callable
-        Takes the length of an edge and of a tile, returns the first pixel of each tile along it.
+        Places tiles along an edge; see `tile_starts`.
     """
 
     net: Any
     device: Device
-    starts: Callable[[int, int], Sequence[int]] = fewest_tiles
+    starts: Callable[[int, int, int], Sequence[int]] = tile_starts
 
     @classmethod
     def load(cls, path: Path, device: Device) -> Self:
@@ -97,9 +93,15 @@ class CellposeSAM:
         image : ndarray, shape (height, width)
             Intensities, of any scale.
         params : SegmentParams
-            The diameter is used: other than 0, nuclei are scaled to `NATIVE_DIAMETER`.
+            Those that need the network are used. For a diameter other than 0, nuclei are scaled
+            to `NATIVE_DIAMETER`.
         report : callable
             Called before each batch of tiles and at the end.
+
+        Raises
+        ------
+        OutOfDeviceMemory
+            If the device cannot hold a single tile.
 
         Notes
         -----
@@ -113,17 +115,20 @@ class CellposeSAM:
         least = math.ceil(LEAST_EDGE / scale)
         padding = [(0, max(0, least - edge)) for edge in image.shape]
         padded = np.pad(image.astype(np.float32), padding, mode="edge")
-        scaled = normalize_img(padded[..., None])
+        percentiles = [params.low_percentile, params.high_percentile]
+        scaled = normalize_img(padded[..., None], percentile=percentiles)
         if scale != 1.0:
             scaled = resize_image(scaled, rsz=scale)
-        output = self._run(scaled[..., 0], report)
+        output, notes = self._run(scaled[..., 0], params, report)
         if scale != 1.0:
             output = resize_image(output.transpose(1, 2, 0), *padded.shape).transpose(2, 0, 1)
         height, width = image.shape
         output = np.ascontiguousarray(output[:, :height, :width])
-        return Flows(output[:2], output[2], max(1, int(FLOW_STEPS / scale)))
+        return Flows(output[:2], output[2], max(1, int(FLOW_STEPS / scale)), notes)
 
-    def _run(self, image: NDArray[np.float32], report: Report) -> NDArray[np.float32]:
+    def _run(
+        self, image: NDArray[np.float32], params: SegmentParams, report: Report
+    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """Return flows along y and x and cell probability, blended where tiles overlap."""
         from cellpose.transforms import average_tiles, get_pad_yx
 
@@ -132,21 +137,41 @@ class CellposeSAM:
         top, bottom, left, right = get_pad_yx(height, width, min_size=(size, size))
         padded = np.pad(image, [(top, bottom), (left, right)])
         rows, columns = (
-            [(start, start + size) for start in self.starts(edge, size)] for edge in padded.shape
+            [(start, start + size) for start in self.starts(edge, size, params.tile_overlap)]
+            for edge in padded.shape
         )
         tiles = list(product(rows, columns))
-        batch = 1 if self.device.kind == "cpu" else 8
-        total = math.ceil(len(tiles) / batch)
-        outputs = []
-        for done in range(total):
-            report(done, total)
-            chosen = tiles[done * batch : (done + 1) * batch]
-            cut = np.stack([padded[slice(*y), slice(*x)] for y, x in chosen])
-            outputs.append(self._forward(cut))
+        cut = np.stack([padded[slice(*y), slice(*x)] for y, x in tiles])
+        batch = params.batch_size or (1 if self.device.kind == "cpu" else GPU_BATCH)
+        outputs, notes = self._run_tiles(cut, batch, report)
         ys, xs = zip(*tiles, strict=True)
-        blended = average_tiles(np.concatenate(outputs), ys, xs, *padded.shape)
-        report(total, total)
-        return np.asarray(blended[:, top : top + height, left : left + width])
+        blended = average_tiles(outputs, ys, xs, *padded.shape)
+        return np.asarray(blended[:, top : top + height, left : left + width]), notes
+
+    def _run_tiles(
+        self, tiles: NDArray[np.float32], batch: int, report: Report
+    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+        """Run tiles, at most a batch at once; fewer where memory does not suffice."""
+        outputs: list[NDArray[np.float32]] = []
+        notes: list[str] = []
+        done = 0
+        while done < len(tiles):
+            report(done, len(tiles))
+            chosen = tiles[done : done + batch]
+            try:
+                outputs.append(self._forward(chosen))
+            except torch.OutOfMemoryError as error:
+                free_memory(self.device)
+                if len(chosen) == 1:
+                    raise OutOfDeviceMemory(str(self.device)) from error
+                batch = len(chosen) // 2
+                notes.append(
+                    f"{self.device} has no memory for {len(chosen)} tiles at once; ran {batch}"
+                )
+            else:
+                done += len(chosen)
+        report(done, len(tiles))
+        return np.concatenate(outputs), tuple(notes)
 
     def _forward(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         batch = torch.from_numpy(tiles[:, None]).to(self.net.device, self.net.dtype)

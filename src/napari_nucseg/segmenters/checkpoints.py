@@ -21,6 +21,9 @@ _LOAD_FAILURES = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
     TypeError, struct.error,
 )  # fmt: skip
+_MEAN_DIAMETER = 30.0
+_NUCLEI = "nucleitorch_0"
+_NUCLEI_DIAMETER = 17.0
 _OLD_CHECKPOINT = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -88,13 +91,20 @@ def load_unet(path: Path) -> ResidualUNet:
         raise ValueError(f"{path}: not a residual U-Net; open it as a Cellpose 4 model")
     try:
         net = ResidualUNet(UNetShape.of(state))
-        for name in ("diam_mean", "diam_labels"):
-            state.setdefault(name, net.state_dict()[name])
+        _complete_diameters(state, path)
         net.load_state_dict(state, strict=True)
     except (RuntimeError, ValueError, LookupError) as error:
         raise ValueError(f"{path}: not a whole residual U-Net: {error}") from error
     net.eval()
     return net
+
+
+def _complete_diameters(state: dict[str, Tensor], path: Path) -> None:
+    """Add what the first published weights lack; Cellpose 3 knows one of them by its name."""
+    if path.name == _NUCLEI:
+        state["diam_mean"] = torch.tensor([_NUCLEI_DIAMETER])
+    state.setdefault("diam_mean", torch.tensor([_MEAN_DIAMETER]))
+    state.setdefault("diam_labels", state["diam_mean"])
 
 
 def check_complete(state: State, expected: State, path: Path) -> None:

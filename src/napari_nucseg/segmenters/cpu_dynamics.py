@@ -20,9 +20,6 @@ from napari_nucseg.segmenters.cpu_objects import (
     label_meetings,
 )
 
-MAX_SIZE_FRACTION = 0.4
-"""An object that covers more of the field than this is none; Cellpose's default."""
-
 
 @dataclass(frozen=True)
 class Traced:
@@ -47,6 +44,7 @@ def trace(
     *,
     cellprob_threshold: float,
     steps: int,
+    max_size_fraction: float = 0.4,
 ) -> Traced:
     """Follow the flows to where they meet, and compare each object with its flows.
 
@@ -60,6 +58,8 @@ def trace(
         Pixels above it are followed.
     steps : int
         How often a pixel moves by the flow.
+    max_size_fraction : float
+        An object that covers more of the field than this is none.
     """
     # numba compiles anew for arrays that are read-only or not contiguous
     vectors = np.require(vectors, np.float32, ["C", "W"])
@@ -67,7 +67,7 @@ def trace(
     points = np.flatnonzero(inside)
     ends = follow(vectors, inside, points, steps)
     labels = label_meetings(points, ends, inside.shape)
-    keep_sizes(labels, 1, int(MAX_SIZE_FRACTION * labels.size))
+    keep_sizes(labels, 1, int(max_size_fraction * labels.size))
     return Traced(labels, flow_errors(labels, vectors))
 
 

@@ -46,6 +46,13 @@ def choose(wanted: str = "auto") -> Device:
     return select(wanted, _present(wanted))
 
 
+def known(wanted: str) -> Device | None:
+    """As `choose`, but None while torch would have to be loaded to tell."""
+    if wanted != "cpu" and "torch" not in sys.modules and _may_have_accelerator():
+        return None
+    return choose(wanted)
+
+
 def select(wanted: str, present: Mapping[str, str]) -> Device:
     """Choose a device.
 
@@ -86,6 +93,16 @@ def computes_bfloat16(device: Device) -> bool:
         gain = measured.of_this_machine().remember(key, _bfloat16_gain)
         return gain >= WORTHWHILE_GAIN
     return False
+
+
+def free_memory(device: Device) -> None:
+    """Give back the accelerator's memory that torch keeps for its next use."""
+    import torch
+
+    if device.kind == "cuda":
+        torch.cuda.empty_cache()
+    elif device.kind == "mps":
+        torch.mps.empty_cache()
 
 
 def _bfloat16_gain() -> float:

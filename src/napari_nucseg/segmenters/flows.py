@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_nucseg.core.images import Labels
-from napari_nucseg.core.segmenting import Flows, SegmentParams
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Flows
 from napari_nucseg.segmenters.devices import Device
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Labeller:
     def __init__(self, flows: Flows, device: Device) -> None:
         self._flows = flows
         self._device = device
-        self._kept: tuple[float, Traced] | None = None
+        self._kept: tuple[tuple[float, ...], Traced] | None = None
 
     def __call__(self, params: SegmentParams) -> Labels:
         """Label the field.
@@ -46,30 +47,38 @@ class Labeller:
         Parameters
         ----------
         params : SegmentParams
-            Flow threshold, cell probability threshold and minimum size are used.
+            Those that need no network are used.
 
         Returns
         -------
         ndarray of int32, shape (height, width)
             Labels 1 to n.
         """
-        if self._device.kind == "cpu":
-            return self._on_cpu(params)
-        return self._by_cellpose(params)
+        on_cpu = self._device.kind == "cpu"
+        labels = self._on_cpu(params) if on_cpu else self._by_cellpose(params)
+        if params.split_depth == 0:
+            return labels
+        # Not above, because opening the segment panel would wait for this import
+        from napari_nucseg.core.splitting import split_touching
+
+        return split_touching(labels, params.split_depth)
 
     def _on_cpu(self, params: SegmentParams) -> Labels:
         compiling().result()
         from napari_nucseg.segmenters.cpu_dynamics import finish, trace
 
+        steps = params.niter or self._flows.steps
+        basis = params.cellprob_threshold, params.max_size_fraction, steps
         kept = self._kept
-        if kept is None or kept[0] != params.cellprob_threshold:
+        if kept is None or kept[0] != basis:
             traced = trace(
                 self._flows.vectors,
                 self._flows.cellprob,
                 cellprob_threshold=params.cellprob_threshold,
-                steps=self._flows.steps,
+                max_size_fraction=params.max_size_fraction,
+                steps=steps,
             )
-            kept = self._kept = params.cellprob_threshold, traced
+            kept = self._kept = basis, traced
         return finish(kept[1], flow_threshold=params.flow_threshold, min_size=params.min_size)
 
     def _by_cellpose(self, params: SegmentParams) -> Labels:
@@ -81,7 +90,8 @@ class Labeller:
         labels = compute_masks(
             self._flows.vectors,
             self._flows.cellprob,
-            niter=self._flows.steps,
+            niter=params.niter or self._flows.steps,
+            max_size_fraction=params.max_size_fraction,
             cellprob_threshold=params.cellprob_threshold,
             flow_threshold=params.flow_threshold,
             min_size=params.min_size,

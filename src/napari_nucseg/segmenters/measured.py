@@ -57,13 +57,29 @@ class Measurements:
             The number, of this call or an earlier one.
         """
         with self._lock:
-            if key not in self._known:
-                self._known.update(self._read())
-            if key not in self._known:
-                self._known[key] = measure()
-                # Another process may have written since
-                self._write({**self._read(), key: self._known[key]})
-            return self._known[key]
+            number = self._find(key)
+            return self._keep(key, measure()) if number is None else number
+
+    def known(self, key: str) -> float | None:
+        """Return a number that was measured before; None if there is none."""
+        with self._lock:
+            return self._find(key)
+
+    def record(self, key: str, number: float) -> None:
+        """Replace what was measured before."""
+        with self._lock:
+            self._keep(key, number)
+
+    def _find(self, key: str) -> float | None:
+        if key not in self._known:
+            self._known.update(self._read())
+        return self._known.get(key)
+
+    def _keep(self, key: str, number: float) -> float:
+        self._known[key] = number
+        # Another process may have written since
+        self._write({**self._read(), key: number})
+        return number
 
     def _read(self) -> dict[str, float]:
         try:

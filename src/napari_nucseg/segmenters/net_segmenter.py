@@ -10,14 +10,8 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from napari_nucseg import __version__
-from napari_nucseg.core.segmenting import (
-    Flows,
-    Provenance,
-    Report,
-    Segmentation,
-    SegmentParams,
-    check_image,
-)
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Flows, Provenance, Report, Segmentation, check_image
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.flows import Labeller
 
@@ -78,5 +72,6 @@ class NetSegmenter:
                 **{name: version(name) for name in _LIBRARIES},
             },
             seconds=time.perf_counter() - start,
+            notes=flows.notes,
         )
         return Segmentation(labels, flows, provenance, labeller)

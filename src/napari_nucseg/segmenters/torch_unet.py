@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.residual_unet import ResidualUNet
-from napari_nucseg.segmenters.unet import UNet, UNetTraits
-
-
-def load(path: Path, device: Device) -> UNet:
-    """Read a checkpoint and bring it to the device.
-
-    Raises
-    ------
-    ValueError
-        If it is no whole residual U-Net.
-    """
-    return wrap(load_unet(path), device)
+from napari_nucseg.segmenters.unet import Run, UNet, UNetTraits
 
 
 def wrap(net: ResidualUNet, device: Device) -> UNet:
     """Bring a net in evaluation mode to the device."""
+    return UNet(runner(net, device), traits_of(net), device)
+
+
+def runner(net: ResidualUNet, device: Device) -> Run:
+    """Bring a net in evaluation mode to the device, and return what computes its output there."""
     net.to(torch.device(device.kind))
     # On a CPU half of the time in the usual layout; not implemented everywhere for MPS
     layout = torch.contiguous_format if device.kind == "mps" else torch.channels_last
@@ -38,7 +29,7 @@ def wrap(net: ResidualUNet, device: Device) -> UNet:
             output: NDArray[np.float32] = net(batch)[0].cpu().numpy()
         return output
 
-    return UNet(run, traits_of(net), device)
+    return run
 
 
 def traits_of(net: ResidualUNet) -> UNetTraits:

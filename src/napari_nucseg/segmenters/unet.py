@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from napari_nucseg.core.segmenting import Flows, Report, SegmentParams
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Flows, Report
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.tiling import tile_starts
 
 BORDER = 16
 """Least padding on every side, in pixels; see `UNet.predict`."""
-PERCENTILES = (1.0, 99.0)
-"""Intensities that become 0 and 1."""
 FLOW_STEPS = 200
 LARGEST_TILE = 2048
 """Longest edge, in pixels, that is run in one piece; it takes 3 GB of memory."""
@@ -29,13 +28,15 @@ Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Images of shape (1, channels, height, width) to flows and cell probability (1, 3, ...)."""
 
 
-def normalise(image: NDArray[Any]) -> NDArray[np.float32]:
-    """Scale intensities so that the 1st and 99th percentile become 0 and 1.
+def normalise(
+    image: NDArray[Any], percentiles: tuple[float, float] = (1.0, 99.0)
+) -> NDArray[np.float32]:
+    """Scale intensities so that two of their percentiles become 0 and 1.
 
     An image without contrast becomes 0 everywhere.
     """
     values = image.astype(np.float32)
-    low, high = np.percentile(values, PERCENTILES)
+    low, high = np.percentile(values, percentiles)
     if high <= low:
         return np.zeros_like(values)
     return (values - np.float32(low)) / np.float32(high - low)
@@ -94,8 +95,8 @@ class UNet:
         image : ndarray, shape (height, width)
             Intensities, of any scale.
         params : SegmentParams
-            The diameter is used: other than 0, the image is resized so that nuclei get the
-            size of the training's.
+            Diameter and percentiles are used. For a diameter other than 0 the image is resized
+            so that nuclei get the size of the training's.
         report : callable
             Called before each tile, and after the last.
 
@@ -117,7 +118,7 @@ class UNet:
                 f"{shape[0]} x {shape[1]} px at diameter {params.diameter:g} px are more than "
                 "memory can hold; set the diameter of your nuclei, or crop the image"
             )
-        scaled = normalise(image)
+        scaled = normalise(image, (params.low_percentile, params.high_percentile))
         if scale != 1.0:
             target = tuple(max(1, round(edge * scale)) for edge in shape)
             scaled = resize(scaled, target, order=1, anti_aliasing=scale < 1)

@@ -8,11 +8,13 @@ from typing import Any, Generic, TypeVar, get_type_hints
 from magicgui.widgets import FloatSlider, FloatSpinBox, Label, SpinBox
 from magicgui.widgets.bases import ValueWidget, Widget
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_nucseg.core.knobs import Knob, knobs
 
 Params = TypeVar("Params")
+DOCK_WIDTH = 345
+"""Pixels that every row of a panel fits into, beside a scroll bar."""
 _MOST_SLIDER_STEPS = 200
 
 
@@ -22,16 +24,24 @@ class ParamsForm(Generic[Params]):
     Attributes
     ----------
     rows : tuple of ValueWidget
-        In the order of the fields, to be put into a panel.
+        In the order of the fields.
+    main, advanced : tuple of ValueWidget
+        Those always in sight, and those to be folded away.
     """
 
     def __init__(self, params: Params) -> None:
         self._type = type(params)
         kinds = get_type_hints(self._type)
+        described = knobs(self._type)
         self.rows = tuple(
-            _row(name, kinds[name], getattr(params, name), knob)
-            for name, knob in knobs(self._type).items()
+            _row(name, kinds[name], getattr(params, name), knob) for name, knob in described.items()
         )
+        self.main = tuple(row for row in self.rows if not described[row.name].advanced)
+        self.advanced = tuple(row for row in self.rows if described[row.name].advanced)
+
+    def __getitem__(self, name: str) -> ValueWidget:
+        """Return the widget of a field."""
+        return next(row for row in self.rows if row.name == name)
 
     @property
     def params(self) -> Params:
@@ -56,6 +66,23 @@ def labelled(rows: Iterable[Widget]) -> QWidget:
         label.setToolTip(row.tooltip or "")
         layout.addRow(label, row.native)
     return box
+
+
+def scrolled(*widgets: QWidget) -> QScrollArea:
+    """Stack widgets in an area that scrolls where the window is too low for them."""
+    body = QWidget()
+    layout = QVBoxLayout(body)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget)
+    layout.addStretch()
+    area = QScrollArea()
+    area.setWidget(body)
+    area.setWidgetResizable(True)
+    area.setMinimumWidth(DOCK_WIDTH)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return area
 
 
 def text_line() -> Label:

@@ -72,9 +72,15 @@ def full_data(layer: Layer) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def field_shape(layer: Layer) -> tuple[int, ...]:
+    """Shape of a layer's fields as a stack, without colour channels."""
+    shape = tuple(full_data(layer).shape)
+    return shape[:-1] if getattr(layer, "rgb", False) else shape
+
+
 def count_planes(layer: Layer) -> int:
     """Count the fields of a layer: the product of all axes before height and width."""
-    return int(np.prod(full_data(layer).shape[:-2]))
+    return int(np.prod(field_shape(layer)[:-2]))
 
 
 def plane_of(data: Any, number: int) -> Any:
@@ -84,7 +90,7 @@ def plane_of(data: Any, number: int) -> Any:
 
 def shown_plane(point: Sequence[float], layer: Layer) -> int:
     """Return the number of the field that is shown at a point of the viewer, in world units."""
-    stack = full_data(layer).shape[:-2]
+    stack = field_shape(layer)[:-2]
     if not stack:
         return 0
     place = np.rint(layer.world_to_data(np.asarray(point)[-layer.ndim :])).astype(int)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import dask
-import dask.array as da
 import numpy as np
 from napari.layers import Labels
 
@@ -67,6 +65,10 @@ def draw_lazily(
     draw : callable
         Pair of a field to uint8 values of shape (height, width).
     """
+    # Not above, because opening the panel would wait for this import
+    import dask
+    import dask.array as da
+
     size = shape[-2:]
     blank = da.zeros(size, dtype=np.uint8, chunks=size)
     planes = [

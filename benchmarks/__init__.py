@@ -1,0 +1,1 @@
+"""How fast the plugin is, beside its peers: ``make bench``, or ``python -m benchmarks``."""

@@ -1,0 +1,67 @@
+"""Cellpose-SAM as the plugin runs it, and as Cellpose does: a ViT-L with random weights."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.rows import Peer, Row, TimesPeer
+from benchmarks.sample import images
+from benchmarks.setting import Setting
+from benchmarks.timing import interleave, timed
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
+from napari_nucseg.segmenters.devices import choose
+
+RUNS = 3
+"""At most: a field takes about half a minute."""
+
+
+def measure(setting: Setting) -> list[Row]:
+    """Take the times of one field, from the image to the flows."""
+    field = images(setting.dataset)[0]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "random"
+        torch.save(_random_weights(), path)
+        model = CellposeSAM.load(path, choose("cpu"))
+        bare = _bare_cellpose(path, model.precision)
+    ours, cellpose = interleave(
+        [timed(partial(_predict, model), [field]), timed(partial(_evaluate, bare), [field])],
+        min(setting.runs, RUNS),
+    )
+    what = f"Cellpose-SAM in {model.precision}, flows of a field"
+    return [Row(what, ours, Peer("Cellpose", cellpose), TimesPeer(1.05))]
+
+
+def _random_weights() -> dict[str, torch.Tensor]:
+    """All weights of a ViT-L, cut out of one small pool of random numbers."""
+    from cellpose.vit import CPSAM
+
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in CPSAM().state_dict().items()}
+    torch.manual_seed(0)
+    pool = 0.02 * torch.randn(max(shape.numel() for shape in shapes.values()))
+    return {name: pool[: shape.numel()].view(shape) for name, shape in shapes.items()}
+
+
+def _bare_cellpose(path: Path, precision: str) -> Any:
+    from cellpose.models import CellposeModel
+
+    return CellposeModel(
+        pretrained_model=str(path),
+        device=torch.device("cpu"),
+        use_bfloat16=precision == "bfloat16",
+    )
+
+
+def _predict(model: CellposeSAM, image: NDArray[Any]) -> None:
+    model.predict(image, SegmentParams(), lambda done, total: None)
+
+
+def _evaluate(bare: Any, image: NDArray[Any]) -> None:
+    bare.eval(image, batch_size=1, compute_masks=False)

@@ -1,0 +1,160 @@
+"""The one list of parameters of a segmentation.
+
+The form, the command line and the saved metadata are made from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from napari_nucseg.core.knobs import Knob, check_bounds
+
+
+@dataclass(frozen=True)
+class SegmentParams:
+    """How to segment; the same values on the form, the command line and in the metadata."""
+
+    diameter: Annotated[
+        float,
+        Knob(
+            "Diameter",
+            "Typical nucleus diameter in pixels. 0 uses the model's own size; set it when your "
+            "nuclei are much larger or smaller than the model expects.",
+            0.0,
+            2000.0,
+            1.0,
+            "px",
+            needs_network=True,
+        ),
+    ] = 0.0
+    flow_threshold: Annotated[
+        float,
+        Knob(
+            "Flow threshold",
+            "Largest allowed disagreement between a nucleus and its flows. Raise it when nuclei "
+            "are missing, lower it when shapes look wrong. 0 keeps all.",
+            0.0,
+            3.0,
+            0.05,
+        ),
+    ] = 0.4
+    cellprob_threshold: Annotated[
+        float,
+        Knob(
+            "Cell probability",
+            "Pixels above this cell probability (a logit, -6 to 6) belong to nuclei. Lower it to "
+            "find more and larger nuclei, raise it to lose dim ones.",
+            -6.0,
+            6.0,
+            0.1,
+        ),
+    ] = 0.0
+    min_size: Annotated[
+        int,
+        Knob(
+            "Minimum size",
+            "Nuclei of fewer pixels are dropped. Lower it to keep debris and micronuclei.",
+            0,
+            1000,
+            1,
+            "px",
+        ),
+    ] = 15
+    split_depth: Annotated[
+        float,
+        Knob(
+            "Split depth",
+            "Cuts a nucleus whose waist is narrower than its halves by this many pixels "
+            "(watershed). 0 cuts none. Try 1 to 2 where touching nuclei come out as one; the "
+            "bundled model does not need it.",
+            0.0,
+            10.0,
+            0.25,
+            "px",
+            advanced=True,
+        ),
+    ] = 0.0
+    niter: Annotated[
+        int,
+        Knob(
+            "Flow steps",
+            "How many steps pixels follow the flow. 0 uses the model's own number (200); raise it "
+            "for long or very large nuclei that come out in pieces.",
+            0,
+            2000,
+            50,
+            advanced=True,
+        ),
+    ] = 0
+    max_size_fraction: Annotated[
+        float,
+        Knob(
+            "Largest nucleus",
+            "Objects that cover more than this share of the field are dropped. Raise it when a "
+            "single nucleus fills a small image.",
+            0.05,
+            1.0,
+            0.05,
+            advanced=True,
+        ),
+    ] = 0.4
+    low_percentile: Annotated[
+        float,
+        Knob(
+            "Dark percentile",
+            "Intensity percentile that becomes black before the network. Raise it when the "
+            "background is uneven or bright.",
+            0.0,
+            50.0,
+            0.5,
+            "%",
+            advanced=True,
+            needs_network=True,
+        ),
+    ] = 1.0
+    high_percentile: Annotated[
+        float,
+        Knob(
+            "Bright percentile",
+            "Intensity percentile that becomes white before the network. Lower it when nuclei are "
+            "few or dim beside a bright spot, raise it when they saturate.",
+            50.0,
+            100.0,
+            0.1,
+            "%",
+            advanced=True,
+            needs_network=True,
+        ),
+    ] = 99.0
+    tile_overlap: Annotated[
+        int,
+        Knob(
+            "Tile overlap",
+            "Pixels that neighbouring tiles share at least, for Cellpose's own networks. Raise it "
+            "when nuclei break at straight lines; more tiles take longer.",
+            0,
+            96,
+            8,
+            "px",
+            advanced=True,
+            needs_network=True,
+        ),
+    ] = 16
+    batch_size: Annotated[
+        int,
+        Knob(
+            "Tiles at once",
+            "Tiles given to Cellpose's own networks together. 0 chooses: 1 on a CPU, 8 on a GPU. "
+            "Lower it when the GPU runs out of memory.",
+            0,
+            64,
+            1,
+            advanced=True,
+            needs_network=True,
+        ),
+    ] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values outside the bounds."""
+        check_bounds(self)

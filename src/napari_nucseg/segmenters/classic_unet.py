@@ -1,0 +1,144 @@
+"""Running the U-Nets of Cellpose 1 to 3 on a field, as Cellpose 3 does.
+
+They were trained on crops of 224 px, whose features, averaged, steer the decoder: a whole field at
+once is nothing they have seen. Cellpose 4 dropped them, but not the functions around them.
+
+References
+----------
+.. [1] Stringer et al., Cellpose: a generalist algorithm for cellular segmentation,
+   Nature Methods 18, 100-106 (2021).
+.. [2] ``cellpose==3.1.1.2``: ``CellposeModel.eval`` and ``cellpose.core.run_net``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Flows, Report
+from napari_nucseg.segmenters.devices import Device
+from napari_nucseg.segmenters.residual_unet import OUTPUTS, ResidualUNet
+from napari_nucseg.segmenters.torch_unet import runner
+from napari_nucseg.segmenters.unet import Run
+
+TILE_SIZE = 224
+"""Edge of a tile, in pixels; that of the training's crops."""
+TILE_OVERLAP = 0.1
+"""Part of a tile that it shares with a neighbour, by Cellpose's count."""
+FLOW_STEPS = 200
+"""For nuclei of the mean diameter; larger ones take more."""
+MAX_PIXELS = 2**27
+"""The largest image that is run: it takes 6 GB."""
+
+
+@dataclass(frozen=True)
+class ClassicUNet:
+    """A U-Net of Cellpose 1 to 3 on a device, ready to run.
+
+    Attributes
+    ----------
+    run : callable
+        Computes the net.
+    channels : int
+        Of its input; the image is the first, the others are 0.
+    mean_diameter : numpy.float32
+        Diameter, in pixels, that the training scaled its objects to.
+    own_diameter : numpy.float32
+        Mean diameter, in pixels, of the training's objects before that.
+    device : Device
+        Where it runs.
+    """
+
+    run: Run
+    channels: int
+    mean_diameter: np.float32
+    own_diameter: np.float32
+    device: Device
+
+    @property
+    def precision(self) -> str:
+        """Always float32, so that a field gets the same labels on every machine."""
+        return "float32"
+
+    def predict(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Flows:
+        """Run the net tile by tile.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width)
+            Intensities, of any scale.
+        params : SegmentParams
+            Diameter, percentiles and batch size are used. Objects of the diameter, or for 0 of
+            `own_diameter`, are scaled to `mean_diameter`.
+        report : callable
+            Called before each batch of tiles and at the end.
+
+        Raises
+        ------
+        ValueError
+            If the image, at the net's own scale, has more than `MAX_PIXELS`.
+
+        Notes
+        -----
+        As ``eval(image, channels=[0, 0])`` of Cellpose 3.1.1.2, but for an image without contrast,
+        which becomes 0 as in Cellpose 4, and an edge too short to be scaled, which keeps a pixel.
+        """
+        from cellpose.transforms import normalize_img, resize_image
+
+        height, width = image.shape
+        # Single precision, as there: it can decide where the products below are cut off
+        scale = self.mean_diameter / np.float32(params.diameter or self.own_diameter)
+        if image.size * float(scale) ** 2 > MAX_PIXELS:
+            raise ValueError(
+                f"{height} x {width} px are more than memory can hold at this model's scale, "
+                f"x {scale:.3g}; set the diameter of your nuclei, or crop the image"
+            )
+        # OpenCV rounds one channel otherwise than two: all are scaled, those of 0 too
+        scaled = np.zeros((height, width, self.channels), np.float32)
+        scaled[..., 0] = image
+        percentiles = (params.low_percentile, params.high_percentile)
+        scaled = normalize_img(scaled, percentile=percentiles)
+        if scale != 1:
+            scaled = resize_image(scaled, *(max(1, int(edge * scale)) for edge in image.shape))
+        batch = params.batch_size or (1 if self.device.kind == "cpu" else 8)
+        output = self._run_tiles(scaled.transpose(2, 0, 1), batch, report)
+        if scale != 1:
+            output = resize_image(output.transpose(1, 2, 0), height, width).transpose(2, 0, 1)
+        output = np.ascontiguousarray(output)
+        return Flows(output[:2], output[2], max(1, int(1 / scale * FLOW_STEPS)))
+
+    def _run_tiles(
+        self, image: NDArray[np.float32], batch: int, report: Report
+    ) -> NDArray[np.float32]:
+        """Return what the net makes of a normalised image of shape (channels, height, width)."""
+        from cellpose.transforms import average_tiles, get_pad_yx, make_tiles
+
+        _, height, width = image.shape
+        top, bottom, left, right = get_pad_yx(height, width)
+        padded = np.pad(image, [(0, 0), (top, bottom), (left, right)])
+        grid, rows, columns, *shape = make_tiles(padded, TILE_SIZE, tile_overlap=TILE_OVERLAP)
+        tiles = grid.reshape(-1, *grid.shape[2:])
+        outputs = np.empty((len(tiles), OUTPUTS, *tiles.shape[2:]), np.float32)
+        starts = range(0, len(tiles), batch)
+        for done, start in enumerate(starts):
+            report(done, len(starts))
+            chosen = slice(start, start + batch)
+            outputs[chosen] = self.run(tiles[chosen])
+        blended: NDArray[np.float32] = average_tiles(outputs, rows, columns, *shape)
+        report(len(starts), len(starts))
+        return blended[:, top : top + height, left : left + width]
+
+
+def wrap(net: ResidualUNet, device: Device) -> ClassicUNet:
+    """Bring a net in evaluation mode to the device."""
+    return ClassicUNet(
+        run=runner(net, device),
+        channels=net.shape.channels,
+        mean_diameter=np.float32(net.diam_mean.item()),
+        own_diameter=np.float32(net.diam_labels.item()),
+        device=device,
+    )

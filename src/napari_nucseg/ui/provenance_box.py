@@ -1,0 +1,126 @@
+"""How labels were made, and making others the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import Container, PushButton
+from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtWidgets import QFileDialog
+
+from napari_nucseg.core.knobs import knobs
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.runs.saving import read_provenance
+from napari_nucseg.ui.form import text_line
+from napari_nucseg.ui.jobs import tell_user
+from napari_nucseg.ui.layers import record_of, shown_plane
+
+Use = Callable[[str, SegmentParams], None]
+"""Called with the name of a model and its parameters."""
+
+
+class ProvenanceBox(Container[Any]):
+    """Tells how the selected labels were made, and takes their settings over.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose selected layer is described.
+    use : callable
+        Takes the settings over; raises ValueError where it cannot.
+    """
+
+    def __init__(self, viewer: ViewerModel, use: Use) -> None:
+        self.text = text_line()
+        self.take_over = PushButton(
+            text="Use these settings",
+            tooltip="Choose the model and the values that made the selected labels.",
+        )
+        self.open = PushButton(
+            text="From a file...",
+            tooltip="Take the settings of a label image that napari-nucseg has written.",
+        )
+        buttons = Container(widgets=[self.take_over, self.open], layout="horizontal", labels=False)
+        buttons.margins = (0, 0, 0, 0)
+        super().__init__(widgets=[self.text, buttons], labels=False)
+        self.margins = (0, 0, 0, 0)
+        self._viewer = viewer
+        self._use = use
+        self.take_over.changed.connect(self.use_selected)
+        self.open.changed.connect(self.use_file)
+        viewer.layers.selection.events.active.connect(self.show_selected)
+        viewer.dims.events.current_step.connect(self.show_selected)
+        self.show_selected()
+
+    def disconnect_viewer(self) -> None:
+        """Disconnect from the events of the viewer."""
+        self._viewer.layers.selection.events.active.disconnect(self.show_selected)
+        self._viewer.dims.events.current_step.disconnect(self.show_selected)
+
+    def show_selected(self, event: Any = None) -> None:
+        """Describe how the selected labels were made."""
+        made = self._selected()
+        self.text.value = describe(made) if made else "Select labels that were made here."
+        self.take_over.enabled = made is not None
+
+    def use_selected(self) -> None:
+        """Take over the settings of the selected labels."""
+        made = self._selected()
+        if made is not None:
+            self._take_over(made)
+
+    def use_file(self) -> None:
+        """Ask for a label image, and take over its settings."""
+        name, _ = QFileDialog.getOpenFileName(self.native, "Label image", "", "*.tif *.tiff")
+        if not name:
+            return
+        try:
+            made = read_provenance(Path(name))
+        except (ValueError, OSError) as error:
+            tell_user(error)
+            return
+        self._take_over(made)
+
+    def _take_over(self, made: Mapping[str, Any]) -> None:
+        try:
+            self._use(str(made["model"]), SegmentParams(**made["parameters"]))
+        except (ValueError, TypeError) as error:
+            tell_user(ValueError(f"these settings are not of this version: {error}"))
+
+    def _selected(self) -> Mapping[str, Any] | None:
+        layer = self._viewer.layers.selection.active
+        record = record_of(layer) if isinstance(layer, Labels) else None
+        if record is None:
+            return None
+        shown = shown_plane(self._viewer.dims.point, layer)
+        return (record.by_field or {}).get(shown, record.provenance)
+
+
+def describe(made: Mapping[str, Any]) -> str:
+    """Say in lines how labels were made.
+
+    Parameters
+    ----------
+    made : mapping
+        A `napari_nucseg.core.segmenting.Provenance` as plain values.
+    """
+    described = knobs(SegmentParams)
+    values = [
+        f"{described[name].label} {value:g} {described[name].unit}".rstrip()
+        for name, value in made["parameters"].items()
+        if name in described
+    ]
+    versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
+    return "\n".join(
+        [
+            f"{made['model']} on {made.get('image', 'an image')}, {made['seconds']:.2f} s",
+            f"{made['device']}, {made['precision']}",
+            *values,
+            versions,
+            f"Weights {made['weights_sha256'][:12]}",
+            *made.get("notes", ()),
+        ]
+    )

@@ -1,0 +1,110 @@
+"""Cellpose 1-3's networks against Cellpose 3.1.1.2, which `scripts/classic_reference.py` ran."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Stopped
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.classic_unet import ClassicUNet
+from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
+from scripts.classic_reference import CHECKPOINT, EVERY, RANDOM, draw_image, random_weights
+
+FILE = Path(__file__).parents[1] / "data" / "classic_unet.npz"
+
+
+@pytest.fixture(scope="module")
+def reference():
+    with np.load(FILE) as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture
+def one_thread():
+    """Sums of a convolution are then in one order on every machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def write_weights(case, path):
+    """Write the weights that the reference was made with, as Cellpose 3 names them."""
+    shape = UNetShape(channels=2, widths=case.widths, residuals=2, style=True)
+    state = ResidualUNet(shape).state_dict()
+    weights = random_weights({name: tuple(tensor.shape) for name, tensor in state.items()})
+    weights["diam_mean"] = np.array([30.0], np.float32)
+    weights["diam_labels"] = np.array([case.own_diameter], np.float32)
+    torch.save({name: torch.from_numpy(value) for name, value in weights.items()}, path)
+
+
+def check(case, path, reference):
+    """Compare what a checkpoint gives with what it gave in Cellpose 3."""
+    segment = catalogue.load(catalogue.find(str(path)), "cpu")
+    assert isinstance(segment.network, ClassicUNet)
+    params = SegmentParams(diameter=case.diameter, flow_threshold=case.flow_threshold)
+    made = segment(draw_image(), params, ignore)
+    output = np.concatenate([made.flows.vectors, made.flows.cellprob[None]])
+    expected = reference[f"{case.name}_output"]
+    np.testing.assert_allclose(output[:, ::EVERY, ::EVERY], expected, atol=1e-4)
+    return made
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=lambda case: case.name)
+def test_random_weights_give_what_cellpose_3_gives(case, reference, tmp_path, one_thread):
+    """The output alone: where points end in flows without order hangs on its last bits."""
+    write_weights(case, tmp_path / "random")
+    check(case, tmp_path / "random", reference)
+
+
+@pytest.mark.parametrize("case", CHECKPOINT, ids=lambda case: case.name)
+def test_a_checkpoint_of_cellpose_2_gives_what_it_gave(case, reference, one_thread):
+    """Needs ``spacr/models/cp/toxo_pv_lumen.CP_model`` of the wheel spacr 0.1.0."""
+    path = os.environ.get("NUCSEG_CELLPOSE_2_MODEL")
+    if path is None:
+        pytest.skip("NUCSEG_CELLPOSE_2_MODEL names no checkpoint")
+    labels = check(case, Path(path), reference).labels
+    assert labels.max() > 10
+    # On a CPU Cellpose 3 follows flows by other code than on a graphics card, whose Cellpose 4 kept
+    np.testing.assert_array_equal(labels, reference[f"{case.name}_labels_of_a_card"])
+
+
+def test_tiles_are_reported_and_a_stop_passes_through(tmp_path):
+    write_weights(RANDOM[0], tmp_path / "random")
+    network = catalogue.load(catalogue.find(str(tmp_path / "random")), "cpu").network
+    steps = []
+    network.predict(draw_image(), SegmentParams(), lambda *step: steps.append(step))
+    assert steps == [(done, 4) for done in range(5)]
+
+    def stop(done, total):
+        if done == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        network.predict(draw_image(), SegmentParams(), stop)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 300), (224, 224), (225, 30)], ids=str)
+@pytest.mark.parametrize("diameter", [0, 12, 300])
+def test_any_shape_works(tmp_path, shape, diameter):
+    write_weights(RANDOM[1], tmp_path / "random")
+    segment = catalogue.load(catalogue.find(str(tmp_path / "random")), "cpu")
+    image = np.random.default_rng(0).integers(0, 999, shape)
+    assert segment(image, SegmentParams(diameter=diameter), ignore).labels.shape == shape
+
+
+def test_an_image_without_contrast_is_no_error(tmp_path):
+    write_weights(RANDOM[0], tmp_path / "random")
+    segment = catalogue.load(catalogue.find(str(tmp_path / "random")), "cpu")
+    flows = segment(np.full((40, 50), 7), SegmentParams(), ignore).flows
+    assert np.isfinite(flows.vectors).all()
+
+
+def ignore(done, total):
+    """Take no notice of progress."""

@@ -1,0 +1,59 @@
+"""Labels that follow the sliders, without the network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.segmenters import catalogue
+
+USUAL = SegmentParams()
+OTHERS = [
+    {"flow_threshold": 0.2},
+    {"flow_threshold": 0.0, "min_size": 0},
+    {"min_size": 120},
+    {"cellprob_threshold": 2.0},
+    {"cellprob_threshold": -3.0, "flow_threshold": 0.8, "min_size": 60},
+    {"niter": 50},
+    {"max_size_fraction": 0.05},
+    {"split_depth": 1.0},
+]
+
+
+@pytest.fixture(scope="module")
+def segment():
+    return catalogue.load(catalogue.find(catalogue.BUNDLED), "cpu")
+
+
+@pytest.fixture(scope="module")
+def image(bbbc039):
+    fields = {field.name: field for field in open_dataset(bbbc039, "validation").fields}
+    return fields["A02_s1"].read_image().data
+
+
+def ignore(done, total):
+    """Take no notice of progress."""
+
+
+@pytest.mark.parametrize("others", OTHERS, ids=str)
+def test_new_thresholds_give_the_labels_of_a_fresh_run(segment, image, others):
+    first = segment(image, USUAL, ignore)
+    params = SegmentParams(**others)
+    moved = first.relabelled(params)
+    fresh = segment(image, params, ignore)
+    np.testing.assert_array_equal(moved.labels, fresh.labels)
+    assert moved.provenance.parameters == fresh.provenance.parameters
+    np.testing.assert_array_equal(first.relabelled(USUAL).labels, first.labels)
+
+
+@pytest.mark.parametrize(
+    "others", [{"diameter": 30.0}, {"high_percentile": 90.0}, {"low_percentile": 5.0}], ids=str
+)
+def test_what_needs_the_network_is_refused(segment, drawn_fields, others):
+    first = segment(drawn_fields[0].image, USUAL, ignore)
+    with pytest.raises(ValueError, match="needs the network; segment again"):
+        first.relabelled(replace(USUAL, **others))

@@ -1,0 +1,162 @@
+"""The benchmarks: what is compared with what, and how it is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.machine import Machine
+from benchmarks.rows import Peer, Row, TimesFaster, TimesPeer, Within, as_json, table
+from benchmarks.timing import in_fresh_process, interleave, timed
+
+ROOT = Path(__file__).parents[1]
+MACHINE = Machine("2026-01-31", "a processor, 2 of 8 cores", "16 GB", "Linux", {"numpy": "2.4"})
+SECOND = Peer("stardist", 1.0)
+MISSED = "**missed**"
+
+
+def cells(row: Row) -> list[str]:
+    """What the table tells in the row's line."""
+    line = table([row]).splitlines()[-1]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+# Times
+
+
+def test_clocks_run_by_turns_after_an_untimed_run_of_each():
+    order = []
+
+    def clock(name: str) -> float:
+        order.append(name)
+        return 1.0
+
+    interleave([lambda: clock("a"), lambda: clock("b")], runs=2)
+    assert order == ["a", "b", "a", "b", "a", "b"]
+
+
+def test_the_median_leaves_out_the_untimed_run_and_the_slow_one():
+    ours, peers = iter([50.0, 3.0, 90.0, 1.0]), iter([70.0, 5.0, 4.0, 6.0])
+    assert interleave([ours.__next__, peers.__next__], runs=3) == [3.0, 5.0]
+
+
+def test_a_clock_does_the_work_with_each_item_and_tells_the_seconds_of_one(monkeypatch):
+    seconds = iter([10.0, 16.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(seconds))
+    done = []
+    assert timed(done.append, ["a", "b", "c"])() == 2.0
+    assert done == ["a", "b", "c"]
+
+
+def test_a_fresh_process_gets_arguments_and_variables():
+    code = "import os, sys; print(sys.argv[1] + os.environ['ENDING'])"
+    assert in_fresh_process(code, "field", ENDING=".tif") == "field.tif\n"
+
+
+# Bars
+
+
+@pytest.mark.parametrize(
+    ("bar", "ours", "met"),
+    [
+        (Within(0.3), 0.3, True),
+        (Within(0.3), 0.301, False),
+        (TimesFaster(20), 0.05, True),
+        (TimesFaster(20), 0.051, False),
+        (TimesPeer(1.05), 1.05, True),
+        (TimesPeer(1.05), 1.06, False),
+    ],
+    ids=str,
+)
+def test_a_bar_is_met_up_to_its_edge(bar, ours, met):
+    row = Row("a field", ours, SECOND, bar)
+    assert row.is_met is met
+    assert cells(row)[-1] == ("met" if met else MISSED)
+
+
+@pytest.mark.parametrize("bar", [TimesFaster(20), TimesPeer(1.05)], ids=str)
+def test_a_bar_that_compares_needs_a_peer(bar):
+    with pytest.raises(ValueError, match="needs a peer"):
+        assert Row("a field", 1.0, bar=bar).is_met
+
+
+# What is shown
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (
+            Row("a", 0.04, SECOND, TimesFaster(20)),
+            ["a", "40 ms", "stardist: 1 s", "25.00 x faster", "at least 20 x faster", "met"],
+        ),
+        (
+            Row("b", 1.25, SECOND, TimesPeer(1.05)),
+            ["b", "1.25 s", "stardist: 1 s", "1.25 x slower", "at most 1.05 x its time", MISSED],
+        ),
+        (Row("c", 0.0123, bar=Within(0.015)), ["c", "12.3 ms", "", "", "at most 15 ms", "met"]),
+        (Row("d", 0.5, SECOND), ["d", "500 ms", "stardist: 1 s", "2.00 x faster", "", ""]),
+    ],
+    ids=lambda value: value.what if isinstance(value, Row) else "",
+)
+def test_the_table_tells_times_ratio_bar_and_verdict(row, expected):
+    assert cells(row) == expected
+
+
+def test_the_table_is_markdown():
+    lines = table([Row("a", 1.0), Row("b", 2.0)]).splitlines()
+    assert lines[0] == "| What | Ours | Peer | Ratio | Bar | Verdict |"
+    assert lines[1] == "| --- | --- | --- | --- | --- | --- |"
+    assert {line.count("|") for line in lines} == {7}
+
+
+def test_the_head_names_processor_and_versions():
+    assert "a processor, 2 of 8 cores" in str(MACHINE)
+    assert "numpy 2.4" in str(MACHINE)
+
+
+def test_json_holds_what_the_table_shows():
+    rows = [Row("a", 0.5, SECOND, TimesFaster(3)), Row("b", 0.2)]
+    record = json.loads(as_json(MACHINE, rows))
+    assert record["machine"]["versions"] == {"numpy": "2.4"}
+    assert record["rows"] == [
+        {
+            "what": "a",
+            "ours": 0.5,
+            "peer": {"name": "stardist", "seconds": 1.0},
+            "times_faster": 2.0,
+            "bar": "at least 3 x faster",
+            "met": False,
+        },
+        {"what": "b", "ours": 0.2, "peer": None, "times_faster": None, "bar": None, "met": None},
+    ]
+
+
+# The command line
+
+
+def run_benchmarks(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_group_is_measured_and_a_missed_bar_is_the_exit_code(tmp_path):
+    path = tmp_path / "times.json"
+    run = run_benchmarks("--only", "start", "--runs", "1", "--cores", "1", "--json", str(path))
+    assert path.is_file(), run.stderr
+    record = json.loads(path.read_text())
+    assert run.returncode == int(not all(row["met"] for row in record["rows"]))
+    assert ", 1 of " in record["machine"]["processor"]
+    assert all(row["ours"] > 0 for row in record["rows"])
+    for told in ("napari-nucseg", "Opening the segment panel", "Opening the score panel"):
+        assert told in run.stdout
+
+
+def test_an_unknown_group_is_refused_with_those_there_are():
+    run = run_benchmarks("--only", "nothing")
+    assert run.returncode == 2
+    assert "transformer" in run.stderr
