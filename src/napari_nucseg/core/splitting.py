@@ -117,3 +117,15 @@ def _cut(heights: NDArray[np.float64], own: NDArray[np.bool_], depth: float) -> 
     pieces = watershed(-heights, seeds, connectivity=2, mask=own)
     pieces[own & (pieces == 0)] = np.bincount(pieces[pieces > 0]).argmax()
     return np.asarray(pieces, dtype=np.int32)
+
+
+def drop_small(labels: Labels, min_size: int) -> Labels:
+    """Drop objects of fewer pixels, and number the others.
+
+    Returns
+    -------
+    ndarray of int32, shape (height, width)
+        Labels 1 to n in raster order.
+    """
+    large = np.bincount(labels.ravel()) >= min_size
+    return number_in_raster_order(np.where(large[labels], labels, 0))

@@ -123,13 +123,12 @@ class ClassicUNet:
         grid, rows, columns, *shape = make_tiles(padded, TILE_SIZE, tile_overlap=TILE_OVERLAP)
         tiles = grid.reshape(-1, *grid.shape[2:])
         outputs = np.empty((len(tiles), OUTPUTS, *tiles.shape[2:]), np.float32)
-        starts = range(0, len(tiles), batch)
-        for done, start in enumerate(starts):
-            report(done, len(starts))
-            chosen = slice(start, start + batch)
+        for done in range(0, len(tiles), batch):
+            report(done, len(tiles))
+            chosen = slice(done, done + batch)
             outputs[chosen] = self.run(tiles[chosen])
+        report(len(tiles), len(tiles))
         blended: NDArray[np.float32] = average_tiles(outputs, rows, columns, *shape)
-        report(len(starts), len(starts))
         return blended[:, top : top + height, left : left + width]
 
 

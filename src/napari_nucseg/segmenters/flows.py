@@ -59,9 +59,9 @@ class Labeller:
         if params.split_depth == 0:
             return labels
         # Not above, because opening the segment panel would wait for this import
-        from napari_nucseg.core.splitting import split_touching
+        from napari_nucseg.core.splitting import drop_small, split_touching
 
-        return split_touching(labels, params.split_depth)
+        return drop_small(split_touching(labels, params.split_depth), params.min_size)
 
     def _on_cpu(self, params: SegmentParams) -> Labels:
         compiling().result()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -22,7 +21,7 @@ from napari_nucseg import __version__
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Provenance, Report, Segmentation, check_image
-from napari_nucseg.core.splitting import number_in_raster_order, split_touching
+from napari_nucseg.core.splitting import drop_small, split_touching
 from napari_nucseg.segmenters.devices import choose
 
 NAME = "otsu"
@@ -57,7 +56,11 @@ def segment(image: NDArray[Any], params: SegmentParams, report: Report) -> Segme
     start = time.perf_counter()
     report(0, 1)
     objects, _ = ndi.label(find_foreground(image))
-    labeller = partial(drop_small, split_touching(objects, SPLIT_DEPTH))
+    pieces = split_touching(objects, SPLIT_DEPTH)
+
+    def labeller(params: SegmentParams) -> Labels:
+        return drop_small(pieces, params.min_size)
+
     labels = labeller(params)
     provenance = Provenance(
         model=NAME,
@@ -92,15 +95,3 @@ def find_foreground(image: NDArray[Any]) -> NDArray[np.bool_]:
     if contrast < LEAST_CONTRAST * background.std():
         return np.zeros(image.shape, dtype=np.bool_)
     return np.asarray(ndi.binary_fill_holes(nuclei), dtype=np.bool_)
-
-
-def drop_small(labels: Labels, params: SegmentParams) -> Labels:
-    """Drop objects of fewer pixels than the minimum size, the only parameter used here.
-
-    Returns
-    -------
-    ndarray of int32, shape (height, width)
-        Labels 1 to n.
-    """
-    large = np.bincount(labels.ravel()) >= params.min_size
-    return number_in_raster_order(np.where(large[labels], labels, 0))

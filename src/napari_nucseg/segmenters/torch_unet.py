@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_nucseg.segmenters.devices import Device
+from napari_nucseg.core.segmenting import OutOfDeviceMemory
+from napari_nucseg.segmenters.devices import Device, free_memory
 from napari_nucseg.segmenters.residual_unet import ResidualUNet
 from napari_nucseg.segmenters.unet import Run, UNet, UNetTraits
 
@@ -24,9 +25,13 @@ def runner(net: ResidualUNet, device: Device) -> Run:
     net.to(memory_format=layout)
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        batch = torch.from_numpy(images).to(net.device, memory_format=layout)
-        with torch.inference_mode():
-            output: NDArray[np.float32] = net(batch)[0].cpu().numpy()
+        try:
+            batch = torch.from_numpy(images).to(net.device, memory_format=layout)
+            with torch.inference_mode():
+                output: NDArray[np.float32] = net(batch)[0].cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            free_memory(device)
+            raise OutOfDeviceMemory(str(device)) from error
         return output
 
     return run

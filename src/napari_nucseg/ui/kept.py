@@ -61,9 +61,11 @@ class KeptResults:
         self.limit = limit
         self._results: dict[Spot, Kept] = {}
 
-    def keep(self, spot: Spot, kept: Kept) -> None:
-        """Keep a result, as the newest."""
+    def replace(self, spot: Spot, kept: Kept | None) -> None:
+        """Keep a result, as the newest; None only drops the one before."""
         self._results.pop(spot, None)
+        if kept is None:
+            return
         self._results[spot] = kept
         while self._results and self.taken > self.limit:
             del self._results[next(iter(self._results))]

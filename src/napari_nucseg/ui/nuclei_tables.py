@@ -11,6 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from numpy.typing import NDArray
 
+from napari_nucseg.core.images import Labels as LabelImage
 from napari_nucseg.core.measuring import Nuclei, doubtful_first
 from napari_nucseg.ui.sources import Box
 
@@ -55,6 +56,14 @@ def moved(nuclei: Nuclei, by: int, box: Box) -> Nuclei:
         "centroid_y": nuclei["centroid_y"] + box[0].start,
         "centroid_x": nuclei["centroid_x"] + box[1].start,
     }
+
+
+def merged(nuclei: Nuclei, earlier: Nuclei | None, field: LabelImage) -> Nuclei:
+    """Add the earlier measures of a field's nuclei that are still there, but for their edges."""
+    if earlier is None or set(earlier) != set(nuclei):
+        return nuclei
+    there = np.isin(earlier["index"], np.setdiff1d(field, nuclei["index"]))
+    return {name: np.concatenate([earlier[name][there], nuclei[name]]) for name in nuclei}
 
 
 def joined(layer: Labels, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -109,5 +118,5 @@ def go_to(viewer: ViewerModel, layer: Labels, nucleus: Nucleus) -> None:
     place = layer.data_to_world((*map(int, stack), nucleus.y, nucleus.x))
     viewer.layers.selection = {layer}
     layer.selected_label = nucleus.label
-    viewer.camera.center = tuple(place[-2:])
-    viewer.camera.zoom = max(viewer.camera.zoom, _CLOSE / float(layer.scale[-1]))
+    viewer.scene.camera.center = tuple(place[-2:])
+    viewer.scene.camera.zoom = max(viewer.scene.camera.zoom, _CLOSE / float(layer.scale[-1]))

@@ -31,7 +31,7 @@ class Panel(Container):
         self._docked = False
         super().__init__(widgets=[*widgets, self.status], labels=False)
         self.native_parent_changed.connect(self._on_parent)
-        self.native.destroyed.connect(self._abandon)
+        self.native.destroyed.connect(self.drop_job)
 
     @property
     def running(self) -> bool:
@@ -48,7 +48,7 @@ class Panel(Container):
         show : callable
             Gets the result, on the main thread.
         """
-        self._abandon()
+        self.drop_job()
         job = Job(work)
         job.progressed.connect(self.on_progress)
         job.returned.connect(show)
@@ -76,7 +76,8 @@ class Panel(Container):
         if job is not None:
             self.on_finished(job)
 
-    def _abandon(self) -> None:
+    def drop_job(self) -> None:
+        """Stop what runs, and show nothing of it."""
         if self.job is not None:
             self.job.abandon()
             self.job = None
@@ -86,6 +87,6 @@ class Panel(Container):
         if parent is not None:
             self._docked = True
         elif self._docked:
-            self._abandon()
+            self.drop_job()
             self.disconnect_viewer()
             self.native.deleteLater()

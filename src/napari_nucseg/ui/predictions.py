@@ -21,7 +21,7 @@ from napari_nucseg.ui.layers import (
     record_of,
     shown_plane,
 )
-from napari_nucseg.ui.nuclei_tables import keep_table, moved, show_table
+from napari_nucseg.ui.nuclei_tables import keep_table, merged, moved, show_table, tables_of
 from napari_nucseg.ui.segmenting import Made
 
 
@@ -60,6 +60,8 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Mapping[int, Made]) 
     tables = {plane: _write(plane_of(labels, plane), one) for plane, one in made.items()}
     layer = put_labels(viewer, labels, image, record, f"{image.name} {last['model']}")
     for plane, nuclei in tables.items():
+        if made[plane].box is not None:
+            nuclei = merged(nuclei, tables_of(layer).get(plane), plane_of(labels, plane))
         keep_table(layer, plane, nuclei)
     show_table(layer, shown_plane(viewer.dims.point, layer))
     return layer

@@ -69,7 +69,7 @@ def _all_params() -> dict[str, Any]:
     except json.JSONDecodeError as error:
         _logger.warning("remembered parameters are not used: %s", error)
         return {}
-    return dict(known)
+    return known if isinstance(known, dict) else {}
 
 
 def _settings() -> Any:

@@ -87,8 +87,8 @@ class ProvenanceBox(Container[Any]):
     def _take_over(self, made: Mapping[str, Any]) -> None:
         try:
             self._use(str(made["model"]), SegmentParams(**made["parameters"]))
-        except (ValueError, TypeError) as error:
-            tell_user(ValueError(f"these settings are not of this version: {error}"))
+        except (ValueError, TypeError, LookupError) as error:
+            tell_user(ValueError(f"these settings cannot be used here: {error}"))
 
     def _selected(self) -> Mapping[str, Any] | None:
         layer = self._viewer.layers.selection.active
@@ -96,7 +96,7 @@ class ProvenanceBox(Container[Any]):
         if record is None:
             return None
         shown = shown_plane(self._viewer.dims.point, layer)
-        return (record.by_field or {}).get(shown, record.provenance)
+        return record.provenance if record.by_field is None else record.by_field.get(shown)
 
 
 def describe(made: Mapping[str, Any]) -> str:

@@ -112,7 +112,7 @@ class ScorePanel(Panel):
         self._show_field()
         self.table.show_summary(None)
         if prediction is None or truth is None or prediction is truth:
-            self._abandon()
+            self.drop_job()
             self.status.value = "Choose a prediction and a ground truth: two Labels layers."
             return
         self.status.value = "Comparing..."

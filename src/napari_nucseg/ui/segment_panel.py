@@ -130,6 +130,7 @@ class SegmentPanel(Panel):
         if self.running:
             self._resting.start()  # once what is on its way is there
         elif layer is not None:
+            preferences.save_params(self.chooser.model.name, self.form.params.params)
             self._relabel(layer, [shown_plane(self._viewer.dims.point, layer)])
 
     def follow_everywhere(self) -> None:
@@ -158,8 +159,10 @@ class SegmentPanel(Panel):
         self._resting.stop()
         self.result.disconnect_viewer()
         self.provenance.disconnect_viewer()
-        self._layers.events.inserted.disconnect(self.reset_choices)
-        self._layers.events.removed.disconnect(self._on_layer_removed)
+        events = self._layers.events
+        for event in (events.inserted, events.reordered, events.renamed):  # napari connects all
+            event.disconnect(self.reset_choices)
+        events.removed.disconnect(self._on_layer_removed)
 
     def _request(self, layer: Image) -> Request | None:
         """Put together what is asked for; None if it has no place."""
@@ -188,7 +191,7 @@ class SegmentPanel(Panel):
         known = self._kept.of(str(layer.unique_id), self.chooser.model.name)
         chosen = {plane: known[plane] for plane in planes if plane in known}
         if not chosen:
-            if known:
+            if self._prediction() is not None:
                 self._say("Press Segment: this field's result is not in memory.")
             return
         outdated = next(iter(chosen.values())).result.outdated_by(params)
@@ -204,9 +207,9 @@ class SegmentPanel(Panel):
         if layer not in self._viewer.layers:
             return
         put_prediction(self._viewer, layer, result.made)
-        for plane, kept in result.kept.items():
-            spot = Spot(str(layer.unique_id), kept.result.provenance.model, plane)
-            self._kept.keep(spot, kept)
+        for plane, made in result.made.items():
+            spot = Spot(str(layer.unique_id), made.provenance["model"], plane)
+            self._kept.replace(spot, result.kept.get(plane))
         self.result.begin_anew()
         self.provenance.show_selected()
         self.chooser.show_device()
@@ -242,7 +245,8 @@ class SegmentPanel(Panel):
         self.form.channel.enabled = layer is not None and layer.rgb and not self.segmenting
         self.form.follow_all.visible = layer is not None and count_planes(layer) > 1
         self.form.scope.reset_choices()
-        self.chooser.show_device()
+        if not self.segmenting:  # torch may be on its way in, which this would wait for
+            self.chooser.show_device()
 
     def _on_value(self) -> None:
         if not self.segmenting:
@@ -253,11 +257,19 @@ class SegmentPanel(Panel):
         removed = event.value
         if self.segmenting and removed is self._layer:
             self.stop()
-        record = record_of(removed)
         if isinstance(removed, Image):
             self._kept.forget(str(removed.unique_id))
-        elif record is not None and record.role == PREDICTION and record.provenance:
+        else:
+            self._forget_prediction(record_of(removed))
+
+    def _forget_prediction(self, record: LayerRecord | None) -> None:
+        """Let deleted labels follow no slider, unless they were a duplicate."""
+        if record is None or record.role != PREDICTION or not record.provenance:
+            return
+        if find_labels(self._layers, record) is None:
             self._kept.forget(record.source, record.provenance["model"])
+            if not self.segmenting:
+                self.drop_job()
 
     def _prediction(self) -> Labels | None:
         """Return the labels that the chosen model made of the chosen image."""

@@ -56,7 +56,7 @@ def pixel_size(layer: Image) -> float | None:
         ]
     except DimensionalityError:
         return None
-    return float(np.sqrt(edges[0] * edges[1]))
+    return float(np.sqrt(abs(edges[0] * edges[1])))
 
 
 def drawn_box(viewer: ViewerModel, image: Image) -> Box | None:
