@@ -92,9 +92,7 @@ def models() -> tuple[Model, ...]:
         _classic("cyto", "cytotorch_0", "Cellpose 1's model of cells; fast on a CPU"),
         _classic("cyto2", "cyto2torch_0", "Cellpose 2's model of cells; fast on a CPU"),
         _classic("cyto3", "cyto3", "Cellpose 3's model of cells and nuclei; fast on a CPU"),
-        _published(
-            "cpsam_v2", "Cellpose-SAM, Cellpose's default: most general, slow on a CPU", 1200
-        ),
+        _published("cpsam_v2", "Cellpose-SAM, Cellpose 4's default: general, slow on a CPU", 1200),
         _published("cpsam", "Cellpose-SAM, first release", 1200),
         _published("cpdino", "Cellpose with a DINOv3 ViT-L; needs the package dinov3", 1200),
         _published("cpdino-vitb", "Cellpose with a DINOv3 ViT-B; needs the package dinov3", 350),
@@ -245,8 +243,7 @@ def _load_by_torch(path: Path, place: Device) -> Network:
 
 
 def _published(name: str, about: str, megabytes: int) -> Model:
-    path = weights_folder() / name
-    return Model(name, about, path, megabytes, RemoteFile(name, _HUB + name))
+    return Model(name, about, weights_folder() / name, megabytes, RemoteFile(name, _HUB + name))
 
 
 def _classic(name: str, file: str, about: str) -> Model:

@@ -31,8 +31,8 @@ TILE_OVERLAP = 0.1
 """Part of a tile that it shares with a neighbour, by Cellpose's count."""
 FLOW_STEPS = 200
 """For nuclei of the mean diameter; larger ones take more."""
-MAX_PIXELS = 2**27
-"""The largest image that is run: it takes 6 GB."""
+MAX_PIXELS = 2**26
+"""The largest image that is run, at the net's own scale: it takes 4 GB."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class ClassicUNet:
         scale = self.mean_diameter / np.float32(params.diameter or self.own_diameter)
         if image.size * float(scale) ** 2 > MAX_PIXELS:
             raise ValueError(
-                f"{height} x {width} px are more than memory can hold at this model's scale, "
-                f"x {scale:.3g}; set the diameter of your nuclei, or crop the image"
+                f"{height} x {width} px, scaled by {scale:.3g} for this model, are more than "
+                "memory can hold; set a larger diameter, or crop the image"
             )
         # OpenCV rounds one channel otherwise than two: all are scaled, those of 0 too
         scaled = np.zeros((height, width, self.channels), np.float32)
