@@ -62,11 +62,18 @@ def share_out(work: Callable[[slice], None], count: int, portion: int) -> None:
     that enters it ends the process, and with GNU OpenMP so does a fork after it.
     """
     portions = [slice(start, min(start + portion, count)) for start in range(0, count, portion)]
-    workers = min(cores(), len(portions))
-    if workers <= 1:
-        for some in portions:
+    waiting = iter(portions)
+
+    def work_off() -> None:
+        for some in waiting:
             work(some)
+
+    helpers = min(cores(), len(portions)) - 1
+    if helpers <= 0:
+        work_off()
         return
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(work, portions):
-            pass
+    with ThreadPoolExecutor(helpers) as pool:
+        others = [pool.submit(work_off) for _ in range(helpers)]
+        work_off()
+        for other in others:
+            other.result()

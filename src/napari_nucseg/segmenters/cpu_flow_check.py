@@ -37,16 +37,13 @@ def flow_errors(labels: NDArray[np.int32], vectors: NDArray[np.float32]) -> NDAr
     count = len(boxes)
     if count == 0:
         return np.zeros(0)
-    rounds = 2 * int((boxes[:, 1] - boxes[:, 0] + boxes[:, 3] - boxes[:, 2] + 2).max())
+    heights, widths = boxes[:, 1] - boxes[:, 0] + 2, boxes[:, 3] - boxes[:, 2] + 2
+    rounds, largest = 2 * int((heights + widths - 2).max()), int((heights * widths).max())
     heat = np.zeros((labels.shape[0] + 2, labels.shape[1] + 2))
 
     def heat_some(some: slice) -> None:
-        for i in range(some.start, some.stop):
-            top, bottom, left, right = boxes[i].tolist()
-            own = labels[top:bottom, left:right] == i + 1
-            box = heat[top + 1 : bottom + 1, left + 1 : right + 1]
-            # boxes overlap: another thread may write beside the object
-            np.copyto(box, _heat(own, rounds), where=own)
+        inside, now, then = np.zeros(largest, np.bool_), np.zeros(largest), np.zeros(largest)
+        _heat(labels, boxes[some], some.start + 1, rounds, inside, now, then, heat)
 
     share_out(heat_some, count, math.ceil(count / (PORTIONS_PER_CORE * cores())))
     sums, sizes = np.zeros(count), np.zeros(count)
@@ -54,37 +51,61 @@ def flow_errors(labels: NDArray[np.int32], vectors: NDArray[np.float32]) -> NDAr
     return sums / sizes
 
 
-def _heat(own: NDArray[np.bool_], rounds: int) -> NDArray[np.float64]:
-    """Heat an object in its box, in an even number of rounds."""
-    inside = np.zeros((own.shape[0] + 2, own.shape[1] + 2), dtype=np.bool_)
-    inside[1:-1, 1:-1] = own
-    centre, width = _centre(inside), inside.shape[1]
-    # the box is worked through as one long row, which compiles to wider instructions
-    row = inside.ravel()[width + 1 : -width - 1]
-    heat, spare = np.zeros(inside.shape), np.zeros(inside.shape)
-    _spread(row, width, centre, rounds, heat.ravel(), spare.ravel())
-    return heat[1:-1, 1:-1]
+@compiled
+def _heat(
+    labels: NDArray[np.int32],
+    boxes: NDArray[np.int64],
+    first: int,
+    rounds: int,
+    inside: NDArray[np.bool_],
+    now: NDArray[np.float64],
+    then: NDArray[np.float64],
+    heat: NDArray[np.float64],
+) -> None:
+    """Heat objects, each in its box, in an even number of rounds."""
+    for i in range(len(boxes)):
+        top, bottom, left, right = boxes[i]
+        width = right - left + 2
+        size = (bottom - top + 2) * width
+        inside[:size], now[:size], then[:size] = False, 0.0, 0.0
+        for y in range(top, bottom):
+            row = (y - top + 1) * width + 1
+            for x in range(right - left):
+                inside[row + x] = labels[y, left + x] == first + i
+        # the box is worked through as one long row, which compiles to wider instructions
+        _spread(
+            inside[width + 1 : size - width - 1],
+            width,
+            _centre(inside[:size], width),
+            rounds,
+            now,
+            then,
+        )
+        # boxes overlap: another thread may write beside the object
+        for y in range(top, bottom):
+            row = (y - top + 1) * width + 1
+            for x in range(right - left):
+                if inside[row + x]:
+                    heat[y + 1, left + x + 1] = now[row + x]
 
 
 @compiled
-def _centre(inside: NDArray[np.bool_]) -> int:
+def _centre(inside: NDArray[np.bool_], width: int) -> int:
     """Find the pixel of an object nearest to its mean place, as an index into the flat box."""
-    height, width = inside.shape
     count = sum_y = sum_x = 0
-    for y in range(height):
-        for x in range(width):
-            if inside[y, x]:
-                count += 1
-                sum_y += y - 1  # counted in the box without its margin: a half rounds to even
-                sum_x += x - 1
+    for k in range(len(inside)):
+        if inside[k]:
+            count += 1
+            sum_y += k // width - 1  # counted in the box without its margin: a half rounds to even
+            sum_x += k % width - 1
     mean_y = int(np.rint(sum_y / count)) + 1
     mean_x = int(np.rint(sum_x / count)) + 1
     nearest, least = 0, inside.size * inside.size
-    for y in range(height):
-        for x in range(width):
-            distance = (y - mean_y) * (y - mean_y) + (x - mean_x) * (x - mean_x)
-            if inside[y, x] and distance < least:
-                nearest, least = y * width + x, distance
+    for k in range(len(inside)):
+        if inside[k]:
+            y, x = k // width - mean_y, k % width - mean_x
+            if y * y + x * x < least:
+                nearest, least = k, y * y + x * x
     return nearest
 
 

@@ -34,8 +34,8 @@ def label_meetings(
     ndarray of int32, shape (height, width)
         An object's number at the places that its points started from.
     """
-    hits = np.bincount(ends, minlength=shape[0] * shape[1]).reshape(shape)
-    hits = np.pad(hits, REACH)
+    hits = np.zeros((shape[0] + 2 * REACH, shape[1] + 2 * REACH), dtype=np.int32)
+    _count_hits(ends, shape[1], hits[REACH:, REACH:])
     seeds = np.flatnonzero(hits >= LEAST_HITS_OF_SEED)
     most_near = hits.take(_around(seeds, hits.shape, PEAK_RADIUS)).max(axis=1)
     seeds = seeds[hits.take(seeds) == most_near]
@@ -47,7 +47,13 @@ def label_meetings(
     return labels
 
 
-def _grow(hits: NDArray[np.int64], seeds: NDArray[np.intp]) -> NDArray[np.int32]:
+@compiled
+def _count_hits(ends: NDArray[np.int64], width: int, hits: NDArray[np.int32]) -> None:
+    for end in ends:
+        hits[end // width, end % width] += 1
+
+
+def _grow(hits: NDArray[np.int32], seeds: NDArray[np.intp]) -> NDArray[np.int32]:
     """Give each seed what is hit enough around it; later seeds take from earlier ones."""
     side = 2 * REACH + 1
     squares = _around(seeds, hits.shape, REACH)
@@ -69,7 +75,7 @@ def _around(places: NDArray[np.intp], shape: tuple[int, ...], radius: int) -> ND
 
 def keep_sizes(labels: NDArray[np.int32], least: int, most: int) -> None:
     """Drop objects with too few or too many pixels, in place, and renumber the others."""
-    sizes = np.bincount(labels.ravel())
+    sizes = _sizes(labels)
     kept = (least <= sizes) & (sizes <= most)
     present = np.flatnonzero(sizes)
     if present[0] > 0:  # without background Cellpose takes the first object for it
@@ -102,30 +108,68 @@ def _widen(boxes: NDArray[np.int64], labels: NDArray[np.int32]) -> None:
 
 def fill_holes(labels: NDArray[np.int32]) -> None:
     """Give an object what it encloses, other objects too, one object after the other."""
-    for i, (top, bottom, left, right) in enumerate(bounding_boxes(labels).tolist()):
-        own = labels[top:bottom, left:right]
-        # around the box a ring of background, and around that one where nothing spreads
-        enclosed = np.zeros((bottom - top + 4, right - left + 4), dtype=np.bool_)
-        enclosed[1:-1, 1:-1] = True
-        enclosed[2:-2, 2:-2] = own != i + 1
-        stack = np.empty(enclosed.size, dtype=np.intp)
-        _spread_background(enclosed.ravel(), enclosed.shape[1], stack)
-        own[enclosed[2:-2, 2:-2]] = i + 1
+    boxes = bounding_boxes(labels)
+    heights, widths = boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2]
+    largest = int(((heights + 4) * (widths + 4)).max(initial=0))
+    _fill_holes(labels, boxes, np.empty(largest, np.bool_), np.empty(largest, np.uintp))
 
 
 @compiled
-def _spread_background(enclosed: NDArray[np.bool_], width: int, stack: NDArray[np.intp]) -> None:
+def _fill_holes(
+    labels: NDArray[np.int32],
+    boxes: NDArray[np.int64],
+    enclosed: NDArray[np.bool_],
+    stack: NDArray[np.uintp],
+) -> None:
+    for i in range(len(boxes)):
+        top, bottom, left, right = boxes[i]
+        # around the box a ring of background, and around that one where nothing spreads
+        width = right - left + 4
+        enclosed[: (bottom - top + 4) * width] = False
+        for y in range(top - 1, bottom + 1):
+            start = (y - top + 2) * width + 1
+            enclosed[start : start + width - 2] = True
+            if top <= y < bottom:
+                for x in range(left, right):
+                    enclosed[start + 1 + x - left] = labels[y, x] != i + 1
+        _spread_background(enclosed, width, stack)
+        for y in range(top, bottom):
+            start = (y - top + 2) * width + 2
+            for x in range(left, right):
+                if enclosed[start + x - left]:
+                    labels[y, x] = i + 1
+
+
+@compiled
+def _spread_background(enclosed: NDArray[np.bool_], width: int, stack: NDArray[np.uintp]) -> None:
     """Clear what the first corner reaches over sides of pixels, not corners."""
-    stack[0] = width + 1
+    beside = np.uintp(1)
+    below = np.uintp(width)
+    stack[0] = below + beside
     count = 1
     while count > 0:
         count -= 1
         place = stack[count]
-        for beside in (place - width, place - 1, place + 1, place + width):
-            if enclosed[beside]:
-                enclosed[beside] = False
-                stack[count] = beside
+        for near in (place - below, place - beside, place + beside, place + below):
+            if enclosed[near]:
+                enclosed[near] = False
+                stack[count] = near
                 count += 1
+
+
+def _sizes(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Count the pixels of each number, as `numpy.bincount` does, but without a copy as int64."""
+    sizes = np.zeros(labels.max(initial=0) + 1, dtype=np.int64)
+    _count(labels.ravel(), sizes)
+    sizes[0] = labels.size - sizes.sum()
+    return sizes
+
+
+@compiled
+def _count(labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> None:
+    for i in range(len(labels)):
+        if labels[i] > 0:
+            sizes[labels[i]] += 1
 
 
 def _renumber(labels: NDArray[np.int32], kept: NDArray[np.bool_]) -> None:
