@@ -64,10 +64,11 @@ def _heat(
 ) -> None:
     """Heat objects, each in its box, in an even number of rounds."""
     for i in range(len(boxes)):
-        top, bottom, left, right = boxes[i]
+        top, bottom, left, right = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
         width = right - left + 2
         size = (bottom - top + 2) * width
-        inside[:size], now[:size], then[:size] = False, 0.0, 0.0
+        for k in range(size):
+            inside[k], now[k], then[k] = False, 0.0, 0.0
         for y in range(top, bottom):
             row = (y - top + 1) * width + 1
             for x in range(right - left):

@@ -105,7 +105,7 @@ def _follow(
     A point's next place depends on nothing but its place. So where points meet, one goes on for
     all; and a point that is back where it was a round ago is so after every round, to the last.
     """
-    (ys, xs), bits, count = places, places.view(np.uint32), len(moving)
+    ys, xs, bits, count = places[0], places[1], places.view(np.uint32), len(moving)
     for _ in range(steps % ROUND):
         _advance(flows, ys, xs, moving, count)
     for _ in range(steps // ROUND):
@@ -113,7 +113,8 @@ def _follow(
             before[0, i], before[1, i] = ys[moving[i]], xs[moving[i]]
         for _ in range(ROUND):
             _advance(flows, ys, xs, moving, count)
-        table[:] = 0
+        for slot in range(len(table)):
+            table[slot] = 0
         were_moving, count = count, 0
         for i in range(were_moving):
             k = moving[i]

@@ -108,52 +108,29 @@ def _widen(boxes: NDArray[np.int64], labels: NDArray[np.int32]) -> None:
 
 def fill_holes(labels: NDArray[np.int32]) -> None:
     """Give an object what it encloses, other objects too, one object after the other."""
-    boxes = bounding_boxes(labels)
-    heights, widths = boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2]
-    largest = int(((heights + 4) * (widths + 4)).max(initial=0))
-    _fill_holes(labels, boxes, np.empty(largest, np.bool_), np.empty(largest, np.uintp))
-
-
-@compiled
-def _fill_holes(
-    labels: NDArray[np.int32],
-    boxes: NDArray[np.int64],
-    enclosed: NDArray[np.bool_],
-    stack: NDArray[np.uintp],
-) -> None:
-    for i in range(len(boxes)):
-        top, bottom, left, right = boxes[i]
+    for i, (top, bottom, left, right) in enumerate(bounding_boxes(labels).tolist()):
+        own = labels[top:bottom, left:right]
         # around the box a ring of background, and around that one where nothing spreads
-        width = right - left + 4
-        enclosed[: (bottom - top + 4) * width] = False
-        for y in range(top - 1, bottom + 1):
-            start = (y - top + 2) * width + 1
-            enclosed[start : start + width - 2] = True
-            if top <= y < bottom:
-                for x in range(left, right):
-                    enclosed[start + 1 + x - left] = labels[y, x] != i + 1
-        _spread_background(enclosed, width, stack)
-        for y in range(top, bottom):
-            start = (y - top + 2) * width + 2
-            for x in range(left, right):
-                if enclosed[start + x - left]:
-                    labels[y, x] = i + 1
+        enclosed = np.zeros((bottom - top + 4, right - left + 4), dtype=np.bool_)
+        enclosed[1:-1, 1:-1] = True
+        enclosed[2:-2, 2:-2] = own != i + 1
+        stack = np.empty(enclosed.size, dtype=np.intp)
+        _spread_background(enclosed.ravel(), enclosed.shape[1], stack)
+        own[enclosed[2:-2, 2:-2]] = i + 1
 
 
 @compiled
-def _spread_background(enclosed: NDArray[np.bool_], width: int, stack: NDArray[np.uintp]) -> None:
+def _spread_background(enclosed: NDArray[np.bool_], width: int, stack: NDArray[np.intp]) -> None:
     """Clear what the first corner reaches over sides of pixels, not corners."""
-    beside = np.uintp(1)
-    below = np.uintp(width)
-    stack[0] = below + beside
+    stack[0] = width + 1
     count = 1
     while count > 0:
         count -= 1
         place = stack[count]
-        for near in (place - below, place - beside, place + beside, place + below):
-            if enclosed[near]:
-                enclosed[near] = False
-                stack[count] = near
+        for beside in (place - width, place - 1, place + 1, place + width):
+            if enclosed[beside]:
+                enclosed[beside] = False
+                stack[count] = beside
                 count += 1
 
 
