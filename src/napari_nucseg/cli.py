@@ -158,13 +158,14 @@ def score(
 def models(device: DeviceName = "auto") -> None:
     """List the models, and the device that they would run on."""
     from napari_nucseg.segmenters.devices import choose
+    from napari_nucseg.segmenters.model import weights_folder
 
     table = Table("Model", "Size", "Here?", "About")
     for model in catalogue.models():
         size = f"{model.megabytes} MB"
         table.add_row(model.name, size, "yes" if model.is_ready else "no", model.about)
     console.print(table)
-    console.print(f"Weights folder: {catalogue.weights_folder()}")
+    console.print(f"Weights folder: {weights_folder()}")
     console.print(f"Device: {choose(device)}")
 
 

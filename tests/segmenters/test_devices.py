@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import version
 from itertools import combinations
 
 import pytest
@@ -123,7 +124,7 @@ def test_the_measurement_tells_the_processor_its_threads_and_torch(cache):
     computes_bfloat16(device)
     ((key, gain),) = gains(cache).items()
     assert device.name in key
-    assert torch.__version__ in key
+    assert version("torch") in key
     assert gain > 0
 
 

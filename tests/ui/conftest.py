@@ -9,6 +9,7 @@ import pytest
 
 from napari_nucseg.core.segmenting import Flows, Provenance, Segmentation
 from napari_nucseg.segmenters import catalogue
+from tests.ui.segment_actions import Held
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +58,30 @@ def stand_in(monkeypatch) -> StandInSegmenter:
     segmenter = StandInSegmenter()
     monkeypatch.setattr(catalogue, "load", lambda model, device: segmenter)
     return segmenter
+
+
+@pytest.fixture
+def field(drawn_fields):
+    return drawn_fields[0]
+
+
+@pytest.fixture
+def image(viewer, field):
+    return viewer.add_image(
+        field.image, name="A01", scale=(0.645, 0.645), translate=(3, 4), units=("um", "um")
+    )
+
+
+@pytest.fixture
+def stack(viewer, drawn_fields):
+    return viewer.add_image(np.stack([field.image for field in drawn_fields]), name="stack")
+
+
+@pytest.fixture
+def panel(viewer):
+    return viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+
+
+@pytest.fixture
+def held(stand_in):
+    return Held(stand_in)

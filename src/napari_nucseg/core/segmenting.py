@@ -55,7 +55,7 @@ class Flows:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How labels were made."""
+    """How labels were made; the weights are those of the file that ran."""
 
     model: str
     weights_sha256: str
@@ -65,6 +65,7 @@ class Provenance:
     versions: Mapping[str, str]
     seconds: float
     notes: tuple[str, ...] = ()
+    weights_file: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and layer metadata."""
@@ -85,12 +86,15 @@ class Segmentation:
         Model, parameters and machine.
     labeller : callable
         Makes the labels of the same flows under other thresholds, without the network.
+    ignores : frozenset of str
+        Names of the parameters that what made it has no use for.
     """
 
     labels: Labels
     flows: Flows | None
     provenance: Provenance
     labeller: Callable[[SegmentParams], Labels]
+    ignores: frozenset[str] = frozenset()
 
     @property
     def nbytes(self) -> int:
@@ -105,7 +109,9 @@ class Segmentation:
         return [
             knob.label
             for name, knob in knobs(SegmentParams).items()
-            if knob.needs_network and wanted[name] != self.provenance.parameters[name]
+            if knob.needs_network
+            and name not in self.ignores
+            and wanted[name] != self.provenance.parameters[name]
         ]
 
     def relabelled(self, params: SegmentParams) -> Segmentation:

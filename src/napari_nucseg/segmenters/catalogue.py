@@ -5,17 +5,17 @@ Nothing here imports torch before a model is loaded.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Set
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nucseg.core.fetching import RemoteFile, fetch, is_complete
+from napari_nucseg.core.fetching import RemoteFile, fetch
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Segmenter
 from napari_nucseg.core.sources import sha256
+from napari_nucseg.segmenters import traits
+from napari_nucseg.segmenters.model import Model, weights_folder
 from napari_nucseg.segmenters.torch_import import make_torch_safe
 
 if TYPE_CHECKING:
@@ -30,50 +30,6 @@ _HUB = "https://huggingface.co/mouseland/cellpose-sam/resolve/main/"
 _CLASSICS = "https://www.cellpose.org/models/"
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model and where its weights are.
-
-    Attributes
-    ----------
-    name : str
-        What it is called on the form and the command line.
-    about : str
-        One line for the user.
-    path : Path or None
-        Where its weights are, or will be after a download; None if it has none.
-    megabytes : int
-        Size of the weights, rounded.
-    remote : RemoteFile or None
-        Where they are published; None where they cannot be fetched.
-    onnx : Path or None
-        The same network for ONNX Runtime, which runs it on a CPU without loading torch.
-    defaults : SegmentParams
-        Parameters that suit it.
-    """
-
-    name: str
-    about: str
-    path: Path | None
-    megabytes: int
-    remote: RemoteFile | None = None
-    onnx: Path | None = None
-    defaults: SegmentParams = field(default_factory=SegmentParams)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether the weights are here."""
-        if self.remote is None:
-            return self.path is None or self.path.is_file()
-        return is_complete(self.remote, weights_folder())
-
-
-def weights_folder() -> Path:
-    """Folder of Cellpose's weights: ``$CELLPOSE_LOCAL_MODELS_PATH``, or that in the home folder."""
-    chosen = os.environ.get("CELLPOSE_LOCAL_MODELS_PATH")
-    return Path(chosen) if chosen else Path.home() / ".cellpose" / "models"
-
-
 def models() -> tuple[Model, ...]:
     """List the models that have a name."""
     bundled = Path(__file__).parent / "weights" / f"{BUNDLED}.pt"
@@ -86,8 +42,15 @@ def models() -> tuple[Model, ...]:
             onnx=bundled.with_suffix(".onnx"),
             # Chosen by the validation split of BBBC039
             defaults=SegmentParams(flow_threshold=0.45, cellprob_threshold=-0.1, min_size=15),
+            traits=traits.UNET,
         ),
-        Model(BASELINE, "Otsu's threshold and a watershed, no network: the baseline", None, 0),
+        Model(
+            BASELINE,
+            "Otsu's threshold and a watershed, no network: the baseline",
+            None,
+            0,
+            traits=traits.OTSU,
+        ),
         _classic("nuclei", "nucleitorch_0", "Cellpose 1's model of nuclei; fast on a CPU"),
         _classic("cyto", "cytotorch_0", "Cellpose 1's model of cells; fast on a CPU"),
         _classic("cyto2", "cyto2torch_0", "Cellpose 2's model of cells; fast on a CPU"),
@@ -221,10 +184,11 @@ def _load(name: str, path: Path, onnx: Path | None, modified: int, device: str) 
     if place.kind == "cpu" and onnx is not None:
         from napari_nucseg.segmenters import onnx_unet
 
-        network = onnx_unet.load(onnx, place)
+        path = onnx
+        network = onnx_unet.load(path, place)
     else:
         network = _load_by_torch(path, place)
-    return NetSegmenter(name, sha256(path), network)
+    return NetSegmenter(name, sha256(path), network, path.name)
 
 
 def _load_by_torch(path: Path, place: Device) -> Network:
@@ -243,8 +207,10 @@ def _load_by_torch(path: Path, place: Device) -> Network:
 
 
 def _published(name: str, about: str, megabytes: int) -> Model:
-    return Model(name, about, weights_folder() / name, megabytes, RemoteFile(name, _HUB + name))
+    remote = RemoteFile(name, _HUB + name)
+    return Model(name, about, weights_folder() / name, megabytes, remote, traits=traits.CELLPOSE)
 
 
 def _classic(name: str, file: str, about: str) -> Model:
-    return Model(name, about, weights_folder() / file, 27, RemoteFile(file, _CLASSICS + file))
+    remote = RemoteFile(file, _CLASSICS + file)
+    return Model(name, about, weights_folder() / file, 27, remote, traits=traits.CLASSIC)

@@ -19,6 +19,7 @@ from napari_nucseg.core.segmenting import Flows, OutOfDeviceMemory, Report
 from napari_nucseg.segmenters.checkpoints import check_complete, kind_of, read_state
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16, free_memory
 from napari_nucseg.segmenters.tiling import tile_starts
+from napari_nucseg.segmenters.traits import CELLPOSE
 
 NATIVE_DIAMETER = 30.0
 """Nucleus diameter, in pixels, that Cellpose's networks were trained at."""
@@ -79,6 +80,11 @@ class CellposeSAM:
         if computes_bfloat16(device):
             model.net.dtype = torch.bfloat16
         return cls(model.net.eval(), device)
+
+    @property
+    def ignores(self) -> frozenset[str]:
+        """Names of the parameters that it makes no use of."""
+        return CELLPOSE.ignores
 
     @property
     def precision(self) -> str:

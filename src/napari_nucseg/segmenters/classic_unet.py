@@ -23,6 +23,7 @@ from napari_nucseg.core.segmenting import Flows, Report
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.residual_unet import OUTPUTS, ResidualUNet
 from napari_nucseg.segmenters.torch_unet import runner
+from napari_nucseg.segmenters.traits import CLASSIC
 from napari_nucseg.segmenters.unet import Run
 
 TILE_SIZE = 224
@@ -58,6 +59,11 @@ class ClassicUNet:
     mean_diameter: np.float32
     own_diameter: np.float32
     device: Device
+
+    @property
+    def ignores(self) -> frozenset[str]:
+        """Names of the parameters that it makes no use of."""
+        return CLASSIC.ignores
 
     @property
     def precision(self) -> str:

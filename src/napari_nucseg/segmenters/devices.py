@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from napari_nucseg.core.machine import cores, processor
@@ -89,10 +90,19 @@ def computes_bfloat16(device: Device) -> bool:
     if device.kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.kind == "cpu":
-        key = f"gain of bfloat16: {device.name}, torch {torch.__version__}"
-        gain = measured.of_this_machine().remember(key, _bfloat16_gain)
+        gain = measured.of_this_machine().remember(_gain_key(device), _bfloat16_gain)
         return gain >= WORTHWHILE_GAIN
     return False
+
+
+def known_precision(device: Device) -> str | None:
+    """Name the precision of networks that may have bfloat16, if it is known without torch."""
+    if device.kind == "mps":
+        return "float32"
+    gain = measured.of_this_machine().known(_gain_key(device)) if device.kind == "cpu" else None
+    if gain is None:
+        return None
+    return "bfloat16" if gain >= WORTHWHILE_GAIN else "float32"
 
 
 def free_memory(device: Device) -> None:
@@ -103,6 +113,10 @@ def free_memory(device: Device) -> None:
         torch.cuda.empty_cache()
     elif device.kind == "mps":
         torch.mps.empty_cache()
+
+
+def _gain_key(device: Device) -> str:
+    return f"gain of bfloat16: {device.name}, torch {version('torch')}"
 
 
 def _bfloat16_gain() -> float:

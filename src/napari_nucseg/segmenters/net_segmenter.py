@@ -31,6 +31,11 @@ class Network(Protocol):
         """float32 or bfloat16."""
         ...
 
+    @property
+    def ignores(self) -> frozenset[str]:
+        """Names of the parameters that it makes no use of."""
+        ...
+
     def predict(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Flows:
         """Return the flows of an image of shape (height, width)."""
         ...
@@ -48,11 +53,14 @@ class NetSegmenter:
         Fingerprint of its weights.
     network : Network
         Loaded and ready.
+    weights_file : str
+        Name of the file of its weights.
     """
 
     name: str
     weights_sha256: str
     network: Network
+    weights_file: str = ""
 
     def __call__(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Segmentation:
         """Segment a field; see `napari_nucseg.core.segmenting.Segmenter`."""
@@ -73,5 +81,6 @@ class NetSegmenter:
             },
             seconds=time.perf_counter() - start,
             notes=flows.notes,
+            weights_file=self.weights_file,
         )
-        return Segmentation(labels, flows, provenance, labeller)
+        return Segmentation(labels, flows, provenance, labeller, self.network.ignores)

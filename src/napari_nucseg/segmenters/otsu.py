@@ -23,6 +23,7 @@ from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Provenance, Report, Segmentation, check_image
 from napari_nucseg.core.splitting import drop_small, split_touching
 from napari_nucseg.segmenters.devices import choose
+from napari_nucseg.segmenters.traits import OTSU
 
 NAME = "otsu"
 # Chosen by the training split of BBBC039
@@ -72,7 +73,7 @@ def segment(image: NDArray[Any], params: SegmentParams, report: Report) -> Segme
         seconds=time.perf_counter() - start,
     )
     report(1, 1)
-    return Segmentation(labels, None, provenance, labeller)
+    return Segmentation(labels, None, provenance, labeller, OTSU.ignores)
 
 
 def find_foreground(image: NDArray[Any]) -> NDArray[np.bool_]:

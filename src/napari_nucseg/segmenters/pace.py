@@ -5,19 +5,33 @@ from __future__ import annotations
 from napari_nucseg.core.segmenting import Provenance
 from napari_nucseg.segmenters.measured import of_this_machine
 
-
-def remember(made: Provenance, pixels: int) -> None:
-    """Remember how long a field took, for `expected`."""
-    of_this_machine().record(_key(made.model, made.device), made.seconds / pixels)
+FARTHEST = 3
+"""Octaves of size over which a pace holds: a small crop says little of a whole field."""
 
 
-def expected(model: str, device: str, pixels: int) -> float | None:
-    """Tell how many seconds a field will take, from the last run.
+def remember(model: str, made: Provenance, pixels: int) -> None:
+    """Remember how long a model took, for `expected`.
 
     Parameters
     ----------
     model : str
-        Its name.
+        What it is told from others by: a name, or the path of a file.
+    made : Provenance
+        Of what was segmented.
+    pixels : int
+        Of the same.
+    """
+    key = _key(model, made.device, _octave(pixels))
+    of_this_machine().record(key, made.seconds / pixels)
+
+
+def expected(model: str, device: str, pixels: int) -> float | None:
+    """Tell how many seconds a field will take, from the last run of about its size.
+
+    Parameters
+    ----------
+    model : str
+        As in `remember`.
     device : str
         As in `Provenance.device`.
     pixels : int
@@ -26,11 +40,20 @@ def expected(model: str, device: str, pixels: int) -> float | None:
     Returns
     -------
     float or None
-        Seconds; None if the model has not run on the device of this machine.
+        Seconds; None if the model has not run on anything of the kind on this machine.
     """
-    pace = of_this_machine().known(_key(model, device))
-    return None if pace is None else pace * pixels
+    octave = _octave(pixels)
+    nearest_first = sorted(range(-FARTHEST, FARTHEST + 1), key=abs)
+    for off in nearest_first:
+        pace = of_this_machine().known(_key(model, device, octave + off))
+        if pace is not None:
+            return pace * pixels
+    return None
 
 
-def _key(model: str, device: str) -> str:
-    return f"seconds a pixel: {model}, {device}"
+def _octave(pixels: int) -> int:
+    return max(pixels, 1).bit_length()
+
+
+def _key(model: str, device: str, octave: int) -> str:
+    return f"seconds a pixel: {model}, {device}, below 2^{octave} px"

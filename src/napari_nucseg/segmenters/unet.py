@@ -15,6 +15,7 @@ from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Flows, Report
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.tiling import tile_starts
+from napari_nucseg.segmenters.traits import UNET
 
 BORDER = 16
 """Least padding on every side, in pixels; see `UNet.predict`."""
@@ -81,6 +82,11 @@ class UNet:
     run: Run
     traits: UNetTraits
     device: Device
+
+    @property
+    def ignores(self) -> frozenset[str]:
+        """Names of the parameters that it makes no use of."""
+        return UNET.ignores
 
     @property
     def precision(self) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters import catalogue, traits
+from napari_nucseg.segmenters.model import Model
 from napari_nucseg.ui import preferences
+from napari_nucseg.ui.chosen import Chosen
 from napari_nucseg.ui.jobs import Work
+from napari_nucseg.ui.predictions import short_name
 from napari_nucseg.ui.readiness import describe_device, describe_model
-from napari_nucseg.ui.segment_form import SegmentForm
 
 Run = Callable[[Work, Callable[[Any], None]], Any]
 """Does work in a thread, and shows its result."""
@@ -22,22 +26,23 @@ Run = Callable[[Work, Callable[[Any], None]], Any]
 class ModelChooser:
     """Keeps the form's rows of model, device and values in step, and remembers them.
 
+    A model is told from others by its key: its name, or the whole path of a file.
+
     Parameters
     ----------
-    form : SegmentForm
-        Whose rows they are.
-    pixels : callable
-        Returns how many pixels the chosen image's fields have.
+    chosen : Chosen
+        What is chosen, and the form whose rows they are.
     run : callable
         Does work in the background.
     """
 
-    def __init__(self, form: SegmentForm, pixels: Callable[[], int], run: Run) -> None:
-        self._form = form
-        self._pixels = pixels
+    def __init__(self, chosen: Chosen, run: Run) -> None:
+        self._chosen = chosen
+        self._form = form = chosen.form
         self._run = run
         self._files = list(preferences.load_model_files())
-        form.model.choices = self._names
+        self._learned: dict[str, traits.Traits] = {}
+        form.model.choices = self._choices
         last = preferences.load_model()
         if last in form.model.choices:
             form.model.value = last
@@ -48,13 +53,26 @@ class ModelChooser:
         self._show_model()
 
     @property
-    def model(self) -> catalogue.Model:
-        """The chosen model."""
-        return catalogue.find(str(self._form.model.value))
+    def model(self) -> Model:
+        """The chosen model; a file that is not there now is one that is not ready."""
+        path = Path(self._chosen.model)
+        if path in self._files and not path.is_file():
+            about = f"{path} is not there now; bring it back, or choose another model"
+            return Model(path.name, about, path, 0)
+        model = catalogue.find(self._chosen.model)
+        return replace(model, traits=model.traits or self._learned.get(self._chosen.model))
+
+    def learn(self, key: str, ignores: frozenset[str]) -> None:
+        """Take up of a run what a file is: it is not opened before."""
+        kinds = (traits.UNET, traits.CLASSIC, traits.CELLPOSE)
+        known = next((kind for kind in kinds if kind.ignores == ignores), None)
+        if known is not None:
+            self._learned[key] = known
+            self._form.show_traits(self.model)
 
     def use_defaults(self) -> None:
         """Set every value to what suits the model."""
-        preferences.save_params(self.model.name, None)
+        preferences.save_params(self._chosen.model, None)
         self._form.params.params = self.model.defaults
 
     def use_settings(self, model: str, params: SegmentParams) -> None:
@@ -63,12 +81,17 @@ class ModelChooser:
         Raises
         ------
         ValueError
-            If there is no such model here.
+            If there is no such model here, or several files of the name.
         """
-        names = {catalogue.find(name).name: name for name in self._names()}
-        if model not in names:
+        keys = [key for _, key in self._choices()]
+        alike = [key for key in keys if key == model] or [
+            key for key in keys if short_name(key) == short_name(model)
+        ]
+        if not alike:
             raise ValueError(f"there is no model {model!r} here; add its file first")
-        self._form.model.value = names[model]
+        if len(alike) > 1:
+            raise ValueError(f"{' and '.join(alike)} are both named {model!r}; choose one yourself")
+        self._form.model.value = alike[0]
         self._form.params.params = params
 
     def add_file(self) -> None:
@@ -76,19 +99,30 @@ class ModelChooser:
         title = "Model trained with Cellpose or napari-nucseg"
         name, _ = QFileDialog.getOpenFileName(self._form.add_model.native, title)
         if name:
-            path = Path(name)
+            path = Path(name).absolute()
             self._run(lambda tell: catalogue.check(path), lambda _: self._take_up(path))
+
+    def refresh(self) -> None:
+        """Show which files are there now."""
+        with self._form.model.changed.blocked():
+            chosen = self._chosen.model
+            self._form.model.reset_choices()
+            self._form.model.value = chosen
+        self._form.about.value = describe_model(self.model)
 
     def show_device(self) -> None:
         """Say where the model will run, and for how long."""
         wanted = self._form.device.value
-        self._form.place.value = describe_device(self.model, wanted, self._pixels())
+        self._form.place.value = describe_device(
+            self.model, self._chosen.model, wanted, self._chosen.pixels
+        )
 
     def _show_model(self) -> None:
         model = self.model
-        preferences.save_model(str(self._form.model.value))
+        preferences.save_model(self._chosen.model)
         self._form.about.value = describe_model(model)
-        self._form.params.params = preferences.load_params(model.name) or model.defaults
+        self._form.params.params = preferences.load_params(self._chosen.model) or model.defaults
+        self._form.show_traits(model)
         self.show_device()
 
     def _take_up(self, path: Path) -> None:
@@ -97,5 +131,12 @@ class ModelChooser:
         self._form.model.reset_choices()
         self._form.model.value = str(path)
 
-    def _names(self, widget: Any = None) -> list[str]:
-        return [model.name for model in catalogue.models()] + [str(path) for path in self._files]
+    def _choices(self, widget: Any = None) -> list[tuple[str, str]]:
+        """List the models by what they are called on the form, and their keys."""
+        named = [model.name for model in catalogue.models()]
+        times = Counter([*named, *(path.name for path in self._files)])
+        files = []
+        for path in self._files:
+            title = path.name if times[path.name] == 1 else f"{path.name} in {path.parent}"
+            files.append((title if path.is_file() else f"{title} (missing)", str(path)))
+        return [*((name, name) for name in named), *files]

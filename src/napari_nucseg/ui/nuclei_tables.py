@@ -30,15 +30,37 @@ class Nucleus:
     x: float
 
 
-def keep_table(layer: Labels, plane: int, nuclei: Nuclei) -> None:
-    """Keep the measures of a field's nuclei with the layer."""
-    layer.metadata = layer.metadata | {_KEY: {**tables_of(layer), plane: nuclei}}
+@dataclass(frozen=True)
+class Table:
+    """The measures of a field's nuclei.
+
+    Attributes
+    ----------
+    nuclei : Nuclei
+        One row a nucleus.
+    fingerprint : int or None
+        Of the labels that were measured; None if some of them are still to be.
+    """
+
+    nuclei: Nuclei
+    fingerprint: int | None
 
 
-def tables_of(layer: Labels) -> Mapping[int, Nuclei]:
+def keep_tables(layer: Labels, tables: Mapping[int, Table]) -> None:
+    """Keep the measures of the fields' nuclei with the layer."""
+    layer.metadata = layer.metadata | {_KEY: dict(tables)}
+
+
+def tables_of(layer: Labels) -> Mapping[int, Table]:
     """Return what is kept with a layer, by the number of the field."""
-    tables: Mapping[int, Nuclei] = layer.metadata.get(_KEY, {})
+    tables: Mapping[int, Table] = layer.metadata.get(_KEY, {})
     return tables
+
+
+def nuclei_of(layer: Labels, plane: int) -> Nuclei:
+    """Return the measures of a field; none where there are none."""
+    table = tables_of(layer).get(plane)
+    return {} if table is None else table.nuclei
 
 
 def show_table(layer: Labels, plane: int) -> None:
@@ -46,15 +68,15 @@ def show_table(layer: Labels, plane: int) -> None:
 
     napari has one table a layer, but labels are numbered anew in every field.
     """
-    layer.features = tables_of(layer).get(plane, {"index": np.zeros(0, dtype=np.int64)})
+    layer.features = nuclei_of(layer, plane) or {"index": np.zeros(0, dtype=np.int64)}
 
 
 def moved(nuclei: Nuclei, by: int, box: Box) -> Nuclei:
     """Return the measures of nuclei in a box as they are in the field: other numbers and places."""
     return nuclei | {
         "index": nuclei["index"] + by,
-        "centroid_y": nuclei["centroid_y"] + box[0].start,
-        "centroid_x": nuclei["centroid_x"] + box[1].start,
+        "centroid_y": nuclei["centroid_y"] + box.top,
+        "centroid_x": nuclei["centroid_x"] + box.left,
     }
 
 
@@ -76,7 +98,7 @@ def joined(layer: Labels, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     names : sequence of str
         Of the fields; their numbers where there are none.
     """
-    tables = tables_of(layer)
+    tables = {plane: table.nuclei for plane, table in tables_of(layer).items()}
     if not tables:
         return {}
     fields = [
@@ -97,7 +119,7 @@ def joined(layer: Labels, names: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 def most_doubtful(layer: Labels, plane: int) -> list[Nucleus]:
     """List a field's nuclei by doubt; none where no network told it."""
-    table = tables_of(layer).get(plane, {})
+    table = nuclei_of(layer, plane)
     if "flow_error" not in table:
         return []
     row_of = {int(label): row for row, label in enumerate(table["index"])}

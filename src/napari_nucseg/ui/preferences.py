@@ -48,9 +48,8 @@ def save_params(model: str, params: SegmentParams | None) -> None:
 
 
 def load_model_files() -> tuple[Path, ...]:
-    """Model files that the user added and that are still there."""
-    paths = (Path(line) for line in _settings().model_files.splitlines())
-    return tuple(path for path in paths if path.is_file())
+    """Model files that the user added, whether they are there now or not."""
+    return tuple(Path(line) for line in _settings().model_files.splitlines() if line)
 
 
 def save_model_files(paths: Sequence[Path]) -> None:
@@ -60,7 +59,12 @@ def save_model_files(paths: Sequence[Path]) -> None:
 
 def memory_limit() -> int:
     """Bytes that results may take which are kept to follow the sliders."""
-    return int(_settings().memory_mb) << 20
+    return int(_settings().memory_mb) * 10**6
+
+
+def save_memory_limit(megabytes: int) -> None:
+    """Remember how many megabytes such results may take."""
+    _settings().memory_mb = megabytes
 
 
 def _all_params() -> dict[str, Any]:

@@ -16,7 +16,8 @@ from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.runs.saving import read_provenance
 from napari_nucseg.ui.form import text_line
 from napari_nucseg.ui.jobs import tell_user
-from napari_nucseg.ui.layers import record_of, shown_plane
+from napari_nucseg.ui.layers import shown_plane
+from napari_nucseg.ui.predictions import parts_of, provenance_by_field
 
 Use = Callable[[str, SegmentParams], None]
 """Called with the name of a model and its parameters."""
@@ -49,6 +50,7 @@ class ProvenanceBox(Container[Any]):
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
         self._use = use
+        self._locked = False
         self.take_over.changed.connect(self.use_selected)
         self.open.changed.connect(self.use_file)
         viewer.layers.selection.events.active.connect(self.show_selected)
@@ -64,7 +66,13 @@ class ProvenanceBox(Container[Any]):
         """Describe how the selected labels were made."""
         made = self._selected()
         self.text.value = describe(made) if made else "Select labels that were made here."
-        self.take_over.enabled = made is not None
+        self.take_over.enabled = made is not None and not self._locked
+
+    def lock(self, locked: bool) -> None:
+        """Take over no settings while a network works with others."""
+        self._locked = locked
+        self.open.enabled = not locked
+        self.show_selected()
 
     def use_selected(self) -> None:
         """Take over the settings of the selected labels."""
@@ -92,21 +100,38 @@ class ProvenanceBox(Container[Any]):
 
     def _selected(self) -> Mapping[str, Any] | None:
         layer = self._viewer.layers.selection.active
-        record = record_of(layer) if isinstance(layer, Labels) else None
-        if record is None:
+        if not isinstance(layer, Labels):
             return None
-        shown = shown_plane(self._viewer.dims.point, layer)
-        return record.provenance if record.by_field is None else record.by_field.get(shown)
+        return provenance_by_field(layer).get(shown_plane(self._viewer.dims.point, layer))
 
 
 def describe(made: Mapping[str, Any]) -> str:
-    """Say in lines how labels were made.
+    """Say in lines how labels were made; of boxes that were segmented later, what differs.
 
     Parameters
     ----------
     made : mapping
-        A `napari_nucseg.core.segmenting.Provenance` as plain values.
+        A `napari_nucseg.core.segmenting.Provenance` as plain values, and of boxes in the field.
     """
+    first, *boxes = parts_of(made)
+    before = _lines(first)
+    text = [_where(first), *before]
+    for box in boxes:
+        lines = _lines(box)
+        new = [line for line in lines if line not in before]
+        text += ["", f"{_where(box)}, later:", *(new or ["the same way"])]
+    return "\n".join(text)
+
+
+def _where(made: Mapping[str, Any]) -> str:
+    name, box = made.get("image", "an image"), made.get("box")
+    if box is None:
+        return f"All of {name}"
+    top, left, bottom, right = box
+    return f"Rows {top} to {bottom - 1}, columns {left} to {right - 1} of {name}"
+
+
+def _lines(made: Mapping[str, Any]) -> list[str]:
     described = knobs(SegmentParams)
     values = [
         f"{described[name].label} {value:g} {described[name].unit}".rstrip()
@@ -114,13 +139,14 @@ def describe(made: Mapping[str, Any]) -> str:
         if name in described
     ]
     versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
-    return "\n".join(
-        [
-            f"{made['model']} on {made.get('image', 'an image')}, {made['seconds']:.2f} s",
-            f"{made['device']}, {made['precision']}",
-            *values,
-            versions,
-            f"Weights {made['weights_sha256'][:12]}",
-            *made.get("notes", ()),
-        ]
-    )
+    channel = made.get("channel")
+    weights = made["weights_sha256"][:12]
+    return [
+        f"Model {made['model']}, {made['seconds']:.2f} s",
+        *([f"Channel {channel}"] if channel else []),
+        f"{made['device']}, {made['precision']}",
+        *values,
+        versions,
+        *([f"Weights {made.get('weights_file', '')} {weights}"] if weights else []),
+        *made.get("notes", ()),
+    ]

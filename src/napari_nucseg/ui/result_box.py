@@ -6,15 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import Container, PushButton
+from magicgui.widgets import ComboBox, Container, PushButton
 from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.core.measuring import describe
 from napari_nucseg.runs.saving import write_columns
+from napari_nucseg.ui.chosen import Chosen
+from napari_nucseg.ui.colouring import COLUMNS, LABEL, Colouring
+from napari_nucseg.ui.form import text_line
 from napari_nucseg.ui.layers import record_of, shown_plane
-from napari_nucseg.ui.nuclei_tables import go_to, joined, most_doubtful, show_table, tables_of
+from napari_nucseg.ui.nuclei_tables import go_to, joined, most_doubtful, nuclei_of
+from napari_nucseg.ui.segmenting import Result
 
 
 class ResultBox(Container[Any]):
@@ -24,8 +28,8 @@ class ResultBox(Container[Any]):
     ----------
     viewer : ViewerModel
         Where it is shown.
-    prediction : callable
-        Returns the labels that the panel made of its image, or None.
+    chosen : Chosen
+        Image and model, whose labels they act on.
     tell : callable
         Shows a line of text.
     """
@@ -33,7 +37,7 @@ class ResultBox(Container[Any]):
     def __init__(
         self,
         viewer: ViewerModel,
-        prediction: Callable[[], Labels | None],
+        chosen: Chosen,
         tell: Callable[[str], None],
     ) -> None:
         self.doubtful = PushButton(
@@ -45,31 +49,83 @@ class ResultBox(Container[Any]):
             text="Save measures...",
             tooltip="Write area, place, intensity, shape and doubt of every nucleus as CSV.",
         )
-        super().__init__(widgets=[self.doubtful, self.save], layout="horizontal", labels=False)
+        self.colour_by = ComboBox(
+            label="Colour by",
+            choices=[LABEL, *COLUMNS],
+            tooltip="Colour the nuclei by a measure, from dark (low) to bright (high); label gives "
+            "them their own colours back. A nucleus without the measure is grey.",
+        )
+        self.range = text_line()
+        buttons = Container(widgets=[self.doubtful, self.save], layout="horizontal", labels=False)
+        colours = Container(widgets=[self.colour_by])
+        for row in (buttons, colours):
+            row.margins = (0, 0, 0, 0)
+        super().__init__(widgets=[buttons, colours, self.range], labels=False)
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
-        self._prediction = prediction
+        self._chosen = chosen
         self._tell = tell
-        self._walked: tuple[int, int] = (-1, 0)
+        self._colouring = Colouring(viewer)
+        self._walked: tuple[str, int, int] = ("", 0, 0)
+        self.range.visible = False
         self.doubtful.changed.connect(self.go_to_doubtful)
         self.save.changed.connect(self.save_measures)
-        viewer.dims.events.current_step.connect(self._show_field)
+        self.colour_by.changed.connect(self.choose_colours)
 
     def disconnect_viewer(self) -> None:
-        """Disconnect from the events of the viewer."""
-        self._viewer.dims.events.current_step.disconnect(self._show_field)
+        """Give the labels their own colours back."""
+        self._colouring.choose(LABEL)
 
     def begin_anew(self) -> None:
         """Start with the most doubtful nucleus again, because there are other labels now."""
-        self._walked = (-1, 0)
+        self._walked = ("", 0, 0)
 
-    def overview(self) -> str:
-        """Describe the field in sight: how many nuclei, and how large."""
-        layer = self._prediction()
-        table = None if layer is None else tables_of(layer).get(self._plane(layer))
-        if not table:
+    def choose_colours(self, measure: str) -> None:
+        """Colour the nuclei by a measure."""
+        self._colouring.choose(measure)
+        self.show_range()
+
+    def recolour(self, layer: Labels) -> None:
+        """Let a prediction's colours follow its measures."""
+        self._colouring.show(layer)
+        self.show_range()
+
+    def show_range(self) -> None:
+        """Say what the colours stand for."""
+        layer = self._chosen.prediction
+        found = None if layer is None else self._colouring.range_of(layer)
+        self.range.visible = self._colouring.measure != LABEL
+        self.range.value = f"{found}" if found else f"There is no {self._colouring.measure} yet."
+
+    def describe(self, labels: Labels, result: Result, ran: bool) -> str:
+        """Say in a line what was made.
+
+        Parameters
+        ----------
+        labels : Labels
+            Where it is shown.
+        result : Result
+            What was made.
+        ran : bool
+            Whether a network ran for it.
+        """
+        count = sum(len(nuclei_of(labels, plane)["index"]) for plane in result.planes)
+        where = f" in {len(result.planes)} fields" if len(result.planes) > 1 else ""
+        if ran and result.made[0].spot.box is not None:
+            count = sum(len(made.nuclei["index"]) for made in result.made)
+            where = " in the rectangle"
+        took = f" in {result.seconds:.2f} s" if ran else ""
+        size = self._overview()
+        about = f"{count} nuclei{where}{took}{', ' if size else ''}{size}."
+        return f"{about} Sliders now change this result." if ran else about
+
+    def _overview(self) -> str:
+        """Describe the field in sight: how large its nuclei are."""
+        layer = self._chosen.prediction
+        nuclei = {} if layer is None else nuclei_of(layer, self._plane(layer))
+        if not nuclei:
             return ""
-        short = describe(table)
+        short = describe(nuclei)
         if short.median_area_px is None:
             return ""
         if short.median_area_um2 is None:
@@ -78,21 +134,21 @@ class ResultBox(Container[Any]):
 
     def go_to_doubtful(self) -> None:
         """Go to the next nucleus of the field in sight, the most doubtful first."""
-        layer = self._prediction()
-        plane = -1 if layer is None else self._plane(layer)
-        nuclei = [] if layer is None else most_doubtful(layer, plane)
+        layer = self._chosen.prediction
+        nuclei = [] if layer is None else most_doubtful(layer, self._plane(layer))
         if layer is None or not nuclei:
             self._tell("No network told its doubt here: press Segment.")
             return
-        before, rank = self._walked
-        rank = rank if before == plane and rank < len(nuclei) else 0
-        self._walked = (plane, rank + 1)
+        place = str(layer.unique_id), self._plane(layer)
+        rank = self._walked[2] if self._walked[:2] == place else 0
+        rank = rank if rank < len(nuclei) else 0
+        self._walked = (*place, rank + 1)
         go_to(self._viewer, layer, nuclei[rank])
         self._tell(f"Nucleus {nuclei[rank].label}: number {rank + 1} of {len(nuclei)} by doubt.")
 
     def save_measures(self) -> None:
         """Ask for a file, and write the measures of all fields to it."""
-        layer = self._prediction()
+        layer = self._chosen.prediction
         columns = {} if layer is None else joined(layer, self._names(layer))
         if not columns or layer is None:
             self._tell("There are no measures yet: press Segment.")
@@ -102,11 +158,6 @@ class ResultBox(Container[Any]):
         if name:
             write_columns(Path(name), columns)
             self._tell(f"Measures of {len(columns['field'])} nuclei are in {name}.")
-
-    def _show_field(self, event: Any = None) -> None:
-        layer = self._prediction()
-        if layer is not None and tables_of(layer):
-            show_table(layer, self._plane(layer))
 
     def _plane(self, layer: Labels) -> int:
         return shown_plane(self._viewer.dims.point, layer)

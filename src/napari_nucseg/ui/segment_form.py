@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from magicgui.widgets import ComboBox, Container, ProgressBar, PushButton
+from magicgui.widgets import ComboBox, Container, ProgressBar, PushButton, SpinBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Image
 from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
+from napari_nucseg.core.knobs import knobs
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters.devices import CHOICES
+from napari_nucseg.segmenters.model import Model
+from napari_nucseg.segmenters.traits import DEVICE
 from napari_nucseg.ui.form import ParamsForm, labelled, text_line
 from napari_nucseg.ui.sources import CHANNELS
 
@@ -24,6 +27,7 @@ class Scope(StrEnum):
     FIELD = "this field"
     ALL = "all fields"
     BOX = "drawn rectangle"
+    SEEN = "what I see"
 
 
 class SegmentForm:
@@ -33,15 +37,9 @@ class SegmentForm:
     ----------
     images : callable
         Lists the image layers to choose from.
-    scopes : callable
-        Lists what of the image can be segmented.
     """
 
-    def __init__(
-        self,
-        images: Callable[..., list[Image]],
-        scopes: Callable[..., list[Scope]],
-    ) -> None:
+    def __init__(self, images: Callable[..., list[Image]]) -> None:
         self.image = ComboBox(
             label="Image", choices=images, tooltip="Layer whose nuclei are segmented."
         )
@@ -52,31 +50,43 @@ class SegmentForm:
         )
         self.model = ComboBox(
             label="Model",
-            tooltip="u2os comes with the plugin and is fast on any computer. The Cellpose-SAM "
-            "models are more general, need a download, and want a GPU.",
+            tooltip="u2os comes with the plugin and is fast on any computer. nuclei and cyto to "
+            "cyto3 are the networks of Cellpose 1 to 3: 27 MB each, fast without a GPU, too. The "
+            "Cellpose-SAM models (cpsam) are more general, need a large download, and want a GPU. "
+            "otsu is no network, to compare with.",
         )
         self.add_model = PushButton(
             text="Add a model file...",
             tooltip="Use a model that was trained with Cellpose or with napari-nucseg train.",
         )
         self.about = text_line()
-        self.device = ComboBox(
-            label="Device",
-            choices=CHOICES,
-            tooltip="Where the network runs. auto takes a CUDA GPU, then an Apple GPU, then the "
-            "CPU. A device that is not there is refused.",
-        )
+        self.device = ComboBox(label="Device", choices=CHOICES)
         self.place = text_line()
         self.scope = ComboBox(
             label="Segment",
-            choices=scopes,
-            tooltip="The field that is shown, every field of the stack, or the rectangle that is "
-            "selected or was drawn last in a Shapes layer.",
+            choices=list(Scope),
+            tooltip="The field that is shown; every field of the stack; the rectangle that is "
+            "selected or was drawn last in a Shapes layer; or the part of the field that lies "
+            "within the canvas.",
         )
         self.params = ParamsForm(SegmentParams())
+        self.measure = PushButton(
+            text="Measure",
+            tooltip="Set the diameter to the length of a line drawn across a nucleus in a Shapes "
+            "layer; without one, to the median diameter of the labels that are here.",
+        )
         self.defaults = PushButton(
             text="Defaults", tooltip="Set every value to what suits the model."
         )
+        self.memory = SpinBox(
+            label="Memory (MB)",
+            min=0,
+            max=1_000_000,
+            step=100,
+            tooltip="What results may take that are kept to follow the sliders; a field of 520 x "
+            "696 px takes 8 MB. Beyond it the oldest are dropped, and need the network again.",
+        )
+        self.taken = text_line()
         self.segment = PushButton(text="Segment", tooltip="Find the nuclei, in the background.")
         self.cancel = PushButton(text="Cancel", tooltip="Stop; no layer is added or changed.")
         self.follow_all = PushButton(
@@ -84,13 +94,48 @@ class SegmentForm:
             tooltip="Give the fields of the stack that were segmented before these values, too.",
         )
         self.progress = ProgressBar(min=0, max=1, value=0)
+        self._ignored: frozenset[str] = frozenset()
+        self._locked = False
 
-    @property
-    def locked_while_running(self) -> Iterable[Widget]:
-        """Widgets that are of no use during a run."""
-        params = (*self.params.rows, self.defaults)
-        choices = (self.image, self.channel, self.model, self.add_model, self.device, self.scope)
-        return (*choices, *params, self.segment, self.follow_all)
+    def lock(self, locked: bool) -> None:
+        """Let nothing be changed but what can be during a run, which is shown."""
+        self._locked = locked
+        choices = (self.image, self.model, self.add_model, self.scope, self.measure)
+        for widget in (*choices, self.defaults, self.memory, self.segment, self.follow_all):
+            widget.enabled = not locked
+        self.cancel.enabled = locked
+        self.progress.visible = locked
+        self.progress.value = 0
+        self._enable_used()
+        self.show_image()
+
+    def show_image(self) -> None:
+        """Offer what can be done with the chosen image."""
+        layer: Image | None = self.image.value
+        several = layer is not None and layer.ndim > 2
+        self.channel.enabled = layer is not None and layer.rgb and not self._locked
+        self.follow_all.visible = several
+        self.scope.choices = [scope for scope in Scope if several or scope != Scope.ALL]
+
+    def show_traits(self, model: Model) -> None:
+        """Offer what a model makes use of, and say of the rest that it does not."""
+        self._ignored = frozenset() if model.traits is None else model.traits.ignores
+        unused = f"{model.name} makes no use of this. "
+        for name, knob in knobs(SegmentParams).items():
+            self.params[name].tooltip = (unused if name in self._ignored else "") + knob.help
+        self.device.tooltip = (
+            f"{model.name} runs on the CPU alone."
+            if DEVICE in self._ignored
+            else "Where the network runs. auto takes a CUDA GPU, then an Apple GPU, then the CPU. "
+            "A device that is not there is refused."
+        )
+        self._enable_used()
+
+    def _enable_used(self) -> None:
+        for row in self.params.rows:
+            row.enabled = not self._locked and row.name not in self._ignored
+        self.measure.enabled = self.params["diameter"].enabled
+        self.device.enabled = not self._locked and DEVICE not in self._ignored
 
     @property
     def buttons(self) -> Container[Any]:
@@ -100,12 +145,17 @@ class SegmentForm:
     def top(self) -> QWidget:
         """Lay out what is always in sight."""
         model = (self.model, self.about, self.device, self.place)
-        return labelled([self.image, self.channel, *model, self.scope, *self.params.main])
+        diameter = self.params["diameter"]
+        measured = _side_by_side(diameter, self.measure)
+        measured.label, measured.tooltip = diameter.label, diameter.tooltip
+        values = [measured if row is diameter else row for row in self.params.main]
+        return labelled([self.image, self.channel, *model, self.scope, *values])
 
     def advanced(self) -> QCollapsible:
         """Lay out what is rarely needed, folded away."""
         buttons = _side_by_side(self.defaults, self.add_model).native
-        return folded("Advanced", labelled(self.params.advanced), buttons)
+        rows = labelled([*self.params.advanced, self.memory])
+        return folded("Advanced", rows, self.taken.native, buttons)
 
 
 def folded(title: str, *widgets: QWidget) -> QCollapsible:

@@ -1,37 +1,32 @@
 """The panel that segments: choose an image and a model, press Segment, move the sliders."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import napari
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QTimer
 
 from napari_nucseg.ui import preferences
+from napari_nucseg.ui.asking import ask
+from napari_nucseg.ui.chosen import Chosen
+from napari_nucseg.ui.diameter import propose_diameter
+from napari_nucseg.ui.follower import Follower
 from napari_nucseg.ui.form import scrolled
+from napari_nucseg.ui.image_watch import ImageWatch
 from napari_nucseg.ui.jobs import Job
-from napari_nucseg.ui.kept import KeptResults, Spot
-from napari_nucseg.ui.layers import (
-    PREDICTION,
-    LayerRecord,
-    count_planes,
-    field_shape,
-    find_labels,
-    record_of,
-    shown_plane,
-)
+from napari_nucseg.ui.kept import KeptResults
+from napari_nucseg.ui.layers import PREDICTION, record_of
 from napari_nucseg.ui.model_chooser import ModelChooser
+from napari_nucseg.ui.nuclei_keeper import NucleiKeeper
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.predictions import put_prediction
+from napari_nucseg.ui.predictions import find_prediction, put_prediction
 from napari_nucseg.ui.provenance_box import ProvenanceBox
 from napari_nucseg.ui.result_box import ResultBox
-from napari_nucseg.ui.segment_form import Scope, SegmentForm, folded
-from napari_nucseg.ui.segmenting import Request, Result, relabel_planes, segment_planes
-from napari_nucseg.ui.sources import drawn_box, field_of, pixel_size
+from napari_nucseg.ui.segment_form import folded
+from napari_nucseg.ui.segmenting import Result, segment_fields
 
-DEBOUNCE = 60
-"""Milliseconds that a slider has to rest before labels follow it."""
+STOPPED = "Stopped. No layer was added or changed."
+CHANGED = "Stopped, because the image has changed. Press Segment again."
 
 
 class SegmentPanel(Panel):
@@ -45,13 +40,18 @@ class SegmentPanel(Panel):
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self._layer: Image | None = None
+        self._stopped = STOPPED
         self._layers = viewer.layers
         self._kept = KeptResults(preferences.memory_limit())
-        self.form = SegmentForm(self._images, self._scopes)
+        self._chosen = Chosen(viewer)
+        self.form = self._chosen.form
         super().__init__(viewer, [])
-        self.chooser = ModelChooser(self.form, self._pixels, self.run)
-        self.result = ResultBox(viewer, self._prediction, self._say)
+        self.chooser = ModelChooser(self._chosen, self.run)
+        self.follower = Follower(self, self._chosen, self._kept, self._show_result)
+        self.result = ResultBox(viewer, self._chosen, self._say)
         self.provenance = ProvenanceBox(viewer, self.chooser.use_settings)
+        self.keeper = NucleiKeeper(viewer, self._kept, self.result.recolour, self.native)
+        self._watch = ImageWatch(viewer, self._on_image_data)
         self.native.layout().addWidget(
             scrolled(
                 self.form.top(),
@@ -64,22 +64,19 @@ class SegmentPanel(Panel):
                 folded("How was this made?", self.provenance.native),
             )
         )
-        self._resting = QTimer(self.native)
-        self._resting.setSingleShot(True)
-        self._resting.setInterval(DEBOUNCE)
+        self.form.memory.value = self._kept.limit // 10**6
         self._connect()
         self._show_running(False)
+        self._show_taken()
 
     def _connect(self) -> None:
         form = self.form
         form.image.changed.connect(self._show_image)
+        form.model.changed.connect(self.result.show_range)
         form.segment.changed.connect(self.start)
         form.cancel.changed.connect(self.stop)
-        form.follow_all.changed.connect(self.follow_everywhere)
-        for row in form.params.rows:
-            row.changed.connect(self._on_value)
-        form.model.changed.connect(self._rest)
-        self._resting.timeout.connect(self.follow)
+        form.measure.changed.connect(self.measure_diameter)
+        form.memory.changed.connect(self._limit_memory)
         self._layers.events.inserted.connect(self.reset_choices)
         self._layers.events.removed.connect(self._on_layer_removed)
 
@@ -91,31 +88,34 @@ class SegmentPanel(Panel):
     @property
     def follows(self) -> bool:
         """Whether labels are about to follow a slider that has just moved."""
-        return self._resting.isActive()
+        return self.follower.is_about_to
 
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
         self.form.image.reset_choices()
-        self.form.scope.reset_choices()
+        self.form.show_image()
+        self.chooser.refresh()
 
     def start(self) -> None:
         """Segment what is chosen, in the background."""
-        layer = self.form.image.value
+        layer = self._chosen.image
         if layer is None:
             self._say("Open an image first: File > Open Sample > Nuclei segmentation has one.")
             return
-        request = self._request(layer)
-        if request is None:
-            self._say("Draw a rectangle in a Shapes layer, or choose another scope.")
+        key, model = self._chosen.model, self.chooser.model
+        try:
+            request = ask(self._viewer, layer, self.form, key, model, self._kept.limit)
+        except ValueError as error:
+            self._say(str(error))
             return
-        self._resting.stop()
-        preferences.save_params(request.model.name, request.params)
-        self._layer = layer
+        self.follower.rest()
+        preferences.save_params(key, request.params)
+        self._layer, self._stopped = layer, STOPPED
         self.run(
-            lambda tell: segment_planes(request, tell),
+            lambda tell: segment_fields(request, tell),
             lambda result: self._show_result(layer, result),
         )
-        self._say(f"Loading {request.model.name}...")
+        self._say(f"Loading {model.name}...")
         self._show_running(True)
 
     def stop(self) -> None:
@@ -124,20 +124,16 @@ class SegmentPanel(Panel):
             self._say("Stopping...")
             self.job.stop()
 
-    def follow(self) -> None:
-        """Give the shown field the labels of the values on the form."""
-        layer = self.form.image.value
-        if self.running:
-            self._resting.start()  # once what is on its way is there
-        elif layer is not None:
-            preferences.save_params(self.chooser.model.name, self.form.params.params)
-            self._relabel(layer, [shown_plane(self._viewer.dims.point, layer)])
-
-    def follow_everywhere(self) -> None:
-        """Give every field that was segmented before the labels of the values on the form."""
-        layer = self.form.image.value
-        if layer is not None and not self.segmenting:
-            self._relabel(layer, range(count_planes(layer)))
+    def measure_diameter(self) -> None:
+        """Set the diameter to what a drawn line or the labels say."""
+        image, prediction = self._chosen.image, self._chosen.prediction
+        found = None if image is None else propose_diameter(self._viewer, image, prediction)
+        if found is None:
+            self._say("Draw a line across a nucleus in a Shapes layer, or segment once.")
+            return
+        self.form.params["diameter"].value = found.diameter
+        self.follower.rest()  # the network has to run for it
+        self._say(f"{found} Press Segment to use it.")
 
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Move the bar, unless Cancel was pressed."""
@@ -149,108 +145,72 @@ class SegmentPanel(Panel):
     def on_finished(self, job: Job) -> None:
         """Give the buttons back."""
         if job.is_stopping:
-            self._say("Stopped. No layer was added or changed.")
+            self._say(self._stopped)
         if self.segmenting:
             self._layer = None
             self._show_running(False)
 
     def disconnect_viewer(self) -> None:
         """Disconnect from the layer list."""
-        self._resting.stop()
-        self.result.disconnect_viewer()
-        self.provenance.disconnect_viewer()
+        self.follower.rest()
+        for part in (self.result, self.provenance, self.keeper, self._watch):
+            part.disconnect_viewer()
         events = self._layers.events
         for event in (events.inserted, events.reordered, events.renamed):  # napari connects all
             event.disconnect(self.reset_choices)
         events.removed.disconnect(self._on_layer_removed)
 
-    def _request(self, layer: Image) -> Request | None:
-        """Put together what is asked for; None if it has no place."""
-        form = self.form
-        box = drawn_box(self._viewer, layer) if form.scope.value == Scope.BOX else None
-        if form.scope.value == Scope.BOX and box is None:
-            return None
-        shown = shown_plane(self._viewer.dims.point, layer)
-        everywhere = form.scope.value == Scope.ALL
-        planes = tuple(range(count_planes(layer))) if everywhere else (shown,)
-        self._kept.limit = preferences.memory_limit()
-        return Request(
-            name=layer.name,
-            images=tuple(field_of(layer, plane, form.channel.value, box) for plane in planes),
-            planes=planes,
-            box=box,
-            model=self.chooser.model,
-            device=form.device.value,
-            params=form.params.params,
-            memory=self._kept.limit,
-            pixel_size=pixel_size(layer),
-        )
-
-    def _relabel(self, layer: Image, planes: Iterable[int]) -> None:
-        params = self.form.params.params
-        known = self._kept.of(str(layer.unique_id), self.chooser.model.name)
-        chosen = {plane: known[plane] for plane in planes if plane in known}
-        if not chosen:
-            if self._prediction() is not None:
-                self._say("Press Segment: this field's result is not in memory.")
-            return
-        outdated = next(iter(chosen.values())).result.outdated_by(params)
-        if outdated:
-            self._say(f"Press Segment: {', '.join(outdated)} needs the network.")
-            return
-        self.run(
-            lambda tell: relabel_planes(chosen, layer.name, params, tell),
-            lambda result: self._show_result(layer, result),
-        )
-
-    def _show_result(self, layer: Image, result: Result) -> None:
+    def _show_result(self, layer: Image, result: Result, remark: str = "") -> None:
         if layer not in self._viewer.layers:
             return
-        put_prediction(self._viewer, layer, result.made)
-        for plane, made in result.made.items():
-            spot = Spot(str(layer.unique_id), made.provenance["model"], plane)
-            self._kept.replace(spot, result.kept.get(plane))
+        labels = put_prediction(self._viewer, layer, result.made)
+        for made in result.made:
+            self._kept.replace(made.spot, result.kept.get(made.spot))
+        if self.segmenting:
+            self.chooser.learn(result.made[0].spot.model, result.ignores)
         self.result.begin_anew()
+        self.keeper.show(labels)
         self.provenance.show_selected()
         self.chooser.show_device()
-        self._say(self._describe(result))
+        self._show_taken()
+        self._say(f"{self.result.describe(labels, result, self.segmenting)} {remark}".rstrip())
         for note in result.notes if self.segmenting else ():
             show_warning(note)
-
-    def _describe(self, result: Result) -> str:
-        where = "" if len(result.made) == 1 else f" in {len(result.made)} fields"
-        took = f" in {result.seconds:.2f} s" if self.segmenting else ""
-        size = self.result.overview()
-        about = f"{result.count} nuclei{where}{took}{', ' if size else ''}{size}."
-        live = self.segmenting and result.kept
-        return f"{about} Sliders now change this result." if live else about
-
-    def _rest(self) -> None:
-        """Leave labels as they are: values that came with a model were not moved by the user."""
-        self._resting.stop()
 
     def _say(self, line: str) -> None:
         self.status.value = line
 
     def _show_running(self, running: bool) -> None:
-        for widget in self.form.locked_while_running:
-            widget.enabled = not running
-        self.form.cancel.enabled = running
-        self.form.progress.visible = running
-        self.form.progress.value = 0
+        self.form.lock(running)
+        self.provenance.lock(running)
         self._show_image()
 
     def _show_image(self) -> None:
-        layer = self.form.image.value
-        self.form.channel.enabled = layer is not None and layer.rgb and not self.segmenting
-        self.form.follow_all.visible = layer is not None and count_planes(layer) > 1
-        self.form.scope.reset_choices()
+        self.form.show_image()
+        self.result.show_range()
         if not self.segmenting:  # torch may be on its way in, which this would wait for
             self.chooser.show_device()
 
-    def _on_value(self) -> None:
-        if not self.segmenting:
-            self._resting.start()
+    def _limit_memory(self, megabytes: int) -> None:
+        preferences.save_memory_limit(megabytes)
+        self._kept.limit = preferences.memory_limit()
+        self._kept.shrink()
+        self._show_taken()
+
+    def _show_taken(self) -> None:
+        taken, limit = (round(size / 1e6) for size in (self._kept.taken, self._kept.limit))
+        self.form.taken.value = f"Results kept for the sliders: {taken:,} of {limit:,} MB"
+
+    def _on_image_data(self, layer: Image) -> None:
+        """Forget what was made of other data than an image has now."""
+        self._kept.forget(str(layer.unique_id))
+        self._show_taken()
+        if self.segmenting and layer is self._layer:
+            self.stop()
+            self._stopped = CHANGED
+        elif layer is self._chosen.image and not self.segmenting:
+            self.follower.rest()
+            self.drop_job()
 
     def _on_layer_removed(self, event: Any) -> None:
         self.reset_choices()
@@ -259,35 +219,17 @@ class SegmentPanel(Panel):
             self.stop()
         if isinstance(removed, Image):
             self._kept.forget(str(removed.unique_id))
-        else:
-            self._forget_prediction(record_of(removed))
+        elif isinstance(removed, Labels):
+            self._forget_prediction(removed)
+        self._show_taken()
 
-    def _forget_prediction(self, record: LayerRecord | None) -> None:
+    def _forget_prediction(self, removed: Labels) -> None:
         """Let deleted labels follow no slider, unless they were a duplicate."""
+        record = record_of(removed)
         if record is None or record.role != PREDICTION or not record.provenance:
             return
-        if find_labels(self._layers, record) is None:
-            self._kept.forget(record.source, record.provenance["model"])
+        model = str(record.provenance["model"])
+        if find_prediction(self._viewer, record.source, model) is None:
+            self._kept.forget(record.source, model)
             if not self.segmenting:
                 self.drop_job()
-
-    def _prediction(self) -> Labels | None:
-        """Return the labels that the chosen model made of the chosen image."""
-        layer = self.form.image.value
-        if layer is None:
-            return None
-        made = {"model": self.chooser.model.name}
-        record = LayerRecord(PREDICTION, source=str(layer.unique_id), provenance=made)
-        return find_labels(self._layers, record)
-
-    def _pixels(self) -> int:
-        layer = self.form.image.value
-        return 0 if layer is None else field_shape(layer)[-2] * field_shape(layer)[-1]
-
-    def _images(self, widget: Any = None) -> list[Image]:
-        return [layer for layer in self._layers[::-1] if isinstance(layer, Image)]
-
-    def _scopes(self, widget: Any = None) -> list[Scope]:
-        layer = self.form.image.value if hasattr(self, "form") else None
-        several = layer is not None and count_planes(layer) > 1
-        return [Scope.FIELD, Scope.ALL, Scope.BOX] if several else [Scope.FIELD, Scope.BOX]

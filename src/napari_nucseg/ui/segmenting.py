@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,12 +12,14 @@ import numpy as np
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.measuring import Nuclei
 from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Report, Segmenter, check_image
+from napari_nucseg.core.segmenting import Segmenter, check_image
 from napari_nucseg.segmenters import catalogue, pace
+from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.nuclei import measure_nuclei
+from napari_nucseg.ui.countdown import Countdown
 from napari_nucseg.ui.jobs import Tell
-from napari_nucseg.ui.kept import Kept
-from napari_nucseg.ui.sources import Box
+from napari_nucseg.ui.kept import Kept, Parts, Spot
+from napari_nucseg.ui.sources import FieldSource
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,12 @@ class Request:
     ----------
     name : str
         Of the image's layer.
-    images : tuple of array, shape (height, width)
-        The fields to segment, copied or lazy; already cut to the box.
-    planes : tuple of int
-        Their numbers in the stack.
-    box : Box or None
-        The part of a field that is segmented; None for all of it.
+    source : FieldSource
+        Its fields, read one by one.
+    spots : tuple of Spot
+        What of them is segmented, by which model.
     model : Model
-        Which network.
+        The same, with where its weights are.
     device : str
         auto, cuda, mps or cpu.
     params : SegmentParams
@@ -46,10 +47,9 @@ class Request:
     """
 
     name: str
-    images: tuple[Any, ...]
-    planes: tuple[int, ...]
-    box: Box | None
-    model: catalogue.Model
+    source: FieldSource
+    spots: tuple[Spot, ...]
+    model: Model
     device: str
     params: SegmentParams
     memory: int
@@ -58,40 +58,66 @@ class Request:
 
 @dataclass(frozen=True)
 class Made:
-    """Labels of a field, or of a box in it, their measures, and how they were made."""
+    """Labels of a field or of a box in it.
 
+    Attributes
+    ----------
+    spot : Spot
+        Where they belong.
+    labels : ndarray of int32, shape (height, width)
+        0 is background.
+    nuclei : Nuclei
+        Their measures.
+    provenance : mapping
+        How they were made, as plain values.
+    fingerprint : int
+        Of the labels, to see whether they are edited.
+    """
+
+    spot: Spot
     labels: Labels
     nuclei: Nuclei
     provenance: Mapping[str, Any]
-    box: Box | None
+    fingerprint: int
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was made of the asked fields, by their numbers, and what is kept of them."""
+    """What was made of what was asked for, and what is kept of it.
 
-    made: Mapping[int, Made]
-    kept: Mapping[int, Kept]
+    Attributes
+    ----------
+    made : tuple of Made
+        In the order of their making.
+    kept : Parts
+        What there was memory for.
+    ignores : frozenset of str
+        Names of the parameters that the model makes no use of.
+    """
+
+    made: tuple[Made, ...]
+    kept: Parts
+    ignores: frozenset[str] = frozenset()
 
     @property
     def seconds(self) -> float:
         """Time spent on all fields."""
-        return float(sum(made.provenance["seconds"] for made in self.made.values()))
+        return float(sum(made.provenance["seconds"] for made in self.made))
 
     @property
-    def count(self) -> int:
-        """Nuclei found in all fields."""
-        return sum(int(made.labels.max(initial=0)) for made in self.made.values())
+    def planes(self) -> tuple[int, ...]:
+        """Numbers of the fields that something was made of."""
+        return tuple(dict.fromkeys(made.spot.plane for made in self.made))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the run, each thing once."""
-        notes = [note for made in self.made.values() for note in made.provenance["notes"]]
+        notes = [note for made in self.made for note in made.provenance["notes"]]
         return tuple(dict.fromkeys(notes))
 
 
-def segment_planes(request: Request, tell: Tell) -> Result:
-    """Segment the asked fields one after the other.
+def segment_fields(request: Request, tell: Tell) -> Result:
+    """Segment what is asked for, one field after the other; only one is in memory at a time.
 
     Raises
     ------
@@ -99,52 +125,90 @@ def segment_planes(request: Request, tell: Tell) -> Result:
         If the model or an image cannot be used; the message names it.
     """
     segmenter = _load(request, tell)
-    made: dict[int, Made] = {}
-    kept: dict[int, Kept] = {}
-    for number, (plane, lazy) in enumerate(zip(request.planes, request.images, strict=True)):
-        image = np.asarray(lazy)
+    made: list[Made] = []
+    kept: Parts = {}
+    countdown = Countdown(tell, len(request.spots))
+    for number, spot in enumerate(request.spots):
+        countdown.begin(number)
+        image = request.source.read(spot.plane, spot.box)
         check_image(image, request.name)
-        result = segmenter(image, request.params, _follow(tell, number, len(request.images)))
-        pace.remember(result.provenance, image.size)
-        kept[plane] = Kept(result, image, request.pixel_size, request.box)
-        made[plane] = _made(kept[plane], request.name)
+        result = segmenter(image, request.params, countdown.report)
+        pace.remember(spot.model, result.provenance, image.size)
+        kept[spot] = Kept(result, image, request.pixel_size)
+        made.append(_made(spot, kept[spot], request.name))
         while kept and sum(each.nbytes for each in kept.values()) > request.memory:
             del kept[next(iter(kept))]
-    return Result(made, kept)
+    return Result(tuple(made), kept, result.ignores)
 
 
-def relabel_planes(
-    results: Mapping[int, Kept], name: str, params: SegmentParams, tell: Tell
+def relabel(
+    fields: Sequence[Parts],
+    source: FieldSource,
+    name: str,
+    params: SegmentParams,
+    tell: Tell,
 ) -> Result:
-    """Make the labels of kept results anew, with other thresholds and without the network."""
-    kept = {}
-    for number, (plane, before) in enumerate(results.items()):
-        tell(number, len(results), "Following the sliders")
-        kept[plane] = replace(before, result=before.result.relabelled(params))
-    return Result({plane: _made(one, name) for plane, one in kept.items()}, kept)
+    """Make the labels of kept results anew, with other thresholds and without the network.
+
+    Parameters
+    ----------
+    fields : sequence of Parts
+        All that lies in each field.
+    source : FieldSource
+        The image, to see whether it is still what was segmented.
+    name : str
+        Of the image's layer.
+    params : SegmentParams
+        The other thresholds.
+    tell : callable
+        Progress.
+
+    Raises
+    ------
+    ValueError
+        If the image holds other values now.
+    """
+    kept: Parts = {}
+    for number, parts in enumerate(fields):
+        tell(number, len(fields), "Following the sliders")
+        for spot, before in parts.items():
+            _check_unchanged(source, spot, before, name)
+            kept[spot] = replace(before, result=before.result.relabelled(params))
+    return Result(tuple(_made(spot, one, name) for spot, one in kept.items()), kept)
 
 
-def _made(kept: Kept, name: str) -> Made:
+def fingerprint(labels: Labels) -> int:
+    """Return a number that changes when labels do, whatever their type of integer."""
+    return zlib.crc32(np.ascontiguousarray(labels, dtype=np.int32).data)
+
+
+def _check_unchanged(source: FieldSource, spot: Spot, before: Kept, name: str) -> None:
+    """Refuse an image that was written to since; one on disk is trusted, reading it takes long."""
+    if source.is_in_memory and not np.array_equal(source.read(spot.plane, spot.box), before.image):
+        raise ValueError(f"{name}: the image has changed since it was segmented; press Segment")
+
+
+def _made(spot: Spot, kept: Kept, name: str) -> Made:
     result = kept.result
     nuclei = measure_nuclei(result, kept.image, kept.pixel_size)
-    return Made(result.labels, nuclei, {**result.provenance.as_dict(), "image": name}, kept.box)
+    provenance = {
+        **result.provenance.as_dict(),
+        "model": spot.model,
+        "image": name,
+        "channel": spot.channel,
+        "box": None if spot.box is None else list(spot.box),
+    }
+    return Made(spot, result.labels, nuclei, provenance, fingerprint(result.labels))
 
 
 def _load(request: Request, tell: Tell) -> Segmenter:
     model = request.model
-
-    def follow(done: int, total: int | None) -> None:
-        tell(done >> 20, (total or model.megabytes << 20) >> 20, f"Fetching {model.name}, MB")
-
+    if not model.is_ready and model.remote is None:
+        raise ValueError(
+            f"{model.path}: this model file is not there; bring it back, or choose another"
+        )
+    fetching = Countdown(tell, 1)
     catalogue.require_device(request.device)
-    catalogue.download(model, follow)
+    catalogue.download(model, fetching.follow_download(model.name, model.megabytes))
     tell(0, 1, f"Loading {model.name}")
     return catalogue.load(model, request.device)
-
-
-def _follow(tell: Tell, field: int, fields: int) -> Report:
-    def follow(done: int, total: int) -> None:
-        where = f"field {field + 1} of {fields}, " if fields > 1 else ""
-        tell(field * total + done, fields * total, f"{where}tile {min(done + 1, total)} of {total}")
-
-    return follow

@@ -2,45 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
-from napari.components import ViewerModel
-from napari.layers import Image, Shapes
+from napari.layers import Image
+from numpy.typing import NDArray
 from pint import DimensionalityError
 
 from napari_nucseg.ui.layers import field_shape, full_data
-
-Box = tuple[slice, slice]
-"""Rows and columns of a field."""
 
 CHANNELS = ("Mean", "Red", "Green", "Blue")
 """Of a colour image; the first is the mean of the others."""
 
 
-def field_of(layer: Image, number: int, channel: str, box: Box | None) -> Any:
-    """Take one grey field out of an image, lazy if the layer is, else as a copy.
+class Box(NamedTuple):
+    """A rectangle of a field in pixels: its first row and column, and those behind its last."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns, to index a field with."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def holds(self, other: Box) -> bool:
+        """Whether nothing of another rectangle lies outside of this one."""
+        begins = self.top <= other.top and self.left <= other.left
+        return begins and other.bottom <= self.bottom and other.right <= self.right
+
+
+@dataclass(frozen=True)
+class FieldSource:
+    """The grey fields of an image, to be read one by one in a worker.
+
+    Attributes
+    ----------
+    data : array
+        As the layer has it at full resolution, lazy or not; it is never copied whole.
+    stack : tuple of int
+        Shape of its axes before height and width.
+    channel : str
+        One of `CHANNELS` for a colour image, empty for a grey one.
+    """
+
+    data: Any
+    stack: tuple[int, ...]
+    channel: str
+
+    def read(self, plane: int, box: Box | None = None) -> NDArray[Any]:
+        """Read a field, or a rectangle of it, into memory of its own.
+
+        Parameters
+        ----------
+        plane : int
+            Its number in the stack.
+        box : Box, optional
+            What of it.
+        """
+        field = self.data[np.unravel_index(plane, self.stack)] if self.stack else self.data
+        if box is not None:
+            field = field[box.slices]
+        if not self.channel:
+            return np.array(field)
+        colours = np.asarray(field)
+        index = CHANNELS.index(self.channel) - 1
+        return colours[..., :3].mean(axis=-1) if index < 0 else colours[..., index].copy()
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether reading costs next to nothing."""
+        return isinstance(self.data, np.ndarray) and not isinstance(self.data, np.memmap)
+
+
+def source_of(layer: Image, channel: str) -> FieldSource:
+    """Tell where the fields of a layer are.
 
     Parameters
     ----------
     layer : Image
-        Grey or colour, a stack or not, at its full resolution if it has several.
-    number : int
-        Of the field in the stack.
+        Grey or colour, a stack or not.
     channel : str
-        One of `CHANNELS`, for a colour image.
-    box : Box or None
-        Rows and columns to cut out.
+        One of `CHANNELS`; of no account for a grey image.
     """
-    data = full_data(layer)
-    stack = field_shape(layer)[:-2]
-    field = data[np.unravel_index(number, stack)] if stack else data
-    if layer.rgb:
-        index = CHANNELS.index(channel) - 1
-        field = field[..., :3].mean(axis=-1) if index < 0 else field[..., index]
-    if box is not None:
-        field = field[box]
-    return field.copy() if isinstance(field, np.ndarray) else field
+    return FieldSource(full_data(layer), field_shape(layer)[:-2], channel if layer.rgb else "")
 
 
 def pixel_size(layer: Image) -> float | None:
@@ -57,28 +105,3 @@ def pixel_size(layer: Image) -> float | None:
     except DimensionalityError:
         return None
     return float(np.sqrt(abs(edges[0] * edges[1])))
-
-
-def drawn_box(viewer: ViewerModel, image: Image) -> Box | None:
-    """Return the rectangle that is drawn over an image: the selected one, else the last.
-
-    Shapes of any kind count with their bounding box, cut to the image. None if there is none.
-    """
-    corners = _drawn_corners(viewer)
-    if corners is None:
-        return None
-    placed = np.array([image.world_to_data(corner)[-2:] for corner in corners])
-    low = np.maximum(np.rint(placed.min(axis=0)), 0).astype(int)
-    high = np.minimum(np.rint(placed.max(axis=0)), field_shape(image)[-2:]).astype(int)
-    if (high <= low).any():
-        return None
-    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
-
-
-def _drawn_corners(viewer: ViewerModel) -> np.ndarray | None:
-    """Return the corners of the rectangle, in world coordinates."""
-    for layer in reversed(viewer.layers):
-        if isinstance(layer, Shapes) and layer.data:
-            chosen = max(layer.selected_data, default=len(layer.data) - 1)
-            return np.array([layer.data_to_world(corner) for corner in layer.data[chosen]])
-    return None

@@ -1,0 +1,71 @@
+"""From what is chosen on the form to what a worker is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from napari.components import ViewerModel
+from napari.layers import Image
+
+from napari_nucseg.segmenters.model import Model
+from napari_nucseg.ui.kept import Spot
+from napari_nucseg.ui.layers import count_planes, field_shape, shown_plane
+from napari_nucseg.ui.regions import drawn_box, seen_box
+from napari_nucseg.ui.segment_form import Scope, SegmentForm
+from napari_nucseg.ui.segmenting import Request
+from napari_nucseg.ui.sources import Box, pixel_size, source_of
+
+
+def ask(
+    viewer: ViewerModel, layer: Image, form: SegmentForm, key: str, model: Model, memory: int
+) -> Request:
+    """Put together what is asked for.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where rectangles are drawn, and which field is shown.
+    layer : Image
+        To be segmented.
+    form : SegmentForm
+        What was chosen.
+    key : str
+        What the model is told from others by.
+    model : Model
+        To be run.
+    memory : int
+        Bytes that results may take which are kept to follow the sliders.
+
+    Raises
+    ------
+    ValueError
+        If there is no such part of the image; the message says what to do.
+    """
+    box = _box(viewer, layer, form.scope.value)
+    planes: Iterable[int] = (shown_plane(viewer.dims.point, layer),)
+    if form.scope.value == Scope.ALL:
+        planes = range(count_planes(layer))
+    source = source_of(layer, form.channel.value)
+    spots = (Spot(str(layer.unique_id), key, plane, source.channel, box) for plane in planes)
+    return Request(
+        name=layer.name,
+        source=source,
+        spots=tuple(spots),
+        model=model,
+        device=form.device.value,
+        params=form.params.params,
+        memory=memory,
+        pixel_size=pixel_size(layer),
+    )
+
+
+def _box(viewer: ViewerModel, layer: Image, scope: Scope) -> Box | None:
+    """Return the rectangle to segment; None for all of the field."""
+    if scope not in (Scope.BOX, Scope.SEEN):
+        return None
+    box = drawn_box(viewer, layer) if scope == Scope.BOX else seen_box(viewer, layer)
+    if box is None and scope == Scope.BOX:
+        raise ValueError("Draw a rectangle in a Shapes layer, or choose another scope.")
+    if box is None:
+        raise ValueError("Nothing of this image is in sight; move it into the canvas.")
+    return None if box == (0, 0, *field_shape(layer)[-2:]) else box

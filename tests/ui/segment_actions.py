@@ -1,0 +1,38 @@
+"""What a user does with the segment panel, and what is found in the viewer then."""
+
+from __future__ import annotations
+
+import threading
+
+from napari_nucseg.ui.layers import PREDICTION, role_of
+from napari_nucseg.ui.segment_panel import SegmentPanel
+
+RUN = 60_000
+
+
+def run(qtbot, panel: SegmentPanel) -> None:
+    panel.form.segment.native.click()
+    qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+
+
+def predictions(viewer):
+    return [layer for layer in viewer.layers if role_of(layer) == PREDICTION]
+
+
+def move(qtbot, panel, values):
+    """Move sliders, and wait until the labels have followed."""
+    for name, value in values.items():
+        panel.form.params[name].value = value
+    qtbot.waitUntil(lambda: not panel.follows and not panel.running, timeout=RUN)
+
+
+class Held:
+    """Holds a run between two tiles until it is let go."""
+
+    def __init__(self, stand_in):
+        self.reached, self.go_on = threading.Event(), threading.Event()
+        stand_in.before = self.hold
+
+    def hold(self, report):
+        self.reached.set()
+        self.go_on.wait(30)
