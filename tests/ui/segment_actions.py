@@ -22,7 +22,8 @@ def predictions(viewer):
 def move(qtbot, panel, values):
     """Move sliders, and wait until the labels have followed."""
     for name, value in values.items():
-        panel.form.params[name].value = value
+        row = panel.form.channel if name == "channel" else panel.form.params[name]
+        row.value = value
     qtbot.waitUntil(lambda: not panel.follows and not panel.running, timeout=RUN)
 
 

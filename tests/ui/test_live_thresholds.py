@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.ui import preferences
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment_form import Scope
 from tests.ui.segment_actions import RUN, move, predictions, run
@@ -83,3 +84,114 @@ def test_deleted_labels_do_not_come_back_when_a_slider_moves(qtbot, viewer, imag
     move(qtbot, panel, {"min_size": 150})
 
     assert predictions(viewer) == []
+
+
+def test_other_data_in_the_layer_are_not_given_the_labels_of_the_old(
+    qtbot, viewer, image, panel, field
+):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    before = labels.data.copy()
+
+    image.data = np.flipud(field.image).copy()
+    move(qtbot, panel, {"min_size": 150})
+
+    np.testing.assert_array_equal(labels.data, before)
+    assert panel.status.value == "Press Segment: this field's result is not in memory."
+
+
+def test_data_of_another_shape_are_segmented_anew(qtbot, viewer, image, panel, field, stand_in):
+    run(qtbot, panel)
+
+    image.data = field.image[:100, :120].copy()
+    move(qtbot, panel, {"min_size": 150})
+    run(qtbot, panel)
+
+    assert predictions(viewer)[0].data.shape == (100, 120)
+
+
+def test_data_that_are_written_to_in_place_are_noticed(qtbot, viewer, image, panel):
+    run(qtbot, panel)
+    before = predictions(viewer)[0].data.copy()
+
+    image.data[:50] = 0
+    move(qtbot, panel, {"min_size": 150})
+
+    assert "A01: the image has changed since it was segmented" in panel.status.value
+    np.testing.assert_array_equal(predictions(viewer)[0].data, before)
+
+
+def test_no_layer_is_watched_after_the_dock_is_closed(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    watched = [image.events.data, labels.events.paint, labels.events.set_data]
+    assert all(map(ours, watched))
+
+    panel.native.parent().destroyOnClose()
+
+    assert not any(map(ours, watched))
+
+
+def ours(emitter) -> bool:
+    """Whether an event calls a method of the panel's."""
+    told = str(emitter.callbacks)
+    return "'_on_data'" in told or "'_suspect'" in told
+
+
+def test_another_channel_needs_the_network(qtbot, viewer, field, panel):
+    colour = np.stack([field.image, field.image // 2, field.image // 4], axis=-1)
+    viewer.add_image((colour / colour.max()).astype(np.float32), name="colour", rgb=True)
+    panel.form.channel.value = "Red"
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    assert record_of(labels).provenance["channel"] == "Red"
+    before = labels.data.copy()
+
+    move(qtbot, panel, {"channel": "Blue"})
+
+    assert panel.status.value == "Press Segment: Channel needs the network."
+    np.testing.assert_array_equal(labels.data, before)
+
+
+def test_applying_to_all_says_how_many_fields_need_the_network(
+    qtbot, viewer, stack, panel, drawn_fields
+):
+    panel.form.scope.value = Scope.ALL
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    viewer.dims.set_current_step(0, 1)
+    panel.form.scope.value = Scope.FIELD
+    panel.form.params["diameter"].value = 40.0
+    run(qtbot, panel)
+    before = labels.data.copy()
+
+    move(qtbot, panel, {"min_size": 500})
+    panel.form.follow_all.native.click()
+    qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+
+    assert panel.status.value.endswith("Press Segment: Diameter needs the network in 2 fields.")
+    np.testing.assert_array_equal(labels.data[0], before[0])
+    assert labels.data[1].max() <= before[1].max()
+
+
+def test_kept_results_and_their_limit_are_in_sight(qtbot, image, panel):
+    assert panel.form.taken.value == "Results kept for the sliders: 0 of 500 MB"
+
+    run(qtbot, panel)
+    panel.form.memory.value = 300
+
+    taken = int(panel.form.taken.value.split(": ")[1].split()[0])
+    assert 0 < taken < 3
+    assert panel.form.taken.value.endswith(" of 300 MB")
+    assert preferences.memory_limit() == 300_000_000
+
+    panel.form.memory.value = 0
+    assert panel.form.taken.value == "Results kept for the sliders: 0 of 0 MB"
+
+
+def test_a_value_that_a_model_ignores_does_not_need_its_network(qtbot, viewer, image, panel):
+    run(qtbot, panel)
+
+    move(qtbot, panel, {"tile_overlap": 48})
+
+    assert "needs the network" not in panel.status.value

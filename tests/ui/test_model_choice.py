@@ -1,11 +1,16 @@
 """Choosing a model, files of models among them; what is remembered of it."""
 
 import shutil
+from pathlib import Path
 
+import numpy as np
+import pytest
 from qtpy.QtWidgets import QFileDialog
 
+from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui import preferences
+from napari_nucseg.ui.layers import record_of
 from tests.ui.segment_actions import RUN, predictions, run
 
 
@@ -46,3 +51,139 @@ def test_a_file_that_is_no_model_is_refused(qtbot, viewer, image, panel, monkeyp
     assert "not a readable model file" in panel.status.value
     assert panel.form.model.value == "u2os"
     assert preferences.load_model_files() == ()
+
+
+@pytest.fixture
+def add(qtbot, panel, monkeypatch):
+    """Add a copy of the bundled net under a path."""
+
+    def add(path: Path) -> Path:
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(catalogue.find("u2os").path, path)
+        monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+        panel.form.add_model.native.click()
+        qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+        return path
+
+    return add
+
+
+def titles(panel) -> list[str]:
+    box = panel.form.model.native
+    return [box.itemText(i) for i in range(box.count())]
+
+
+def test_files_of_one_name_have_values_and_labels_of_their_own(
+    qtbot, viewer, image, panel, add, stand_in, tmp_path
+):
+    paths = [add(tmp_path / folder / "mine.pt") for folder in ("a", "b")]
+    for path, size in zip(paths, (33, 44), strict=True):
+        panel.form.model.value = str(path)
+        panel.form.params["min_size"].value = size
+        run(qtbot, panel)
+
+    one, other = predictions(viewer)
+    assert one.name.startswith("A01 mine.pt")
+    assert [record_of(layer).provenance["model"] for layer in (one, other)] == list(map(str, paths))
+    for path, size in zip(paths, (33, 44), strict=True):
+        panel.form.model.value = str(path)
+        assert panel.form.params.params.min_size == size
+
+
+def test_files_of_one_name_are_told_apart_on_the_form(panel, add, tmp_path):
+    add(tmp_path / "a" / "mine.pt")
+    assert "mine.pt" in titles(panel)
+
+    add(tmp_path / "b" / "mine.pt")
+
+    assert f"mine.pt in {tmp_path / 'a'}" in titles(panel)
+    assert f"mine.pt in {tmp_path / 'b'}" in titles(panel)
+    assert "mine.pt" not in titles(panel)
+
+
+def test_a_chosen_file_that_disappears_is_named_and_comes_back(
+    qtbot, viewer, image, panel, add, tmp_path
+):
+    path = add(tmp_path / "mine.pt")
+    path.rename(tmp_path / "elsewhere.pt")
+
+    viewer.add_image(np.zeros((8, 9)), name="other")
+    panel.form.image.value = image
+
+    assert "mine.pt (missing)" in titles(panel)
+    assert "is not there now" in panel.form.about.value
+    run(qtbot, panel)
+    assert f"{path}: this model file is not there" in panel.status.value
+    assert panel.form.segment.enabled
+
+    (tmp_path / "elsewhere.pt").rename(path)
+    run(qtbot, panel)
+    assert predictions(viewer)[0].name == "A01 mine.pt"
+    viewer.add_image(np.zeros((8, 9)), name="third")
+    assert "mine.pt" in titles(panel)
+    assert panel.form.model.value == str(path)
+
+
+def test_a_file_that_is_absent_at_the_start_stays_remembered(viewer, panel, add, tmp_path):
+    path = add(tmp_path / "mine.pt")
+    viewer.window.remove_dock_widget(panel.native)
+    path.rename(tmp_path / "elsewhere.pt")
+
+    again = viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+
+    assert again.form.model.value == str(path)
+    assert preferences.load_model_files() == (path,)
+
+
+def test_settings_of_one_of_two_files_of_a_name_are_asked_for(panel, add, tmp_path):
+    paths = [add(tmp_path / folder / "mine.pt") for folder in ("a", "b")]
+
+    panel.chooser.use_settings(str(paths[0]), SegmentParams(min_size=50))
+    assert panel.form.model.value == str(paths[0])
+
+    with pytest.raises(ValueError, match=r"are both named 'mine\.pt'"):
+        panel.chooser.use_settings("mine.pt", SegmentParams())
+
+
+def test_what_a_model_makes_no_use_of_is_locked_and_says_so(panel):
+    panel.form.model.value = "otsu"
+
+    used = {row.name for row in panel.form.params.rows if row.enabled}
+    assert used == {"min_size"}
+    assert not panel.form.device.enabled
+    assert not panel.form.measure.enabled
+    assert panel.form.device.tooltip == "otsu runs on the CPU alone."
+    assert panel.form.params["flow_threshold"].tooltip.startswith("otsu makes no use of this.")
+    assert panel.form.place.value.startswith("CPU, ")
+    assert "float64; needs no weights" in panel.form.place.value
+
+    panel.form.model.value = "cpsam_v2"
+    assert all(row.enabled for row in panel.form.params.rows)
+    assert "no use" not in panel.form.params["flow_threshold"].tooltip
+
+
+def test_what_a_file_makes_no_use_of_is_known_after_its_first_run(
+    qtbot, image, panel, add, tmp_path
+):
+    add(tmp_path / "mine.pt")
+    assert panel.form.params["tile_overlap"].enabled
+
+    run(qtbot, panel)
+
+    assert not panel.form.params["tile_overlap"].enabled
+    assert panel.form.params["diameter"].enabled
+
+
+def test_the_panel_says_before_a_run_what_will_run(qtbot, panel, monkeypatch, tmp_path):
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+
+    panel.form.model.value = "nuclei"
+
+    line = panel.form.place.value
+    assert line.startswith("CPU, ")
+    assert "; float32; 27 MB to download first; not timed on this computer yet" in line
+
+
+def test_every_generation_of_models_stands_in_the_tooltip(panel):
+    for words in ("u2os", "Cellpose 1 to 3", "Cellpose-SAM", "otsu"):
+        assert words in panel.form.model.tooltip

@@ -1,9 +1,12 @@
 """What can be said of nuclei without a truth: measures, doubt, how they were made."""
 
 import numpy as np
+import pytest
+from napari.utils.colormaps import AVAILABLE_COLORMAPS
 from qtpy.QtWidgets import QFileDialog
 
-from tests.ui.segment_actions import predictions, run
+from napari_nucseg.ui.segment_form import Scope
+from tests.ui.segment_actions import RUN, move, predictions, run
 
 
 def test_nuclei_have_measures_and_the_most_doubtful_is_gone_to(qtbot, viewer, image, panel):
@@ -42,3 +45,196 @@ def test_settings_of_other_labels_are_taken_over(qtbot, viewer, image, panel):
     panel.provenance.take_over.native.click()
 
     assert panel.form.params.params.min_size == 77
+
+
+def test_settings_are_not_taken_over_during_a_run(qtbot, viewer, image, panel, held):
+    held.go_on.set()
+    run(qtbot, panel)
+    viewer.layers.selection.active = predictions(viewer)[0]
+    held.go_on.clear()
+    held.reached.clear()
+    panel.form.segment.native.click()
+    assert held.reached.wait(30)
+
+    assert not panel.provenance.take_over.enabled
+    assert not panel.provenance.open.enabled
+    viewer.layers.selection.active = image
+    viewer.layers.selection.active = predictions(viewer)[0]
+    assert not panel.provenance.take_over.enabled
+
+    held.go_on.set()
+    qtbot.waitUntil(lambda: not panel.running)
+    assert panel.provenance.take_over.enabled
+    assert panel.provenance.open.enabled
+
+
+# Edited labels
+
+
+def measured(qtbot, panel):
+    qtbot.waitUntil(lambda: not panel.keeper.measuring, timeout=RUN)
+
+
+def erase(labels, label):
+    """Paint a nucleus away, as the eraser does."""
+    labels.data_setitem(np.nonzero(labels.data == label), 0)
+
+
+def test_edited_labels_are_measured_again(qtbot, viewer, image, panel):
+    run(qtbot, panel)
+    measured(qtbot, panel)
+    (labels,) = predictions(viewer)
+    before = labels.features.set_index("index")
+
+    erase(labels, 3)
+    half = np.nonzero(labels.data == 1)
+    labels.data_setitem(tuple(axis[: len(axis) // 2] for axis in half), 0)
+    measured(qtbot, panel)
+
+    after = labels.features.set_index("index")
+    assert sorted(set(before.index) - set(after.index)) == [3]
+    assert after.area_px[1] == (labels.data == 1).sum() < before.area_px[1]
+    assert after.flow_error[1] != before.flow_error[1]
+    assert after.flow_error[2] == before.flow_error[2]
+
+    labels.undo()
+    labels.undo()
+    measured(qtbot, panel)
+    assert list(labels.features["area_px"]) == list(before["area_px"])
+
+
+def test_doubt_that_cannot_be_told_again_is_left_out(qtbot, viewer, image, panel):
+    panel.form.memory.value = 0
+    run(qtbot, panel)
+    measured(qtbot, panel)
+    (labels,) = predictions(viewer)
+    before = labels.features.set_index("index")
+
+    half = np.nonzero(labels.data == 1)
+    labels.data_setitem(tuple(axis[: len(axis) // 2] for axis in half), 0)
+    measured(qtbot, panel)
+
+    after = labels.features.set_index("index")
+    assert after.area_px[1] < before.area_px[1]
+    assert np.isnan(after.flow_error[1])
+    assert after.flow_error[2] == before.flow_error[2]
+
+
+def test_labels_of_another_image_are_measured_again_too(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    other = viewer.add_image(np.zeros((8, 9)), name="other")
+    panel.form.image.value = other
+    measured(qtbot, panel)
+
+    erase(labels, 1)
+    measured(qtbot, panel)
+
+    assert 1 not in set(labels.features["index"])
+    assert len(labels.features) == labels.data.max() - 1
+
+
+def test_every_prediction_shows_the_measures_of_the_field_in_sight(
+    qtbot, viewer, stack, panel, stand_in
+):
+    panel.form.scope.value = Scope.ALL
+    viewer.dims.set_current_step(0, 0)
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    panel.form.model.value = "otsu"
+
+    viewer.dims.set_current_step(0, 1)
+
+    assert len(labels.features) == labels.data[1].max()
+    assert len(labels.features) != labels.data[0].max()
+
+
+def test_the_walk_through_doubt_begins_anew_on_other_labels(qtbot, viewer, image, panel, field):
+    run(qtbot, panel)
+    panel.result.doubtful.native.click()
+    panel.result.doubtful.native.click()
+    assert "number 2 of" in panel.status.value
+    other = viewer.add_image(np.fliplr(field.image), name="other")
+    panel.form.image.value = other
+    run(qtbot, panel)
+
+    panel.result.doubtful.native.click()
+
+    assert "number 1 of" in panel.status.value
+    assert viewer.layers.selection.active.name == "other u2os"
+
+
+# Colours
+
+
+def test_nuclei_are_coloured_by_a_measure_and_back(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    own = labels.colormap
+    table = labels.features
+
+    panel.result.colour_by.value = "mean intensity"
+
+    low, high = (table["index"][table["intensity_mean"].agg(f"idx{end}")] for end in ("min", "max"))
+    viridis = AVAILABLE_COLORMAPS["viridis"]
+    assert labels.get_color(low) == pytest.approx(viridis.map(0.0)[0], abs=1e-6)
+    assert labels.get_color(high) == pytest.approx(viridis.map(1.0)[0], abs=1e-6)
+    values = table["intensity_mean"]
+    assert panel.result.range.value == (f"{values.min():.3g} (dark) to {values.max():.3g} (bright)")
+
+    panel.result.colour_by.value = "label"
+
+    assert labels.colormap == own
+    assert not panel.result.range.visible
+
+
+def test_colours_follow_the_sliders(qtbot, viewer, image, panel):
+    run(qtbot, panel)
+    panel.result.colour_by.value = "area"
+    (labels,) = predictions(viewer)
+    before = panel.result.range.value
+
+    move(qtbot, panel, {"min_size": 200})
+
+    assert panel.result.range.value != before
+    assert panel.result.range.value.startswith(f"{labels.features['area_um2'].min():.3g} (dark)")
+    coloured = set(labels.colormap.color_dict) - {None, 0}
+    assert coloured == set(labels.features["index"])
+
+
+def test_colours_are_those_of_the_field_in_sight(qtbot, viewer, stack, panel, stand_in):
+    panel.form.scope.value = Scope.ALL
+    viewer.dims.set_current_step(0, 0)
+    run(qtbot, panel)
+    panel.result.colour_by.value = "area"
+    (labels,) = predictions(viewer)
+
+    viewer.dims.set_current_step(0, 1)
+
+    assert set(labels.colormap.color_dict) - {None, 0} == set(labels.features["index"])
+
+
+def test_a_measure_that_is_not_there_changes_no_colour(qtbot, viewer, image, panel):
+    panel.form.model.value = "otsu"
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    own = labels.colormap
+
+    panel.result.colour_by.value = "flow error"
+
+    assert panel.result.range.value == "There is no flow error yet."
+    assert labels.colormap == own
+
+
+def test_labels_get_their_own_colours_back_when_the_dock_is_closed(
+    qtbot, viewer, image, panel, stand_in
+):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    own = labels.colormap
+    panel.result.colour_by.value = "area"
+    assert labels.colormap != own
+
+    panel.native.parent().destroyOnClose()
+
+    assert labels.colormap == own

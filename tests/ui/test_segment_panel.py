@@ -1,5 +1,7 @@
 """Segmenting in the viewer: press Segment, get labels; press Cancel, get nothing."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from napari_nucseg.core.images import read_mask
 from napari_nucseg.core.scoring import score
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment_form import Scope
-from tests.ui.segment_actions import predictions, run
+from tests.ui.segment_actions import RUN, predictions, run
 
 
 def test_the_bundled_model_finds_the_nuclei_of_a_drawn_field(qtbot, viewer, image, panel, field):
@@ -233,3 +235,81 @@ def test_a_real_field_is_found_nearly_whole(qtbot, viewer, bbbc039, panel):
 
     truth = read_mask(Source(bbbc039 / "masks" / f"{path.stem}.png"))
     assert score(truth, predictions(viewer)[0].data).objects.f1 > 0.9
+
+
+# Stacks that are too large for memory
+
+
+class OnDisk:
+    """A stack that tells which of its fields are read in which thread."""
+
+    def __init__(self, data) -> None:
+        self._data = data
+        self.shape, self.dtype, self.ndim = data.shape, data.dtype, data.ndim
+        self.read: list[tuple[int, ...]] = []
+        self.in_main: list[tuple[int, ...]] = []
+
+    def __getitem__(self, key):
+        at = key[0] if isinstance(key, tuple) else key
+        main = threading.current_thread() is threading.main_thread()
+        fields = tuple(np.atleast_1d(np.arange(len(self._data))[at]))
+        (self.in_main if main else self.read).append(fields)
+        return self._data[key]
+
+
+def test_fields_are_read_one_by_one_and_never_on_the_main_thread(
+    qtbot, viewer, panel, stand_in, drawn_fields
+):
+    data = OnDisk(np.stack([field.image for field in drawn_fields]))
+    viewer.add_image(data, name="disk", contrast_limits=(0, 4000))
+    panel.form.scope.value = Scope.ALL
+    seen = []
+    stand_in.before = lambda report: seen.append(list(data.read))
+
+    panel.start()
+    data.in_main.clear()
+    qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+
+    assert seen == [[(0,)], [(0,), (1,)], [(0,), (1,), (2,)]]
+    assert data.in_main == []
+    assert record_of(predictions(viewer)[0]).fields == (0, 1, 2)
+
+
+def test_a_stack_in_memory_is_never_copied_whole(qtbot, viewer, panel, stand_in):
+    import tracemalloc
+
+    viewer.add_image(np.full((40, 300, 400), 9, np.uint16), name="long", contrast_limits=(0, 99))
+    panel.form.scope.value = Scope.ALL
+    panel.form.memory.value = 0
+    tracemalloc.start()
+
+    panel.start()
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+
+    assert taken < 300 * 400 * 2 * 10
+
+
+def test_new_data_during_a_run_stop_it_and_are_named(qtbot, viewer, image, panel, held, field):
+    panel.form.segment.native.click()
+    assert held.reached.wait(30)
+
+    image.data = np.flipud(field.image).copy()
+    held.go_on.set()
+    qtbot.waitUntil(lambda: not panel.running)
+
+    assert panel.status.value == "Stopped, because the image has changed. Press Segment again."
+    assert not predictions(viewer)
+    assert panel.form.segment.enabled
+
+
+def test_progress_says_which_tile_and_field_is_at_work(qtbot, stack, panel, held, stand_in):
+    panel.form.scope.value = Scope.ALL
+    panel.form.segment.native.click()
+    told = []
+    panel.job.progressed.connect(lambda *_: told.append(panel.status.value))
+    held.go_on.set()
+    qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+
+    assert "tile 1 of 1, field 1 of 3" in told

@@ -62,8 +62,10 @@ def measure_changed(field: Field) -> Table | None:
     if image.shape != labels.shape:
         return None
     if field.parts:
-        result = _whole(field.parts, labels)
-        return Table(measure_nuclei(result, image, field.pixel_size), mark)
+        ids = np.unique(labels[labels > 0])
+        numbered = np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.int32)
+        nuclei = measure_nuclei(_whole(field.parts, numbered), image, field.pixel_size)
+        return Table(nuclei | {"index": ids.astype(np.int64)}, mark)
     nuclei = measure(labels, image, pixel_size=field.pixel_size)
     return Table(nuclei | _doubt_as_before(nuclei, field.table.nuclei), mark)
 
