@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QElapsedTimer, Qt, QTimer
 
 from napari_nucseg.core.images import read_mask
 from napari_nucseg.core.scoring import score
@@ -208,21 +209,29 @@ def test_the_panel_says_when_a_model_needs_a_download(panel, monkeypatch, tmp_pa
     assert f"Segment fetches its 1200 MB to {tmp_path} first" in panel.form.about.value
 
 
-def test_the_main_thread_is_never_blocked_for_long(qtbot, viewer, bbbc039, panel):
-    from qtpy.QtCore import QElapsedTimer, QTimer
-
+def test_the_main_thread_is_never_blocked_for_a_tenth_of_a_second(qtbot, viewer, bbbc039, panel):
     viewer.open(str(sorted((bbbc039 / "images").iterdir())[0]), plugin="napari-nucseg")
-    run(qtbot, panel)  # the first run imports torch, which holds Python's lock for a while
+    run(qtbot, panel)  # the first run compiles, and adds the layer
+
+    # What the panel itself blocks is there in every run, what other programs do is not
+    longest = [longest_beat(qtbot, panel) for _ in range(5)]
+
+    assert min(longest) < 100, longest
+
+
+def longest_beat(qtbot, panel) -> int:
+    """Run once, and return the longest time in ms that the main thread took for anything."""
     clock, beats = QElapsedTimer(), []
     timer = QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
     timer.timeout.connect(lambda: beats.append(clock.restart()))
     clock.start()
-    timer.start(10)
+    timer.start(5)
     run(qtbot, panel)
+    qtbot.waitUntil(lambda: not panel.keeper.measuring, timeout=RUN)
     timer.stop()
-
     assert len(beats) > 10
-    assert sorted(beats)[-2] < 250  # adding the layer is one longer beat
+    return max(beats)
 
 
 def test_a_real_field_is_found_nearly_whole(qtbot, viewer, bbbc039, panel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
@@ -34,7 +35,10 @@ class Knob:
     needs_network: bool = False
 
 
-def knobs(params: type) -> dict[str, Knob]:
+_known: dict[type, Mapping[str, Knob]] = {}
+
+
+def knobs(params: type) -> Mapping[str, Knob]:
     """Return each field's `Knob`, in the order of the fields.
 
     Parameters
@@ -42,8 +46,10 @@ def knobs(params: type) -> dict[str, Knob]:
     params : type
         A dataclass whose fields are annotated ``Annotated[type, Knob(...)]``.
     """
-    hints = get_type_hints(params, include_extras=True)
-    return {field.name: hints[field.name].__metadata__[0] for field in fields(params)}
+    if params not in _known:  # reading annotations takes milliseconds
+        hints = get_type_hints(params, include_extras=True)
+        _known[params] = {f.name: hints[f.name].__metadata__[0] for f in fields(params)}
+    return _known[params]
 
 
 def check_bounds(params: Any) -> None:
