@@ -9,7 +9,7 @@ from typing import Any
 from magicgui.widgets import ComboBox, Container, ProgressBar, PushButton, SpinBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Image
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QGraphicsOpacityEffect, QWidget
 from superqt import QCollapsible
 
 from napari_nucseg.core.knobs import knobs
@@ -19,6 +19,9 @@ from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.traits import DEVICE
 from napari_nucseg.ui.form import ParamsForm, labelled, text_line
 from napari_nucseg.ui.sources import CHANNELS
+
+FAINT = 0.4
+"""Opacity of what is locked."""
 
 
 class Scope(StrEnum):
@@ -70,6 +73,7 @@ class SegmentForm:
             "within the canvas.",
         )
         self.params = ParamsForm(SegmentParams())
+        self.params["diameter"].native.setSpecialValueText("model's own")
         self.measure = PushButton(
             text="Measure",
             tooltip="Set the diameter to the length of a line drawn across a nucleus in a Shapes "
@@ -134,6 +138,7 @@ class SegmentForm:
     def _enable_used(self) -> None:
         for row in self.params.rows:
             row.enabled = not self._locked and row.name not in self._ignored
+            _show_enabled(row)
         self.measure.enabled = self.params["diameter"].enabled
         self.device.enabled = not self._locked and DEVICE not in self._ignored
 
@@ -164,6 +169,16 @@ def folded(title: str, *widgets: QWidget) -> QCollapsible:
     for widget in widgets:
         fold.addWidget(widget)
     return fold
+
+
+def _show_enabled(row: Widget) -> None:
+    """Let a widget that is locked be faint: napari's themes draw sliders all the same."""
+    faint = row.native.graphicsEffect()
+    if faint is None:
+        faint = QGraphicsOpacityEffect(row.native)
+        faint.setOpacity(FAINT)
+        row.native.setGraphicsEffect(faint)
+    faint.setEnabled(not row.enabled)
 
 
 def _side_by_side(*widgets: Widget) -> Container[Any]:
