@@ -15,6 +15,7 @@ import napari
 from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_nucseg.ui.demonstration import PLUGIN, SCORE, SEGMENT
+from napari_nucseg.ui.segment_form import Scope
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ZOOM = 1.9
@@ -37,7 +38,8 @@ def main() -> None:
 
     segment.start()
     wait(lambda: not segment.running)
-    segment.all_fields.value = bool(folder)
+    if folder:
+        segment.form.scope.value = Scope.ALL
     segment.start()
     wait(lambda: not segment.running)
     wait(lambda: not score.running)

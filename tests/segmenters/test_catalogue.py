@@ -237,7 +237,7 @@ def test_the_provenance_names_the_file_that_ran_by_its_fingerprint():
     model = catalogue.find(catalogue.BUNDLED)
     made = catalogue.load(model, "cpu")(np.zeros((20, 30)), SegmentParams(), ignore).provenance
     assert made.weights_sha256 == sha256(model.onnx)
-    assert made.weights_file == "u2os.onnx"
+    assert made.weights == "u2os.onnx"
     assert made.model == catalogue.BUNDLED
     assert made.device.startswith("CPU, ")
     assert made.precision == "float32"

@@ -65,7 +65,7 @@ class Provenance:
     versions: Mapping[str, str]
     seconds: float
     notes: tuple[str, ...] = ()
-    weights_file: str = ""
+    weights: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and layer metadata."""

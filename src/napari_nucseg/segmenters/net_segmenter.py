@@ -53,14 +53,14 @@ class NetSegmenter:
         Fingerprint of its weights.
     network : Network
         Loaded and ready.
-    weights_file : str
+    weights : str
         Name of the file of its weights.
     """
 
     name: str
     weights_sha256: str
     network: Network
-    weights_file: str = ""
+    weights: str = ""
 
     def __call__(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Segmentation:
         """Segment a field; see `napari_nucseg.core.segmenting.Segmenter`."""
@@ -81,6 +81,6 @@ class NetSegmenter:
             },
             seconds=time.perf_counter() - start,
             notes=flows.notes,
-            weights_file=self.weights_file,
+            weights=self.weights,
         )
         return Segmentation(labels, flows, provenance, labeller, self.network.ignores)

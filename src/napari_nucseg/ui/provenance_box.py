@@ -147,6 +147,6 @@ def _lines(made: Mapping[str, Any]) -> list[str]:
         f"{made['device']}, {made['precision']}",
         *values,
         versions,
-        *([f"Weights {made.get('weights_file', '')} {weights}"] if weights else []),
+        *([f"Weights {made.get('weights', '')} {weights}"] if weights else []),
         *made.get("notes", ()),
     ]

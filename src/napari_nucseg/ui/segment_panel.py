@@ -103,6 +103,7 @@ class SegmentPanel(Panel):
             self._say("Open an image first: File > Open Sample > Nuclei segmentation has one.")
             return
         key, model = self._chosen.model, self.chooser.model
+        self.form.memory.value = preferences.memory_limit() // 10**6  # napari's settings have it
         try:
             request = ask(self._viewer, layer, self.form, key, model, self._kept.limit)
         except ValueError as error:
