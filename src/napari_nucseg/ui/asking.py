@@ -45,12 +45,11 @@ def ask(
     planes: Iterable[int] = (shown_plane(viewer.dims.point, layer),)
     if form.scope.value == Scope.ALL:
         planes = range(count_planes(layer))
-    source = source_of(layer, form.channel.value)
-    spots = (Spot(str(layer.unique_id), key, plane, source.channel, box) for plane in planes)
+    source, uid = source_of(layer, form.channel.value), str(layer.unique_id)
     return Request(
         name=layer.name,
         source=source,
-        spots=tuple(spots),
+        spots=tuple(Spot(uid, key, plane, source.channel, box) for plane in planes),
         model=model,
         device=form.device.value,
         params=form.params.params,

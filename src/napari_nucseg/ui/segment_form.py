@@ -18,6 +18,7 @@ from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.traits import DEVICE
 from napari_nucseg.ui.form import ParamsForm, labelled, text_line
+from napari_nucseg.ui.layers import count_planes
 from napari_nucseg.ui.sources import CHANNELS
 
 FAINT = 0.4
@@ -43,6 +44,14 @@ class SegmentForm:
     """
 
     def __init__(self, images: Callable[..., list[Image]]) -> None:
+        self._ignored: frozenset[str] = frozenset()
+        self._locked = False
+        self._add_choices(images)
+        self._add_values()
+        self._add_actions()
+
+    def _add_choices(self, images: Callable[..., list[Image]]) -> None:
+        """Add the rows of what is segmented, by what, and where."""
         self.image = ComboBox(
             label="Image", choices=images, tooltip="Layer whose nuclei are segmented."
         )
@@ -72,6 +81,9 @@ class SegmentForm:
             "selected or was drawn last in a Shapes layer; or the part of the field that lies "
             "within the canvas.",
         )
+
+    def _add_values(self) -> None:
+        """Add the rows of parameters, and what sets them."""
         self.params = ParamsForm(SegmentParams())
         self.params["diameter"].native.setSpecialValueText("model's own")
         self.measure = PushButton(
@@ -91,6 +103,9 @@ class SegmentForm:
             "696 px takes 8 MB. Beyond it the oldest are dropped, and need the network again.",
         )
         self.taken = text_line()
+
+    def _add_actions(self) -> None:
+        """Add what begins and ends the work."""
         self.segment = PushButton(text="Segment", tooltip="Find the nuclei, in the background.")
         self.cancel = PushButton(text="Cancel", tooltip="Stop; no layer is added or changed.")
         self.follow_all = PushButton(
@@ -98,8 +113,6 @@ class SegmentForm:
             tooltip="Give the fields of the stack that were segmented before these values, too.",
         )
         self.progress = ProgressBar(min=0, max=1, value=0)
-        self._ignored: frozenset[str] = frozenset()
-        self._locked = False
 
     def lock(self, locked: bool) -> None:
         """Let nothing be changed but what can be during a run, which is shown."""
@@ -116,7 +129,7 @@ class SegmentForm:
     def show_image(self) -> None:
         """Offer what can be done with the chosen image."""
         layer: Image | None = self.image.value
-        several = layer is not None and layer.ndim > 2
+        several = layer is not None and count_planes(layer) > 1
         self.channel.enabled = layer is not None and layer.rgb and not self._locked
         self.follow_all.visible = several
         self.scope.choices = [scope for scope in Scope if several or scope != Scope.ALL]
