@@ -111,6 +111,7 @@ def test_data_of_another_shape_are_segmented_anew(qtbot, viewer, image, panel, f
 
 
 def test_data_that_are_written_to_in_place_are_noticed(qtbot, viewer, image, panel):
+    image.data = image.data.copy()
     run(qtbot, panel)
     before = predictions(viewer)[0].data.copy()
 
