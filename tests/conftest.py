@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,8 @@ import tifffile
 from PIL import Image
 
 from napari_nucseg.core.synthetic import SyntheticField, draw_field
+from napari_nucseg.runs import download
+from tests.core.file_server import FileServer
 
 STEM = "IXMtest_{well}_s1_w100000000-0000-0000-0000-{number:012d}"
 
@@ -57,6 +63,29 @@ def drawn_dataset(tmp_path: Path, drawn_fields: tuple[SyntheticField, ...]) -> P
     (root / "metadata" / "training.txt").write_text("".join(f"{s}.png\n" for s in stems[:2]))
     (root / "metadata" / "test.txt").write_text(f"{stems[2]}.png\n")
     return root
+
+
+@pytest.fixture
+def published(
+    drawn_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, FileServer]]:
+    """Servers on this computer, by archive, that publish the drawn fields as BBBC039.
+
+    A download goes to an empty cache folder unless another is chosen.
+    """
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("NUCSEG_CACHE", str(tmp_path / "cache"))
+    with ExitStack() as running:
+        servers, archives = {}, []
+        for archive in download.ARCHIVES:
+            part = archive.name.removesuffix(".zip")
+            path = shutil.make_archive(str(tmp_path / "server" / part), "zip", drawn_dataset, part)
+            content = Path(path).read_bytes()
+            server = servers[archive.name] = running.enter_context(FileServer(content))
+            sha256 = hashlib.sha256(content).hexdigest()
+            archives.append(replace(archive, url=server.url(), size=len(content), sha256=sha256))
+        monkeypatch.setattr(download, "ARCHIVES", tuple(archives))
+        yield servers
 
 
 def write_mask(path: Path, labels: np.ndarray) -> None:

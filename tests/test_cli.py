@@ -662,3 +662,32 @@ def test_labels_never_replace_the_images_they_were_made_of(refuse, images):
     before = (images / "a.tif").read_bytes()
     assert "labels would replace this image" in refuse("segment", images, "-o", images)
     assert (images / "a.tif").read_bytes() == before
+
+
+# Download
+
+
+def test_the_dataset_is_downloaded_to_a_chosen_folder_and_ready_to_use(run, published, tmp_path):
+    folder = tmp_path / "a folder"
+    done = run("download", "--to", folder)
+    assert done.code == 0
+    assert "Downloaded and checked: images.zip, masks.zip, metadata.zip" in done.flat
+    assert f"benchmark '{folder}' --split validation" in done.flat
+    found = run("benchmark", folder, "--split", "training", "-o", tmp_path / "out", "-m", "otsu")
+    assert found.code == 0
+    assert "2 fields" in found.flat
+
+
+def test_a_second_download_has_nothing_to_do(run, published):
+    run("download")
+    asked = [list(server.ranges) for server in published.values()]
+    assert "Nothing was missing" in run("download").out
+    assert [server.ranges for server in published.values()] == asked
+
+
+def test_a_download_that_fails_is_one_line_with_what_to_do(refuse, published, tmp_path):
+    published["masks.zip"].content = b"a page of the provider of the network"
+    message = refuse("download", "--to", tmp_path / "new")
+    assert "masks.zip from http" in message
+    assert "try again later" in message
+    assert not (tmp_path / "new" / "masks.zip").exists()

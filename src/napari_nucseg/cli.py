@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from napari_nucseg import __version__
 from napari_nucseg.cli_options import takes
+from napari_nucseg.cli_progress import counting, follow_with, transferring
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Segmenter
 from napari_nucseg.segmenters import catalogue
@@ -29,7 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console(markup=False, highlight=False, soft_wrap=True)
-errors = Console(stderr=True)
 
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="Name of a model, see [b]models[/b], or its file.")
@@ -90,9 +88,9 @@ def benchmark(
     if fields.absent:
         console.print(f"{len(fields.absent)} fields of the split are absent", style="yellow")
     segmenter, params = _prepare(model, device, chosen)
-    with _progress() as progress:
+    with counting() as progress:
         result = run_benchmark(
-            fields, segmenter, params, out, threshold=iou, report=_follow(progress, "Fields")
+            fields, segmenter, params, out, threshold=iou, report=follow_with(progress, "Fields")
         )
     console.print(summary_table(result.summary))
     console.print(
@@ -120,8 +118,8 @@ def segment(
     sources = find_images(inputs)
     refuse_overwriting(sources, out)
     segmenter, params = _prepare(model, device, chosen)
-    with _progress() as progress:
-        report = _follow(progress, "Images")
+    with counting() as progress:
+        report = follow_with(progress, "Images")
         for done, source in enumerate(sources):
             report(done, len(sources), source.name)
             count, path = segment_image(source, segmenter, params, out)
@@ -170,6 +168,24 @@ def models(device: DeviceName = "auto") -> None:
 
 
 @app.command()
+def download(
+    to: Annotated[
+        Path | None, typer.Option(help="Folder of the dataset; a cache folder if not given.")
+    ] = None,
+) -> None:
+    """Download BBBC039 (80 MB), or the rest of it after an interruption."""
+    from napari_nucseg.runs.download import dataset_folder, download_dataset, missing_archives
+
+    missing = missing_archives(folder := to or dataset_folder())
+    with transferring() as progress:
+        follow = follow_with(progress, "Download")
+        download_dataset(folder, lambda done, total: follow(done, total, ""))
+    names = ", ".join(archive.name for archive in missing)
+    console.print(f"Downloaded and checked: {names}" if missing else "Nothing was missing")
+    console.print(f"Try: napari-nucseg benchmark '{folder}' --split validation --out results")
+
+
+@app.command()
 @takes(TrainParams, "Training")
 def train(
     dataset: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
@@ -188,8 +204,8 @@ def train(
 
     params = TrainParams(**(chosen or {}))
     learn, hold = open_dataset(dataset, split), open_dataset(dataset, held_out)
-    with _progress() as progress:
-        follow = _follow(progress, "Batches")
+    with counting() as progress:
+        follow = follow_with(progress, "Batches")
         recipe = Recipe(params, device, None if start is None else catalogue.find(start).path)
         train_on(learn, hold, recipe, out, lambda done, total: follow(done, total, ""))
     console.print(f"Weights are in {out}; use them with --model {out}")
@@ -229,29 +245,7 @@ def _prepare(
         console.print(
             f"Downloading {name}: {model.megabytes} MB from {model.remote.url} to {model.path}",
         )
-        with _progress() as progress:
-            follow = _follow(progress, "Download")
+        with transferring() as progress:
+            follow = follow_with(progress, "Download")
             catalogue.download(model, lambda done, total: follow(done, total or 0, ""))
     return catalogue.load(model, device), params
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f} of {task.total:.0f}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[name]}", markup=False),
-        console=errors,
-        transient=True,
-        disable=not errors.is_terminal,
-    )
-
-
-def _follow(progress: Progress, what: str) -> Callable[[int, int, str], None]:
-    task = progress.add_task(what, total=1, name="")
-
-    def follow(done: int, total: int, name: str) -> None:
-        progress.update(task, completed=done, total=total, name=name)
-
-    return follow

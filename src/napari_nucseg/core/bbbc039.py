@@ -21,6 +21,7 @@ from napari_nucseg.core.sources import Source, list_archive, list_folder
 
 SPLITS = ("training", "validation", "test")
 PARTS = ("images", "masks", "metadata")
+SPLIT_SUFFIXES = (".txt",)
 
 
 def find_field(path: Path) -> Field:
@@ -49,7 +50,7 @@ def open_dataset(path: Path, split: str | None = None, *, allow_missing: bool = 
         The dataset's folder in either unpacked layout, one of its subfolders, one of its split
         files, a folder of images, or ``images.zip`` or ``masks.zip``.
     split : str, optional
-        Keep the fields of ``metadata/<split>.txt`` alone.
+        Keep the fields of ``metadata/<split>.txt`` alone, which may be in ``metadata.zip``.
     allow_missing : bool
         Go on without the fields that the split names and the dataset lacks.
 
@@ -63,7 +64,7 @@ def open_dataset(path: Path, split: str | None = None, *, allow_missing: bool = 
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file or folder")
     if path.is_file() and path.suffix.lower() == ".txt":
-        return _keep_listed(open_dataset(path.parent), path, allow_missing)
+        return _keep_listed(open_dataset(path.parent), Source(path), allow_missing)
     root = _root_of(path.parent if path.is_file() else path)
     if split is not None:
         return _keep_listed(open_dataset(path), split_file(root, split), allow_missing)
@@ -79,26 +80,25 @@ def open_dataset(path: Path, split: str | None = None, *, allow_missing: bool = 
     return Dataset(root.name or str(root), fields)
 
 
-def split_file(root: Path, split: str) -> Path:
-    """Path of a split's list of names.
+def split_file(root: Path, split: str) -> Source:
+    """Return the list of names of a split, unpacked or in ``metadata.zip``.
 
     Raises
     ------
     ValueError
         If there is none; the message names those that there are.
     """
-    folder = _part_folder(root, "metadata")
-    path = folder / f"{split}.txt"
-    if not path.is_file():
-        known = [name for name in SPLITS if (folder / f"{name}.txt").is_file()]
+    listings = _by_stem(_list_part(root, "metadata", SPLIT_SUFFIXES))
+    if split not in listings:
+        known = [name for name in SPLITS if name in listings]
         raise ValueError(
-            f"{path}: there is no such split; "
-            + (f"there are {', '.join(known)}" if known else "unpack metadata.zip beside images/")
+            f"{_part_folder(root, 'metadata') / split}.txt: there is no such split; "
+            + (f"there are {', '.join(known)}" if known else "put metadata.zip beside images/")
         )
-    return path
+    return listings[split]
 
 
-def _keep_listed(dataset: Dataset, listing: Path, allow_missing: bool) -> Dataset:
+def _keep_listed(dataset: Dataset, listing: Source, allow_missing: bool) -> Dataset:
     fields = {field.stem: field for field in dataset.fields}
     stems = _read_names(listing)
     if not stems:
@@ -149,14 +149,14 @@ def _by_stem(sources: Iterable[Source]) -> dict[str, Source]:
 
 
 def _read_splits(root: Path) -> dict[str, str]:
-    folder = _part_folder(root, "metadata")
-    listings = ((name, folder / f"{name}.txt") for name in SPLITS)
-    return {stem: name for name, path in listings if path.is_file() for stem in _read_names(path)}
+    listings = _by_stem(_list_part(root, "metadata", SPLIT_SUFFIXES))
+    known = [listings[name] for name in SPLITS if name in listings]
+    return {stem: listing.stem for listing in known for stem in _read_names(listing)}
 
 
-def _read_names(listing: Path) -> list[str]:
+def _read_names(listing: Source) -> list[str]:
     try:
-        lines = listing.read_text(encoding="utf-8-sig").splitlines()
+        lines = listing.read().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{listing}: not a text file of names, one a line") from error
     return list(dict.fromkeys(Path(line.strip()).stem for line in lines if line.strip()))

@@ -2,6 +2,9 @@
 
 A file is received under a temporary name and takes its own only once its size and SHA-256 are
 right, so whatever bears its name and has its size can be used as it is.
+
+Pooch, which others use for this, cannot take up a download where it was cut, be cancelled, or
+notice before the end that the size is wrong or the disk too small.
 """
 
 from __future__ import annotations
@@ -16,12 +19,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from napari_nucseg.core import transfer
+from napari_nucseg.core.sources import sha256
 
 if TYPE_CHECKING:
     import requests
 
 TRIES = 3
 """How often a transfer is started, the first time included, when connections are cut."""
+PATIENCE = 15.0
+"""Seconds without a single byte after which a connection counts as cut."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,7 @@ class DownloadError(OSError):
 
 
 def is_complete(file: RemoteFile, folder: Path) -> bool:
-    """Tell whether a file is there and has the right size.
-
-    The content is not hashed: that takes seconds for a large file, and this is asked often.
+    """Tell whether a file is there and has the right size; hashing it would take seconds.
 
     Parameters
     ----------
@@ -62,11 +66,6 @@ def is_complete(file: RemoteFile, folder: Path) -> bool:
         The file; where its size is not known, any file that is not empty counts as complete.
     folder : Path
         The folder it belongs in.
-
-    Returns
-    -------
-    bool
-        Whether it can be used as it is.
     """
     path = folder / file.name
     size = path.stat().st_size if path.is_file() else 0
@@ -78,7 +77,7 @@ def fetch(
     folder: Path,
     *,
     report: Callable[[int, int | None], None] = lambda done, total: None,
-    timeout: float = 15.0,
+    timeout: float = PATIENCE,
 ) -> Path:
     """Return the path of a published file, fetching it first unless it is already there.
 
@@ -95,8 +94,7 @@ def fetch(
         Where to put it; made if it does not exist.
     report : callable
         Called with the bytes done and the bytes in total (None if unknown) at the start and after
-        each chunk. Whatever it raises ends the download and is
-        passed on unchanged.
+        each chunk. Whatever it raises ends the download and is passed on unchanged.
     timeout : float
         Seconds without a single byte after which a connection counts as cut.
 
@@ -130,11 +128,19 @@ class _Download:
         self.builds_on_earlier_run = self.partial.exists()
 
     def run(self) -> None:
-        """Receive, check and name the file."""
+        """Receive, check and name the file, unless somebody else is at it."""
+        with contextlib.ExitStack() as stack:
+            with self._disk_errors_explained():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                mine = stack.enter_context(transfer.alone_with(self.partial))
+            if not mine:
+                busy = f"{self.file.name} is on its way to {self.folder} already: wait for it."
+                raise DownloadError(busy)
+            self._receive_and_name()
+
+    def _receive_and_name(self) -> None:
         import requests
 
-        with self._disk_errors_explained():
-            self.folder.mkdir(parents=True, exist_ok=True)
         self._require_space(self.file.size)
         with requests.Session() as session:
             for tries_left in reversed(range(TRIES)):
@@ -173,7 +179,7 @@ class _Download:
             return self.file.sha256 or transfer.stated_sha256(response)
 
     def _open(self, session: requests.Session) -> tuple[requests.Response, int]:
-        """Ask for the missing bytes, or for all where they do not fit; say where they start."""
+        """Ask for the missing bytes, or for all where they do not fit; tell where they start."""
         present = self._bytes_present()
         response = transfer.ask(session, self.file.url, present, self.timeout)
         if response.status_code == 200:
@@ -194,12 +200,10 @@ class _Download:
 
     def _check_hash(self, expected: str | None) -> None:
         """Discard the partial file unless it has the expected SHA-256."""
-        import pooch
-
         if expected is None:
             return
         with self._disk_errors_explained():
-            found: str = pooch.file_hash(str(self.partial), alg="sha256")
+            found = sha256(self.partial)
             if found == expected.lower():
                 return
             self.partial.unlink()

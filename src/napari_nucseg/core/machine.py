@@ -7,6 +7,17 @@ import platform
 import sys
 from pathlib import Path
 
+import platformdirs
+
+CACHE_VARIABLE = "NUCSEG_CACHE"
+"""Names the cache folder where the user's own is not to be used."""
+
+
+def cache_folder() -> Path:
+    """Folder of what can be made anew: ``$NUCSEG_CACHE``, or that in the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen or platformdirs.user_cache_dir("napari-nucseg", appauthor=False))
+
 
 def cores() -> int:
     """Count the cores that this process may use."""

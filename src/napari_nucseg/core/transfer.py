@@ -6,6 +6,7 @@ packages do to the default context of the standard library.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -30,6 +31,36 @@ class NoAnswer(Exception):
 
 class TryAgain(Exception):
     """A transfer failed in a way that another try may mend; the message is the reason."""
+
+
+@contextlib.contextmanager
+def alone_with(path: Path) -> Iterator[bool]:
+    """Keep other programs and threads that ask here from writing the same file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder must be there.
+
+    Yields
+    ------
+    bool
+        False if another has the file, and nothing may be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+        with contextlib.suppress(OSError):  # another has just opened it, and removes it later
+            Path(lock.lock_file).unlink()
 
 
 def ask(session: requests.Session, url: str, start: int, timeout: float) -> requests.Response:

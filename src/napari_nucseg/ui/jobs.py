@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager, show_warning
 from qtpy.QtCore import QObject, Qt, Signal
+from superqt.utils import create_worker
 
 from napari_nucseg.core.segmenting import Stopped
 
@@ -42,6 +42,7 @@ class Job(QObject):
         """Run the function in a thread of its own."""
         Job._running.add(self)  # until it is finished, whoever else forgets it
         queued = Qt.ConnectionType.QueuedConnection
+        # superqt's: what napari connects to it on top fails under PySide6 when the function does
         worker = create_worker(self._run, _start_thread=False, _ignore_errors=True)
         worker.returned.connect(self._on_returned, queued)
         worker.errored.connect(self._on_errored, queued)

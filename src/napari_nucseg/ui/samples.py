@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-
-from napari.utils import progress
-from napari.utils.notifications import show_info
-from qtpy.QtCore import QEventLoop
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.synthetic import PIXEL_SIZE_UM, draw_field
-from napari_nucseg.ui.jobs import Job, Work
+from napari_nucseg.ui.downloading import download_in_window
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, LayerRecord, tag
 from napari_nucseg.ui.reader import LayerData, read_dataset
 
@@ -37,28 +32,16 @@ def synthetic() -> list[LayerData]:
 
 
 def bbbc039() -> list[LayerData]:
-    """Open BBBC039; when it is not here yet, download it first, with the window alive."""
-    from napari_nucseg.runs.download import dataset_folder, download_dataset, missing_archives
+    """Open BBBC039; when it is not here yet, download it first, with the window alive.
+
+    Raises
+    ------
+    OSError
+        If it cannot be had, the download was cancelled, or another is on its way.
+    """
+    from napari_nucseg.runs.download import dataset_folder, missing_archives
 
     folder = dataset_folder()
     if missing_archives(folder):
-        show_info(f"Downloading BBBC039 to {folder}; the activity button shows how far it is")
-        with progress(total=100, desc="BBBC039") as bar:
-            _wait_for(
-                lambda tell: download_dataset(folder, lambda done, of: tell(done, of, "")),
-                lambda done, of, what: bar.update(100 * done // of - bar.n),
-            )
+        download_in_window(folder)
     return read_dataset(open_dataset(folder))
-
-
-def _wait_for(work: Work, on_progress: Callable[[int, int, str], None]) -> None:
-    """Do work in a thread while the window goes on: napari wants a sample's layers at once."""
-    loop, job = QEventLoop(), Job(work)
-    failures: list[Exception] = []
-    job.progressed.connect(on_progress)
-    job.failed.connect(failures.append)
-    job.finished.connect(loop.quit)
-    job.start()
-    loop.exec()
-    if failures:
-        raise failures[0]
