@@ -5,6 +5,8 @@ from pathlib import Path
 
 import npe2
 import pytest
+from napari._app_model import get_app_model
+from napari._app_model.constants._menus import is_menu_contributable
 
 ROOT = Path(__file__).parents[2]
 PACKAGED = ROOT / "src" / "napari_nucseg" / "napari.yaml"
@@ -31,8 +33,21 @@ def test_every_command_can_be_called(manifest):
         assert callable(getattr(import_module(module), name)), command.id
 
 
-def test_both_panels_are_in_the_layers_menu(manifest):
-    menus = manifest.contributions.menus
+def test_napari_shows_every_menu_that_is_filled(manifest):
+    for menu in manifest.contributions.menus:
+        assert is_menu_contributable(menu), menu
 
-    assert [item.command for item in menus["napari/layers/segment"]] == ["napari-nucseg.segment"]
-    assert [item.command for item in menus["napari/layers/measure"]] == ["napari-nucseg.score"]
+
+@pytest.mark.parametrize(
+    ("menu", "title"),
+    [
+        ("napari/layers/segment", "Nuclei with Cellpose..."),
+        ("napari/layers/measure", "Score against ground truth..."),
+        ("napari/layers/visualize", "Show segmentation errors"),
+        ("napari/file/io_utilities", "Open BBBC039 dataset..."),
+    ],
+)
+def test_the_menus_have_the_words_of_the_documentation(viewer, menu, title):
+    shown = [item.command.title for item in get_app_model().menus.get_menu(menu) if item.command]
+
+    assert f"{title} (Nuclei segmentation)" in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import napari
 
+from napari_nucseg.ui.commands import show_errors_when_compared
 from napari_nucseg.ui.score_panel import ScorePanel
 from napari_nucseg.ui.segment_panel import SegmentPanel
 
@@ -29,11 +30,6 @@ def start_demo(viewer: napari.Viewer) -> tuple[SegmentPanel, ScorePanel]:
     viewer.open_sample(PLUGIN, "synthetic")
     _, segment = viewer.window.add_plugin_dock_widget(PLUGIN, SEGMENT)
     _, score = viewer.window.add_plugin_dock_widget(PLUGIN, SCORE, tabify=True)
-
-    def show_errors() -> None:
-        score.compared.disconnect(show_errors)
-        score.show_errors()
-
-    score.compared.connect(show_errors)
+    show_errors_when_compared(score)
     segment.start()
     return segment, score

@@ -1,0 +1,125 @@
+"""What the menus do: open a panel with the selected layer in it, show errors, open a dataset.
+
+They ask for the viewer themselves: what napari would hand over is a proxy, which panels that keep
+it could not tell from another viewer, nor its layers from other layers.
+"""
+
+from pathlib import Path
+from typing import TypeVar
+
+import napari
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_info
+from qtpy.QtWidgets import QFileDialog
+
+from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.ui.jobs import tell_user
+from napari_nucseg.ui.layers import AGREEMENT, ERRORS, GROUND_TRUTH, PREDICTION, record_of, role_of
+from napari_nucseg.ui.reader import read_dataset
+from napari_nucseg.ui.score_panel import ScorePanel
+from napari_nucseg.ui.segment_panel import SegmentPanel
+
+SEGMENT = "Segment nuclei (Nuclei segmentation)"
+SCORE = "Score nuclei (Nuclei segmentation)"
+"""Names of the docks, those that napari's own menu gives to the panels."""
+
+P = TypeVar("P", SegmentPanel, ScorePanel)
+
+
+def segment_selected() -> None:
+    """Open the segment panel with the selected image."""
+    viewer = _viewer()
+    panel = _show_panel(viewer, SegmentPanel, SEGMENT)
+    selected = viewer.layers.selection.active
+    if isinstance(selected, Image) and selected in panel.form.image.choices:
+        panel.form.image.value = selected
+
+
+def score_selected() -> None:
+    """Open the score panel with the selected labels, as prediction or as ground truth."""
+    viewer = _viewer()
+    panel = _show_panel(viewer, ScorePanel, SCORE)
+    selected = viewer.layers.selection.active
+    if selected in panel.prediction.choices:
+        panel.prediction.value = selected
+    elif selected is not None and role_of(selected) == GROUND_TRUTH:
+        panel.truth.value = selected
+
+
+def show_errors() -> None:
+    """Outline the errors of the selected labels, or of those made last, in their verdicts."""
+    viewer = _viewer()
+    prediction = _prediction(viewer)
+    if prediction is None:
+        show_info("There is no prediction yet: segment an image first, or select labels.")
+        return
+    panel = _show_panel(viewer, ScorePanel, SCORE)
+    panel.prediction.value = prediction
+    if panel.truth.value is None:
+        show_info(f"Choose the ground truth of {prediction.name} in the panel.")
+    show_errors_when_compared(panel)
+    panel.start()
+
+
+def show_errors_when_compared(panel: ScorePanel) -> None:
+    """Show the errors as soon as the panel has scores.
+
+    Parameters
+    ----------
+    panel : ScorePanel
+        That is about to compare.
+    """
+
+    def show() -> None:
+        panel.compared.disconnect(show)
+        panel.show_errors()
+
+    panel.compared.connect(show)
+
+
+def open_dataset_folder() -> None:
+    """Ask for a folder, and open the dataset in it as stacks."""
+    viewer = _viewer()
+    folder = QFileDialog.getExistingDirectory(None, "Open BBBC039 dataset")
+    if not folder:
+        return
+    try:
+        found = read_dataset(open_dataset(Path(folder)))
+    except (ValueError, OSError) as error:
+        tell_user(error)
+        return
+    for one in found:
+        viewer.add_layer(Layer.create(*one))
+
+
+def _viewer() -> napari.Viewer:
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise RuntimeError("there is no window; open a napari viewer first")
+    return viewer
+
+
+def _show_panel(viewer: napari.Viewer, kind: type[P], name: str) -> P:
+    """Return the panel of a kind, opened or brought to the front."""
+    docked = viewer.window.dock_widgets.values()
+    panel = next((widget for widget in docked if isinstance(widget, kind)), None)
+    if panel is None:
+        panel = kind(viewer)
+        viewer.window.add_dock_widget(panel, name=name, tabify=True)
+    dock = panel.native.parent()
+    dock.show()
+    dock.raise_()
+    return panel
+
+
+def _prediction(viewer: napari.Viewer) -> Labels | None:
+    """Return the selected labels, or those an overlay was made of, or the prediction on top."""
+    selected = viewer.layers.selection.active
+    record = None if selected is None else record_of(selected)
+    if record is not None and record.role in (ERRORS, AGREEMENT):
+        sources = (layer for layer in viewer.layers if str(layer.unique_id) == record.source)
+        selected = next(sources, None)
+    if isinstance(selected, Labels) and role_of(selected) != GROUND_TRUTH:
+        return selected
+    made = (layer for layer in viewer.layers[::-1] if role_of(layer) == PREDICTION)
+    return next(made, None)

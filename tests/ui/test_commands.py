@@ -1,0 +1,156 @@
+"""What the menus do, called as napari calls it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari._app_model import get_app_model
+from qtpy.QtWidgets import QFileDialog
+
+from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
+from napari_nucseg.ui.score_panel import ScorePanel
+from napari_nucseg.ui.segment_panel import SegmentPanel
+
+
+@pytest.fixture
+def choose(viewer):
+    """Choose a command from a menu."""
+
+    def choose(command: str) -> None:
+        get_app_model().commands.execute_command(f"napari-nucseg.{command}").result()
+
+    return choose
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What the user is told."""
+    told: list[str] = []
+    monkeypatch.setattr("napari_nucseg.ui.commands.show_info", told.append)
+    monkeypatch.setattr("napari_nucseg.ui.jobs.show_warning", told.append)
+    return told
+
+
+@pytest.fixture
+def labels(viewer, drawn_fields):
+    """Two predictions of a field and its ground truth; the image is below them."""
+    truth = drawn_fields[0].labels
+    moved = np.roll(truth, 2, axis=0)
+    viewer.add_image(drawn_fields[0].image, name="A01")
+    return {
+        name: viewer.add_labels(data, name=name, metadata=tag(LayerRecord(role)))
+        for name, data, role in (
+            ("u2os", moved, PREDICTION),
+            ("otsu", np.roll(moved, 3, axis=1), PREDICTION),
+            ("truth", truth, GROUND_TRUTH),
+        )
+    }
+
+
+def panels(viewer, kind):
+    return [one for one in viewer.window.dock_widgets.values() if isinstance(one, kind)]
+
+
+def settle(qtbot, viewer):
+    (panel,) = panels(viewer, ScorePanel)
+    qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
+    return panel
+
+
+def test_the_selected_image_is_offered_for_segmentation(viewer, choose):
+    first, _ = (viewer.add_image(np.zeros((8, 8)), name=name) for name in ("one", "two"))
+    viewer.layers.selection.active = first
+
+    choose("segment_selected")
+
+    (panel,) = panels(viewer, SegmentPanel)
+    assert panel.form.image.value is first
+
+
+def test_the_selected_labels_are_scored(qtbot, viewer, labels, choose):
+    for name in ("u2os", "otsu"):
+        viewer.layers.selection.active = labels[name]
+
+        choose("score_selected")
+
+        panel = settle(qtbot, viewer)
+        assert (panel.prediction.value, panel.truth.value) == (labels[name], labels["truth"])
+        assert "matched" in panel.status.value
+
+
+def test_napari_s_own_menu_closes_the_panel_that_a_command_opened(qtbot, viewer, labels, choose):
+    viewer.window.show()
+    choose("score_selected")
+    dock = settle(qtbot, viewer).native.parent()
+    assert not dock.isHidden()
+
+    choose("score")
+
+    assert dock.isHidden()
+    choose("score_selected")
+    assert not dock.isHidden()
+    assert len(panels(viewer, ScorePanel)) == 1
+
+
+@pytest.mark.parametrize(
+    ("selected", "shown"), [("u2os", "u2os"), ("truth", "otsu"), (None, "otsu")]
+)
+def test_the_errors_of_the_selected_or_newest_prediction_are_shown(
+    qtbot, viewer, labels, choose, selected, shown
+):
+    viewer.layers.selection.active = labels.get(selected)
+
+    choose("show_errors")
+
+    qtbot.waitUntil(lambda: ERRORS in map(role_of, viewer.layers), timeout=20_000)
+    panel = settle(qtbot, viewer)
+    assert panel.prediction.value is labels[shown]
+    assert np.asarray(viewer.layers[-1].data).any()
+    choose("show_errors")
+    settle(qtbot, viewer)
+    assert [role_of(layer) for layer in viewer.layers].count(ERRORS) == 1
+
+
+def test_without_a_prediction_showing_errors_says_what_to_do(viewer, choose, told):
+    choose("show_errors")
+
+    assert "segment an image first" in told[0]
+    assert not viewer.layers
+
+
+def test_without_a_ground_truth_showing_errors_asks_for_it(qtbot, viewer, labels, choose, told):
+    viewer.layers.remove("truth")
+    viewer.layers.selection.active = labels["u2os"]
+
+    choose("show_errors")
+
+    assert told == ["Choose the ground truth of u2os in the panel."]
+    settle(qtbot, viewer).truth.value = labels["otsu"]
+    qtbot.waitUntil(lambda: ERRORS in map(role_of, viewer.layers), timeout=20_000)
+
+
+def test_a_dataset_is_opened_from_its_folder(viewer, choose, drawn_dataset, monkeypatch):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(drawn_dataset))
+
+    choose("open_dataset")
+
+    assert [role_of(layer) for layer in viewer.layers] == ["image", GROUND_TRUTH]
+    assert viewer.layers[0].data.shape == (3, 160, 200)
+
+
+def test_a_folder_that_is_no_dataset_is_told(viewer, choose, tmp_path, monkeypatch, told):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+
+    choose("open_dataset")
+
+    assert "open the folder that holds images/ and masks/" in told[0]
+    assert not viewer.layers
+
+
+def test_no_folder_chosen_changes_nothing(viewer, choose, monkeypatch, told):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "")
+
+    choose("open_dataset")
+
+    assert not viewer.layers
+    assert not told
