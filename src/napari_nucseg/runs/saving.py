@@ -65,8 +65,8 @@ def write_labels(path: Path, labels: Labels, provenance: Mapping[str, Any]) -> N
     ----------
     path : Path
         Target, replaced if it exists.
-    labels : ndarray of integers, shape (height, width)
-        0 is background.
+    labels : ndarray of integers, shape (..., height, width)
+        0 is background; the fields of a stack become pages.
     provenance : mapping
         How the labels were made; kept as JSON in the image description.
     """
@@ -76,7 +76,12 @@ def write_labels(path: Path, labels: Labels, provenance: Mapping[str, Any]) -> N
     write_whole(
         path,
         lambda file: tifffile.imwrite(
-            file, data, compression="zlib", description=description, metadata=None
+            file,
+            data,
+            photometric="minisblack",
+            compression="zlib",
+            description=description,
+            metadata=None,
         ),
     )
 

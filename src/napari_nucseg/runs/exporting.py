@@ -1,0 +1,114 @@
+"""Labels for other programs: masks as BBBC039 has them, and regions of interest of ImageJ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_nucseg.core.bbbc039 import PARTS
+from napari_nucseg.core.colouring import colour
+from napari_nucseg.core.images import Labels
+from napari_nucseg.runs.saving import write_whole
+
+
+def write_mask(path: Path, labels: Labels) -> None:
+    """Write labels as the masks of BBBC039 are: a colouring in the red of an RGBA PNG.
+
+    `napari_nucseg.core.images.read_mask` gives back the same objects, numbered by place.
+
+    Parameters
+    ----------
+    path : Path
+        Target, replaced if it exists.
+    labels : ndarray of integers, shape (height, width)
+        0 is background; every object in one piece.
+
+    Raises
+    ------
+    ValueError
+        If an object is in several pieces.
+    """
+    rgba = np.zeros((*labels.shape, 4), dtype=np.uint8)
+    rgba[..., 0] = colour(labels)
+    rgba[..., 3] = 255
+    write_whole(path, lambda file: Image.fromarray(rgba).save(file, format="PNG"))
+
+
+def write_rois(path: Path, labels: NDArray[Any]) -> None:
+    """Write objects as a zip archive of outlines for ImageJ's ROI manager.
+
+    The pixels of an object are those whose centre is within its outline; holes are filled. The
+    name of an outline is its label, with the number of the piece where there are several.
+
+    Parameters
+    ----------
+    path : Path
+        Target, replaced if it exists.
+    labels : ndarray of integers, shape (height, width) or (planes, height, width)
+        0 is background. Outlines in a stack know their plane.
+    """
+    planes = labels if labels.ndim > 2 else labels[None]
+
+    def write(file: Any) -> None:
+        with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+            for number, plane in enumerate(planes):
+                position = number if labels.ndim > 2 else None
+                for name, outline in _outlines(np.asarray(plane)):
+                    member = name if position is None else f"{number + 1:04d}-{name}"
+                    archive.writestr(ZipInfo(f"{member}.roi"), _roi(outline, member, position))
+
+    write_whole(path, write)
+
+
+def refuse_truth(path: Path) -> None:
+    """Refuse to replace a file of a dataset.
+
+    Raises
+    ------
+    FileExistsError
+        If the file is there, beside images or among masks as in BBBC039.
+    """
+    folders = [part for part in path.absolute().parents if part.name in PARTS]
+    if path.exists() and any((folder.parent / "images").is_dir() for folder in folders):
+        raise FileExistsError(
+            f"{path}: it belongs to a dataset and is not replaced; choose another name or folder"
+        )
+
+
+def _outlines(labels: Labels) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Yield the name and the outline of every piece, as x and y of corners."""
+    from scipy.ndimage import find_objects
+    from skimage.measure import label
+
+    ids, indices = np.unique(labels, return_inverse=True)
+    first = 1 if ids[0] == 0 else 0
+    numbers = indices.reshape(labels.shape) + (1 - first)  # small numbers, 0 for background
+    for number, box in enumerate(find_objects(numbers), start=1):
+        value = ids[number - 1 + first]
+        pieces = label(np.pad(numbers[box] == number, 1), connectivity=2)
+        origin = np.array([part.start for part in box]) - 1
+        count = int(pieces.max())
+        for piece in range(1, count + 1):
+            name = str(value) if count == 1 else f"{value}-{piece}"
+            yield name, _outline(pieces == piece, origin)
+
+
+def _outline(mask: NDArray[np.bool_], origin: NDArray[np.integer]) -> NDArray[np.float32]:
+    from scipy.ndimage import binary_fill_holes
+    from skimage.measure import find_contours
+
+    contours = find_contours(binary_fill_holes(mask).astype(float), 0.5, fully_connected="high")
+    outer = max(contours, key=len)[:-1] + origin
+    return np.asarray(outer[:, ::-1] + 0.5, dtype=np.float32)  # to ImageJ, centres are at halves
+
+
+def _roi(outline: NDArray[np.float32], name: str, position: int | None) -> bytes:
+    from roifile import ImagejRoi
+
+    return bytes(ImagejRoi.frompoints(outline, name=name, position=position).tobytes())

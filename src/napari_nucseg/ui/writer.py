@@ -1,0 +1,94 @@
+"""Saving a Labels layer from napari: as a mask, a label image, or outlines for ImageJ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_nucseg.runs.exporting import refuse_truth, write_mask, write_rois
+from napari_nucseg.runs.saving import write_labels
+from napari_nucseg.ui.layers import plane_of
+
+
+def save_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a mask PNG as in BBBC039; of a stack a folder of them, named as the fields.
+
+    Parameters
+    ----------
+    path : str
+        File; for a stack its name without ending is the folder.
+    data : array of integers, shape (..., height, width)
+        Labels, in memory or lazy; a list of them if multiscale.
+    attributes : dict
+        Of the layer.
+
+    Returns
+    -------
+    list of str
+        Files written.
+
+    Raises
+    ------
+    OSError
+        If a file belongs to a dataset, one of a stack is there already, or an object is in
+        several pieces.
+    """
+    labels = _full(data, attributes)
+    if labels.ndim == 2:
+        refuse_truth(Path(path))
+        _write_mask(Path(path), labels)
+        return [path]
+    targets = [Path(path).with_suffix("") / f"{name}.png" for name in _names(labels, attributes)]
+    for target in targets:
+        refuse_truth(target)
+        if target.exists():
+            raise FileExistsError(f"{target}: it is there already; choose a folder without it")
+    for number, target in enumerate(targets):
+        _write_mask(target, plane_of(labels, number))
+    return [str(target) for target in targets]
+
+
+def save_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a TIFF of 16 or 32 bits that says how the labels were made.
+
+    Parameters are those of `save_mask`; a stack becomes pages of one file.
+    """
+    refuse_truth(Path(path))
+    write_labels(Path(path), np.asarray(_full(data, attributes)), _provenance(attributes))
+    return [path]
+
+
+def save_rois(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a zip archive of outlines for ImageJ's ROI manager; parameters as in `save_mask`."""
+    refuse_truth(Path(path))
+    labels = _full(data, attributes)
+    write_rois(Path(path), labels.reshape(-1, *labels.shape[-2:]) if labels.ndim > 3 else labels)
+    return [path]
+
+
+def _write_mask(path: Path, labels: Any) -> None:
+    try:
+        write_mask(path, np.asarray(labels))
+    except ValueError as error:  # which napari would take for a writer that is not for this layer
+        raise OSError(f"{path} was not written: {error}") from error
+
+
+def _full(data: Any, attributes: dict[str, Any]) -> Any:
+    return data[0] if attributes.get("multiscale") else data
+
+
+def _provenance(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return how labels were made; of those that were not made here, the name."""
+    record = attributes.get("metadata", {}).get("nucseg") or {}
+    made = dict(record.get("provenance") or {"image": attributes.get("name", "")})
+    by_field = record.get("by_field")
+    return made | {"by_field": by_field} if by_field else made
+
+
+def _names(labels: Any, attributes: dict[str, Any]) -> list[str]:
+    """Name the fields of a stack: by their stems, else by their numbers."""
+    count = int(np.prod(labels.shape[:-2]))
+    stems = (attributes.get("metadata", {}).get("nucseg") or {}).get("stems") or ()
+    return list(stems) if len(stems) == count else [f"{number:04d}" for number in range(count)]

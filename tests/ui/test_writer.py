@@ -1,0 +1,122 @@
+"""Saving labels from napari."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+from roifile import roiread
+
+from napari_nucseg.core.images import read_mask
+from napari_nucseg.core.sources import Source
+from napari_nucseg.runs.saving import read_provenance
+from napari_nucseg.ui.layers import PREDICTION, LayerRecord, tag
+
+MADE = {"model": "u2os", "parameters": {"diameter": 0.0}}
+STEMS = ("one", "two", "three")
+
+
+@pytest.fixture
+def layers(viewer):
+    """The layer list, which saves as the window's menu does."""
+    return viewer.layers
+
+
+@pytest.fixture
+def labels(viewer, drawn_fields):
+    """Predicted labels of a field."""
+    record = LayerRecord(PREDICTION, provenance=MADE)
+    data = drawn_fields[0].labels.copy()
+    return viewer.add_labels(data, name="A01 u2os", metadata=tag(record)).data
+
+
+@pytest.fixture
+def stack(viewer, drawn_fields):
+    """Lazy labels of three fields that know their names."""
+    data = da.stack([da.from_array(field.labels) for field in drawn_fields])
+    record = LayerRecord(PREDICTION, STEMS, provenance=MADE, by_field={0: MADE, 2: MADE})
+    viewer.add_labels(data, metadata=tag(record))
+    return data.compute()
+
+
+def save(layers, path):
+    return layers.save(str(path), plugin="napari-nucseg")
+
+
+def test_labels_are_saved_as_a_mask(layers, labels, tmp_path):
+    assert save(layers, tmp_path / "mask.png") == [str(tmp_path / "mask.png")]
+
+    assert np.array_equal(read_mask(Source(tmp_path / "mask.png")) > 0, labels > 0)
+    assert read_mask(Source(tmp_path / "mask.png")).max() == labels.max()
+
+
+def test_a_stack_is_saved_as_a_folder_of_masks(layers, stack, tmp_path):
+    written = save(layers, tmp_path / "mine.png")
+
+    assert written == [str(tmp_path / "mine" / f"{stem}.png") for stem in STEMS]
+    for path, plane in zip(written, stack, strict=True):
+        assert read_mask(Source(tmp_path / path)).max() == plane.max()
+
+
+def test_masks_of_a_stack_are_not_replaced(layers, stack, tmp_path):
+    save(layers, tmp_path / "mine.png")
+    (tmp_path / "mine" / "one.png").unlink()
+
+    with pytest.raises(FileExistsError, match=r"two\.png: it is there already"):
+        save(layers, tmp_path / "mine.png")
+    assert not (tmp_path / "mine" / "one.png").exists()
+
+
+@pytest.mark.parametrize("ending", ["tif", "tiff"])
+def test_a_label_image_says_how_it_was_made(layers, labels, tmp_path, ending):
+    path = tmp_path / f"labels.{ending}"
+
+    assert save(layers, path) == [str(path)]
+
+    assert np.array_equal(tifffile.imread(path), labels)
+    assert tifffile.imread(path).dtype == np.uint16
+    assert read_provenance(path) == MADE
+
+
+def test_a_label_image_of_a_stack_says_how_each_field_was_made(layers, stack, tmp_path):
+    save(layers, tmp_path / "labels.tif")
+
+    assert np.array_equal(tifffile.imread(tmp_path / "labels.tif"), stack)
+    made = read_provenance(tmp_path / "labels.tif")
+    assert made["model"] == "u2os"
+    assert list(made["by_field"]) == ["0", "2"]
+
+
+def test_outlines_are_saved_for_imagej(layers, labels, tmp_path):
+    save(layers, tmp_path / "rois.zip")
+
+    assert len(roiread(tmp_path / "rois.zip")) == labels.max()
+
+
+def test_multiscale_labels_are_saved_at_full_resolution(viewer, drawn_fields, tmp_path):
+    data = drawn_fields[0].labels
+    viewer.add_labels([data, data[::2, ::2]], multiscale=True)
+
+    save(viewer.layers, tmp_path / "mask.png")
+
+    assert read_mask(Source(tmp_path / "mask.png")).shape == data.shape
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "zip"])
+def test_the_ground_truth_of_a_dataset_is_not_replaced(layers, labels, drawn_dataset, ending):
+    path = sorted((drawn_dataset / "masks").iterdir())[0].with_suffix(f".{ending}")
+    path.touch()
+    before = path.read_bytes()
+
+    with pytest.raises(FileExistsError, match="belongs to a dataset"):
+        save(layers, path)
+    assert path.read_bytes() == before
+
+
+def test_a_torn_nucleus_is_told_with_what_to_do(layers, labels, tmp_path):
+    labels[0, 0] = labels[-1, -1] = labels.max() + 1
+
+    with pytest.raises(OSError, match=r"mask\.png was not written: .* save a TIFF"):
+        save(layers, tmp_path / "mask.png")
+    assert list(tmp_path.iterdir()) == []
