@@ -1,5 +1,6 @@
 # make demo: install into .venv, then segment, score and overlay the sample field
 # make test: install into .venv, then lint, type-check and test under a virtual screen
+# make test-pyside6: the tests of the window with PySide6 instead of PyQt6
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,13 +8,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --upgrade
 SCREEN := $(if $(filter Linux,$(shell uname -s)),LIBGL_ALWAYS_SOFTWARE=1 xvfb-run --auto-servernum --server-args="-screen 0 1280x800x24",)
 
-.PHONY: demo test lint bench screenshots clean
+.PHONY: demo test test-pyside6 lint bench screenshots clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/napari-nucseg demo
 
 test: $(VENV)/test.stamp lint
 	$(SCREEN) $(BIN)/python -m pytest
+
+test-pyside6: $(VENV)/pyside6.stamp
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(SCREEN) $(BIN)/python -m pytest tests/ui
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -44,4 +48,8 @@ $(VENV)/demo.stamp: $(VENV)/pip.stamp pyproject.toml
 $(VENV)/test.stamp: $(VENV)/pip.stamp pyproject.toml
 	@echo "Installing napari, Cellpose, PyTorch and the test tools into $(VENV): a few minutes and gigabytes the first time"
 	$(PIP) --editable ".[test]"
+	touch $@
+
+$(VENV)/pyside6.stamp: $(VENV)/test.stamp
+	$(PIP) --editable ".[test,pyside]"
 	touch $@
