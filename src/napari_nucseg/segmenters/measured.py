@@ -11,18 +11,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-import platformdirs
-
-CACHE_VARIABLE = "NUCSEG_CACHE"
-"""Names the cache folder where the user's own is not to be used."""
+from napari_nucseg.core.machine import cache_folder
 
 _logger = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """Folder of what can be made anew: ``$NUCSEG_CACHE``, or that in the user's cache folder."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen or platformdirs.user_cache_dir("napari-nucseg", appauthor=False))
 
 
 @dataclass(frozen=True)
