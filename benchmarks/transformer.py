@@ -17,6 +17,7 @@ from benchmarks.timing import interleave, timed
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
 from napari_nucseg.segmenters.devices import choose
+from napari_nucseg.segmenters.network import predict
 
 RUNS = 3
 """At most: a field takes about half a minute."""
@@ -71,7 +72,7 @@ def _bare_cellpose(path: Path, precision: str) -> Any:
 
 
 def _predict(model: CellposeSAM, params: SegmentParams, image: NDArray[Any]) -> None:
-    model.predict(image, params, lambda done, total: None)
+    predict(model, image, params, lambda done, total: None)
 
 
 def _evaluate(bare: Any, image: NDArray[Any]) -> None:

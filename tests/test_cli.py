@@ -198,7 +198,7 @@ def test_the_options_are_exactly_the_parameters(command, panel, params):
     for option, knob in zip(in_panel, knobs(params).values(), strict=True):
         assert option.opts == [f"--{option.name.replace('_', '-')}"]
         assert knob.help in option.help
-        assert f"{knob.low:g} to {knob.high:g}" in option.help
+        assert option.is_flag or f"{knob.low:g} to {knob.high:g}" in option.help
         assert option.default is None
 
 
@@ -400,6 +400,46 @@ def test_a_stack_is_refused_with_its_name(refuse, tmp_path):
     tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
     message = refuse("segment", tmp_path / "stack.tif", "-o", tmp_path / "out")
     assert f"{tmp_path / 'stack.tif'}: a stack of 3 planes" in message
+
+
+@pytest.mark.parametrize("method", ["stitched", "3d"])
+def test_a_stack_is_segmented_in_depth(run, tmp_path, drawn_fields, method):
+    plane = drawn_fields[0].image
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack([plane] * 4), photometric="minisblack")
+    options = ("--volume", method, "--stitch-threshold", 0.5, "--anisotropy", 2)
+    done = run("segment", tmp_path / "stack.tif", "-o", tmp_path / "out", *options)
+    assert done.code == 0, done.err
+    with tifffile.TiffFile(tmp_path / "out" / "stack.tif") as tiff:
+        labels = tiff.asarray()
+        made = parse(tiff.pages[0].description)["nucseg"]
+    assert labels.shape == (4, *plane.shape)
+    assert made["depth"] == {"method": method, "stitch_threshold": 0.5, "anisotropy": 2.0}
+    count = drawn_fields[0].labels.max()
+    assert 0.5 * count <= len(np.unique(labels)) - 1 <= 1.5 * count
+
+
+def test_a_channel_of_a_colour_image_is_segmented_and_told(run, tmp_path, drawn_fields):
+    grey = drawn_fields[0].image
+    tifffile.imwrite(tmp_path / "a.tif", np.dstack([grey // 9, grey, grey]), photometric="rgb")
+    done = run("segment", tmp_path / "a.tif", "-o", tmp_path / "out", "--channel", "Green")
+    assert done.code == 0, done.err
+    assert "nuclei in channel green of 3" in done.flat
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--channel", "7"), "a.tif: it has 3 channels; choose channel 1 to 3, or mean"),
+        (("--channel", "teal"), "channel is 'teal'; it must be a number"),
+        (("--channel-axis", "first"), "--channel-axis needs --channel"),
+        (("--anisotropy", "0"), "anisotropy is 0.0; it must be 0.1 to 20"),
+        ((), "choose it (segment --channel 1 to 3, or mean)"),
+    ],
+    ids=str,
+)
+def test_choices_that_cannot_be_are_refused_with_what_to_choose(refuse, tmp_path, options, reason):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
+    assert reason in refuse("segment", tmp_path / "a.tif", "-o", tmp_path / "out", *options)
 
 
 def test_an_undefined_pixel_is_refused_with_the_images_name(refuse, tmp_path):

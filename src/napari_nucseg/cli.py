@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from napari_nucseg import __version__
 from napari_nucseg.cli_options import takes
 from napari_nucseg.cli_progress import counting, follow_with, transferring
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Segmenter
+from napari_nucseg.cli_running import console, prepare
+from napari_nucseg.core.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.recipe import TrainParams
 
@@ -27,8 +25,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-console = Console(markup=False, highlight=False, soft_wrap=True)
-
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="Name of a model, see [b]models[/b], or its file.")
 ]
@@ -87,7 +83,7 @@ def benchmark(
     fields = open_dataset(dataset, split, allow_missing=allow_missing)
     if fields.absent:
         console.print(f"{len(fields.absent)} fields of the split are absent", style="yellow")
-    segmenter, params = _prepare(model, device, chosen)
+    segmenter, params = prepare(model, device, chosen)
     with counting() as progress:
         result = run_benchmark(
             fields, segmenter, params, out, threshold=iou, report=follow_with(progress, "Fields")
@@ -105,25 +101,48 @@ def benchmark(
 
 @app.command()
 @takes(SegmentParams, "Segmentation", "the model's own")
+@takes(VolumeParams, "Stacks in depth", name="in_depth")
 def segment(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images or folders.")],
     out: Out,
     model: ModelName = catalogue.BUNDLED,
     device: DeviceName = "auto",
+    channel: Annotated[
+        str | None,
+        typer.Option(help="Of colour images: a number from 1, red, green, blue or mean."),
+    ] = None,
+    channel_axis: Annotated[
+        Literal["first", "last"] | None,
+        typer.Option(help="Where channels lie, if the file does not say."),
+    ] = None,
+    volume: Annotated[
+        Depth | None,
+        typer.Option(help="Stacks: each plane by itself, stitched by overlap, or flows in 3d."),
+    ] = None,
     chosen: dict[str, Any] | None = None,
+    in_depth: dict[str, Any] | None = None,
 ) -> None:
     """Segment images: one label TIFF each, named as the image."""
-    from napari_nucseg.runs.segmenting import find_images, refuse_overwriting, segment_image
+    from napari_nucseg.core.channels import Channel
+    from napari_nucseg.runs.segmenting import Choice, find_images, refuse_overwriting, segment_image
 
+    if channel_axis is not None and channel is None:
+        raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
+    choice = Choice(
+        None if channel is None else Channel(channel.lower(), channel_axis),
+        volume,
+        VolumeParams(**(in_depth or {})),
+    )
     sources = find_images(inputs)
     refuse_overwriting(sources, out)
-    segmenter, params = _prepare(model, device, chosen)
+    segmenter, params = prepare(model, device, chosen)
     with counting() as progress:
         report = follow_with(progress, "Images")
         for done, source in enumerate(sources):
             report(done, len(sources), source.name)
-            count, path = segment_image(source, segmenter, params, out)
-            console.print(f"{source.name}: {count} nuclei, {path}")
+            saved = segment_image(source, segmenter, params, out, choice)
+            of = f" in {saved.channel}" if saved.channel else ""
+            console.print(f"{source.name}: {saved.count} nuclei{of}, {saved.path}")
         report(len(sources), len(sources), "")
 
 
@@ -205,9 +224,9 @@ def train(
     params = TrainParams(**(chosen or {}))
     learn, hold = open_dataset(dataset, split), open_dataset(dataset, held_out)
     with counting() as progress:
-        follow = follow_with(progress, "Batches")
+        move = follow_with(progress, "Batches")
         recipe = Recipe(params, device, None if start is None else catalogue.find(start).path)
-        train_on(learn, hold, recipe, out, lambda done, total: follow(done, total, ""))
+        train_on(learn, hold, recipe, out, lambda done, total: move(done, total, ""))
     console.print(f"Weights are in {out}; use them with --model {out}")
 
 
@@ -228,24 +247,7 @@ def demo(
 
         run_window()
         return
-    segmenter, params = _prepare(catalogue.BUNDLED, "auto", None)
+    segmenter, params = prepare(catalogue.BUNDLED, "auto", None)
     table, path = run_headless(segmenter, params, out)
     console.print(table)
     console.print(f"The overlay is in {path}")
-
-
-def _prepare(
-    name: str, device: str, chosen: dict[str, Any] | None
-) -> tuple[Segmenter, SegmentParams]:
-    model = catalogue.find(name)
-    params = replace(model.defaults, **(chosen or {}))
-    if not model.is_ready:
-        catalogue.require_device(device)
-        assert model.remote is not None
-        console.print(
-            f"Downloading {name}: {model.megabytes} MB from {model.remote.url} to {model.path}",
-        )
-        with transferring() as progress:
-            follow = follow_with(progress, "Download")
-            catalogue.download(model, lambda done, total: follow(done, total or 0, ""))
-    return catalogue.load(model, device), params

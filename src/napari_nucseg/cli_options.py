@@ -13,7 +13,7 @@ from napari_nucseg.core.knobs import knobs
 
 
 def takes(
-    params: type, panel: str, default: str | None = None
+    params: type, panel: str, default: str | None = None, name: str = "chosen"
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command one option for each field of a dataclass.
 
@@ -21,11 +21,13 @@ def takes(
     ----------
     params : type
         Dataclass whose fields carry a `Knob`. The command receives the options that were given
-        as a dict named ``chosen``.
+        as a dict.
     panel : str
         Heading of the options in the help.
     default : str, optional
         What an option that is not given stands for, if not the dataclass's default.
+    name : str
+        Of the dict among the command's arguments.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -33,12 +35,12 @@ def takes(
 
         def wrapped(**values: Any) -> None:
             given = {option.name: values.pop(option.name) for option in options}
-            command(**values, chosen={k: v for k, v in given.items() if v is not None})
+            command(**values, **{name: {k: v for k, v in given.items() if v is not None}})
 
         own = [
             parameter
             for parameter in inspect.signature(command, eval_str=True).parameters.values()
-            if parameter.name != "chosen"
+            if parameter.name != name
         ]
         wrapped.__name__ = command.__name__
         wrapped.__doc__ = command.__doc__
@@ -54,10 +56,10 @@ def _options(params: type, panel: str, default: str | None) -> list[inspect.Para
     options = []
     for field in fields(params):
         knob = knobs(params)[field.name]
-        bounds = f"{knob.low:g} to {knob.high:g}; default {default or field.default}"
+        bounds = "" if kinds[field.name] is bool else f"{knob.low:g} to {knob.high:g}; "
         option = typer.Option(
             f"--{field.name.replace('_', '-')}",
-            help=f"{knob.help} [dim]\\[{bounds}][/dim]",
+            help=f"{knob.help} [dim]\\[{bounds}default {default or field.default}][/dim]",
             rich_help_panel=panel,
             show_default=False,
         )

@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image as PillowImage
 from scipy import ndimage
 
+from napari_nucseg.core.channels import Channel
 from napari_nucseg.core.images import (
     read_image,
     read_image_header,
@@ -159,6 +160,92 @@ def test_a_colour_tiff_is_refused_as_such(tmp_path, read, planes):
 def test_a_colour_png_is_refused_as_an_image(tmp_path):
     source = write_png(tmp_path / "rgb.png", np.zeros((30, 40, 3), dtype=np.uint8))
     assert_refused(read_image, source, "colour", "(30, 40, 3)")
+
+
+# Channels of colour images
+
+RGB = np.stack([GREY, GREY // 2, GREY // 3])
+WAYS: dict[str, Callable[[Path], Source]] = {
+    "pixel by pixel": lambda path: write_tiff(path, np.moveaxis(RGB, 0, 2), photometric="rgb"),
+    "plane by plane": lambda path: write_tiff(
+        path, RGB, photometric="rgb", planarconfig="separate"
+    ),
+    "of ImageJ": lambda path: write_tiff(path, RGB, imagej=True, metadata={"axes": "CYX"}),
+    "channels first, unsaid": lambda path: write_tiff(path, RGB),
+    "channels last, unsaid": lambda path: write_tiff(path, np.moveaxis(RGB, 0, 2)),
+    "with transparency": lambda path: write_tiff(
+        path,
+        np.dstack([*RGB, np.full_like(GREY, 65535)]),
+        photometric="rgb",
+        extrasamples=["unassalpha"],
+    ),
+}
+
+
+@pytest.mark.parametrize("write", WAYS.values(), ids=WAYS)
+def test_a_chosen_channel_is_read_however_channels_lie(tmp_path, write):
+    source = write(tmp_path / "a.tif")
+    for name, expected in zip(("red", "2", "blue"), RGB, strict=True):
+        image = read_image(source, Channel(name))
+        np.testing.assert_array_equal(image.data, expected)
+        assert image.channel == f"channel {name} of 3"
+    mean = read_image(source, Channel("mean"))
+    np.testing.assert_allclose(mean.data, RGB.mean(axis=0))
+    assert mean.channel == "mean of 3 channels"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_a_channel_of_a_colour_png_is_read(tmp_path, mode):
+    data = np.random.default_rng(1).integers(0, 256, (30, 40, len(mode))).astype(np.uint8)
+    source = write_png(tmp_path / "a.png", data)
+    np.testing.assert_array_equal(read_image(source, Channel("1")).data, data[..., 0])
+    with pytest.raises(ValueError, match="choose channel 1 to"):
+        read_image(source, Channel(str(len(mode) + 1)))
+
+
+def test_a_channel_of_a_stack_leaves_the_planes(tmp_path):
+    data = np.stack([PLANES, PLANES + 9], axis=1)
+    options = {"imagej": True, "metadata": {"axes": "ZCYX"}}
+    image = read_image(write_tiff(tmp_path / "a.tif", data, **options), Channel("2"))
+    np.testing.assert_array_equal(image.data, PLANES + 9)
+    assert image.stack == "Z"
+
+
+def test_a_grey_image_has_no_channel(tmp_path):
+    source = write_tiff(tmp_path / "a.tif", GREY)
+    assert read_image(source).channel == ""
+    assert_refused(lambda source: read_image(source, Channel("1")), source, "choose no channel")
+
+
+@pytest.mark.parametrize("shape", [(3, 30, 4), (2, 3, 3)], ids=str)
+def test_where_channels_may_lie_at_either_end_it_has_to_be_said(tmp_path, shape):
+    data = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    source = write_tiff(tmp_path / "a.tif", data)
+    assert_refused(lambda s: read_image(s, Channel("1")), source, "first axis or the last")
+    np.testing.assert_array_equal(read_image(source, Channel("2", "first")).data, data[1])
+    np.testing.assert_array_equal(read_image(source, Channel("2", "last")).data, data[..., 1])
+
+
+def test_many_planes_are_channels_only_where_it_is_said(tmp_path):
+    source = write_tiff(tmp_path / "a.tif", np.stack([GREY + k for k in range(7)]))
+    assert_refused(lambda s: read_image(s, Channel("5")), source, "known to hold channels")
+    np.testing.assert_array_equal(read_image(source, Channel("5", "first")).data, GREY + 4)
+
+
+def test_what_looks_like_colours_is_not_taken_for_planes(tmp_path):
+    source = write_tiff(tmp_path / "a.tif", np.zeros((30, 40, 3), np.uint16))
+    assert_refused(read_image, source, "colour image of shape (30, 40, 3)", "1 to 3, or mean")
+
+
+def test_an_axis_is_not_chosen_against_what_the_file_says(tmp_path):
+    source = write_tiff(tmp_path / "a.tif", np.moveaxis(RGB, 0, 2), photometric="rgb")
+    assert_refused(lambda source: read_image(source, Channel("1", "first")), source, "first axis")
+
+
+@pytest.mark.parametrize("name", ["0", "-1", "", "Green", "1.5", "alpha"])
+def test_what_is_no_channel_is_refused(name):
+    with pytest.raises(ValueError, match="it must be a number from 1, red, green, blue or mean"):
+        Channel(name)
 
 
 # Damaged images

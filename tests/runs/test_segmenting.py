@@ -7,9 +7,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.channels import Channel
+from napari_nucseg.core.parameters import Depth, SegmentParams
 from napari_nucseg.core.sources import Source
-from napari_nucseg.runs.segmenting import find_images, segment_image
+from napari_nucseg.runs.saving import read_provenance
+from napari_nucseg.runs.segmenting import Choice, find_images, segment_image
 
 
 @pytest.fixture
@@ -58,10 +60,11 @@ def test_labels_are_saved_under_the_images_name(
 ):
     params = SegmentParams(min_size=5)
     source = Source(folder / name)
-    count, path = segment_image(source, oracle_of(drawn_fields), params, tmp_path / "out")
-    assert path == tmp_path / "out" / f"{source.stem}.tif"
-    assert count == drawn_fields[number].labels.max()
-    with tifffile.TiffFile(path) as tiff:
+    saved = segment_image(source, oracle_of(drawn_fields), params, tmp_path / "out")
+    assert saved.path == tmp_path / "out" / f"{source.stem}.tif"
+    assert saved.count == drawn_fields[number].labels.max()
+    assert saved.channel == ""
+    with tifffile.TiffFile(saved.path) as tiff:
         assert np.array_equal(tiff.asarray(), drawn_fields[number].labels)
         made = json.loads(tiff.pages[0].description)["nucseg"]
     assert made["image"] == name
@@ -73,3 +76,46 @@ def test_a_stack_is_refused_with_its_name(tmp_path, oracle_of):
     tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
     with pytest.raises(ValueError, match=r"stack\.tif: a stack of 3 planes"):
         segment_image(Source(tmp_path / "stack.tif"), oracle_of([]), SegmentParams(), tmp_path)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["channels first", "channels last"])
+def test_a_channel_of_a_colour_image_is_segmented_and_told(
+    tmp_path, drawn_fields, oracle_of, first
+):
+    grey = drawn_fields[0].image
+    colours = np.stack([grey // 2, grey, grey // 3], axis=0 if first else 2)
+    tifffile.imwrite(tmp_path / "a.tif", colours, photometric="minisblack")
+    source = Source(tmp_path / "a.tif")
+    choice = Choice(Channel("green"))
+    saved = segment_image(
+        source, oracle_of(drawn_fields), SegmentParams(), tmp_path / "out", choice
+    )
+    assert saved.channel == "channel green of 3"
+    assert saved.count == drawn_fields[0].labels.max()
+    assert read_provenance(saved.path)["channel"] == "channel green of 3"
+
+
+def test_planes_of_a_stack_are_labelled_each_by_itself(tmp_path, drawn_fields, oracle_of):
+    stack = np.stack([field.image for field in drawn_fields])
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    choice = Choice(depth=Depth.PLANES)
+    saved = segment_image(
+        Source(tmp_path / "stack.tif"),
+        oracle_of(drawn_fields),
+        SegmentParams(),
+        tmp_path / "out",
+        choice,
+    )
+    expected = np.stack([field.labels for field in drawn_fields])
+    assert np.array_equal(tifffile.imread(saved.path), expected)
+    assert read_provenance(saved.path)["depth"]["method"] == "planes"
+
+
+def test_a_volume_of_several_axes_is_refused(tmp_path, oracle_of):
+    stack = np.zeros((2, 3, 20, 30), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "TZYX"})
+    choice = Choice(depth=Depth.STITCHED)
+    with pytest.raises(ValueError, match=r"a\.tif: a stack of several axes, TZ before"):
+        segment_image(
+            Source(tmp_path / "a.tif"), oracle_of([]), SegmentParams(), tmp_path / "out", choice
+        )

@@ -236,8 +236,11 @@ def test_a_model_whose_file_was_replaced_is_loaded_anew(tmp_path):
 def test_the_provenance_names_the_file_that_ran_by_its_fingerprint():
     model = catalogue.find(catalogue.BUNDLED)
     made = catalogue.load(model, "cpu")(np.zeros((20, 30)), SegmentParams(), ignore).provenance
-    assert made.weights_sha256 == sha256(model.onnx)
     assert made.weights == "u2os.onnx"
+    assert made.weights_sha256 == sha256(model.onnx)
+    by_torch = catalogue.load(replace(model, onnx=None), "cpu")
+    other = by_torch(np.zeros((20, 30)), SegmentParams(), ignore).provenance
+    assert (other.weights, other.weights_sha256) == ("u2os.pt", sha256(model.path))
     assert made.model == catalogue.BUNDLED
     assert made.device.startswith("CPU, ")
     assert made.precision == "float32"

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import OutOfDeviceMemory, Stopped
@@ -18,54 +17,13 @@ from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
 from napari_nucseg.segmenters.devices import Device, choose, computes_bfloat16
+from napari_nucseg.segmenters.loading import load_network
 from napari_nucseg.segmenters.net_segmenter import NetSegmenter
+from napari_nucseg.segmenters.network import predict
+from tests.segmenters.stand_ins import Blobs, Uneven, cellpose_model, cellposes_tiles
 
 DEFAULTS = SegmentParams()
 PROCESSOR = Device("cpu", "any")
-
-
-# A stand-in that finds bright blobs: much smaller than a transformer, but run by Cellpose as one
-
-
-class Blobs(torch.nn.Module):
-    """Flows up the slope of the blurred image, cells where it is bright."""
-
-    def __init__(self, backbone="sam_vitl"):
-        super().__init__()
-        self.unused = torch.nn.Parameter(torch.zeros(1))
-        self.backbone = backbone
-        self.dtype = torch.float32
-        self.batches = []
-
-    @property
-    def device(self):
-        return self.unused.device
-
-    def forward(self, x):
-        self.batches.append(len(x))
-        smooth = F.avg_pool2d(x[:, :1], 11, stride=1, padding=5)
-        smooth = F.avg_pool2d(smooth, 11, stride=1, padding=5)[:, 0]
-        slope = torch.stack(torch.gradient(smooth, dim=(1, 2)), dim=1)
-        slope = 5 * slope / (slope.square().sum(dim=1, keepdim=True).sqrt() + 1e-3)
-        brightness = 10 * (F.avg_pool2d(x[:, :1], 3, stride=1, padding=1) - 0.35)
-        return torch.cat([slope, brightness], dim=1), torch.zeros(len(x), 256)
-
-
-def cellpose_model(net):
-    """Cellpose's own model around a net."""
-    from cellpose.models import CellposeModel
-
-    model = object.__new__(CellposeModel)
-    model.net, model.backbone = net, net.backbone
-    model.device, model.gpu = torch.device("cpu"), False
-    return model
-
-
-def cellposes_tiles(length, size, overlap):
-    """Cellpose's own layout of tiles, which takes more than ours."""
-    from cellpose.transforms import make_tiles
-
-    return [start for start, _ in make_tiles(np.zeros((1, length, 1)), size, tile_overlap=0.1)[1]]
 
 
 @pytest.fixture
@@ -135,23 +93,23 @@ def test_a_field_of_bbbc039_is_reported_tile_by_tile(net, segmenter, field):
 def test_there_are_never_more_tiles_than_cellpose_has(net, network, as_cellpose, shape, diameter):
     image = np.random.default_rng(0).integers(0, 4096, shape, dtype=np.uint16)
     params = SegmentParams(diameter=diameter)
-    network.predict(image, params, Follow())
+    predict(network, image, params, Follow())
     tiles = len(net.batches)
-    as_cellpose.predict(image, params, Follow())
+    predict(as_cellpose, image, params, Follow())
     assert tiles <= len(net.batches) - tiles
 
 
 def test_a_graphics_card_gets_eight_tiles_at_once(net, field):
     follow = Follow()
-    CellposeSAM(net, Device("cuda", "pretended")).predict(field.image, DEFAULTS, follow)
+    predict(CellposeSAM(net, Device("cuda", "pretended")), field.image, DEFAULTS, follow)
     assert net.batches == [8, 1]
     assert follow.steps == [(0, 9), (8, 9), (9, 9)]
 
 
 def test_tiles_at_once_give_what_tiles_one_by_one_give(net, network, field):
     at_once = CellposeSAM(net, Device("cuda", "pretended"))
-    flows = at_once.predict(field.image, DEFAULTS, Follow())
-    expected = network.predict(field.image, DEFAULTS, Follow())
+    flows = predict(at_once, field.image, DEFAULTS, Follow())
+    expected = predict(network, field.image, DEFAULTS, Follow())
     np.testing.assert_allclose(flows.vectors, expected.vectors, atol=1e-5)
     np.testing.assert_allclose(flows.cellprob, expected.cellprob, atol=1e-5)
 
@@ -159,7 +117,7 @@ def test_tiles_at_once_give_what_tiles_one_by_one_give(net, network, field):
 def test_the_dino_models_get_larger_and_fewer_tiles(field):
     net = Blobs("dino_vitl")
     follow = Follow()
-    CellposeSAM(net, PROCESSOR).predict(field.image, DEFAULTS, follow)
+    predict(CellposeSAM(net, PROCESSOR), field.image, DEFAULTS, follow)
     assert net.batches == [1] * 4
     assert follow.steps == [(done, 4) for done in range(5)]
 
@@ -169,11 +127,11 @@ def test_two_threads_with_one_net_are_each_told_their_own_progress(network, fiel
     follows = {tiles: Follow() for tiles in images}
     together = threading.Barrier(len(images))
 
-    def predict(tiles):
+    def run(tiles):
         together.wait()
-        network.predict(images[tiles], DEFAULTS, follows[tiles])
+        predict(network, images[tiles], DEFAULTS, follows[tiles])
 
-    threads = [threading.Thread(target=predict, args=[tiles]) for tiles in images]
+    threads = [threading.Thread(target=run, args=[tiles]) for tiles in images]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -215,7 +173,7 @@ def test_with_cellposes_tiles_the_flows_are_cellposes(field, shape, diameter, ba
     net = Blobs(backbone)
     image = field.image[: shape[0], : shape[1]]
     network = CellposeSAM(net, PROCESSOR, cellposes_tiles)
-    flows = network.predict(image, SegmentParams(diameter=diameter), Follow())
+    flows = predict(network, image, SegmentParams(diameter=diameter), Follow())
     tiles = len(net.batches)
     _, expected, _ = cellpose_model(net).eval(
         image, batch_size=1, diameter=diameter, compute_masks=False
@@ -226,8 +184,8 @@ def test_with_cellposes_tiles_the_flows_are_cellposes(field, shape, diameter, ba
 
 
 def test_with_fewer_tiles_the_flows_are_nearly_cellposes(network, as_cellpose, field):
-    flows = network.predict(field.image, DEFAULTS, Follow())
-    expected = as_cellpose.predict(field.image, DEFAULTS, Follow())
+    flows = predict(network, field.image, DEFAULTS, Follow())
+    expected = predict(as_cellpose, field.image, DEFAULTS, Follow())
     # The stand-in sees 12 pixels far; only nearer to a tile's edge may it say something else
     assert np.mean(np.isclose(flows.cellprob, expected.cellprob, atol=1e-3)) > 0.95
     assert np.mean(np.isclose(flows.vectors, expected.vectors, atol=1e-3)) > 0.8
@@ -324,7 +282,7 @@ def transformer(weights, tmp_path_factory):
     path = tmp_path_factory.mktemp("transformer") / "my_cpsam"
     torch.save(weights, path)
     yield path, catalogue.load(catalogue.find(str(path)), "cpu")
-    catalogue._load.cache_clear()
+    load_network.cache_clear()
     path.unlink()
 
 
@@ -354,7 +312,7 @@ def test_a_transformer_runs_and_tells_how_its_labels_were_made(transformer, cell
 def test_a_transformer_gives_what_cellpose_gives(transformer):
     image = draw_field(1, shape=(64, 64), nuclei=4).image
     network = transformer[1].network
-    flows = network.predict(image, DEFAULTS, Follow())
+    flows = predict(network, image, DEFAULTS, Follow())
     _, expected, _ = cellpose_model(network.net).eval(image, batch_size=1, compute_masks=False)
     np.testing.assert_array_equal(flows.vectors, expected[1])
     np.testing.assert_array_equal(flows.cellprob, expected[2])
@@ -414,19 +372,36 @@ def test_a_unet_is_no_transformer():
 
 
 def test_more_overlap_takes_more_tiles_and_the_same_tiles_at_once_as_asked(net, network, field):
-    network.predict(field.image, SegmentParams(tile_overlap=64), ignore)
+    predict(network, field.image, SegmentParams(tile_overlap=64), ignore)
     assert net.batches == [1] * 12
     net.batches.clear()
-    network.predict(field.image, SegmentParams(batch_size=4), ignore)
+    predict(network, field.image, SegmentParams(batch_size=4), ignore)
     assert net.batches == [4, 4, 1]
 
 
 def test_percentiles_are_those_that_are_asked_for(network, field):
     usual, strict = (
-        network.predict(field.image, SegmentParams(high_percentile=value), ignore).cellprob
+        predict(network, field.image, SegmentParams(high_percentile=value), ignore).cellprob
         for value in (99.0, 60.0)
     )
     assert strict.mean() > usual.mean()
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (256, 100), (301, 517)], ids=str)
+@pytest.mark.parametrize("diameter", [0, 20])
+def test_augmented_flows_are_cellposes(field, shape, diameter):
+    image = field.image[: shape[0], : shape[1]]
+    network = CellposeSAM(Uneven(), PROCESSOR)
+    plain, augmented = (
+        predict(network, image, SegmentParams(diameter=diameter, augment=augment), ignore)
+        for augment in (False, True)
+    )
+    _, expected, _ = cellpose_model(network.net).eval(
+        image, batch_size=1, diameter=diameter, augment=True, compute_masks=False
+    )
+    np.testing.assert_array_equal(augmented.vectors, expected[1])
+    np.testing.assert_array_equal(augmented.cellprob, expected[2])
+    assert abs(augmented.vectors - plain.vectors).max() > 0.1
 
 
 # Too little memory
@@ -449,11 +424,11 @@ class Scarce(Blobs):
 def test_tiles_that_memory_does_not_hold_are_run_in_smaller_batches(field, most):
     net = Scarce(most)
     params = SegmentParams(batch_size=8)
-    flows = CellposeSAM(net, PROCESSOR).predict(field.image, params, ignore)
+    flows = predict(CellposeSAM(net, PROCESSOR), field.image, params, ignore)
     assert max(net.batches) <= most
     assert sum(net.batches) == 9
     assert "no memory for 8 tiles at once; ran 4" in flows.notes[0]
-    expected = CellposeSAM(Blobs(), PROCESSOR).predict(field.image, params, ignore)
+    expected = predict(CellposeSAM(Blobs(), PROCESSOR), field.image, params, ignore)
     np.testing.assert_allclose(flows.vectors, expected.vectors, atol=1e-5)
     assert expected.notes == ()
 
@@ -461,7 +436,7 @@ def test_tiles_that_memory_does_not_hold_are_run_in_smaller_batches(field, most)
 def test_where_not_one_tile_fits_another_device_is_advised(field):
     network = CellposeSAM(Scarce(0), PROCESSOR)
     with pytest.raises(OutOfDeviceMemory, match="choose the device cpu"):
-        network.predict(field.image, SegmentParams(batch_size=8), ignore)
+        predict(network, field.image, SegmentParams(batch_size=8), ignore)
 
 
 def test_what_was_noted_is_in_the_provenance(field):

@@ -17,7 +17,9 @@ from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue, unet
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.flows import Labeller
+from napari_nucseg.segmenters.network import predict
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
+from napari_nucseg.segmenters.tiling import FLIPS, flip, flip_flows
 from napari_nucseg.segmenters.unet import UNet, normalise
 
 DEFAULTS = SegmentParams()
@@ -247,6 +249,29 @@ def test_a_strict_flow_threshold_drops_nuclei(segment, drawn_fields):
     assert counts[0] < counts[1] <= counts[2]
 
 
+@pytest.mark.parametrize("sides", FLIPS[1:], ids=["along y", "along x", "both"])
+def test_with_flipped_copies_it_does_not_matter_how_the_image_lies(segmenter, drawn_fields, sides):
+    image = drawn_fields[0].image[:150, :190]
+
+    def difference(augment):
+        params = SegmentParams(augment=augment)
+        usual, turned = (
+            predict(segmenter.network, each, params, ignore) for each in (image, flip(image, sides))
+        )
+        one, other = (np.stack([*flows.vectors, flows.cellprob]) for flows in (usual, turned))
+        return abs(flip_flows(other, sides) - one).max()
+
+    assert difference(augment=True) < 1e-3
+    assert difference(augment=False) > 0.05
+
+
+def test_flipped_copies_are_counted_and_can_be_stopped(segmenter, drawn_fields):
+    image = drawn_fields[0].image
+    steps = []
+    predict(segmenter.network, image, SegmentParams(augment=True), lambda *s: steps.append(s))
+    assert list(dict.fromkeys(steps)) == [(done, 4) for done in range(5)]
+
+
 # What is refused, and stopping
 
 
@@ -294,8 +319,8 @@ def flows_in_tiles(segmenter, image, edge, monkeypatch):
     steps = []
     with monkeypatch.context() as patch:
         patch.setattr(unet, "LARGEST_TILE", edge)
-        flows = segmenter.network.predict(
-            image, DEFAULTS, lambda done, total: steps.append((done, total))
+        flows = predict(
+            segmenter.network, image, DEFAULTS, lambda done, total: steps.append((done, total))
         )
     return flows, steps
 
@@ -338,7 +363,8 @@ def sizes_run(shape):
         return np.zeros((1, 3, *images.shape[2:]), np.float32)
 
     traits = catalogue.load(catalogue.find(catalogue.BUNDLED), "cpu").network.traits
-    flows = UNet(run, traits, Device("cpu", "any")).predict(np.zeros(shape), DEFAULTS, ignore)
+    image = np.zeros(shape, np.float32)
+    flows = UNet(run, traits, Device("cpu", "any")).run(image, DEFAULTS, ignore)
     assert flows.cellprob.shape == shape
     return sizes
 
@@ -365,7 +391,7 @@ def test_both_libraries_compute_the_same_net(drawn_fields):
     )
     assert by_onnx.traits == by_torch.traits
     one, other = (
-        network.predict(drawn_fields[0].image, DEFAULTS, ignore) for network in (by_onnx, by_torch)
+        predict(network, drawn_fields[0].image, DEFAULTS, ignore) for network in (by_onnx, by_torch)
     )
     np.testing.assert_allclose(one.vectors, other.vectors, atol=1e-3)
     np.testing.assert_allclose(one.cellprob, other.cellprob, atol=1e-3)
@@ -413,5 +439,5 @@ def ignore(done, total):
 
 
 def test_a_diameter_that_would_blow_the_image_up_is_refused(segment):
-    with pytest.raises(ValueError, match="set the diameter of your nuclei"):
-        segment(np.zeros((520, 696), np.uint16), diameter=1)
+    with pytest.raises(ValueError, match=r"520 x 696 px, scaled by .*; set a larger diameter"):
+        segment(np.tile(np.arange(696), (520, 1)), diameter=0.5)

@@ -3,7 +3,7 @@
 from dataclasses import fields
 
 import pytest
-from magicgui.widgets import FloatSlider, SpinBox
+from magicgui.widgets import CheckBox, FloatSlider, SpinBox
 
 from napari_nucseg.core.knobs import knobs
 from napari_nucseg.core.parameters import SegmentParams
@@ -22,7 +22,8 @@ def row(form, name):
 def test_every_parameter_has_a_row_with_its_bounds_and_help(form):
     assert [widget.name for widget in form.rows] == [f.name for f in fields(SegmentParams)]
     for widget, knob in zip(form.rows, knobs(SegmentParams).values(), strict=True):
-        assert (widget.min, widget.max) == (knob.low, knob.high)
+        if not isinstance(widget, CheckBox):
+            assert (widget.min, widget.max) == (knob.low, knob.high)
         assert widget.tooltip == knob.help
 
 
@@ -40,6 +41,9 @@ def test_parameters_are_shown_on_the_form(form):
     assert form.params.diameter == 33.0
 
 
-def test_thresholds_are_sliders_and_sizes_are_boxes(form):
+def test_thresholds_are_sliders_and_sizes_and_switches_are_boxes(form):
     assert isinstance(row(form, "flow_threshold"), FloatSlider)
     assert isinstance(row(form, "min_size"), SpinBox)
+    assert isinstance(row(form, "augment"), CheckBox)
+    row(form, "augment").value = True
+    assert form.params == SegmentParams(augment=True)

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 from napari_nucseg.core.images import (
-    Header,
     Image,
     Labels,
     read_image,
@@ -15,6 +14,7 @@ from napari_nucseg.core.images import (
     read_mask_shape,
 )
 from napari_nucseg.core.sources import Source
+from napari_nucseg.core.tiffs import Header
 
 _NAME = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import add
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
+from napari_nucseg.core.channels import Channel, find_axis
 from napari_nucseg.core.sources import Source
+from napari_nucseg.core.tiffs import (
+    BadFileError,
+    Header,
+    open_tiff,
+    tiff_header,
+    truncated_message,
+)
 
 Labels = NDArray[np.integer[Any]]
 """Label image: 0 is background, every other value one object."""
@@ -32,16 +36,6 @@ MAX_PNG_PIXELS = 2**26
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 
-# All that tifffile and its codecs have been seen to raise on damaged files
-_TIFF_FAILURES = (
-    tifffile.TiffFileError, struct.error, ValueError, LookupError, TypeError, RuntimeError,
-    ArithmeticError, AssertionError, EOFError, MemoryError,
-)  # fmt: skip
-
-
-class BadFileError(ValueError):
-    """A file that cannot be used; the message names it and the remedy."""
-
 
 @dataclass(frozen=True)
 class Image:
@@ -53,40 +47,46 @@ class Image:
         Intensities as stored.
     pixel_size : float or None
         Edge of a pixel in micrometres, where the file states it.
+    channel : str
+        Which channel of the file it is; empty for a grey file.
+    stack : str
+        A letter for each axis before height and width, as the file says: Z for depth, T for time.
     """
 
     data: NDArray[Any]
     pixel_size: float | None = None
+    channel: str = ""
+    stack: str = ""
 
 
-@dataclass(frozen=True)
-class Header:
-    """Shape, type and pixel size of an image, known without reading its pixels."""
+def read_image(source: Source, channel: Channel | None = None) -> Image:
+    """Read a grey TIFF (one page, or several as a stack) or PNG, or a channel of a colour one.
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    pixel_size: float | None = None
-
-
-def read_image(source: Source) -> Image:
-    """Read a grey TIFF (one page, or several as a stack) or a grey PNG.
+    Parameters
+    ----------
+    source : Source
+        The file.
+    channel : Channel, optional
+        Which channel of a colour image to take, from the first axis or the last.
 
     Raises
     ------
     ValueError
-        If the file is damaged or has colour; the message names it and the remedy.
+        If the file is damaged, or has colour and no channel was chosen; the message names it and
+        the remedy.
     OSError
         If it cannot be opened.
     """
     if source.suffix in PNG_SUFFIXES:
         data = _read_png(source)
-        if data.ndim != 2:
-            raise BadFileError(_colour_message(source, data.shape))
-        return Image(data)
-    with _open_tiff(source) as tiff:
-        header = _tiff_header(source, tiff)
-        data = np.stack([series.asarray() for series in tiff.series])
-        return Image(data.reshape(header.shape), header.pixel_size)
+        return _take(source, Image(data), "YXS"[: data.ndim], channel)
+    with open_tiff(source) as tiff:
+        header = tiff_header(source, tiff)
+        planes = np.stack([series.asarray() for series in tiff.series])
+        axes = "Q" + tiff.series[0].axes
+        if len(planes) == 1:
+            planes, axes = planes[0], axes[1:]
+        return _take(source, Image(planes, header.pixel_size), axes, channel)
 
 
 def read_image_header(source: Source) -> Header:
@@ -100,8 +100,10 @@ def read_image_header(source: Source) -> Header:
     if source.suffix in PNG_SUFFIXES:
         image = read_image(source)
         return Header(image.data.shape, image.data.dtype)
-    with _open_tiff(source) as tiff:
-        return _tiff_header(source, tiff)
+    with open_tiff(source) as tiff:
+        header = tiff_header(source, tiff)
+        _find_axis(source, tiff.series[0].shape, tiff.series[0].axes, None)
+        return header
 
 
 def read_mask(source: Source) -> Labels:
@@ -147,7 +149,7 @@ def read_mask_shape(source: Source) -> tuple[int, int]:
     if head[:8] != _PNG_HEAD or len(head) < 24:
         raise BadFileError(f"{source}: not a PNG file; replace it by the published mask")
     if source.member is None and not source.tail(16).endswith(_PNG_END):
-        raise BadFileError(_truncated_message(source))
+        raise BadFileError(truncated_message(source))
     width, height = struct.unpack(">II", head[16:24])
     if width * height > MAX_PNG_PIXELS:
         raise BadFileError(
@@ -175,57 +177,32 @@ def read_labels(source: Source) -> Labels:
     return data
 
 
-@contextmanager
-def _open_tiff(source: Source) -> Iterator[tifffile.TiffFile]:
-    stream = source.path if source.member is None else io.BytesIO(source.read())
+def _take(source: Source, image: Image, axes: str, channel: Channel | None) -> Image:
+    """Take a channel where there are several, and put what remains into planes."""
+    data = image.data
+    axis = _find_axis(source, data.shape, axes, channel)
+    name = ""
+    if channel is not None and axis is not None:
+        count = data.shape[axis]
+        # A second or fourth sample of a pixel is transparency
+        colours = count - 1 if axes[axis] == "S" and count in (2, 4) else count
+        try:
+            data = channel.take(data, axis, colours)
+        except ValueError as error:
+            raise BadFileError(f"{source}: {error}") from error
+        axes, name = axes[:axis] + axes[axis + 1 :], channel.describe(colours)
+    planes = data.reshape(-1, *data.shape[-2:])
+    data = planes[0] if len(planes) == 1 else planes
+    return Image(data, image.pixel_size, name, axes[:-2])
+
+
+def _find_axis(
+    source: Source, shape: tuple[int, ...], axes: str, channel: Channel | None
+) -> int | None:
     try:
-        with tifffile.TiffFile(stream, name=source.name) as tiff:
-            yield tiff
-    except BadFileError:
-        raise
-    except _TIFF_FAILURES as error:
-        raise BadFileError(f"{source}: not a readable TIFF ({error}); copy it again") from error
-
-
-def _tiff_header(source: Source, tiff: tifffile.TiffFile) -> Header:
-    series = tiff.series[0]
-    page = series.keyframe
-    if page.samplesperpixel != 1 or page.photometric == tifffile.PHOTOMETRIC.RGB:
-        raise BadFileError(_colour_message(source, series.shape))
-    if any((s.shape, s.dtype) != (series.shape, series.dtype) for s in tiff.series):
-        raise BadFileError(
-            f"{source}: it holds images of several sizes or types; save the one you need by itself"
-        )
-    if series.dtype is None:
-        raise BadFileError(f"{source}: its pixel type is unknown; save it as 8 or 16-bit grey")
-    height, width = series.shape[-2:]
-    planes = len(tiff.series) * int(np.prod(series.shape[:-2]))
-    announced = (tiff.imagej_metadata or {}).get("images", planes)
-    if planes < announced or _data_end(tiff) > tiff.filehandle.size:
-        raise BadFileError(_truncated_message(source))
-    shape = (height, width) if planes == 1 else (planes, height, width)
-    return Header(shape, series.dtype, _metamorph_pixel_size(tiff))
-
-
-def _data_end(tiff: tifffile.TiffFile) -> int:
-    """Position behind the last byte of pixels."""
-    ends = [0]
-    for series in tiff.series:
-        if series.dataoffset is not None:
-            ends.append(series.dataoffset + series.nbytes)
-        for page in series.pages:
-            if page is not None:
-                ends += map(add, page.dataoffsets, page.databytecounts)
-    return max(ends)
-
-
-def _metamorph_pixel_size(tiff: tifffile.TiffFile) -> float | None:
-    if not tiff.is_stk:
-        return None
-    metadata = tiff.stk_metadata or {}
-    size = metadata.get("XCalibration")
-    known = metadata.get("SpatialCalibration") and metadata.get("CalibrationUnits") == "um"
-    return float(size) if known and size else None
+        return find_axis(shape, axes, channel)
+    except ValueError as error:
+        raise BadFileError(f"{source}: {error}") from error
 
 
 def _read_png(source: Source) -> NDArray[Any]:
@@ -236,15 +213,4 @@ def _read_png(source: Source) -> NDArray[Any]:
     except UnidentifiedImageError as error:
         raise BadFileError(f"{source}: not a PNG file; copy it again") from error
     except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise BadFileError(_truncated_message(source)) from error
-
-
-def _colour_message(source: Source, shape: tuple[int, ...]) -> str:
-    return (
-        f"{source}: a colour image of shape {shape}; nuclei are segmented in one grey channel, "
-        "save the channel of the nuclear stain as a grey TIFF"
-    )
-
-
-def _truncated_message(source: Source) -> str:
-    return f"{source}: the file is cut off or damaged; copy or download it again"
+        raise BadFileError(truncated_message(source)) from error

@@ -16,7 +16,7 @@ class Knob:
     label, help : str
         Name and explanation for the screen.
     low, high, step : float
-        Bounds, both allowed, and the width of a step.
+        Bounds, both allowed, and the width of a step; for a switch they stay as they are.
     unit : str
         Unit, empty for a pure number.
     advanced : bool
@@ -27,9 +27,9 @@ class Knob:
 
     label: str
     help: str
-    low: float
-    high: float
-    step: float
+    low: float = 0.0
+    high: float = 1.0
+    step: float = 1.0
     unit: str = ""
     advanced: bool = False
     needs_network: bool = False

@@ -6,6 +6,7 @@ The form, the command line and the saved metadata are made from it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 from napari_nucseg.core.knobs import Knob, check_bounds
@@ -154,6 +155,57 @@ class SegmentParams:
             needs_network=True,
         ),
     ] = 0
+    augment: Annotated[
+        bool,
+        Knob(
+            "Flipped copies",
+            "Runs the network on flipped tiles, too, and averages what it says (test-time "
+            "augmentation). A little more exact at outlines; takes about four times as long.",
+            advanced=True,
+            needs_network=True,
+        ),
+    ] = False
+
+    def __post_init__(self) -> None:
+        """Refuse values outside the bounds."""
+        check_bounds(self)
+
+
+class Depth(StrEnum):
+    """How the planes of a stack belong together."""
+
+    PLANES = "planes"
+    STITCHED = "stitched"
+    IN_3D = "3d"
+
+
+@dataclass(frozen=True)
+class VolumeParams:
+    """How to segment a stack in depth; used beside `SegmentParams`."""
+
+    stitch_threshold: Annotated[
+        float,
+        Knob(
+            "Stitch threshold",
+            "For stitched planes: nuclei of neighbouring planes are one nucleus from this overlap "
+            "(IoU) on. Raise it when nuclei above one another are joined, lower it when one "
+            "nucleus gets several numbers.",
+            0.0,
+            1.0,
+            0.05,
+        ),
+    ] = 0.25
+    anisotropy: Annotated[
+        float,
+        Knob(
+            "Anisotropy",
+            "For 3d: the distance of two planes over the edge of a pixel; 2 for planes 0.5 um "
+            "apart and pixels of 0.25 um.",
+            0.1,
+            20.0,
+            0.1,
+        ),
+    ] = 1.0
 
     def __post_init__(self) -> None:
         """Refuse values outside the bounds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,7 +55,29 @@ class Flows:
 
 @dataclass(frozen=True)
 class Provenance:
-    """How labels were made; the weights are those of the file that ran."""
+    """How labels were made.
+
+    Attributes
+    ----------
+    model : str
+        Its name.
+    weights_sha256 : str
+        Fingerprint of the file of weights that ran; empty without weights.
+    parameters : mapping
+        A `SegmentParams` as plain values.
+    device, precision : str
+        Where and how exactly the network ran.
+    versions : mapping
+        Of this package and the libraries that it ran on.
+    seconds : float
+        That it took.
+    notes : tuple of str
+        What the user should know.
+    weights : str
+        Name of the file of weights that ran.
+    depth : mapping
+        How the planes of a volume were put together; empty for a plane by itself.
+    """
 
     model: str
     weights_sha256: str
@@ -66,6 +88,7 @@ class Provenance:
     seconds: float
     notes: tuple[str, ...] = ()
     weights: str = ""
+    depth: Mapping[str, float | str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and layer metadata."""
@@ -127,6 +150,14 @@ class Segmentation:
             raise ValueError(f"{', '.join(outdated)}: a change needs the network; segment again")
         provenance = replace(self.provenance, parameters=asdict(params))
         return replace(self, labels=self.labeller(params), provenance=provenance)
+
+
+@dataclass(frozen=True)
+class VolumeSegmentation:
+    """Labels of a stack, shape (planes, height, width), and how they were made."""
+
+    labels: Labels
+    provenance: Provenance
 
 
 class Segmenter(Protocol):

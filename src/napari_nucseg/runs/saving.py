@@ -73,15 +73,11 @@ def write_labels(path: Path, labels: Labels, provenance: Mapping[str, Any]) -> N
     small = int(labels.max(initial=0)) < UINT16_LABELS
     data = labels.astype(np.uint16 if small else np.uint32)
     description = json.dumps({"nucseg": provenance})
+    options: dict[str, Any] = {"compression": "zlib", "photometric": "minisblack"}
     write_whole(
         path,
         lambda file: tifffile.imwrite(
-            file,
-            data,
-            photometric="minisblack",
-            compression="zlib",
-            description=description,
-            metadata=None,
+            file, data, description=description, metadata=None, **options
         ),
     )
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_nucseg.core.images import PNG_SUFFIXES, TIFF_SUFFIXES, read_image
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Segmenter, check_image
+from napari_nucseg.core.channels import Channel
+from napari_nucseg.core.images import PNG_SUFFIXES, TIFF_SUFFIXES, Image, read_image
+from napari_nucseg.core.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.core.segmenting import Segmentation, Segmenter, VolumeSegmentation, check_image
 from napari_nucseg.core.sources import Source, list_folder
 from napari_nucseg.runs.saving import write_labels
+from napari_nucseg.segmenters.volumes import segment_volume
 
 
 def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
@@ -55,28 +59,88 @@ def refuse_overwriting(sources: Sequence[Source], out: Path) -> None:
             raise ValueError(f"{source}: labels would replace this image; choose another --out")
 
 
-def segment_image(
-    source: Source, segmenter: Segmenter, params: SegmentParams, out: Path
-) -> tuple[int, Path]:
-    """Segment an image and write ``<stem>.tif``.
+@dataclass(frozen=True)
+class Choice:
+    """What of a file is segmented, and how.
 
-    Returns
-    -------
-    count : int
-        Nuclei found.
-    path : Path
-        The label TIFF.
+    Attributes
+    ----------
+    channel : Channel or None
+        Of a colour image.
+    depth : Depth or None
+        How the planes of a stack belong together; None if there are no stacks.
+    volume : VolumeParams
+        For stacks.
+    """
+
+    channel: Channel | None = None
+    depth: Depth | None = None
+    volume: VolumeParams = field(default_factory=VolumeParams)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Labels in a file: how many nuclei, where, and of which channel; empty for a grey image."""
+
+    count: int
+    path: Path
+    channel: str
+
+
+def segment_image(
+    source: Source,
+    segmenter: Segmenter,
+    params: SegmentParams,
+    out: Path,
+    choice: Choice = Choice(),
+) -> Saved:
+    """Segment an image or a stack, and write ``<stem>.tif``.
 
     Raises
     ------
     ValueError
-        If the image is a stack or cannot be read; the message names it.
+        If the file cannot be read, or is a stack and it was not said how to take it; the message
+        names it.
     """
-    image = read_image(source).data
-    if image.ndim != 2:
-        raise ValueError(f"{source}: a stack of {len(image)} planes; save its planes one by one")
-    check_image(image, str(source))
-    result = segmenter(image, params, lambda done, total: None)
+    image = read_image(source, choice.channel)
+    result: Segmentation | VolumeSegmentation
+    if choice.depth is not None and image.data.ndim == 3:
+        _check_stack(source, image)
+        with _named(source):
+            result = segment_volume(
+                segmenter, image.data, params, choice.depth, choice.volume, _ignore
+            )
+    else:
+        if image.data.ndim != 2:
+            raise ValueError(
+                f"{source}: a stack of {len(image.data)} planes; say how to take it: as planes, "
+                "stitched or 3d (segment --volume), or as channels (segment --channel)"
+            )
+        check_image(image.data, str(source))
+        result = segmenter(image.data, params, _ignore)
     path = out / f"{source.stem}.tif"
-    write_labels(path, result.labels, {**result.provenance.as_dict(), "image": source.name})
-    return int(result.labels.max(initial=0)), path
+    made = {**result.provenance.as_dict(), "image": source.name, "channel": image.channel}
+    write_labels(path, result.labels, made)
+    return Saved(int(result.labels.max(initial=0)), path, image.channel)
+
+
+def _check_stack(source: Source, image: Image) -> None:
+    """Refuse planes of which it is not known which are neighbours."""
+    if len(image.stack) > 1:
+        raise ValueError(
+            f"{source}: a stack of several axes, {image.stack} before height and width; save each "
+            "volume by itself"
+        )
+
+
+@contextmanager
+def _named(source: Source) -> Iterator[None]:
+    """Put the name of the file before what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def _ignore(done: int, total: int) -> None:
+    """Take no notice of progress within an image."""

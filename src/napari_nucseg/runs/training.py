@@ -16,6 +16,7 @@ from napari_nucseg.core.segmenting import Report
 from napari_nucseg.core.sources import sha256
 from napari_nucseg.runs.saving import write_json
 from napari_nucseg.segmenters.recipe import TrainParams
+from napari_nucseg.segmenters.torch_import import load_torch
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def train_on(
         Called with (batches done, batches in all).
     """
     _require_target(out)
+    load_torch()
     from napari_nucseg.segmenters.checkpoints import load_unet
     from napari_nucseg.segmenters.devices import choose
     from napari_nucseg.segmenters.training import save, train

@@ -6,21 +6,14 @@ Nothing here imports torch before a model is loaded.
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_nucseg.core.fetching import RemoteFile, fetch
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Segmenter
-from napari_nucseg.core.sources import sha256
 from napari_nucseg.segmenters import traits
 from napari_nucseg.segmenters.model import Model, weights_folder
-from napari_nucseg.segmenters.torch_import import make_torch_safe
-
-if TYPE_CHECKING:
-    from napari_nucseg.segmenters.devices import Device
-    from napari_nucseg.segmenters.net_segmenter import Network
+from napari_nucseg.segmenters.torch_import import load_torch
 
 BUNDLED = "u2os"
 """The model that comes with the package."""
@@ -88,7 +81,7 @@ def check(path: Path) -> None:
     ValueError, OSError
         Naming the file and what is wrong with it.
     """
-    make_torch_safe()
+    load_torch()
     from napari_nucseg.segmenters.checkpoints import kind_of, read_state
 
     kind_of(read_state(path), path)
@@ -167,43 +160,10 @@ def load(model: Model, device: str = "auto") -> Segmenter:
         from napari_nucseg.segmenters import otsu
 
         return otsu.segment
+    from napari_nucseg.segmenters.loading import load_network
+
     path = model.path.resolve()
-    return _load(model.name, path, model.onnx, path.stat().st_mtime_ns, device)
-
-
-@lru_cache(maxsize=2)
-def _load(name: str, path: Path, onnx: Path | None, modified: int, device: str) -> Segmenter:
-    from napari_nucseg.segmenters.devices import choose
-    from napari_nucseg.segmenters.flows import compiling
-    from napari_nucseg.segmenters.net_segmenter import NetSegmenter
-
-    place = choose(device)
-    network: Network
-    if place.kind == "cpu":
-        compiling()
-    if place.kind == "cpu" and onnx is not None:
-        from napari_nucseg.segmenters import onnx_unet
-
-        path = onnx
-        network = onnx_unet.load(path, place)
-    else:
-        network = _load_by_torch(path, place)
-    return NetSegmenter(name, sha256(path), network, path.name)
-
-
-def _load_by_torch(path: Path, place: Device) -> Network:
-    make_torch_safe()
-    from napari_nucseg.segmenters import classic_unet, torch_unet
-    from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
-    from napari_nucseg.segmenters.checkpoints import kind_of, load_unet, read_state
-
-    if kind_of(read_state(path), path) == "cellpose":
-        return CellposeSAM.load(path, place)
-    net = load_unet(path)
-    # Ours have neither a style nor a second channel
-    if net.shape.style or net.shape.channels > 1:
-        return classic_unet.wrap(net, place)
-    return torch_unet.wrap(net, place)
+    return load_network(model.name, path, model.onnx, path.stat().st_mtime_ns, device)
 
 
 def _published(name: str, about: str, megabytes: int) -> Model:

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Flows, OutOfDeviceMemory, Report
+from napari_nucseg.segmenters.as_cellpose import Tiles, normalise_as_cellpose
 from napari_nucseg.segmenters.checkpoints import check_complete, kind_of, read_state
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16, free_memory
+from napari_nucseg.segmenters.network import refuse_too_large
 from napari_nucseg.segmenters.tiling import tile_starts
 from napari_nucseg.segmenters.traits import CELLPOSE
 
@@ -29,6 +31,9 @@ GPU_BATCH = 8
 TILE_SIZE = {"sam_vitl": 256}
 """Edge of a tile in pixels by backbone; 384 for the others."""
 LEAST_EDGE = 16
+MAX_PIXELS = 2**27
+"""The largest image that is run, at the network's own scale: it takes 6 GB, with flipped
+copies 16 GB."""
 
 
 @dataclass(frozen=True)
@@ -91,68 +96,87 @@ class CellposeSAM:
         """Precision of the weights, as torch names it."""
         return str(self.net.dtype).removeprefix("torch.")
 
-    def predict(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Flows:
-        """Run the network tile by tile.
+    def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
+        """Scale intensities by their percentiles."""
+        return normalise_as_cellpose(image, params)
+
+    def scale(self, params: SegmentParams) -> float:
+        """Scale nuclei of the diameter, if there is one, to `NATIVE_DIAMETER`."""
+        return NATIVE_DIAMETER / params.diameter if params.diameter else 1.0
+
+    def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+        """Run the network tile by tile on a normalised field.
 
         Parameters
         ----------
-        image : ndarray, shape (height, width)
-            Intensities, of any scale.
+        image : ndarray of float32, shape (height, width)
+            From `normalise`.
         params : SegmentParams
-            Those that need the network are used. For a diameter other than 0, nuclei are scaled
-            to `NATIVE_DIAMETER`.
+            Diameter, augmentation, tile overlap and batch size are used.
         report : callable
             Called before each batch of tiles and at the end.
 
         Raises
         ------
+        ValueError
+            If the image, at the network's own scale, has more than `MAX_PIXELS`.
         OutOfDeviceMemory
             If the device cannot hold a single tile.
 
         Notes
         -----
         As ``cellpose.models.CellposeModel.eval`` does it, but for the number of tiles: fewer are
-        run than it can be asked for, and they can be counted and stopped between.
+        run than it can be asked for, and they can be counted and stopped between. With
+        augmentation they are Cellpose's own.
         """
-        from cellpose.transforms import normalize_img, resize_image
+        from cellpose.transforms import resize_image
 
-        scale = NATIVE_DIAMETER / params.diameter if params.diameter else 1.0
+        scale = self.scale(params)
+        refuse_too_large(image.shape, scale, MAX_PIXELS)
+        if scale == 1.0:
+            return self.run(image, params, report)
         # An edge scaled to next to nothing could not be resized
         least = math.ceil(LEAST_EDGE / scale)
-        padding = [(0, max(0, least - edge)) for edge in image.shape]
-        padded = np.pad(image.astype(np.float32), padding, mode="edge")
-        percentiles = [params.low_percentile, params.high_percentile]
-        scaled = normalize_img(padded[..., None], percentile=percentiles)
-        if scale != 1.0:
-            scaled = resize_image(scaled, rsz=scale)
-        output, notes = self._run(scaled[..., 0], params, report)
-        if scale != 1.0:
-            output = resize_image(output.transpose(1, 2, 0), *padded.shape).transpose(2, 0, 1)
+        padded = np.pad(image, [(0, max(0, least - edge)) for edge in image.shape], mode="edge")
+        scaled = resize_image(padded[..., None], rsz=scale)[..., 0]
+        output, notes = self._run(scaled, params, report)
+        output = resize_image(output.transpose(1, 2, 0), *padded.shape).transpose(2, 0, 1)
         height, width = image.shape
         output = np.ascontiguousarray(output[:, :height, :width])
         return Flows(output[:2], output[2], max(1, int(FLOW_STEPS / scale)), notes)
+
+    def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+        """As `infer`, for an image at the network's own scale."""
+        output, notes = self._run(image, params, report)
+        return Flows(output[:2], output[2], FLOW_STEPS, notes)
 
     def _run(
         self, image: NDArray[np.float32], params: SegmentParams, report: Report
     ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """Return flows along y and x and cell probability, blended where tiles overlap."""
-        from cellpose.transforms import average_tiles, get_pad_yx
+        from cellpose.transforms import get_pad_yx
 
         size = TILE_SIZE.get(self.net.backbone, 384)
         height, width = image.shape
         top, bottom, left, right = get_pad_yx(height, width, min_size=(size, size))
         padded = np.pad(image, [(top, bottom), (left, right)])
-        rows, columns = (
-            [(start, start + size) for start in self.starts(edge, size, params.tile_overlap)]
-            for edge in padded.shape
-        )
-        tiles = list(product(rows, columns))
-        cut = np.stack([padded[slice(*y), slice(*x)] for y, x in tiles])
+        if params.augment:
+            tiles = Tiles.of(padded[None], size, augment=True)
+        else:
+            tiles = self._cut(padded, size, params.tile_overlap)
         batch = params.batch_size or (1 if self.device.kind == "cpu" else GPU_BATCH)
-        outputs, notes = self._run_tiles(cut, batch, report)
-        ys, xs = zip(*tiles, strict=True)
-        blended = average_tiles(outputs, ys, xs, *padded.shape)
-        return np.asarray(blended[:, top : top + height, left : left + width]), notes
+        outputs, notes = self._run_tiles(tiles.cut, batch, report)
+        return tiles.join(outputs)[:, top : top + height, left : left + width], notes
+
+    def _cut(self, image: NDArray[np.float32], size: int, overlap: int) -> Tiles:
+        rows, columns = (
+            [(start, start + size) for start in self.starts(edge, size, overlap)]
+            for edge in image.shape
+        )
+        places = list(product(rows, columns))
+        cut = np.stack([image[slice(*y), slice(*x)] for y, x in places])
+        ys, xs = zip(*places, strict=True)
+        return Tiles(cut[:, None], ys, xs, (image.shape[0], image.shape[1]))
 
     def _run_tiles(
         self, tiles: NDArray[np.float32], batch: int, report: Report
@@ -180,7 +204,7 @@ class CellposeSAM:
         return np.concatenate(outputs), tuple(notes)
 
     def _forward(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        batch = torch.from_numpy(tiles[:, None]).to(self.net.device, self.net.dtype)
+        batch = torch.from_numpy(tiles).to(self.net.device, self.net.dtype)
         with torch.inference_mode():
             output: torch.Tensor = self.net(batch)[0]
         return output.float().cpu().numpy()

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Flows, Report
+from napari_nucseg.segmenters.as_cellpose import Tiles, normalise_as_cellpose
 from napari_nucseg.segmenters.devices import Device
+from napari_nucseg.segmenters.network import refuse_too_large
 from napari_nucseg.segmenters.residual_unet import OUTPUTS, ResidualUNet
 from napari_nucseg.segmenters.torch_unet import runner
 from napari_nucseg.segmenters.traits import CLASSIC
@@ -33,7 +35,8 @@ TILE_OVERLAP = 0.1
 FLOW_STEPS = 200
 """For nuclei of the mean diameter; larger ones take more."""
 MAX_PIXELS = 2**26
-"""The largest image that is run, at the net's own scale: it takes 4 GB."""
+"""The largest image that is run, at the net's own scale: it takes 4 GB, with flipped copies
+about twice that."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class ClassicUNet:
 
     Attributes
     ----------
-    run : callable
+    run_batch : callable
         Computes the net.
     channels : int
         Of its input; the image is the first, the others are 0.
@@ -54,7 +57,7 @@ class ClassicUNet:
         Where it runs.
     """
 
-    run: Run
+    run_batch: Run
     channels: int
     mean_diameter: np.float32
     own_diameter: np.float32
@@ -70,16 +73,23 @@ class ClassicUNet:
         """Always float32, so that a field gets the same labels on every machine."""
         return "float32"
 
-    def predict(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Flows:
-        """Run the net tile by tile.
+    def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
+        """Scale intensities by their percentiles."""
+        return normalise_as_cellpose(image, params)
+
+    def scale(self, params: SegmentParams) -> float:
+        """Scale objects of the diameter, or for 0 of `own_diameter`, to `mean_diameter`."""
+        return float(self._scale(params))
+
+    def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+        """Run the net tile by tile on a normalised field.
 
         Parameters
         ----------
-        image : ndarray, shape (height, width)
-            Intensities, of any scale.
+        image : ndarray of float32, shape (height, width)
+            From `normalise`.
         params : SegmentParams
-            Diameter, percentiles and batch size are used. Objects of the diameter, or for 0 of
-            `own_diameter`, are scaled to `mean_diameter`.
+            Diameter, augmentation and batch size are used.
         report : callable
             Called before each batch of tiles and at the end.
 
@@ -93,55 +103,61 @@ class ClassicUNet:
         As ``eval(image, channels=[0, 0])`` of Cellpose 3.1.1.2, but for an image without contrast,
         which becomes 0 as in Cellpose 4, and an edge too short to be scaled, which keeps a pixel.
         """
-        from cellpose.transforms import normalize_img, resize_image
+        from cellpose.transforms import resize_image
 
-        height, width = image.shape
-        # Single precision, as there: it can decide where the products below are cut off
-        scale = self.mean_diameter / np.float32(params.diameter or self.own_diameter)
-        if image.size * float(scale) ** 2 > MAX_PIXELS:
-            raise ValueError(
-                f"{height} x {width} px, scaled by {scale:.3g} for this model, are more than "
-                "memory can hold; set a larger diameter, or crop the image"
-            )
-        # OpenCV rounds one channel otherwise than two: all are scaled, those of 0 too
-        scaled = np.zeros((height, width, self.channels), np.float32)
-        scaled[..., 0] = image
-        percentiles = (params.low_percentile, params.high_percentile)
-        scaled = normalize_img(scaled, percentile=percentiles)
+        scale = self._scale(params)
+        refuse_too_large(image.shape, float(scale), MAX_PIXELS)
+        scaled = self._with_empty_channels(image)
         if scale != 1:
             scaled = resize_image(scaled, *(max(1, int(edge * scale)) for edge in image.shape))
-        batch = params.batch_size or (1 if self.device.kind == "cpu" else 8)
-        output = self._run_tiles(scaled.transpose(2, 0, 1), batch, report)
+        output = self._run_tiles(scaled.transpose(2, 0, 1), params, report)
         if scale != 1:
-            output = resize_image(output.transpose(1, 2, 0), height, width).transpose(2, 0, 1)
+            output = resize_image(output.transpose(1, 2, 0), *image.shape).transpose(2, 0, 1)
         output = np.ascontiguousarray(output)
         return Flows(output[:2], output[2], max(1, int(1 / scale * FLOW_STEPS)))
 
+    def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+        """As `infer`, for an image at the net's own scale."""
+        output = self._run_tiles(
+            self._with_empty_channels(image).transpose(2, 0, 1), params, report
+        )
+        return Flows(output[:2], output[2], FLOW_STEPS)
+
+    def _scale(self, params: SegmentParams) -> np.float32:
+        # Single precision, as there: it can decide where edges are cut off
+        return np.float32(self.mean_diameter / np.float32(params.diameter or self.own_diameter))
+
+    def _with_empty_channels(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (height, width, channels): OpenCV rounds one channel otherwise than two."""
+        channels = np.zeros((*image.shape, self.channels), np.float32)
+        channels[..., 0] = image
+        return channels
+
     def _run_tiles(
-        self, image: NDArray[np.float32], batch: int, report: Report
+        self, image: NDArray[np.float32], params: SegmentParams, report: Report
     ) -> NDArray[np.float32]:
         """Return what the net makes of a normalised image of shape (channels, height, width)."""
-        from cellpose.transforms import average_tiles, get_pad_yx, make_tiles
+        from cellpose.transforms import get_pad_yx
 
         _, height, width = image.shape
         top, bottom, left, right = get_pad_yx(height, width)
         padded = np.pad(image, [(0, 0), (top, bottom), (left, right)])
-        grid, rows, columns, *shape = make_tiles(padded, TILE_SIZE, tile_overlap=TILE_OVERLAP)
-        tiles = grid.reshape(-1, *grid.shape[2:])
-        outputs = np.empty((len(tiles), OUTPUTS, *tiles.shape[2:]), np.float32)
-        for done in range(0, len(tiles), batch):
-            report(done, len(tiles))
+        tiles = Tiles.of(padded, TILE_SIZE, overlap=TILE_OVERLAP, augment=params.augment)
+        count = len(tiles.cut)
+        batch = params.batch_size or (1 if self.device.kind == "cpu" else 8)
+        outputs = np.empty((count, OUTPUTS, *tiles.cut.shape[2:]), np.float32)
+        for done in range(0, count, batch):
+            report(done, count)
             chosen = slice(done, done + batch)
-            outputs[chosen] = self.run(tiles[chosen])
-        report(len(tiles), len(tiles))
-        blended: NDArray[np.float32] = average_tiles(outputs, rows, columns, *shape)
-        return blended[:, top : top + height, left : left + width]
+            outputs[chosen] = self.run_batch(tiles.cut[chosen])
+        report(count, count)
+        return tiles.join(outputs)[:, top : top + height, left : left + width]
 
 
 def wrap(net: ResidualUNet, device: Device) -> ClassicUNet:
     """Bring a net in evaluation mode to the device."""
     return ClassicUNet(
-        run=runner(net, device),
+        run_batch=runner(net, device),
         channels=net.shape.channels,
         mean_diameter=np.float32(net.diam_mean.item()),
         own_diameter=np.float32(net.diam_labels.item()),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from napari_nucseg.core.machine import cores, processor
 from napari_nucseg.segmenters import measured
-from napari_nucseg.segmenters.torch_import import make_torch_safe
+from napari_nucseg.segmenters.torch_import import load_torch
 
 CHOICES = ("auto", "cuda", "mps", "cpu")
 """What may be asked for; ``auto`` takes the first of the others that there is."""
@@ -141,7 +141,7 @@ def _present(wanted: str) -> dict[str, str]:
     """List the devices, best first; torch is loaded only if it could name another than the CPU."""
     devices = {}
     if wanted != "cpu" and _may_have_accelerator():
-        make_torch_safe()
+        load_torch()
         import torch
 
         if torch.cuda.is_available():

@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg import __version__
 from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Flows, Provenance, Report, Segmentation, check_image
-from napari_nucseg.segmenters.devices import Device
+from napari_nucseg.core.segmenting import Provenance, Report, Segmentation, check_image
 from napari_nucseg.segmenters.flows import Labeller
+from napari_nucseg.segmenters.network import Network, infer, within_single_precision
 
 _LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy")
-
-
-class Network(Protocol):
-    """A network on a device."""
-
-    @property
-    def device(self) -> Device:
-        """Where it runs."""
-        ...
-
-    @property
-    def precision(self) -> str:
-        """float32 or bfloat16."""
-        ...
-
-    @property
-    def ignores(self) -> frozenset[str]:
-        """Names of the parameters that it makes no use of."""
-        ...
-
-    def predict(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Flows:
-        """Return the flows of an image of shape (height, width)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -66,10 +44,27 @@ class NetSegmenter:
         """Segment a field; see `napari_nucseg.core.segmenting.Segmenter`."""
         check_image(image, "image")
         start = time.perf_counter()
-        flows = self.network.predict(image, params, report)
+        normalised = self.network.normalise(within_single_precision(image), params)
+        result = self.segment_normalised(normalised, params, report)
+        seconds = time.perf_counter() - start
+        return replace(result, provenance=replace(result.provenance, seconds=seconds))
+
+    def segment_normalised(
+        self, image: NDArray[np.float32], params: SegmentParams, report: Report
+    ) -> Segmentation:
+        """Segment a field whose intensities `Network.normalise` has scaled."""
+        start = time.perf_counter()
+        flows = infer(self.network, image, params, report)
         labeller = Labeller(flows, self.network.device)
         labels = labeller(params)
-        provenance = Provenance(
+        made = self.provenance(params, time.perf_counter() - start, flows.notes)
+        return Segmentation(labels, flows, made, labeller, self.network.ignores)
+
+    def provenance(
+        self, params: SegmentParams, seconds: float, notes: tuple[str, ...]
+    ) -> Provenance:
+        """Say how labels were made."""
+        return Provenance(
             model=self.name,
             weights_sha256=self.weights_sha256,
             parameters=asdict(params),
@@ -79,8 +74,7 @@ class NetSegmenter:
                 "napari-nucseg": __version__,
                 **{name: version(name) for name in _LIBRARIES},
             },
-            seconds=time.perf_counter() - start,
-            notes=flows.notes,
+            seconds=seconds,
+            notes=notes,
             weights=self.weights,
         )
-        return Segmentation(labels, flows, provenance, labeller, self.network.ignores)

@@ -12,13 +12,14 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, nn
+
+from napari_nucseg.segmenters.residual_blocks import Down, Up, convolution
 
 OUTPUTS = 3
 """Channels of the network's output: flow along y, flow along x, cell probability (logit)."""
@@ -85,77 +86,13 @@ class UNetShape:
         )
 
 
-def _convolution(inputs: int, outputs: int, size: int = 3) -> nn.Sequential:
-    return nn.Sequential(
-        nn.BatchNorm2d(inputs, eps=1e-5, momentum=0.05),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(inputs, outputs, size, padding=size // 2),
-    )
-
-
-def _projection(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.BatchNorm2d(inputs, eps=1e-5, momentum=0.05), nn.Conv2d(inputs, outputs, 1)
-    )
-
-
-class _Down(nn.Module):
-    def __init__(self, inputs: int, outputs: int, residuals: int) -> None:
-        super().__init__()
-        self.proj = _projection(inputs, outputs)
-        self.conv = nn.Sequential()
-        for index in range(2 * residuals):
-            self.conv.add_module(
-                f"conv_{index}", _convolution(inputs if index == 0 else outputs, outputs)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.proj(x)
-        for first, second in _pairs(self.conv):
-            x = second(first(x)).add_(shortcut)
-            shortcut = x
-        return x
-
-
-class _StyledConvolution(nn.Module):
-    def __init__(self, width: int, style_width: int | None) -> None:
-        super().__init__()
-        self.conv = _convolution(width, width)
-        self.full = None if style_width is None else nn.Linear(style_width, width)
-
-    def forward(self, style: Tensor, x: Tensor) -> Tensor:
-        if self.full is not None:
-            x = x + self.full(style)[..., None, None]
-        return self.conv(x)  # type: ignore[no-any-return]
-
-
-class _Up(nn.Module):
-    def __init__(self, inputs: int, outputs: int, residuals: int, style_width: int | None) -> None:
-        super().__init__()
-        self.proj = _projection(inputs, outputs)
-        self.conv = nn.Sequential()
-        self.conv.add_module("conv_0", _convolution(inputs, outputs))
-        for index in range(1, 2 * residuals):
-            self.conv.add_module(f"conv_{index}", _StyledConvolution(outputs, style_width))
-
-    def forward(self, x: Tensor, skip: Tensor, style: Tensor, enlarge: nn.Module) -> Tensor:
-        """Enlarge late: what depends on one pixel alone is done while they are fewer."""
-        stages = list(self.conv)
-        norm, activate, convolve = cast(nn.Sequential, stages[0])
-        inner = convolve(enlarge(activate(norm(x)))).add_(skip)
-        x = stages[1](style, inner).add_(enlarge(self.proj(x)))
-        for first, second in zip(stages[2::2], stages[3::2], strict=True):
-            x = second(style, first(style, x)).add_(x)
-        return x
-
-
 class _Encoder(nn.Module):
     def __init__(self, shape: UNetShape) -> None:
         super().__init__()
         self.maxpool = nn.MaxPool2d(2, stride=2)
         self.down = nn.Sequential()
         for index, (inputs, outputs) in enumerate(pairwise((shape.channels, *shape.widths))):
-            self.down.add_module(f"res_down_{index}", _Down(inputs, outputs, shape.residuals))
+            self.down.add_module(f"res_down_{index}", Down(inputs, outputs, shape.residuals))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         levels = [self.down[0](x)]
@@ -171,9 +108,7 @@ class _Decoder(nn.Module):
         self.up = nn.Sequential()
         style_width = shape.widths[-1] if shape.style else None
         for index, (outputs, inputs) in enumerate(pairwise((*shape.widths, shape.widths[-1]))):
-            self.up.add_module(
-                f"res_up_{index}", _Up(inputs, outputs, shape.residuals, style_width)
-            )
+            self.up.add_module(f"res_up_{index}", Up(inputs, outputs, shape.residuals, style_width))
 
     def forward(self, levels: list[Tensor], style: Tensor) -> Tensor:
         blocks = list(zip(self.up, levels, strict=True))[::-1]
@@ -207,7 +142,7 @@ class ResidualUNet(nn.Module):
         self.autocast: torch.dtype | None = None
         self.downsample = _Encoder(shape)
         self.upsample = _Decoder(shape)
-        self.output = _convolution(shape.widths[0], OUTPUTS, 1)
+        self.output = convolution(shape.widths[0], OUTPUTS, 1)
         self.diam_mean = nn.Parameter(torch.tensor([30.0]), requires_grad=False)
         self.diam_labels = nn.Parameter(torch.tensor([30.0]), requires_grad=False)
 
@@ -244,8 +179,3 @@ class ResidualUNet(nn.Module):
     def save_model(self, path: str) -> None:
         """Write the state dict to a file."""
         torch.save(self.state_dict(), path)
-
-
-def _pairs(stages: nn.Sequential) -> Iterator[tuple[nn.Module, nn.Module]]:
-    modules = list(stages)
-    return zip(modules[::2], modules[1::2], strict=True)

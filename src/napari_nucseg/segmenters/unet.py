@@ -14,11 +14,12 @@ from skimage.transform import resize
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Flows, Report
 from napari_nucseg.segmenters.devices import Device
-from napari_nucseg.segmenters.tiling import tile_starts
+from napari_nucseg.segmenters.network import refuse_too_large
+from napari_nucseg.segmenters.tiling import FLIPS, flip, flip_flows, tile_starts
 from napari_nucseg.segmenters.traits import UNET
 
 BORDER = 16
-"""Least padding on every side, in pixels; see `UNet.predict`."""
+"""Least padding on every side, in pixels; see `UNet.run`."""
 FLOW_STEPS = 200
 LARGEST_TILE = 2048
 """Longest edge, in pixels, that is run in one piece; it takes 3 GB of memory."""
@@ -71,7 +72,7 @@ class UNet:
 
     Attributes
     ----------
-    run : callable
+    run_batch : callable
         Computes the net.
     traits : UNetTraits
         Of the net.
@@ -79,7 +80,7 @@ class UNet:
         Where it runs.
     """
 
-    run: Run
+    run_batch: Run
     traits: UNetTraits
     device: Device
 
@@ -93,16 +94,23 @@ class UNet:
         """Always float32, so that a field gets the same labels on every machine."""
         return "float32"
 
-    def predict(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Flows:
-        """Run the net on a field: whole, or in tiles if it is longer than `LARGEST_TILE`.
+    def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
+        """Scale intensities by their percentiles."""
+        return normalise(image, (params.low_percentile, params.high_percentile))
+
+    def scale(self, params: SegmentParams) -> float:
+        """Give nuclei of the diameter, if there is one, the size of the training's."""
+        return self.traits.diameter / params.diameter if params.diameter else 1.0
+
+    def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+        """Run the net on a normalised field.
 
         Parameters
         ----------
-        image : ndarray, shape (height, width)
-            Intensities, of any scale.
+        image : ndarray of float32, shape (height, width)
+            From `normalise`.
         params : SegmentParams
-            Diameter and percentiles are used. For a diameter other than 0 the image is resized
-            so that nuclei get the size of the training's.
+            Diameter and augmentation are used.
         report : callable
             Called before each tile, and after the last.
 
@@ -110,6 +118,20 @@ class UNet:
         ------
         ValueError
             If the image, at the net's own scale, has more than `MAX_PIXELS`.
+        """
+        scale = self.scale(params)
+        shape = image.shape
+        refuse_too_large(shape, scale, MAX_PIXELS)
+        if scale == 1.0:
+            return self.run(image, params, report)
+        target = tuple(max(1, round(edge * scale)) for edge in shape)
+        scaled = resize(image, target, order=1, anti_aliasing=scale < 1)
+        output = self._run_flipped(scaled, params, report)
+        output = resize(output, (len(output), *shape), order=1, anti_aliasing=False)
+        return Flows(output[:2], output[2], max(1, round(FLOW_STEPS / scale)))
+
+    def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+        """Run the net whole, or in tiles if the image is longer than `LARGEST_TILE`.
 
         Notes
         -----
@@ -117,21 +139,23 @@ class UNet:
         padding for a crop's edge, where "the nucleus goes on", and sends the flows of cut nuclei
         outward. A border of normalised background (0) tells it that the field ends.
         """
-        scale = self.traits.diameter / params.diameter if params.diameter else 1.0
-        shape = image.shape
-        if image.size * scale**2 > MAX_PIXELS:
-            raise ValueError(
-                f"{shape[0]} x {shape[1]} px at diameter {params.diameter:g} px are more than "
-                "memory can hold; set the diameter of your nuclei, or crop the image"
-            )
-        scaled = normalise(image, (params.low_percentile, params.high_percentile))
-        if scale != 1.0:
-            target = tuple(max(1, round(edge * scale)) for edge in shape)
-            scaled = resize(scaled, target, order=1, anti_aliasing=scale < 1)
-        output = self._run_tiles(scaled, report)
-        if scale != 1.0:
-            output = resize(output, (len(output), *shape), order=1, anti_aliasing=False)
-        return Flows(output[:2], output[2], max(1, round(FLOW_STEPS / scale)))
+        output = self._run_flipped(image, params, report)
+        return Flows(output[:2], output[2], FLOW_STEPS)
+
+    def _run_flipped(
+        self, image: NDArray[np.float32], params: SegmentParams, report: Report
+    ) -> NDArray[np.float32]:
+        """Return what the net makes of an image; with augmentation, the mean over its flips."""
+        if not params.augment:
+            return self._run_tiles(image, report)
+        mean = np.zeros((3, *image.shape), dtype=np.float32)
+        for number, sides in enumerate(FLIPS):
+
+            def follow(done: int, total: int, before: int = number) -> None:
+                report(before * total + done, len(FLIPS) * total)
+
+            mean += flip_flows(self._run_tiles(flip(image, sides), follow), sides) / len(FLIPS)
+        return mean
 
     def _run_tiles(self, image: NDArray[np.float32], report: Report) -> NDArray[np.float32]:
         """Return what the net makes of a normalised image: (3, height, width)."""
@@ -145,7 +169,7 @@ class UNet:
             report(done, len(tiles))
             tile = np.zeros((1, traits.channels, rows.size, columns.size), dtype=np.float32)
             tile[0, 0] = padded[rows.whole, columns.whole]
-            result = self.run(tile)[0]
+            result = self.run_batch(tile)[0]
             output[:, rows.kept, columns.kept] = result[:, rows.inner, columns.inner]
         report(len(tiles), len(tiles))
         cropped = output[:, BORDER : BORDER + height, BORDER : BORDER + width]

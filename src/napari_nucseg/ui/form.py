@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar, get_type_hints
 
-from magicgui.widgets import FloatSlider, FloatSpinBox, Label, SpinBox
+from magicgui.widgets import CheckBox, FloatSlider, FloatSpinBox, Label, SpinBox
 from magicgui.widgets.bases import ValueWidget, Widget
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
@@ -19,7 +19,7 @@ _MOST_SLIDER_STEPS = 200
 
 
 class ParamsForm(Generic[Params]):
-    """One widget a field: a slider where few steps cover the range, else a number box.
+    """One widget a field: a switch, a slider where few steps cover the range, or a number box.
 
     Attributes
     ----------
@@ -99,6 +99,8 @@ def text_line() -> Label:
 
 
 def _row(name: str, kind: type, value: Any, knob: Knob) -> ValueWidget:
+    if kind is bool:
+        return CheckBox(name=name, label=knob.label, text="", tooltip=knob.help, value=value)
     few = (knob.high - knob.low) / knob.step <= _MOST_SLIDER_STEPS
     widget = SpinBox if kind is int else FloatSlider if few else FloatSpinBox
     unit = f" ({knob.unit})" if knob.unit else ""

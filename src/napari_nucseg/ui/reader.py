@@ -15,12 +15,12 @@ from napari_nucseg.core.bbbc039 import PARTS, find_field, open_dataset
 from napari_nucseg.core.fields import Dataset, Field
 from napari_nucseg.core.images import (
     TIFF_SUFFIXES,
-    Header,
     read_image_header,
     read_mask,
     read_mask_shape,
 )
 from napari_nucseg.core.sources import Source
+from napari_nucseg.core.tiffs import Header
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, LayerRecord, tag
 
 LayerData = tuple[Any, dict[str, Any], str]

@@ -1,0 +1,33 @@
+"""What the commands have in common: where they write, and the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rich.console import Console
+
+from napari_nucseg.cli_progress import follow_with, transferring
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Segmenter
+from napari_nucseg.segmenters import catalogue
+
+console = Console(markup=False, highlight=False, soft_wrap=True)
+
+
+def prepare(
+    name: str, device: str, chosen: dict[str, Any] | None
+) -> tuple[Segmenter, SegmentParams]:
+    """Load a model, fetching it if need be, and complete the chosen parameters by its own."""
+    model = catalogue.find(name)
+    params = replace(model.defaults, **(chosen or {}))
+    if not model.is_ready:
+        catalogue.require_device(device)
+        assert model.remote is not None
+        console.print(
+            f"Downloading {name}: {model.megabytes} MB from {model.remote.url} to {model.path}",
+        )
+        with transferring() as progress:
+            follow = follow_with(progress, "Download")
+            catalogue.download(model, lambda done, total: follow(done, total or 0, ""))
+    return catalogue.load(model, device), params

@@ -1,0 +1,229 @@
+"""Stacks in depth, as Cellpose does: planes stitched, or flows in three dimensions.
+
+References
+----------
+.. [1] Stringer et al., Nature Methods 18, 100-106 (2021); ``CellposeModel.eval`` of Cellpose 4.2
+   with ``stitch_threshold`` or ``do_3D``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.core.images import Labels
+from napari_nucseg.core.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.core.segmenting import (
+    Provenance,
+    Report,
+    Segmenter,
+    VolumeSegmentation,
+    check_image,
+)
+from napari_nucseg.core.stitching import stitch_planes
+from napari_nucseg.segmenters.net_segmenter import NetSegmenter
+from napari_nucseg.segmenters.network import (
+    Network,
+    refuse_too_large,
+    within_single_precision,
+)
+from napari_nucseg.segmenters.torch_import import load_torch
+
+FLOW_STEPS = 200
+MAX_VOXELS = 2**27
+"""The largest stack that is run in 3-D, at the network's own scale: at 64 bytes a voxel it takes
+9 GB."""
+
+
+def segment_volume(
+    segmenter: Segmenter,
+    volume: NDArray[Any],
+    params: SegmentParams,
+    depth: Depth,
+    volume_params: VolumeParams,
+    report: Report,
+) -> VolumeSegmentation:
+    """Segment a stack in depth; intensities are scaled by the percentiles of all its planes.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        From `napari_nucseg.segmenters.catalogue.load`.
+    volume : ndarray, shape (planes, height, width)
+        Intensities, of any scale.
+    params : SegmentParams
+        Thresholds and diameter; sizes are in voxels. In 3-D there is no flow threshold.
+    depth : Depth
+        How planes belong together: not at all, stitched by their overlap, or by flows in 3-D.
+    volume_params : VolumeParams
+        Stitch threshold and anisotropy.
+    report : callable
+        Called with (planes done, planes in all) before each batch of tiles; what it raises stops
+        the work. Following the flows in 3-D cannot be stopped.
+
+    Raises
+    ------
+    ValueError
+        If the stack cannot be segmented so; the message says what to choose instead.
+    """
+    if volume.ndim != 3:
+        raise ValueError(f"a volume of shape {volume.shape}; choose planes x height x width")
+    for number, plane in enumerate(volume):
+        check_image(plane, f"plane {number}")
+    start = time.perf_counter()
+    if depth is Depth.IN_3D:
+        labels, made = _segment_in_3d(segmenter, volume, params, volume_params, report)
+    elif depth is Depth.STITCHED:
+        labels, made = _segment_stitched(segmenter, volume, params, volume_params, report)
+    else:
+        labels, made = _segment_planes(segmenter, volume, params, report)
+    provenance = replace(
+        made,
+        parameters=asdict(params),
+        seconds=time.perf_counter() - start,
+        depth={"method": str(depth), **asdict(volume_params)},
+    )
+    return VolumeSegmentation(np.asarray(labels, dtype=np.int32), provenance)
+
+
+def _segment_planes(
+    segment: Segmenter, volume: NDArray[Any], params: SegmentParams, report: Report
+) -> tuple[Labels, Provenance]:
+    total = len(volume)
+    results = [
+        segment(plane, params, _within(report, number, total))
+        for number, plane in enumerate(volume)
+    ]
+    report(total, total)
+    made = results[0].provenance
+    notes = dict.fromkeys(note for result in results for note in result.provenance.notes)
+    labels = np.stack([result.labels for result in results])
+    return labels, replace(made, notes=tuple(notes))
+
+
+def _segment_stitched(
+    segmenter: Segmenter,
+    volume: NDArray[Any],
+    params: SegmentParams,
+    volume_params: VolumeParams,
+    report: Report,
+) -> tuple[Labels, Provenance]:
+    load_torch()
+    from cellpose.utils import fill_holes_and_remove_small_masks
+
+    segment = segmenter
+    if isinstance(segmenter, NetSegmenter):
+        segment = segmenter.segment_normalised
+        volume = segmenter.network.normalise(within_single_precision(volume), params)
+    small_too = replace(params, min_size=0)
+    planes, made = _segment_planes(segment, volume, small_too, report)
+    filled = [fill_holes_and_remove_small_masks(plane, min_size=-1) for plane in planes]
+    joined = stitch_planes(np.stack(filled), volume_params.stitch_threshold)
+    return fill_holes_and_remove_small_masks(joined, min_size=params.min_size), made
+
+
+def _segment_in_3d(
+    segmenter: Segmenter,
+    volume: NDArray[Any],
+    params: SegmentParams,
+    volume_params: VolumeParams,
+    report: Report,
+) -> tuple[Labels, Provenance]:
+    if not isinstance(segmenter, NetSegmenter):
+        raise ValueError("this model has no network and works in planes: choose stitched")
+    if params.split_depth:
+        raise ValueError("split depth cuts planes, not volumes: set it to 0, or choose stitched")
+    if min(volume.shape) < 2:
+        raise ValueError(f"a volume of shape {volume.shape} has no depth: choose planes")
+    load_torch()
+    network = segmenter.network
+    scaled = network.normalise(within_single_precision(volume), params)
+    made = segmenter.provenance(params, 0.0, ())
+    if not scaled.any():
+        return np.zeros(volume.shape, dtype=np.int32), made
+    flows, notes = flows_in_3d(network, scaled, params, volume_params.anisotropy, report)
+    return _follow_in_3d(network, flows, params), replace(made, notes=notes)
+
+
+def _follow_in_3d(network: Network, flows: NDArray[np.float32], params: SegmentParams) -> Labels:
+    import torch
+    from cellpose.dynamics import resize_and_compute_masks
+
+    torch.sparse.check_sparse_tensor_invariants.disable()  # see `Labeller`
+    labels: Labels = resize_and_compute_masks(
+        flows[..., :-1].transpose(3, 0, 1, 2),
+        flows[..., -1],
+        niter=params.niter or max(1, int(FLOW_STEPS / network.scale(params))),
+        cellprob_threshold=params.cellprob_threshold,
+        do_3D=True,
+        min_size=params.min_size,
+        max_size_fraction=params.max_size_fraction,
+        device=torch.device("cuda" if network.device.kind == "cuda" else "cpu"),
+    )
+    return labels
+
+
+def flows_in_3d(
+    network: Network,
+    volume: NDArray[np.float32],
+    params: SegmentParams,
+    anisotropy: float,
+    report: Report,
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Add up the flows of all planes across each of the three axes.
+
+    Parameters
+    ----------
+    network : Network
+        Ready to run.
+    volume : ndarray of float32, shape (planes, height, width)
+        Normalised.
+    params : SegmentParams
+        Those that need the network are used.
+    anisotropy : float
+        Distance of planes over the edge of a pixel.
+    report : callable
+        Called with (planes done, planes in all).
+
+    Returns
+    -------
+    flows : ndarray of float32, shape (planes, height, width, 4)
+        Flow along z, y and x: each the sum of two planes' through a voxel; and the sum of the
+        cell probabilities of three.
+    notes : tuple of str
+        What the user should know of how they were made.
+    """
+    from cellpose.transforms import resize_image_3d
+
+    scale = network.scale(params)
+    factors = (anisotropy * scale, scale, scale)
+    target = [max(1, int(n * f)) for n, f in zip(volume.shape, factors, strict=True)]
+    refuse_too_large(tuple(target), 1.0, MAX_VOXELS)
+    own = volume
+    if tuple(target) != volume.shape:
+        own = resize_image_3d(volume[..., None], target)[..., 0]
+    sums = np.zeros((*own.shape, 4), dtype=np.float32)
+    notes: dict[str, None] = {}
+    done, total = 0, sum(own.shape)
+    for axis, across in enumerate(((1, 2), (0, 2), (0, 1))):
+        planes = np.moveaxis(sums, axis, 0)
+        for index, plane in enumerate(np.moveaxis(own, axis, 0)):
+            flows = network.run(np.ascontiguousarray(plane), params, _within(report, done, total))
+            planes[index, ..., 3] += flows.cellprob
+            for component, other in zip(flows.vectors, across, strict=True):
+                planes[index, ..., other] += component
+            notes.update(dict.fromkeys(flows.notes))
+            done += 1
+    report(total, total)
+    if own.shape != volume.shape:
+        sums = resize_image_3d(sums, volume.shape)
+    return sums, tuple(notes)
+
+
+def _within(report: Report, number: int, total: int) -> Report:
+    """Tell the progress within a plane as that of the planes."""
+    return lambda _, __: report(number, total)

@@ -1,0 +1,153 @@
+"""Stacks in depth, against Cellpose's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage as ndi
+
+from napari_nucseg.core.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.core.segmenting import Stopped
+from napari_nucseg.core.stitching import stitch_planes
+from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
+from napari_nucseg.segmenters.devices import Device
+from napari_nucseg.segmenters.net_segmenter import NetSegmenter
+from napari_nucseg.segmenters.volumes import segment_volume
+from tests.segmenters.stand_ins import Blobs, cellpose_model, cellposes_tiles
+
+USUAL = SegmentParams()
+
+
+@pytest.fixture
+def network():
+    return CellposeSAM(Blobs(), Device("cpu", "any"), cellposes_tiles)
+
+
+@pytest.fixture
+def segmenter(network):
+    return NetSegmenter("stand-in", "0" * 64, network)
+
+
+CENTRES = (5, 16, 16), (5, 20, 52), (5, 44, 34)
+
+
+@pytest.fixture(scope="module")
+def balls():
+    """Balls with planes twice as far apart as pixels."""
+    z, y, x = np.indices((10, 60, 70))
+    volume = np.random.default_rng(2).normal(100, 4, z.shape)
+    for cz, cy, cx in CENTRES:
+        distance = ((2 * (z - cz)) ** 2 + (y - cy) ** 2 + (x - cx) ** 2) ** 0.5
+        volume += 400 * np.clip((11 - distance) / 3, 0, 1)
+    return ndi.gaussian_filter(volume, (0, 1, 1)).astype(np.uint16)
+
+
+def segment(segmenter, volume, depth, params=USUAL, report=lambda done, total: None, **values):
+    return segment_volume(segmenter, volume, params, depth, VolumeParams(**values), report)
+
+
+def by_cellpose(network, volume, **options):
+    with torch.sparse.check_sparse_tensor_invariants(False):  # else torch warns of Cellpose's
+        return cellpose_model(network.net).eval(volume, z_axis=0, batch_size=1, **options)
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.5])
+@pytest.mark.parametrize("values", [{}, {"diameter": 45}, {"flow_threshold": 0.2}], ids=str)
+def test_stitched_labels_are_cellposes(segmenter, network, balls, threshold, values):
+    volume = balls[1:]  # after an empty plane Cellpose gives numbers out twice
+    params = SegmentParams(**values)
+    made = segment(segmenter, volume, Depth.STITCHED, params, stitch_threshold=threshold)
+    expected, _, _ = by_cellpose(network, volume, stitch_threshold=threshold, **values)
+    assert made.labels.any()
+    np.testing.assert_array_equal(made.labels, expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "anisotropy"),
+    [({}, 1.0), ({}, 2.0), ({"diameter": 24}, 2.0), ({"cellprob_threshold": 1.0}, 2.0)],
+    ids=str,
+)
+def test_labels_in_3d_are_cellposes(segmenter, network, balls, values, anisotropy):
+    made = segment(segmenter, balls, Depth.IN_3D, SegmentParams(**values), anisotropy=anisotropy)
+    expected, _, _ = by_cellpose(network, balls, do_3D=True, anisotropy=anisotropy, **values)
+    assert made.labels.any()
+    np.testing.assert_array_equal(made.labels, expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stitching_joins_what_cellpose_joins(seed):
+    truth = draw_field(seed, shape=(90, 110), nuclei=12).labels
+    planes = np.stack([np.roll(truth, 3 * z, axis=1) for z in range(6)])
+    planes[3][planes[3] == 2] = 0
+    for plane in planes:
+        numbers = np.unique(plane[plane > 0])
+        plane[plane > 0] = np.searchsorted(numbers, plane[plane > 0]) + 1
+    from cellpose.utils import stitch3D
+
+    expected = stitch3D(planes.copy().astype(np.uint16), 0.3)
+    np.testing.assert_array_equal(stitch_planes(planes, 0.3), expected)
+
+
+@pytest.mark.parametrize("depth", Depth)
+@pytest.mark.parametrize("name", ["stand-in", "u2os"])
+def test_every_depth_finds_the_balls_and_says_how(segmenter, balls, depth, name):
+    model = segmenter if name == "stand-in" else catalogue.load(catalogue.find(name), "cpu")
+    steps = []
+    made = segment(model, balls, depth, report=lambda *step: steps.append(step), anisotropy=2)
+    assert made.labels.shape == balls.shape
+    assert made.labels.dtype == np.int32
+    inside = [int(made.labels[centre]) for centre in CENTRES]
+    assert all(inside)
+    if depth is not Depth.PLANES:
+        assert len(set(inside)) == 3
+    assert made.provenance.depth["method"] == depth
+    assert made.provenance.model == name
+    assert made.provenance.parameters["min_size"] == USUAL.min_size
+    assert steps == sorted(steps)
+    assert steps[-1][0] == steps[-1][1]
+
+
+def test_the_baseline_is_stitched_but_has_no_flows(balls):
+    otsu = catalogue.load(catalogue.find(catalogue.BASELINE), "cpu")
+    assert segment(otsu, balls, Depth.STITCHED).labels.max() >= 3
+    with pytest.raises(ValueError, match="choose stitched"):
+        segment(otsu, balls, Depth.IN_3D)
+
+
+@pytest.mark.parametrize("depth", Depth)
+@pytest.mark.parametrize("step", [0, 3])
+def test_a_stop_passes_through(segmenter, balls, depth, step):
+    def stop(done, total):
+        if done == step:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        segment(segmenter, balls, depth, report=stop)
+
+
+@pytest.mark.parametrize("depth", Depth)
+def test_a_constant_volume_has_no_nuclei(segmenter, depth):
+    assert not segment(segmenter, np.full((4, 30, 40), 7.0), depth).labels.any()
+
+
+@pytest.mark.parametrize(
+    ("volume", "depth", "values", "reason"),
+    [
+        (np.ones((30, 40)), Depth.STITCHED, {}, "choose planes x height x width"),
+        (np.ones((1, 30, 40)), Depth.IN_3D, {}, "has no depth: choose planes"),
+        (np.ones((3, 30, 40)), Depth.IN_3D, {"split_depth": 1.0}, "split depth cuts planes"),
+        (np.full((3, 30, 40), np.nan), Depth.STITCHED, {}, "plane 0: it holds NaN"),
+    ],
+    ids=["a plane", "one plane", "split depth", "NaN"],
+)
+def test_what_cannot_be_segmented_in_depth_is_refused(segmenter, volume, depth, values, reason):
+    with pytest.raises(ValueError, match=reason):
+        segment(segmenter, volume, depth, SegmentParams(**values))
+
+
+def test_a_volume_too_large_for_the_memory_is_refused(segmenter, balls):
+    with pytest.raises(ValueError, match="more than memory can hold"):
+        segment(segmenter, balls, Depth.IN_3D, SegmentParams(diameter=1), anisotropy=20)
