@@ -18,8 +18,9 @@ from scipy.stats import rankdata
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.fields import Field
-from napari_nucseg.core.matching import find_overlap, match
+from napari_nucseg.core.matching import match
 from napari_nucseg.core.measuring import Nuclei, measure
+from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.segmenting import Segmentation
 from napari_nucseg.core.verdicts import Verdict, Verdicts, judge
 from napari_nucseg.segmenters import catalogue

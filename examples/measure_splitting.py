@@ -15,8 +15,9 @@ from scipy import ndimage as ndi
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.scoring import Score, score, summarise
+from napari_nucseg.core.scoring import Score, score
 from napari_nucseg.core.splitting import split_touching
+from napari_nucseg.core.summaries import summarise
 from napari_nucseg.segmenters import catalogue, otsu
 
 DEPTHS = (0.0, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)

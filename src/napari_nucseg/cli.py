@@ -11,7 +11,17 @@ import typer
 from rich.table import Table
 
 from napari_nucseg import __version__
-from napari_nucseg.cli_options import takes
+from napari_nucseg.cli_options import (
+    DEFAULT_PRESET,
+    DeviceName,
+    EmptyAsOne,
+    ModelName,
+    Out,
+    PresetName,
+    Threshold,
+    rule_of,
+    takes,
+)
 from napari_nucseg.cli_progress import counting, follow_with, transferring
 from napari_nucseg.cli_running import console, prepare
 from napari_nucseg.core.parameters import Depth, SegmentParams, VolumeParams
@@ -25,14 +35,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-ModelName = Annotated[
-    str, typer.Option("--model", "-m", help="Name of a model, see [b]models[/b], or its file.")
-]
-DeviceName = Annotated[
-    Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where the network runs.")
-]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
-Threshold = Annotated[float, typer.Option("--iou", help="Least IoU of a match.")]
 
 
 def main() -> None:
@@ -70,6 +72,9 @@ def benchmark(
     model: ModelName = catalogue.BUNDLED,
     device: DeviceName = "auto",
     iou: Threshold = 0.5,
+    preset: PresetName = DEFAULT_PRESET,
+    empty_as_one: EmptyAsOne = False,
+    parquet: Annotated[bool, typer.Option(help="Write objects.parquet, too.")] = False,
     allow_missing: Annotated[
         bool, typer.Option(help="Go on without fields of the split that are absent.")
     ] = False,
@@ -86,7 +91,13 @@ def benchmark(
     segmenter, params = prepare(model, device, chosen)
     with counting() as progress:
         result = run_benchmark(
-            fields, segmenter, params, out, threshold=iou, report=follow_with(progress, "Fields")
+            fields,
+            segmenter,
+            params,
+            out,
+            rule=rule_of(iou, preset, empty_as_one),
+            parquet=parquet,
+            report=follow_with(progress, "Fields"),
         )
     console.print(summary_table(result.summary))
     console.print(
@@ -151,24 +162,27 @@ def score(
     predicted: Annotated[Path, typer.Argument(help="Label TIFF, mask PNG, or a folder of them.")],
     truth: Annotated[Path, typer.Argument(help="The ground truth, the same kind.")],
     iou: Threshold = 0.5,
+    preset: PresetName = DEFAULT_PRESET,
+    empty_as_one: EmptyAsOne = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score labels against the ground truth."""
-    from napari_nucseg.core.scoring import summarise
+    from napari_nucseg.core.summaries import summarise
     from napari_nucseg.runs.prediction import pair_labels
     from napari_nucseg.runs.records import score_record, summary_record
     from napari_nucseg.runs.tables import score_table, summary_table
 
-    scores = [pair.score(iou) for pair in pair_labels(predicted, truth)]
-    summary = summarise(scores)
-    single = predicted.is_file()
+    rule = rule_of(iou, preset, empty_as_one)
+    scores = [pair.score(rule) for pair in pair_labels(predicted, truth)]
+    summary = summarise(scores, empty_as_one)
     if as_json:
         record = score_record(summary.pooled)
-        if not single:
-            record |= {key: summary_record(summary)[key] for key in ("mean", "range")}
+        if not predicted.is_file():
+            record |= summary_record(summary)
+            del record["pooled"]
         typer.echo(json.dumps(record, allow_nan=False))
     else:
-        console.print(score_table(scores[0]) if single else summary_table(summary))
+        console.print(score_table(scores[0]) if predicted.is_file() else summary_table(summary))
 
 
 @app.command()

@@ -5,11 +5,36 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Annotated, Any, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
 from napari_nucseg.core.knobs import knobs
+from napari_nucseg.core.presets import PRESETS, STARDIST, ScoreRule, find_preset
+
+ModelName = Annotated[
+    str, typer.Option("--model", "-m", help="Name of a model, see [b]models[/b], or its file.")
+]
+DeviceName = Annotated[
+    Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where the network runs.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
+PresetName = Annotated[
+    str, typer.Option("--preset", help=f"Rule of comparison: {', '.join(PRESETS)}.")
+]
+Threshold = Annotated[float, typer.Option("--iou", help="Least IoU of a match.")]
+EmptyAsOne = Annotated[
+    bool, typer.Option(help="Count fields without nuclei on either side as 1 in means.")
+]
+
+
+DEFAULT_PRESET = STARDIST.name
+
+
+def rule_of(threshold: float, preset: str, empty_as_one: bool) -> ScoreRule:
+    """Make the rule that the options ask for."""
+    return ScoreRule(threshold, find_preset(preset), empty_as_one)
 
 
 def takes(

@@ -21,8 +21,9 @@ from scipy import ndimage
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.counting import ObjectCounts
-from napari_nucseg.core.matching import Matching, Overlap, find_overlap, match
-from napari_nucseg.core.scoring import AP_THRESHOLDS
+from napari_nucseg.core.matching import Matching, match
+from napari_nucseg.core.overlap import Overlap, find_overlap
+from napari_nucseg.core.presets import AP_THRESHOLDS
 
 Pair = tuple[np.ndarray, np.ndarray]
 Pixels = Mapping[int, frozenset[int]]

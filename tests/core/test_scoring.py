@@ -11,18 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_nucseg.core.aggregated import AreaCounts
 from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.caicedo import CaicedoCounts
 from napari_nucseg.core.counting import ObjectCounts, PixelCounts, VerdictCounts
-from napari_nucseg.core.matching import find_overlap, match
+from napari_nucseg.core.matching import match
+from napari_nucseg.core.overlap import find_overlap
+from napari_nucseg.core.presets import AP_THRESHOLDS, STARDIST
 from napari_nucseg.core.scoring import (
-    AP_THRESHOLDS,
     OBJECT_RATIOS,
     PIXEL_RATIOS,
     Score,
     score,
     score_matching,
-    summarise,
 )
+from napari_nucseg.core.summaries import summarise
 from tests.core.test_matching import EXACT, Pair, distort_all, from_table, label_pairs, quick
 
 REFERENCE = Path(__file__).parents[1] / "data" / "kloda_test_pixels.csv"
@@ -35,7 +38,9 @@ FULL = np.array([[0, 1, 1, 0, 2]] * 4)
 def score_of_pixels(pixels: PixelCounts) -> Score:
     """Score of a field of which only the pixels are known."""
     nothing = ObjectCounts(0, 0, 0, 0.0)
-    return Score(0.5, pixels, nothing, (nothing,) * 10, VerdictCounts(*[0] * 12))
+    no_verdicts, no_areas = VerdictCounts(*[0] * 12), AreaCounts(*[0] * 7)
+    errors = CaicedoCounts(*[0] * 10)
+    return Score(0.5, STARDIST, pixels, nothing, (nothing,) * 10, no_verdicts, no_areas, errors)
 
 
 def object_of_iou(percent: int) -> Pair:
@@ -111,9 +116,14 @@ def test_every_ratio_of_a_field_follows_from_its_counts():
             "f1": 1 / 2,
             "ap": 1 / 3,
             "mean_ap": 7 / 10 / 3,
+            "mean_f1": 7 / 9 / 2,
             "sq": 8 / 10,
             "rq": 1 / 2,
             "pq": 4 / 10,
+            # 8 shared; below, the found pair has 10, the missed 5 + 2 = 7 too many, the others 5
+            "aji": 8 / 20,
+            "aji_plus": 8 / 20,
+            "seg": 4 / 10,
         }
     )
 
@@ -195,6 +205,7 @@ def test_with_objects_on_one_side_alone_every_ratio_is_zero(truth, predicted):
 
 def test_objects_of_which_none_is_matched_have_ratios_of_zero():
     ratios = score(*object_of_iou(40)).ratios()["objects"]
+    assert ratios.pop("aji") == ratios.pop("aji_plus") == 0.4  # these know no threshold
     assert set(ratios.values()) == {0.0}
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_nucseg.core.bbbc039 import open_dataset
-from napari_nucseg.core.matching import find_overlap, match
+from napari_nucseg.core.matching import match
+from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.splitting import number_in_raster_order, split_touching
 from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.core.verdicts import Verdict, judge

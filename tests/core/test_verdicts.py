@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.counting import PixelCounts, VerdictCounts
-from napari_nucseg.core.matching import find_overlap, match
+from napari_nucseg.core.matching import match
+from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.verdicts import (
     Agreement,
     ObjectVerdicts,

@@ -10,7 +10,8 @@ import tifffile
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.scoring import AP_THRESHOLDS, OBJECT_RATIOS, PIXEL_RATIOS
+from napari_nucseg.core.presets import AP_THRESHOLDS, ScoreRule
+from napari_nucseg.core.scoring import BOUNDARY_RATIOS, OBJECT_RATIOS, PIXEL_RATIOS
 from napari_nucseg.core.segmenting import Stopped
 from napari_nucseg.runs.benchmark import run_benchmark
 
@@ -76,9 +77,15 @@ def out(tmp_path):
 # What is written
 
 
-def test_the_results_are_two_tables_and_a_label_image_a_field(run, oracle_of, drawn_fields, out):
+RESULTS = [
+    *("fields.csv", "labels", "objects.csv"),
+    *("summary.csv", "summary.json", "summary.md", "summary.tex"),
+]
+
+
+def test_the_results_are_tables_and_a_label_image_a_field(run, oracle_of, drawn_fields, out):
     run(oracle_of(drawn_fields))
-    assert sorted(path.name for path in out.iterdir()) == ["fields.csv", "labels", "summary.json"]
+    assert sorted(path.name for path in out.iterdir()) == RESULTS
     stems = [row["stem"] for row in read_fields(out)]
     assert sorted(path.name for path in (out / "labels").iterdir()) == [f"{s}.tif" for s in stems]
 
@@ -207,22 +214,29 @@ def test_means_and_ranges_are_over_the_fields(run, flawed, drawn_fields, out):
 
 
 def test_the_summary_names_everything(run, oracle_of, drawn_fields, out):
-    run(oracle_of(drawn_fields), split="training", threshold=0.75)
+    run(oracle_of(drawn_fields), split="training", rule=ScoreRule(0.75))
     summary = read_summary(out)
     assert set(summary) == {
         *("dataset", "fields", "empty_fields", "absent_fields"),
-        *("pooled", "mean", "range", "segmentation"),
+        *("pooled", "mean", "range", "mean_interval", "pooled_interval"),
+        *("mean_absolute_count_error", "reported", "segmentation"),
     }
     assert summary["dataset"] == "drawn training"
     assert (summary["fields"], summary["empty_fields"], summary["absent_fields"]) == (2, 0, [])
     counts = ("tp", "fp", "fn")
-    assert set(summary["pooled"]) == {"pixels", "objects", "verdicts"}
+    groups = {"pixels", "objects", "boundaries"}
+    assert set(summary["pooled"]) == groups | {"verdicts", "caicedo"}
     assert list(summary["pooled"]["pixels"]) == [*counts, "tn", *PIXEL_RATIOS]
-    assert list(summary["pooled"]["objects"]) == ["threshold", *counts, *OBJECT_RATIOS]
-    for part in ("mean", "range"):
-        assert set(summary[part]) == {"pixels", "objects"}
+    assert list(summary["pooled"]["objects"]) == [
+        *("preset", "hit", "threshold", *counts, "count_error"),
+        *OBJECT_RATIOS,
+    ]
+    for part in ("mean", "range", "mean_interval", "pooled_interval"):
+        assert set(summary[part]) == groups
         assert tuple(summary[part]["pixels"]) == PIXEL_RATIOS
         assert tuple(summary[part]["objects"]) == OBJECT_RATIOS
+        assert tuple(summary[part]["boundaries"]) == BOUNDARY_RATIOS
+    assert summary["reported"] == {"mean of fields": 1, "pooled": 1}
     assert summary["pooled"]["objects"]["threshold"] == 0.75
     assert summary["segmentation"]["model"] == "oracle"
     assert summary["segmentation"]["seconds"] == 0.25
@@ -309,6 +323,6 @@ def test_a_threshold_out_of_bounds_is_refused_before_anything_is_segmented(
 ):
     oracle = oracle_of(drawn_fields)
     with pytest.raises(ValueError, match="it must be above 0 and at most 1"):
-        run(oracle, threshold=threshold)
+        run(oracle, rule=ScoreRule(threshold))
     assert oracle.asked == []
     assert not out.exists()

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nucseg.core.scoring import score, summarise
+from napari_nucseg.core.scoring import score_with_boundaries
+from napari_nucseg.core.summaries import summarise
 from napari_nucseg.core.verdicts import Agreement, Verdict
 from napari_nucseg.runs.comparing import Comparison, compare
 
@@ -30,7 +31,8 @@ def shifted(drawn_fields):
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8, 1.0])
 def test_the_score_is_that_of_the_labels_at_any_threshold(shifted, threshold):
     pair = compare(*shifted)
-    assert pair.score(threshold) == score(shifted[0].labels, shifted[1].labels, threshold)
+    labels = shifted[0].labels, shifted[1].labels
+    assert pair.score(threshold) == score_with_boundaries(*labels, threshold)
 
 
 def test_labels_are_read_once_however_often_the_threshold_changes(shifted):

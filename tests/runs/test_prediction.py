@@ -30,14 +30,14 @@ def folders(tmp_path):
 
 def test_two_files_are_a_pair_whatever_their_names(folders):
     (pair,) = pair_labels(folders[0] / "a.tif", folders[1] / "c.png")
-    assert pair.score(0.5).objects.tp == 1
-    assert pair.score(0.5).objects.fn == 2
+    assert pair.score().objects.tp == 1
+    assert pair.score().objects.fn == 2
 
 
 def test_folders_are_paired_by_the_names_of_their_files(folders):
     pairs = pair_labels(*folders)
     assert [pair.stem for pair in pairs] == ["a", "b", "c"]
-    assert [pair.score(0.5).objects.tp for pair in pairs] == [1, 2, 3]
+    assert [pair.score().objects.tp for pair in pairs] == [1, 2, 3]
 
 
 def test_files_of_other_kinds_and_hidden_ones_are_left_alone(folders):
@@ -86,7 +86,7 @@ def test_labels_of_other_shapes_are_refused_with_both_names(folders):
     tifffile.imwrite(folders[0] / "a.tif", np.zeros((10, 10), np.uint16))
     pair = pair_labels(*folders)[0]
     with pytest.raises(ValueError, match=r"a\.tif against .*a\.png") as failure:
-        pair.score(0.5)
+        pair.score()
     assert "(30, 60)" in str(failure.value)
     assert "(10, 10)" in str(failure.value)
 
@@ -99,4 +99,4 @@ def test_labels_of_other_shapes_are_refused_with_both_names(folders):
 def test_what_is_no_label_image_is_refused_with_its_name(folders, content):
     tifffile.imwrite(folders[0] / "a.tif", content)
     with pytest.raises(ValueError, match=r"a\.tif"):
-        pair_labels(*folders)[0].score(0.5)
+        pair_labels(*folders)[0].score()

@@ -10,7 +10,8 @@ import torch
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.machine import cores
-from napari_nucseg.core.matching import find_overlap, match
+from napari_nucseg.core.matching import match
+from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters import catalogue
 from tests.segmenters.cellpose_reference import by_cellpose

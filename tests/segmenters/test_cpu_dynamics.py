@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_nucseg.core.bbbc039 import open_dataset
-from napari_nucseg.core.matching import find_overlap, match
+from napari_nucseg.core.matching import match
+from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue

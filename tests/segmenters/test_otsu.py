@@ -9,8 +9,9 @@ import pytest
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.scoring import score, summarise
+from napari_nucseg.core.scoring import score
 from napari_nucseg.core.segmenting import Stopped
+from napari_nucseg.core.summaries import summarise
 from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.segmenters import otsu
 

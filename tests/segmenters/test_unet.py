@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from napari_nucseg.core.bbbc039 import open_dataset
-from napari_nucseg.core.matching import find_overlap, match
+from napari_nucseg.core.matching import match
+from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.scoring import score
 from napari_nucseg.core.segmenting import Stopped

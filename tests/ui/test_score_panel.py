@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QTimer
 
 from napari_nucseg.core.scoring import score
 from napari_nucseg.core.verdicts import Agreement, Verdict
@@ -280,9 +279,11 @@ def test_painting_is_scored_again(qtbot, layers, panel, truth):
     settled(qtbot, panel)
     before = cell(panel, "Dice (= F1)")
 
-    # from the event loop, as a mouse does: napari tells of a stroke just before the labels have it
-    QTimer.singleShot(0, lambda: layers[0].paint((80, 100), 5000))
-    qtbot.waitUntil(lambda: cell(panel, "Dice (= F1)") not in (before, ""))
+    layers[0].paint((80, 100), 5000)
+
+    dice = score(truth, layers[0].data).pixels.dice
+    qtbot.waitUntil(lambda: cell(panel, "Dice (= F1)") == f"{dice:.3f}")
+    assert before != f"{dice:.3f}"
 
 
 def test_a_failed_comparison_leaves_no_old_scores(qtbot, layers, panel):

@@ -1,35 +1,24 @@
-"""What is counted in a field, and the ratios of those counts.
+"""What is counted in a field: pixels, matched objects and verdicts.
 
-Counts of fields are added to pool them; a ratio always follows from counts. A ratio of nothing
-is undefined: NaN here, null in files, "empty" on the screen. With one side empty it is 0.
+Counts of fields are added to pool them; a ratio always follows from counts.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
-from napari_nucseg.core.matching import Matching, Overlap
+from napari_nucseg.core.matching import Matching
+from napari_nucseg.core.overlap import Overlap
+from napari_nucseg.core.ratios import Summed, ratio
 from napari_nucseg.core.verdicts import Verdict, Verdicts
 
 _TRUE_ERRORS = (Verdict.MISSED, Verdict.OFF, Verdict.MERGED, Verdict.SPLIT, Verdict.TANGLED)
 _PREDICTED_ERRORS = (Verdict.OFF, Verdict.MERGED, Verdict.SPLIT, Verdict.TANGLED)
 
 
-class _Summed:
-    """Counts that are added field by field."""
-
-    def __add__(self, other: Self) -> Self:
-        sums = {
-            field.name: getattr(self, field.name) + getattr(other, field.name)
-            for field in fields(self)  # type: ignore[arg-type]
-        }
-        return type(self)(**sums)
-
-
 @dataclass(frozen=True)
-class PixelCounts(_Summed):
+class PixelCounts(Summed):
     """Foreground pixels found, too many and missed, and background pixels left alone.
 
     The Dice coefficient is also the F1 score of the pixels.
@@ -43,28 +32,28 @@ class PixelCounts(_Summed):
     @property
     def dice(self) -> float:
         """2 TP / (2 TP + FP + FN)."""
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn, self._seen)
+        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn, self._seen)
 
     @property
     def iou(self) -> float:
         """TP / (TP + FP + FN)."""
-        return _ratio(self.tp, self._seen, self._seen)
+        return ratio(self.tp, self._seen, self._seen)
 
     @property
     def precision(self) -> float:
         """TP / (TP + FP)."""
-        return _ratio(self.tp, self.tp + self.fp, self._seen)
+        return ratio(self.tp, self.tp + self.fp, self._seen)
 
     @property
     def recall(self) -> float:
         """TP / (TP + FN)."""
-        return _ratio(self.tp, self.tp + self.fn, self._seen)
+        return ratio(self.tp, self.tp + self.fn, self._seen)
 
     @property
     def accuracy(self) -> float:
         """(TP + TN) / pixels: defined for a field without nuclei, too."""
         pixels = self._seen + self.tn
-        return _ratio(self.tp + self.tn, pixels, pixels)
+        return ratio(self.tp + self.tn, pixels, pixels)
 
     @property
     def _seen(self) -> int:
@@ -80,7 +69,7 @@ class PixelCounts(_Summed):
 
 
 @dataclass(frozen=True)
-class ObjectCounts(_Summed):
+class ObjectCounts(Summed):
     """Objects matched, spurious and missed at one threshold, and the matched pairs' sum of IoU."""
 
     tp: int
@@ -91,27 +80,27 @@ class ObjectCounts(_Summed):
     @property
     def precision(self) -> float:
         """TP / (TP + FP)."""
-        return _ratio(self.tp, self.tp + self.fp, self._seen)
+        return ratio(self.tp, self.tp + self.fp, self._seen)
 
     @property
     def recall(self) -> float:
         """TP / (TP + FN)."""
-        return _ratio(self.tp, self.tp + self.fn, self._seen)
+        return ratio(self.tp, self.tp + self.fn, self._seen)
 
     @property
     def f1(self) -> float:
         """2 TP / (2 TP + FP + FN)."""
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn, self._seen)
+        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn, self._seen)
 
     @property
     def ap(self) -> float:
         """TP / (TP + FP + FN), the "average precision" of DSB2018, Cellpose and StarDist."""
-        return _ratio(self.tp, self._seen, self._seen)
+        return ratio(self.tp, self._seen, self._seen)
 
     @property
     def sq(self) -> float:
         """Segmentation quality: mean IoU of the matched pairs (Kirillov 2019, at 0.5)."""
-        return _ratio(self.iou_sum, self.tp, self._seen)
+        return ratio(self.iou_sum, self.tp, self._seen)
 
     @property
     def rq(self) -> float:
@@ -134,7 +123,7 @@ class ObjectCounts(_Summed):
 
 
 @dataclass(frozen=True)
-class VerdictCounts(_Summed):
+class VerdictCounts(Summed):
     """Objects of each verdict; ``matched`` counts the loose ones, too.
 
     The errors of the true side add up to FN, those of the predicted side to FP.
@@ -164,10 +153,3 @@ class VerdictCounts(_Summed):
             **{v.word: verdicts.truth.count(v) for v in _TRUE_ERRORS},
             **{f"predicted_{v.word}": verdicts.predicted.count(v) for v in _PREDICTED_ERRORS},
         )
-
-
-def _ratio(part: float, whole: float, seen: float) -> float:
-    """Divide; NaN where nothing was seen at all, 0 where only this ratio has nothing below."""
-    if seen == 0:
-        return math.nan
-    return part / whole if whole else 0.0

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.core.images import Labels
-from napari_nucseg.core.matching import Index
+from napari_nucseg.core.overlap import Index
 
 Nuclei = dict[str, NDArray[Any]]
 """Columns of equal length by name, one row a nucleus, by ascending label; see `measure`."""

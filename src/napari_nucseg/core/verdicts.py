@@ -7,15 +7,16 @@ tells what kind of error an unmatched object is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.core.components import number_components
 from napari_nucseg.core.images import Labels
-from napari_nucseg.core.matching import Index, Matching, Overlap, number_components
+from napari_nucseg.core.matching import Matching
+from napari_nucseg.core.overlap import Index, Overlap
 
 LOOSE_BELOW = 0.7
 """IoU below which a matched pair is called loose."""
@@ -100,35 +101,28 @@ def judge(matching: Matching) -> Verdicts:
         true side the FN, of the predicted side the FP.
     """
     overlap = matching.overlap
+    edges = _is_edge(overlap)
+    codes, beside = _codes(matching, number_components(overlap, edges))
+    joined = edges.copy()
+    joined[matching.pairs] = False
+    pairs = np.concatenate([matching.pairs, np.flatnonzero(joined)])  # the match stands first
     n, m = len(overlap.truth_ids), len(overlap.predicted_ids)
-    component = number_components(overlap, _is_edge(overlap))
-    true_members = np.bincount(component[:n], minlength=n + m)
-    predicted_members = np.bincount(component[n:], minlength=n + m)
-    kinds = _kinds(true_members, predicted_members)
-    codes = kinds[component]
-    codes[matching.truth_index] = Verdict.MATCHED
-    codes[n + matching.predicted_index] = Verdict.MATCHED
-    loose = matching.ious < LOOSE_BELOW
-    codes[matching.truth_index[loose]] = Verdict.LOOSE
-    codes[n + matching.predicted_index[loose]] = Verdict.LOOSE
-    crowded = (true_members + predicted_members > 2)[component] & (codes <= Verdict.LOOSE)
-    edges = np.flatnonzero(_is_edge(overlap))
-    true_partners = _partners(matching, edges, n, overlap.truth_index, overlap.predicted_index)
-    predicted_partners = _partners(matching, edges, m, overlap.predicted_index, overlap.truth_index)
+    true_numbers = overlap.truth_ids[overlap.truth_index]
+    predicted_numbers = overlap.predicted_ids[overlap.predicted_index]
     return Verdicts(
         ObjectVerdicts(
             overlap.truth_ids,
             codes[:n],
             _object_ious(matching, overlap.truth_index, n),
-            _named(true_partners, overlap.predicted_ids),
-            crowded[:n],
+            _partners(pairs, overlap.truth_index, n, predicted_numbers),
+            beside[:n],
         ),
         ObjectVerdicts(
             overlap.predicted_ids,
             codes[n:],
             _object_ious(matching, overlap.predicted_index, m),
-            _named(predicted_partners, overlap.truth_ids),
-            crowded[n:],
+            _partners(pairs, overlap.predicted_index, m, true_numbers),
+            beside[n:],
         ),
     )
 
@@ -180,6 +174,18 @@ def _is_edge(overlap: Overlap) -> NDArray[np.bool_]:
     return np.asarray(2 * overlap.shared > smaller, dtype=np.bool_)
 
 
+def _codes(matching: Matching, component: Index) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Verdict of every object, true ones first, and which matches are beside an error."""
+    n = len(matching.overlap.truth_ids)
+    true_members = np.bincount(component[:n], minlength=len(component))
+    predicted_members = np.bincount(component[n:], minlength=len(component))
+    codes = _kinds(true_members, predicted_members)[component]
+    matches = np.where(matching.ious < LOOSE_BELOW, Verdict.LOOSE, Verdict.MATCHED)
+    codes[matching.truth_index] = codes[n + matching.predicted_index] = matches
+    crowded = (true_members + predicted_members > 2)[component]
+    return codes, crowded & (codes <= Verdict.LOOSE)
+
+
 def _kinds(true_members: Index, predicted_members: Index) -> NDArray[np.uint8]:
     kinds = np.full(len(true_members), Verdict.TANGLED, dtype=np.uint8)
     kinds[predicted_members == 0] = Verdict.MISSED
@@ -198,19 +204,13 @@ def _object_ious(matching: Matching, index: Index, size: int) -> NDArray[np.floa
 
 
 def _partners(
-    matching: Matching, edges: Index, size: int, index: Index, other: Index
-) -> list[list[int]]:
-    """Positions of each object's partners: the matched one first, then those it is joined to."""
-    partners: list[list[int]] = [[] for _ in range(size)]
-    for pair in [*matching.pairs, *np.setdiff1d(edges, matching.pairs)]:
-        partners[index[pair]].append(int(other[pair]))
-    return partners
-
-
-def _named(
-    partners: Sequence[Sequence[int]], ids: NDArray[np.int64]
+    pairs: Index, mine: Index, size: int, others: NDArray[np.int64]
 ) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(int(ids[position]) for position in group) for group in partners)
+    """Numbers of each object's partners, in the order of the pairs."""
+    partners: list[list[int]] = [[] for _ in range(size)]
+    for one, other in zip(mine[pairs].tolist(), others[pairs].tolist(), strict=True):
+        partners[one].append(other)
+    return tuple(map(tuple, partners))
 
 
 def _paint(labels: Labels, verdicts: ObjectVerdicts) -> NDArray[np.uint8]:

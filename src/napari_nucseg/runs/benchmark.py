@@ -7,13 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_nucseg.core.boundaries import LEAST_IOU, measure_boundaries
+from napari_nucseg.core.boundary_counts import Spacing
 from napari_nucseg.core.fields import Dataset, Field
-from napari_nucseg.core.matching import check_threshold
+from napari_nucseg.core.images import Labels, read_image_header
+from napari_nucseg.core.matching import check_threshold, match
+from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.scoring import Score, Summary, score, summarise
+from napari_nucseg.core.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.core.scoring import Score, score_matching
 from napari_nucseg.core.segmenting import Segmenter, check_image
-from napari_nucseg.runs.records import field_row, summary_record
-from napari_nucseg.runs.saving import write_json, write_labels, write_table
+from napari_nucseg.core.summaries import Summary, summarise
+from napari_nucseg.runs.object_records import Columns, join, object_columns
+from napari_nucseg.runs.papers import latex_table, markdown_table
+from napari_nucseg.runs.records import field_row, summary_record, summary_rows
+from napari_nucseg.runs.saving import (
+    check_parquet,
+    write_columns,
+    write_json,
+    write_labels,
+    write_parquet,
+    write_table,
+    write_text,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +42,8 @@ class Benchmark:
         One a field, in the dataset's order.
     summary : Summary
         Of all fields.
+    objects : dict of str to list
+        A row for every object of all fields, see `object_columns`.
     provenance : dict
         How the last field's labels were made.
     seconds_per_field : float
@@ -34,6 +52,7 @@ class Benchmark:
 
     scores: tuple[Score, ...]
     summary: Summary
+    objects: Columns
     provenance: dict[str, Any]
     seconds_per_field: float
 
@@ -44,10 +63,11 @@ def run_benchmark(
     params: SegmentParams,
     out: Path,
     *,
-    threshold: float = 0.5,
+    rule: ScoreRule = DEFAULT_RULE,
+    parquet: bool = False,
     report: Callable[[int, int, str], None],
 ) -> Benchmark:
-    """Segment every field, score it, and write labels, ``fields.csv`` and ``summary.json``.
+    """Segment every field, score it, and write labels and tables.
 
     Parameters
     ----------
@@ -58,9 +78,12 @@ def run_benchmark(
     params : SegmentParams
         Thresholds and diameter.
     out : Path
-        Folder of the results: ``labels/<stem>.tif``, ``fields.csv``, ``summary.json``.
-    threshold : float
-        Least IoU of a match.
+        Folder of the results: ``labels/<stem>.tif``; ``fields.csv`` and ``objects.csv``, a row
+        each; ``summary.json``, ``.csv``, ``.md`` and ``.tex``.
+    rule : ScoreRule
+        How fields are scored.
+    parquet : bool
+        Write ``objects.parquet``, too.
     report : callable
         Called with (fields done, fields in all, name of the next) before each field.
 
@@ -69,35 +92,80 @@ def run_benchmark(
     ValueError
         If a field lacks its image or ground truth, or cannot be read.
     """
-    check_threshold(threshold)
+    check_threshold(rule.threshold)
+    if parquet:
+        check_parquet()
     _require_truth(dataset)
-    scores, provenances = [], []
+    has_scale = _has_scale(dataset)
+    runs = []
     for done, field in enumerate(dataset.fields):
         report(done, len(dataset.fields), field.name)
-        field_score, provenance = _run_field(field, segmenter, params, out, threshold)
-        scores.append(field_score)
-        provenances.append(provenance)
-    report(len(scores), len(scores), "")
+        segmented = _segment(field, segmenter, params, out)
+        runs.append(_score(field, segmented, rule, has_scale))
+    report(len(runs), len(runs), "")
+    scores = tuple(run.score for run in runs)
     result = Benchmark(
-        tuple(scores),
-        summarise(scores),
-        provenances[-1],
-        sum(provenance["seconds"] for provenance in provenances) / len(provenances),
+        scores,
+        summarise(scores, rule.empty_as_one),
+        join([run.objects for run in runs]),
+        runs[-1].provenance,
+        sum(run.provenance["seconds"] for run in runs) / len(runs),
     )
     _write(dataset, result, out)
+    if parquet:
+        write_parquet(out / "objects.parquet", result.objects)
     return result
 
 
-def _run_field(
-    field: Field, segmenter: Segmenter, params: SegmentParams, out: Path, threshold: float
-) -> tuple[Score, dict[str, Any]]:
-    truth = field.read_truth()
+@dataclass(frozen=True)
+class _Run:
+    """What became of one field."""
+
+    score: Score
+    objects: Columns
+    provenance: dict[str, Any]
+
+
+def _segment(
+    field: Field, segmenter: Segmenter, params: SegmentParams, out: Path
+) -> tuple[Labels, dict[str, Any]]:
     image = field.read_image().data
     check_image(image, str(field.image))
     segmentation = segmenter(image, params, lambda done, total: None)
     provenance = {**segmentation.provenance.as_dict(), "image": field.stem}
     write_labels(out / "labels" / f"{field.stem}.tif", segmentation.labels, provenance)
-    return score(truth, segmentation.labels, threshold), provenance
+    return segmentation.labels, provenance
+
+
+def _score(
+    field: Field, segmented: tuple[Labels, dict[str, Any]], rule: ScoreRule, has_scale: bool
+) -> _Run:
+    labels, provenance = segmented
+    truth = field.read_truth()
+    size = _pixel_size(field) if has_scale else None
+    overlap = find_overlap(truth, labels)
+    matching = match(overlap, rule.threshold, rule.preset.strict)
+    boundaries = measure_boundaries(
+        truth,
+        labels,
+        overlap,
+        spacing=None if size is None else Spacing((size, size)),
+        least=min(LEAST_IOU, rule.threshold),
+    )
+    return _Run(
+        score_matching(matching, rule.preset, boundaries),
+        object_columns(field.stem, truth, labels, matching, pixel_size=size),
+        provenance,
+    )
+
+
+def _has_scale(dataset: Dataset) -> bool:
+    """Whether all pixels have a known size: distances in pixels and in um cannot be pooled."""
+    return all(_pixel_size(field) is not None for field in dataset.fields)
+
+
+def _pixel_size(field: Field) -> float | None:
+    return None if field.image is None else read_image_header(field.image).pixel_size
 
 
 def _require_truth(dataset: Dataset) -> None:
@@ -114,6 +182,10 @@ def _require_truth(dataset: Dataset) -> None:
 def _write(dataset: Dataset, result: Benchmark, out: Path) -> None:
     pairs = zip(dataset.fields, result.scores, strict=True)
     write_table(out / "fields.csv", [field_row(field, score) for field, score in pairs])
+    write_columns(out / "objects.csv", result.objects)
+    write_table(out / "summary.csv", summary_rows(result.summary))
+    write_text(out / "summary.md", markdown_table(result.summary, dataset.name))
+    write_text(out / "summary.tex", latex_table(result.summary, dataset.name))
     made = {key: value for key, value in result.provenance.items() if key != "image"}
     write_json(
         out / "summary.json",

@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.core.boundaries import Boundaries, measure_boundaries
+from napari_nucseg.core.boundary_counts import Spacing
 from napari_nucseg.core.images import Labels
-from napari_nucseg.core.matching import Overlap, find_overlap, match
-from napari_nucseg.core.scoring import Score, Summary, score_matching, summarise
+from napari_nucseg.core.matching import match
+from napari_nucseg.core.overlap import Overlap, find_overlap
+from napari_nucseg.core.presets import STARDIST, Preset
+from napari_nucseg.core.scoring import Score, score_matching
+from napari_nucseg.core.summaries import Summary, summarise
 from napari_nucseg.core.verdicts import draw_agreement, draw_verdicts, judge
 
 Plane = Callable[[], Labels]
@@ -27,19 +32,23 @@ class FieldPair:
         Read the labels, shape (height, width).
     overlap : Overlap
         Of the two.
+    boundaries : Boundaries
+        Their outlines, compared.
     """
 
     truth: Plane = field(repr=False)
     predicted: Plane = field(repr=False)
     overlap: Overlap = field(repr=False)
+    boundaries: Boundaries = field(repr=False)
 
-    def score(self, threshold: float) -> Score:
-        """Score at an IoU threshold, without reading labels again."""
-        return score_matching(match(self.overlap, threshold))
+    def score(self, threshold: float, preset: Preset = STARDIST) -> Score:
+        """Score at an IoU threshold of 0.05 or more, without reading labels again."""
+        matching = match(self.overlap, threshold, preset.strict)
+        return score_matching(matching, preset, self.boundaries)
 
-    def draw_verdicts(self, threshold: float) -> NDArray[np.uint8]:
+    def draw_verdicts(self, threshold: float, preset: Preset = STARDIST) -> NDArray[np.uint8]:
         """Outline the objects in their verdicts, shape (height, width)."""
-        verdicts = judge(match(self.overlap, threshold))
+        verdicts = judge(match(self.overlap, threshold, preset.strict))
         return draw_verdicts(self.truth(), self.predicted(), verdicts)
 
     def draw_agreement(self) -> NDArray[np.uint8]:
@@ -53,17 +62,28 @@ class Comparison:
 
     pairs: dict[int, FieldPair]
 
-    def summarise(self, threshold: float) -> Summary:
+    def summarise(self, threshold: float, preset: Preset = STARDIST) -> Summary:
         """Pool and average the fields' scores at an IoU threshold."""
-        return summarise([pair.score(threshold) for pair in self.pairs.values()])
+        return summarise([pair.score(threshold, preset) for pair in self.pairs.values()])
 
 
-def compare(truth: Plane, predicted: Plane) -> FieldPair:
+def compare(truth: Plane, predicted: Plane, spacing: Spacing | None = None) -> FieldPair:
     """Compare the labels of one field.
+
+    Parameters
+    ----------
+    truth, predicted : callable
+        Read the labels, shape (height, width).
+    spacing : Spacing, optional
+        Edges of a pixel, for distances of outlines in real units.
 
     Raises
     ------
     ValueError
         If their shapes differ or they are no labels.
     """
-    return FieldPair(truth, predicted, find_overlap(truth(), predicted()))
+    # Copies, because labels may be painted in meanwhile
+    true, found = np.array(truth()), np.array(predicted())
+    overlap = find_overlap(true, found)
+    boundaries = measure_boundaries(true, found, overlap, spacing=spacing)
+    return FieldPair(truth, predicted, overlap, boundaries)

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.scoring import score
+from napari_nucseg.core.scoring import score_with_boundaries
 from napari_nucseg.core.segmenting import Segmenter
 from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.runs.pictures import picture_verdicts
@@ -37,4 +37,4 @@ def run_headless(segmenter: Segmenter, params: SegmentParams, out: Path) -> tupl
     field = draw_field()
     labels = segmenter(field.image, params, lambda done, total: None).labels
     write_picture(out, picture_verdicts(field.image, field.labels, labels))
-    return score_table(score(field.labels, labels)), out
+    return score_table(score_with_boundaries(field.labels, labels)), out

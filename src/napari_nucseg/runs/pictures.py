@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import ImageColor
 
 from napari_nucseg.core.images import Labels
-from napari_nucseg.core.matching import find_overlap, match
+from napari_nucseg.core.matching import match
+from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.palette import VERDICT_COLOURS
 from napari_nucseg.core.verdicts import draw_verdicts, judge
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_nucseg.core.images import PNG_SUFFIXES, TIFF_SUFFIXES, read_labels
-from napari_nucseg.core.scoring import Score, score
+from napari_nucseg.core.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.core.scoring import Score, score_with_boundaries
 from napari_nucseg.core.sources import Source, list_folder
 
 
@@ -18,12 +19,14 @@ class LabelPair:
     predicted: Source
     truth: Source
 
-    def score(self, threshold: float) -> Score:
+    def score(self, rule: ScoreRule = DEFAULT_RULE) -> Score:
         """Read and score; an error names both files."""
+        truth, predicted = self.truth, self.predicted
         try:
-            return score(read_labels(self.truth), read_labels(self.predicted), threshold)
+            labels = read_labels(truth), read_labels(predicted)
+            return score_with_boundaries(*labels, rule.threshold, rule.preset)
         except ValueError as error:
-            raise ValueError(f"{self.predicted} against {self.truth}: {error}") from error
+            raise ValueError(f"{predicted} against {truth}: {error}") from error
 
 
 def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:

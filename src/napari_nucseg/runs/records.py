@@ -11,36 +11,78 @@ from dataclasses import asdict
 from typing import Any
 
 from napari_nucseg.core.fields import Field
-from napari_nucseg.core.scoring import AP_THRESHOLDS, Score, Summary
+from napari_nucseg.core.presets import AP_THRESHOLDS
+from napari_nucseg.core.scoring import Score
+from napari_nucseg.core.summaries import Interval, Spread, Summary
 
 Record = dict[str, Any]
 
 
 def score_record(score: Score) -> dict[str, Record]:
-    """Return counts and ratios of a score under "pixels", "objects" and "verdicts"."""
+    """Return counts and ratios of a score by group; "boundaries" only if they were measured."""
     ratios = score.ratios()
     objects = score.objects
-    return {
+    record = {
         "pixels": asdict(score.pixels) | _plain(ratios["pixels"]),
         "objects": {
+            "preset": score.preset.name,
+            "hit": score.preset.hit,
             "threshold": score.threshold,
             "tp": objects.tp,
             "fp": objects.fp,
             "fn": objects.fn,
+            "count_error": score.count_error,
         }
         | _plain(ratios["objects"]),
         "verdicts": _verdict_record(score),
+        "caicedo": asdict(score.caicedo),
+    }
+    if score.boundaries is not None:
+        record["boundaries"] = {"pairs": score.boundaries.pairs} | _plain(ratios["boundaries"])
+    return record
+
+
+def summary_record(summary: Summary) -> dict[str, Any]:
+    """Return the pooled score, and of every ratio mean, range and intervals over fields."""
+    parts: dict[str, dict[str, Record]] = {
+        part: {group: {} for group, _ in summary.spread}
+        for part in ("mean", "range", "mean_interval", "pooled_interval")
+    }
+    for (group, name), spread in summary.spread.items():
+        parts["mean"][group][name] = _defined(spread.mean)
+        parts["range"][group][name] = _range(spread)
+        parts["mean_interval"][group][name] = _bounds(spread.interval)
+        parts["pooled_interval"][group][name] = _bounds(summary.intervals[group, name])
+    error = summary.count_error
+    return {
+        "pooled": score_record(summary.pooled),
+        **parts,
+        "mean_absolute_count_error": error.mean,
+        "reported": _plain(summary.reported),
     }
 
 
-def summary_record(summary: Summary) -> dict[str, dict[str, Any]]:
-    """Return the pooled score, and the mean and the range of fields of every ratio."""
-    mean: dict[str, Record] = {"pixels": {}, "objects": {}}
-    extent: dict[str, Record] = {"pixels": {}, "objects": {}}
-    for (group, name), spread in summary.spread.items():
-        mean[group][name] = _defined(spread.mean)
-        extent[group][name] = None if spread.count == 0 else [spread.low, spread.high]
-    return {"pooled": score_record(summary.pooled), "mean": mean, "range": extent}
+def summary_rows(summary: Summary) -> list[Record]:
+    """Return a row for every ratio: pooled and mean of fields, with intervals and range."""
+    pooled = summary.pooled.ratios()
+    return [
+        {
+            "group": group,
+            "score": name,
+            "pooled": _defined(pooled[group][name]),
+            "pooled_low": _defined(summary.intervals[group, name][0]),
+            "pooled_high": _defined(summary.intervals[group, name][1]),
+            "mean_of_fields": _defined(spread.mean),
+            "mean_low": _defined(spread.interval[0]),
+            "mean_high": _defined(spread.interval[1]),
+            "least": _defined(spread.low),
+            "largest": _defined(spread.high),
+            "fields": spread.count,
+            "threshold": summary.pooled.threshold,
+            "preset": summary.pooled.preset.name,
+        }
+        for (group, name), spread in summary.spread.items()
+    ]
 
 
 def field_row(field: Field, score: Score) -> Record:
@@ -67,12 +109,15 @@ def field_row(field: Field, score: Score) -> Record:
         "object_tp": objects.tp,
         "object_fp": objects.fp,
         "object_fn": objects.fn,
+        "count_error": score.count_error,
         **{f"object_{name}": value for name, value in _plain(score.ratios()["objects"]).items()},
         **{
             f"ap_{threshold:.2f}": _defined(counts.ap)
             for threshold, counts in zip(AP_THRESHOLDS, score.by_threshold, strict=True)
         },
         **{f"verdict_{name}": count for name, count in asdict(score.verdicts).items()},
+        **{f"caicedo_{name}": count for name, count in asdict(score.caicedo).items()},
+        **_plain(score.ratios().get("boundaries", {})),
     }
 
 
@@ -86,6 +131,14 @@ def _verdict_record(score: Score) -> Record:
 
 def _plain(ratios: Mapping[str, float]) -> dict[str, float | None]:
     return {name: _defined(value) for name, value in ratios.items()}
+
+
+def _range(spread: Spread) -> list[float] | None:
+    return None if spread.count == 0 else [spread.low, spread.high]
+
+
+def _bounds(interval: Interval) -> list[float] | None:
+    return None if math.isnan(interval[0]) else list(interval)
 
 
 def _defined(value: float) -> float | None:

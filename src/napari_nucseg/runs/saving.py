@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,9 @@ from PIL import Image
 from napari_nucseg.core.images import Labels
 
 UINT16_LABELS = 2**16
+Columnlike = NDArray[Any] | list[Any]
+_FORMULA = re.compile(r"(^|[,;|\t\r\n\"'])(\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+"""What begins a formula, at a cell's start or behind a separator, also in full width."""
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -40,22 +44,50 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8."""
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of equal keys as CSV; None is an empty cell."""
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, lambda file: file.write(text.getvalue().encode()))
+    _write_csv(path, list(rows[0]), [row.values() for row in rows])
 
 
-def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
+def write_columns(path: Path, columns: Mapping[str, Columnlike]) -> None:
     """Write columns of equal length as CSV; without rows their names alone."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
-    write_whole(path, lambda file: file.write(text.getvalue().encode()))
+    cells = [c.tolist() if isinstance(c, np.ndarray) else c for c in columns.values()]
+    _write_csv(path, list(columns), zip(*cells, strict=True))
+
+
+def write_parquet(path: Path, columns: Mapping[str, Columnlike]) -> None:
+    """Write columns of equal length as Parquet, which keeps types and lists of numbers.
+
+    Raises
+    ------
+    ValueError
+        If pyarrow is not installed.
+    """
+    pyarrow, parquet = _import_pyarrow()
+    cells = {
+        name: [list(cell) if isinstance(cell, tuple) else cell for cell in column]
+        if isinstance(column, list)
+        else column
+        for name, column in columns.items()
+    }
+    table = pyarrow.table(cells)
+    write_whole(path, lambda file: parquet.write_table(table, file))
+
+
+def check_parquet() -> None:
+    """Refuse to begin what ends with a Parquet file that cannot be written.
+
+    Raises
+    ------
+    ValueError
+        If pyarrow is not installed.
+    """
+    _import_pyarrow()
 
 
 def write_labels(path: Path, labels: Labels, provenance: Mapping[str, Any]) -> None:
@@ -102,3 +134,34 @@ def read_provenance(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path}: it does not say how it was made; choose labels that napari-nucseg has written"
         ) from error
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_cell, header))
+    writer.writerows(map(_cell, row) for row in rows)
+    write_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    """Return what a spreadsheet shows and does not run; several numbers stand side by side.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it, also behind
+    a sign that some spreadsheets split cells at.
+    """
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return _FORMULA.sub(r"\1'\2", value) if isinstance(value, str) else value
+
+
+def _import_pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ValueError(
+            "Parquet files need pyarrow, which is not installed; "
+            "pip install 'napari-nucseg[parquet]', or leave them out"
+        ) from error
+    return pyarrow, parquet

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from napari_nucseg.core.scoring import OBJECT_RATIOS, PIXEL_RATIOS, Score, Spread, Summary
+from napari_nucseg.core.scoring import BOUNDARY_RATIOS, OBJECT_RATIOS, PIXEL_RATIOS, Score
+from napari_nucseg.core.summaries import LEVEL, Interval, Spread, Summary
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,15 +22,34 @@ TITLES = {
     ("objects", "f1"): "F1",
     ("objects", "ap"): "AP",
     ("objects", "mean_ap"): "AP .50:.95",
+    ("objects", "mean_f1"): "F1 .50:.90",
     ("objects", "sq"): "SQ",
     ("objects", "rq"): "RQ",
     ("objects", "pq"): "PQ",
+    ("objects", "aji"): "AJI",
+    ("objects", "aji_plus"): "AJI+",
+    ("objects", "seg"): "SEG",
+    ("boundaries", "boundary_f"): "F within 2 px",
+    ("boundaries", "hausdorff_px"): "Hausdorff (px)",
+    ("boundaries", "hd95_px"): "HD95 (px)",
+    ("boundaries", "distance_px"): "Mean (px)",
 }
 """How each ratio is called wherever people read it."""
-GROUPS = {"pixels": "Pixels", "objects": "Nuclei"}
+GROUPS = {"pixels": "Pixels", "objects": "Nuclei", "boundaries": "Outlines"}
 RATIOS = tuple(
-    [("pixels", name) for name in PIXEL_RATIOS] + [("objects", name) for name in OBJECT_RATIOS]
+    [("pixels", name) for name in PIXEL_RATIOS]
+    + [("objects", name) for name in OBJECT_RATIOS]
+    + [("boundaries", name) for name in BOUNDARY_RATIOS]
 )
+_UNIT_TITLES = {"hausdorff": "Hausdorff", "hd95": "HD95", "distance": "Mean"}
+
+
+def title(group: str, name: str) -> str:
+    """Return how a ratio is called, also of distances in a unit that is not known beforehand."""
+    if (group, name) in TITLES:
+        return TITLES[group, name]
+    kind, _, unit = name.partition("_")
+    return f"{_UNIT_TITLES[kind]} ({unit})"
 
 
 def as_number(value: float) -> str:
@@ -44,26 +64,37 @@ def as_spread(spread: Spread) -> str:
     return f"{spread.mean:.3f} ({spread.low:.3f}-{spread.high:.3f})"
 
 
+def as_interval(interval: Interval) -> str:
+    """Two bounds; nothing where they are undefined."""
+    return "" if math.isnan(interval[0]) else f"{interval[0]:.3f}-{interval[1]:.3f}"
+
+
+def as_signed(count: int) -> str:
+    """Write a count with its sign; 0 has none."""
+    return f"{count:+d}" if count else "0"
+
+
 def score_table(score: Score) -> Table:
     """Table of one score."""
     table = _table("Score")
-    ratios = score.ratios()
-    for group, name in RATIOS:
-        table.add_row(GROUPS[group], TITLES[group, name], as_number(ratios[group][name]))
+    for group, ratios in score.ratios().items():
+        for name, value in ratios.items():
+            table.add_row(GROUPS[group], title(group, name), as_number(value))
     table.caption = describe_verdicts(score)
     return table
 
 
 def summary_table(summary: Summary) -> Table:
     """Table of many fields: pooled, mean and range."""
-    table = _table("Pooled", "Mean of fields (range)")
-    ratios = summary.pooled.ratios()
-    for group, name in RATIOS:
+    table = _table("Pooled", "Mean of fields (range)", f"{LEVEL} % of the mean")
+    pooled = summary.pooled.ratios()
+    for (group, name), spread in summary.spread.items():
         table.add_row(
             GROUPS[group],
-            TITLES[group, name],
-            as_number(ratios[group][name]),
-            as_spread(summary.spread[group, name]),
+            title(group, name),
+            as_number(pooled[group][name]),
+            as_spread(spread),
+            as_interval(spread.interval),
         )
     table.caption = describe_verdicts(summary.pooled)
     return table
@@ -75,7 +106,7 @@ def describe_verdicts(score: Score) -> str:
     return (
         f"{v.matched} nuclei matched at IoU {score.threshold:g} ({v.loose} loosely), {v.missed} "
         f"missed, {v.merged} merged, {v.split} split, {v.off} off, {v.tangled} tangled; "
-        f"{v.spurious} spurious"
+        f"{v.spurious} spurious; count error {as_signed(score.count_error)}"
     )
 
 

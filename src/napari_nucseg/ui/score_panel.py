@@ -9,6 +9,7 @@ import numpy as np
 from magicgui.widgets import ComboBox, Container, FloatSlider, PushButton
 from napari.layers import Labels
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_nucseg.core.palette import AGREEMENT_COLOURS, VERDICT_COLOURS
 from napari_nucseg.runs.comparing import Comparison, FieldPair
@@ -51,6 +52,9 @@ class ScorePanel(Panel):
         self._watched: list[Labels] = []
         self._make_widgets()
         super().__init__(viewer, [self.score])
+        self._soon = QTimer(self.native)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self.start)
         self.table, self.legend = ScoreTable(), VerdictLegend()
         layout = self.native.layout()
         layout.insertWidget(0, labelled([self.prediction, self.truth, self.threshold]))
@@ -137,6 +141,7 @@ class ScorePanel(Panel):
         self._layers.events.inserted.disconnect(self._on_layer_inserted)
         self._layers.events.removed.disconnect(self._on_layer_removed)
         self._watch()
+        self._soon.stop()
 
     def _show_comparison(self, comparison: Comparison) -> None:
         self._comparison = comparison
@@ -231,14 +236,17 @@ class ScorePanel(Panel):
         """Score again when the labels of a chosen layer are replaced or painted in."""
         for layer in self._watched:
             layer.events.data.disconnect(self._on_data)
-            layer.events.paint.disconnect(self._on_data)
+            layer.events.paint.disconnect(self._on_paint)
         self._watched = [layer for layer in layers if layer is not None]
         for layer in self._watched:
             layer.events.data.connect(self._on_data)
-            layer.events.paint.connect(self._on_data)
+            layer.events.paint.connect(self._on_paint)
 
     def _on_data(self) -> None:
         self.start()
+
+    def _on_paint(self) -> None:
+        self._soon.start()  # napari tells of paint before it is in the data
 
     def _shown_pair(self) -> FieldPair | None:
         prediction = self.prediction.value

@@ -15,7 +15,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucseg.core.palette import VERDICT_COLOURS
-from napari_nucseg.core.scoring import Score, Summary
+from napari_nucseg.core.scoring import Score
+from napari_nucseg.core.summaries import Summary
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.runs.tables import GROUPS, RATIOS, TITLES, as_number, as_spread
 
@@ -31,9 +32,21 @@ HELP = {
     ("objects", "f1"): "2 TP / (2 TP + FP + FN) of the nuclei.",
     ("objects", "ap"): "TP / (TP + FP + FN) of the nuclei at the IoU threshold.",
     ("objects", "mean_ap"): "Mean of AP over the IoU thresholds 0.50, 0.55 ... 0.95.",
-    ("objects", "sq"): "Segmentation quality: mean IoU of the matched nuclei.",
-    ("objects", "rq"): "Recognition quality: another name of F1.",
+    ("objects", "mean_f1"): "Mean of F1 over the IoU thresholds 0.50, 0.55 ... 0.90.",
+    ("objects", "sq"): "Segmentation quality: mean IoU of the nuclei matched at 0.5.",
+    ("objects", "rq"): "Recognition quality: F1 at 0.5.",
     ("objects", "pq"): "Panoptic quality: SQ times RQ.",
+    ("objects", "aji"): "Aggregated Jaccard index: shared pixels of each true nucleus and its "
+    "best predicted one, over their unions and all that is left over.",
+    ("objects", "aji_plus"): "The same, but no predicted nucleus is taken twice.",
+    (
+        "objects",
+        "seg",
+    ): "Mean IoU of the true nuclei, 0 where none covers more than half.",
+    ("boundaries", "boundary_f"): "F1 of the outlines' pixels that lie within 2 px of the others'.",
+    ("boundaries", "hausdorff_px"): "Largest distance of two matched outlines, mean of the nuclei.",
+    ("boundaries", "hd95_px"): "95th percentile of the distances of two matched outlines.",
+    ("boundaries", "distance_px"): "Mean distance of two matched outlines.",
 }
 LEGEND = {
     Verdict.MATCHED: "Has a partner at the IoU threshold; the loose ones are counted here, too.",
@@ -68,7 +81,7 @@ class ScoreTable(QTableWidget):
         """Fill the first column; None empties it."""
         ratios = score.ratios() if score else {}
         for group, name in RATIOS:
-            self._set(group, name, 0, as_number(ratios[group][name]) if ratios else "")
+            self._set(group, name, 0, as_number(ratios[group][name]) if group in ratios else "")
 
     def show_summary(self, summary: Summary | None) -> None:
         """Fill the other columns; None hides them."""

@@ -1,0 +1,174 @@
+"""Scores of many fields: pooled, and as a mean of fields, each with a bootstrap interval.
+
+A field without any object on either side has no ratios: it is left out of means, and counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.core.pooling import pool_draws
+from napari_nucseg.core.scoring import Score
+
+RESAMPLES = 1000
+"""Times that the fields are drawn anew, with replacement, for an interval."""
+SEED = 0
+LEVEL = 95
+"""Per cent of the resampled values that lie within an interval."""
+
+Interval = tuple[float, float]
+Key = tuple[str, str]
+"""Group and name of a ratio."""
+UNDEFINED: Interval = (math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A value over fields.
+
+    Attributes
+    ----------
+    mean, low, high : float
+        Mean, least and largest of the fields.
+    count : int
+        Fields where the value is defined.
+    interval : tuple of float
+        Bootstrap interval of the mean; undefined with fewer than two fields.
+    """
+
+    mean: float
+    low: float
+    high: float
+    count: int
+    interval: Interval = UNDEFINED
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Several fields: their pooled score, and each ratio as a mean of fields.
+
+    Attributes
+    ----------
+    pooled : Score
+        Counts added over the fields, then divided.
+    spread : mapping
+        Group and name of a ratio to its `Spread`; undefined fields left out.
+    intervals : mapping
+        Group and name of a ratio to the bootstrap interval of the pooled one.
+    count_error : Spread
+        Of the fields' absolute count errors.
+    fields : int
+        How many fields.
+    empty : int
+        Fields without an object on either side.
+    """
+
+    pooled: Score
+    spread: Mapping[Key, Spread]
+    intervals: Mapping[Key, Interval]
+    count_error: Spread
+    fields: int
+    empty: int
+
+    @property
+    def reported(self) -> dict[str, float]:
+        """What the preset reports: its ratio as mean of fields, and pooled where it pools."""
+        preset = self.pooled.preset
+        found = {"mean of fields": self.spread["objects", preset.ratio].mean}
+        if preset.pools:
+            found["pooled"] = self.pooled.ratios()["objects"][preset.ratio]
+        return found
+
+
+def summarise(scores: Sequence[Score], empty_as_one: bool = False) -> Summary:
+    """Pool the scores of fields and take each ratio's mean, range and bootstrap intervals.
+
+    Parameters
+    ----------
+    scores : sequence of Score
+        One a field, all by one threshold and preset.
+    empty_as_one : bool
+        Let a field without an object on either side count 1 in means, as some papers do, instead
+        of leaving it out. Pooled scores need no such rule.
+
+    Raises
+    ------
+    ValueError
+        If there is no score, or they cannot be pooled.
+
+    Notes
+    -----
+    The intervals are percentiles of 1,000 draws of as many fields with replacement, the same
+    draws for every ratio and every call (Efron 1979). They tell what other fields of the same
+    kind could have given, not what other nuclei of these fields could have.
+    """
+    if not scores:
+        raise ValueError("there is no field to summarise; score at least one")
+    pooled = reduce(add, scores)
+    ratios = [field.ratios() for field in scores]
+    keys = [(group, name) for group, names in ratios[0].items() for name in names]
+    values = np.array([[field[group][name] for group, name in keys] for field in ratios])
+    empty = np.array([field.areas.true + field.areas.predicted == 0 for field in scores])
+    if empty_as_one:
+        one = np.array([group != "boundaries" or name == "boundary_f" for group, name in keys])
+        values[np.isnan(values) & empty[:, None] & one] = 1.0
+    drawn = _draw(len(scores))
+    errors = np.array([[abs(field.count_error)] for field in scores], dtype=np.float64)
+    return Summary(
+        pooled,
+        dict(zip(keys, _spreads(values, drawn), strict=True)),
+        _pooled_intervals(scores, keys, drawn),
+        _spreads(errors, drawn)[0],
+        len(scores),
+        int(empty.sum()),
+    )
+
+
+def _draw(fields: int) -> NDArray[np.int64]:
+    """Return how often each field is in each draw, shape (draws, fields)."""
+    rng = np.random.default_rng(SEED)
+    return rng.multinomial(fields, np.full(fields, 1 / fields), size=RESAMPLES)
+
+
+def _spreads(values: NDArray[np.float64], drawn: NDArray[np.int64]) -> list[Spread]:
+    """Summarise each column, leaving out fields where it is undefined."""
+    defined = ~np.isnan(values)
+    sums, counts = drawn @ np.where(defined, values, 0), drawn @ defined
+    means = np.divide(sums, counts, out=np.full(sums.shape, math.nan), where=counts > 0)
+    return [
+        _spread(column[there], mean)
+        for column, there, mean in zip(values.T, defined.T, means.T, strict=True)
+    ]
+
+
+def _spread(values: NDArray[np.float64], means: NDArray[np.float64]) -> Spread:
+    if not len(values):
+        return Spread(math.nan, math.nan, math.nan, 0)
+    mean = math.fsum(values) / len(values)
+    interval = _interval(means) if len(values) > 1 else UNDEFINED
+    return Spread(mean, float(values.min()), float(values.max()), len(values), interval)
+
+
+def _pooled_intervals(
+    scores: Sequence[Score], keys: Sequence[Key], drawn: NDArray[np.int64]
+) -> dict[Key, Interval]:
+    if len(scores) < 2:
+        return dict.fromkeys(keys, UNDEFINED)
+    ratios = pool_draws(scores, drawn).ratios()
+    return {(group, name): _interval(np.asarray(ratios[group][name])) for group, name in keys}
+
+
+def _interval(values: NDArray[np.float64]) -> Interval:
+    """Return the percentiles that hold `LEVEL` per cent of the defined values."""
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return UNDEFINED
+    low, high = np.percentile(defined, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
+    return float(low), float(high)
