@@ -9,7 +9,7 @@ which compares exact fractions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -17,71 +17,22 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy import ndimage
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.counting import ObjectCounts
 from napari_nucseg.core.matching import Matching, match
 from napari_nucseg.core.overlap import Overlap, find_overlap
 from napari_nucseg.core.presets import AP_THRESHOLDS
+from tests.core.brute_force import exact_ious, pixels_of
+from tests.core.distortions import DISTORTIONS, consecutive, distort_all, shift
 
 Pair = tuple[np.ndarray, np.ndarray]
-Pixels = Mapping[int, frozenset[int]]
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, *AP_THRESHOLDS, 1.0)
 EXACT = [Fraction(1, 20), Fraction(1, 5), Fraction(1, 4), Fraction(1, 3), Fraction(2, 5)]
 EXACT += [Fraction(1, 2), Fraction(11, 20), Fraction(2, 3), Fraction(7, 10), Fraction(1)]
 
 quick = settings(deadline=None, max_examples=150)
-
-
-# Distorted copies of labels
-
-
-def shift(labels: np.ndarray) -> np.ndarray:
-    return np.roll(labels, (3, 4), (0, 1))
-
-
-def erode(labels: np.ndarray) -> np.ndarray:
-    inner = ndimage.minimum_filter(labels, 3) == ndimage.maximum_filter(labels, 3)
-    return np.where(inner, labels, 0)
-
-
-def merge_neighbours(labels: np.ndarray) -> np.ndarray:
-    largest = ndimage.maximum_filter(labels, 9)
-    lookup = np.arange(labels.max(initial=0) + 1)
-    lookup[labels[labels > 0]] = largest[labels > 0]
-    return lookup[labels]
-
-
-def split(labels: np.ndarray) -> np.ndarray:
-    """Cut every nucleus at its middle column."""
-    columns = np.broadcast_to(np.arange(labels.shape[1]), labels.shape)
-    areas = np.bincount(labels.ravel())
-    middle = np.bincount(labels.ravel(), columns.ravel()) / np.maximum(areas, 1)
-    right = (columns > middle[labels]) & (labels > 0)
-    return labels + right * labels.max(initial=0)
-
-
-def drop_some(labels: np.ndarray) -> np.ndarray:
-    return np.where(labels % 3 == 1, 0, labels)
-
-
-def renumber(labels: np.ndarray) -> np.ndarray:
-    """Give the objects numbers in the millions, with gaps and in another order."""
-    numbers = np.random.default_rng(2).choice(2**31 - 1, labels.max(initial=0) + 1, False) + 1
-    numbers[0] = 0
-    return numbers[labels]
-
-
-def distort_all(labels: np.ndarray) -> np.ndarray:
-    return renumber(drop_some(split(merge_neighbours(erode(shift(labels))))))
-
-
-DISTORTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    distortion.__name__: distortion
-    for distortion in (shift, erode, merge_neighbours, split, drop_some, renumber, distort_all)
-}
 
 
 @pytest.fixture(scope="module", params=["drawn", "real"])
@@ -120,30 +71,6 @@ def from_table(table: Sequence[Sequence[int]] | np.ndarray) -> Pair:
 # Brute force over sets of pixels
 
 
-def pixels_of(labels: np.ndarray) -> Pixels:
-    """Each object's set of pixels."""
-    flat = labels.ravel()
-    return {
-        int(number): frozenset(np.flatnonzero(flat == number).tolist())
-        for number in np.unique(flat)
-        if number
-    }
-
-
-def exact_iou(one: frozenset[int], other: frozenset[int]) -> Fraction:
-    return Fraction(len(one & other), len(one | other))
-
-
-def exact_ious(truth: np.ndarray, predicted: np.ndarray) -> dict[tuple[int, int], Fraction]:
-    """IoU of every pair of objects that share a pixel."""
-    return {
-        (a, b): exact_iou(one, other)
-        for a, one in pixels_of(truth).items()
-        for b, other in pixels_of(predicted).items()
-        if one & other
-    }
-
-
 def best_matching(
     ious: Mapping[tuple[int, int], Fraction], threshold: Fraction
 ) -> tuple[int, Fraction]:
@@ -179,12 +106,6 @@ def named_shares(overlap: Overlap) -> dict[tuple[int, int], int]:
         (int(overlap.truth_ids[a]), int(overlap.predicted_ids[b])): int(shared)
         for a, b, shared in pairs
     }
-
-
-def consecutive(labels: np.ndarray) -> np.ndarray:
-    """Number the objects 1 to n, as the references need them."""
-    index = np.unique(np.append(labels, 0), return_inverse=True)[1]
-    return index[:-1].reshape(labels.shape).astype(np.int32)
 
 
 # Overlap

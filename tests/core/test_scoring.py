@@ -26,7 +26,8 @@ from napari_nucseg.core.scoring import (
     score_matching,
 )
 from napari_nucseg.core.summaries import summarise
-from tests.core.test_matching import EXACT, Pair, distort_all, from_table, label_pairs, quick
+from tests.core.distortions import distort_all
+from tests.core.test_matching import EXACT, Pair, from_table, label_pairs, quick
 
 REFERENCE = Path(__file__).parents[1] / "data" / "kloda_test_pixels.csv"
 """Published pixel agreement of Cellpose-SAM with the 50 test fields of BBBC039."""

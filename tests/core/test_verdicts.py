@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.counting import PixelCounts, VerdictCounts
-from napari_nucseg.core.matching import match
+from napari_nucseg.core.matching import Matching, match
 from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.verdicts import (
     Agreement,
@@ -20,21 +21,15 @@ from napari_nucseg.core.verdicts import (
     draw_verdicts,
     judge,
 )
-from tests.core.test_matching import (
-    DISTORTIONS,
-    EXACT,
-    Pair,
-    Pixels,
-    exact_iou,
-    label_pairs,
-    named_pairs,
-    pixels_of,
-    quick,
-)
+from tests.core.brute_force import Ious, Pixels, pairwise, pixels_of
+from tests.core.distortions import DISTORTIONS
+from tests.core.test_matching import EXACT, Pair, label_pairs, named_pairs, quick
 
 MATCHED, LOOSE, MISSED, MERGED, SPLIT, OFF, TANGLED, SPURIOUS = Verdict
 
 Named = Mapping[int, Verdict]
+Joined = Mapping[int, Sequence[int]]
+"""Objects of the other side that share more than half of the smaller of the two."""
 
 
 def row(picture: str) -> np.ndarray:
@@ -165,17 +160,13 @@ def test_the_layers_own_numbers_are_named():
 # Brute force over sets of pixels
 
 
-def is_edge(one: frozenset[int], other: frozenset[int]) -> bool:
-    return 2 * len(one & other) > min(len(one), len(other))
-
-
-def component_of(start: frozenset[int], mine: Pixels, others: Pixels) -> tuple[int, int]:
+def component_of(start: int, mine: Joined, others: Joined) -> tuple[int, int]:
     """How many objects of either side hang together with one."""
-    sides: tuple[set[frozenset[int]], set[frozenset[int]]] = ({start}, set())
+    sides: tuple[set[int], set[int]] = ({start}, set())
     while True:
         reached = (
-            sides[0] | {a for a in mine.values() if any(is_edge(a, b) for b in sides[1])},
-            sides[1] | {b for b in others.values() if any(is_edge(a, b) for a in sides[0])},
+            sides[0].union(*(others[b] for b in sides[1])),
+            sides[1].union(*(mine[a] for a in sides[0])),
         )
         if reached == sides:
             return len(sides[0]), len(sides[1])
@@ -183,24 +174,26 @@ def component_of(start: frozenset[int], mine: Pixels, others: Pixels) -> tuple[i
 
 
 def expected_side(
-    mine: Pixels, others: Pixels, partners: Mapping[int, int], alone: Verdict, merged: Verdict
+    joined: tuple[Joined, Joined],
+    ious: Mapping[int, Mapping[int, Fraction]],
+    partners: Mapping[int, int],
+    alone: Verdict,
+    merged: Verdict,
 ) -> list[tuple[int, Verdict, float, tuple[int, ...], bool]]:
     """Verdicts of one side by their definition; `merged` is what several of mine in one are."""
     cut = SPLIT if merged is MERGED else MERGED
     rows = []
-    for number, pixels in mine.items():
-        of_mine, of_others = component_of(pixels, mine, others)
-        edges = [other for other, theirs in others.items() if is_edge(pixels, theirs)]
-        ious = {other: exact_iou(pixels, theirs) for other, theirs in others.items()}
+    for number, edges in joined[0].items():
+        of_mine, of_others = component_of(number, *joined)
         if number in partners:
             partner = partners[number]
-            verdict = LOOSE if 10 * ious[partner] < 7 else MATCHED
+            verdict = LOOSE if 10 * ious[number][partner] < 7 else MATCHED
             edges = [partner, *(other for other in edges if other != partner)]
-            iou, beside = ious[partner], of_mine + of_others > 2
+            iou, beside = ious[number][partner], of_mine + of_others > 2
         else:
             kinds = {(of_mine, 1): merged, (1, of_others): cut, (1, 0): alone, (1, 1): OFF}
             verdict = kinds.get((of_mine, of_others), TANGLED)
-            iou, beside = max(ious.values(), default=0), False
+            iou, beside = max(ious[number].values(), default=0), False
         rows.append((number, verdict, float(iou), tuple(edges), beside))
     return rows
 
@@ -213,13 +206,31 @@ def rows_of(side: ObjectVerdicts) -> list[tuple[int, Verdict, float, tuple[int, 
 @quick
 @given(label_pairs(), st.sampled_from(EXACT))
 def test_verdicts_are_those_of_their_definition(pair, threshold):
-    truth, predicted = map(pixels_of, pair)
+    true, found = map(pixels_of, pair)
     matching = match(find_overlap(*pair), float(threshold))
+    assert_verdicts_are_those_of_their_definition(matching, true, found, pairwise(true, found))
+
+
+def assert_verdicts_are_those_of_their_definition(
+    matching: Matching, true: Pixels, found: Pixels, exact: Ious
+) -> None:
+    ious: dict[int, dict[int, Fraction]] = {a: {} for a in true}
+    suoi: dict[int, dict[int, Fraction]] = {b: {} for b in found}
+    for (a, b), iou in exact.items():
+        ious[a][b] = suoi[b][a] = iou
+
+    def is_edge(a: int, b: int) -> bool:
+        return 2 * len(true[a] & found[b]) > min(len(true[a]), len(found[b]))
+
+    joined = (
+        {a: [b for b in sorted(ious[a]) if is_edge(a, b)] for a in true},
+        {b: [a for a in sorted(suoi[b]) if is_edge(a, b)] for b in found},
+    )
     verdicts = judge(matching)
     there = dict(named_pairs(matching))
     back = {b: a for a, b in there.items()}
-    assert rows_of(verdicts.truth) == expected_side(truth, predicted, there, MISSED, MERGED)
-    assert rows_of(verdicts.predicted) == expected_side(predicted, truth, back, SPURIOUS, SPLIT)
+    assert rows_of(verdicts.truth) == expected_side(joined, ious, there, MISSED, MERGED)
+    assert rows_of(verdicts.predicted) == expected_side(joined[::-1], suoi, back, SPURIOUS, SPLIT)
 
 
 @quick
