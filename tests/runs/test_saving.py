@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from napari_nucseg.runs.saving import (
+    write_columns,
     write_json,
     write_labels,
     write_picture,
@@ -115,3 +120,42 @@ def test_a_picture_keeps_its_pixels(tmp_path):
     with Image.open(tmp_path / "new" / "a.png") as picture:
         assert (picture.format, picture.mode) == ("PNG", "RGB")
         assert np.array_equal(np.asarray(picture), rgb)
+
+
+# Formulas
+
+NASTY = st.text(alphabet="=+-@\t\r\n,;| \"'aé1=\uff1d\uff0b\uff0d\uff20", max_size=12)
+
+
+def starts_like_a_formula(cell: str) -> bool:
+    return cell.strip(' \t\r\n"').startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20"))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(NASTY, min_size=1, max_size=3))
+def test_no_cell_of_text_runs_as_a_formula_whatever_a_spreadsheet_splits_at(tmp_path, texts):
+    path = tmp_path / "t.csv"
+    write_table(path, [{str(i): text for i, text in enumerate(texts)}])
+    with path.open(newline="", encoding="utf-8") as file:
+        content = file.read()
+    for delimiter in ",;|\t":
+        for row in csv.reader(io.StringIO(content, newline=""), delimiter=delimiter):
+            assert not any(map(starts_like_a_formula, row))
+    _, read = csv.reader(io.StringIO(content, newline=""))
+    without = str.maketrans("\t\r\n", "   ", "'")
+    assert [cell.translate(without) for cell in read] == [text.translate(without) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("a;=1", "a;'=1"),
+        ("IXMtest_A02_s1_w1051DAA7C-7042", "IXMtest_A02_s1_w1051DAA7C-7042"),
+        ("A+B", "A+B"),
+    ],
+)
+def test_a_formula_gets_an_apostrophe_and_a_name_is_left_alone(tmp_path, text, cell):
+    write_columns(tmp_path / "t.csv", {"name": [text], "number": [-3]})
+    assert (tmp_path / "t.csv").read_text() == f"name,number\n{cell},-3\n"

@@ -65,7 +65,7 @@ class Boundaries:
             If a pair was not measured, because its IoU was too low.
         """
         at = np.searchsorted(self.pairs, matching.pairs)
-        if not np.array_equal(np.take(self.pairs, at, mode="clip"), matching.pairs):
+        if not np.isin(matching.pairs, self.pairs).all():
             raise ValueError(
                 f"outlines were not measured for pairs down to IoU {matching.threshold}; measure "
                 "them with a lower least IoU"

@@ -20,8 +20,9 @@ from napari_nucseg.core.images import Labels
 
 UINT16_LABELS = 2**16
 Columnlike = NDArray[Any] | list[Any]
-_FORMULA = re.compile(r"(^|[,;|\t\r\n\"'])(\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
-"""What begins a formula, at a cell's start or behind a separator, also in full width."""
+_FORMULA = re.compile(r"(^|[,;|\"'])(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
+"""What stands before a formula, at a cell's start or behind a separator; signs in full width, too."""
+_BREAKS = {ord(sign): " " for sign in "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"}
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -148,11 +149,13 @@ def _cell(value: Any) -> Any:
     """Return what a spreadsheet shows and does not run; several numbers stand side by side.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it, also behind
-    a sign that some spreadsheets split cells at.
+    a sign that some spreadsheets split cells at. Line breaks become spaces.
     """
     if isinstance(value, tuple):
         return " ".join(map(str, value))
-    return _FORMULA.sub(r"\1'\2", value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _FORMULA.sub(r"\1\2'", value.translate(_BREAKS))
+    return value
 
 
 def _import_pyarrow() -> tuple[Any, Any]:

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from napari_nucseg.core.boundary_counts import Spacing
+from napari_nucseg.core.presets import DSB2018
+from napari_nucseg.core.scoring import score_with_boundaries
+from napari_nucseg.core.summaries import summarise
+from napari_nucseg.runs.papers import latex_table, markdown_table
+from napari_nucseg.runs.records import summary_rows
+from napari_nucseg.runs.saving import write_table
+
+
+@pytest.fixture
+def summary(drawn_fields):
+    spacing = Spacing((0.65, 0.65))
+    return summarise(
+        [
+            score_with_boundaries(f.labels, np.roll(f.labels, 2), 0.5, DSB2018, spacing)
+            for f in drawn_fields
+        ]
+    )
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("| ").split(" | ")]
+
+
+def test_the_markdown_table_has_pooled_and_mean_with_intervals_and_range(summary):
+    lines = markdown_table(summary, "drawn").splitlines()
+    assert {line.count("|") for line in lines[: 2 + len(summary.spread)]} == {8}
+    row = next(line for line in lines if "AP .50:.95" in line)
+    spread = summary.spread["objects", "mean_ap"]
+    low, high = summary.intervals["objects", "mean_ap"]
+    assert cells(row)[-5:] == [
+        f"{summary.pooled.mean_ap:.3f}",
+        f"{low:.3f}-{high:.3f}",
+        f"{spread.mean:.3f}",
+        f"{spread.interval[0]:.3f}-{spread.interval[1]:.3f}",
+        f"{spread.low:.3f}-{spread.high:.3f}",
+    ]
+    assert any("Hausdorff (um)" in line for line in lines)
+
+
+def test_the_caption_tells_the_rule_and_the_fields(summary):
+    for table in (markdown_table(summary, "drawn"), latex_table(summary, "drawn")):
+        caption = table.replace("\\", "")
+        assert "drawn: 3 fields, 1 of them without nuclei; hits by IoU > t (DSB2018)" in caption
+        assert "bootstrap over fields, 1000 draws" in caption
+
+
+def test_the_latex_table_is_whole_and_its_signs_are_escaped(summary):
+    table = latex_table(summary, r"50%_of \all & {more}")
+    assert r"50\%\_of \textbackslash{}all \& \{more\}" in table
+    rows = [line for line in table.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 1 + len(summary.spread)
+    assert {row.replace(r"\&", "").count("&") for row in rows} == {6}
+    assert table.count(r"\begin") == table.count(r"\end") == 2
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+        assert table.count(rule) == 1
+
+
+def test_a_name_cannot_break_the_markdown(summary):
+    table = markdown_table(summary, "a|b\n| c |")
+    assert table.splitlines()[-1].startswith(r"a\|b \| c \|: 3 fields")
+
+
+def test_the_rows_of_a_summary_are_those_of_its_scores(summary, tmp_path):
+    rows = summary_rows(summary)
+    write_table(tmp_path / "summary.csv", rows)
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        read = {(row["group"], row["score"]): row for row in csv.DictReader(file)}
+    assert list(read) == list(summary.spread)
+    row = read["objects", "pq"]
+    assert float(row["mean_of_fields"]) == summary.spread["objects", "pq"].mean
+    assert float(row["pooled_low"]) == summary.intervals["objects", "pq"][0]
+    assert (row["fields"], row["preset"]) == ("2", "dsb2018")
