@@ -21,6 +21,7 @@ class Group(StrEnum):
     """What can be measured; each is a module of this package with a function `measure`."""
 
     FLOWS = "flows"
+    SCORES = "scores"
     FIELDS = "fields"
     TRANSFORMER = "transformer"
     START = "start"

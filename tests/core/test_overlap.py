@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ NUMBERS = st.sampled_from([0, 0, 0, 1, 2, 3, 7, 2**31 - 1])
 
 
 def same(one: Overlap, other: Overlap) -> bool:
-    return all(np.array_equal(array, vars(other)[name]) for name, array in vars(one).items())
+    names = [field.name for field in fields(Overlap)]
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
 @st.composite

@@ -36,13 +36,18 @@ def assign(left: Index, right: Index, gain: NDArray[np.float64]) -> Index:
         a, b, g = left[open_pairs], right[open_pairs], gain[open_pairs]
         clear = _clear(a, b, g)
         chosen.append(open_pairs[clear])
-        free = ~np.isin(a, a[clear])
-        free &= ~np.isin(b, b[clear])
-        open_pairs = open_pairs[free]
+        open_pairs = open_pairs[~(_among(a, a[clear]) | _among(b, b[clear]))]
     if len(open_pairs):
         best = _solve(left[open_pairs], right[open_pairs], gain[open_pairs])
         chosen.append(open_pairs[best])
     return np.sort(np.concatenate(chosen)) if chosen else open_pairs
+
+
+def _among(objects: Index, taken: Index) -> NDArray[np.bool_]:
+    """Tell which objects are among those taken."""
+    marks = np.zeros(int(objects.max()) + 1, dtype=np.bool_)
+    marks[taken] = True
+    return marks[objects]
 
 
 def _clear(left: Index, right: Index, gain: NDArray[np.float64]) -> Index:
@@ -55,13 +60,16 @@ def _clear(left: Index, right: Index, gain: NDArray[np.float64]) -> Index:
 def _best_other(owner: Index, gain: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return for each pair the largest gain of its owner's other pairs; 0 without any."""
     order = np.lexsort((gain, owner))
-    ends = np.append(owner[order][1:] != owner[order][:-1], True)
+    owners, gains = owner[order], gain[order]
+    ends = np.ones(len(order), dtype=np.bool_)
+    ends[:-1] = owners[1:] != owners[:-1]
     best = np.flatnonzero(ends)
-    number = np.cumsum(ends) - ends
+    # Sorted by gain, the best of an owner comes last; before it the second best, if any
     second = np.zeros(len(best))
-    several = np.diff(best, prepend=-1) > 1
-    second[several] = gain[order][best[several] - 1]
-    others = gain[order][best][number]
+    several = owners[best - 1] == owners[best]
+    several &= best > 0
+    second[several] = gains[best[several] - 1]
+    others = gains[best][np.cumsum(ends) - ends]
     others[best] = second
     result = np.empty_like(gain)
     result[order] = others

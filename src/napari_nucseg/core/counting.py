@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
 from napari_nucseg.core.matching import Matching
 from napari_nucseg.core.overlap import Overlap
 from napari_nucseg.core.ratios import Summed, ratio
@@ -145,11 +147,12 @@ class VerdictCounts(Summed):
     @classmethod
     def of(cls, verdicts: Verdicts) -> Self:
         """Count the verdicts of a field."""
-        loose = verdicts.truth.count(Verdict.LOOSE)
+        true = np.bincount(verdicts.truth.codes, minlength=len(Verdict) + 1).tolist()
+        found = np.bincount(verdicts.predicted.codes, minlength=len(Verdict) + 1).tolist()
         return cls(
-            matched=verdicts.truth.count(Verdict.MATCHED) + loose,
-            loose=loose,
-            spurious=verdicts.predicted.count(Verdict.SPURIOUS),
-            **{v.word: verdicts.truth.count(v) for v in _TRUE_ERRORS},
-            **{f"predicted_{v.word}": verdicts.predicted.count(v) for v in _PREDICTED_ERRORS},
+            matched=true[Verdict.MATCHED] + true[Verdict.LOOSE],
+            loose=true[Verdict.LOOSE],
+            spurious=found[Verdict.SPURIOUS],
+            **{verdict.word: true[verdict] for verdict in _TRUE_ERRORS},
+            **{f"predicted_{verdict.word}": found[verdict] for verdict in _PREDICTED_ERRORS},
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,13 +57,13 @@ class Overlap:
     shared: NDArray[np.int64]
     pixels: int
 
-    @property
+    @cached_property
     def unions(self) -> NDArray[np.int64]:
         """Pixels that each pair covers together, shape (k,)."""
         areas = self.truth_areas[self.truth_index] + self.predicted_areas[self.predicted_index]
         return areas - self.shared
 
-    @property
+    @cached_property
     def ious(self) -> NDArray[np.float64]:
         """Intersection over union of each pair, shape (k,)."""
         return self.shared / self.unions

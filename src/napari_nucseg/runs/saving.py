@@ -21,7 +21,7 @@ from napari_nucseg.core.images import Labels
 UINT16_LABELS = 2**16
 Columnlike = NDArray[Any] | list[Any]
 _FORMULA = re.compile(r"(^|[,;|\"'])(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
-"""What stands before a formula, at a cell's start or behind a separator; signs in full width, too."""
+"""What stands before a formula: a cell's start or a separator; signs in full width, too."""
 _BREAKS = {ord(sign): " " for sign in "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"}
 
 
