@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.machine import Machine
+from benchmarks.machine import Machine, on_one_core
 from benchmarks.rows import Peer, Row, TimesFaster, TimesPeer, Within, as_json, table
 from benchmarks.timing import in_fresh_process, interleave, timed
 
@@ -55,6 +56,14 @@ def test_a_clock_does_the_work_with_each_item_and_tells_the_seconds_of_one(monke
 def test_a_fresh_process_gets_arguments_and_variables():
     code = "import os, sys; print(sys.argv[1] + os.environ['ENDING'])"
     assert in_fresh_process(code, "field", ENDING=".tif") == "field.tif\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot")
+def test_one_core_is_kept_for_a_while():
+    before = os.sched_getaffinity(0)
+    with on_one_core():
+        assert os.sched_getaffinity(0) == {min(before)}
+    assert os.sched_getaffinity(0) == before
 
 
 # Bars

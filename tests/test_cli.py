@@ -562,6 +562,30 @@ def test_two_folders_are_scored_as_json(run, scored):
     assert set(record["mean"]["pixels"]) == set(record["range"]["pixels"]) == ROW_OF_RATIOS
 
 
+def test_the_preset_is_the_rule_that_is_used_and_told(run, scored):
+    labels = np.zeros((30, 60), np.uint16)
+    labels[5:15, 2:7] = 1  # half of the first nucleus
+    tifffile.imwrite(scored[0] / "a.tif", labels)
+    found = {}
+    for preset in ("stardist", "dsb2018"):
+        pair = scored[0] / "a.tif", scored[1] / "a.png"
+        objects = parse(run("score", *pair, "--json", "--preset", preset).out)["objects"]
+        assert objects["preset"] == preset
+        found[objects["hit"]] = objects["tp"]
+    assert found == {"IoU >= t": 1, "IoU > t": 0}
+
+
+def test_an_unknown_preset_is_refused(refuse, scored):
+    assert "choose one of stardist, dsb2018, caicedo2019" in refuse(
+        "score", *scored, "--preset", "coco"
+    )
+
+
+def test_empty_fields_count_as_1_where_asked_for(run, scored):
+    done = run("score", *scored, "--json", "--empty-as-one")
+    assert parse(done.out)["mean"]["objects"]["f1"] == pytest.approx((2 / 3 + 1) / 2)
+
+
 def test_what_is_undefined_is_null(run, scored):
     done = run("score", scored[0] / "b.tif", scored[1] / "b.png", "--json")
     record = parse(done.out)

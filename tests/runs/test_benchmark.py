@@ -243,6 +243,36 @@ def test_the_summary_names_everything(run, oracle_of, drawn_fields, out):
     assert "image" not in summary["segmentation"]
 
 
+def test_every_object_of_every_field_has_its_row(run, flawed, out, lost):
+    result = run(flawed, parquet=True)
+    with (out / "objects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    objects = result.summary.pooled.areas
+    assert len(rows) == objects.true + objects.predicted
+    missed = [row for row in rows if row["verdict"] == "missed"]
+    assert [(int(row["object"]), int(row["area_px"])) for row in missed] == [lost]
+    assert [row["object"] for row in rows if row["verdict"] == "spurious"] == ["7"]
+    assert "area_um2" not in rows[0]  # the drawn fields have no scale
+    assert (out / "objects.parquet").is_file()
+
+
+def test_where_every_field_has_a_scale_distances_are_in_micrometres_too(
+    run, oracle_of, drawn_fields, out, monkeypatch
+):
+    monkeypatch.setattr("napari_nucseg.runs.benchmark._pixel_size", lambda field: 0.5)
+    moved = np.roll(drawn_fields[0].labels, 1, axis=0)
+    run(oracle_of(drawn_fields, moved))
+    row = read_fields(out)[0]
+    assert float(row["hausdorff_um"]) == float(row["hausdorff_px"]) / 2 > 0
+    assert read_summary(out)["pooled"]["boundaries"]["hausdorff_um"] > 0
+
+
+def test_an_empty_field_can_count_as_1(run, oracle_of, drawn_fields, out):
+    run(oracle_of(drawn_fields), rule=ScoreRule(empty_as_one=True))
+    assert read_summary(out)["range"]["objects"]["f1"] == [1, 1]
+    assert read_summary(out)["empty_fields"] == 1
+
+
 # Fields without nuclei
 
 

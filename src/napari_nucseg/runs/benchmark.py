@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,14 +103,7 @@ def run_benchmark(
         segmented = _segment(field, segmenter, params, out)
         runs.append(_score(field, segmented, rule, has_scale))
     report(len(runs), len(runs), "")
-    scores = tuple(run.score for run in runs)
-    result = Benchmark(
-        scores,
-        summarise(scores, rule.empty_as_one),
-        join([run.objects for run in runs]),
-        runs[-1].provenance,
-        sum(run.provenance["seconds"] for run in runs) / len(runs),
-    )
+    result = _gather(runs, rule)
     _write(dataset, result, out)
     if parquet:
         write_parquet(out / "objects.parquet", result.objects)
@@ -166,6 +159,17 @@ def _has_scale(dataset: Dataset) -> bool:
 
 def _pixel_size(field: Field) -> float | None:
     return None if field.image is None else read_image_header(field.image).pixel_size
+
+
+def _gather(runs: Sequence[_Run], rule: ScoreRule) -> Benchmark:
+    scores = tuple(run.score for run in runs)
+    return Benchmark(
+        scores,
+        summarise(scores, rule.empty_as_one),
+        join([run.objects for run in runs]),
+        runs[-1].provenance,
+        sum(run.provenance["seconds"] for run in runs) / len(runs),
+    )
 
 
 def _require_truth(dataset: Dataset) -> None:
