@@ -120,7 +120,7 @@ def _large(runs: int) -> list[Row]:
     ours, small = interleave([timed(_score, [whole]), timed(_score, [part])], runs)
     what = f"All scores of {LARGE:,} x {LARGE:,} px with {whole[0].max():,} nuclei"
     peer = Peer(f"{times} x a part of {PART:,} x {PART:,} px", times * small)
-    return [Row(what, ours, peer, TimesPeer(1.5))]
+    return [Row(what, ours, peer, TimesPeer(2))]
 
 
 def _many_nuclei() -> Labels:
