@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -13,18 +13,21 @@ from rich.table import Table
 from napari_nucseg import __version__
 from napari_nucseg.cli_options import (
     DEFAULT_PRESET,
+    ChannelAxis,
+    ChannelName,
     DeviceName,
     EmptyAsOne,
     ModelName,
     Out,
     PresetName,
     Threshold,
+    Volume,
     rule_of,
     takes,
 )
 from napari_nucseg.cli_progress import counting, follow_with, transferring
 from napari_nucseg.cli_running import console, prepare
-from napari_nucseg.core.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.core.parameters import SegmentParams, VolumeParams
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.recipe import TrainParams
 
@@ -118,18 +121,9 @@ def segment(
     out: Out,
     model: ModelName = catalogue.BUNDLED,
     device: DeviceName = "auto",
-    channel: Annotated[
-        str | None,
-        typer.Option(help="Of colour images: a number from 1, red, green, blue or mean."),
-    ] = None,
-    channel_axis: Annotated[
-        Literal["first", "last"] | None,
-        typer.Option(help="Where channels lie, if the file does not say."),
-    ] = None,
-    volume: Annotated[
-        Depth | None,
-        typer.Option(help="Stacks: each plane by itself, stitched by overlap, or flows in 3d."),
-    ] = None,
+    channel: ChannelName = None,
+    channel_axis: ChannelAxis = None,
+    volume: Volume = None,
     chosen: dict[str, Any] | None = None,
     in_depth: dict[str, Any] | None = None,
 ) -> None:

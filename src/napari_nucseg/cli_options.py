@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 from napari_nucseg.core.knobs import knobs
+from napari_nucseg.core.parameters import Depth
 from napari_nucseg.core.presets import PRESETS, STARDIST, ScoreRule, find_preset
 
 ModelName = Annotated[
@@ -22,6 +23,17 @@ DeviceName = Annotated[
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
 PresetName = Annotated[
     str, typer.Option("--preset", help=f"Rule of comparison: {', '.join(PRESETS)}.")
+]
+ChannelName = Annotated[
+    str | None, typer.Option(help="Of colour images: a number from 1, red, green, blue or mean.")
+]
+ChannelAxis = Annotated[
+    Literal["first", "last"] | None,
+    typer.Option(help="Where channels lie, if the file does not say."),
+]
+Volume = Annotated[
+    Depth | None,
+    typer.Option(help="Stacks: each plane by itself, stitched by overlap, or flows in 3d."),
 ]
 Threshold = Annotated[float, typer.Option("--iou", help="Least IoU of a match.")]
 EmptyAsOne = Annotated[

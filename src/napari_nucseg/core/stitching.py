@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.core.images import Labels
-from napari_nucseg.core.matching import Overlap, find_overlap
+from napari_nucseg.core.overlap import Overlap, find_overlap
 
 
 def stitch_planes(planes: Labels, threshold: float) -> Labels:
