@@ -13,7 +13,7 @@ from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters.catalogue import BUNDLED
 from napari_nucseg.ui import preferences
 
-DEFAULT_MEMORY = 500 << 20
+DEFAULT_MEMORY = 500 * 10**6
 
 
 @pytest.fixture(autouse=True)
@@ -77,14 +77,14 @@ def test_values_can_be_forgotten(restart):
     assert preferences.load_params("otsu") == SegmentParams()
 
 
-def test_model_files_that_are_gone_are_left_out(tmp_path, restart):
+def test_model_files_that_are_gone_stay_remembered(tmp_path, restart):
     paths = [tmp_path / name for name in ("größer.pt", "gone.pt", "with space.pt")]
     for path in paths:
         path.touch()
     preferences.save_model_files([*paths, paths[0]])
     paths[1].unlink()
     restart()
-    assert preferences.load_model_files() == (paths[0], paths[2])
+    assert preferences.load_model_files() == tuple(paths)
 
 
 @pytest.mark.parametrize(
