@@ -194,6 +194,21 @@ def test_pooled_intervals_are_exact(scores, key):
     assert summarise(scores).intervals[key] == pytest.approx(tuple(expected), rel=1e-12)
 
 
+def test_scores_at_each_threshold_are_those_of_scoring_at_it():
+    pairs = [(draw_discs(seed), shift(draw_discs(seed))) for seed in range(6)] + [(EMPTY, EMPTY)]
+    summary = summarise([score(*pair) for pair in pairs])
+    names = ("precision", "recall", "f1", "ap")
+    assert list(summary.spread_at) == [(t, name) for t in AP_THRESHOLDS for name in names]
+    for t in AP_THRESHOLDS:
+        expected = summarise([score(*pair, t) for pair in pairs])
+        for name in names:
+            assert summary.spread_at[t, name] == expected.spread["objects", name]
+            assert summary.intervals_at[t, name] == expected.intervals["objects", name]
+    as_one = summarise([score(*pair) for pair in pairs], empty_as_one=True)
+    assert as_one.spread_at[0.9, "ap"].count == summary.spread_at[0.9, "ap"].count + 1
+    assert as_one.spread_at[0.9, "ap"].high == 1
+
+
 def test_intervals_are_the_same_every_time(scores):
     one, other = summarise(scores), summarise(scores)
     assert one.intervals == other.intervals
@@ -210,3 +225,4 @@ def test_of_a_single_field_there_is_no_interval():
     summary = summarise([score(*HALF)])
     assert all(map(math.isnan, summary.spread["objects", "aji"].interval))
     assert all(map(math.isnan, summary.intervals["objects", "aji"]))
+    assert all(map(math.isnan, summary.intervals_at[0.5, "ap"]))

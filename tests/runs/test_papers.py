@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
 
 from napari_nucseg.core.boundary_counts import Spacing
-from napari_nucseg.core.presets import DSB2018
-from napari_nucseg.core.scoring import score_with_boundaries
+from napari_nucseg.core.fields import Field
+from napari_nucseg.core.presets import AP_THRESHOLDS, DSB2018
+from napari_nucseg.core.scoring import score, score_with_boundaries
 from napari_nucseg.core.summaries import summarise
 from napari_nucseg.runs.papers import latex_table, markdown_table
-from napari_nucseg.runs.records import summary_rows
+from napari_nucseg.runs.records import field_row, summary_record, summary_rows
 from napari_nucseg.runs.saving import write_table
 
 
@@ -72,9 +74,45 @@ def test_the_rows_of_a_summary_are_those_of_its_scores(summary, tmp_path):
     rows = summary_rows(summary)
     write_table(tmp_path / "summary.csv", rows)
     with (tmp_path / "summary.csv").open(newline="") as file:
-        read = {(row["group"], row["score"]): row for row in csv.DictReader(file)}
-    assert list(read) == list(summary.spread)
-    row = read["objects", "pq"]
+        read = {(r["group"], r["score"], r["threshold"]): r for r in csv.DictReader(file)}
+    assert len(read) == len(rows)
+    row = read["objects", "pq", "0.5"]
     assert float(row["mean_of_fields"]) == summary.spread["objects", "pq"].mean
     assert float(row["pooled_low"]) == summary.intervals["objects", "pq"][0]
     assert (row["fields"], row["preset"]) == ("2", "dsb2018")
+    row = read["objects", "ap", "0.75"]
+    assert float(row["pooled"]) == summary.pooled.by_threshold[5].ap
+    assert float(row["mean_of_fields"]) == summary.spread_at[0.75, "ap"].mean
+    assert float(row["pooled_high"]) == summary.intervals_at[0.75, "ap"][1]
+    row = read["objects", "absolute_count_error", ""]
+    assert (row["pooled"], float(row["mean_of_fields"])) == ("", summary.count_error.mean)
+
+
+def test_a_row_tells_the_threshold_that_its_score_is_of_and_no_other(drawn_fields):
+    pairs = [(field.labels, np.roll(field.labels, 2)) for field in drawn_fields]
+    rows = summary_rows(summarise([score_with_boundaries(*pair, 0.7) for pair in pairs]))
+    thresholds = {}
+    for row in rows:
+        thresholds.setdefault((row["group"], row["score"]), []).append(row["threshold"])
+    assert thresholds["objects", "f1"] == [0.7, *(t for t in AP_THRESHOLDS if t != 0.7)]
+    assert thresholds["objects", "pq"] == [0.5]
+    assert thresholds["boundaries", "hd95_px"] == [0.7]
+    for name in ("mean_ap", "aji", "seg"):
+        assert thresholds["objects", name] == [None]
+    assert thresholds["pixels", "dice"] == thresholds["boundaries", "boundary_f"] == [None]
+
+
+def test_the_record_of_a_summary_has_the_counts_at_every_threshold(summary):
+    record = json.loads(json.dumps(summary_record(summary), allow_nan=False))
+    at = {part["threshold"]: part for part in record["by_threshold"]}
+    assert list(at) == list(AP_THRESHOLDS)
+    counts = summary.pooled.by_threshold[8]
+    assert (at[0.9]["tp"], at[0.9]["fp"], at[0.9]["fn"]) == (counts.tp, counts.fp, counts.fn)
+    assert at[0.9]["pooled"]["f1"] == counts.f1
+    assert at[0.9]["mean"]["ap"] == summary.spread_at[0.9, "ap"].mean
+
+
+def test_every_row_of_a_field_tells_its_rule(drawn_fields):
+    labels = drawn_fields[0].labels
+    row = field_row(Field("A1_s1"), score(labels, labels, 0.6, DSB2018))
+    assert (row["preset"], row["threshold"]) == ("dsb2018", 0.6)

@@ -17,11 +17,11 @@ from napari_nucseg.core.presets import AP_THRESHOLDS, F1_THRESHOLDS, STARDIST, P
 from napari_nucseg.core.verdicts import judge
 
 PIXEL_RATIOS = ("dice", "iou", "precision", "recall", "accuracy")
-_AT_THRESHOLD = ("precision", "recall", "f1", "ap")
+AT_THRESHOLD = ("precision", "recall", "f1", "ap")
 _OF_MEANS = ("mean_ap", "mean_f1")
-_AT_HALF = ("sq", "rq", "pq")
+AT_HALF = ("sq", "rq", "pq")
 _OF_AREAS = ("aji", "aji_plus", "seg")
-OBJECT_RATIOS = _AT_THRESHOLD + _OF_MEANS + _AT_HALF + _OF_AREAS
+OBJECT_RATIOS = AT_THRESHOLD + _OF_MEANS + AT_HALF + _OF_AREAS
 BOUNDARY_RATIOS = ("boundary_f", "hausdorff_px", "hd95_px", "distance_px")
 
 
@@ -86,14 +86,22 @@ class Score:
         """Every ratio by name, under "pixels", "objects" and, if measured, "boundaries"."""
         found = {
             "pixels": {name: getattr(self.pixels, name) for name in PIXEL_RATIOS},
-            "objects": {name: getattr(self.objects, name) for name in _AT_THRESHOLD}
+            "objects": {name: getattr(self.objects, name) for name in AT_THRESHOLD}
             | {name: getattr(self, name) for name in _OF_MEANS}
-            | {name: getattr(self.at_half, name) for name in _AT_HALF}
+            | {name: getattr(self.at_half, name) for name in AT_HALF}
             | {name: getattr(self.areas, name) for name in _OF_AREAS},
         }
         if self.boundaries is not None:
             found["boundaries"] = self.boundaries.ratios()
         return found
+
+    def ratios_at(self) -> dict[tuple[float, str], float]:
+        """Precision, recall, F1 and AP of the objects at each of `AP_THRESHOLDS`."""
+        return {
+            (threshold, name): getattr(counts, name)
+            for threshold, counts in zip(AP_THRESHOLDS, self.by_threshold, strict=True)
+            for name in AT_THRESHOLD
+        }
 
     def __add__(self, other: Score) -> Score:
         """Pool with another score: counts are added, ratios follow."""

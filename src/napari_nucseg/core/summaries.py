@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ LEVEL = 95
 Interval = tuple[float, float]
 Key = tuple[str, str]
 """Group and name of a ratio."""
+KeyAt = tuple[float, str]
+"""IoU threshold and name of a ratio."""
 UNDEFINED: Interval = (math.nan, math.nan)
 
 
@@ -62,6 +65,8 @@ class Summary:
         Group and name of a ratio to its `Spread`; undefined fields left out.
     intervals : mapping
         Group and name of a ratio to the bootstrap interval of the pooled one.
+    spread_at, intervals_at : mapping
+        The same of precision, recall, F1 and AP at each of `AP_THRESHOLDS`, by threshold and name.
     count_error : Spread
         Of the fields' absolute count errors.
     fields : int
@@ -73,6 +78,8 @@ class Summary:
     pooled: Score
     spread: Mapping[Key, Spread]
     intervals: Mapping[Key, Interval]
+    spread_at: Mapping[KeyAt, Spread]
+    intervals_at: Mapping[KeyAt, Interval]
     count_error: Spread
     fields: int
     empty: int
@@ -112,23 +119,39 @@ def summarise(scores: Sequence[Score], empty_as_one: bool = False) -> Summary:
     if not scores:
         raise ValueError("there is no field to summarise; score at least one")
     pooled = reduce(add, scores)
-    ratios = [field.ratios() for field in scores]
-    keys = [(group, name) for group, names in ratios[0].items() for name in names]
-    values = np.array([[field[group][name] for group, name in keys] for field in ratios])
+    ratios, ratios_at = [_flat(field) for field in scores], [field.ratios_at() for field in scores]
+    values, values_at = _table(ratios), _table(ratios_at)
     empty = np.array([field.areas.true + field.areas.predicted == 0 for field in scores])
     if empty_as_one:
-        one = np.array([group != "boundaries" or name == "boundary_f" for group, name in keys])
-        values[np.isnan(values) & empty[:, None] & one] = 1.0
+        one = [group != "boundaries" or name == "boundary_f" for group, name in ratios[0]]
+        values[np.isnan(values) & empty[:, None] & np.array(one)] = 1.0
+        values_at[empty] = 1.0
     drawn = _draw(len(scores))
+    draws = pool_draws(scores, drawn) if len(scores) > 1 else pooled
     errors = np.array([[abs(field.count_error)] for field in scores], dtype=np.float64)
     return Summary(
         pooled,
-        dict(zip(keys, _spreads(values, drawn), strict=True)),
-        _pooled_intervals(scores, keys, drawn),
+        dict(zip(ratios[0], _spreads(values, drawn), strict=True)),
+        {key: _interval(np.asarray(value)) for key, value in _flat(draws).items()},
+        dict(zip(ratios_at[0], _spreads(values_at, drawn), strict=True)),
+        {key: _interval(np.asarray(value)) for key, value in draws.ratios_at().items()},
         _spreads(errors, drawn)[0],
         len(scores),
         int(empty.sum()),
     )
+
+
+def _flat(score: Score) -> dict[Key, float]:
+    return {
+        (group, name): value
+        for group, ratios in score.ratios().items()
+        for name, value in ratios.items()
+    }
+
+
+def _table(fields: Sequence[Mapping[Any, float]]) -> NDArray[np.float64]:
+    """Return a row for each field."""
+    return np.array([list(ratios.values()) for ratios in fields], dtype=np.float64)
 
 
 def _draw(fields: int) -> NDArray[np.int64]:
@@ -156,19 +179,10 @@ def _spread(values: NDArray[np.float64], means: NDArray[np.float64]) -> Spread:
     return Spread(mean, float(values.min()), float(values.max()), len(values), interval)
 
 
-def _pooled_intervals(
-    scores: Sequence[Score], keys: Sequence[Key], drawn: NDArray[np.int64]
-) -> dict[Key, Interval]:
-    if len(scores) < 2:
-        return dict.fromkeys(keys, UNDEFINED)
-    ratios = pool_draws(scores, drawn).ratios()
-    return {(group, name): _interval(np.asarray(ratios[group][name])) for group, name in keys}
-
-
 def _interval(values: NDArray[np.float64]) -> Interval:
-    """Return the percentiles that hold `LEVEL` per cent of the defined values."""
+    """Return the percentiles that hold `LEVEL` per cent of the defined draws, if there are any."""
     defined = values[~np.isnan(values)]
-    if not len(defined):
+    if values.ndim == 0 or not len(defined):
         return UNDEFINED
     low, high = np.percentile(defined, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
     return float(low), float(high)

@@ -12,8 +12,8 @@ from typing import Any
 
 from napari_nucseg.core.fields import Field
 from napari_nucseg.core.presets import AP_THRESHOLDS
-from napari_nucseg.core.scoring import Score
-from napari_nucseg.core.summaries import Interval, Spread, Summary
+from napari_nucseg.core.scoring import AT_HALF, AT_THRESHOLD, Score
+from napari_nucseg.core.summaries import UNDEFINED, Interval, Spread, Summary
 
 Record = dict[str, Any]
 
@@ -57,32 +57,33 @@ def summary_record(summary: Summary) -> dict[str, Any]:
     return {
         "pooled": score_record(summary.pooled),
         **parts,
+        "by_threshold": _records_at(summary),
         "mean_absolute_count_error": error.mean,
         "reported": _plain(summary.reported),
     }
 
 
 def summary_rows(summary: Summary) -> list[Record]:
-    """Return a row for every ratio: pooled and mean of fields, with intervals and range."""
-    pooled = summary.pooled.ratios()
-    return [
-        {
-            "group": group,
-            "score": name,
-            "pooled": _defined(pooled[group][name]),
-            "pooled_low": _defined(summary.intervals[group, name][0]),
-            "pooled_high": _defined(summary.intervals[group, name][1]),
-            "mean_of_fields": _defined(spread.mean),
-            "mean_low": _defined(spread.interval[0]),
-            "mean_high": _defined(spread.interval[1]),
-            "least": _defined(spread.low),
-            "largest": _defined(spread.high),
-            "fields": spread.count,
-            "threshold": summary.pooled.threshold,
-            "preset": summary.pooled.preset.name,
-        }
-        for (group, name), spread in summary.spread.items()
+    """Return a row for every ratio: pooled and mean of fields, with intervals and range.
+
+    Those of objects at an IoU threshold stand there at that of the summary, and then at each of
+    `AP_THRESHOLDS`. Of the absolute count error, last, there is the mean of fields alone.
+    """
+    chosen = summary.pooled.threshold
+    pooled, pooled_at = summary.pooled.ratios(), summary.pooled.ratios_at()
+    rows = [
+        (group, name, _threshold(group, name, chosen), pooled[group][name], spread, interval)
+        for ((group, name), spread), interval in zip(
+            summary.spread.items(), summary.intervals.values(), strict=True
+        )
     ]
+    rows += [
+        ("objects", name, t, pooled_at[t, name], spread, summary.intervals_at[t, name])
+        for (t, name), spread in summary.spread_at.items()
+        if t != chosen
+    ]
+    rows.append(("objects", "absolute_count_error", None, math.nan, summary.count_error, UNDEFINED))
+    return [_summary_row(*row) | {"preset": summary.pooled.preset.name} for row in rows]
 
 
 def field_row(field: Field, score: Score) -> Record:
@@ -105,6 +106,7 @@ def field_row(field: Field, score: Score) -> Record:
         "percentage": _defined(pixels.accuracy),
         "nuclei": objects.tp + objects.fn,
         "predicted": objects.tp + objects.fp,
+        "preset": score.preset.name,
         "threshold": score.threshold,
         "object_tp": objects.tp,
         "object_fp": objects.fp,
@@ -119,6 +121,55 @@ def field_row(field: Field, score: Score) -> Record:
         **{f"caicedo_{name}": count for name, count in asdict(score.caicedo).items()},
         **_plain(score.ratios().get("boundaries", {})),
     }
+
+
+def _summary_row(
+    group: str,
+    name: str,
+    threshold: float | None,
+    pooled: float,
+    spread: Spread,
+    interval: Interval,
+) -> Record:
+    return {
+        "group": group,
+        "score": name,
+        "threshold": threshold,
+        "pooled": _defined(pooled),
+        "pooled_low": _defined(interval[0]),
+        "pooled_high": _defined(interval[1]),
+        "mean_of_fields": _defined(spread.mean),
+        "mean_low": _defined(spread.interval[0]),
+        "mean_high": _defined(spread.interval[1]),
+        "least": _defined(spread.low),
+        "largest": _defined(spread.high),
+        "fields": spread.count,
+    }
+
+
+def _threshold(group: str, name: str, chosen: float) -> float | None:
+    """Return the one threshold that a ratio is of, if there is one."""
+    if group == "boundaries":
+        return None if name == "boundary_f" else chosen
+    if group == "pixels":
+        return None
+    return chosen if name in AT_THRESHOLD else 0.5 if name in AT_HALF else None
+
+
+def _records_at(summary: Summary) -> list[Record]:
+    """Return counts, ratios and means of the objects at each of `AP_THRESHOLDS`."""
+    pooled = summary.pooled.ratios_at()
+    return [
+        {
+            "threshold": t,
+            "tp": counts.tp,
+            "fp": counts.fp,
+            "fn": counts.fn,
+            "pooled": _plain({name: pooled[t, name] for name in AT_THRESHOLD}),
+            "mean": _plain({name: summary.spread_at[t, name].mean for name in AT_THRESHOLD}),
+        }
+        for t, counts in zip(AP_THRESHOLDS, summary.pooled.by_threshold, strict=True)
+    ]
 
 
 def _verdict_record(score: Score) -> Record:
