@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -97,6 +98,18 @@ def test_scores_by_different_rules_are_not_mixed():
 
 
 # Every rule as a function
+
+
+@pytest.mark.parametrize("name", metrics.__all__)
+def test_every_function_refuses_labels_that_cannot_be_compared(name):
+    function, labels = getattr(metrics, name), np.ones((3, 4), dtype=int)
+    with pytest.raises(ValueError, match=r"\(3, 4\) px and the prediction \(4, 3\) px"):
+        function(labels, labels.T)
+    with pytest.raises(ValueError, match="the prediction holds float64 values"):
+        function(labels, labels * 0.5)
+    if "threshold" in signature(function).parameters:
+        with pytest.raises(ValueError, match="IoU threshold is 0; it must be above 0"):
+            function(labels, labels, threshold=0)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -68,6 +68,8 @@ def test_the_latex_table_is_whole_and_its_signs_are_escaped(summary):
 def test_a_name_cannot_break_the_markdown(summary):
     table = markdown_table(summary, "a|b\n| c |")
     assert table.splitlines()[-1].startswith(r"a\|b \| c \|: 3 fields")
+    table = markdown_table(summary, "![x](y) <b> &lt;")
+    assert table.splitlines()[-1].startswith(r"!\[x\](y) \<b\> \&lt;: 3 fields")
 
 
 def test_the_rows_of_a_summary_are_those_of_its_scores(summary, tmp_path):

@@ -45,6 +45,7 @@ def latex_table(summary: Summary, name: str) -> str:
     body = [rf"{' & '.join(map(_latex, line))} \\" for line in _rows(summary, "--")]
     lines = [
         r"\begin{table}",
+        r"\centering",
         rf"\caption{{{_latex(_caption(summary, name))}}}",
         r"\begin{tabular}{llrrrrr}",
         r"\toprule",
@@ -97,7 +98,7 @@ def _between(bounds: Interval, dash: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([|\\`*_<>])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([|\\`*_<>\[\]&])", r"\\\1", " ".join(text.split()))
 
 
 def _latex(text: str) -> str:

@@ -7,13 +7,8 @@ from napari_nucseg.core.metrics.objects import (
     average_precision,
     f1,
     matched_pairs,
-    mean_average_precision,
-    mean_f1,
-    panoptic_quality,
     precision,
     recall,
-    recognition_quality,
-    segmentation_quality,
 )
 from napari_nucseg.core.metrics.others import (
     aggregated_jaccard,
@@ -31,6 +26,13 @@ from napari_nucseg.core.metrics.pixels import (
     pixel_iou,
     pixel_precision,
     pixel_recall,
+)
+from napari_nucseg.core.metrics.published import (
+    mean_average_precision,
+    mean_f1,
+    panoptic_quality,
+    recognition_quality,
+    segmentation_quality,
 )
 
 __all__ = [

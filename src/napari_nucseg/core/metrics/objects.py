@@ -1,14 +1,11 @@
-"""Scores of matched objects at IoU thresholds, each as one function of two label images."""
+"""Scores of matched objects at an IoU threshold, each as one function of two label images."""
 
 from __future__ import annotations
-
-from statistics import fmean
 
 from napari_nucseg.core.counting import ObjectCounts
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import find_overlap
-from napari_nucseg.core.presets import AP_THRESHOLDS, F1_THRESHOLDS
 
 
 def matched_pairs(
@@ -29,6 +26,11 @@ def matched_pairs(
     -------
     list of tuple
         True label, predicted label, and IoU of each pair, by true label.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, labels are no whole numbers from 0, or the threshold is no IoU.
 
     References
     ----------
@@ -59,6 +61,15 @@ def precision(
     -------
     float
         From 0 to 1; NaN if there are no objects on either side.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, labels are no whole numbers from 0, or the threshold is no IoU.
+
+    References
+    ----------
+    Weigert et al., stardist ``matching``; van Rijsbergen, Information Retrieval, 1979.
     """
     return _count(truth, predicted, threshold, strict).precision
 
@@ -79,6 +90,15 @@ def recall(truth: Labels, predicted: Labels, threshold: float = 0.5, strict: boo
     -------
     float
         From 0 to 1; NaN if there are no objects on either side.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, labels are no whole numbers from 0, or the threshold is no IoU.
+
+    References
+    ----------
+    Weigert et al., stardist ``matching``; van Rijsbergen, Information Retrieval, 1979.
     """
     return _count(truth, predicted, threshold, strict).recall
 
@@ -99,6 +119,15 @@ def f1(truth: Labels, predicted: Labels, threshold: float = 0.5, strict: bool = 
     -------
     float
         From 0 to 1; NaN if there are no objects on either side.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, labels are no whole numbers from 0, or the threshold is no IoU.
+
+    References
+    ----------
+    Weigert et al., stardist ``matching``; van Rijsbergen, Information Retrieval, 1979.
     """
     return _count(truth, predicted, threshold, strict).f1
 
@@ -124,123 +153,16 @@ def average_precision(
     float
         From 0 to 1; NaN if there are no objects on either side.
 
+    Raises
+    ------
+    ValueError
+        If the shapes differ, labels are no whole numbers from 0, or the threshold is no IoU.
+
     References
     ----------
     DSB2018: Caicedo et al., Nature Methods 16, 2019; Stringer et al., Nature Methods 18, 2021.
     """
     return _count(truth, predicted, threshold, strict).ap
-
-
-def mean_average_precision(truth: Labels, predicted: Labels, strict: bool = False) -> float:
-    """Return the mean of AP over the IoU thresholds 0.50, 0.55 ... 0.95, which are ten.
-
-    Parameters
-    ----------
-    truth, predicted : ndarray of integers, of one shape
-        Label images of any number of axes, in pixels; 0 is background.
-    strict : bool
-        Ask for IoU > threshold instead of IoU >= threshold.
-
-    Returns
-    -------
-    float
-        From 0 to 1; NaN if there are no objects on either side.
-
-    References
-    ----------
-    DSB2018: Caicedo et al., Nature Methods 16, 2019.
-    """
-    overlap = find_overlap(truth, predicted)
-    return fmean(ObjectCounts.of(match(overlap, t, strict)).ap for t in AP_THRESHOLDS)
-
-
-def mean_f1(truth: Labels, predicted: Labels, strict: bool = False) -> float:
-    """Return the mean of F1 over the IoU thresholds 0.50, 0.55 ... 0.90, which are nine.
-
-    Parameters
-    ----------
-    truth, predicted : ndarray of integers, of one shape
-        Label images of any number of axes, in pixels; 0 is background.
-    strict : bool
-        Ask for IoU > threshold instead of IoU >= threshold.
-
-    Returns
-    -------
-    float
-        From 0 to 1; NaN if there are no objects on either side.
-
-    References
-    ----------
-    Caicedo et al., Cytometry Part A 95, 2019.
-    """
-    overlap = find_overlap(truth, predicted)
-    return fmean(ObjectCounts.of(match(overlap, t, strict)).f1 for t in F1_THRESHOLDS)
-
-
-def segmentation_quality(truth: Labels, predicted: Labels, strict: bool = False) -> float:
-    """Return SQ, the mean IoU of the pairs matched at 0.5.
-
-    Parameters
-    ----------
-    truth, predicted : ndarray of integers, of one shape
-        Label images of any number of axes, in pixels; 0 is background.
-    strict : bool
-        Ask for IoU > threshold instead of IoU >= threshold.
-
-    Returns
-    -------
-    float
-        From 0 to 1; NaN if there are no objects on either side.
-
-    References
-    ----------
-    Kirillov et al., CVPR 2019.
-    """
-    return _count(truth, predicted, 0.5, strict).sq
-
-
-def recognition_quality(truth: Labels, predicted: Labels, strict: bool = False) -> float:
-    """Return RQ, the F1 of the objects at 0.5.
-
-    Parameters
-    ----------
-    truth, predicted : ndarray of integers, of one shape
-        Label images of any number of axes, in pixels; 0 is background.
-    strict : bool
-        Ask for IoU > threshold instead of IoU >= threshold.
-
-    Returns
-    -------
-    float
-        From 0 to 1; NaN if there are no objects on either side.
-
-    References
-    ----------
-    Kirillov et al., CVPR 2019.
-    """
-    return _count(truth, predicted, 0.5, strict).rq
-
-
-def panoptic_quality(truth: Labels, predicted: Labels, strict: bool = False) -> float:
-    """Return PQ, SQ times RQ.
-
-    Parameters
-    ----------
-    truth, predicted : ndarray of integers, of one shape
-        Label images of any number of axes, in pixels; 0 is background.
-    strict : bool
-        Ask for IoU > threshold instead of IoU >= threshold.
-
-    Returns
-    -------
-    float
-        From 0 to 1; NaN if there are no objects on either side.
-
-    References
-    ----------
-    Kirillov et al., CVPR 2019.
-    """
-    return _count(truth, predicted, 0.5, strict).pq
 
 
 def _count(truth: Labels, predicted: Labels, threshold: float, strict: bool) -> ObjectCounts:

@@ -31,6 +31,11 @@ def aggregated_jaccard(truth: Labels, predicted: Labels) -> float:
     float
         From 0 to 1; NaN if there are no objects on either side.
 
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the labels are no whole numbers from 0.
+
     References
     ----------
     Kumar et al., IEEE Transactions on Medical Imaging 36, 2017.
@@ -50,6 +55,11 @@ def aggregated_jaccard_plus(truth: Labels, predicted: Labels) -> float:
     -------
     float
         From 0 to 1; NaN if there are no objects on either side.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the labels are no whole numbers from 0.
 
     References
     ----------
@@ -71,6 +81,11 @@ def seg(truth: Labels, predicted: Labels) -> float:
     float
         From 0 to 1; NaN if there are no objects on either side.
 
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the labels are no whole numbers from 0.
+
     References
     ----------
     Maska et al., Bioinformatics 30, 2014 (Cell Tracking Challenge).
@@ -90,6 +105,11 @@ def count_error(truth: Labels, predicted: Labels) -> int:
     -------
     int
         In objects.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the labels are no whole numbers from 0.
     """
     return AreaCounts.of(find_overlap(truth, predicted)).count_error
 
@@ -106,6 +126,11 @@ def boundary_f(truth: Labels, predicted: Labels) -> float:
     -------
     float
         From 0 to 1; NaN if there are no objects on either side.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the labels are no whole numbers from 0.
 
     References
     ----------
@@ -142,6 +167,12 @@ def boundary_distances(
         ``hausdorff``, the largest distance; ``hd95``, its 95th percentile; ``distance``, the
         mean; of the p pairs of `matched_pairs`, in pixels, or in the unit of ``edges``.
 
+    Raises
+    ------
+    ValueError
+        If the shapes differ, labels are no whole numbers from 0, the threshold is no IoU, or
+        the edges are no lengths of all axes.
+
     References
     ----------
     Maier-Hein et al., Nature Methods 21, 2024 (MetricsReloaded).
@@ -173,6 +204,11 @@ def verdicts(
     -------
     Verdicts
         Of the true and of the predicted objects, each with IoU and partners.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, labels are no whole numbers from 0, or the threshold is no IoU.
     """
     return judge(match(find_overlap(truth, predicted), threshold, strict))
 
@@ -189,6 +225,11 @@ def caicedo_errors(truth: Labels, predicted: Labels) -> CaicedoCounts:
     -------
     CaicedoCounts
         In objects; size classes in pixels.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the labels are no whole numbers from 0.
 
     References
     ----------

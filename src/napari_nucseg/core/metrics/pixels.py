@@ -20,6 +20,11 @@ def pixel_dice(truth: Labels, predicted: Labels) -> float:
     float
         From 0 to 1; NaN if there are no objects on either side.
 
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the labels are no whole numbers from 0.
+
     References
     ----------
     Dice, Ecology 26, 1945; Sorensen 1948.
@@ -40,6 +45,11 @@ def pixel_iou(truth: Labels, predicted: Labels) -> float:
     float
         From 0 to 1; NaN if there are no objects on either side.
 
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the labels are no whole numbers from 0.
+
     References
     ----------
     Jaccard, New Phytologist 11, 1912.
@@ -59,6 +69,15 @@ def pixel_precision(truth: Labels, predicted: Labels) -> float:
     -------
     float
         From 0 to 1; NaN if there are no objects on either side.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the labels are no whole numbers from 0.
+
+    References
+    ----------
+    Taha and Hanbury, BMC Medical Imaging 15, 2015.
     """
     return _count(truth, predicted).precision
 
@@ -75,6 +94,15 @@ def pixel_recall(truth: Labels, predicted: Labels) -> float:
     -------
     float
         From 0 to 1; NaN if there are no objects on either side.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the labels are no whole numbers from 0.
+
+    References
+    ----------
+    Taha and Hanbury, BMC Medical Imaging 15, 2015.
     """
     return _count(truth, predicted).recall
 
@@ -91,6 +119,15 @@ def pixel_accuracy(truth: Labels, predicted: Labels) -> float:
     -------
     float
         From 0 to 1; NaN without pixels.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the labels are no whole numbers from 0.
+
+    References
+    ----------
+    Taha and Hanbury, BMC Medical Imaging 15, 2015.
     """
     return _count(truth, predicted).accuracy
 
