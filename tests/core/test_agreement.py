@@ -13,8 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
+from skimage.metrics import hausdorff_distance
 
+from napari_nucseg.core import metrics
 from napari_nucseg.core.aggregated import AreaCounts
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.caicedo import CaicedoCounts
@@ -26,6 +31,8 @@ from napari_nucseg.core.scoring import score
 from tests.core import brute_force
 from tests.core.brute_force import Ious, Pixels, pairwise, pixels_of
 from tests.core.distortions import DISTORTIONS, consecutive, draw_discs
+from tests.core.test_boundaries import border
+from tests.core.test_matching import quick
 from tests.core.test_verdicts import assert_verdicts_are_those_of_their_definition
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, *AP_THRESHOLDS, 1.0)
@@ -44,10 +51,14 @@ def truths(bbbc039: Path) -> Mapping[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def pairs(truths: Mapping[str, np.ndarray]) -> list[Pair]:
-    """Every real field against a distorted copy; the distortions take turns."""
+    """Every real field against a distorted copy; the distortions take turns.
+
+    The copies' numbers have gaps and may be huge, which the references do not take: they get
+    `consecutive` ones.
+    """
     distortions = itertools.cycle(DISTORTIONS.values())
     return [
-        (truth, consecutive(distort(truth)))
+        (truth, distort(truth))
         for truth, distort in zip(truths.values(), distortions, strict=False)
     ]
 
@@ -64,7 +75,7 @@ def test_all_real_fields_are_matched_as_by_stardist(pairs):
 
     for truth, predicted in without_empty(pairs):
         overlap = find_overlap(truth, predicted)
-        expected = stardist_matching(truth, predicted, thresh=THRESHOLDS)
+        expected = stardist_matching(truth, consecutive(predicted), thresh=THRESHOLDS)
         for threshold, reference in zip(THRESHOLDS, expected, strict=True):
             counts = ObjectCounts.of(match(overlap, threshold))
             assert (counts.tp, counts.fp, counts.fn) == (reference.tp, reference.fp, reference.fn)
@@ -80,8 +91,9 @@ def test_the_ious_of_real_matches_are_those_of_the_pairs_that_stardist_matched(p
     from stardist.matching import matching as stardist_matching
 
     for truth, predicted in without_empty(pairs):
-        reference = stardist_matching(truth, predicted, thresh=0.5, report_matches=True)
-        table = label_overlap(truth, predicted).astype(np.int64)
+        numbered = consecutive(predicted)
+        reference = stardist_matching(truth, numbered, thresh=0.5, report_matches=True)
+        table = label_overlap(truth, numbered).astype(np.int64)
         unions = table.sum(0)[None] + table.sum(1)[:, None] - table
         matched = np.array([reference.matched_pairs[i] for i in reference.matched_tps], int)
         rows, columns = matched.reshape(-1, 2).T
@@ -98,7 +110,7 @@ def test_all_fields_together_score_as_by_stardist(pairs, by_image):
     from stardist.matching import matching_dataset
 
     thresholds = (0.5, 0.75, 0.9)
-    truths, predictions = zip(*pairs, strict=True)
+    truths, predictions = zip(*((t, consecutive(p)) for t, p in pairs), strict=True)
     expected = matching_dataset(
         truths, predictions, thresh=thresholds, by_image=by_image, show_progress=False
     )
@@ -136,7 +148,8 @@ def test_all_real_fields_have_the_average_precision_of_cellpose(pairs):
 
     for truth, predicted in without_empty(pairs):
         counts = score(truth, predicted).by_threshold
-        ap, tp, fp, fn = average_precision(truth, predicted, list(AP_THRESHOLDS))
+        numbered = consecutive(predicted)
+        ap, tp, fp, fn = average_precision(truth, numbered, list(AP_THRESHOLDS))
         assert [c.tp for c in counts] == tp.tolist()
         assert [c.fp for c in counts] == fp.tolist()
         assert [c.fn for c in counts] == fn.tolist()
@@ -176,7 +189,7 @@ def panoptica_rows() -> list[dict[str, str]]:
 
 
 def assert_as_by_panoptica(truth: np.ndarray, row: Mapping[str, str]) -> None:
-    counts = score(truth, consecutive(DISTORTIONS[row["distortion"]](truth))).at_half
+    counts = score(truth, DISTORTIONS[row["distortion"]](truth)).at_half
     assert [counts.tp, counts.fp, counts.fn] == [int(row[name]) for name in ("tp", "fp", "fn")]
     # Without a match panoptica has no SQ, and then no PQ; PQ is 0 by its definition.
     for name in ("pq", "sq", "rq") if counts.tp else ("rq",):
@@ -195,6 +208,47 @@ def test_all_real_fields_have_the_panoptic_quality_of_panoptica(truths):
     assert len(rows) == len(truths)
     for row in rows:
         assert_as_by_panoptica(truths[row["truth"]], row)
+
+
+# scikit-image
+
+
+def test_outlines_on_all_real_fields_lie_as_far_apart_as_by_scikit_image(pairs):
+    for truth, predicted in pairs:
+        matches = metrics.matched_pairs(truth, predicted)
+        distances = metrics.boundary_distances(truth, predicted)["hausdorff"]
+        assert len(distances) == len(matches)
+        for row in range(0, len(matches), 10):
+            true, found = truth == matches[row][0], predicted == matches[row][1]
+            box = ndimage.find_objects((true | found).astype(np.uint8))[0]
+            outlines = [border(np.pad(mask, 1))[1:-1, 1:-1] for mask in (true[box], found[box])]
+            assert distances[row] == pytest.approx(hausdorff_distance(*outlines), **EXACT)
+
+
+# Stacks
+
+
+@quick
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["uint8", "int16", "uint32", "int64"]))
+def test_stacks_score_as_by_stardist_and_as_sets_of_pixels_do(seed, dtype):
+    from stardist.matching import matching as stardist_matching
+
+    rng = np.random.default_rng(seed)
+    truth = np.kron(rng.integers(0, 4, (2, 3, 3)), np.ones((2, 2, 3), int)).astype(dtype)
+    predicted = np.where(rng.random(truth.shape) < 0.3, np.roll(truth, 1, 2), truth)
+    thresholds = THRESHOLDS if truth.any() else ()  # without objects stardist says 0
+    for threshold, reference in zip(
+        thresholds,
+        stardist_matching(consecutive(truth), consecutive(predicted), thresh=thresholds),
+        strict=True,
+    ):
+        counts = ObjectCounts.of(match(find_overlap(truth, predicted), threshold))
+        assert (counts.tp, counts.fp, counts.fn) == (reference.tp, reference.fp, reference.fn)
+    true, found = pixels_of(truth), pixels_of(predicted)
+    ious = pairwise(true, found)
+    exact = brute_force.aji(true, found, ious)
+    ours = AreaCounts.of(find_overlap(truth, predicted)).aji
+    assert ours == pytest.approx(math.nan if exact is None else float(exact), **EXACT)
 
 
 # Brute force

@@ -32,7 +32,7 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.4, *AP_THRESHOLDS, 1.0)
 EXACT = [Fraction(1, 20), Fraction(1, 5), Fraction(1, 4), Fraction(1, 3), Fraction(2, 5)]
 EXACT += [Fraction(1, 2), Fraction(11, 20), Fraction(2, 3), Fraction(7, 10), Fraction(1)]
 
-quick = settings(deadline=None, max_examples=150)
+quick = settings(deadline=None, max_examples=300)
 
 
 @pytest.fixture(scope="module", params=["drawn", "real"])
