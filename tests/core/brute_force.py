@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -24,8 +25,18 @@ def pixels_of(labels: np.ndarray) -> Pixels:
     }
 
 
+@lru_cache(2000)
+def shared(one: frozenset[int], other: frozenset[int]) -> int:
+    """Pixels in both, remembered, since every score asks for them."""
+    return len(one & other)
+
+
+def united(one: frozenset[int], other: frozenset[int]) -> int:
+    return len(one) + len(other) - shared(one, other)
+
+
 def exact_iou(one: frozenset[int], other: frozenset[int]) -> Fraction:
-    return Fraction(len(one & other), len(one | other))
+    return Fraction(shared(one, other), united(one, other))
 
 
 def exact_ious(truth: np.ndarray, predicted: np.ndarray) -> dict[tuple[int, int], Fraction]:
@@ -44,7 +55,7 @@ def pairwise(true: Pixels, found: Pixels) -> dict[tuple[int, int], Fraction]:
 
 def aji(true: Pixels, found: Pixels, ious: Ious) -> Fraction | None:
     """Of every true object its best partner, the first of equals; None where nothing is."""
-    shared, union, used = 0, 0, set()
+    inside, union, used = 0, 0, set()
     for a, pixels in true.items():
         partners = [b for (one, b) in ious if one == a]
         if not partners:
@@ -52,19 +63,19 @@ def aji(true: Pixels, found: Pixels, ious: Ious) -> Fraction | None:
             continue
         best = max(partners, key=lambda b: (ious[a, b], -b))
         used.add(best)
-        shared += len(pixels & found[best])
-        union += len(pixels | found[best])
+        inside += shared(pixels, found[best])
+        union += united(pixels, found[best])
     union += sum(len(pixels) for b, pixels in found.items() if b not in used)
-    return Fraction(shared, union) if union else None
+    return Fraction(inside, union) if union else None
 
 
 def jaccard_of(pairs: frozenset[tuple[int, int]], true: Pixels, found: Pixels) -> Fraction | None:
     """What one-to-one pairs share, over all that they and the rest cover."""
-    shared = sum(len(true[a] & found[b]) for a, b in pairs)
-    union = sum(len(true[a] | found[b]) for a, b in pairs)
+    inside = sum(shared(true[a], found[b]) for a, b in pairs)
+    union = sum(united(true[a], found[b]) for a, b in pairs)
     union += sum(len(true[a]) for a in true.keys() - {a for a, _ in pairs})
     union += sum(len(found[b]) for b in found.keys() - {b for _, b in pairs})
-    return Fraction(shared, union) if union else None
+    return Fraction(inside, union) if union else None
 
 
 def one_to_one(pairs: list[tuple[int, int]]) -> Iterator[frozenset[tuple[int, int]]]:
@@ -86,7 +97,7 @@ def seg(true: Pixels, found: Pixels, ious: Ious) -> Fraction | None:
     """Mean IoU of true objects that one covers by more than half."""
     if not true:
         return Fraction(0) if found else None
-    hits = [iou for (a, b), iou in ious.items() if 2 * len(true[a] & found[b]) > len(true[a])]
+    hits = [iou for (a, b), iou in ious.items() if 2 * shared(true[a], found[b]) > len(true[a])]
     return sum(hits, Fraction(0)) / len(true)
 
 

@@ -218,7 +218,7 @@ def test_outlines_on_all_real_fields_lie_as_far_apart_as_by_scikit_image(pairs):
         matches = metrics.matched_pairs(truth, predicted)
         distances = metrics.boundary_distances(truth, predicted)["hausdorff"]
         assert len(distances) == len(matches)
-        for row in range(0, len(matches), 10):
+        for row in range(0, len(matches), 20):
             true, found = truth == matches[row][0], predicted == matches[row][1]
             box = ndimage.find_objects((true | found).astype(np.uint8))[0]
             outlines = [border(np.pad(mask, 1))[1:-1, 1:-1] for mask in (true[box], found[box])]

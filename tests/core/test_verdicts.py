@@ -21,7 +21,7 @@ from napari_nucseg.core.verdicts import (
     draw_verdicts,
     judge,
 )
-from tests.core.brute_force import Ious, Pixels, pairwise, pixels_of
+from tests.core.brute_force import Ious, Pixels, pairwise, pixels_of, shared
 from tests.core.distortions import DISTORTIONS
 from tests.core.test_matching import EXACT, Pair, label_pairs, named_pairs, quick
 
@@ -220,7 +220,7 @@ def assert_verdicts_are_those_of_their_definition(
         ious[a][b] = suoi[b][a] = iou
 
     def is_edge(a: int, b: int) -> bool:
-        return 2 * len(true[a] & found[b]) > min(len(true[a]), len(found[b]))
+        return 2 * shared(true[a], found[b]) > min(len(true[a]), len(found[b]))
 
     joined = (
         {a: [b for b in sorted(ious[a]) if is_edge(a, b)] for a in true},
