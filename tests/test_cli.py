@@ -553,7 +553,7 @@ def test_two_folders_are_scored_as_json(run, scored):
     assert list(record) == [
         *("pixels", "objects", "verdicts", "caicedo", "boundaries"),
         *("mean", "range", "mean_interval", "pooled_interval"),
-        *("mean_absolute_count_error", "reported"),
+        *("by_threshold", "mean_absolute_count_error", "reported"),
     ]
     assert record["objects"]["threshold"] == 0.75
     assert record["pixels"]["tn"] == 1420 + 1800

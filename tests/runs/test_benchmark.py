@@ -219,7 +219,7 @@ def test_the_summary_names_everything(run, oracle_of, drawn_fields, out):
     assert set(summary) == {
         *("dataset", "fields", "empty_fields", "absent_fields"),
         *("pooled", "mean", "range", "mean_interval", "pooled_interval"),
-        *("mean_absolute_count_error", "reported", "segmentation"),
+        *("by_threshold", "mean_absolute_count_error", "reported", "segmentation"),
     }
     assert summary["dataset"] == "drawn training"
     assert (summary["fields"], summary["empty_fields"], summary["absent_fields"]) == (2, 0, [])

@@ -45,9 +45,9 @@ def latex_table(summary: Summary, name: str) -> str:
     body = [rf"{' & '.join(map(_latex, line))} \\" for line in _rows(summary, "--")]
     lines = [
         r"\begin{table}",
-        r"\centering",
+        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",  # as wide as an article's text
         rf"\caption{{{_latex(_caption(summary, name))}}}",
-        r"\begin{tabular}{llrrrrr}",
+        r"\begin{tabular}{@{}llrrrrr@{}}",
         r"\toprule",
         rf"{' & '.join(map(_latex, _HEADER))} \\",
         r"\midrule",
