@@ -13,6 +13,7 @@ from pathlib import Path
 
 import napari
 from qtpy.QtCore import QEventLoop, QTimer
+from superqt import QCollapsible
 
 from napari_nucseg.ui.demonstration import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.ui.segment_form import Scope
@@ -46,6 +47,14 @@ def main() -> None:
     dock.raise_()
     shoot(viewer, "segment_panel")
 
+    usual = viewer.camera.center, viewer.camera.zoom
+    segment.result.colour_by.value = "flow error"
+    segment.result.doubtful.native.click()
+    segment.native.findChildren(QCollapsible)[-1].expand(animate=False)
+    shoot(viewer, "segment_panel_doubt")
+
+    segment.result.colour_by.value = "label"
+    viewer.camera.center, viewer.camera.zoom = usual
     score_dock.raise_()
     score.show_errors()
     shoot(viewer, "score_panel_errors")

@@ -48,3 +48,11 @@ def test_models_and_devices_have_paces_of_their_own():
     pace.remember("net", made(2.0), FIELD)
     assert pace.expected("other", "CPU, test", FIELD) is None
     assert pace.expected("net", "CUDA, test", FIELD) is None
+
+
+def test_a_run_that_had_to_wait_counts_until_there_is_another():
+    pace.remember("net", made(9.0), FIELD, warm=False)
+    assert pace.expected("net", "CPU, test", FIELD) == pytest.approx(9.0)
+    pace.remember("net", made(2.0), FIELD)
+    pace.remember("net", made(9.0), FIELD, warm=False)
+    assert pace.expected("net", "CPU, test", FIELD) == pytest.approx(2.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from qtpy.QtCore import QElapsedTimer, Qt, QTimer
+
 from napari_nucseg.ui.layers import PREDICTION, role_of
 from napari_nucseg.ui.segment_panel import SegmentPanel
 
@@ -25,6 +27,21 @@ def move(qtbot, panel, values):
         row = panel.form.channel if name == "channel" else panel.form.params[name]
         row.value = value
     qtbot.waitUntil(lambda: not panel.follows and not panel.running, timeout=RUN)
+
+
+def longest_beat(qtbot, panel, act) -> int:
+    """Do something, and return the longest time in ms that the main thread took for anything."""
+    clock, beats = QElapsedTimer(), []
+    timer = QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(lambda: beats.append(clock.restart()))
+    clock.start()
+    timer.start(5)
+    act()
+    qtbot.waitUntil(lambda: not panel.keeper.measuring, timeout=RUN)
+    timer.stop()
+    assert len(beats) > 10
+    return max(beats)
 
 
 class Held:

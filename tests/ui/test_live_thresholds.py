@@ -9,7 +9,7 @@ from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui import preferences
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment_form import Scope
-from tests.ui.segment_actions import RUN, move, predictions, run
+from tests.ui.segment_actions import RUN, longest_beat, move, predictions, run
 
 SLIDERS = [
     {"flow_threshold": 0.2},
@@ -196,3 +196,44 @@ def test_a_value_that_a_model_ignores_does_not_need_its_network(qtbot, viewer, i
     move(qtbot, panel, {"tile_overlap": 48})
 
     assert "needs the network" not in panel.status.value
+
+
+@pytest.mark.parametrize("name", ["flow_threshold", "cellprob_threshold", "min_size"])
+def test_a_moving_slider_never_blocks_the_main_thread_for_a_tenth_of_a_second(
+    qtbot, viewer, bbbc039, panel, name
+):
+    viewer.open(str(sorted((bbbc039 / "images").iterdir())[0]), plugin="napari-nucseg")
+    run(qtbot, panel)
+    row = panel.form.params[name]
+    usual = row.value
+
+    def drag():
+        for steps in (1, 2, 3, 4):
+            move(qtbot, panel, {name: usual + steps * row.step})
+        move(qtbot, panel, {name: usual})
+
+    # What the panel itself blocks is there at every move, what other programs do is not
+    longest = [longest_beat(qtbot, panel, drag) for _ in range(5)]
+
+    assert min(longest) < 100, longest
+
+
+def test_a_result_that_cannot_follow_is_not_said_to(qtbot, image, panel, stand_in):
+    panel.form.memory.value = 0
+
+    run(qtbot, panel)
+
+    assert "Sliders" not in panel.status.value
+
+
+def test_nothing_more_is_said_of_labels_that_are_gone(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+
+    viewer.layers.remove(predictions(viewer)[0])
+    assert panel.status.value == ""
+
+    viewer.layers.remove(image)
+    assert "Open an image first" in panel.status.value
+
+    viewer.add_image(image.data)
+    assert panel.status.value == ""

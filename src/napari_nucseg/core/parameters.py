@@ -34,7 +34,7 @@ class SegmentParams:
         Knob(
             "Flow threshold",
             "Largest allowed disagreement between a nucleus and its flows. Raise it when nuclei "
-            "are missing, lower it when shapes look wrong. 0 keeps all.",
+            "are missing, lower it when shapes look wrong. 0 keeps all; volumes in 3-D have none.",
             0.0,
             3.0,
             0.05,

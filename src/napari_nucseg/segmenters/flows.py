@@ -114,6 +114,11 @@ def compiling() -> Future[None]:
         pool.shutdown(wait=False)
 
 
+def is_compiling() -> bool:
+    """Whether the CPU's loops are on their way, which a run may have to wait for."""
+    return compiling.cache_info().currsize > 0 and not compiling().done()
+
+
 def _warm_up() -> None:
     from napari_nucseg.segmenters.cpu_dynamics import warm_up
 

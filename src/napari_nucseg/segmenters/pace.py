@@ -9,7 +9,7 @@ FARTHEST = 3
 """Octaves of size over which a pace holds: a small crop says little of a whole field."""
 
 
-def remember(model: str, made: Provenance, pixels: int) -> None:
+def remember(model: str, made: Provenance, pixels: int, warm: bool = True) -> None:
     """Remember how long a model took, for `expected`.
 
     Parameters
@@ -20,9 +20,12 @@ def remember(model: str, made: Provenance, pixels: int) -> None:
         Of what was segmented.
     pixels : int
         Of the same.
+    warm : bool, optional
+        Whether all was ready before; a run that had to wait counts only until there is another.
     """
     key = _key(model, made.device, _octave(pixels))
-    of_this_machine().record(key, made.seconds / pixels)
+    if warm or of_this_machine().known(key) is None:
+        of_this_machine().record(key, made.seconds / pixels)
 
 
 def expected(model: str, device: str, pixels: int) -> float | None:

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from napari.components import ViewerModel
 from napari.layers import Image
 
+from napari_nucseg.core.channels import MOST_COLOURS
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.ui.kept import Spot
 from napari_nucseg.ui.layers import count_planes, field_shape, shown_plane
 from napari_nucseg.ui.regions import drawn_box, seen_box
-from napari_nucseg.ui.segment_form import Scope, SegmentForm
+from napari_nucseg.ui.scopes import DEPTHS, Scope
+from napari_nucseg.ui.segment_form import SegmentForm
 from napari_nucseg.ui.segmenting import Request
 from napari_nucseg.ui.sources import Box, pixel_size, source_of
 
@@ -41,10 +43,9 @@ def ask(
     ValueError
         If there is no such part of the image; the message says what to do.
     """
+    _refuse_channels_last(layer)
     box = _box(viewer, layer, form.scope.value)
-    planes: Iterable[int] = (shown_plane(viewer.dims.point, layer),)
-    if form.scope.value == Scope.ALL:
-        planes = range(count_planes(layer))
+    planes = _planes(viewer, layer, form.scope.value)
     source, uid = source_of(layer, form.channel.value), str(layer.unique_id)
     return Request(
         name=layer.name,
@@ -55,7 +56,30 @@ def ask(
         params=form.params.params,
         memory=memory,
         pixel_size=pixel_size(layer),
+        depth=DEPTHS.get(form.scope.value),
+        volume=form.volume.params,
     )
+
+
+def _refuse_channels_last(layer: Image) -> None:
+    """Refuse channels that napari takes for columns: labels would not lie on their nuclei."""
+    shape = field_shape(layer)
+    if len(shape) > 2 and shape[-1] <= MOST_COLOURS < min(shape[-3:-1]):
+        raise ValueError(
+            f"{layer.name}: its last axis, of length {shape[-1]}, seems to hold channels; add the "
+            "image with one layer a channel: viewer.add_image(data, channel_axis=-1)"
+        )
+
+
+def _planes(viewer: ViewerModel, layer: Image, scope: Scope) -> Iterable[int]:
+    """List the fields to segment; a volume's are those along the last axis of the stack."""
+    shown = shown_plane(viewer.dims.point, layer)
+    if scope == Scope.ALL:
+        return range(count_planes(layer))
+    if scope not in DEPTHS:
+        return (shown,)
+    deep = field_shape(layer)[-3]
+    return range(shown - shown % deep, shown - shown % deep + deep)
 
 
 def _box(viewer: ViewerModel, layer: Image, scope: Scope) -> Box | None:

@@ -22,13 +22,20 @@ class Countdown:
         To be segmented.
     clock : callable, optional
         Seconds of a clock.
+    step : str, optional
+        What a field's work is counted in.
     """
 
     def __init__(
-        self, tell: Tell, fields: int, clock: Callable[[], float] = time.perf_counter
+        self,
+        tell: Tell,
+        fields: int,
+        clock: Callable[[], float] = time.perf_counter,
+        step: str = "tile",
     ) -> None:
         self._tell = tell
         self._fields = fields
+        self._step = step
         self._clock = clock
         self._start = clock()
         self._field = 0
@@ -39,7 +46,7 @@ class Countdown:
 
     def report(self, done: int, total: int) -> None:
         """Tell how many of a field's tiles are done; a `napari_nucseg.core.segmenting.Report`."""
-        words = [f"tile {min(done + 1, total)} of {total}"]
+        words = [f"{self._step} {min(done + 1, total)} of {total}"]
         if self._fields > 1:
             words.append(f"field {self._field + 1} of {self._fields}")
         steps = self._field * total + done

@@ -49,7 +49,7 @@ class Follower:
         self._resting.setInterval(DEBOUNCE)
         self._resting.timeout.connect(self.follow)
         form = chosen.form
-        for row in (*form.params.rows, form.channel):
+        for row in (*form.params.rows, *form.volume.rows, form.channel):
             row.changed.connect(self.begin)
         form.model.changed.connect(self.rest)
         form.follow_all.changed.connect(self.follow_everywhere)

@@ -22,17 +22,20 @@ class Plan:
         What has changed that the network has to run for.
     outdated, absent : int
         Fields that the network has to run for, and that are not in memory.
+    volumes : int
+        Fields that are planes of a volume, of which no network output is kept.
     """
 
     fields: list[Parts] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     outdated: int = 0
     absent: int = 0
+    volumes: int = 0
 
     @property
     def remark(self) -> str:
         """Say what keeps fields from following; empty if nothing does."""
-        if not self.outdated and not self.absent:
+        if not self.outdated and not self.absent and not self.volumes:
             return ""
         several = len(self.fields) + self.outdated + self.absent > 1
         why = []
@@ -42,6 +45,8 @@ class Plan:
         if self.absent:
             who = _fields(self.absent) if several else "this field's result is"
             why.append(f"{who} not in memory")
+        if self.volumes:
+            why.append("a volume follows no slider")
         return f"Press Segment: {'; '.join(why)}."
 
 
@@ -71,6 +76,9 @@ def plan(
     reasons: dict[str, None] = {}
     for plane in planes:
         if plane not in told:
+            continue
+        if told[plane].get("depth"):
+            result.volumes += 1
             continue
         parts = known.get(plane, {})
         outdated = _outdated(parts, params, channel)

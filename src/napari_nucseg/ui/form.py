@@ -68,6 +68,13 @@ def labelled(rows: Iterable[Widget]) -> QWidget:
     return box
 
 
+def show_row(box: QWidget, row: Widget, shown: bool) -> None:
+    """Show or hide a row of what `labelled` laid out, with its label."""
+    layout = box.layout()
+    if isinstance(layout, QFormLayout):
+        layout.setRowVisible(row.native, shown)
+
+
 def scrolled(*widgets: QWidget) -> QScrollArea:
     """Stack widgets in an area that scrolls where the window is too low for them."""
     body = QWidget()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class ModelChooser:
         model = catalogue.find(self._chosen.model)
         return replace(model, traits=model.traits or self._learned.get(self._chosen.model))
 
-    def learn(self, key: str, ignores: frozenset[str]) -> None:
+    def learn(self, key: str, ignores: frozenset[str] | None) -> None:
         """Take up of a run what a file is: it is not opened before."""
         kinds = (traits.UNET, traits.CLASSIC, traits.CELLPOSE)
         known = next((kind for kind in kinds if kind.ignores == ignores), None)
@@ -75,8 +75,19 @@ class ModelChooser:
         preferences.save_params(self._chosen.model, None)
         self._form.params.params = self.model.defaults
 
-    def use_settings(self, model: str, params: SegmentParams) -> None:
+    def use_settings(
+        self, model: str, params: SegmentParams, depth: Mapping[str, Any] | None = None
+    ) -> None:
         """Choose a model and values, as they made other labels.
+
+        Parameters
+        ----------
+        model : str
+            Its name, or the path of a file.
+        params : SegmentParams
+            The values.
+        depth : mapping, optional
+            How planes were put together, if they were; see `Provenance.depth`.
 
         Raises
         ------
@@ -93,6 +104,7 @@ class ModelChooser:
             raise ValueError(f"{' and '.join(alike)} are both named {model!r}; choose one yourself")
         self._form.model.value = alike[0]
         self._form.params.params = params
+        self._form.use_depth(depth or {})
 
     def add_file(self) -> None:
         """Ask for a model file, and choose it if it is one."""

@@ -12,15 +12,15 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.core.knobs import knobs
-from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.parameters import Depth, SegmentParams
 from napari_nucseg.runs.saving import read_provenance
 from napari_nucseg.ui.form import text_line
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layers import shown_plane
 from napari_nucseg.ui.predictions import parts_of, provenance_by_field
 
-Use = Callable[[str, SegmentParams], None]
-"""Called with the name of a model and its parameters."""
+Use = Callable[[str, SegmentParams, Mapping[str, Any]], None]
+"""Called with the name of a model, its parameters, and how planes were put together."""
 
 
 class ProvenanceBox(Container[Any]):
@@ -94,7 +94,8 @@ class ProvenanceBox(Container[Any]):
 
     def _take_over(self, made: Mapping[str, Any]) -> None:
         try:
-            self._use(str(made["model"]), SegmentParams(**made["parameters"]))
+            params = SegmentParams(**made["parameters"])
+            self._use(str(made["model"]), params, made.get("depth") or {})
         except (ValueError, TypeError, LookupError) as error:
             tell_user(ValueError(f"these settings cannot be used here: {error}"))
 
@@ -145,8 +146,18 @@ def _lines(made: Mapping[str, Any]) -> list[str]:
         f"Model {made['model']}, {made['seconds']:.2f} s",
         *([f"Channel {channel}"] if channel else []),
         f"{made['device']}, {made['precision']}",
+        *_depth(made.get("depth") or {}),
         *values,
         versions,
         *([f"Weights {made.get('weights', '')} {weights}"] if weights else []),
         *made.get("notes", ()),
     ]
+
+
+def _depth(depth: Mapping[str, Any]) -> list[str]:
+    """Say how the planes of a volume were put together, if they were."""
+    if depth.get("method") == Depth.STITCHED:
+        return [f"A plane of a volume, stitched from an overlap of {depth['stitch_threshold']:g}"]
+    if depth.get("method") == Depth.IN_3D:
+        return [f"A plane of a volume, segmented in 3-D with anisotropy {depth['anisotropy']:g}"]
+    return []

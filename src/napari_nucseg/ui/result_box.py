@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from magicgui.widgets import ComboBox, Container, PushButton
 from napari.components import ViewerModel
 from napari.layers import Labels
@@ -109,6 +110,8 @@ class ResultBox(Container[Any]):
         ran : bool
             Whether a network ran for it.
         """
+        if result.is_volume:
+            return _describe_volume(result)
         count = sum(len(nuclei_of(labels, plane)["index"]) for plane in result.planes)
         where = f" in {len(result.planes)} fields" if len(result.planes) > 1 else ""
         if ran and result.made[0].spot.box is not None:
@@ -116,8 +119,8 @@ class ResultBox(Container[Any]):
             where = " in the rectangle"
         took = f" in {result.seconds:.2f} s" if ran else ""
         size = self._overview()
-        about = f"{count} nuclei{where}{took}{', ' if size else ''}{size}."
-        return f"{about} Sliders now change this result." if ran else about
+        about = f"{_nuclei(count)}{where}{took}{', ' if size else ''}{size}."
+        return f"{about} Sliders now change this result." if ran and result.kept else about
 
     def _overview(self) -> str:
         """Describe the field in sight: how large its nuclei are."""
@@ -165,3 +168,19 @@ class ResultBox(Container[Any]):
     def _names(self, layer: Labels) -> tuple[str, ...]:
         record = record_of(layer)
         return record.stems if record is not None else ()
+
+
+def _nuclei(count: int) -> str:
+    return "1 nucleus" if count == 1 else f"{count} nuclei"
+
+
+def _describe_volume(result: Result) -> str:
+    """Say in a line what was made of a volume, whose nuclei lie in several planes."""
+    planes = [made.nuclei for made in result.made]
+    index = np.concatenate([nuclei["index"] for nuclei in planes])
+    areas = np.concatenate([nuclei["area_px"] for nuclei in planes])
+    numbers, which = np.unique(index, return_inverse=True)
+    about = f"{_nuclei(len(numbers))} in a volume of {len(planes)} planes in {result.seconds:.2f} s"
+    if not len(numbers):
+        return f"{about}."
+    return f"{about}, median volume {np.median(np.bincount(which, areas)):.0f} voxels."

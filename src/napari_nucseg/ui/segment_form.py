@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import StrEnum
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from magicgui.widgets import ComboBox, Container, ProgressBar, PushButton, SpinBox
@@ -13,25 +12,17 @@ from qtpy.QtWidgets import QGraphicsOpacityEffect, QWidget
 from superqt import QCollapsible
 
 from napari_nucseg.core.knobs import knobs
-from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.parameters import SegmentParams, VolumeParams
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.traits import DEVICE
-from napari_nucseg.ui.form import ParamsForm, labelled, text_line
+from napari_nucseg.ui.form import ParamsForm, labelled, show_row, text_line
 from napari_nucseg.ui.layers import count_planes
+from napari_nucseg.ui.scopes import DEPTHS, USED_BY, Scope, anisotropy, scopes_of
 from napari_nucseg.ui.sources import CHANNELS
 
 FAINT = 0.4
 """Opacity of what is locked."""
-
-
-class Scope(StrEnum):
-    """What of an image is segmented."""
-
-    FIELD = "this field"
-    ALL = "all fields"
-    BOX = "drawn rectangle"
-    SEEN = "what I see"
 
 
 class SegmentForm:
@@ -77,15 +68,18 @@ class SegmentForm:
         self.scope = ComboBox(
             label="Segment",
             choices=list(Scope),
-            tooltip="The field that is shown; every field of the stack; the rectangle that is "
-            "selected or was drawn last in a Shapes layer; or the part of the field that lies "
-            "within the canvas.",
+            tooltip="The field that is shown; every field of the stack by itself; the planes of "
+            "the stack as a volume, whose nuclei go on from plane to plane: each plane segmented "
+            "and nuclei joined by their overlap (stitched), or flows along all three axes (in "
+            "3-D, slower); the rectangle that is selected or was drawn last in a Shapes layer; or "
+            "the part of the field that lies within the canvas.",
         )
 
     def _add_values(self) -> None:
         """Add the rows of parameters, and what sets them."""
         self.params = ParamsForm(SegmentParams())
-        self.params["diameter"].native.setSpecialValueText("model's own")
+        self.params["diameter"].native.setSpecialValueText("own size")
+        self.volume = ParamsForm(VolumeParams())
         self.measure = PushButton(
             text="Measure",
             tooltip="Set the diameter to the length of a line drawn across a nucleus in a Shapes "
@@ -117,8 +111,9 @@ class SegmentForm:
     def lock(self, locked: bool) -> None:
         """Let nothing be changed but what can be during a run, which is shown."""
         self._locked = locked
-        choices = (self.image, self.model, self.add_model, self.scope, self.measure)
-        for widget in (*choices, self.defaults, self.memory, self.segment, self.follow_all):
+        choices = (self.image, self.model, self.add_model, self.scope, *self.volume.rows)
+        values = (self.measure, self.defaults, self.memory)
+        for widget in (*choices, *values, self.segment, self.follow_all):
             widget.enabled = not locked
         self.cancel.enabled = locked
         self.progress.visible = locked
@@ -132,7 +127,29 @@ class SegmentForm:
         several = layer is not None and count_planes(layer) > 1
         self.channel.enabled = layer is not None and layer.rgb and not self._locked
         self.follow_all.visible = several
-        self.scope.choices = [scope for scope in Scope if several or scope != Scope.ALL]
+        self.scope.choices = scopes_of(layer)
+
+    def show_scope(self) -> None:
+        """Show the parameters of volumes where they count, and lock what does not."""
+        for name, scope in USED_BY.items():
+            show_row(self._top, self.volume[name], self.scope.value == scope)
+        self._enable_used()
+
+    def propose_anisotropy(self) -> None:
+        """Take the distance of planes from the image, which changes no labels by itself."""
+        row = self.volume["anisotropy"]
+        with row.changed.blocked():
+            row.value = 1.0 if self.image.value is None else anisotropy(self.image.value)
+
+    def use_depth(self, depth: Mapping[str, Any]) -> None:
+        """Choose to segment a volume as others were, if the image is one; else none."""
+        scope = next((one for one, how in DEPTHS.items() if how == depth.get("method")), None)
+        if scope in self.scope.choices:
+            self.scope.value = scope
+            for row in self.volume.rows:
+                row.value = depth[row.name]
+        elif self.scope.value in DEPTHS:
+            self.scope.value = Scope.FIELD
 
     def show_traits(self, model: Model) -> None:
         """Offer what a model makes use of, and say of the rest that it does not."""
@@ -149,8 +166,10 @@ class SegmentForm:
         self._enable_used()
 
     def _enable_used(self) -> None:
+        in_3d = self.scope.value == Scope.IN_3D  # which has no flow threshold
+        unused = self._ignored | {"flow_threshold"} if in_3d else self._ignored
         for row in self.params.rows:
-            row.enabled = not self._locked and row.name not in self._ignored
+            row.enabled = not self._locked and row.name not in unused
             _show_enabled(row)
         self.measure.enabled = self.params["diameter"].enabled
         self.device.enabled = not self._locked and DEVICE not in self._ignored
@@ -167,7 +186,13 @@ class SegmentForm:
         measured = _side_by_side(diameter, self.measure)
         measured.label, measured.tooltip = diameter.label, diameter.tooltip
         values = [measured if row is diameter else row for row in self.params.main]
-        return labelled([self.image, self.channel, *model, self.scope, *values])
+        scope = (self.scope, *self.volume.rows)
+        self._top = labelled([self.image, self.channel, *model, *scope, *values])
+        self.scope.changed.connect(self.show_scope)
+        self.image.changed.connect(self.propose_anisotropy)
+        self.show_scope()
+        self.propose_anisotropy()
+        return self._top
 
     def advanced(self) -> QCollapsible:
         """Lay out what is rarely needed, folded away."""

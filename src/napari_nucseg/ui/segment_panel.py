@@ -24,8 +24,10 @@ from napari_nucseg.ui.provenance_box import ProvenanceBox
 from napari_nucseg.ui.result_box import ResultBox
 from napari_nucseg.ui.segment_form import folded
 from napari_nucseg.ui.segmenting import Result, segment_fields
+from napari_nucseg.ui.segmenting_volumes import segment_stack
 
 STOPPED = "Stopped. No layer was added or changed."
+NO_IMAGE = "Open an image first: File > Open Sample > Nuclei segmentation has one."
 CHANGED = "Stopped, because the image has changed. Press Segment again."
 
 
@@ -67,11 +69,13 @@ class SegmentPanel(Panel):
         self.form.memory.value = self._kept.limit // 10**6
         self._connect()
         self._show_running(False)
+        self._show_nothing()
         self._show_taken()
 
     def _connect(self) -> None:
         form = self.form
         form.image.changed.connect(self._show_image)
+        form.image.changed.connect(self._show_nothing)
         form.model.changed.connect(self.result.show_range)
         form.segment.changed.connect(self.start)
         form.cancel.changed.connect(self.stop)
@@ -95,12 +99,14 @@ class SegmentPanel(Panel):
         self.form.image.reset_choices()
         self.form.show_image()
         self.chooser.refresh()
+        if self._chosen.image is None or self.status.value == NO_IMAGE:
+            self._show_nothing()
 
     def start(self) -> None:
         """Segment what is chosen, in the background."""
         layer = self._chosen.image
         if layer is None:
-            self._say("Open an image first: File > Open Sample > Nuclei segmentation has one.")
+            self._say(NO_IMAGE)
             return
         key, model = self._chosen.model, self.chooser.model
         self.form.memory.value = preferences.memory_limit() // 10**6  # napari's settings have it
@@ -112,8 +118,9 @@ class SegmentPanel(Panel):
         self.follower.rest()
         preferences.save_params(key, request.params)
         self._layer, self._stopped = layer, STOPPED
+        segment = segment_fields if request.depth is None else segment_stack
         self.run(
-            lambda tell: segment_fields(request, tell),
+            lambda tell: segment(request, tell),
             lambda result: self._show_result(layer, result),
         )
         self._say(f"Loading {model.name}...")
@@ -181,6 +188,11 @@ class SegmentPanel(Panel):
     def _say(self, line: str) -> None:
         self.status.value = line
 
+    def _show_nothing(self) -> None:
+        """Say no more of what is gone or no longer chosen; without an image, what to open."""
+        if not self.running:
+            self._say(NO_IMAGE if self._chosen.image is None else "")
+
     def _show_running(self, running: bool) -> None:
         self.form.lock(running)
         self.provenance.lock(running)
@@ -234,3 +246,4 @@ class SegmentPanel(Panel):
             self._kept.forget(record.source, model)
             if not self.segmenting:
                 self.drop_job()
+                self._show_nothing()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.measuring import Nuclei
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Segmenter, check_image
+from napari_nucseg.core.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.core.segmenting import Provenance, Segmenter, check_image
 from napari_nucseg.segmenters import catalogue, pace
+from napari_nucseg.segmenters.flows import is_compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.nuclei import measure_nuclei
 from napari_nucseg.ui.countdown import Countdown
@@ -44,6 +45,10 @@ class Request:
         Bytes that results may take which are kept to follow the sliders.
     pixel_size : float or None
         Edge of a pixel in micrometres, if it is known.
+    depth : Depth or None
+        How the planes belong together that are one volume; None for fields by themselves.
+    volume : VolumeParams
+        For a volume.
     """
 
     name: str
@@ -54,6 +59,8 @@ class Request:
     params: SegmentParams
     memory: int
     pixel_size: float | None
+    depth: Depth | None = None
+    volume: VolumeParams = field(default_factory=VolumeParams)
 
 
 @dataclass(frozen=True)
@@ -91,17 +98,24 @@ class Result:
         In the order of their making.
     kept : Parts
         What there was memory for.
-    ignores : frozenset of str
-        Names of the parameters that the model makes no use of.
+    ignores : frozenset of str or None
+        Names of the parameters that the model makes no use of; None where that is not told.
     """
 
     made: tuple[Made, ...]
     kept: Parts
-    ignores: frozenset[str] = frozenset()
+    ignores: frozenset[str] | None = None
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether the fields are planes that were segmented as one."""
+        return bool(self.made[0].provenance["depth"])
 
     @property
     def seconds(self) -> float:
         """Time spent on all fields."""
+        if self.is_volume:
+            return float(self.made[0].provenance["seconds"])
         return float(sum(made.provenance["seconds"] for made in self.made))
 
     @property
@@ -124,7 +138,7 @@ def segment_fields(request: Request, tell: Tell) -> Result:
     ValueError, OSError
         If the model or an image cannot be used; the message names it.
     """
-    segmenter = _load(request, tell)
+    segmenter = load(request, tell)
     made: list[Made] = []
     kept: Parts = {}
     countdown = Countdown(tell, len(request.spots))
@@ -132,8 +146,9 @@ def segment_fields(request: Request, tell: Tell) -> Result:
         countdown.begin(number)
         image = request.source.read(spot.plane, spot.box)
         check_image(image, request.name)
+        warm = not is_compiling()
         result = segmenter(image, request.params, countdown.report)
-        pace.remember(spot.model, result.provenance, image.size)
+        pace.remember(spot.model, result.provenance, image.size, warm)
         kept[spot] = Kept(result, image, request.pixel_size)
         made.append(_made(spot, kept[spot], request.name))
         while kept and sum(each.nbytes for each in kept.values()) > request.memory:
@@ -191,17 +206,29 @@ def _check_unchanged(source: FieldSource, spot: Spot, before: Kept, name: str) -
 def _made(spot: Spot, kept: Kept, name: str) -> Made:
     result = kept.result
     nuclei = measure_nuclei(result, kept.image, kept.pixel_size)
-    provenance = {
-        **result.provenance.as_dict(),
+    provenance = provenance_at(spot, result.provenance, name)
+    return Made(spot, result.labels, nuclei, provenance, fingerprint(result.labels))
+
+
+def provenance_at(spot: Spot, made: Provenance, name: str) -> dict[str, Any]:
+    """Say how labels were made and of what, as plain values."""
+    return {
+        **made.as_dict(),
         "model": spot.model,
         "image": name,
         "channel": spot.channel,
         "box": None if spot.box is None else list(spot.box),
     }
-    return Made(spot, result.labels, nuclei, provenance, fingerprint(result.labels))
 
 
-def _load(request: Request, tell: Tell) -> Segmenter:
+def load(request: Request, tell: Tell) -> Segmenter:
+    """Load the model that was asked for, once its weights are here.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it cannot be used; the message names it.
+    """
     model = request.model
     if not model.is_ready and model.remote is None:
         raise ValueError(
