@@ -37,6 +37,7 @@ def main() -> None:
     score_dock, score = viewer.window.add_plugin_dock_widget(PLUGIN, SCORE, tabify=True)
     viewer.layers[1].visible = False
 
+    segment.chooser.use_defaults()
     segment.start()
     wait(lambda: not segment.running)
     if folder:

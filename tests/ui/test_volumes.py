@@ -79,6 +79,24 @@ def test_a_volume_follows_no_slider_and_the_panel_says_so(qtbot, viewer, depths,
     np.testing.assert_array_equal(predictions(viewer)[0].data, before)
 
 
+def test_a_plane_that_is_segmented_again_takes_no_number_of_the_volume(
+    qtbot, viewer, depths, panel, stand_in
+):
+    panel.form.scope.value = Scope.STITCHED
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    before = labels.data.copy()
+    viewer.dims.set_current_step(0, 2)
+    panel.form.scope.value = Scope.FIELD
+
+    run(qtbot, panel)
+
+    others = np.delete(before, 2, axis=0)
+    np.testing.assert_array_equal(np.delete(labels.data, 2, axis=0), others)
+    assert not np.intersect1d(labels.data[2][labels.data[2] > 0], others).size
+    assert list(labels.features["index"]) == list(np.unique(labels.data[2])[1:])
+
+
 def test_cancel_within_a_volume_leaves_no_layer(qtbot, viewer, depths, panel, held):
     panel.form.scope.value = Scope.STITCHED
     panel.form.segment.native.click()

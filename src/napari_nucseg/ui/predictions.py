@@ -59,7 +59,8 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[Made]) -> L
         told = dict(provenance_by_field(earlier))
     for one in made:
         plane = one.spot.plane
-        tables[plane] = _write(plane_of(labels, plane), one, tables.get(plane))
+        above = 0 if one.provenance.get("depth") else _highest_of_volumes(labels, told, plane)
+        tables[plane] = _write(plane_of(labels, plane), one, tables.get(plane), above)
         told[plane] = stacked(told.get(plane), one.provenance)
     record = _record(image, told, made[-1].spot.plane)
     name = f"{image.name} {short_name(made[0].spot.model)}"
@@ -120,8 +121,27 @@ def _record(image: Image, told: Mapping[int, Provenance], last: int) -> LayerRec
     return replace(record, fields=tuple(sorted(told)), by_field=dict(told))
 
 
-def _write(field: LabelImage, made: Made, earlier: Table | None) -> Table:
+def _highest_of_volumes(labels: LabelImage, told: Mapping[int, Provenance], plane: int) -> int:
+    """Return the highest number in the other planes, if volumes are among them; else 0."""
+    if not any(made.get("depth") for other, made in told.items() if other != plane):
+        return 0
+    planes = labels.reshape(-1, *labels.shape[-2:])
+    return max(int(part.max(initial=0)) for part in (planes[:plane], planes[plane + 1 :]))
+
+
+def _write(field: LabelImage, made: Made, earlier: Table | None, above: int) -> Table:
     """Write labels into their field, in a box with numbers that are not taken outside of it.
+
+    Parameters
+    ----------
+    field : ndarray of int32, shape (height, width)
+        Of the layer.
+    made : Made
+        What is written.
+    earlier : Table or None
+        The measures of what was there.
+    above : int
+        Numbers up to this one belong to nuclei of other planes.
 
     Returns
     -------
@@ -129,11 +149,13 @@ def _write(field: LabelImage, made: Made, earlier: Table | None) -> Table:
         The measures of all nuclei of the field, by the numbers that they have then.
     """
     box = made.spot.box
-    if box is None:
+    if box is None and not above:
         field[...] = made.labels
         return Table(made.nuclei, made.fingerprint)
+    if box is None:
+        box, earlier = Box(0, 0, *field.shape), None
     field[box.slices] = 0
-    taken = int(field.max(initial=0))
+    taken = max(int(field.max(initial=0)), above)
     field[box.slices] = np.where(made.labels > 0, made.labels + taken, 0)
     nuclei: Nuclei = moved(made.nuclei, taken, box)
     if earlier is not None:
