@@ -73,6 +73,9 @@ def test_a_volume_follows_no_slider_and_the_panel_says_so(qtbot, viewer, depths,
     run(qtbot, panel)
     before = predictions(viewer)[0].data.copy()
 
+    panel.result.doubtful.native.click()
+    assert panel.status.value == "No doubt is known here: segment this field by a network."
+
     move(qtbot, panel, {"min_size": 900})
 
     assert panel.status.value == "Press Segment: a volume follows no slider."

@@ -140,7 +140,7 @@ class ResultBox(Container[Any]):
         layer = self._chosen.prediction
         nuclei = [] if layer is None else most_doubtful(layer, self._plane(layer))
         if layer is None or not nuclei:
-            self._tell("No network told its doubt here: press Segment.")
+            self._tell("No doubt is known here: segment this field by a network.")
             return
         place = str(layer.unique_id), self._plane(layer)
         rank = self._walked[2] if self._walked[:2] == place else 0
