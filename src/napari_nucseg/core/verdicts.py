@@ -100,31 +100,63 @@ def judge(matching: Matching) -> Verdicts:
         spurious instead of missed. Matched and loose together are the TP, the others of the
         true side the FN, of the predicted side the FP.
     """
-    overlap = matching.overlap
-    edges = _is_edge(overlap)
-    codes, beside = _codes(matching, number_components(overlap, edges))
-    joined = edges.copy()
-    joined[matching.pairs] = False
-    pairs = np.concatenate([matching.pairs, np.flatnonzero(joined)])  # the match stands first
+    overlap, found = matching.overlap, examine(matching)
     n, m = len(overlap.truth_ids), len(overlap.predicted_ids)
     true_numbers = overlap.truth_ids[overlap.truth_index]
     predicted_numbers = overlap.predicted_ids[overlap.predicted_index]
     return Verdicts(
         ObjectVerdicts(
             overlap.truth_ids,
-            codes[:n],
-            _object_ious(matching, overlap.truth_index, n),
-            _partners(pairs, overlap.truth_index, n, predicted_numbers),
-            beside[:n],
+            found.codes[:n],
+            found.ious[:n],
+            _partners(found.pairs, overlap.truth_index, n, predicted_numbers),
+            found.beside[:n],
         ),
         ObjectVerdicts(
             overlap.predicted_ids,
-            codes[n:],
-            _object_ious(matching, overlap.predicted_index, m),
-            _partners(pairs, overlap.predicted_index, m, true_numbers),
-            beside[n:],
+            found.codes[n:],
+            found.ious[n:],
+            _partners(found.pairs, overlap.predicted_index, m, true_numbers),
+            found.beside[n:],
         ),
     )
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The verdicts of both sides as arrays, true objects first: all that is needed for many.
+
+    Attributes
+    ----------
+    codes : ndarray of uint8, shape (n + m,)
+        `Verdict` of each object.
+    ious : ndarray of float64, shape (n + m,)
+        As in `ObjectVerdicts`.
+    beside : ndarray of bool, shape (n + m,)
+        As in `ObjectVerdicts`.
+    pairs : ndarray of intp
+        Pairs of partners, as positions in the overlap's list of pairs; matches stand first.
+    """
+
+    codes: NDArray[np.uint8]
+    ious: NDArray[np.float64]
+    beside: NDArray[np.bool_]
+    pairs: Index
+
+
+def examine(matching: Matching) -> Findings:
+    """Give every object its verdict, without gathering its partners; see `judge`."""
+    overlap = matching.overlap
+    edges = _is_edge(overlap)
+    codes, beside = _codes(matching, number_components(overlap, edges))
+    joined = edges.copy()
+    joined[matching.pairs] = False
+    pairs = np.concatenate([matching.pairs, np.flatnonzero(joined)])
+    ious = (
+        _object_ious(matching, overlap.truth_index, len(overlap.truth_ids)),
+        _object_ious(matching, overlap.predicted_index, len(overlap.predicted_ids)),
+    )
+    return Findings(codes, np.concatenate(ious), beside, pairs)
 
 
 def draw_verdicts(truth: Labels, predicted: Labels, verdicts: Verdicts) -> NDArray[np.uint8]:
@@ -143,17 +175,13 @@ def draw_verdicts(truth: Labels, predicted: Labels, verdicts: Verdicts) -> NDArr
         `Verdict` on the outlines, 0 elsewhere. True objects have an outline of two pixels;
         of the predicted ones only those without a partner are drawn, one pixel wide.
     """
-    from skimage.segmentation import find_boundaries  # as in number_components
-
     drawn = np.zeros(truth.shape, dtype=np.uint8)
-    unmatched = _paint(predicted, verdicts.predicted)
-    unmatched[unmatched <= Verdict.LOOSE] = 0
-    thin = find_boundaries(predicted, mode="inner") & (unmatched > 0)
-    drawn[thin] = unmatched[thin]
-    codes = _paint(truth, verdicts.truth)
-    thick = find_boundaries(truth, mode="inner")
-    thick |= find_boundaries(np.where(thick, 0, truth), mode="inner") & (truth > 0)
-    drawn[thick] = codes[thick]
+    thin = _inner_edge(predicted)
+    codes = _codes_of(predicted[thin], verdicts.predicted)
+    drawn[thin] = np.where(codes > Verdict.LOOSE, codes, 0)
+    thick = _inner_edge(truth)
+    thick |= _inner_edge(np.where(thick, 0, truth))
+    drawn[thick] = _codes_of(truth[thick], verdicts.truth)
     return drawn
 
 
@@ -213,8 +241,19 @@ def _partners(
     return tuple(map(tuple, partners))
 
 
-def _paint(labels: Labels, verdicts: ObjectVerdicts) -> NDArray[np.uint8]:
-    """Replace every label by its object's verdict."""
+def _inner_edge(labels: Labels) -> NDArray[np.bool_]:
+    """Mark the pixels of objects that have a face on another label."""
+    edge = np.zeros(labels.shape, dtype=np.bool_)
+    for axis in range(labels.ndim):
+        along, marked = np.moveaxis(labels, axis, 0), np.moveaxis(edge, axis, 0)
+        differs = along[1:] != along[:-1]
+        marked[1:] |= differs
+        marked[:-1] |= differs
+    return edge & (labels > 0)
+
+
+def _codes_of(labels: Labels, verdicts: ObjectVerdicts) -> NDArray[np.uint8]:
+    """Return the verdict of each label; 0 for one that was not judged."""
     if not len(verdicts.ids):
         return np.zeros(labels.shape, dtype=np.uint8)
     position = np.searchsorted(verdicts.ids, labels).clip(max=len(verdicts.ids) - 1)

@@ -32,14 +32,14 @@ class FieldPair:
         Read the labels, shape (height, width).
     overlap : Overlap
         Of the two.
-    boundaries : Boundaries
-        Their outlines, compared.
+    boundaries : Boundaries or None
+        Their outlines, compared; None if that is not done yet.
     """
 
     truth: Plane = field(repr=False)
     predicted: Plane = field(repr=False)
     overlap: Overlap = field(repr=False)
-    boundaries: Boundaries = field(repr=False)
+    boundaries: Boundaries | None = field(repr=False)
 
     def score(self, threshold: float, preset: Preset = STARDIST) -> Score:
         """Score at an IoU threshold of 0.05 or more, without reading labels again."""

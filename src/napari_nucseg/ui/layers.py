@@ -19,6 +19,10 @@ GROUND_TRUTH = "ground truth"
 PREDICTION = "prediction"
 ERRORS = "errors"
 AGREEMENT = "pixel agreement"
+IOU = "IoU"
+DIFFERENCE = "difference"
+OVERLAYS = (ERRORS, AGREEMENT, IOU, DIFFERENCE)
+"""Roles of layers that show a comparison, and are not compared themselves."""
 _KEY = "nucseg"
 
 

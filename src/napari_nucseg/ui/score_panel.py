@@ -5,33 +5,39 @@ from functools import partial
 from typing import Any
 
 import napari
-import numpy as np
-from magicgui.widgets import ComboBox, Container, FloatSlider, PushButton
+from magicgui.widgets import PushButton
 from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QTabWidget, QWidget
 
-from napari_nucseg.core.palette import AGREEMENT_COLOURS, VERDICT_COLOURS
-from napari_nucseg.runs.comparing import Comparison, FieldPair
-from napari_nucseg.ui.form import labelled
-from napari_nucseg.ui.layers import (
-    AGREEMENT,
-    ERRORS,
-    GROUND_TRUTH,
-    PREDICTION,
-    LayerRecord,
-    colormap,
-    find_image,
-    find_labels,
-    find_truth,
-    full_data,
-    put_labels,
-    role_of,
-    shown_plane,
-)
+from napari_nucseg.ui.comparison_state import ComparisonState
+from napari_nucseg.ui.correction_box import CorrectionBox
+from napari_nucseg.ui.edits import EditWatch
+from napari_nucseg.ui.error_keys import ERRORS_ONLY, NEXT, PREVIOUS, ErrorKeys, Key
+from napari_nucseg.ui.going import go_to_row
+from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU, full_data
+from napari_nucseg.ui.object_table import ObjectTable
+from napari_nucseg.ui.originals import forget
+from napari_nucseg.ui.overlay_box import OverlayBox, describe_keys
+from napari_nucseg.ui.overlays import Overlays
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.score_table import ScoreTable, VerdictLegend
-from napari_nucseg.ui.scoring import compare_planes, draw_lazily, scored_planes
+from napari_nucseg.ui.pointing import Pointing, describe_object
+from napari_nucseg.ui.score_choices import ScoreChoices
+from napari_nucseg.ui.score_table import ScoreTable
+from napari_nucseg.ui.scoring import (
+    Compared,
+    Sum,
+    compare_planes,
+    read_all,
+    scored_planes,
+    sum_up,
+)
+from napari_nucseg.ui.verdict_legend import VerdictLegend
+
+_PAUSE = 150
+"""Milliseconds without a change before fields are summed up anew."""
+_CHOOSE = "Choose a prediction and a ground truth: two Labels layers."
 
 
 class ScorePanel(Panel):
@@ -48,221 +54,219 @@ class ScorePanel(Panel):
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self._layers = viewer.layers
-        self._comparison: Comparison | None = None
-        self._watched: list[Labels] = []
-        self._make_widgets()
+        self.state = ComparisonState(viewer)
+        self.choices = ScoreChoices(viewer.layers)
+        self.prediction, self.truth = self.choices.prediction, self.choices.truth
+        self.threshold = self.choices.threshold
+        self.score = PushButton(text="Score", tooltip="Compare the two layers as they are now.")
         super().__init__(viewer, [self.score])
-        self._soon = QTimer(self.native)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self.start)
-        self.table, self.legend = ScoreTable(), VerdictLegend()
+        self._make_parts(viewer)
+        self._lay_out()
+        self._connect()
+        self.choices.choose_truth()
+
+    def _make_parts(self, viewer: napari.Viewer) -> None:
+        native: QWidget = self.native
+        self.table, self.legend = ScoreTable(), VerdictLegend(self.state)
+        self.buttons = OverlayBox()
+        self.errors, self.agreement = self.buttons.errors, self.buttons.agreement
+        self.overlays = Overlays(viewer, self.state)
+        self.objects = ObjectTable(self.state)
+        self.corrections = CorrectionBox(self.state, self.objects, self._tell, self._read_first)
+        self.pointing = Pointing(viewer, self.state, self._choose)
+        self.edits = EditWatch(self.state, native, self._begin_anew)
+        steps: dict[Key, Callable[[], object]] = {
+            NEXT: partial(self.step, 1),
+            PREVIOUS: partial(self.step, -1),
+            ERRORS_ONLY: self.toggle_errors_only,
+        }
+        self.keys = ErrorKeys(native, steps)
+        self._later = QTimer(native)
+        self._later.setSingleShot(True)
+        self._later.setInterval(_PAUSE)
+        self._later.timeout.connect(self._sum_up)
+
+    def _lay_out(self) -> None:
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self.table, "Scores")
+        self.objects.add_below(self.corrections)
+        self.tabs.addTab(self.objects, "Nuclei")
         layout = self.native.layout()
-        layout.insertWidget(0, labelled([self.prediction, self.truth, self.threshold]))
-        for widget in (self.table, self.legend, self.overlays.native):
-            layout.addWidget(widget)
-        self.prediction.changed.connect(self._choose_truth)
-        self.truth.changed.connect(self._begin)
-        self.threshold.changed.connect(self._on_threshold)
+        parts = (self.choices.widget, self.legend, self.buttons, self.tabs)
+        for position, widget in enumerate(parts):
+            layout.insertWidget(position, widget, 1 if widget is self.tabs else 0)
+
+    def _connect(self) -> None:
+        self.choices.layers_changed.connect(self._begin)
+        self.choices.rule_changed.connect(lambda: self.state.use_rule(self.choices.rule))
         self.score.changed.connect(self.start)
-        self.errors.changed.connect(self.show_errors)
-        self.agreement.changed.connect(self.show_agreement)
-        viewer.dims.events.current_step.connect(self._on_step)
+        buttons = self.buttons
+        for button, role in (
+            (buttons.errors, ERRORS),
+            (buttons.agreement, AGREEMENT),
+            (buttons.iou, IOU),
+        ):
+            button.changed.connect(partial(self._show_overlay, role))
+        buttons.errors_only.changed.connect(self.toggle_errors_only)
+        buttons.next.changed.connect(lambda: self.step(1))
+        buttons.previous.changed.connect(lambda: self.step(-1))
+        buttons.help.changed.connect(lambda: self._tell(f"Keys: {describe_keys()}"))
+        state = self.state
+        for signal in (state.compared, state.ruled, state.moved, state.edited):
+            signal.connect(self._show_field)
+        for signal in (state.ruled, state.edited):
+            signal.connect(self._sum_up_soon)
+        state.chosen.connect(self._go)
+        self._viewer.dims.events.current_step.connect(self._on_step)
         self._layers.events.inserted.connect(self._on_layer_inserted)
         self._layers.events.removed.connect(self._on_layer_removed)
-        self._choose_truth()
 
-    def _make_widgets(self) -> None:
-        self.prediction = ComboBox(
-            label="Prediction",
-            choices=self._predictions,
-            tooltip="Labels layer to be scored.",
-        )
-        self.truth = ComboBox(
-            label="Ground truth",
-            choices=self._truths,
-            nullable=True,
-            tooltip="Labels layer that is right; found by itself when the dataset has one.",
-        )
-        self.threshold = FloatSlider(
-            label="IoU threshold",
-            value=0.5,
-            min=0.05,
-            max=0.95,
-            step=0.05,
-            tooltip="Nuclei match when their intersection over union is at least this.",
-        )
-        self.score = PushButton(text="Score", tooltip="Compare the two layers as they are now.")
-        self.errors = PushButton(
-            text="Show errors", tooltip="Outline every nucleus in the colour of its verdict."
-        )
-        self.agreement = PushButton(
-            text="Pixel agreement",
-            tooltip="Colour the pixels: found green, missed vermilion, too much blue.",
-        )
-        self.overlays = Container(
-            widgets=[self.errors, self.agreement], layout="horizontal", labels=False
-        )
-        self.overlays.margins = (0, 0, 0, 0)
+    @property
+    def running(self) -> bool:
+        """Whether work is on its way in the background, or about to be."""
+        return super().running or self._later.isActive()
 
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
-        self.prediction.reset_choices()
-        self.truth.reset_choices()
+        self.choices.reset()
 
     def start(self) -> None:
         """Compare the chosen layers, in the background."""
         prediction, truth = self.prediction.value, self.truth.value
-        self._comparison = None
-        self._show_field()
-        self.table.show_summary(None)
+        self._later.stop()
+        self.drop_job()
         if prediction is None or truth is None or prediction is truth:
-            self.drop_job()
-            self.status.value = "Choose a prediction and a ground truth: two Labels layers."
+            self.state.choose_layers(None, None)
+            self.table.show_summary(None)
+            self._tell(_CHOOSE)
             return
-        self.status.value = "Comparing..."
-        planes = scored_planes(prediction)
+        self.state.choose_layers(prediction, truth)
+        self.table.show_summary(None)
+        self._tell("Comparing...")
+        planes, copies = scored_planes(prediction), dict(self.state.copies)
         self.run(
-            partial(compare_planes, full_data(truth), full_data(prediction), planes),
+            partial(compare_planes, full_data(truth), full_data(prediction), planes, copies),
             self._show_comparison,
         )
 
     def show_errors(self) -> None:
         """Add or refresh the layer of verdicts."""
-        threshold = self.threshold.value
-        self._show_overlay(ERRORS, lambda pair: pair.draw_verdicts(threshold), VERDICT_COLOURS)
+        self._show_overlay(ERRORS)
 
     def show_agreement(self) -> None:
         """Add or refresh the layer of found, missed and wrong pixels."""
-        self._show_overlay(AGREEMENT, FieldPair.draw_agreement, AGREEMENT_COLOURS)
+        self._show_overlay(AGREEMENT)
+
+    def toggle_errors_only(self) -> None:
+        """Hide everything but the image and the errors, or bring it back."""
+        if not self.overlays.toggle_errors_only():
+            self._tell("Press Score first.")
+        self.buttons.errors_only.native.setChecked(self.overlays.is_errors_only)
+
+    def step(self, step: int) -> None:
+        """Go to the next error (1), or the one before (-1), of those that are listed."""
+        if not self.objects.step(step):
+            self._tell("No error is listed: every nucleus matches, or a filter hides it.")
+
+    def on_progress(self, done: int, total: int, what: str) -> None:
+        """Tell how far a comparison of many fields is."""
+        if total > 1 and not self.state.is_there:
+            self._tell(f"{what}: field {done + 1} of {total}")
 
     def disconnect_viewer(self) -> None:
-        """Disconnect from the field slider, the layer list and the chosen layers."""
+        """Disconnect from the field slider, the layer list, the pointer and the chosen layers."""
         self._viewer.dims.events.current_step.disconnect(self._on_step)
         self._layers.events.inserted.disconnect(self._on_layer_inserted)
         self._layers.events.removed.disconnect(self._on_layer_removed)
-        self._watch()
-        self._soon.stop()
+        self.pointing.disconnect()
+        self.keys.bind([])
+        self.edits.watch()
 
-    def _show_comparison(self, comparison: Comparison) -> None:
-        self._comparison = comparison
-        self._show_field()
-        self._start_summary()
-        self._refresh_overlays()
+    def _tell(self, text: str) -> None:
+        self.status.value = text
+
+    def _show_comparison(self, compared: Compared) -> None:
+        self.state.show(compared)
+        self.edits.look()  # for what was painted meanwhile
+        self._sum_up()
         self.compared.emit()
 
     def _show_field(self) -> None:
-        pair = self._shown_pair()
-        score = None if pair is None else pair.score(self.threshold.value)
+        score = self.state.score
         self.table.show_field(score)
-        self.legend.show_counts(score)
-        if self._comparison is not None and score is None:
-            self.status.value = "The field shown has no prediction yet."
-        elif score is not None:
+        if score is not None:
             o = score.objects
-            self.status.value = f"{o.tp + o.fn} nuclei, {o.tp + o.fp} predicted, {o.tp} matched."
+            self._tell(f"{o.tp + o.fn} nuclei, {o.tp + o.fp} predicted, {o.tp} matched.")
+        elif self.state.is_there:
+            self._tell("The field shown has no prediction yet.")
 
-    def _start_summary(self) -> None:
-        comparison = self._comparison
-        if comparison is None or len(comparison.pairs) < 2:
+    def _sum_up_soon(self) -> None:
+        self.drop_job()  # what it measures is of labels or a rule that are past
+        self._later.start()
+
+    def _sum_up(self) -> None:
+        """Compare the outlines of edited fields, then pool and average all fields."""
+        state = self.state
+        copies = {plane: state.copies[plane] for plane in state.unmeasured}
+        if copies or state.is_stack:
+            self.run(partial(sum_up, dict(state.pairs), copies, state.rule), self._show_sum)
+        else:
             self.table.show_summary(None)
-            return
-        threshold = self.threshold.value
-        self.run(lambda tell: comparison.summarise(threshold), self.table.show_summary)
 
-    def _show_overlay(
-        self, role: str, draw: Callable[[FieldPair], np.ndarray], colours: dict[Any, str]
-    ) -> None:
-        prediction = self.prediction.value
-        if self._comparison is None or prediction is None:
-            self.status.value = "Press Score first."
-            return
-        record = LayerRecord(role, source=str(prediction.unique_id))
-        if find_labels(self._layers, record) is None:
-            prediction.visible = self.truth.value.visible = False  # they would hide the overlay
-        data = draw_lazily(full_data(prediction).shape, self._comparison, draw)
-        source = find_image(self._layers, prediction) or prediction
-        put_labels(
-            self._viewer,
-            data,
-            prediction,
-            record,
-            f"{source.name} {role}",
-            colormap=colormap(colours),
-            opacity=1.0 if role == ERRORS else 0.5,
-        )
+    def _show_sum(self, result: Sum) -> None:
+        if result.measured:
+            self.state.set_pairs(result.measured)
+            self.table.show_field(self.state.score)
+        self.table.show_summary(result.summary)
 
-    def _refresh_overlays(self) -> None:
-        prediction = self.prediction.value
-        for role, show in ((ERRORS, self.show_errors), (AGREEMENT, self.show_agreement)):
-            record = LayerRecord(role, source=str(prediction.unique_id))
-            if find_labels(self._layers, record) is not None:
-                show()
+    def _show_overlay(self, role: str, pressed: Any = None) -> None:
+        if not self.overlays.show(role):
+            self._tell("Press Score first.")
 
-    def _on_threshold(self) -> None:
-        if self._comparison is not None:
-            self._show_field()
-            self._start_summary()
-            self._refresh_overlays()
+    def _choose(self, row: int) -> None:
+        """Select what was clicked on in the canvas."""
+        objects = self.state.objects
+        layer = self.state.truth if objects.is_true[row] else self.state.prediction
+        if layer is not None:
+            layer.selected_label = int(objects.label[row])
+        listed = self.objects.show_row(row)
+        hidden = "" if listed else " A filter hides it in the table."
+        self._tell(f"{describe_object(self.state, row)}.{hidden}")
+
+    def _go(self, row: int) -> None:
+        go_to_row(self._viewer, self.state, row)
+        self._tell(f"{describe_object(self.state, row)}.")
 
     def _on_step(self) -> None:
-        if self._comparison is not None:
-            self._show_field()
+        self.state.follow_viewer()
 
     def _on_layer_inserted(self, event: Any) -> None:
-        self.reset_choices()
-        if role_of(event.value) == PREDICTION:
-            self.prediction.value = event.value
-        elif role_of(event.value) == GROUND_TRUTH:
-            self._choose_truth()
+        self.choices.offer(event.value)
 
     def _on_layer_removed(self, event: Any) -> None:
         self.reset_choices()
-        if event.value in self._watched:
-            self._choose_truth()
-
-    def _choose_truth(self) -> None:
-        prediction = self.prediction.value
-        truth = None if prediction is None else find_truth(self._layers, prediction)
-        with self.truth.changed.blocked():
-            self.truth.value = truth
-        self._begin()
+        if self.edits.watches(event.value):
+            self.choices.choose_truth()
 
     def _begin(self) -> None:
         """Score the chosen layers at once, and again when they change."""
-        self._watch(self.prediction.value, self.truth.value)
+        self.edits.watch(self.prediction.value, self.truth.value)
+        layers = [layer for layer in (self.prediction.value, self.truth.value) if layer is not None]
+        self.keys.bind(layers)
         self.start()
 
-    def _watch(self, *layers: Labels | None) -> None:
-        """Score again when the labels of a chosen layer are replaced or painted in."""
-        for layer in self._watched:
-            layer.events.data.disconnect(self._on_data)
-            layer.events.paint.disconnect(self._on_paint)
-        self._watched = [layer for layer in layers if layer is not None]
-        for layer in self._watched:
-            layer.events.data.connect(self._on_data)
-            layer.events.paint.connect(self._on_paint)
+    def _read_first(self, layer: Labels, then: Callable[[], None]) -> None:
+        """Read the labels of a layer into memory, where they can be corrected."""
+        self._tell(f"Reading {layer.name} into memory...")
+        self.run(partial(read_all, full_data(layer)), partial(self._use_loaded, layer, then))
 
-    def _on_data(self) -> None:
+    def _use_loaded(self, layer: Labels, then: Callable[[], None], labels: Any) -> None:
+        if layer in self._layers:
+            self.edits.exchange(layer, labels)
+            then()
+            self._later.start()
+
+    def _begin_anew(self, layer: Any = None) -> None:
+        if layer is not None:
+            forget(layer)
         self.start()
-
-    def _on_paint(self) -> None:
-        self._soon.start()  # napari tells of paint before it is in the data
-
-    def _shown_pair(self) -> FieldPair | None:
-        prediction = self.prediction.value
-        if self._comparison is None or prediction is None:
-            return None
-        shown = shown_plane(self._viewer.dims.point, prediction)
-        return self._comparison.pairs.get(shown)
-
-    def _predictions(self, widget: Any = None) -> list[Labels]:
-        wanted = (GROUND_TRUTH, ERRORS, AGREEMENT)
-        return [layer for layer in self._labels_layers() if role_of(layer) not in wanted]
-
-    def _truths(self, widget: Any = None) -> list[Labels]:
-        return [
-            layer for layer in self._labels_layers() if role_of(layer) not in (ERRORS, AGREEMENT)
-        ]
-
-    def _labels_layers(self) -> list[Labels]:
-        return [layer for layer in self._layers[::-1] if isinstance(layer, Labels)]

@@ -1,4 +1,4 @@
-"""Scores as a table, and verdicts as a legend with counts."""
+"""Scores as a table."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QGridLayout,
     QHeaderView,
-    QLabel,
     QTableWidget,
     QTableWidgetItem,
-    QWidget,
 )
 
-from napari_nucseg.core.palette import VERDICT_COLOURS
 from napari_nucseg.core.scoring import Score
 from napari_nucseg.core.summaries import Summary
-from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.runs.tables import GROUPS, RATIOS, TITLES, as_number, as_spread
 
 COLUMNS = ("this\nfield", "mean of fields\n(range)", "pooled")
@@ -48,16 +43,6 @@ HELP = {
     ("boundaries", "hd95_px"): "95th percentile of the distances of two matched outlines.",
     ("boundaries", "distance_px"): "Mean distance of two matched outlines.",
 }
-LEGEND = {
-    Verdict.MATCHED: "Has a partner at the IoU threshold; the loose ones are counted here, too.",
-    Verdict.LOOSE: "Matched, but with an IoU below 0.7.",
-    Verdict.MISSED: "A true nucleus that no predicted one covers.",
-    Verdict.MERGED: "True nuclei that one predicted nucleus swallowed.",
-    Verdict.SPLIT: "A true nucleus that was cut into pieces.",
-    Verdict.OFF: "Found, but with an IoU below the threshold.",
-    Verdict.TANGLED: "Several true and several predicted nuclei across one another.",
-    Verdict.SPURIOUS: "A predicted nucleus where there is none.",
-}
 
 
 class ScoreTable(QTableWidget):
@@ -67,7 +52,6 @@ class ScoreTable(QTableWidget):
         super().__init__(len(RATIOS) + len(GROUPS), len(COLUMNS))
         self.setHorizontalHeaderLabels(COLUMNS)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSizeAdjustPolicy(QAbstractItemView.SizeAdjustPolicy.AdjustToContents)
         across, down = self.horizontalHeader(), self.verticalHeader()
         assert across is not None
         assert down is not None
@@ -117,31 +101,3 @@ class ScoreTable(QTableWidget):
         item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         item.setToolTip(HELP[group, name])
         self.setItem(self._rows[group, name], column, item)
-
-
-class VerdictLegend(QWidget):
-    """Colour, name and count of each verdict in the field shown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        self._labels = {}
-        for number, (verdict, text) in enumerate(LEGEND.items()):
-            label = QLabel()
-            label.setTextFormat(Qt.TextFormat.RichText)
-            label.setToolTip(text)
-            grid.addWidget(label, number // 3, number % 3)
-            self._labels[verdict] = label
-        self.show_counts(None)
-
-    def show_counts(self, score: Score | None) -> None:
-        """Write the counts; None empties them."""
-        for verdict, label in self._labels.items():
-            count = "" if score is None else f" {getattr(score.verdicts, verdict.word)}"
-            square = f'<span style="color: {VERDICT_COLOURS[verdict]}">&#9632;</span>'
-            label.setText(f"{square} {verdict.word}{count}")
-
-    def text(self, verdict: Verdict) -> str:
-        """Return what the legend says of a verdict."""
-        return self._labels[verdict].text()

@@ -1,28 +1,60 @@
-"""What the score panel's worker does, and overlays that are drawn when they are shown."""
+"""What the score panel's worker does: fields compared, and summed up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels
 
-from napari_nucseg.runs.comparing import Comparison, FieldPair, compare
+from napari_nucseg.core.boundaries import measure_boundaries
+from napari_nucseg.core.images import Labels as LabelImage
+from napari_nucseg.core.presets import ScoreRule
+from napari_nucseg.core.summaries import Summary, summarise
+from napari_nucseg.runs.comparing import FieldPair, compare
+from napari_nucseg.runs.objects import Placed
+from napari_nucseg.runs.places import find_places
 from napari_nucseg.ui.jobs import Tell
 from napari_nucseg.ui.layers import count_planes, plane_of, record_of
+
+Both = tuple[LabelImage, LabelImage]
+"""True and predicted labels of a field."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Fields that were compared, by their number in the stack.
+
+    Attributes
+    ----------
+    pairs : mapping
+        What the scores follow from.
+    placed : mapping
+        Where the objects are.
+    """
+
+    pairs: Mapping[int, FieldPair]
+    placed: Mapping[int, Placed]
 
 
 def scored_planes(prediction: Labels) -> tuple[int, ...]:
     """Return the numbers of the fields that have a prediction."""
     record = record_of(prediction)
     if record is not None and record.fields is not None:
-        return tuple(record.fields)
+        return tuple(sorted(record.fields))
     return tuple(range(count_planes(prediction)))
 
 
-def compare_planes(truth: Any, predicted: Any, planes: tuple[int, ...], tell: Tell) -> Comparison:
+def compare_planes(
+    truth: Any,
+    predicted: Any,
+    planes: tuple[int, ...],
+    copies: Mapping[int, Both],
+    tell: Tell,
+) -> Compared:
     """Compare two label arrays field by field.
 
     Parameters
@@ -31,6 +63,8 @@ def compare_planes(truth: Any, predicted: Any, planes: tuple[int, ...], tell: Te
         Labels, in memory or lazy.
     planes : tuple of int
         Numbers of the fields to compare.
+    copies : mapping
+        Labels of fields as they were when this was asked for, and are to be compared.
     tell : callable
         Gets (done, in all, what); raises to stop.
 
@@ -44,43 +78,81 @@ def compare_planes(truth: Any, predicted: Any, planes: tuple[int, ...], tell: Te
             f"the ground truth is {truth.shape} px and the prediction {predicted.shape} px; choose "
             "two layers of the same fields"
         )
-    pairs = {}
+    pairs, placed = {}, {}
     for done, plane in enumerate(planes):
         tell(done, len(planes), "Comparing")
-        pairs[plane] = compare(partial(_read, truth, plane), partial(_read, predicted, plane))
-    return Comparison(pairs)
+        live = (partial(read_plane, truth, plane), partial(read_plane, predicted, plane))
+        true, found = copies[plane] if plane in copies else (np.array(read()) for read in live)
+        pair = compare(partial(np.asarray, true), partial(np.asarray, found))
+        pairs[plane] = replace(pair, truth=live[0], predicted=live[1])
+        placed[plane] = place(pair, true, found)
+    return Compared(pairs, placed)
 
 
-def draw_lazily(
-    shape: tuple[int, ...], comparison: Comparison, draw: Callable[[FieldPair], np.ndarray]
-) -> Any:
-    """Return an overlay whose fields are drawn when shown: a stack has more than are looked at.
+def place(pair: FieldPair, truth: LabelImage, predicted: LabelImage) -> Placed:
+    """Find the objects of a field that was compared."""
+    overlap = pair.overlap
+    return Placed(
+        overlap,
+        find_places(truth, overlap.truth_ids),
+        find_places(predicted, overlap.predicted_ids),
+    )
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What takes too long to be waited for.
+
+    Attributes
+    ----------
+    measured : mapping
+        Number of a field to what is known of it, with its outlines.
+    summary : Summary or None
+        Of all fields; None for one alone.
+    """
+
+    measured: Mapping[int, FieldPair]
+    summary: Summary | None
+
+
+def sum_up(
+    pairs: Mapping[int, FieldPair], copies: Mapping[int, Both], rule: ScoreRule, tell: Tell
+) -> Sum:
+    """Compare the outlines of edited fields, then pool and average the scores of all.
 
     Parameters
     ----------
-    shape : tuple of int
-        Of the labels, (..., height, width).
-    comparison : Comparison
-        Fields without a pair stay blank.
-    draw : callable
-        Pair of a field to uint8 values of shape (height, width).
+    pairs : mapping
+        Number of a field to what is known of it.
+    copies : mapping
+        Labels of the fields whose outlines were not compared yet.
+    rule : ScoreRule
+        How fields are scored.
+    tell : callable
+        Gets (done, in all, what); raises to stop.
     """
-    # Not above, because opening the panel would wait for this import
-    import dask
-    import dask.array as da
-
-    size = shape[-2:]
-    blank = da.zeros(size, dtype=np.uint8, chunks=size)
-    planes = [
-        da.from_delayed(
-            dask.delayed(partial(draw, comparison.pairs[plane]), pure=False)(), size, np.uint8
-        )
-        if plane in comparison.pairs
-        else blank
-        for plane in range(int(np.prod(shape[:-2])))
-    ]
-    return planes[0] if len(shape) == 2 else da.stack(planes).reshape(shape)
+    measured, scores = {}, []
+    for done, (plane, known) in enumerate(pairs.items()):
+        tell(done, len(pairs), "Summing up")
+        pair = known
+        if plane in copies:
+            boundaries = measure_boundaries(*copies[plane], pair.overlap)
+            pair = measured[plane] = replace(pair, boundaries=boundaries)
+        if len(pairs) > 1:
+            scores.append(pair.score(rule.threshold, rule.preset))
+    return Sum(measured, summarise(scores, rule.empty_as_one) if scores else None)
 
 
-def _read(data: Any, plane: int) -> np.ndarray:
+def read_plane(data: Any, plane: int) -> LabelImage:
+    """Read one field of a stack of labels."""
     return np.asarray(plane_of(data, plane))
+
+
+def read_all(data: Any, tell: Tell) -> LabelImage:
+    """Read all fields of a stack of labels into memory."""
+    labels = np.empty(data.shape, dtype=data.dtype)
+    planes = int(np.prod(data.shape[:-2]))
+    for plane in range(planes):
+        tell(plane, planes, "Reading")
+        plane_of(labels, plane)[...] = read_plane(data, plane)
+    return labels

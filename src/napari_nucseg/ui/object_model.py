@@ -1,0 +1,209 @@
+"""The objects as a Qt model: sorted and filtered by numpy, whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtGui import QColor
+
+from napari_nucseg.core.overlap import Index
+from napari_nucseg.core.palette import VERDICT_COLOURS
+from napari_nucseg.core.verdicts import Verdict
+from napari_nucseg.runs.objects import Objects
+
+Role = Qt.ItemDataRole
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+
+
+@dataclass(frozen=True)
+class ObjectFilter:
+    """Which objects are listed.
+
+    Attributes
+    ----------
+    hidden : frozenset of Verdict
+        Left out.
+    iou : tuple of float
+        Least and largest IoU.
+    area : tuple of float
+        Least and largest area in pixels.
+    plane : int or None
+        The only field to list; None for all.
+    """
+
+    hidden: frozenset[Verdict] = frozenset()
+    iou: tuple[float, float] = (0.0, 1.0)
+    area: tuple[float, float] = (0.0, np.inf)
+    plane: int | None = None
+
+    def passes(self, objects: Objects) -> NDArray[np.bool_]:
+        """Tell which objects are listed, shape (n,)."""
+        shown = np.ones(len(Verdict) + 1, dtype=np.bool_)
+        shown[list(self.hidden)] = False
+        kept = shown[objects.code]
+        for values, (low, high) in ((objects.iou, self.iou), (objects.area, self.area)):
+            kept &= (values >= low) & (values <= high)
+        if self.plane is not None:
+            kept &= objects.plane == self.plane
+        return np.asarray(kept)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column: its title, how it is sorted, and what stands in a cell."""
+
+    title: str
+    help: str
+    key: Callable[[Objects], NDArray[Any]]
+    text: Callable[[Objects, int], str]
+
+
+def _numbers(objects: Objects, row: int, *, true_side: bool) -> str:
+    if bool(objects.is_true[row]) == true_side:
+        return str(objects.label[row])
+    return " ".join(map(str, objects.partners_of(row)))
+
+
+VERDICT, FIELD = 0, 5
+COLUMNS = (
+    _Column(
+        "verdict",
+        "What became of the nucleus; sorted from matched to spurious.",
+        lambda o: o.code,
+        lambda o, r: Verdict(int(o.code[r])).word,
+    ),
+    _Column(
+        "IoU",
+        "With its partner; without one, the best there is.",
+        lambda o: o.iou,
+        lambda o, r: f"{o.iou[r]:.2f}",
+    ),
+    _Column(
+        "true",
+        "Number in the ground truth; of a predicted nucleus, those it is confused with.",
+        lambda o: o.true_number,
+        lambda o, r: _numbers(o, r, true_side=True),
+    ),
+    _Column(
+        "pred.",
+        "Number in the prediction; of a true nucleus, its partner or those it is confused with.",
+        lambda o: o.predicted_number,
+        lambda o, r: _numbers(o, r, true_side=False),
+    ),
+    _Column("area", "In pixels.", lambda o: o.area, lambda o, r: str(o.area[r])),
+    _Column("field", "Name of the field.", lambda o: o.plane, lambda o, r: str(o.plane[r])),
+    _Column("y", "Of the centre, in pixels.", lambda o: o.y, lambda o, r: f"{o.y[r]:.0f}"),
+    _Column("x", "Of the centre, in pixels.", lambda o: o.x, lambda o, r: f"{o.x[r]:.0f}"),
+)
+
+
+class ObjectModel(QAbstractTableModel):
+    """Rows of objects in the order that the user wants.
+
+    Attributes
+    ----------
+    objects : Objects
+        What there is.
+    order : ndarray of intp
+        Objects that are listed, in their order.
+    """
+
+    def __init__(self, name_of: Callable[[int], str]) -> None:
+        super().__init__()
+        self.objects: Objects | None = None
+        self.order: Index = np.zeros(0, dtype=np.intp)
+        self._filter = ObjectFilter()
+        self._sorting: tuple[int, bool] | None = None
+        self._name_of = name_of
+        self._colours = {int(v): QColor(colour) for v, colour in VERDICT_COLOURS.items()}
+
+    def show_objects(self, objects: Objects, only: ObjectFilter) -> None:
+        """List those objects that pass a filter, as they were sorted before."""
+        self.beginResetModel()
+        self.objects, self._filter = objects, only
+        self._arrange()
+        self.endResetModel()
+
+    def position_of(self, row: int) -> int | None:
+        """Return where in the list an object stands, if it is listed."""
+        found = np.flatnonzero(self.order == row)
+        return int(found[0]) if len(found) else None
+
+    def next_error(self, position: int, step: int) -> int | None:
+        """Return where the next object without a match stands, round the end; None without any.
+
+        Parameters
+        ----------
+        position : int
+            Where to begin, -1 for before the first.
+        step : int
+            1 for the next, -1 for the one before.
+        """
+        if self.objects is None:
+            return None
+        errors = np.flatnonzero(self.objects.is_error[self.order])
+        if not len(errors):
+            return None
+        if step > 0:
+            at = np.searchsorted(errors, position, side="right")
+            return int(errors[at % len(errors)])
+        at = np.searchsorted(errors, max(position, 0), side="left")
+        return int(errors[at - 1])
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Count what is listed."""
+        return 0 if parent.isValid() else len(self.order)
+
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Count the columns."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def data(self, index: QModelIndex, role: int = Role.DisplayRole) -> Any:
+        """Return text, colour or alignment of a cell."""
+        if self.objects is None or not index.isValid():
+            return None
+        row, column = int(self.order[index.row()]), index.column()
+        if role == Role.DisplayRole:
+            if column == FIELD:
+                return self._name_of(int(self.objects.plane[row]))
+            return COLUMNS[column].text(self.objects, row)
+        if role == Role.DecorationRole and column == VERDICT:
+            return self._colours[int(self.objects.code[row])]
+        if role == Role.TextAlignmentRole and column not in (VERDICT, FIELD):
+            return _RIGHT
+        return None
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole
+    ) -> Any:
+        """Return title and help of a column."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Role.DisplayRole:
+            return COLUMNS[section].title
+        return COLUMNS[section].help if role == Role.ToolTipRole else None
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column; equal ones stay by field and label. Column -1 undoes it."""
+        wanted = None if column < 0 else (column, order == Qt.SortOrder.DescendingOrder)
+        if wanted == self._sorting:
+            return
+        self.beginResetModel()
+        self._sorting = wanted
+        self._arrange()
+        self.endResetModel()
+
+    def _arrange(self) -> None:
+        if self.objects is None:
+            return
+        order = np.flatnonzero(self._filter.passes(self.objects))
+        if self._sorting is not None:
+            column, descending = self._sorting
+            key = COLUMNS[column].key(self.objects)[order].astype(np.float64)
+            order = order[np.argsort(-key if descending else key, kind="stable")]
+        self.order = order

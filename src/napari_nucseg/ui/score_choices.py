@@ -1,0 +1,109 @@
+"""What is scored, and by which rule: the first lines of the score panel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from magicgui.widgets import ComboBox, FloatSlider
+from napari.components import LayerList
+from napari.layers import Labels
+from psygnal import Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_nucseg.core.presets import PRESETS, STARDIST, ScoreRule, find_preset
+from napari_nucseg.ui.form import labelled
+from napari_nucseg.ui.layers import (
+    GROUND_TRUTH,
+    OVERLAYS,
+    PREDICTION,
+    find_truth,
+    role_of,
+)
+
+
+class ScoreChoices:
+    """Prediction, ground truth, IoU threshold and preset.
+
+    Parameters
+    ----------
+    layers : LayerList
+        Whose Labels layers are offered.
+    """
+
+    layers_changed = Signal()
+    """Other layers were chosen."""
+    rule_changed = Signal()
+    """Threshold or preset was changed."""
+
+    def __init__(self, layers: LayerList) -> None:
+        self._layers = layers
+        self.prediction = ComboBox(
+            label="Prediction",
+            choices=self._predictions,
+            tooltip="Labels layer to be scored.",
+        )
+        self.truth = ComboBox(
+            label="Ground truth",
+            choices=self._truths,
+            nullable=True,
+            tooltip="Labels layer that is right; found by itself when the dataset has one.",
+        )
+        self.threshold = FloatSlider(
+            label="IoU threshold",
+            value=0.5,
+            min=0.05,
+            max=0.95,
+            step=0.05,
+            tooltip="Nuclei match when their intersection over union is at least this.",
+        )
+        self.preset = ComboBox(
+            label="Preset",
+            value=STARDIST.name,
+            choices=[(preset.title, preset.name) for preset in PRESETS.values()],
+            tooltip="Published rule of comparison: whether an IoU of exactly the threshold counts "
+            "(StarDist / Cellpose) or not (DSB2018, Caicedo 2019).",
+        )
+        rows = (self.prediction, self.truth, self.threshold, self.preset)
+        for row in (self.prediction, self.truth, self.preset):
+            row.native.setMinimumContentsLength(8)
+        self.widget: QWidget = labelled(rows)
+        self.prediction.changed.connect(self.choose_truth)
+        self.truth.changed.connect(self.layers_changed.emit)
+        self.threshold.changed.connect(self.rule_changed.emit)
+        self.preset.changed.connect(self.rule_changed.emit)
+
+    @property
+    def rule(self) -> ScoreRule:
+        """How the user wants fields to be scored."""
+        return ScoreRule(round(self.threshold.value, 4), find_preset(self.preset.value))
+
+    def reset(self) -> None:
+        """Offer the layers that there are now."""
+        self.prediction.reset_choices()
+        self.truth.reset_choices()
+
+    def offer(self, layer: Any) -> None:
+        """Take up a layer that was added."""
+        self.reset()
+        if role_of(layer) == PREDICTION:
+            self.prediction.value = layer
+        elif role_of(layer) == GROUND_TRUTH:
+            self.choose_truth()
+
+    def choose_truth(self) -> None:
+        """Take the ground truth that belongs to the prediction."""
+        prediction = self.prediction.value
+        truth = None if prediction is None else find_truth(self._layers, prediction)
+        with self.truth.changed.blocked():
+            self.truth.value = truth
+        self.layers_changed.emit()
+
+    def _predictions(self, widget: Any = None) -> list[Labels]:
+        return [layer for layer in self._truths() if role_of(layer) != GROUND_TRUTH]
+
+    def _truths(self, widget: Any = None) -> list[Labels]:
+        return [
+            layer
+            for layer in self._layers[::-1]
+            if isinstance(layer, Labels) and role_of(layer) not in OVERLAYS
+        ]

@@ -1,0 +1,263 @@
+"""Correcting labels in a real window: strokes, undo, and one side taken over into the other."""
+
+import time
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QThread
+
+from napari_nucseg.core.scoring import score
+from napari_nucseg.core.verdicts import Verdict
+from napari_nucseg.runs.saving import read_provenance
+from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
+
+
+@pytest.fixture
+def truth(drawn_fields):
+    return drawn_fields[0].labels.copy()
+
+
+@pytest.fixture
+def predicted(truth):
+    """The truth, with nucleus 1 missed, 2 and 3 under one number, and one that is spurious."""
+    found = truth.copy()
+    found[found == 1] = 0
+    found[found == 3] = 2
+    found[0:4, 0:4] = 99
+    return found
+
+
+@pytest.fixture
+def layers(viewer, truth, predicted):
+    return (
+        viewer.add_labels(predicted, name="A01 u2os", metadata=tag(LayerRecord(PREDICTION))),
+        viewer.add_labels(truth, name="A01 truth", metadata=tag(LayerRecord(GROUND_TRUTH))),
+    )
+
+
+@pytest.fixture
+def panel(qtbot, viewer, layers):
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    settled(qtbot, panel)
+    return panel
+
+
+def settled(qtbot, panel) -> None:
+    qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+
+
+def shown(panel, title: str) -> str:
+    table = panel.table
+    titles = [table.verticalHeaderItem(row).text() for row in range(table.rowCount())]
+    return table.item(titles.index(title), 0).text()
+
+
+def dice_of(layers) -> str:
+    return f"{score(layers[1].data, layers[0].data).pixels.dice:.3f}"
+
+
+def choose(panel, verdict: Verdict, *, is_true: bool = True) -> None:
+    objects = panel.state.objects
+    rows = np.flatnonzero((objects.code == verdict) & (objects.is_true == is_true))
+    assert panel.objects.show_row(int(rows[0]))
+
+
+def test_a_stroke_is_counted_and_listed_at_once(qtbot, layers, panel, truth):
+    y, x = np.argwhere(truth == 1).mean(axis=0).astype(int)
+    layers[0].brush_size = 12
+    layers[0].paint((y, x), 200)
+    qtbot.waitUntil(lambda: shown(panel, "Dice (= F1)") == dice_of(layers))
+
+    row = panel.state.objects.find(0, 1, is_true=True)
+    assert panel.state.objects.partners_of(row) == (200,)
+
+
+def test_undo_and_redo_are_counted(qtbot, layers, panel):
+    before = shown(panel, "Dice (= F1)")
+    layers[0].paint((80, 100), 200)
+    qtbot.waitUntil(lambda: shown(panel, "Dice (= F1)") == dice_of(layers))
+    after = shown(panel, "Dice (= F1)")
+
+    layers[0].undo()
+    qtbot.waitUntil(lambda: shown(panel, "Dice (= F1)") == before)
+    layers[0].redo()
+    qtbot.waitUntil(lambda: shown(panel, "Dice (= F1)") == after)
+
+    assert before != after
+
+
+def test_after_an_edit_all_is_as_if_compared_anew(qtbot, layers, panel, truth):
+    layers[1].fill(tuple(np.argwhere(truth == 4)[0]), 0)
+    qtbot.waitUntil(lambda: shown(panel, "Dice (= F1)") == dice_of(layers))
+    settled(qtbot, panel)
+    edited = [panel.table.item(row, 0).text() for row in range(1, 6)]
+    objects = panel.state.objects
+    pair, score_ = panel.state.pairs[0], panel.state.score
+
+    panel.score.native.click()
+    settled(qtbot, panel)
+
+    assert panel.state.score == score_
+    assert score_.boundaries is not None
+    assert np.array_equal(panel.state.pairs[0].overlap.shared, pair.overlap.shared)
+    for name in ("label", "code", "iou", "area", "y", "x", "box"):
+        assert np.array_equal(getattr(panel.state.objects, name), getattr(objects, name))
+    assert edited == [panel.table.item(row, 0).text() for row in range(1, 6)]
+
+
+def test_an_edit_is_drawn_in_the_overlay_at_once(qtbot, viewer, layers, panel, truth):
+    panel.show_errors()
+    (errors,) = [layer for layer in viewer.layers if role_of(layer) == ERRORS]
+    assert (np.asarray(errors.data)[truth == 1] == Verdict.MISSED).any()
+
+    choose(panel, Verdict.MISSED)
+    panel.corrections.truth.native.click()
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
+
+    assert (np.asarray(errors.data)[truth == 1] == Verdict.MATCHED).any()
+    assert [layer for layer in viewer.layers if role_of(layer) == ERRORS] == [errors]
+
+
+def test_accepting_the_truth_of_a_missed_nucleus_adds_it(qtbot, layers, panel, truth):
+    choose(panel, Verdict.MISSED)
+
+    panel.corrections.truth.native.click()
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
+
+    assert len(np.unique(layers[0].data[truth == 1])) == 1
+
+
+def test_accepting_the_truth_cuts_a_nucleus_out_of_a_merged_one(qtbot, layers, panel, truth):
+    assert panel.state.objects.find(0, 2, is_true=True) is not None
+    panel.objects.show_row(panel.state.objects.find(0, 3, is_true=True))
+
+    panel.corrections.truth.native.click()
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.merged == 0)
+
+    assert (layers[0].data[truth == 2] == 2).all()
+    (number,) = np.unique(layers[0].data[truth == 3])
+    assert number not in (0, 2)
+
+
+def test_accepting_the_prediction_removes_a_missed_nucleus_from_the_truth(qtbot, layers, panel):
+    choose(panel, Verdict.MISSED)
+
+    panel.corrections.prediction.native.click()
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
+
+    assert not (layers[1].data == 1).any()
+
+
+def test_accepting_a_spurious_nucleus_adds_it_to_the_truth(qtbot, layers, panel):
+    choose(panel, Verdict.SPURIOUS, is_true=False)
+
+    panel.corrections.prediction.native.click()
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.spurious == 0)
+
+    assert len(np.unique(layers[1].data[layers[0].data == 99])) == 1
+
+
+def test_what_was_accepted_can_be_undone(qtbot, layers, panel, predicted):
+    before = predicted.copy()
+    choose(panel, Verdict.MISSED)
+    panel.corrections.truth.native.click()
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
+
+    layers[0].undo()
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 1)
+
+    assert np.array_equal(layers[0].data, before)
+
+
+def test_without_a_chosen_nucleus_nothing_is_accepted(layers, panel, predicted):
+    before = predicted.copy()
+
+    panel.corrections.truth.native.click()
+
+    assert "Choose a nucleus first" in panel.status.value
+    assert np.array_equal(layers[0].data, before)
+
+
+def test_corrected_labels_are_saved_with_a_note(qtbot, tmp_path, layers, panel, truth):
+    choose(panel, Verdict.MISSED)
+    pixels = int((truth == 1).sum())
+    panel.corrections.prediction.native.click()
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
+
+    panel.corrections.save_to(tmp_path)
+
+    (file,) = tmp_path.iterdir()
+    note = read_provenance(file)
+    assert file.name == "0 ground truth corrected.tif"
+    assert note["corrections"] == {"pixels": pixels, "added": [], "removed": [1], "changed": []}
+
+
+def test_no_file_is_overwritten(qtbot, tmp_path, layers, panel):
+    choose(panel, Verdict.MISSED)
+    panel.corrections.prediction.native.click()
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
+    taken = tmp_path / "0 ground truth corrected.tif"
+    taken.write_text("mine")
+
+    panel.corrections.save_to(tmp_path)
+
+    assert "is there already; choose another folder" in panel.status.value
+    assert taken.read_text() == "mine"
+
+
+def test_what_was_undone_is_not_saved(qtbot, tmp_path, layers, panel):
+    layers[0].paint((80, 100), 200)
+    qtbot.waitUntil(lambda: shown(panel, "Dice (= F1)") == dice_of(layers))
+    layers[0].undo()
+    qtbot.waitUntil(lambda: shown(panel, "Dice (= F1)") == dice_of(layers))
+
+    panel.corrections.save_to(tmp_path)
+
+    assert not list(tmp_path.iterdir())
+    assert "No label was corrected" in panel.status.value
+
+
+def test_a_lazy_truth_is_read_before_it_is_corrected(qtbot, make_napari_viewer, drawn_dataset):
+    viewer = make_napari_viewer()
+    viewer.open(str(drawn_dataset), plugin="napari-nucseg")
+    truths = viewer.layers[1]
+    found = np.asarray(truths.data).copy()
+    found[0][found[0] == 1] = 0
+    viewer.add_labels(found, metadata=tag(LayerRecord(PREDICTION)))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    settled(qtbot, panel)
+    viewer.dims.set_current_step(0, 0)
+
+    choose(panel, Verdict.MISSED)
+    panel.corrections.prediction.native.click()
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0, timeout=20_000)
+
+    assert isinstance(truths.data, np.ndarray)
+    assert np.array_equal(truths.data, found)
+    settled(qtbot, panel)
+
+
+def test_from_stroke_to_numbers_takes_no_longer_than_a_twentieth_of_a_second(
+    qtbot, make_napari_viewer, bbbc039
+):
+    viewer = make_napari_viewer()
+    from napari_nucseg.core.bbbc039 import open_dataset
+
+    field = next(f for f in open_dataset(bbbc039, "validation").fields if f.name == "A02_s1")
+    truth = field.read_truth()
+    viewer.add_labels(truth, metadata=tag(LayerRecord(GROUND_TRUTH)))
+    layer = viewer.add_labels(np.roll(truth, 2, 0), metadata=tag(LayerRecord(PREDICTION)))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    settled(qtbot, panel)
+    panel.show_errors()
+    told = []
+    panel.state.edited.connect(lambda: told.append(time.perf_counter()))
+    times = []
+    for place in ((100, 100), (200, 300), (400, 500), (50, 600), (300, 200)):
+        before, start = len(told), time.perf_counter()
+        layer.paint(place, 500)
+        qtbot.waitUntil(lambda before=before: len(told) > before)
+        times.append(told[-1] - start)
+        QThread.msleep(1)
+
+    assert sorted(times)[2] < 0.05

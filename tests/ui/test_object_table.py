@@ -1,0 +1,237 @@
+"""The table of nuclei in a real window: rows, canvas, keys and filters lead to the same nucleus."""
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_nucseg.core.verdicts import Verdict
+from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
+from napari_nucseg.ui.object_model import COLUMNS
+
+
+@pytest.fixture
+def truths(drawn_fields):
+    return np.stack([field.labels for field in drawn_fields])
+
+
+@pytest.fixture
+def found(truths):
+    """The truth, with a missed nucleus in both fields, and a spurious one in the second."""
+    found = truths.copy()
+    found[0][found[0] == 3] = 0
+    found[1][found[1] == 2] = 0
+    row, column = np.argwhere(truths[1] == 0)[0]
+    found[1, row : row + 4, column : column + 4] = np.where(
+        truths[1, row : row + 4, column : column + 4] == 0, 99, 0
+    )
+    return found
+
+
+@pytest.fixture
+def stacks(viewer, truths, found):
+    """Two fields and an empty one, at a place and scale of their own."""
+    placed = {"scale": (2, 0.5, 0.5), "translate": (3, 10, 20)}
+    record = LayerRecord(PREDICTION)
+    return (
+        viewer.add_labels(found, name="found", metadata=tag(record), **placed),
+        viewer.add_labels(
+            truths, name="truth", metadata=tag(LayerRecord(GROUND_TRUTH)), **placed
+        ),
+    )
+
+
+@pytest.fixture
+def panel(qtbot, viewer, stacks):
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    panel.tabs.setCurrentWidget(panel.objects)
+    qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+    return panel
+
+
+def texts(panel, title: str) -> list[str]:
+    model = panel.objects.model
+    column = [c.title for c in COLUMNS].index(title)
+    return [model.data(model.index(row, column)) for row in range(model.rowCount())]
+
+
+def click_row(qtbot, panel, position: int) -> None:
+    view = panel.objects.view
+    index = panel.objects.model.index(position, 0)
+    view.scrollTo(index)
+    qtbot.mouseClick(
+        view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(index).center()
+    )
+
+
+def world_of(layer, plane, label) -> tuple[float, float]:
+    """Place of a nucleus' centre, as the camera counts it."""
+    y, x = np.argwhere(layer.data[plane] == label).mean(axis=0)
+    return tuple(layer.data_to_world((plane, y, x))[-2:])
+
+
+def row_of(panel, verdict: Verdict, plane: int) -> int:
+    """Position in the table of the first object of a verdict in a field."""
+    objects, order = panel.state.objects, panel.objects.model.order
+    hit = (objects.code[order] == verdict) & (objects.plane[order] == plane)
+    return int(np.flatnonzero(hit)[0])
+
+
+def test_every_nucleus_has_one_row(panel, truths):
+    nuclei = sum(len(np.unique(truth)) - 1 for truth in truths)
+
+    assert panel.objects.model.rowCount() == nuclei + 1
+    assert texts(panel, "verdict").count("missed") == 2
+    assert texts(panel, "verdict").count("spurious") == 1
+
+
+def test_a_row_tells_both_numbers(panel):
+    position = row_of(panel, Verdict.SPURIOUS, 1)
+
+    assert texts(panel, "true")[position] == ""
+    assert texts(panel, "pred.")[position] == "99"
+    matched = row_of(panel, Verdict.MATCHED, 0)
+    assert texts(panel, "true")[matched] == texts(panel, "pred.")[matched] == "1"
+
+
+def test_a_click_on_a_row_goes_to_its_field_layer_label_and_place(qtbot, viewer, stacks, panel):
+    viewer.dims.set_current_step(0, 0)
+
+    click_row(qtbot, panel, row_of(panel, Verdict.MISSED, 1))
+
+    assert panel.state.plane == 1
+    assert viewer.layers.selection.active is stacks[1]
+    assert stacks[1].selected_label == 2
+    assert np.allclose(viewer.scene.camera.center[-2:], world_of(stacks[1], 1, 2), atol=2)
+    assert viewer.scene.camera.zoom > 2
+
+
+def test_a_click_on_a_spurious_row_selects_it_in_the_prediction(qtbot, viewer, stacks, panel):
+    click_row(qtbot, panel, row_of(panel, Verdict.SPURIOUS, 1))
+
+    assert viewer.layers.selection.active is stacks[0]
+    assert stacks[0].selected_label == 99
+
+
+def click_canvas(qtbot, viewer, place: tuple[float, float]) -> None:
+    """Click where a place of the world is seen."""
+    camera, (height, width) = viewer.scene.camera, viewer.canvas.size
+    offset = (np.asarray(place) - camera.center[-2:]) * camera.zoom
+    y, x = offset + np.divide((height, width), 2)
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.mouseMove(canvas, QPoint(int(x), int(y)))
+    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=QPoint(int(x), int(y)))
+
+
+def test_a_click_in_the_canvas_selects_the_row(qtbot, make_napari_viewer, truths, found):
+    viewer = make_napari_viewer(show=True)
+    record = LayerRecord(PREDICTION)
+    viewer.add_labels(found[0], name="found", metadata=tag(record))
+    truth = viewer.add_labels(truths[0], metadata=tag(LayerRecord(GROUND_TRUTH)))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+    viewer.reset_view()
+    QApplication.processEvents()
+    centre = viewer.scene.camera.center
+
+    y, x = np.argwhere(truths[0] == 3).mean(axis=0)
+    click_canvas(qtbot, viewer, (y, x))
+
+    row = panel.objects.current
+    assert panel.state.objects.label[row] == 3
+    assert panel.state.objects.code[row] == Verdict.MISSED
+    assert truth.selected_label == 3
+    assert viewer.scene.camera.center == centre
+    assert "missed - true 3" in panel.status.value
+
+
+def test_a_matched_predicted_nucleus_is_found_in_its_partners_row(panel):
+    row = panel.state.objects.find(0, 5, is_true=False)
+
+    assert panel.state.objects.is_true[row]
+    assert panel.state.objects.partners_of(row) == (5,)
+
+
+def test_keys_step_through_the_errors_of_all_fields(qtbot, viewer, stacks, panel):
+    stacks[1].selected_label = 1
+    viewer.layers.selection = {stacks[1]}
+    canvas = viewer.window._qt_viewer.canvas.native
+    visited = []
+    for _ in range(3):
+        qtbot.keyClick(canvas, Qt.Key.Key_N)
+        row = panel.objects.current
+        visited.append((panel.state.plane, int(panel.state.objects.label[row])))
+    qtbot.keyClick(canvas, Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+
+    assert visited == [(0, 3), (1, 2), (1, 99)]
+    assert panel.state.objects.label[panel.objects.current] == 2
+
+
+def test_the_keys_do_nothing_while_another_layer_is_selected(qtbot, viewer, panel):
+    other = viewer.add_image(np.zeros((8, 8)))
+    viewer.layers.selection = {other}
+
+    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_N)
+
+    assert panel.objects.current is None
+
+
+def test_the_keys_are_given_back_when_the_panel_is_closed(viewer, stacks, panel):
+    before = [key for key in stacks[0].keymap]
+    viewer.window.remove_dock_widget(panel.native)
+
+    assert before
+    assert not list(stacks[0].keymap)
+
+
+def test_sorting_puts_the_worst_first(panel):
+    panel.objects.view.sortByColumn(1, Qt.SortOrder.AscendingOrder)
+
+    ious = [float(text) for text in texts(panel, "IoU")]
+    assert ious == sorted(ious)
+
+
+def test_a_verdict_that_is_switched_off_leaves_the_table(panel):
+    panel.legend.buttons[Verdict.MATCHED].click()
+
+    assert set(texts(panel, "verdict")) == {"missed", "spurious"}
+
+
+def test_size_and_iou_filter_the_table(panel):
+    areas = np.array(texts(panel, "area"), dtype=int)
+
+    panel.objects.least_area.setValue(int(np.median(areas)))
+    assert min(map(int, texts(panel, "area"))) >= np.median(areas)
+    panel.objects.least_area.setValue(0)
+    panel.objects.most_iou.setValue(0.5)
+    assert set(texts(panel, "verdict")) == {"missed", "spurious"}
+
+
+def test_the_table_of_one_field_follows_the_slider(viewer, panel):
+    panel.objects.this_field.setChecked(True)
+
+    viewer.dims.set_current_step(0, 1)
+    assert set(texts(panel, "field")) == {"1"}
+    viewer.dims.set_current_step(0, 0)
+    assert set(texts(panel, "field")) == {"0"}
+
+
+def test_the_current_nucleus_stays_current_when_it_is_sorted(qtbot, panel):
+    click_row(qtbot, panel, row_of(panel, Verdict.MISSED, 1))
+    row = panel.objects.current
+
+    panel.threshold.value = 0.8
+
+    assert panel.objects.current == row
+
+
+def test_hovering_tells_of_the_nucleus(viewer, truths, panel, stacks):
+    viewer.dims.set_current_step(0, 0)
+    y, x = np.argwhere(truths[0] == 3)[0]
+    viewer.layers.selection = {stacks[1]}
+    viewer.mouse_over_canvas = True
+
+    viewer.cursor.position = tuple(stacks[1].data_to_world((0, y, x)))
+    viewer.update_status_from_cursor()
+
+    assert viewer.status["coordinates"].endswith("; missed - true 3 - IoU 0.00")
