@@ -25,6 +25,7 @@ class Group(StrEnum):
     FIELDS = "fields"
     TRANSFORMER = "transformer"
     START = "start"
+    ERRORS = "errors"
 
 
 @app.command()

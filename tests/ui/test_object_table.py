@@ -35,9 +35,7 @@ def stacks(viewer, truths, found):
     record = LayerRecord(PREDICTION)
     return (
         viewer.add_labels(found, name="found", metadata=tag(record), **placed),
-        viewer.add_labels(
-            truths, name="truth", metadata=tag(LayerRecord(GROUND_TRUTH)), **placed
-        ),
+        viewer.add_labels(truths, name="truth", metadata=tag(LayerRecord(GROUND_TRUTH)), **placed),
     )
 
 
@@ -177,7 +175,7 @@ def test_the_keys_do_nothing_while_another_layer_is_selected(qtbot, viewer, pane
 
 
 def test_the_keys_are_given_back_when_the_panel_is_closed(viewer, stacks, panel):
-    before = [key for key in stacks[0].keymap]
+    before = list(stacks[0].keymap)
     viewer.window.remove_dock_widget(panel.native)
 
     assert before

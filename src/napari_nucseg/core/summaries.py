@@ -141,6 +141,26 @@ def summarise(scores: Sequence[Score], empty_as_one: bool = False) -> Summary:
     )
 
 
+def compare_fields(scores: Sequence[Score], reference: Sequence[Score]) -> dict[Key, Spread]:
+    """Compare two segmentations of the same fields, field by field.
+
+    Parameters
+    ----------
+    scores, reference : sequence of Score
+        Of the same fields in the same order.
+
+    Returns
+    -------
+    dict
+        Group and name of a ratio to how much larger it is than the reference's: mean, range and
+        bootstrap interval of the fields' differences (paired: a draw takes a field's two scores
+        together). Fields where either ratio is undefined are left out.
+    """
+    ours, theirs = [_flat(score) for score in scores], [_flat(score) for score in reference]
+    differences = _table(ours) - _table(theirs)
+    return dict(zip(ours[0], _spreads(differences, _draw(len(scores))), strict=True))
+
+
 def _flat(score: Score) -> dict[Key, float]:
     return {
         (group, name): value

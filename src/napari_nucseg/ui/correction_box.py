@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from magicgui.widgets import PushButton
@@ -12,8 +14,11 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QWidget
 
 from napari_nucseg.ui.comparison_state import ComparisonState
 from napari_nucseg.ui.corrections import accept, save_corrected
+from napari_nucseg.ui.edits import EditWatch
+from napari_nucseg.ui.jobs import Job, Work
 from napari_nucseg.ui.layers import full_data
 from napari_nucseg.ui.object_table import ObjectTable
+from napari_nucseg.ui.scoring import read_all
 
 Load = Callable[[Labels, Callable[[], None]], None]
 
@@ -79,6 +84,7 @@ class CorrectionBox(QWidget):
             self._tell(problem)
             return
         if target is not None and not isinstance(full_data(target), np.ndarray):
+            self._tell(f"Reading {target.name} into memory...")
             self._load(target, lambda: self.accept(truth=truth))
             return
         if int(state.objects.plane[row]) != state.plane:
@@ -114,3 +120,19 @@ def _why_not(layer: Labels | None) -> str:
     if layer.multiscale:
         return f"{layer.name} has several resolutions; correct a copy of one resolution."
     return ""
+
+
+def read_first(
+    run: Callable[[Work, Callable[[Any], None]], Job],
+    edits: EditWatch,
+    layer: Labels,
+    then: Callable[[], None],
+) -> None:
+    """Read a layer's labels, which are read from files as they are shown, into memory."""
+
+    def use(labels: Any) -> None:
+        if edits.watches(layer):
+            edits.exchange(layer, labels)
+            then()
+
+    run(partial(read_all, full_data(layer)), use)

@@ -63,7 +63,7 @@ class DrawnPlanes:
         wanted = np.asarray(numbers[key[: len(stack)]])
         inside = key[len(stack) :]
         planes = [self._plane(int(number))[inside] for number in wanted.flat]
-        return np.stack(planes).reshape(*wanted.shape, *planes[0].shape)
+        return np.stack(planes).reshape((*wanted.shape, *planes[0].shape))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[(slice(None),) * self.ndim], dtype=dtype)

@@ -60,6 +60,11 @@ class EditWatch:
         """Tell whether a layer is watched."""
         return layer in self._watched
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a change is about to be counted."""
+        return self._soon.isActive()
+
     def exchange(self, layer: Labels, labels: LabelImage) -> None:
         """Give a layer an array that holds the same labels, which need no comparison anew."""
         layer.events.data.disconnect(self._on_data)

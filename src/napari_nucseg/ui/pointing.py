@@ -34,7 +34,7 @@ class Pointing:
         self, viewer: ViewerModel, state: ComparisonState, choose: Callable[[int], object]
     ) -> None:
         self._viewer, self._state, self._choose = viewer, state, choose
-        self._writing = False
+        self._written: Any = None  # setting the status tells of it later, and so calls this again
         viewer.mouse_drag_callbacks.append(self._on_press)
         viewer.events.status.connect(self._on_status)
 
@@ -60,20 +60,19 @@ class Pointing:
 
     def _on_status(self, event: Any = None) -> None:
         """Add to what napari says of the place under the pointer."""
-        if self._writing or not self._state.is_there:
+        if not self._state.is_there or self._viewer.status == self._written:
             return
         row = self._state.object_at(tuple(self._viewer.cursor.position))
         if row is None:
             return
         text = describe_object(self._state, row)
         status = self._viewer.status
-        self._writing = True
         if isinstance(status, dict):
             said = status.get("coordinates", "")
-            self._viewer.status = {**status, "coordinates": said + _SEPARATOR + text}
+            self._written = {**status, "coordinates": said + _SEPARATOR + text}
         else:
-            self._viewer.status = f"{status}{_SEPARATOR}{text}"
-        self._writing = False
+            self._written = f"{status}{_SEPARATOR}{text}"
+        self._viewer.status = self._written
 
 
 def describe_object(state: ComparisonState, row: int) -> str:

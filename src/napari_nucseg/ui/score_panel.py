@@ -6,37 +6,35 @@ from typing import Any
 
 import napari
 from magicgui.widgets import PushButton
-from napari.layers import Labels
 from psygnal import Signal
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QTabWidget, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QWidget
 
 from napari_nucseg.ui.comparison_state import ComparisonState
-from napari_nucseg.ui.correction_box import CorrectionBox
+from napari_nucseg.ui.correction_box import CorrectionBox, read_first
 from napari_nucseg.ui.edits import EditWatch
 from napari_nucseg.ui.error_keys import ERRORS_ONLY, NEXT, PREVIOUS, ErrorKeys, Key
-from napari_nucseg.ui.going import go_to_row
+from napari_nucseg.ui.export_box import ExportButton
+from napari_nucseg.ui.going import go_to_field, go_to_row
+from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU, full_data
 from napari_nucseg.ui.object_table import ObjectTable
 from napari_nucseg.ui.originals import forget
 from napari_nucseg.ui.overlay_box import OverlayBox, describe_keys
 from napari_nucseg.ui.overlays import Overlays
 from napari_nucseg.ui.panel import Panel
+from napari_nucseg.ui.plots import PlotBox
 from napari_nucseg.ui.pointing import Pointing, describe_object
+from napari_nucseg.ui.rivals_box import RivalsBox
 from napari_nucseg.ui.score_choices import ScoreChoices
 from napari_nucseg.ui.score_table import ScoreTable
 from napari_nucseg.ui.scoring import (
     Compared,
-    Sum,
     compare_planes,
-    read_all,
     scored_planes,
-    sum_up,
 )
+from napari_nucseg.ui.summing import Summing
 from napari_nucseg.ui.verdict_legend import VerdictLegend
 
-_PAUSE = 150
-"""Milliseconds without a change before fields are summed up anew."""
 _CHOOSE = "Choose a prediction and a ground truth: two Labels layers."
 
 
@@ -72,29 +70,37 @@ class ScorePanel(Panel):
         self.errors, self.agreement = self.buttons.errors, self.buttons.agreement
         self.overlays = Overlays(viewer, self.state)
         self.objects = ObjectTable(self.state)
-        self.corrections = CorrectionBox(self.state, self.objects, self._tell, self._read_first)
+        self.plots = PlotBox(viewer, self.state, self._set_threshold, self._go_to_field)
+        self.rivals = RivalsBox(viewer, self.state, self.run, self._tell)
         self.pointing = Pointing(viewer, self.state, self._choose)
         self.edits = EditWatch(self.state, native, self._begin_anew)
+        self.corrections = CorrectionBox(
+            self.state, self.objects, self._tell, partial(read_first, self.run, self.edits)
+        )
         steps: dict[Key, Callable[[], object]] = {
             NEXT: partial(self.step, 1),
             PREVIOUS: partial(self.step, -1),
             ERRORS_ONLY: self.toggle_errors_only,
         }
         self.keys = ErrorKeys(native, steps)
-        self._later = QTimer(native)
-        self._later.setSingleShot(True)
-        self._later.setInterval(_PAUSE)
-        self._later.timeout.connect(self._sum_up)
+        self.summing = Summing(self.state, self.table, self.run, self.drop_job, native)
 
     def _lay_out(self) -> None:
         self.tabs = QTabWidget()
         self.tabs.addTab(self.table, "Scores")
         self.objects.add_below(self.corrections)
         self.tabs.addTab(self.objects, "Nuclei")
+        self.tabs.addTab(self.plots, "Plots")
+        self.tabs.addTab(self.rivals, "Compare")
+        self.export = ExportButton(self.native, self.state, self.run, self._tell)
+        below = QHBoxLayout()
+        below.addWidget(self.score.native)
+        below.addWidget(self.export)
         layout = self.native.layout()
         parts = (self.choices.widget, self.legend, self.buttons, self.tabs)
         for position, widget in enumerate(parts):
             layout.insertWidget(position, widget, 1 if widget is self.tabs else 0)
+        layout.insertLayout(len(parts), below)
 
     def _connect(self) -> None:
         self.choices.layers_changed.connect(self._begin)
@@ -114,8 +120,6 @@ class ScorePanel(Panel):
         state = self.state
         for signal in (state.compared, state.ruled, state.moved, state.edited):
             signal.connect(self._show_field)
-        for signal in (state.ruled, state.edited):
-            signal.connect(self._sum_up_soon)
         state.chosen.connect(self._go)
         self._viewer.dims.events.current_step.connect(self._on_step)
         self._layers.events.inserted.connect(self._on_layer_inserted)
@@ -124,7 +128,7 @@ class ScorePanel(Panel):
     @property
     def running(self) -> bool:
         """Whether work is on its way in the background, or about to be."""
-        return super().running or self._later.isActive()
+        return super().running or self.summing.is_waiting
 
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
@@ -133,15 +137,12 @@ class ScorePanel(Panel):
     def start(self) -> None:
         """Compare the chosen layers, in the background."""
         prediction, truth = self.prediction.value, self.truth.value
-        self._later.stop()
         self.drop_job()
         if prediction is None or truth is None or prediction is truth:
             self.state.choose_layers(None, None)
-            self.table.show_summary(None)
             self._tell(_CHOOSE)
             return
         self.state.choose_layers(prediction, truth)
-        self.table.show_summary(None)
         self._tell("Comparing...")
         planes, copies = scored_planes(prediction), dict(self.state.copies)
         self.run(
@@ -173,12 +174,17 @@ class ScorePanel(Panel):
         if total > 1 and not self.state.is_there:
             self._tell(f"{what}: field {done + 1} of {total}")
 
+    def on_finished(self, job: Job) -> None:
+        """Sum up what other work has kept from being summed up."""
+        self.summing.on_finished(job)
+
     def disconnect_viewer(self) -> None:
         """Disconnect from the field slider, the layer list, the pointer and the chosen layers."""
         self._viewer.dims.events.current_step.disconnect(self._on_step)
         self._layers.events.inserted.disconnect(self._on_layer_inserted)
         self._layers.events.removed.disconnect(self._on_layer_removed)
         self.pointing.disconnect()
+        self.plots.disconnect_viewer()
         self.keys.bind([])
         self.edits.watch()
 
@@ -188,7 +194,7 @@ class ScorePanel(Panel):
     def _show_comparison(self, compared: Compared) -> None:
         self.state.show(compared)
         self.edits.look()  # for what was painted meanwhile
-        self._sum_up()
+        self.summing.sum_up()
         self.compared.emit()
 
     def _show_field(self) -> None:
@@ -199,25 +205,6 @@ class ScorePanel(Panel):
             self._tell(f"{o.tp + o.fn} nuclei, {o.tp + o.fp} predicted, {o.tp} matched.")
         elif self.state.is_there:
             self._tell("The field shown has no prediction yet.")
-
-    def _sum_up_soon(self) -> None:
-        self.drop_job()  # what it measures is of labels or a rule that are past
-        self._later.start()
-
-    def _sum_up(self) -> None:
-        """Compare the outlines of edited fields, then pool and average all fields."""
-        state = self.state
-        copies = {plane: state.copies[plane] for plane in state.unmeasured}
-        if copies or state.is_stack:
-            self.run(partial(sum_up, dict(state.pairs), copies, state.rule), self._show_sum)
-        else:
-            self.table.show_summary(None)
-
-    def _show_sum(self, result: Sum) -> None:
-        if result.measured:
-            self.state.set_pairs(result.measured)
-            self.table.show_field(self.state.score)
-        self.table.show_summary(result.summary)
 
     def _show_overlay(self, role: str, pressed: Any = None) -> None:
         if not self.overlays.show(role):
@@ -237,6 +224,13 @@ class ScorePanel(Panel):
         go_to_row(self._viewer, self.state, row)
         self._tell(f"{describe_object(self.state, row)}.")
 
+    def _set_threshold(self, threshold: float) -> None:
+        self.threshold.value = threshold
+
+    def _go_to_field(self, plane: int) -> None:
+        if self.state.truth is not None:
+            go_to_field(self._viewer, self.state.truth, plane)
+
     def _on_step(self) -> None:
         self.state.follow_viewer()
 
@@ -254,17 +248,6 @@ class ScorePanel(Panel):
         layers = [layer for layer in (self.prediction.value, self.truth.value) if layer is not None]
         self.keys.bind(layers)
         self.start()
-
-    def _read_first(self, layer: Labels, then: Callable[[], None]) -> None:
-        """Read the labels of a layer into memory, where they can be corrected."""
-        self._tell(f"Reading {layer.name} into memory...")
-        self.run(partial(read_all, full_data(layer)), partial(self._use_loaded, layer, then))
-
-    def _use_loaded(self, layer: Labels, then: Callable[[], None], labels: Any) -> None:
-        if layer in self._layers:
-            self.edits.exchange(layer, labels)
-            then()
-            self._later.start()
 
     def _begin_anew(self, layer: Any = None) -> None:
         if layer is not None:

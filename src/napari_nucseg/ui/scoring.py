@@ -107,12 +107,12 @@ class Sum:
     ----------
     measured : mapping
         Number of a field to what is known of it, with its outlines.
-    summary : Summary or None
-        Of all fields; None for one alone.
+    summary : Summary
+        Of all fields.
     """
 
     measured: Mapping[int, FieldPair]
-    summary: Summary | None
+    summary: Summary
 
 
 def sum_up(
@@ -138,9 +138,8 @@ def sum_up(
         if plane in copies:
             boundaries = measure_boundaries(*copies[plane], pair.overlap)
             pair = measured[plane] = replace(pair, boundaries=boundaries)
-        if len(pairs) > 1:
-            scores.append(pair.score(rule.threshold, rule.preset))
-    return Sum(measured, summarise(scores, rule.empty_as_one) if scores else None)
+        scores.append(pair.score(rule.threshold, rule.preset))
+    return Sum(measured, summarise(scores, rule.empty_as_one))
 
 
 def read_plane(data: Any, plane: int) -> LabelImage:

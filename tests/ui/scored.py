@@ -1,0 +1,44 @@
+"""A comparison to look at, for several tests: three drawn fields with errors of known kinds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
+
+
+def spoil(truths: np.ndarray) -> np.ndarray:
+    """Miss nucleus 3 of the first field and 2 of the second; move the first field by a pixel."""
+    found = truths.copy()
+    found[0] = np.roll(found[0], 1, axis=0)
+    found[0][found[0] == 3] = 0
+    found[1][found[1] == 2] = 0
+    return found
+
+
+def add_stacks(viewer, truths: np.ndarray, found: np.ndarray, stems: tuple[str, ...] = ()):
+    """Add prediction and truth to a viewer."""
+    made = {"model": "u2os", "parameters": {"diameter": 30}}
+    prediction = LayerRecord(PREDICTION, stems=stems, provenance=made)
+    truth = LayerRecord(GROUND_TRUTH, stems=stems)
+    return (
+        viewer.add_labels(found, name="found", metadata=tag(prediction)),
+        viewer.add_labels(truths, name="truth", metadata=tag(truth)),
+    )
+
+
+def open_panel(qtbot, viewer):
+    """Open the score panel, and wait until all is scored."""
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    settled(qtbot, panel)
+    return panel
+
+
+def settled(qtbot, panel) -> None:
+    """Wait until nothing runs."""
+    qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+
+
+def overlays(viewer, role: str) -> list:
+    """List the layers of a role."""
+    return [layer for layer in viewer.layers if role_of(layer) == role]

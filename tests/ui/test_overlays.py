@@ -1,0 +1,111 @@
+"""Overlays in a viewer: what they show, that they do not pile up, and that they can be left."""
+
+import numpy as np
+import pytest
+
+from napari_nucseg.core.palette import VERDICT_COLOURS
+from napari_nucseg.core.verdicts import Verdict
+from napari_nucseg.ui.drawn_planes import DrawnPlanes
+from napari_nucseg.ui.layers import ERRORS, IOU
+from tests.ui.scored import add_stacks, open_panel, overlays, settled, spoil
+
+
+@pytest.fixture
+def truths(drawn_fields):
+    return np.stack([field.labels for field in drawn_fields])
+
+
+@pytest.fixture
+def layers(viewer, truths):
+    return add_stacks(viewer, truths, spoil(truths))
+
+
+@pytest.fixture
+def panel(qtbot, viewer, layers):
+    panel = open_panel(qtbot, viewer)
+    viewer.dims.set_current_step(0, 0)
+    return panel
+
+
+def test_nuclei_are_filled_by_their_iou(viewer, panel, truths):
+    panel.buttons.iou.native.click()
+
+    (layer,) = overlays(viewer, IOU)
+    drawn = np.asarray(layer.data[0])
+    assert (drawn[truths[0] == 3] == 1).all()
+    row = panel.state.objects.find(0, 5, is_true=True)
+    assert (drawn[truths[0] == 5] == 1 + round(100 * panel.state.objects.iou[row])).all()
+    assert not drawn[truths[0] == 0].any()
+    dark, bright = (np.asarray(layer.colormap.map(value))[:3].sum() for value in (1, 101))
+    assert dark < bright
+
+
+def test_overlays_do_not_pile_up(qtbot, viewer, panel):
+    for _ in range(2):
+        for button in (panel.errors, panel.agreement, panel.buttons.iou):
+            button.native.click()
+    panel.threshold.value = 0.9
+    settled(qtbot, panel)
+
+    assert len(viewer.layers) == 5
+
+
+def test_a_hidden_verdict_leaves_the_overlay_and_comes_back(viewer, panel):
+    panel.show_errors()
+    (errors,) = overlays(viewer, ERRORS)
+
+    panel.legend.buttons[Verdict.MATCHED].click()
+    assert np.asarray(errors.colormap.map(int(Verdict.MATCHED)))[3] == 0
+    assert np.asarray(errors.colormap.map(int(Verdict.MISSED)))[3] == 1
+    panel.legend.buttons[Verdict.MATCHED].click()
+    assert np.asarray(errors.colormap.map(int(Verdict.MATCHED)))[3] == 1
+
+
+def test_one_click_hides_all_but_the_errors_and_another_brings_it_back(viewer, layers, panel):
+    image = viewer.add_image(np.zeros(layers[0].data.shape))
+    layers[0].visible = layers[1].visible = True
+
+    panel.buttons.errors_only.native.click()
+    (errors,) = overlays(viewer, ERRORS)
+    assert [layer for layer in viewer.layers if layer.visible] == [image, errors]
+    assert panel.state.hidden == {Verdict.MATCHED, Verdict.LOOSE}
+    assert panel.buttons.errors_only.native.isChecked()
+
+    panel.buttons.errors_only.native.click()
+    assert not panel.state.hidden
+    assert not panel.buttons.errors_only.native.isChecked()
+
+
+def test_the_overlay_lies_where_the_labels_lie(viewer, layers, panel):
+    layers[0].scale, layers[0].translate = (1, 0.5, 0.5), (0, 3, 4)
+    panel.show_errors()
+
+    (errors,) = overlays(viewer, ERRORS)
+    assert np.array_equal(errors.scale, layers[0].scale)
+    assert np.array_equal(errors.translate, layers[0].translate)
+
+
+def test_every_verdict_has_a_colour_of_its_own():
+    assert len(set(VERDICT_COLOURS.values())) == len(Verdict)
+
+
+def test_a_drawn_stack_is_read_like_an_array():
+    planes = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
+    drawn = DrawnPlanes(planes.shape, lambda number: planes.reshape(6, 4, 5)[number])
+
+    for key in (0, (1, 2), (slice(None), 1), (0, 1, 2, 3), (..., 2), (1, ..., slice(1, 3))):
+        assert np.array_equal(drawn[key], planes[key])
+    assert np.array_equal(np.asarray(drawn), planes)
+
+
+def test_a_field_is_drawn_when_it_is_looked_at(viewer, panel, monkeypatch):
+    drawn = []
+    draw = panel.overlays._draw
+    monkeypatch.setattr(
+        panel.overlays, "_draw", lambda kind, plane: drawn.append(plane) or draw(kind, plane)
+    )
+    panel.show_errors()
+
+    viewer.dims.set_current_step(0, 1)
+
+    assert set(drawn) == {0, 1}

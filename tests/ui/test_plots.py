@@ -1,0 +1,141 @@
+"""Plots in the panel: drawn when in sight, and where they are clicked is gone to."""
+
+import numpy as np
+import pytest
+
+from napari_nucseg.core.scoring import score
+from napari_nucseg.runs.curves import score_curve
+from napari_nucseg.runs.objects import join_overlaps
+from napari_nucseg.ui.plots import AREAS, CURVES, FIELDS, IOUS, KINDS
+from tests.ui.scored import add_stacks, open_panel, settled, spoil
+
+
+@pytest.fixture
+def truths(drawn_fields):
+    return np.stack([field.labels for field in drawn_fields])
+
+
+@pytest.fixture
+def panel(qtbot, make_napari_viewer, truths):
+    viewer = make_napari_viewer(show=True)
+    add_stacks(viewer, truths, spoil(truths))
+    panel = open_panel(qtbot, viewer)
+    panel.tabs.setCurrentWidget(panel.plots)
+    qtbot.waitUntil(lambda: panel.plots.canvas is not None)
+    return panel
+
+
+def axes_of(panel, kind: str):
+    panel.plots.kind.setCurrentText(kind)
+    panel.plots.canvas.draw()
+    (axes,) = panel.plots.canvas.figure.axes
+    return axes
+
+
+def mouse(panel, name: str, axes, x: float, y: float) -> None:
+    """Let the mouse do something at a place of the plot."""
+    from matplotlib.backend_bases import MouseButton, MouseEvent
+
+    place = axes.transData.transform((x, y))
+    event = MouseEvent(name, panel.plots.canvas, *place, button=MouseButton.LEFT)
+    panel.plots.canvas.callbacks.process(name, event)
+
+
+def test_the_curves_are_the_scores_by_threshold(panel, truths):
+    axes = axes_of(panel, CURVES)
+
+    expected = score(truths[0], spoil(truths)[0], 0.5).objects
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    panel_plane = panel.state.plane
+    curve = score_curve(panel.state.pairs[0].overlap, strict=False)
+    assert curve.f1[curve.thresholds == 0.5] == expected.f1
+    assert {"F1", "AP", "F1, all fields", "AP, all fields"} <= set(lines)
+    pooled = score_curve(
+        join_overlaps([pair.overlap for pair in panel.state.pairs.values()]), strict=False
+    )
+    assert np.array_equal(lines["AP, all fields"].get_ydata(), pooled.ap)
+    assert panel_plane in panel.state.pairs
+
+
+def test_dragging_the_line_changes_the_threshold(qtbot, panel):
+    axes = axes_of(panel, CURVES)
+
+    mouse(panel, "button_press_event", axes, 0.5, 0.5)
+    mouse(panel, "motion_notify_event", axes, 0.81, 0.5)
+    mouse(panel, "button_release_event", axes, 0.81, 0.5)
+    mouse(panel, "motion_notify_event", axes, 0.3, 0.5)
+
+    assert panel.threshold.value == pytest.approx(0.8)
+    assert panel.state.rule.threshold == pytest.approx(0.8)
+    settled(qtbot, panel)
+
+
+def test_a_click_on_a_dot_goes_to_its_nucleus(panel):
+    axes = axes_of(panel, IOUS)
+    objects = panel.state.objects
+    row = objects.find(1, 2, is_true=True)
+
+    mouse(panel, "button_press_event", axes, objects.area[row], objects.iou[row])
+
+    assert panel.state.plane == 1
+    assert panel.state.truth.selected_label == 2
+    assert "missed - true 2" in panel.status.value
+
+
+def test_a_click_beside_all_dots_goes_nowhere(panel):
+    axes = axes_of(panel, IOUS)
+    before = panel.status.value
+
+    mouse(panel, "button_press_event", axes, axes.get_xlim()[0], 0.5)
+
+    assert panel.status.value == before
+
+
+def test_a_click_on_a_field_goes_there(panel):
+    axes = axes_of(panel, FIELDS)
+    aps = [panel.state.score_of(plane).objects.ap for plane in (0, 1)]
+
+    mouse(panel, "button_press_event", axes, 0.1, 0.5)
+    assert panel.state.plane == int(np.argmin(aps))
+    mouse(panel, "button_press_event", axes_of(panel, FIELDS), 1.1, 0.5)
+    assert panel.state.plane == int(np.argmax(aps))
+
+
+def test_the_areas_count_all_nuclei(panel, truths):
+    axes = axes_of(panel, AREAS)
+
+    nuclei = sum(len(np.unique(truth)) - 1 for truth in truths)
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == [f"true ({nuclei})", f"predicted ({nuclei - 2})"]
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_plot_is_saved(tmp_path, panel, kind, ending):
+    axes_of(panel, kind)
+
+    panel.plots.save_to(tmp_path / f"plot.{ending}")
+
+    head = (tmp_path / f"plot.{ending}").read_bytes()[:200]
+    assert {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[ending] in head
+
+
+def test_the_plot_has_the_themes_colours(qtbot, panel):
+    viewer = panel.state.viewer
+    colours = {}
+    for theme in ("light", "dark"):
+        viewer.theme = theme
+        qtbot.waitUntil(lambda: not panel.plots._soon.isActive())
+        colours[theme] = sum(panel.plots.canvas.figure.get_facecolor()[:3])
+
+    assert colours["light"] > 2.5 > 0.8 > colours["dark"]
+
+
+def test_without_a_comparison_the_plot_is_blank(qtbot, make_napari_viewer):
+    panel = make_napari_viewer(show=True).window.add_plugin_dock_widget(
+        "napari-nucseg", "Score nuclei"
+    )[1]
+    panel.tabs.setCurrentWidget(panel.plots)
+    qtbot.waitUntil(lambda: panel.plots.canvas is not None)
+
+    assert not panel.plots.canvas.figure.axes

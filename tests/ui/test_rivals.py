@@ -1,0 +1,158 @@
+"""Predictions side by side, saved runs, and what is exported, in a real window."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from napari_nucseg.core.scoring import score
+from napari_nucseg.core.summaries import compare_fields
+from napari_nucseg.runs.saving import write_labels
+from napari_nucseg.ui.difference_overlay import FIRST, SECOND
+from napari_nucseg.ui.export_box import KINDS
+from napari_nucseg.ui.layers import DIFFERENCE, PREDICTION, LayerRecord, record_of, tag
+from tests.ui.scored import add_stacks, open_panel, overlays, settled, spoil
+
+STEMS = ("A01", "A02", "A03")
+
+
+@pytest.fixture
+def truths(drawn_fields):
+    return np.stack([field.labels for field in drawn_fields])
+
+
+@pytest.fixture
+def other(truths):
+    """A prediction that misses another nucleus of the first field."""
+    other = truths.copy()
+    other[0][other[0] == 7] = 0
+    return other
+
+
+@pytest.fixture
+def panel(qtbot, viewer, truths, other):
+    layer = viewer.add_labels(other, name="other", metadata=tag(LayerRecord(PREDICTION)))
+    found, _ = add_stacks(viewer, truths, spoil(truths), STEMS)
+    panel = open_panel(qtbot, viewer)
+    panel.prediction.value = found
+    settled(qtbot, panel)
+    assert layer in viewer.layers
+    return panel
+
+
+def press(qtbot, panel, button) -> None:
+    button.click()
+    settled(qtbot, panel)
+
+
+def test_predictions_are_listed_with_differences_and_the_best_in_bold(qtbot, panel, truths, other):
+    press(qtbot, panel, panel.rivals.start)
+
+    ours = [score(truth, found) for truth, found in zip(truths, spoil(truths), strict=True)]
+    theirs = [score(truth, found) for truth, found in zip(truths, other, strict=True)]
+    difference = compare_fields(theirs, ours)["objects", "mean_ap"]
+    first, second = panel.rivals.model.rows
+    assert first[0] == "found"
+    assert second[0] == "other"
+    assert second[2] == f"{difference.mean:+.3f}"
+    assert second[3] == "{:+.3f} {:+.3f}".format(*difference.interval)
+    assert panel.rivals.model._bold == 1
+    assert "Best by AP .50:.95: other" in panel.status.value
+
+
+def test_the_tooltip_tells_how_a_prediction_was_made(qtbot, panel):
+    press(qtbot, panel, panel.rivals.start)
+
+    assert panel.rivals.model._help[0] == "found: u2os; diameter 30"
+    assert "not known" in panel.rivals.model._help[1]
+
+
+def test_where_two_predictions_differ_is_outlined_and_listed(qtbot, viewer, panel, truths):
+    press(qtbot, panel, panel.rivals.start)
+    panel.rivals.differ.click()
+
+    rows = {(row[0], row[1], row[2]) for row in panel.rivals.listed.rows}
+    assert rows == {("second", "A01", "3"), ("first", "A01", "7"), ("second", "A02", "2")}
+    (layer,) = overlays(viewer, DIFFERENCE)
+    drawn = np.asarray(layer.data)
+    assert set(np.unique(drawn[0][truths[0] == 7])) == {0, FIRST}
+    assert set(np.unique(drawn[1][truths[1] == 2])) == {0, SECOND}
+    assert layer not in panel.prediction.choices
+
+
+def test_a_click_on_a_difference_goes_there(qtbot, panel):
+    press(qtbot, panel, panel.rivals.start)
+    panel.rivals.differ.click()
+    row = [line[1] for line in panel.rivals.listed.rows].index("A02")
+
+    panel.rivals.list.clicked.emit(panel.rivals.listed.index(row, 0))
+
+    assert panel.state.plane == 1
+    assert panel.state.truth.selected_label == 2
+
+
+def test_one_prediction_alone_is_not_compared(qtbot, viewer, panel):
+    viewer.layers.remove("other")
+
+    panel.rivals.start.click()
+
+    assert "There is one prediction" in panel.status.value
+
+
+def test_another_threshold_empties_the_table(qtbot, panel):
+    press(qtbot, panel, panel.rivals.start)
+
+    panel.threshold.value = 0.8
+
+    assert not panel.rivals.model.rows
+    settled(qtbot, panel)
+
+
+def test_a_saved_run_becomes_a_prediction(qtbot, viewer, tmp_path, panel, other):
+    folder = tmp_path / "monday"
+    for stem, labels in zip(STEMS, other, strict=True):
+        write_labels(folder / f"{stem}.tif", labels, {"model": "u2os"})
+
+    panel.rivals.add_saved(folder, panel.truth.value)
+    qtbot.waitUntil(lambda: "monday" in viewer.layers, timeout=20_000)
+    settled(qtbot, panel)
+
+    assert np.array_equal(viewer.layers["monday"].data, other)
+    assert record_of(viewer.layers["monday"]).provenance == {"model": "u2os"}
+
+
+def test_a_folder_of_other_fields_is_refused_in_words(qtbot, tmp_path, panel):
+    panel.rivals.add_saved(tmp_path, panel.truth.value)
+
+    qtbot.waitUntil(lambda: "3 of 3 fields are not in it" in panel.status.value)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_everything_on_the_menu_is_written(qtbot, tmp_path, panel, kind):
+    path = tmp_path / f"out{KINDS[kind][0]}"
+
+    panel.export.write(kind, path)
+    qtbot.waitUntil(lambda: "Written" in panel.status.value, timeout=20_000)
+
+    assert path.stat().st_size > 100
+
+
+def test_the_exported_nuclei_are_those_of_both_sides(qtbot, tmp_path, panel, truths):
+    panel.export.write("Nuclei as CSV...", tmp_path / "nuclei.csv")
+    qtbot.waitUntil(lambda: "Written" in panel.status.value, timeout=20_000)
+
+    with (tmp_path / "nuclei.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    nuclei = sum(len(np.unique(truth)) - 1 for truth in truths)
+    assert [row["side"] for row in rows].count("truth") == nuclei
+    assert {row["field"] for row in rows} == {"A01", "A02"}
+
+
+def test_the_exported_scores_are_those_of_the_table(qtbot, tmp_path, panel):
+    panel.export.write("Scores as JSON...", tmp_path / "scores.json")
+    qtbot.waitUntil(lambda: "Written" in panel.status.value, timeout=20_000)
+
+    pooled = json.loads((tmp_path / "scores.json").read_text())["pooled"]
+    texts = [panel.table.verticalHeaderItem(r).text() for r in range(panel.table.rowCount())]
+    assert panel.table.item(texts.index("F1"), 2).text() == f"{pooled['objects']['f1']:.3f}"
