@@ -39,7 +39,7 @@ def stacks() -> tuple[NDArray[Any], NDArray[Any]]:
     truth = np.stack([np.roll(drawn[i % DRAWN], 7 * i, axis=1) for i in range(FIELDS)])
     found = np.roll(truth, 2, axis=1)
     found[found % 17 == 0] = 0
-    found[found % 23 == 0] -= 1
+    found[(found % 23 == 0) & (found > 1)] -= 1
     return truth, found
 
 
