@@ -12,13 +12,12 @@ from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.counting import PixelCounts, VerdictCounts
 from napari_nucseg.core.matching import Matching, match
 from napari_nucseg.core.overlap import find_overlap
+from napari_nucseg.core.verdict_pictures import draw_agreement, draw_verdicts
 from napari_nucseg.core.verdicts import (
     Agreement,
     ObjectVerdicts,
     Verdict,
     Verdicts,
-    draw_agreement,
-    draw_verdicts,
     judge,
 )
 from tests.core.brute_force import Ious, Pixels, pairwise, pixels_of, shared

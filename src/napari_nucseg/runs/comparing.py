@@ -16,7 +16,8 @@ from napari_nucseg.core.overlap import Overlap, find_overlap
 from napari_nucseg.core.presets import STARDIST, Preset
 from napari_nucseg.core.scoring import Score, score_matching
 from napari_nucseg.core.summaries import Summary, summarise
-from napari_nucseg.core.verdicts import draw_agreement, draw_verdicts, judge
+from napari_nucseg.core.verdict_pictures import draw_agreement, draw_verdicts
+from napari_nucseg.core.verdicts import judge
 
 Plane = Callable[[], Labels]
 """Reads the labels of one field."""

@@ -12,7 +12,8 @@ from napari_nucseg.core.images import Labels
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.palette import VERDICT_COLOURS
-from napari_nucseg.core.verdicts import draw_verdicts, judge
+from napari_nucseg.core.verdict_pictures import draw_verdicts
+from napari_nucseg.core.verdicts import judge
 
 _BRIGHTEST_PERCENTILE = 99.8
 

@@ -51,6 +51,8 @@ class EditWatch:
             layer.events.set_data.disconnect(self._on_shown)
         self._watched = [layer for layer in layers if layer is not None]
         self._edited &= set(self._watched)
+        if not self._watched:
+            self._soon.stop()
         for layer in self._watched:
             layer.events.data.connect(self._on_data)
             layer.events.paint.connect(self._on_paint)

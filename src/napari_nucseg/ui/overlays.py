@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from napari_nucseg.core.images import Labels as LabelImage
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.palette import AGREEMENT_COLOURS, VERDICT_COLOURS
+from napari_nucseg.core.verdict_pictures import draw_agreement, draw_verdicts
 from napari_nucseg.core.verdicts import (
     Verdict,
     Verdicts,
-    draw_agreement,
-    draw_verdicts,
     judge,
 )
 from napari_nucseg.ui.comparison_state import Box, ComparisonState

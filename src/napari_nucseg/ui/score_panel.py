@@ -107,12 +107,9 @@ class ScorePanel(Panel):
         self.choices.rule_changed.connect(lambda: self.state.use_rule(self.choices.rule))
         self.score.changed.connect(self.start)
         buttons = self.buttons
-        for button, role in (
-            (buttons.errors, ERRORS),
-            (buttons.agreement, AGREEMENT),
-            (buttons.iou, IOU),
-        ):
-            button.changed.connect(partial(self._show_overlay, role))
+        buttons.errors.changed.connect(self.show_errors)
+        buttons.agreement.changed.connect(self.show_agreement)
+        buttons.iou.changed.connect(lambda: self._show_overlay(IOU))
         buttons.errors_only.changed.connect(self.toggle_errors_only)
         buttons.next.changed.connect(lambda: self.step(1))
         buttons.previous.changed.connect(lambda: self.step(-1))
@@ -187,6 +184,7 @@ class ScorePanel(Panel):
         self.plots.disconnect_viewer()
         self.keys.bind([])
         self.edits.watch()
+        self.summing.stop()
 
     def _tell(self, text: str) -> None:
         self.status.value = text
@@ -206,7 +204,7 @@ class ScorePanel(Panel):
         elif self.state.is_there:
             self._tell("The field shown has no prediction yet.")
 
-    def _show_overlay(self, role: str, pressed: Any = None) -> None:
+    def _show_overlay(self, role: str) -> None:
         if not self.overlays.show(role):
             self._tell("Press Score first.")
 

@@ -69,6 +69,10 @@ class Summing:
                 partial(sum_up, dict(state.pairs), copies, state.rule), self._show
             )
 
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._later.stop()
+
     def on_finished(self, job: Job) -> None:
         """Begin again if other work has taken the place of this."""
         if self._is_due and job is not self._job:
