@@ -12,14 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import napari
+import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
 from superqt import QCollapsible
 
+from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.demonstration import PLUGIN, SCORE, SEGMENT
+from napari_nucseg.ui.layers import PREDICTION, LayerRecord, record_of, tag
+from napari_nucseg.ui.plots import AREAS, CURVES, FIELDS, IOUS
+from napari_nucseg.ui.score_panel import ScorePanel
 from napari_nucseg.ui.segment_form import Scope
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ZOOM = 1.9
+RIVAL = "otsu"
+PLOTS = {CURVES: "curves", IOUS: "ious", FIELDS: "fields", AREAS: "areas"}
 
 
 def main() -> None:
@@ -62,9 +69,72 @@ def main() -> None:
 
     viewer.layers[-1].visible = False
     score.show_agreement()
-    viewer.camera.zoom *= ZOOM
+    viewer.scene.camera.zoom *= ZOOM
     shoot(viewer, "score_panel_pixels")
+    add_rival(viewer)
+    score.prediction.value = next(
+        layer
+        for layer in viewer.layers
+        if layer.name != RIVAL and layer in score.prediction.choices
+    )
+    wait(lambda: score.state.is_there and not score.running)
+    shoot_errors(viewer, score)
     viewer.close()
+
+
+def shoot_errors(viewer: napari.Viewer, score: ScorePanel) -> None:
+    """Take pictures of the table, the other overlays, the plots and the comparison."""
+    score.toggle_errors_only()
+    score.tabs.setCurrentWidget(score.objects)
+    score.step(1)
+    score.step(1)
+    shoot(viewer, "errors_nuclei")
+    viewer.reset_view()
+    shoot(viewer, "errors_only")
+    score.toggle_errors_only()
+    hide_overlays(viewer)
+    score.buttons.iou.native.click()
+    shoot(viewer, "errors_iou")
+    score.tabs.setCurrentWidget(score.plots)
+    for kind, name in PLOTS.items():
+        score.plots.kind.setCurrentText(kind)
+        shoot(viewer, f"plot_{name}")
+    hide_overlays(viewer)
+    score.tabs.setCurrentWidget(score.rivals)
+    score.rivals.compare()
+    wait(lambda: bool(score.rivals.rivals) and not score.running)
+    score.rivals.show_differences()
+    shoot(viewer, "errors_compare")
+
+
+def add_rival(viewer: napari.Viewer) -> None:
+    """Add a second prediction, by the model that needs no network."""
+    image = viewer.layers[0]
+    model = catalogue.find(RIVAL)
+    segment = catalogue.load(model, "cpu")
+    fields = np.asarray(image.data).reshape(-1, *image.data.shape[-2:])
+    results = [segment(field, model.defaults, lambda done, total: None) for field in fields]
+    record = LayerRecord(
+        PREDICTION,
+        stems=record_of(image).stems,
+        source=str(image.unique_id),
+        provenance=results[0].provenance.as_dict(),
+    )
+    placed = {key: getattr(image, key) for key in ("scale", "translate", "units", "axis_labels")}
+    shape = image.data.shape
+    viewer.add_labels(
+        np.stack([result.labels for result in results]).reshape(shape),
+        name=RIVAL,
+        metadata=tag(record),
+        visible=False,
+        **placed,
+    )
+
+
+def hide_overlays(viewer: napari.Viewer) -> None:
+    """Leave the image alone."""
+    for layer in viewer.layers[1:]:
+        layer.visible = False
 
 
 def shoot(viewer: napari.Viewer, name: str) -> None:
