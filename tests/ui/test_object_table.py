@@ -165,6 +165,15 @@ def test_keys_step_through_the_errors_of_all_fields(qtbot, viewer, stacks, panel
     assert panel.state.objects.label[panel.objects.current] == 2
 
 
+def test_the_keys_work_while_an_overlay_is_selected(qtbot, viewer, panel):
+    panel.show_errors()
+    viewer.layers.selection = {viewer.layers[-1]}
+
+    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_N)
+
+    assert panel.state.objects.label[panel.objects.current] == 3
+
+
 def test_the_keys_do_nothing_while_another_layer_is_selected(qtbot, viewer, panel):
     other = viewer.add_image(np.zeros((8, 8)))
     viewer.layers.selection = {other}

@@ -27,6 +27,7 @@ from napari_nucseg.ui.figures import (
     dress,
     field_order,
 )
+from napari_nucseg.ui.going import go_to_field
 
 CURVES, IOUS, FIELDS, AREAS = "AP and F1 by threshold", "IoU by area", "Fields", "Areas"
 KINDS = {
@@ -53,8 +54,6 @@ class PlotBox(QWidget):
         What is drawn.
     set_threshold : callable
         Takes an IoU threshold over.
-    go_to_field : callable
-        Goes to a field by its number.
     """
 
     def __init__(
@@ -62,11 +61,10 @@ class PlotBox(QWidget):
         viewer: ViewerModel,
         state: ComparisonState,
         set_threshold: Callable[[float], None],
-        go_to_field: Callable[[int], None],
     ) -> None:
         super().__init__()
         self._viewer, self._state = viewer, state
-        self._set_threshold, self._go_to_field = set_threshold, go_to_field
+        self._set_threshold = set_threshold
         self.canvas: Any = None
         self._dragged = False
         self._points: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
@@ -206,7 +204,8 @@ class PlotBox(QWidget):
             x, y, targets = self._points
             if kind == FIELDS:
                 nearest = int(np.argmin(np.abs(x - event.xdata)))
-                self._go_to_field(int(targets[nearest]))
+                if self._state.truth is not None:
+                    go_to_field(self._viewer, self._state.truth, int(targets[nearest]))
                 return
             places = event.inaxes.transData.transform(np.column_stack([x, y]))
             distance = np.hypot(*(places - (event.x, event.y)).T)

@@ -14,9 +14,9 @@ from napari_nucseg.ui.correction_box import CorrectionBox, read_first
 from napari_nucseg.ui.edits import EditWatch
 from napari_nucseg.ui.error_keys import ERRORS_ONLY, NEXT, PREVIOUS, ErrorKeys, Key
 from napari_nucseg.ui.export_box import ExportButton
-from napari_nucseg.ui.going import go_to_field, go_to_row
+from napari_nucseg.ui.going import go_to_row
 from napari_nucseg.ui.jobs import Job
-from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU, full_data
+from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU, OVERLAYS, full_data, role_of
 from napari_nucseg.ui.object_table import ObjectTable
 from napari_nucseg.ui.originals import forget
 from napari_nucseg.ui.overlay_box import OverlayBox, describe_keys
@@ -27,11 +27,7 @@ from napari_nucseg.ui.pointing import Pointing, describe_object
 from napari_nucseg.ui.rivals_box import RivalsBox
 from napari_nucseg.ui.score_choices import ScoreChoices
 from napari_nucseg.ui.score_table import ScoreTable
-from napari_nucseg.ui.scoring import (
-    Compared,
-    compare_planes,
-    scored_planes,
-)
+from napari_nucseg.ui.scoring import Compared, compare_planes, scored_planes
 from napari_nucseg.ui.summing import Summing
 from napari_nucseg.ui.verdict_legend import VerdictLegend
 
@@ -70,7 +66,7 @@ class ScorePanel(Panel):
         self.errors, self.agreement = self.buttons.errors, self.buttons.agreement
         self.overlays = Overlays(viewer, self.state)
         self.objects = ObjectTable(self.state)
-        self.plots = PlotBox(viewer, self.state, self._set_threshold, self._go_to_field)
+        self.plots = PlotBox(viewer, self.state, self._set_threshold)
         self.rivals = RivalsBox(viewer, self.state, self.run, self._tell)
         self.pointing = Pointing(viewer, self.state, self._choose)
         self.edits = EditWatch(self.state, native, self._begin_anew)
@@ -225,15 +221,12 @@ class ScorePanel(Panel):
     def _set_threshold(self, threshold: float) -> None:
         self.threshold.value = threshold
 
-    def _go_to_field(self, plane: int) -> None:
-        if self.state.truth is not None:
-            go_to_field(self._viewer, self.state.truth, plane)
-
     def _on_step(self) -> None:
         self.state.follow_viewer()
 
     def _on_layer_inserted(self, event: Any) -> None:
         self.choices.offer(event.value)
+        self._bind_keys()
 
     def _on_layer_removed(self, event: Any) -> None:
         self.reset_choices()
@@ -243,9 +236,13 @@ class ScorePanel(Panel):
     def _begin(self) -> None:
         """Score the chosen layers at once, and again when they change."""
         self.edits.watch(self.prediction.value, self.truth.value)
-        layers = [layer for layer in (self.prediction.value, self.truth.value) if layer is not None]
-        self.keys.bind(layers)
+        self._bind_keys()
         self.start()
+
+    def _bind_keys(self) -> None:
+        chosen = (self.prediction.value, self.truth.value)
+        ours = [one for one in self._layers if one in chosen or role_of(one) in OVERLAYS]
+        self.keys.bind(ours)
 
     def _begin_anew(self, layer: Any = None) -> None:
         if layer is not None:
