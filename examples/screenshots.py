@@ -87,7 +87,6 @@ def shoot_errors(viewer: napari.Viewer, score: ScorePanel) -> None:
     score.toggle_errors_only()
     score.tabs.setCurrentWidget(score.objects)
     score.step(1)
-    score.step(1)
     shoot(viewer, "errors_nuclei")
     viewer.reset_view()
     shoot(viewer, "errors_only")

@@ -56,7 +56,7 @@ def test_predictions_are_listed_with_differences_and_the_best_in_bold(qtbot, pan
     assert first[0] == "found"
     assert second[0] == "other"
     assert second[2] == f"{difference.mean:+.3f}"
-    assert second[3] == "{:+.3f} {:+.3f}".format(*difference.interval)
+    assert second[3] == "{:+.3f} to {:+.3f}".format(*difference.interval)
     assert panel.rivals.model._bold == 1
     assert "Best by AP .50:.95: other" in panel.status.value
 

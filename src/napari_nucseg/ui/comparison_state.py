@@ -17,7 +17,7 @@ from napari_nucseg.runs.comparing import FieldPair
 from napari_nucseg.runs.objects import Objects, Placed, list_objects
 from napari_nucseg.ui.layers import full_data, record_of, shown_plane
 from napari_nucseg.ui.originals import remember
-from napari_nucseg.ui.scoring import Both, Compared, place, read_plane
+from napari_nucseg.ui.scoring import Both, Compared, read_plane, replaced
 
 Box = tuple[slice, slice]
 """Rows and columns of a field."""
@@ -173,14 +173,17 @@ class ComparisonState:
         overlap = pair.overlap.updated(
             (before[0][box], before[1][box]), (after[0][box], after[1][box])
         )
-        for layer, was, now in zip((self.truth, self.prediction), before, after, strict=True):
-            if layer is not None and not np.array_equal(was[box], now[box]):
+        changed = [not np.array_equal(b[box], a[box]) for b, a in zip(before, after, strict=True)]
+        for layer, was, is_changed in zip(
+            (self.truth, self.prediction), before, changed, strict=True
+        ):
+            if layer is not None and is_changed:
                 remember(layer, plane, was)
         self.copies[plane] = (after[0].copy(), after[1].copy())
         pair = replace(pair, overlap=overlap, boundaries=None)
         self._edited.add(plane)
         self.set_pairs({plane: pair})
-        self.placed = {**self.placed, plane: place(pair, *after)}
+        self.placed = {**self.placed, plane: replaced(self.placed[plane], overlap, after, changed)}
         strict = self.rule.preset.strict
         new = list_objects({plane: self.placed[plane]}, self.rule.threshold, strict=strict)
         self.objects = self.objects.replaced(plane, new)

@@ -147,7 +147,7 @@ class RivalsBox(QWidget):
         self.ratio.setToolTip("The score that is compared: mean of the fields.")
         self.ratio.currentTextChanged.connect(self._list_rivals)
         self.model = PlainModel(("prediction", "mean", "less first", f"{LEVEL} %"))
-        self.table = plain_view(self.model, (128, 50, 60, 92))
+        self.table = plain_view(self.model, (112, 46, 58, 112))
         self.table.setToolTip(
             f"The best in bold. Differences from the first, with the {LEVEL} % interval of a "
             "paired bootstrap over fields: without 0 inside, other fields would hardly turn it."
@@ -219,7 +219,7 @@ def _cells(rival: Rival, key: tuple[str, str], number: int) -> tuple[str, ...]:
         return rival.name, mean, "", ""
     difference = rival.differences[key]
     low, high = difference.interval
-    interval = "" if math.isnan(low) else f"{low:+.3f} {high:+.3f}"
+    interval = "" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}"
     change = "empty" if math.isnan(difference.mean) else f"{difference.mean:+.3f}"
     return rival.name, mean, change, interval
 

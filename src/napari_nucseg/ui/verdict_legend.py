@@ -20,7 +20,8 @@ LEGEND = {
     Verdict.TANGLED: "Several true and several predicted nuclei across one another.",
     Verdict.SPURIOUS: "A predicted nucleus where there is none.",
 }
-_COLUMNS = 4
+_WIDTHS = (30, 21, 24, 25)
+"""Parts of the width; "matched" needs most."""
 _SIDE = 11
 _FRAME = "#808080"
 
@@ -40,11 +41,13 @@ class VerdictLegend(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(0)
+        for column, width in enumerate(_WIDTHS):
+            grid.setColumnStretch(column, width)
         self.buttons = {}
         for number, (verdict, text) in enumerate(LEGEND.items()):
             button = _button(verdict, text)
             button.toggled.connect(self._on_toggled)
-            grid.addWidget(button, number // _COLUMNS, number % _COLUMNS)
+            grid.addWidget(button, *divmod(number, len(_WIDTHS)))
             self.buttons[verdict] = button
         for signal in (state.compared, state.ruled, state.edited, state.moved):
             signal.connect(self.refresh)
