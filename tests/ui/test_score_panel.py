@@ -305,3 +305,15 @@ def test_the_field_shown_is_found_in_layers_that_were_moved(qtbot, viewer, stack
     viewer.dims.set_point(0, 7)
 
     assert cell(panel, "F1") == "1.000"
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_every_tab_fits_into_a_narrow_dock(qtbot, viewer, stacks, panel, theme):
+    viewer.theme = theme
+    settled(qtbot, panel)
+
+    for tab in range(panel.tabs.count()):
+        panel.tabs.setCurrentIndex(tab)
+        panel.native.ensurePolished()
+        assert panel.native.minimumSizeHint().width() <= 340, panel.tabs.tabText(tab)
+        assert panel.native.minimumSizeHint().height() <= 700, panel.tabs.tabText(tab)
