@@ -74,6 +74,13 @@ def test_a_panel_opens_without_what_only_segmenting_needs(imported_by, panel):
     assert not imported & HEAVY
 
 
+def test_the_score_panel_opens_without_what_only_scoring_needs(imported_by):
+    step = "viewer.window.add_plugin_dock_widget('napari-nucseg', 'Score nuclei')"
+    imported = imported_by(step + "\nQApplication.processEvents()", after=NAPARI_IS_UP)
+    assert "napari_nucseg" in imported
+    assert "scipy" not in imported
+
+
 @pytest.mark.parametrize("part", ["field", "dataset"])
 def test_a_field_opens_without_what_only_segmenting_needs(imported_by, drawn_dataset, part):
     field = next((drawn_dataset / "images").glob("*.tif"))

@@ -141,6 +141,26 @@ class Objects:
         )
 
 
+def no_objects() -> Objects:
+    """Return no rows, at no cost: judging would load scipy, and opening a panel wait for it."""
+    whole, places = np.zeros(0, dtype=np.int64), np.zeros(0)
+    index: Index = np.zeros(0, dtype=np.intp)
+    return Objects(
+        index,
+        np.zeros(0, dtype=np.bool_),
+        whole,
+        np.zeros(0, dtype=np.uint8),
+        places,
+        whole,
+        places,
+        places,
+        np.zeros((0, 4), dtype=np.intp),
+        index,
+        index,
+        whole,
+    )
+
+
 def list_objects(placed: Mapping[int, Placed], threshold: float, *, strict: bool) -> Objects:
     """Judge and list the objects of all fields at once.
 
@@ -153,6 +173,8 @@ def list_objects(placed: Mapping[int, Placed], threshold: float, *, strict: bool
     strict : bool
         Ask for IoU > threshold instead of >=.
     """
+    if not placed:
+        return no_objects()
     planes, parts = list(placed), list(placed.values())
     joined = join_overlaps([part.overlap for part in parts])
     found = examine(match(joined, threshold, strict))

@@ -14,7 +14,7 @@ from napari_nucseg.core.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.core.scoring import Score
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.runs.comparing import FieldPair
-from napari_nucseg.runs.objects import Objects, Placed, list_objects
+from napari_nucseg.runs.objects import Objects, Placed, list_objects, no_objects
 from napari_nucseg.ui.layers import full_data, record_of, shown_plane
 from napari_nucseg.ui.originals import remember
 from napari_nucseg.ui.scoring import Both, Compared, read_plane, replaced
@@ -69,7 +69,7 @@ class ComparisonState:
         self.rule: ScoreRule = DEFAULT_RULE
         self.pairs: Mapping[int, FieldPair] = {}
         self.placed: Mapping[int, Placed] = {}
-        self.objects: Objects = list_objects({}, 0.5, strict=False)
+        self.objects: Objects = no_objects()
         self.hidden: frozenset[Verdict] = frozenset()
         self.plane = 0
         self.copies: dict[int, Both] = {}
