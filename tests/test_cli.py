@@ -236,7 +236,9 @@ def test_a_dataset_is_segmented_and_scored(run, drawn_dataset, tmp_path):
     assert summary["pooled"]["objects"]["f1"] >= 0.85
     assert (summary["fields"], summary["empty_fields"]) == (3, 1)
     assert summary["segmentation"]["model"] == "u2os"
-    assert summary["segmentation"]["device"].startswith("CPU, ")
+    places = parse((out / "run.json").read_text())["result"]["places"]
+    assert [place["fields"] for place in places] == [3]
+    assert places[0]["device"].startswith("CPU, ")
     assert f"{summary['pooled']['objects']['f1']:.3f}" in done.out
     assert f"{summary['mean']['pixels']['dice']:.3f} (" in done.out
     assert "drawn, u2os: 3 fields, 1 of them empty" in done.flat
@@ -769,3 +771,11 @@ def test_a_download_that_fails_is_one_line_with_what_to_do(refuse, published, tm
     assert "masks.zip from http" in message
     assert "try again later" in message
     assert not (tmp_path / "new" / "masks.zip").exists()
+
+
+def test_several_models_are_compared(run, drawn_dataset, tmp_path):
+    done = run("benchmark", drawn_dataset, "-m", "u2os", "-m", "otsu", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "Mean of fields (range)" in done.out
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"u2os", "otsu", "comparison.csv"} <= names

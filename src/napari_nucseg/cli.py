@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from napari_nucseg import __version__
+from napari_nucseg.cli_benchmark import benchmark
 from napari_nucseg.cli_options import (
     DEFAULT_PRESET,
     ChannelAxis,
@@ -40,6 +41,9 @@ app = typer.Typer(
 )
 
 
+app.command()(benchmark)
+
+
 def main() -> None:
     """Run the command line; bad input is one line on standard error and exit code 2."""
     try:
@@ -62,55 +66,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-@app.command()
-@takes(SegmentParams, "Segmentation", "the model's own")
-def benchmark(
-    dataset: Annotated[Path, typer.Argument(help="Folder, split file or images.zip of BBBC039.")],
-    out: Out,
-    split: Annotated[
-        str | None, typer.Option(help="training, validation, test; all fields if not given.")
-    ] = None,
-    model: ModelName = catalogue.BUNDLED,
-    device: DeviceName = "auto",
-    iou: Threshold = 0.5,
-    preset: PresetName = DEFAULT_PRESET,
-    empty_as_one: EmptyAsOne = False,
-    parquet: Annotated[bool, typer.Option(help="Write objects.parquet, too.")] = False,
-    allow_missing: Annotated[
-        bool, typer.Option(help="Go on without fields of the split that are absent.")
-    ] = False,
-    chosen: dict[str, Any] | None = None,
-) -> None:
-    """Segment and score every field of a dataset."""
-    from napari_nucseg.core.bbbc039 import open_dataset
-    from napari_nucseg.runs.benchmark import run_benchmark
-    from napari_nucseg.runs.tables import summary_table
-
-    fields = open_dataset(dataset, split, allow_missing=allow_missing)
-    if fields.absent:
-        console.print(f"{len(fields.absent)} fields of the split are absent", style="yellow")
-    segmenter, params = prepare(model, device, chosen)
-    with counting() as progress:
-        result = run_benchmark(
-            fields,
-            segmenter,
-            params,
-            out,
-            rule=rule_of(iou, preset, empty_as_one),
-            parquet=parquet,
-            report=follow_with(progress, "Fields"),
-        )
-    console.print(summary_table(result.summary))
-    console.print(
-        f"{fields.name}, {model}: {len(result.scores)} fields, {result.summary.empty} of them "
-        f"empty, {result.seconds_per_field:.2f} s a field on {result.provenance['device']}"
-    )
-    caveat = catalogue.caveat(model, {field.split for field in fields.fields})
-    if caveat:
-        console.print(f"Note: {caveat}", style="yellow")
-    console.print(f"Results are in {out}")
 
 
 @app.command()

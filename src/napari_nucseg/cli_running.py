@@ -21,13 +21,19 @@ def prepare(
     """Load a model, fetching it if need be, and complete the chosen parameters by its own."""
     model = catalogue.find(name)
     params = replace(model.defaults, **(chosen or {}))
-    if not model.is_ready:
-        catalogue.require_device(device)
-        assert model.remote is not None
-        console.print(
-            f"Downloading {name}: {model.megabytes} MB from {model.remote.url} to {model.path}",
-        )
-        with transferring() as progress:
-            follow = follow_with(progress, "Download")
-            catalogue.download(model, lambda done, total: follow(done, total or 0, ""))
+    fetch_weights(model, device)
     return catalogue.load(model, device), params
+
+
+def fetch_weights(model: catalogue.Model, device: str) -> None:
+    """Download the weights of a model, unless they are here or the device is not."""
+    if model.is_ready:
+        return
+    catalogue.require_device(device)
+    assert model.remote is not None
+    console.print(
+        f"Downloading {model.name}: {model.megabytes} MB from {model.remote.url} to {model.path}",
+    )
+    with transferring() as progress:
+        follow = follow_with(progress, "Download")
+        catalogue.download(model, lambda done, total: follow(done, total or 0, ""))

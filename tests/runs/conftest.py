@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Flows, Provenance, Segmentation
+from napari_nucseg.core.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.core.segmenting import Flows, Provenance, Segmentation, Segmenter
+from napari_nucseg.runs.plan import Setup
+
+PARAMS = SegmentParams(diameter=25, min_size=10)
+
+
+def oracle_setup(segmenter: Segmenter, rule: ScoreRule = DEFAULT_RULE) -> Setup:
+    """Set up a run of a segmenter that is at hand."""
+    return Setup("oracle", {"oracle.pt": "ab" * 32}, lambda: segmenter, PARAMS, rule)
 
 
 class Oracle:

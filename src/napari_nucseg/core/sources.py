@@ -70,6 +70,10 @@ class Source:
         ) as error:  # fmt: skip
             raise OSError(f"{self}: damaged archive ({error}); download it again") from error
 
+    def sha256(self) -> str:
+        """Fingerprint of the file's bytes, in hexadecimal."""
+        return hashlib.sha256(self.read()).hexdigest()
+
     def tail(self, count: int) -> bytes:
         """Return the last `count` bytes of a file on disk; all bytes of an archive's member."""
         if self.member is not None:

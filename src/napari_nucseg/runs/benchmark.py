@@ -1,155 +1,162 @@
-"""Segment and score a whole dataset."""
+"""Segment and score a whole dataset, field by field, so that an interrupted run goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from napari_nucseg.core.boundaries import LEAST_IOU, measure_boundaries
-from napari_nucseg.core.boundary_counts import Spacing
 from napari_nucseg.core.fields import Dataset, Field
-from napari_nucseg.core.images import Labels, read_image_header
-from napari_nucseg.core.matching import check_threshold, match
-from napari_nucseg.core.overlap import find_overlap
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.presets import DEFAULT_RULE, ScoreRule
-from napari_nucseg.core.scoring import Score, score_matching
-from napari_nucseg.core.segmenting import Segmenter, check_image
-from napari_nucseg.core.summaries import Summary, summarise
-from napari_nucseg.runs.object_records import Columns, join, object_columns
-from napari_nucseg.runs.papers import latex_table, markdown_table
-from napari_nucseg.runs.records import field_row, summary_record, summary_rows
-from napari_nucseg.runs.saving import (
-    check_parquet,
-    write_columns,
-    write_json,
-    write_labels,
-    write_parquet,
-    write_table,
-    write_text,
-)
+from napari_nucseg.core.matching import check_threshold
+from napari_nucseg.runs.field_work import FieldWork, Outcome, Tick, pixel_size, run_here
+from napari_nucseg.runs.machines import describe_machine
+from napari_nucseg.runs.plan import Plan, Setup, make_plan
+from napari_nucseg.runs.result_tables import Benchmark, write_tables
+from napari_nucseg.runs.results_folder import ResultsFolder
+from napari_nucseg.runs.saving import check_parquet
 
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What a run found.
-
-    Attributes
-    ----------
-    scores : tuple of Score
-        One a field, in the dataset's order.
-    summary : Summary
-        Of all fields.
-    objects : dict of str to list
-        A row for every object of all fields, see `object_columns`.
-    provenance : dict
-        How the last field's labels were made.
-    seconds_per_field : float
-        Mean time of network and post-processing.
-    """
-
-    scores: tuple[Score, ...]
-    summary: Summary
-    objects: Columns
-    provenance: dict[str, Any]
-    seconds_per_field: float
+RunFields = Callable[[FieldWork, Sequence[Field], Tick], Iterator[Outcome]]
+"""Does fields, here or elsewhere, in any order."""
 
 
 def run_benchmark(
     dataset: Dataset,
-    segmenter: Segmenter,
-    params: SegmentParams,
+    setup: Setup,
     out: Path,
     *,
-    rule: ScoreRule = DEFAULT_RULE,
-    parquet: bool = False,
     report: Callable[[int, int, str], None],
+    run_fields: RunFields = run_here,
+    parquet: bool = False,
+    command: Sequence[str] = (),
 ) -> Benchmark:
-    """Segment every field, score it, and write labels and tables.
+    """Segment every field, score it, and write labels and tables; go on with what was begun.
 
     Parameters
     ----------
     dataset : Dataset
         Fields with ground truth.
-    segmenter : Segmenter
-        Image to labels.
-    params : SegmentParams
-        Thresholds and diameter.
+    setup : Setup
+        Model, parameters and rule of scores.
     out : Path
-        Folder of the results: ``labels/<stem>.tif``; ``fields.csv`` and ``objects.csv``, a row
-        each; ``summary.json``, ``.csv``, ``.md`` and ``.tex``.
-    rule : ScoreRule
-        How fields are scored.
-    parquet : bool
-        Write ``objects.parquet``, too.
+        Folder of the results, see `ResultsFolder` and `write_tables`. Fields that are done there
+        are not done again, those that failed are.
     report : callable
-        Called with (fields done, fields in all, name of the next) before each field.
+        Called with (fields done, fields in all, name of one) now and then; may raise to stop.
+    run_fields : callable
+        Where fields are done.
+    parquet : bool
+        Write tables as Parquet, too.
+    command : sequence of str
+        Command line that began it, for ``run.json``.
 
     Raises
     ------
     ValueError
-        If a field lacks its image or ground truth, or cannot be read.
+        If a field lacks its image or ground truth, the folder holds another run or one is at work
+        there, or all fields failed.
+    OSError
+        If results cannot be written.
     """
-    check_threshold(rule.threshold)
+    check_threshold(setup.rule.threshold)
     if parquet:
         check_parquet()
     _require_truth(dataset)
-    has_scale = _has_scale(dataset)
-    runs = []
-    for done, field in enumerate(dataset.fields):
-        report(done, len(dataset.fields), field.name)
-        segmented = _segment(field, segmenter, params, out)
-        runs.append(_score(field, segmented, rule, has_scale))
-    report(len(runs), len(runs), "")
-    result = _gather(runs, rule)
-    _write(dataset, result, out)
-    if parquet:
-        write_parquet(out / "objects.parquet", result.objects)
+    plan = make_plan(dataset, setup)
+    folder = ResultsFolder(out)
+    folder.check(plan)  # before a folder is made
+    with folder.held():
+        folder.check(plan)
+        done = _finished(dataset, folder)
+        session = _Session(folder, plan, command)
+        work = FieldWork(setup, _has_scale(dataset), folder)
+        left = [field for field in dataset.fields if field.stem not in done]
+        session.fields = _follow(work, left, run_fields, report, len(done))
+        result = write_tables(
+            dataset, plan, folder, empty_as_one=setup.rule.empty_as_one, parquet=parquet
+        )
+        session.end(dataset, result)
     return result
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What became of one field."""
+def _follow(
+    work: FieldWork,
+    left: Sequence[Field],
+    run_fields: RunFields,
+    report: Callable[[int, int, str], None],
+    before: int,
+) -> int:
+    """Do what is left and tell how far it is; return how many fields that were."""
+    done, total = before, before + len(left)
 
-    score: Score
-    objects: Columns
-    provenance: dict[str, Any]
+    def tick(name: str) -> None:
+        report(done, total, name)
+
+    for _ in run_fields(work, left, tick):
+        done += 1
+    report(done, total, "")
+    return done - before
 
 
-def _segment(
-    field: Field, segmenter: Segmenter, params: SegmentParams, out: Path
-) -> tuple[Labels, dict[str, Any]]:
-    image = field.read_image().data
-    check_image(image, str(field.image))
-    segmentation = segmenter(image, params, lambda done, total: None)
-    provenance = {**segmentation.provenance.as_dict(), "image": field.stem}
-    write_labels(out / "labels" / f"{field.stem}.tif", segmentation.labels, provenance)
-    return segmentation.labels, provenance
+class _Session:
+    """One time that the run was at work, as ``run.json`` tells it."""
+
+    def __init__(self, folder: ResultsFolder, plan: Plan, command: Sequence[str]) -> None:
+        self.fields = 0
+        self._folder = folder
+        earlier = folder.read_run()
+        self._run: dict[str, Any] = {
+            "plan": plan,
+            "sessions": [] if earlier is None else earlier["sessions"],
+        }
+        self._own: dict[str, Any] = {
+            "command": list(command),
+            "machine": describe_machine(),
+            "started": _now(),
+            "ended": None,
+        }
+        self._run["sessions"].append(self._own)
+        folder.write_run(self._run)
+
+    def end(self, dataset: Dataset, result: Benchmark) -> None:
+        """Write down when and where the fields were done, and what they were."""
+        self._own |= {"ended": _now(), "fields": self.fields}
+        self._run["result"] = {
+            "fields": len(result.scores),
+            "failed": len(result.failed),
+            "seconds_per_field": {
+                "network_and_postprocessing": round(result.seconds_per_field, 4),
+                "in_all": round(result.whole_seconds_per_field, 4),
+            },
+            "places": [
+                {"host": host, "device": device, "fields": count}
+                for (host, device), count in result.places.items()
+            ],
+        }
+        self._run["checksums"] = dict(_checksums(dataset, self._folder))
+        self._folder.write_run(self._run)
 
 
-def _score(
-    field: Field, segmented: tuple[Labels, dict[str, Any]], rule: ScoreRule, has_scale: bool
-) -> _Run:
-    labels, provenance = segmented
-    truth = field.read_truth()
-    size = _pixel_size(field) if has_scale else None
-    overlap = find_overlap(truth, labels)
-    matching = match(overlap, rule.threshold, rule.preset.strict)
-    boundaries = measure_boundaries(
-        truth,
-        labels,
-        overlap,
-        spacing=None if size is None else Spacing((size, size)),
-        least=min(LEAST_IOU, rule.threshold),
-    )
-    return _Run(
-        score_matching(matching, rule.preset, boundaries),
-        object_columns(field.stem, truth, labels, matching, pixel_size=size),
-        provenance,
-    )
+def _checksums(dataset: Dataset, folder: ResultsFolder) -> Iterator[tuple[str, dict[str, str]]]:
+    for field in dataset.fields:
+        record = folder.read(field.stem)
+        if record is not None and record.error is None:
+            yield field.stem, dict(record.checksums)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _finished(dataset: Dataset, folder: ResultsFolder) -> set[str]:
+    """Stems of the fields that need not be done again."""
+    done = set()
+    for field in dataset.fields:
+        record = folder.read(field.stem)
+        if record is not None and record.error is None:
+            folder.check_unchanged(field, record)
+            done.add(field.stem)
+    return done
 
 
 def _has_scale(dataset: Dataset) -> bool:
@@ -158,18 +165,10 @@ def _has_scale(dataset: Dataset) -> bool:
 
 
 def _pixel_size(field: Field) -> float | None:
-    return None if field.image is None else read_image_header(field.image).pixel_size
-
-
-def _gather(runs: Sequence[_Run], rule: ScoreRule) -> Benchmark:
-    scores = tuple(run.score for run in runs)
-    return Benchmark(
-        scores,
-        summarise(scores, rule.empty_as_one),
-        join([run.objects for run in runs]),
-        runs[-1].provenance,
-        sum(run.provenance["seconds"] for run in runs) / len(runs),
-    )
+    try:
+        return pixel_size(field)
+    except (ValueError, OSError):
+        return 1.0  # a damaged image fails by itself, and does not speak for the others
 
 
 def _require_truth(dataset: Dataset) -> None:
@@ -181,24 +180,3 @@ def _require_truth(dataset: Dataset) -> None:
             f"{dataset.name}: {len(dataset.without_mask)} of its {len(dataset.fields)} fields have "
             f"no mask, the first is {first}; add the folder masks/ or segment without scoring"
         )
-
-
-def _write(dataset: Dataset, result: Benchmark, out: Path) -> None:
-    pairs = zip(dataset.fields, result.scores, strict=True)
-    write_table(out / "fields.csv", [field_row(field, score) for field, score in pairs])
-    write_columns(out / "objects.csv", result.objects)
-    write_table(out / "summary.csv", summary_rows(result.summary))
-    write_text(out / "summary.md", markdown_table(result.summary, dataset.name))
-    write_text(out / "summary.tex", latex_table(result.summary, dataset.name))
-    made = {key: value for key, value in result.provenance.items() if key != "image"}
-    write_json(
-        out / "summary.json",
-        {
-            "dataset": dataset.name,
-            "fields": len(dataset.fields),
-            "empty_fields": result.summary.empty,
-            "absent_fields": list(dataset.absent),
-            **summary_record(result.summary),
-            "segmentation": {**made, "seconds": result.seconds_per_field},
-        },
-    )

@@ -7,7 +7,10 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,24 +22,36 @@ from PIL import Image
 from napari_nucseg.core.images import Labels
 
 UINT16_LABELS = 2**16
+PARTIAL = ".partial"
+"""Ending of a file that is not yet whole."""
 Columnlike = NDArray[Any] | list[Any]
 _FORMULA = re.compile(r"(^|[,;|\"'])(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 """What stands before a formula: a cell's start or a separator; signs in full width, too."""
 _BREAKS = {ord(sign): " " for sign in "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"}
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Give a file its name only once its content is on disk."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that gets its name only once its content is on disk.
+
+    What a killed process leaves behind ends in `PARTIAL`; two writers of one file never share it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         with partial.open("wb") as file:
-            write(file)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Give a file its name only once its content is on disk."""
+    with whole_file(path) as file:
+        write(file)
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
@@ -69,15 +84,24 @@ def write_parquet(path: Path, columns: Mapping[str, Columnlike]) -> None:
     ValueError
         If pyarrow is not installed.
     """
-    pyarrow, parquet = _import_pyarrow()
-    cells = {
+    pyarrow, parquet = import_pyarrow()
+    table = pyarrow.table(as_lists(columns))
+    write_whole(path, lambda file: parquet.write_table(table, file))
+
+
+def as_lists(columns: Mapping[str, Columnlike]) -> dict[str, Columnlike]:
+    """Return columns whose tuples are lists, as pyarrow wants them."""
+    return {
         name: [list(cell) if isinstance(cell, tuple) else cell for cell in column]
         if isinstance(column, list)
         else column
         for name, column in columns.items()
     }
-    table = pyarrow.table(cells)
-    write_whole(path, lambda file: parquet.write_table(table, file))
+
+
+def has_parquet() -> bool:
+    """Whether Parquet files can be written."""
+    return find_spec("pyarrow") is not None
 
 
 def check_parquet() -> None:
@@ -88,7 +112,7 @@ def check_parquet() -> None:
     ValueError
         If pyarrow is not installed.
     """
-    _import_pyarrow()
+    import_pyarrow()
 
 
 def write_labels(path: Path, labels: Labels, provenance: Mapping[str, Any]) -> None:
@@ -137,12 +161,15 @@ def read_provenance(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+def csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
+    """Return rows as lines of a CSV file."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(_cell, header))
-    writer.writerows(map(_cell, row) for row in rows)
-    write_text(path, text.getvalue())
+    csv.writer(text, lineterminator="\n").writerows(map(_cell, row) for row in rows)
+    return text.getvalue().encode()
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    write_whole(path, lambda file: file.write(csv_lines([header, *rows])))
 
 
 def _cell(value: Any) -> Any:
@@ -158,7 +185,14 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _import_pyarrow() -> tuple[Any, Any]:
+def import_pyarrow() -> tuple[Any, Any]:
+    """Return the modules pyarrow and pyarrow.parquet.
+
+    Raises
+    ------
+    ValueError
+        If pyarrow is not installed.
+    """
     try:
         import pyarrow
         from pyarrow import parquet

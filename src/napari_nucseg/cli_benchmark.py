@@ -1,0 +1,144 @@
+"""The command that runs models over a dataset."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from napari_nucseg.cli_options import (
+    DEFAULT_PRESET,
+    DeviceName,
+    EmptyAsOne,
+    Out,
+    PresetName,
+    Threshold,
+    rule_of,
+    takes,
+)
+from napari_nucseg.cli_progress import counting, follow_with
+from napari_nucseg.cli_running import console, fetch_weights
+from napari_nucseg.core.fields import Dataset
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.runs.plan import Setup, versions
+from napari_nucseg.runs.result_tables import Benchmark
+from napari_nucseg.segmenters import catalogue
+
+_FAILURES_SHOWN = 5
+
+
+@takes(SegmentParams, "Segmentation", "the model's own")
+def benchmark(
+    dataset: Annotated[Path, typer.Argument(help="Folder, split file or images.zip of BBBC039.")],
+    out: Out,
+    split: Annotated[
+        str | None, typer.Option(help="training, validation, test; all fields if not given.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Name of a model, see [b]models[/b], or its file; again for several, which are "
+            f"compared. [dim]\\[default: {catalogue.BUNDLED}][/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    device: DeviceName = "auto",
+    iou: Threshold = 0.5,
+    preset: PresetName = DEFAULT_PRESET,
+    empty_as_one: EmptyAsOne = False,
+    parquet: Annotated[
+        bool | None,
+        typer.Option(help="Write tables as Parquet, too; if not given, where pyarrow is there."),
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option(help="Go on without fields of the split that are absent.")
+    ] = False,
+    chosen: dict[str, Any] | None = None,
+) -> None:
+    """Segment and score every field of a dataset; the same command again goes on after a stop.
+
+    Exit code 1 if a field failed; the others are done.
+    """
+    from napari_nucseg.core.bbbc039 import open_dataset
+    from napari_nucseg.runs.models_run import run_models
+    from napari_nucseg.runs.saving import has_parquet
+    from napari_nucseg.runs.setups import set_up
+
+    fields = open_dataset(dataset, split, allow_missing=allow_missing)
+    if fields.absent:
+        console.print(f"{len(fields.absent)} fields of the split are absent", style="yellow")
+    models = [catalogue.find(name) for name in model or [catalogue.BUNDLED]]
+    rule = rule_of(iou, preset, empty_as_one)
+    for one in models:
+        fetch_weights(one, device)
+    setups = [set_up(one, device, chosen or {}, rule) for one in models]
+    setups[0].load()  # what is wrong with it is told before anything is written
+    with counting() as progress:
+        results = run_models(
+            fields,
+            setups,
+            out,
+            report=follow_with(progress, "Fields"),
+            parquet=has_parquet() if parquet is None else parquet,
+            command=["napari-nucseg", *sys.argv[1:]],
+        )
+    for setup, result in zip(setups, results, strict=True):
+        _tell(fields, setup, result)
+    _tell_comparison(fields, setups, results)
+    console.print(f"Results are in {out}")
+    if any(result.failed for result in results):
+        raise typer.Exit(1)
+
+
+def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
+    from napari_nucseg.runs.published import object_table, pixel_table, published_split
+    from napari_nucseg.runs.tables import summary_table
+
+    console.print(summary_table(result.summary))
+    split = published_split(fields)
+    if split is not None:
+        _print(pixel_table(setup.model, result.summary, split))
+        _print(object_table(setup.model, list(result.scores.values()), split))
+    places = ", ".join(f"{device} of {host}" for host, device in result.places)
+    console.print(
+        f"{fields.name}, {setup.model}: {len(result.scores)} fields, {result.summary.empty} of "
+        f"them empty, {result.seconds_per_field:.2f} s a field on {places}"
+    )
+    _tell_failures(result.failed)
+    caveat = catalogue.caveat(setup.model, {field.split for field in fields.fields})
+    if caveat:
+        console.print(f"Note: {caveat}", style="yellow")
+
+
+def _tell_failures(failed: Mapping[str, str]) -> None:
+    if not failed:
+        return
+    console.print(f"{len(failed)} fields failed, see failed.csv:", style="red")
+    for stem, error in list(failed.items())[:_FAILURES_SHOWN]:
+        console.print(f"  {stem}: {error}", style="red")
+
+
+def _tell_comparison(
+    fields: Dataset, setups: Sequence[Setup], results: Sequence[Benchmark]
+) -> None:
+    from napari_nucseg.runs.model_comparison import comparison_table
+
+    console.print(", ".join(f"{name} {number}" for name, number in versions().items()))
+    if len(setups) > 1:
+        names = [setup.model for setup in setups]
+        _print(comparison_table(dict(zip(names, results, strict=True))))
+
+
+def _print(rows: Sequence[Sequence[str]]) -> None:
+    """Draw a table of rows, the header first; without rows nothing."""
+    if rows:
+        table = Table(*rows[0])
+        for row in rows[1:]:
+            table.add_row(*row)
+        console.print(table)

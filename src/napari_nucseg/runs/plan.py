@@ -1,0 +1,109 @@
+"""What a run is begun with: the same plan gives the same tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from napari_nucseg import __version__
+from napari_nucseg.core.fields import Dataset
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.core.segmenting import Segmenter
+
+Plan = dict[str, Any]
+_LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy", "scipy", "scikit-image")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How fields are segmented and scored.
+
+    Attributes
+    ----------
+    model : str
+        Name of the model.
+    weights : mapping
+        Name of each file of its weights to the file's sha256; of several, one runs on each device.
+    load : callable
+        Returns the segmenter, and the same one when called again; sent to other processes, so it
+        has to be a function of a module there.
+    params : SegmentParams
+        Thresholds and diameter.
+    rule : ScoreRule
+        How fields are scored.
+    """
+
+    model: str
+    weights: Mapping[str, str]
+    load: Callable[[], Segmenter]
+    params: SegmentParams
+    rule: ScoreRule = DEFAULT_RULE
+
+
+def make_plan(dataset: Dataset, setup: Setup) -> Plan:
+    """Write down all that the tables of a run depend on, but for the pixels."""
+    return {
+        "dataset": dataset.name,
+        "model": setup.model,
+        "weights_sha256": dict(setup.weights),
+        "parameters": asdict(setup.params),
+        "rule": {
+            "threshold": setup.rule.threshold,
+            "preset": setup.rule.preset.name,
+            "empty_as_one": setup.rule.empty_as_one,
+        },
+        "versions": versions(),
+        "absent": list(dataset.absent),
+        "splits": {name: list(stems) for name, stems in _splits(dataset).items()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, and of the libraries that labels and scores depend on."""
+    return {"napari-nucseg": __version__} | dict(_installed())
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], within: str = "") -> list[str]:
+    """Tell in words where two plans differ.
+
+    Parameters
+    ----------
+    old, new : mapping
+        Plans, or the same part of both.
+    within : str
+        Name of the part.
+    """
+    found: list[str] = []
+    for key in dict.fromkeys([*old, *new]):
+        one, other = old.get(key), new.get(key)
+        name = f"{within} {key}".strip()
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += differences(one, other, name)
+        elif one != other:
+            found.append(f"{name}: {_told(one)} there, {_told(other)} now")
+    return found
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return f"{len(value)} fields"
+    return "none" if value in (None, "") else str(value)
+
+
+def _splits(dataset: Dataset) -> dict[str, list[str]]:
+    """Stems of the fields by their split; fields of none under "none"."""
+    found: dict[str, list[str]] = {}
+    for field in dataset.fields:
+        found.setdefault(field.split or "none", []).append(field.stem)
+    return found
+
+
+def _installed() -> Iterator[tuple[str, str]]:
+    for name in _LIBRARIES:
+        try:
+            yield name, version(name)
+        except PackageNotFoundError:
+            continue

@@ -1,0 +1,159 @@
+"""Tables of a run, made from its records alone, so that an interruption leaves no trace in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from napari_nucseg.core.fields import Dataset, Field
+from napari_nucseg.core.scoring import Score
+from napari_nucseg.core.summaries import Summary, summarise
+from napari_nucseg.runs.field_records import FieldRecord
+from napari_nucseg.runs.object_tables import ObjectTables
+from napari_nucseg.runs.papers import latex_table, markdown_table
+from napari_nucseg.runs.plan import Plan
+from napari_nucseg.runs.records import Record, field_row, summary_record, summary_rows
+from napari_nucseg.runs.results_folder import ResultsFolder
+from napari_nucseg.runs.saving import (
+    write_json,
+    write_parquet,
+    write_table,
+    write_text,
+)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What a run found.
+
+    Attributes
+    ----------
+    scores : mapping
+        Stem of a field to its score, in the dataset's order; without the fields that failed.
+    summary : Summary
+        Of these.
+    failed : mapping
+        Stem of a field to its error.
+    seconds : tuple of float
+        What network and post-processing took in each field, and with reading, scoring and writing.
+    places : mapping
+        Computer and device to the number of fields that were done there.
+    """
+
+    scores: Mapping[str, Score]
+    summary: Summary
+    failed: Mapping[str, str]
+    seconds: tuple[tuple[float, float], ...] = field(repr=False)
+    places: Mapping[tuple[str, str], int]
+
+    @property
+    def seconds_per_field(self) -> float:
+        """Mean time of network and post-processing."""
+        return sum(made for made, _ in self.seconds) / len(self.seconds)
+
+    @property
+    def whole_seconds_per_field(self) -> float:
+        """Mean time of reading, segmenting, scoring and writing."""
+        return sum(whole for _, whole in self.seconds) / len(self.seconds)
+
+
+def write_tables(
+    dataset: Dataset, plan: Plan, folder: ResultsFolder, *, empty_as_one: bool, parquet: bool
+) -> Benchmark:
+    """Write all tables of a run whose fields are done, reading one record at a time.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Whose fields have a record each.
+    plan : Plan
+        What the run was begun with.
+    folder : ResultsFolder
+        Where the records are, and the tables go.
+    empty_as_one : bool
+        See `summarise`.
+    parquet : bool
+        Write ``fields.parquet`` and ``objects.parquet``, too.
+
+    Raises
+    ------
+    ValueError
+        If all fields failed.
+    """
+    gathered = _Gathered()
+    with ExitStack() as files:
+        objects = ObjectTables(folder.path, parquet, files)
+        for one in dataset.fields:
+            record = folder.read(one.stem)
+            if record is None:
+                raise ValueError(f"{folder.record_file(one.stem)}: it has gone; run it again")
+            gathered.take(one, record)
+            if record.objects is not None:
+                objects.add(record.objects)
+        _write_failures(folder, gathered.failed)
+        if not gathered.rows:
+            stem, error = next(iter(gathered.failed.items()))
+            count = len(gathered.failed)
+            raise ValueError(f"all {count} fields failed, the first is {stem}: {error}")
+    result = gathered.benchmark(empty_as_one)
+    write_table(folder.path / "fields.csv", gathered.rows)
+    if parquet:
+        columns = {name: [row[name] for row in gathered.rows] for name in gathered.rows[0]}
+        write_parquet(folder.path / "fields.parquet", columns)
+    _write_summary(dataset, plan, result, folder)
+    return result
+
+
+class _Gathered:
+    """What is kept of all records: everything but the objects."""
+
+    def __init__(self) -> None:
+        self.rows: list[Record] = []
+        self.scores: dict[str, Score] = {}
+        self.failed: dict[str, str] = {}
+        self.seconds: list[tuple[float, float]] = []
+        self.places: Counter[tuple[str, str]] = Counter()
+
+    def take(self, field: Field, record: FieldRecord) -> None:
+        if record.score is None or record.made is None:
+            self.failed[field.stem] = record.error or "it has no score"
+            return
+        self.rows.append(field_row(field, record.score))
+        self.scores[field.stem] = record.score
+        self.seconds.append((record.made["seconds"], record.seconds))
+        self.places[record.host, record.made["device"]] += 1
+
+    def benchmark(self, empty_as_one: bool) -> Benchmark:
+        summary = summarise(list(self.scores.values()), empty_as_one)
+        return Benchmark(self.scores, summary, self.failed, tuple(self.seconds), dict(self.places))
+
+
+def _write_failures(folder: ResultsFolder, failed: Mapping[str, str]) -> None:
+    path = folder.path / "failed.csv"
+    if failed:
+        write_table(path, [{"stem": stem, "error": error} for stem, error in failed.items()])
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write_summary(dataset: Dataset, plan: Plan, result: Benchmark, folder: ResultsFolder) -> None:
+    summary, out = result.summary, folder.path
+    write_table(out / "summary.csv", summary_rows(summary))
+    write_text(out / "summary.md", markdown_table(summary, dataset.name))
+    write_text(out / "summary.tex", latex_table(summary, dataset.name))
+    write_json(
+        out / "summary.json",
+        {
+            "dataset": dataset.name,
+            "fields": summary.fields,
+            "empty_fields": summary.empty,
+            "absent_fields": list(dataset.absent),
+            "failed_fields": list(result.failed),
+            **summary_record(summary),
+            "segmentation": {
+                key: plan[key] for key in ("model", "weights_sha256", "parameters", "versions")
+            },
+        },
+    )

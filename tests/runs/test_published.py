@@ -1,0 +1,56 @@
+"""Our scores beside published ones."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.counting import PixelCounts
+from napari_nucseg.core.scoring import score
+from napari_nucseg.core.summaries import summarise
+from napari_nucseg.runs.published import PIXELS, object_table, pixel_table, published_split
+
+TABLE = Path(__file__).parents[1] / "data" / "kloda_test_pixels.csv"
+
+
+@pytest.fixture
+def perfect(drawn_fields):
+    return [score(field.labels, field.labels) for field in drawn_fields]
+
+
+@pytest.mark.parametrize("name", PIXELS)
+def test_the_published_pixel_scores_follow_from_the_published_table(name):
+    with TABLE.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    column = {"accuracy": "percentage"}.get(name, name)
+    values = [float(row[column]) for row in rows]
+    told = PIXELS[name]
+    assert told.mean == pytest.approx(sum(values) / 50, abs=6e-6)
+    assert (told.low, told.high) == pytest.approx((min(values), max(values)), abs=6e-6)
+    counts = {key: sum(int(row[key]) for row in rows) for key in ("tp", "fp", "fn", "tn")}
+    assert told.pooled == pytest.approx(getattr(PixelCounts(**counts), name), abs=6e-6)
+
+
+def test_pixel_scores_stand_beside_the_report_of_the_test_split(perfect):
+    rows = pixel_table("u2os", summarise(perfect), "test")
+    assert [row[0] for row in rows[1:]] == [
+        *("Dice (= F1)", "IoU", "Precision", "Recall", "Accuracy")
+    ]
+    assert rows[1][1:] == ("1.000 (1.000-1.000)", "0.967 (0.930-0.981)", "1.000", "0.968")
+    assert pixel_table("u2os", summarise(perfect), "validation") == []
+
+
+def test_scores_of_nuclei_stand_beside_published_ones(perfect):
+    rows = object_table("u2os", perfect, "test")
+    assert rows[1] == ("u2os", "1.000", "1.000", "1.000", "1.000", "1.000")
+    assert rows[3][1:] == ("", "0.934", "0.871", "0.641", "0.965")
+
+
+def test_only_a_whole_published_split_is_compared(bbbc039, drawn_dataset):
+    assert published_split(open_dataset(bbbc039, "validation")) == "validation"
+    assert published_split(open_dataset(bbbc039, "training")) is None
+    assert published_split(open_dataset(bbbc039)) is None
+    assert published_split(open_dataset(drawn_dataset, "test")) is None
