@@ -59,6 +59,9 @@ def benchmark(
     allow_missing: Annotated[
         bool, typer.Option(help="Go on without fields of the split that are absent.")
     ] = False,
+    worst: Annotated[
+        int, typer.Option(min=0, help="Fields that the report pictures, the worst first.")
+    ] = 6,
     chosen: dict[str, Any] | None = None,
 ) -> None:
     """Segment and score every field of a dataset; the same command again goes on after a stop.
@@ -86,12 +89,13 @@ def benchmark(
             out,
             report=follow_with(progress, "Fields"),
             parquet=has_parquet() if parquet is None else parquet,
+            worst=worst,
             command=["napari-nucseg", *sys.argv[1:]],
         )
     for setup, result in zip(setups, results, strict=True):
         _tell(fields, setup, result)
     _tell_comparison(fields, setups, results)
-    console.print(f"Results are in {out}")
+    console.print(f"Results are in {out}, the report is {out / 'report.html'}")
     if any(result.failed for result in results):
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from napari_nucseg.core.summaries import Key
 from napari_nucseg.runs.records import Record
 from napari_nucseg.runs.result_tables import Benchmark
-from napari_nucseg.runs.tables import RATIOS, as_number, as_spread, title
+from napari_nucseg.runs.tables import GROUPS, RATIOS, as_number, as_spread, title
 
 SHOWN: tuple[Key, ...] = (
     *(("pixels", name) for name in ("dice", "iou", "precision", "recall", "accuracy")),
@@ -22,7 +22,7 @@ def comparison_table(results: Mapping[str, Benchmark]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("Mean of fields (range)", *results)]
     for group, name in SHOWN:
         cells = [as_spread(result.summary.spread[group, name]) for result in results.values()]
-        rows.append((f"{group.capitalize()}: {title(group, name)}", *cells))
+        rows.append((f"{GROUPS[group]}: {title(group, name)}", *cells))
     rows.append(
         ("Seconds a field", *(as_number(one.seconds_per_field) for one in results.values()))
     )

@@ -10,7 +10,9 @@ from napari_nucseg.runs.benchmark import RunFields, run_benchmark
 from napari_nucseg.runs.field_work import run_here
 from napari_nucseg.runs.model_comparison import comparison_rows
 from napari_nucseg.runs.plan import Setup
+from napari_nucseg.runs.report import WORST, ModelRun, write_report
 from napari_nucseg.runs.result_tables import Benchmark
+from napari_nucseg.runs.results_folder import ResultsFolder
 from napari_nucseg.runs.saving import write_table
 
 
@@ -23,6 +25,7 @@ def run_models(
     run_fields: RunFields = run_here,
     parquet: bool = False,
     command: Sequence[str] = (),
+    worst: int = WORST,
 ) -> list[Benchmark]:
     """Run models over a dataset, one after the other; see `run_benchmark`.
 
@@ -30,11 +33,13 @@ def run_models(
     ----------
     dataset, out, run_fields, parquet, command
         As of `run_benchmark`. Several models have a folder each in ``out``, by their names, and
-        ``comparison.csv`` beside them.
+        ``comparison.csv`` beside them. There is one ``report.html`` for all.
     setups : sequence of Setup
         One a model.
     report : callable
         Called with (fields done, fields in all, name of one), over all models.
+    worst : int
+        Fields of each model that the report pictures.
 
     Raises
     ------
@@ -63,6 +68,8 @@ def run_models(
     if len(setups) > 1:
         names = [setup.model for setup in setups]
         write_table(out / "comparison.csv", comparison_rows(dict(zip(names, results, strict=True))))
+    runs = map(ModelRun, setups, map(ResultsFolder, folders), results)
+    write_report(out / "report.html", dataset, list(runs), worst)
     return results
 
 

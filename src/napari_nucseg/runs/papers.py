@@ -26,7 +26,7 @@ def markdown_table(summary: Summary, name: str) -> str:
     name : str
         What was scored, for the caption.
     """
-    lines = [map(_markdown, line) for line in (_HEADER, *_rows(summary, "-"))]
+    lines = [map(_markdown, line) for line in summary_cells(summary)]
     lines.insert(1, map(str, ("---", "---", *["---:"] * 5)))
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{table}\n\n{_markdown(_caption(summary, name))}\n"
@@ -57,6 +57,11 @@ def latex_table(summary: Summary, name: str) -> str:
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def summary_cells(summary: Summary) -> list[tuple[str, ...]]:
+    """Return the cells of the table, the header first."""
+    return [_HEADER, *_rows(summary, "-")]
 
 
 def _rows(summary: Summary, dash: str) -> list[tuple[str, ...]]:

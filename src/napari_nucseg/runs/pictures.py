@@ -19,7 +19,11 @@ _BRIGHTEST_PERCENTILE = 99.8
 
 
 def picture_verdicts(
-    image: NDArray[Any], truth: Labels, predicted: Labels, threshold: float = 0.5
+    image: NDArray[Any],
+    truth: Labels,
+    predicted: Labels,
+    threshold: float = 0.5,
+    strict: bool = False,
 ) -> NDArray[np.uint8]:
     """Draw the verdicts' outlines over the image.
 
@@ -30,13 +34,15 @@ def picture_verdicts(
     truth, predicted : ndarray of integers, shape (height, width)
         Label images.
     threshold : float
-        Least IoU of a match.
+        IoU of a match.
+    strict : bool
+        Whether an IoU of exactly the threshold is none.
 
     Returns
     -------
     ndarray of uint8, shape (height, width, 3)
     """
-    verdicts = judge(match(find_overlap(truth, predicted), threshold))
+    verdicts = judge(match(find_overlap(truth, predicted), threshold, strict))
     drawn = draw_verdicts(truth, predicted, verdicts)
     low, high = np.percentile(image, (0, _BRIGHTEST_PERCENTILE))
     grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1)

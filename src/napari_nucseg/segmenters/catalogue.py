@@ -101,7 +101,8 @@ def caveat(name: str, splits: Set[str | None]) -> str | None:
         return f"{BUNDLED} learned from the training split and was chosen by the validation split"
     if name == BASELINE and "training" in splits:
         return f"the two constants of {BASELINE} were chosen by the training split"
-    if find(name).remote is not None and any(splits):
+    published = any(model.name == name and model.remote is not None for model in models())
+    if published and any(splits):
         return (
             "43 of the 200 fields of BBBC039 are also in DSB2018, which the published Cellpose "
             "models were partly trained on"

@@ -1,0 +1,135 @@
+"""Plots of a report, as SVG that stands within a page."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_nucseg.core.palette import VERDICT_COLOURS
+from napari_nucseg.core.presets import AP_THRESHOLDS
+from napari_nucseg.core.scoring import Score
+from napari_nucseg.core.summaries import Key
+from napari_nucseg.core.verdicts import Verdict
+from napari_nucseg.runs.result_tables import Benchmark
+from napari_nucseg.runs.tables import title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Of models, in their order (Okabe and Ito, 2008)."""
+_SHOWN: tuple[Key, ...] = (
+    *(("pixels", "dice"), ("objects", "mean_ap"), ("objects", "f1"), ("objects", "pq")),
+    *(("objects", "aji"), ("boundaries", "boundary_f")),
+)
+_ERRORS = (Verdict.MISSED, Verdict.MERGED, Verdict.SPLIT, Verdict.OFF, Verdict.TANGLED)
+_BESIDE = 0.16
+
+
+def plot_fields(results: Mapping[str, Benchmark]) -> str:
+    """Draw a dot for every field and score, beside its mean, a colour a model."""
+    figure, axes = _figure(7.6, 3.6)
+    shift = _BESIDE * (len(results) - 1) / 2
+    for number, (model, result) in enumerate(results.items()):
+        for place, (group, name) in enumerate(_SHOWN):
+            ratios = [score.ratios()[group][name] for score in result.scores.values()]
+            values = np.array([value for value in ratios if not math.isnan(value)])
+            middle = place - shift + number * _BESIDE
+            # Beside one another by the golden ratio, so that a plot is the same each time
+            at = middle + 0.1 * ((np.arange(len(values)) * 0.618) % 1 - 0.5)
+            axes.plot(at, values, ".", ms=4, alpha=0.45, color=_colour(number))
+            axes.plot(
+                [middle - 0.07, middle + 0.07],
+                [values.mean()] * 2 if len(values) else [math.nan] * 2,
+                color=_colour(number),
+                lw=2,
+                label=model if place == 0 else None,
+            )
+    axes.set_xticks(range(len(_SHOWN)), [title(*key) for key in _SHOWN])
+    axes.set_ylabel("Score of a field")
+    axes.set_ylim(top=1.02)
+    axes.legend(frameon=False, loc="lower left")
+    return _as_svg(figure)
+
+
+def plot_thresholds(results: Mapping[str, Benchmark]) -> str:
+    """Draw the mean AP of fields against the IoU threshold, a line a model."""
+    figure, axes = _figure(3.7, 3.2)
+    for number, (model, result) in enumerate(results.items()):
+        axes.plot(
+            AP_THRESHOLDS,
+            _mean_aps(list(result.scores.values())),
+            "o-",
+            ms=4,
+            color=_colour(number),
+            label=model,
+        )
+    axes.set_xlabel("IoU threshold")
+    axes.set_ylabel("AP, mean of fields")
+    axes.set_ylim(0, 1.02)
+    axes.legend(frameon=False, loc="lower left")
+    return _as_svg(figure)
+
+
+def plot_errors(results: Mapping[str, Benchmark]) -> str:
+    """Draw how many nuclei got each verdict but matched, a bar a model."""
+    figure, axes = _figure(3.7, 3.2)
+    kinds = [*_ERRORS, Verdict.SPURIOUS]
+    height = 0.8 / len(results)
+    for number, (model, result) in enumerate(results.items()):
+        counts = asdict(result.summary.pooled.verdicts)
+        bars = axes.barh(
+            np.arange(len(kinds)) + height * (number - (len(results) - 1) / 2),
+            [counts[kind.word] for kind in kinds],
+            height=height * 0.9,
+            color=[_dark(kind) for kind in kinds] if len(results) == 1 else _colour(number),
+            label=model,
+        )
+        axes.bar_label(bars, padding=2, fontsize=8)
+    axes.set_yticks(range(len(kinds)), [kind.word for kind in kinds])
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set_xlabel("Nuclei")
+    if len(results) > 1:
+        axes.legend(frameon=False, loc="lower right")
+    return _as_svg(figure)
+
+
+def _mean_aps(scores: Sequence[Score]) -> list[float]:
+    """Return the mean of fields at each of `AP_THRESHOLDS`, leaving out undefined ones."""
+    table = np.array([[counts.ap for counts in score.by_threshold] for score in scores])
+    defined = table[~np.isnan(table).any(axis=1)]
+    return defined.mean(axis=0).tolist() if len(defined) else [math.nan] * len(AP_THRESHOLDS)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, axis="y")
+    return figure, axes
+
+
+def _as_svg(figure: Figure) -> str:
+    """Return a figure as an element of a page, without what is for a file of its own."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
+
+
+def _dark(verdict: Verdict) -> str:
+    """Return a verdict's colour, but for the white one, which is not seen on paper."""
+    return "#888888" if verdict is Verdict.TANGLED else VERDICT_COLOURS[verdict]
