@@ -59,6 +59,10 @@ def benchmark(
     allow_missing: Annotated[
         bool, typer.Option(help="Go on without fields of the split that are absent.")
     ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Dask cluster to run on, such as tcp://host:8786; here if not given."),
+    ] = None,
     worst: Annotated[
         int, typer.Option(min=0, help="Fields that the report pictures, the worst first.")
     ] = 6,
@@ -69,9 +73,11 @@ def benchmark(
     Exit code 1 if a field failed; the others are done.
     """
     from napari_nucseg.core.bbbc039 import open_dataset
+    from napari_nucseg.runs.field_work import run_here
     from napari_nucseg.runs.models_run import run_models
     from napari_nucseg.runs.saving import has_parquet
     from napari_nucseg.runs.setups import set_up
+    from napari_nucseg.runs.workers import workers_for
 
     fields = open_dataset(dataset, split, allow_missing=allow_missing)
     if fields.absent:
@@ -81,14 +87,16 @@ def benchmark(
     for one in models:
         fetch_weights(one, device)
     setups = [set_up(one, device, chosen or {}, rule) for one in models]
-    setups[0].load()  # what is wrong with it is told before anything is written
-    with counting() as progress:
+    with workers_for(scheduler, device) as run_fields, counting() as progress:
+        if run_fields is run_here:
+            setups[0].load()  # what is wrong with it is told before anything is written
         results = run_models(
             fields,
             setups,
             out,
             report=follow_with(progress, "Fields"),
             parquet=has_parquet() if parquet is None else parquet,
+            run_fields=run_fields,
             worst=worst,
             command=["napari-nucseg", *sys.argv[1:]],
         )

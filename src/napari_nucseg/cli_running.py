@@ -11,6 +11,7 @@ from napari_nucseg.cli_progress import follow_with, transferring
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Segmenter
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.model import Model
 
 console = Console(markup=False, highlight=False, soft_wrap=True)
 
@@ -25,7 +26,7 @@ def prepare(
     return catalogue.load(model, device), params
 
 
-def fetch_weights(model: catalogue.Model, device: str) -> None:
+def fetch_weights(model: Model, device: str) -> None:
     """Download the weights of a model, unless they are here or the device is not."""
     if model.is_ready:
         return

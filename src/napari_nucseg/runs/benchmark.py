@@ -63,7 +63,7 @@ def run_benchmark(
         check_parquet()
     _require_truth(dataset)
     plan = make_plan(dataset, setup)
-    folder = ResultsFolder(out)
+    folder = ResultsFolder(out.absolute())  # other processes have other working folders
     folder.check(plan)  # before a folder is made
     with folder.held():
         folder.check(plan)

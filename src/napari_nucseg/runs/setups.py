@@ -12,11 +12,10 @@ from napari_nucseg.core.segmenting import Segmenter
 from napari_nucseg.core.sources import sha256
 from napari_nucseg.runs.plan import Setup
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.model import Model
 
 
-def set_up(
-    model: catalogue.Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule
-) -> Setup:
+def set_up(model: Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule) -> Setup:
     """Say how a model of the catalogue, whose weights are here, segments a dataset.
 
     Parameters

@@ -1,0 +1,214 @@
+"""Runs on a Dask cluster of two real processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import tifffile
+
+pytest.importorskip("distributed")
+
+import dask
+from distributed import Client, LocalCluster
+
+from napari_nucseg.cli import main
+from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Stopped
+from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.runs import cluster
+from napari_nucseg.runs.benchmark import run_benchmark
+from napari_nucseg.runs.cluster import connected, one_worker_a_gpu, visible_gpus
+from napari_nucseg.runs.plan import Setup
+from tests.conftest import write_mask
+from tests.runs import cluster_stand_ins
+from tests.runs.cluster_stand_ins import WEIGHTS
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by signals"),
+    # of sockets that a killed process leaves to the garbage collector
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+TABLES = ("fields.csv", "objects.csv", "summary.json", "summary.csv")
+FIELDS = 12
+
+
+def ignore(done, total, name):
+    """Take no notice of progress."""
+
+
+def tables_of(out: Path) -> dict[str, bytes]:
+    return {name: (out / name).read_bytes() for name in TABLES}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Twelve fields; the last has the most nuclei."""
+    root = tmp_path_factory.mktemp("many")
+    for part in ("images", "masks"):
+        (root / part).mkdir()
+    for seed in range(FIELDS):
+        nuclei = 30 if seed == FIELDS - 1 else 4
+        field = draw_field(seed, shape=(160, 200), nuclei=nuclei)
+        tifffile.imwrite(root / "images" / f"f{seed:02}.tif", field.image)
+        write_mask(root / "masks" / f"f{seed:02}.png", field.labels)
+    return open_dataset(root)
+
+
+@pytest.fixture
+def two_workers():
+    """The address of a cluster of two processes, which are started again when they die."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        LocalCluster(2, threads_per_worker=1, dashboard_address=None) as local,
+    ):
+        yield local.scheduler_address
+
+
+@pytest.fixture
+def notes(tmp_path):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def setup_of(notes):
+    """Set up a run of the stand-in."""
+
+    def make(trouble=""):
+        load = partial(cluster_stand_ins.load, trouble, str(notes))
+        return Setup("stand-in", WEIGHTS, load, SegmentParams())
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def expected(dataset, tmp_path_factory):
+    """The tables of a run in this process."""
+    notes, out = tmp_path_factory.mktemp("notes"), tmp_path_factory.mktemp("here")
+    load = partial(cluster_stand_ins.load, "", str(notes))
+    run_benchmark(dataset, Setup("stand-in", WEIGHTS, load, SegmentParams()), out, report=ignore)
+    return tables_of(out)
+
+
+def test_a_worker_that_is_killed_loses_its_field_alone_and_the_tables_are_the_same(
+    dataset, setup_of, notes, two_workers, tmp_path, expected
+):
+    steps = []
+    with connected(two_workers) as run_fields:
+        result = run_benchmark(
+            dataset,
+            setup_of("once"),
+            tmp_path / "out",
+            report=lambda *step: steps.append(step),
+            run_fields=run_fields,
+        )
+    assert (notes / "killed").exists()
+    assert result.failed == {}
+    assert tables_of(tmp_path / "out") == expected
+    assert steps[-1] == (FIELDS, FIELDS, "")
+    # One made by each process that ever worked: two, and the one in place of the killed one
+    assert len(list(notes.glob("loaded by *"))) in (2, 3)
+
+
+def test_a_field_that_kills_every_worker_fails_and_the_others_go_on(
+    dataset, setup_of, two_workers, tmp_path
+):
+    with connected(two_workers) as run_fields:
+        result = run_benchmark(
+            dataset, setup_of("always"), tmp_path / "out", report=ignore, run_fields=run_fields
+        )
+    assert list(result.failed) == [f"f{FIELDS - 1}"]
+    assert "worker after worker died of this field" in result.failed[f"f{FIELDS - 1}"]
+    assert len(result.scores) == FIELDS - 1
+
+
+def test_few_fields_are_with_the_scheduler_at_a_time(
+    dataset, setup_of, two_workers, tmp_path, monkeypatch
+):
+    most, submit = [0], Client.submit
+    alive = set()
+
+    def counting(self, work, field, **options):
+        future = submit(self, work, field, **options)
+        alive.add(future.key)
+        future.add_done_callback(lambda done: alive.discard(done.key))
+        most[0] = max(most[0], len(alive))
+        return future
+
+    monkeypatch.setattr(Client, "submit", counting)
+    with connected(two_workers) as run_fields:
+        run_benchmark(dataset, setup_of(), tmp_path / "out", report=ignore, run_fields=run_fields)
+    assert 2 <= most[0] <= 2 * cluster.AHEAD
+
+
+def test_a_stopped_run_takes_its_tasks_back_and_goes_on_here(
+    dataset, setup_of, two_workers, tmp_path, expected
+):
+    def stop(done, total, name):
+        if done >= 3:
+            raise Stopped
+
+    with connected(two_workers) as run_fields:
+        with pytest.raises(Stopped):
+            run_benchmark(dataset, setup_of(), tmp_path / "out", report=stop, run_fields=run_fields)
+        with Client(two_workers) as client:
+            assert client.run_on_scheduler(_waiting) == 0
+    run_benchmark(dataset, setup_of(), tmp_path / "out", report=ignore)
+    assert tables_of(tmp_path / "out") == expected
+
+
+def _waiting(dask_scheduler):
+    return sum(task.state in ("queued", "no-worker") for task in dask_scheduler.tasks.values())
+
+
+def test_the_command_uses_a_cluster_and_loads_a_model_once_a_worker(
+    dataset, two_workers, tmp_path, monkeypatch, capsys
+):
+    folder = dataset.fields[0].image.path.parents[1]
+    line = ["benchmark", folder, "-o", tmp_path / "out", "--scheduler", two_workers]
+    monkeypatch.setattr(sys, "argv", ["napari-nucseg", *map(str, line)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    assert "12 fields" in " ".join(capsys.readouterr().out.split())
+    with Client(two_workers) as client:
+        loaded = client.run(_loads)
+    assert list(loaded.values()) == [1, 1]
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def _loads():
+    from napari_nucseg.segmenters.loading import load_network
+
+    return load_network.cache_info().misses
+
+
+def test_a_scheduler_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with (
+        pytest.raises(OSError, match=r"tcp://127\.0\.0\.1:1: no Dask scheduler answers there"),
+        connected("tcp://127.0.0.1:1"),
+    ):
+        pass
+
+
+def test_every_gpu_has_a_process_of_its_own(dataset, setup_of, tmp_path, expected):
+    with one_worker_a_gpu(["3", "GPU-5"]) as run_fields:
+        run_benchmark(dataset, setup_of(), tmp_path / "out", report=ignore, run_fields=run_fields)
+        client = Client.current()
+        seen = sorted(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values())
+    assert seen == ["3", "GPU-5"]
+    assert tables_of(tmp_path / "out") == expected
+
+
+@pytest.mark.parametrize(("named", "found"), [("", []), ("0", ["0"]), ("1, 3", ["1", "3"])])
+def test_the_gpus_are_those_that_cuda_may_use(monkeypatch, named, found):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert visible_gpus() == found
