@@ -60,8 +60,13 @@ class Field:
             raise ValueError(f"{self.stem}: the dataset has no image of this field")
         return read_image(self.image)
 
-    def read_truth(self) -> Labels:
+    def read_truth(self, header: Header | None = None) -> Labels:
         """Read the ground truth.
+
+        Parameters
+        ----------
+        header : Header, optional
+            Of the image, if it was read.
 
         Returns
         -------
@@ -75,7 +80,7 @@ class Field:
         if self.mask is None:
             raise ValueError(f"{self.stem}: the dataset has no mask of this field")
         if self.image is not None:
-            self.check_shape(read_image_header(self.image))
+            self.check_shape(header or read_image_header(self.image))
         return read_mask(self.mask)
 
     def check_shape(self, header: Header) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_nucseg.core.fields import Dataset, Field
+from napari_nucseg.core.images import read_image_header
 from napari_nucseg.core.matching import check_threshold
-from napari_nucseg.runs.field_work import FieldWork, Outcome, Tick, pixel_size, run_here
+from napari_nucseg.runs.field_work import FieldWork, Outcome, Tick, run_here
 from napari_nucseg.runs.machines import describe_machine
 from napari_nucseg.runs.plan import Plan, Setup, make_plan
 from napari_nucseg.runs.result_tables import Benchmark, write_tables
@@ -166,7 +167,7 @@ def _has_scale(dataset: Dataset) -> bool:
 
 def _pixel_size(field: Field) -> float | None:
     try:
-        return pixel_size(field)
+        return None if field.image is None else read_image_header(field.image).pixel_size
     except (ValueError, OSError):
         return 1.0  # a damaged image fails by itself, and does not speak for the others
 

@@ -106,6 +106,30 @@ def _on(client: Client) -> RunFields:
 
 
 def _run(client: Client, work: FieldWork, fields: Sequence[Field], tick: Tick) -> Iterator[Outcome]:
+    """Do fields; those that were with workers that died are then done one by one.
+
+    Dask blames all that a dead worker was given, also what only waited there.
+    """
+    from distributed import KilledWorker
+
+    suspects = []
+    for future, field in _done(client, work, fields, tick):
+        try:
+            yield future.result()
+        except KilledWorker:
+            suspects.append(field)
+    for suspect in suspects:
+        for future, field in _done(client, work, [suspect], tick):
+            try:
+                yield future.result()
+            except KilledWorker as error:
+                yield _blame(field, work, error)
+
+
+def _done(
+    client: Client, work: FieldWork, fields: Sequence[Field], tick: Tick
+) -> Iterator[tuple[Any, Field]]:
+    """Submit fields, few at a time, and yield them as they are done."""
     from distributed import wait
 
     left, pending = iter(fields), dict[Any, Field]()
@@ -121,7 +145,7 @@ def _run(client: Client, work: FieldWork, fields: Sequence[Field], tick: Tick) -
             except TimeoutError:
                 continue
             for future in done:
-                yield _outcome(future, pending.pop(future), work)
+                yield future, pending.pop(future)
     finally:
         client.cancel(list(pending), force=True)
 
@@ -132,17 +156,11 @@ def _room(client: Client) -> int:
     return AHEAD * max(1, sum(threads.values()))
 
 
-def _outcome(future: Any, field: Field, work: FieldWork) -> Outcome:
-    from distributed import KilledWorker
-
-    try:
-        outcome: Outcome = future.result()
-    except KilledWorker as error:
-        reason = f"worker after worker died of this field, perhaps for want of memory ({error})"
-        record = FieldRecord(field.stem, "", 0.0, {}, reason)
-        write_record(work.folder.record_file(field.stem), record)
-        return Outcome(field.stem, reason)
-    return outcome
+def _blame(field: Field, work: FieldWork, error: Exception) -> Outcome:
+    """Record a field that kills workers."""
+    reason = f"worker after worker died of this field, perhaps for want of memory ({error})"
+    write_record(work.folder.record_file(field.stem), FieldRecord(field.stem, "", 0.0, {}, reason))
+    return Outcome(field.stem, reason)
 
 
 def _import_distributed() -> Any:

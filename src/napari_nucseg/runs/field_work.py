@@ -5,18 +5,19 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from napari_nucseg.core.boundaries import LEAST_IOU, measure_boundaries
 from napari_nucseg.core.boundary_counts import Spacing
 from napari_nucseg.core.fields import Field
-from napari_nucseg.core.images import Labels, read_image_header
+from napari_nucseg.core.images import Header, Labels
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.scoring import Score, score_matching
-from napari_nucseg.core.segmenting import Report, Segmenter, Stopped, check_image
+from napari_nucseg.core.segmenting import Provenance, Report, Stopped, check_image
 from napari_nucseg.runs.field_records import FieldRecord, write_record
 from napari_nucseg.runs.object_records import Columns, object_columns
 from napari_nucseg.runs.plan import Setup
@@ -38,6 +39,18 @@ class Outcome:
 
     stem: str
     error: str | None
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A field on its way: its labels and how they were made, or the error that came instead."""
+
+    field: Field
+    seconds: float
+    header: Header | None = None
+    labels: Labels | None = None
+    made: Mapping[str, Any] | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,47 +77,61 @@ class FieldWork:
         An error within a field is recorded; one of the folder or of the model is raised, since the
         other fields would meet it, too.
         """
+        return self.finish(self.segment(field, report))
+
+    def segment(self, field: Field, report: Report = _ignore) -> Segmented:
+        """Do the first half: what needs the model."""
         start = time.perf_counter()
         with _turn:  # a process has one model, which takes one field at a time
             segmenter = self.setup.load()
-            record = self._record(field, segmenter, report, start)
-        write_record(self.folder.record_file(field.stem), record)
-        return Outcome(field.stem, record.error)
+            try:
+                image = field.read_image()
+                check_image(image.data, str(field.image))
+                found = segmenter(image.data, self.setup.params, report)
+                self._check_weights(found.provenance)
+            except Stopped:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is told, and the other fields go on
+                return Segmented(field, time.perf_counter() - start, error=_in_words(error))
+        header = Header(image.data.shape, image.data.dtype, image.pixel_size)
+        made = {**found.provenance.as_dict(), "image": field.stem}
+        return Segmented(field, time.perf_counter() - start, header, found.labels, made)
 
-    def _record(
-        self, field: Field, segmenter: Segmenter, report: Report, start: float
-    ) -> FieldRecord:
-        where = field.stem, platform.node()
+    def finish(self, segmented: Segmented) -> Outcome:
+        """Do the other half: score the labels, and write what there is."""
+        start, error = time.perf_counter(), segmented.error
+        field, labels, made = segmented.field, segmented.labels, segmented.made
+        if labels is None or made is None or segmented.header is None:
+            return self._fail(segmented, error or "it has no labels")
         try:
+            score, objects = self._score(field, segmented.header, labels)
             checksums = _checksums(field)
-            labels, made = self._segment(field, segmenter, report)
-            score, objects = self._score(field, labels)
-        except Stopped:
-            raise
-        except Exception as error:  # noqa: BLE001 - it is told, and the other fields go on
-            return FieldRecord(*where, time.perf_counter() - start, {}, _in_words(error))
+        except Exception as problem:  # noqa: BLE001 - as in `segment`
+            return self._fail(segmented, _in_words(problem))
         write_labels(self.folder.labels_file(field.stem), labels, made)
-        seconds = time.perf_counter() - start
-        return FieldRecord(*where, seconds, checksums, None, score, made, objects)
+        seconds = segmented.seconds + time.perf_counter() - start
+        where = field.stem, platform.node(), seconds
+        record = FieldRecord(*where, checksums, None, score, made, objects)
+        write_record(self.folder.record_file(field.stem), record)
+        return Outcome(field.stem, None)
 
-    def _segment(
-        self, field: Field, segmenter: Segmenter, report: Report
-    ) -> tuple[Labels, dict[str, Any]]:
-        image = field.read_image().data
-        check_image(image, str(field.image))
-        segmentation = segmenter(image, self.setup.params, report)
-        made = segmentation.provenance
+    def _fail(self, segmented: Segmented, error: str) -> Outcome:
+        stem = segmented.field.stem
+        record = FieldRecord(stem, platform.node(), segmented.seconds, {}, error)
+        write_record(self.folder.record_file(stem), record)
+        return Outcome(stem, error)
+
+    def _check_weights(self, made: Provenance) -> None:
         if made.weights_sha256 not in ("", *self.setup.weights.values()):
             raise ValueError(
                 f"{platform.node()} has other weights of {self.setup.model} than the run was "
                 "begun with; give all machines the same file"
             )
-        return segmentation.labels, {**made.as_dict(), "image": field.stem}
 
-    def _score(self, field: Field, labels: Labels) -> tuple[Score, Columns]:
+    def _score(self, field: Field, header: Header, labels: Labels) -> tuple[Score, Columns]:
         rule = self.setup.rule
-        truth = field.read_truth()
-        size = pixel_size(field) if self.has_scale else None
+        truth = field.read_truth(header)
+        size = header.pixel_size if self.has_scale else None
         overlap = find_overlap(truth, labels)
         matching = match(overlap, rule.threshold, rule.preset.strict)
         boundaries = measure_boundaries(
@@ -118,20 +145,22 @@ class FieldWork:
         return score_matching(matching, rule.preset, boundaries), objects
 
 
-def pixel_size(field: Field) -> float | None:
-    """Edge of a field's pixel in micrometres, if its image tells."""
-    return None if field.image is None else read_image_header(field.image).pixel_size
-
-
 def run_here(work: FieldWork, fields: Sequence[Field], tick: Tick) -> Iterator[Outcome]:
-    """Do fields one after the other in this process."""
-    for field in fields:
-        tick(field.name)
+    """Do fields one after the other in this process, scoring each while the next is segmented."""
+    with ThreadPoolExecutor(1, "nucseg-score") as pool:
+        before: Future[Outcome] | None = None
+        for field in fields:
+            tick(field.name)
 
-        def report(done: int, total: int, name: str = field.name) -> None:
-            tick(name)
+            def report(done: int, total: int, name: str = field.name) -> None:
+                tick(name)
 
-        yield work(field, report)
+            segmented = work.segment(field, report)
+            if before is not None:
+                yield before.result()
+            before = pool.submit(work.finish, segmented)
+        if before is not None:
+            yield before.result()
 
 
 def _checksums(field: Field) -> dict[str, str]:
