@@ -26,6 +26,7 @@ class Group(StrEnum):
     TRANSFORMER = "transformer"
     START = "start"
     ERRORS = "errors"
+    RUN = "run"
 
 
 @app.command()

@@ -71,6 +71,34 @@ class TimesPeer:
 
 
 @dataclass(frozen=True)
+class NotAbove:
+    """At most so many times the peer's amount, of what is no time."""
+
+    times: float
+
+    def __str__(self) -> str:
+        return f"at most {self.times:g} x as much"
+
+    def is_met(self, ours: float, peer: Peer | None) -> bool:
+        """See `Bar`."""
+        return ours <= self.times * _required(peer).seconds
+
+
+@dataclass(frozen=True)
+class Gigabytes:
+    """So many gigabytes at most."""
+
+    most: float
+
+    def __str__(self) -> str:
+        return f"at most {self.most:g} GB"
+
+    def is_met(self, ours: float, peer: Peer | None) -> bool:
+        """See `Bar`."""
+        return ours <= self.most
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table.
 
@@ -79,17 +107,20 @@ class Row:
     what : str
         What was done.
     ours : float
-        Median seconds.
+        Median seconds, or an amount in the unit.
     peer : Peer or None
         What it is compared with.
     bar : Bar or None
         What it is judged by.
+    unit : str
+        "s", or "GB" for memory; a peer's amount is in the same.
     """
 
     what: str
     ours: float
     peer: Peer | None = None
     bar: Bar | None = None
+    unit: str = "s"
 
     @property
     def times_faster(self) -> float | None:
@@ -115,16 +146,18 @@ def as_json(machine: Machine, rows: Sequence[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    peer = "" if row.peer is None else f"{row.peer.name}: {_duration(row.peer.seconds)}"
+    peer = "" if row.peer is None else f"{row.peer.name}: {_amount(row.peer.seconds, row.unit)}"
     bar = "" if row.bar is None else str(row.bar)
     verdict = {None: "", True: "met", False: "**missed**"}[row.is_met]
-    return row.what, _duration(row.ours), peer, _ratio(row.times_faster), bar, verdict
+    ratio = _ratio(row.times_faster) if row.unit == "s" else ""
+    return row.what, _amount(row.ours, row.unit), peer, ratio, bar, verdict
 
 
 def _record(row: Row) -> dict[str, Any]:
     return {
         "what": row.what,
         "ours": row.ours,
+        "unit": row.unit,
         "peer": None if row.peer is None else asdict(row.peer),
         "times_faster": row.times_faster,
         "bar": None if row.bar is None else str(row.bar),
@@ -138,6 +171,10 @@ def _ratio(times_faster: float | None) -> str:
     if times_faster >= 1:
         return f"{times_faster:.2f} x faster"
     return f"{1 / times_faster:.2f} x slower"
+
+
+def _amount(amount: float, unit: str) -> str:
+    return _duration(amount) if unit == "s" else f"{amount:.3g} {unit}"
 
 
 def _duration(seconds: float) -> str:

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks.machine import Machine, on_one_core
-from benchmarks.rows import Peer, Row, TimesFaster, TimesPeer, Within, as_json, table
+from benchmarks.rows import (
+    Gigabytes,
+    NotAbove,
+    Peer,
+    Row,
+    TimesFaster,
+    TimesPeer,
+    Within,
+    as_json,
+    table,
+)
 from benchmarks.timing import in_fresh_process, interleave, timed
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +88,10 @@ def test_one_core_is_kept_for_a_while():
         (TimesFaster(20), 0.051, False),
         (TimesPeer(1.05), 1.05, True),
         (TimesPeer(1.05), 1.06, False),
+        (NotAbove(1.05), 1.05, True),
+        (NotAbove(1.05), 1.06, False),
+        (Gigabytes(1.5), 1.5, True),
+        (Gigabytes(1.5), 1.51, False),
     ],
     ids=str,
 )
@@ -108,6 +122,10 @@ def test_a_bar_that_compares_needs_a_peer(bar):
             ["b", "1.25 s", "stardist: 1 s", "1.25 x slower", "at most 1.05 x its time", MISSED],
         ),
         (Row("c", 0.0123, bar=Within(0.015)), ["c", "12.3 ms", "", "", "at most 15 ms", "met"]),
+        (
+            Row("m", 0.8, Peer("50 fields", 0.7), NotAbove(1.05), unit="GB"),
+            ["m", "0.8 GB", "50 fields: 0.7 GB", "", "at most 1.05 x as much", MISSED],
+        ),
         (Row("d", 0.5, SECOND), ["d", "500 ms", "stardist: 1 s", "2.00 x faster", "", ""]),
     ],
     ids=lambda value: value.what if isinstance(value, Row) else "",
@@ -136,12 +154,21 @@ def test_json_holds_what_the_table_shows():
         {
             "what": "a",
             "ours": 0.5,
+            "unit": "s",
             "peer": {"name": "stardist", "seconds": 1.0},
             "times_faster": 2.0,
             "bar": "at least 3 x faster",
             "met": False,
         },
-        {"what": "b", "ours": 0.2, "peer": None, "times_faster": None, "bar": None, "met": None},
+        {
+            "what": "b",
+            "ours": 0.2,
+            "unit": "s",
+            "peer": None,
+            "times_faster": None,
+            "bar": None,
+            "met": None,
+        },
     ]
 
 
