@@ -11,6 +11,7 @@ from napari_nucseg.core.fields import Dataset, Field
 from napari_nucseg.core.images import read_image_header
 from napari_nucseg.core.matching import check_threshold
 from napari_nucseg.runs.field_work import FieldWork, Outcome, Tick, run_here
+from napari_nucseg.runs.finished import sources_record
 from napari_nucseg.runs.machines import describe_machine
 from napari_nucseg.runs.plan import Plan, Setup, make_plan
 from napari_nucseg.runs.result_tables import Benchmark, write_tables
@@ -69,7 +70,7 @@ def run_benchmark(
     with folder.held():
         folder.check(plan)
         done = _finished(dataset, folder)
-        session = _Session(folder, plan, command)
+        session = _Session(folder, plan, dataset, command)
         work = FieldWork(setup, _has_scale(dataset), folder)
         left = [field for field in dataset.fields if field.stem not in done]
         session.fields = _follow(work, left, run_fields, report, len(done))
@@ -102,12 +103,15 @@ def _follow(
 class _Session:
     """One time that the run was at work, as ``run.json`` tells it."""
 
-    def __init__(self, folder: ResultsFolder, plan: Plan, command: Sequence[str]) -> None:
+    def __init__(
+        self, folder: ResultsFolder, plan: Plan, dataset: Dataset, command: Sequence[str]
+    ) -> None:
         self.fields = 0
         self._folder = folder
         earlier = folder.read_run()
         self._run: dict[str, Any] = {
             "plan": plan,
+            "sources": sources_record(dataset),
             "sessions": [] if earlier is None else earlier["sessions"],
         }
         self._own: dict[str, Any] = {

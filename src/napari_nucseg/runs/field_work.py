@@ -13,11 +13,12 @@ from typing import Any
 from napari_nucseg.core.boundaries import LEAST_IOU, measure_boundaries
 from napari_nucseg.core.boundary_counts import Spacing
 from napari_nucseg.core.fields import Field
-from napari_nucseg.core.images import Header, Labels
+from napari_nucseg.core.images import Labels
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.scoring import Score, score_matching
 from napari_nucseg.core.segmenting import Provenance, Report, Stopped, check_image
+from napari_nucseg.core.tiffs import Header
 from napari_nucseg.runs.field_records import FieldRecord, write_record
 from napari_nucseg.runs.object_records import Columns, object_columns
 from napari_nucseg.runs.plan import Setup

@@ -73,7 +73,7 @@ def read_dataset(dataset: Dataset) -> list[LayerData]:
     header = None
     if dataset.has_images:
         header = _common_header(fields)
-        images = _stack(
+        images = stack_lazily(
             [_lazy_image(field, header) for field in fields], header.shape, header.dtype
         )
         layers.append(_image_layer(images, dataset.name, header, fields))
@@ -86,7 +86,7 @@ def read_dataset(dataset: Dataset) -> list[LayerData]:
             )
         else:
             shape = header.shape if header else _mask_shape(fields[0])
-            truths = _stack([field.read_truth for field in fields], shape, np.dtype(np.int32))
+            truths = stack_lazily([field.read_truth for field in fields], shape, np.dtype(np.int32))
             layers.append(_labels_layer(truths, dataset.name, header, fields))
     return layers
 
@@ -138,9 +138,10 @@ def _lazy_image(field: Field, expected: Header) -> Callable[[], np.ndarray]:
     return read
 
 
-def _stack(
+def stack_lazily(
     readers: Sequence[Callable[[], Any]], shape: tuple[int, ...], dtype: np.dtype
 ) -> da.Array:
+    """Stack fields that are read when they are shown."""
     planes = [
         da.from_delayed(dask.delayed(read, pure=False)(), shape, dtype)[None] for read in readers
     ]

@@ -1,0 +1,126 @@
+"""A folder of results opened again: its fields, where their files are, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.core.fields import Dataset, Field
+from napari_nucseg.core.images import Labels, read_labels
+from napari_nucseg.core.matching import match
+from napari_nucseg.core.overlap import find_overlap
+from napari_nucseg.core.presets import ScoreRule, find_preset
+from napari_nucseg.core.sources import Source
+from napari_nucseg.core.verdicts import draw_verdicts, judge
+from napari_nucseg.runs.results_folder import RUN_FILE, ResultsFolder
+
+
+@dataclass(frozen=True)
+class Results:
+    """One model's results, finished or not.
+
+    Attributes
+    ----------
+    folder : ResultsFolder
+        Where they are.
+    model : str
+        That made them.
+    dataset : Dataset
+        Its fields, with the files that they had.
+    done : tuple of int
+        Numbers of the fields that have labels.
+    rule : ScoreRule
+        How they were scored.
+    made : mapping
+        How the labels of the first of them were made.
+    """
+
+    folder: ResultsFolder
+    model: str
+    dataset: Dataset
+    done: tuple[int, ...]
+    rule: ScoreRule
+    made: Mapping[str, Any]
+
+    def labels(self, number: int) -> Labels:
+        """Read the labels of a field that is done, shape (height, width)."""
+        stem = self.dataset.fields[number].stem
+        return read_labels(Source(self.folder.labels_file(stem)))
+
+    def draw_verdicts(self, number: int) -> NDArray[np.uint8]:
+        """Outline the objects of a field in their verdicts, shape (height, width)."""
+        truth, labels = self.dataset.fields[number].read_truth(), self.labels(number)
+        matching = match(find_overlap(truth, labels), self.rule.threshold, self.rule.preset.strict)
+        return draw_verdicts(truth, labels, judge(matching))
+
+
+def holds_results(path: Path) -> bool:
+    """Whether a folder is one of results, or has such folders of several models in it."""
+    return any(_folders(path))
+
+
+def open_results(path: Path) -> tuple[Results, ...]:
+    """Open a folder of results, or the folder of several models' results.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or they cannot be read.
+    """
+    found = tuple(_open(folder) for folder in _folders(path))
+    if not found:
+        raise ValueError(f"{path}: no results of a run here; open the folder that holds {RUN_FILE}")
+    return found
+
+
+def sources_record(dataset: Dataset) -> dict[str, Any]:
+    """Write down the files of fields, for ``run.json``."""
+    return {
+        field.stem: {
+            "image": _as_list(field.image),
+            "mask": _as_list(field.mask),
+            "split": field.split,
+        }
+        for field in dataset.fields
+    }
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    if (path / RUN_FILE).is_file():
+        yield path
+    elif path.is_dir():
+        yield from (one for one in sorted(path.iterdir()) if (one / RUN_FILE).is_file())
+
+
+def _open(path: Path) -> Results:
+    folder = ResultsFolder(path)
+    run = folder.read_run()
+    assert run is not None
+    plan, rule = run["plan"], run["plan"]["rule"]
+    fields = tuple(
+        Field(stem, _as_source(one["image"]), _as_source(one["mask"]), one["split"])
+        for stem, one in run["sources"].items()
+    )
+    done = tuple(n for n, one in enumerate(fields) if folder.labels_file(one.stem).is_file())
+    first = folder.read(fields[done[0]].stem) if done else None
+    return Results(
+        folder,
+        plan["model"],
+        Dataset(plan["dataset"], fields, tuple(plan["absent"])),
+        done,
+        ScoreRule(rule["threshold"], find_preset(rule["preset"]), rule["empty_as_one"]),
+        {} if first is None or first.made is None else first.made,
+    )
+
+
+def _as_list(source: Source | None) -> list[str | None] | None:
+    return None if source is None else [str(source.path.absolute()), source.member]
+
+
+def _as_source(values: list[str | None] | None) -> Source | None:
+    return None if values is None else Source(Path(str(values[0])), values[1])

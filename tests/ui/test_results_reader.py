@@ -1,0 +1,111 @@
+"""Opening a folder of results in napari."""
+
+from dataclasses import replace
+
+import npe2
+import numpy as np
+import pytest
+
+from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.verdicts import Verdict
+from napari_nucseg.runs.models_run import run_models
+from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, record_of
+from napari_nucseg.ui.results_reader import get_reader
+from tests.runs.conftest import oracle_of, oracle_setup  # noqa: F401 - a fixture
+
+
+@pytest.fixture
+def setups(oracle_of, drawn_fields):  # noqa: F811
+    """A model that misses a nucleus of the first field, and one that finds nothing."""
+    labels = [field.labels.copy() for field in drawn_fields]
+    labels[0][labels[0] == 1] = 0
+    nothing = [np.zeros_like(one) for one in labels]
+    blind = replace(oracle_setup(oracle_of(drawn_fields, *nothing)), model="blind")
+    return [oracle_setup(oracle_of(drawn_fields, *labels)), blind]
+
+
+@pytest.fixture
+def results(setups, drawn_dataset, tmp_path):
+    """Make a folder of results."""
+
+    def make(count=1):
+        out = tmp_path / "out"
+        run_models(open_dataset(drawn_dataset), setups[:count], out, report=lambda *step: None)
+        return out
+
+    return make
+
+
+def opened(viewer, path):
+    viewer.open(str(path), plugin="napari-nucseg")
+    return {(record_of(layer).role, layer.name): layer for layer in viewer.layers}
+
+
+def test_images_truth_prediction_and_verdicts_are_stacks(viewer, results, drawn_fields):
+    layers = opened(viewer, results())
+
+    assert [role for role, _ in layers] == [IMAGE, GROUND_TRUTH, PREDICTION, ERRORS]
+    image, _, prediction, errors = layers.values()
+    assert {layer.data.shape for layer in layers.values()} == {(3, 160, 200)}
+    assert np.array_equal(np.asarray(image.data[0]), drawn_fields[0].image)
+    lost = drawn_fields[0].labels == 1
+    assert np.array_equal(np.asarray(prediction.data[0]), np.where(lost, 0, drawn_fields[0].labels))
+    assert np.count_nonzero(np.asarray(errors.data[0]) == Verdict.MISSED) > 0
+    assert np.count_nonzero(np.asarray(errors.data[1]) == Verdict.MISSED) == 0
+    assert [layer.visible for layer in layers.values()] == [True, False, False, True]
+    assert record_of(prediction).provenance["model"] == "oracle"
+
+
+def test_the_score_panel_is_filled(qtbot, viewer, results, drawn_fields):
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    layers = opened(viewer, results())
+
+    _, truth, prediction, _ = layers.values()
+    assert (panel.prediction.value, panel.truth.value) == (prediction, truth)
+    viewer.dims.set_current_step(0, 0)
+    nuclei = int(drawn_fields[0].labels.max())
+    told = f"{nuclei} nuclei, {nuclei - 1} predicted, {nuclei - 1} matched."
+    qtbot.waitUntil(lambda: panel.status.value == told, timeout=20_000)
+
+
+def test_several_models_share_images_and_truth(viewer, results):
+    layers = opened(viewer, results(2))
+
+    assert [role for role, _ in layers] == [
+        *(IMAGE, GROUND_TRUTH, PREDICTION, ERRORS, PREDICTION, ERRORS)
+    ]
+    assert {name for role, name in layers if role == PREDICTION} == {"drawn blind", "drawn oracle"}
+
+
+def test_run_json_alone_opens_the_same(viewer, results):
+    assert len(opened(viewer, results() / "run.json")) == 4
+
+
+def test_a_run_that_is_not_finished_is_blank_where_it_has_yet_to_come(viewer, results):
+    out = results()
+    sorted((out / "labels").iterdir())[1].unlink()
+    layers = opened(viewer, out)
+
+    prediction = next(layer for (role, _), layer in layers.items() if role == PREDICTION)
+    assert record_of(prediction).fields == (0, 2)
+    assert not np.asarray(prediction.data[1]).any()
+
+
+def test_images_that_have_gone_are_told(results, drawn_dataset):
+    out = results()
+    (drawn_dataset / "images").rename(drawn_dataset / "elsewhere")
+    with pytest.raises(ValueError, match="this image has gone since the run"):
+        get_reader(str(out))(str(out))
+
+
+def test_other_folders_and_files_are_left_to_other_readers(tmp_path, drawn_dataset):
+    (tmp_path / "run.json").write_text("{}")
+    assert get_reader(str(drawn_dataset)) is None
+    assert get_reader(str(drawn_dataset / "images")) is None
+    manager = npe2.PluginManager()
+    manager.discover()
+    other = tmp_path / "walk.json"
+    other.touch()
+    assert "napari-nucseg" not in {
+        reader.plugin_name for reader in manager.iter_compatible_readers([str(other)])
+    }
