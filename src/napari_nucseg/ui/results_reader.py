@@ -15,7 +15,7 @@ from napari_nucseg.runs.results_folder import RUN_FILE
 from napari_nucseg.ui.layers import ERRORS, PREDICTION, LayerRecord, colormap, tag
 from napari_nucseg.ui.reader import LayerData, Read, read_dataset, stack_lazily
 
-_PLACEMENT = ("scale", "units", "axis_labels")
+_PLACEMENT: tuple[str, ...] = ("scale", "units", "axis_labels")
 
 
 def get_reader(path: str | Sequence[str]) -> Read | None:

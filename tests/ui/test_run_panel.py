@@ -1,0 +1,158 @@
+"""Running models over a dataset from the window."""
+
+import json
+import threading
+
+import pytest
+from qtpy.QtGui import QDesktopServices
+
+from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.runs import setups
+from napari_nucseg.segmenters import catalogue, otsu
+from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, role_of
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def panel(viewer, stand_in, drawn_dataset, out, monkeypatch):
+    """The panel, with a dataset and a folder for results chosen."""
+    monkeypatch.setattr(setups, "sha256", lambda path: "0" * 64)
+    dock = viewer.window.add_plugin_dock_widget("napari-nucseg", "Run on dataset")[1]
+    dock.form.dataset.value = drawn_dataset
+    dock.form.out.value = out
+    dock.form.device.value = "cpu"
+    return dock
+
+
+def run(qtbot, panel):
+    panel.start()
+    assert panel.running, panel.status.value
+    qtbot.waitUntil(lambda: not panel.running, timeout=30_000)
+
+
+def test_a_dataset_is_run_scored_and_reported(qtbot, panel, out, drawn_dataset, stand_in):
+    run(qtbot, panel)
+
+    assert panel.status.value.startswith("u2os: 3 fields, Dice ")
+    assert len(stand_in.calls) == 3
+    assert {"fields.csv", "objects.csv", "report.html"} <= {path.name for path in out.iterdir()}
+    command = json.loads((out / "run.json").read_text())["sessions"][0]["command"]
+    assert command[:5] == [*("napari-nucseg", "benchmark", str(drawn_dataset), "--out", str(out))]
+    assert panel.form.run.enabled
+    assert not panel.form.cancel.enabled
+
+
+def test_the_results_are_shown_as_stacks(qtbot, viewer, panel):
+    assert not panel.form.show_results.enabled
+    run(qtbot, panel)
+    assert panel.form.show_results.enabled
+    panel.form.show_results.native.click()
+
+    assert [role_of(layer) for layer in viewer.layers] == [IMAGE, GROUND_TRUTH, PREDICTION, ERRORS]
+
+
+def test_the_report_opens_in_the_browser(qtbot, panel, out, monkeypatch):
+    run(qtbot, panel)
+    urls = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", urls.append)
+    panel.form.show_report.native.click()
+
+    assert [url.toLocalFile() for url in urls] == [str(out / "report.html")]
+
+
+def test_cancel_keeps_what_is_done_and_run_goes_on(qtbot, panel, out, stand_in):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait(report):
+        if len(stand_in.calls) == 2:
+            reached.set()
+            assert go_on.wait(20)
+
+    stand_in.before = wait
+    panel.start()
+    qtbot.waitUntil(reached.is_set, timeout=20_000)
+    assert panel.form.cancel.enabled
+    assert not panel.form.run.enabled
+    panel.form.cancel.native.click()
+    go_on.set()
+    qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
+    assert panel.status.value.startswith("Stopped with ")
+    assert panel.status.value.endswith("Run goes on from there.")
+    assert not (out / "fields.csv").exists()
+
+    stand_in.before = lambda report: None
+    done = len(list((out / "records").iterdir()))
+    assert done >= 1
+    stand_in.calls.clear()
+    run(qtbot, panel)
+    assert len(stand_in.calls) == 3 - done
+    assert (out / "fields.csv").exists()
+
+
+def test_other_values_in_the_same_folder_are_refused_with_what_differs(qtbot, panel):
+    run(qtbot, panel)
+    panel.form.params["min_size"].value = 40
+    run(qtbot, panel)
+
+    assert "parameters min_size: 15 there, 40 now" in panel.status.value
+    assert panel.status.value.startswith("Failed: ")
+
+
+def test_the_fields_of_a_split_are_run(qtbot, panel, drawn_dataset, stand_in):
+    panel.form.split.value = "training"
+    run(qtbot, panel)
+
+    assert len(stand_in.calls) == len(open_dataset(drawn_dataset, "training").fields) == 2
+
+
+def test_several_models_are_compared_each_with_its_own_values(
+    qtbot, panel, out, stand_in, monkeypatch
+):
+    load = {"u2os": stand_in, "otsu": otsu.segment}
+    monkeypatch.setattr(catalogue, "load", lambda model, device: load[model.name])
+    panel.form.models.value = ["u2os", "otsu"]
+    assert not panel.form.params["min_size"].enabled
+    run(qtbot, panel)
+
+    assert [line.split(":")[0] for line in panel.status.value.splitlines()] == ["u2os", "otsu"]
+    assert (out / "comparison.csv").is_file()
+    plan = json.loads((out / "u2os" / "run.json").read_text())["plan"]
+    assert plan["parameters"] == vars(catalogue.find("u2os").defaults)
+
+
+def test_what_is_missing_is_told(viewer):
+    dock = viewer.window.add_plugin_dock_widget("napari-nucseg", "Run on dataset")[1]
+    dock.form.run.native.click()
+
+    assert not dock.running
+    assert dock.status.value.startswith("Choose the folder of a dataset")
+
+
+def test_a_folder_without_a_dataset_is_told(qtbot, panel, tmp_path):
+    (tmp_path / "empty").mkdir()
+    panel.form.dataset.value = tmp_path / "empty"
+    run(qtbot, panel)
+
+    assert "no images here" in panel.status.value
+
+
+def test_a_closed_panel_stops_its_run(qtbot, viewer, panel, out, stand_in):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait(report):
+        reached.set()
+        assert go_on.wait(20)
+
+    stand_in.before = wait
+    panel.start()
+    job = panel.job
+    qtbot.waitUntil(reached.is_set, timeout=20_000)
+    viewer.window.remove_dock_widget(panel.native)
+    go_on.set()
+    qtbot.waitUntil(lambda: job.is_over, timeout=20_000)
+    assert len(stand_in.calls) <= 1
+    assert not (out / "fields.csv").exists()
