@@ -77,6 +77,11 @@ def read_results(runs: Sequence[Results]) -> list[LayerData]:
     return layers
 
 
+def _placement(of_image: dict[str, Any]) -> dict[str, Any]:
+    """Return where an image lies, for the layers over it."""
+    return {name: of_image[name] for name in _PLACEMENT if name in of_image}
+
+
 def _prediction(run: Results, shape: tuple[int, ...], placed: dict[str, Any]) -> LayerData:
     stems = tuple(field.stem for field in run.dataset.fields)
     record = LayerRecord(PREDICTION, stems, fields=run.done, provenance=run.made or None)

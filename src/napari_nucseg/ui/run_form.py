@@ -26,6 +26,7 @@ from napari_nucseg.ui.form import ParamsForm, labelled
 ALL = "all fields"
 _ROWS_OF_MODELS = 84
 """Pixels of the list of models."""
+_WIDTH_OF_BUTTON = 36
 
 
 class RunForm:
@@ -82,6 +83,9 @@ class RunForm:
         )
         self.progress = ProgressBar(min=0, max=1, value=0)
         self.models.native.setMaximumHeight(_ROWS_OF_MODELS)
+        for row in (self.dataset, self.out):
+            row.choose_btn.text = "..."  # leaves room for the path
+            row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
 
     @property
     def locked_while_running(self) -> Iterable[Widget]:
