@@ -67,9 +67,7 @@ def read_results(runs: Sequence[Results]) -> list[LayerData]:
                 "it was"
             )
     layers = read_dataset(dataset)
-    placed = {
-        key: layers[0][1][key] for key in ("scale", "units", "axis_labels") if key in layers[0][1]
-    }
+    placed = _placement(layers[0][1])
     shape = layers[0][0].shape[1:]
     layers[-1][1]["visible"] = False  # it would hide the verdicts
     for number, run in enumerate(runs):

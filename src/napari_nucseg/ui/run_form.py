@@ -21,6 +21,7 @@ from napari_nucseg.core.bbbc039 import SPLITS
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
+from napari_nucseg.segmenters.model import Model
 from napari_nucseg.ui.form import ParamsForm, labelled
 
 ALL = "all fields"
@@ -102,7 +103,7 @@ class RunForm:
         """Lay out the values of the model, which suit it unless they are changed."""
         return labelled(self.params.rows)
 
-    def chosen(self, model: catalogue.Model) -> dict[str, float]:
+    def chosen(self, model: Model) -> dict[str, float]:
         """Return the values that differ from those that suit the model; one model alone has any."""
         values: SegmentParams = self.params.params
         if len(self.models.value) != 1:

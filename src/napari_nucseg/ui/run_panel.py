@@ -13,6 +13,7 @@ from qtpy.QtGui import QDesktopServices
 from napari_nucseg.core.presets import STARDIST, ScoreRule
 from napari_nucseg.runs.result_tables import Benchmark
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.model import Model
 from napari_nucseg.ui.form import scrolled
 from napari_nucseg.ui.jobs import Job, Tell
 from napari_nucseg.ui.panel import Panel
@@ -45,7 +46,7 @@ class RunRequest:
     dataset: Path
     out: Path
     split: str | None
-    models: tuple[catalogue.Model, ...]
+    models: tuple[Model, ...]
     device: str
     threshold: float
     chosen: Mapping[str, float]
