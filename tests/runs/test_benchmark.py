@@ -258,7 +258,7 @@ def test_every_object_of_every_field_has_its_row(run, flawed, out, lost):
 def test_where_every_field_has_a_scale_distances_are_in_micrometres_too(
     run, oracle_of, drawn_fields, out, monkeypatch
 ):
-    monkeypatch.setattr("napari_nucseg.runs.benchmark._pixel_size", lambda field: 0.5)
+    monkeypatch.setattr("napari_nucseg.core.tiffs._metamorph_pixel_size", lambda tiff: 0.5)
     moved = np.roll(drawn_fields[0].labels, 1, axis=0)
     run(oracle_of(drawn_fields, moved))
     row = read_fields(out)[0]
