@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +23,8 @@ from napari_nucseg.segmenters import catalogue
 FEW, MANY = 50, 150
 MOST_RUNS = 3
 _PEAK = """
-import os, resource, sys
+import os, sys
+from pathlib import Path
 from napari_nucseg.cli import main
 
 dataset, out = sys.argv[1:]
@@ -32,8 +34,10 @@ try:
     main()
 except SystemExit as end:
     assert not end.code
-unit = 1 if sys.platform == "darwin" else 1024
-sys.__stdout__.write(str(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+# Not getrusage: its maximum is that of the process which started this one, if that was larger
+lines = Path("/proc/self/status").read_text().splitlines()
+peak = next(line for line in lines if line.startswith("VmHWM"))
+sys.__stdout__.write(str(1024 * int(peak.split()[1])))
 """
 
 
@@ -43,7 +47,8 @@ def measure(setting: Setting) -> list[Row]:
         return []  # drawn fields are too few to tell
     whole = open_dataset(setting.dataset)
     fields = open_dataset(setting.dataset, "validation")
-    return [_times(fields, min(setting.runs, MOST_RUNS)), *_memory(whole)]
+    memory = _memory(whole) if sys.platform == "linux" else []
+    return [_times(fields, min(setting.runs, MOST_RUNS)), *memory]
 
 
 def _times(dataset: Dataset, runs: int) -> Row:
