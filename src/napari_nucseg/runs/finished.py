@@ -16,7 +16,8 @@ from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.presets import ScoreRule, find_preset
 from napari_nucseg.core.sources import Source
-from napari_nucseg.core.verdicts import draw_verdicts, judge
+from napari_nucseg.core.verdict_pictures import draw_verdicts
+from napari_nucseg.core.verdicts import judge
 from napari_nucseg.runs.results_folder import RUN_FILE, ResultsFolder
 
 
