@@ -5,6 +5,8 @@ import pytest
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
 from qtpy.QtWidgets import QFileDialog
 
+from napari_nucseg.runs.saving import write_labels
+from napari_nucseg.ui.layers import PREDICTION, LayerRecord, tag
 from napari_nucseg.ui.segment_form import Scope
 from tests.ui.segment_actions import RUN, move, predictions, run
 
@@ -45,6 +47,29 @@ def test_settings_of_other_labels_are_taken_over(qtbot, viewer, image, panel):
     panel.provenance.take_over.native.click()
 
     assert panel.form.params.params.min_size == 77
+
+
+def test_labels_of_which_too_little_is_told_have_no_settings(viewer, image, panel):
+    corrected = LayerRecord(PREDICTION, provenance={"image": "by hand", "model": "u2os"})
+    labels = viewer.add_labels(np.ones((4, 4), int), metadata=tag(corrected))
+
+    viewer.layers.selection.active = labels
+
+    assert panel.provenance.text.value == "Select labels that were made here."
+    assert not panel.provenance.take_over.enabled
+
+
+def test_a_file_of_which_too_little_is_told_gives_no_settings(panel, monkeypatch, tmp_path):
+    path = tmp_path / "corrected.tif"
+    write_labels(path, np.ones((4, 4), np.int32), {"corrected": "by hand"})
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+
+    told = []
+    monkeypatch.setattr("napari_nucseg.ui.jobs.show_warning", told.append)
+
+    panel.provenance.open.native.click()
+
+    assert told == ["this file does not say how its labels were segmented"]
 
 
 def test_settings_are_not_taken_over_during_a_run(qtbot, viewer, image, panel, held):

@@ -19,6 +19,9 @@ from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layers import shown_plane
 from napari_nucseg.ui.predictions import parts_of, provenance_by_field
 
+_TOLD = {"model", "parameters", "versions", "device", "precision", "seconds", "weights_sha256"}
+"""What is known of labels that a model made; corrected or foreign ones lack some of it."""
+
 Use = Callable[[str, SegmentParams, Mapping[str, Any]], None]
 """Called with the name of a model, its parameters, and how planes were put together."""
 
@@ -93,6 +96,9 @@ class ProvenanceBox(Container[Any]):
         self._take_over(made)
 
     def _take_over(self, made: Mapping[str, Any]) -> None:
+        if not made.keys() >= _TOLD:
+            tell_user(ValueError("this file does not say how its labels were segmented"))
+            return
         try:
             params = SegmentParams(**made["parameters"])
             self._use(str(made["model"]), params, made.get("depth") or {})
@@ -103,7 +109,8 @@ class ProvenanceBox(Container[Any]):
         layer = self._viewer.layers.selection.active
         if not isinstance(layer, Labels):
             return None
-        return provenance_by_field(layer).get(shown_plane(self._viewer.dims.point, layer))
+        made = provenance_by_field(layer).get(shown_plane(self._viewer.dims.point, layer))
+        return made if made and made.keys() >= _TOLD else None
 
 
 def describe(made: Mapping[str, Any]) -> str:
