@@ -65,7 +65,7 @@ def two_workers():
     """The address of a cluster of two processes, which are started again when they die."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        LocalCluster(2, threads_per_worker=1, dashboard_address=None) as local,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local,
     ):
         yield local.scheduler_address
 
