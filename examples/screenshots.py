@@ -19,9 +19,9 @@ from superqt import QCollapsible
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.demonstration import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.ui.layers import PREDICTION, LayerRecord, record_of, tag
-from napari_nucseg.ui.plots import AREAS, CURVES, FIELDS, IOUS
-from napari_nucseg.ui.score_panel import ScorePanel
-from napari_nucseg.ui.segment_form import Scope
+from napari_nucseg.ui.score.panel import ScorePanel
+from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS
+from napari_nucseg.ui.segment.form import Scope
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ZOOM = 1.9

@@ -7,7 +7,7 @@ import threading
 from qtpy.QtCore import QElapsedTimer, Qt, QTimer
 
 from napari_nucseg.ui.layers import PREDICTION, role_of
-from napari_nucseg.ui.segment_panel import SegmentPanel
+from napari_nucseg.ui.segment.panel import SegmentPanel
 
 RUN = 60_000
 

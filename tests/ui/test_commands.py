@@ -8,8 +8,8 @@ from napari._app_model import get_app_model
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
-from napari_nucseg.ui.score_panel import ScorePanel
-from napari_nucseg.ui.segment_panel import SegmentPanel
+from napari_nucseg.ui.score.panel import ScorePanel
+from napari_nucseg.ui.segment.panel import SegmentPanel
 
 
 @pytest.fixture

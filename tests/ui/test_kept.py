@@ -9,9 +9,9 @@ import pytest
 
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Provenance, Segmentation
-from napari_nucseg.ui.following import plan
-from napari_nucseg.ui.kept import Kept, KeptResults, Spot
-from napari_nucseg.ui.sources import Box
+from napari_nucseg.ui.segment.following import plan
+from napari_nucseg.ui.segment.kept import Kept, KeptResults, Spot
+from napari_nucseg.ui.segment.sources import Box
 
 BYTES = 10 * 10 * (4 + 4 + 4)
 

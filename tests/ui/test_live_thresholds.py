@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui import preferences
 from napari_nucseg.ui.layers import record_of
-from napari_nucseg.ui.segment_form import Scope
+from napari_nucseg.ui.segment import preferences
+from napari_nucseg.ui.segment.form import Scope
 from tests.ui.segment_actions import RUN, longest_beat, move, predictions, run
 
 SLIDERS = [

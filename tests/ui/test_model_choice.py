@@ -9,8 +9,8 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui import preferences
 from napari_nucseg.ui.layers import record_of
+from napari_nucseg.ui.segment import preferences
 from tests.ui.segment_actions import RUN, predictions, run
 
 

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
-from napari_nucseg.ui.object_model import COLUMNS
+from napari_nucseg.ui.score.object_model import COLUMNS
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 
 from napari_nucseg.core.palette import VERDICT_COLOURS
 from napari_nucseg.core.verdicts import Verdict
-from napari_nucseg.ui.drawn_planes import DrawnPlanes
 from napari_nucseg.ui.layers import ERRORS, IOU
+from napari_nucseg.ui.score.drawn_planes import DrawnPlanes
 from tests.ui.scored import add_stacks, open_panel, overlays, settled, spoil
 
 

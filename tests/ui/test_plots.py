@@ -6,7 +6,7 @@ import pytest
 from napari_nucseg.core.scoring import score
 from napari_nucseg.runs.curves import score_curve
 from napari_nucseg.runs.objects import join_overlaps
-from napari_nucseg.ui.plots import AREAS, CURVES, FIELDS, IOUS, KINDS
+from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS, KINDS
 from tests.ui.scored import add_stacks, open_panel, settled, spoil
 
 

@@ -11,7 +11,7 @@ from napari.plugins import _initialize_plugins
 
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters.catalogue import BUNDLED
-from napari_nucseg.ui import preferences
+from napari_nucseg.ui.segment import preferences
 
 DEFAULT_MEMORY = 500 * 10**6
 

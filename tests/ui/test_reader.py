@@ -13,8 +13,8 @@ import tifffile
 
 from napari_nucseg.core.images import read_mask
 from napari_nucseg.core.sources import Source
+from napari_nucseg.ui.files.reader import get_reader
 from napari_nucseg.ui.layers import GROUND_TRUTH, full_data, role_of
-from napari_nucseg.ui.reader import get_reader
 
 
 def read(path: Path):
@@ -174,7 +174,7 @@ def test_an_archive_that_leads_outside_itself_is_refused(tmp_path):
 def test_masks_that_are_missing_in_part_are_told(drawn_dataset, monkeypatch):
     sorted((drawn_dataset / "masks").iterdir())[0].unlink()
     told = []
-    monkeypatch.setattr("napari_nucseg.ui.reader.show_warning", told.append)
+    monkeypatch.setattr("napari_nucseg.ui.files.reader.show_warning", told.append)
 
     layers = read(drawn_dataset)
 

@@ -9,8 +9,8 @@ import pytest
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.runs.models_run import run_models
+from napari_nucseg.ui.files.results_reader import get_reader
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, record_of
-from napari_nucseg.ui.results_reader import get_reader
 from tests.runs.conftest import oracle_of, oracle_setup  # noqa: F401 - a fixture
 
 

@@ -9,9 +9,9 @@ import pytest
 from napari_nucseg.core.scoring import score
 from napari_nucseg.core.summaries import compare_fields
 from napari_nucseg.runs.saving import write_labels
-from napari_nucseg.ui.difference_overlay import FIRST, SECOND
-from napari_nucseg.ui.export_box import KINDS
 from napari_nucseg.ui.layers import DIFFERENCE, PREDICTION, LayerRecord, record_of, tag
+from napari_nucseg.ui.score.difference_overlay import FIRST, SECOND
+from napari_nucseg.ui.score.export_box import KINDS
 from tests.ui.scored import add_stacks, open_panel, overlays, settled, spoil
 
 STEMS = ("A01", "A02", "A03")

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QPushButton
 from napari_nucseg.core import transfer
 from napari_nucseg.core.fetching import DownloadError
 from napari_nucseg.runs import download
-from napari_nucseg.ui.downloading import DownloadDialog
+from napari_nucseg.ui.files.downloading import DownloadDialog
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import GROUND_TRUTH, role_of
 from tests.core.file_server import Cut, Stall

@@ -14,7 +14,7 @@ from napari_nucseg.ui.layers import (
     role_of,
     tag,
 )
-from napari_nucseg.ui.score_panel import ScorePanel
+from napari_nucseg.ui.score.panel import ScorePanel
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from napari_nucseg.core.images import read_mask
 from napari_nucseg.core.scoring import score
 from napari_nucseg.ui.layers import record_of
-from napari_nucseg.ui.segment_form import Scope
+from napari_nucseg.ui.segment.form import Scope
 from tests.ui.segment_actions import RUN, longest_beat, predictions, run
 
 

@@ -7,7 +7,7 @@ from napari_nucseg.core.parameters import Depth, VolumeParams
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.volumes import segment_volume
 from napari_nucseg.ui.layers import record_of
-from napari_nucseg.ui.segment_form import Scope
+from napari_nucseg.ui.segment.form import Scope
 from tests.ui.segment_actions import move, predictions, run
 
 DEPTHS = {Scope.STITCHED: Depth.STITCHED, Scope.IN_3D: Depth.IN_3D}

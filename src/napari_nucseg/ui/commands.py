@@ -13,11 +13,11 @@ from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.ui.files.reader import read_dataset
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, GROUND_TRUTH, PREDICTION, record_of, role_of
-from napari_nucseg.ui.reader import read_dataset
-from napari_nucseg.ui.score_panel import ScorePanel
-from napari_nucseg.ui.segment_panel import SegmentPanel
+from napari_nucseg.ui.score.panel import ScorePanel
+from napari_nucseg.ui.segment.panel import SegmentPanel
 
 SEGMENT = "Segment nuclei (Nuclei segmentation)"
 SCORE = "Score nuclei (Nuclei segmentation)"

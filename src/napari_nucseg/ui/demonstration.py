@@ -5,8 +5,8 @@ from __future__ import annotations
 import napari
 
 from napari_nucseg.ui.commands import show_errors_when_compared
-from napari_nucseg.ui.score_panel import ScorePanel
-from napari_nucseg.ui.segment_panel import SegmentPanel
+from napari_nucseg.ui.score.panel import ScorePanel
+from napari_nucseg.ui.segment.panel import SegmentPanel
 
 PLUGIN = "napari-nucseg"
 SEGMENT, SCORE = "Segment nuclei", "Score nuclei"

@@ -1,0 +1,1 @@
+"""The score panel: scores, the table of nuclei, overlays, plots, comparison, corrections."""

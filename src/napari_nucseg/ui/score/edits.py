@@ -1,0 +1,128 @@
+"""Notices edits of the compared layers: strokes, fills, undo and redo alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QObject, QTimer
+
+from napari_nucseg.core.images import Labels as LabelImage
+from napari_nucseg.ui.layers import full_data
+from napari_nucseg.ui.score.comparison_state import Box, ComparisonState
+from napari_nucseg.ui.score.scoring import Both, read_plane
+
+
+class EditWatch:
+    """Finds what changed in the labels, and has it counted again.
+
+    napari has no event for undo, but shows the layer anew after it, so that labels are compared
+    with those that were counted whenever a layer is shown anew or painted in.
+
+    Parameters
+    ----------
+    state : ComparisonState
+        Of the layers.
+    parent : QObject
+        Whose life the timer shares.
+    begin_anew : callable
+        Compares all again, where counting the change alone is not possible; gets the layer whose
+        labels were replaced, or None.
+    """
+
+    def __init__(
+        self, state: ComparisonState, parent: QObject, begin_anew: Callable[[Labels | None], None]
+    ) -> None:
+        self._state, self._begin_anew = state, begin_anew
+        self._watched: list[Labels] = []
+        self._painted = False
+        self._edited: set[Labels] = set()
+        self._soon = QTimer(parent)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self.look)
+
+    def watch(self, *layers: Labels | None) -> None:
+        """Watch these layers, and no others."""
+        for layer in self._watched:
+            layer.events.data.disconnect(self._on_data)
+            layer.events.paint.disconnect(self._on_paint)
+            layer.events.set_data.disconnect(self._on_shown)
+        self._watched = [layer for layer in layers if layer is not None]
+        self._edited &= set(self._watched)
+        if not self._watched:
+            self._soon.stop()
+        for layer in self._watched:
+            layer.events.data.connect(self._on_data)
+            layer.events.paint.connect(self._on_paint)
+            layer.events.set_data.connect(self._on_shown)
+
+    def watches(self, layer: Any) -> bool:
+        """Tell whether a layer is watched."""
+        return layer in self._watched
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a change is about to be counted."""
+        return self._soon.isActive()
+
+    def exchange(self, layer: Labels, labels: LabelImage) -> None:
+        """Give a layer an array that holds the same labels, which need no comparison anew."""
+        layer.events.data.disconnect(self._on_data)
+        layer.data = labels
+        layer.events.data.connect(self._on_data)
+
+    def look(self) -> None:
+        """Count again what changed since the labels were counted last."""
+        painted, self._painted = self._painted, False
+        state = self._state
+        if not state.is_there:
+            if painted:
+                self._begin_anew(None)
+            return
+        for plane in [plane for plane in state.copies if plane in state.pairs]:
+            now = self._labels_now(plane)
+            box = changed_box(state.copies[plane], now)
+            if box is not None:
+                state.recount(plane, box, now)
+
+    def _labels_now(self, plane: int) -> Both:
+        """Read labels, but no files of which nothing was edited."""
+        state = self._state
+        true, found = (
+            read_plane(full_data(layer), plane) if self._may_differ(layer) else copy
+            for layer, copy in zip(
+                (state.truth, state.prediction), state.copies[plane], strict=True
+            )
+        )
+        return true, found
+
+    def _may_differ(self, layer: Labels) -> bool:
+        return isinstance(full_data(layer), np.ndarray) or layer in self._edited
+
+    def _on_data(self, event: Any) -> None:
+        self._begin_anew(event.source)
+
+    def _on_paint(self, event: Any) -> None:
+        self._painted = True
+        self._edited.add(event.source)
+        self._soon.start()  # napari tells of paint before it is in the data
+
+    def _on_shown(self) -> None:
+        if self._state.is_there:
+            self._soon.start()
+
+
+def changed_box(before: Both, after: Both) -> Box | None:
+    """Return the box around all pixels whose label changed on either side; None if none did."""
+    changed = _differ(before[0], after[0]) | _differ(before[1], after[1])
+    rows = np.flatnonzero(changed.any(axis=1))
+    if not len(rows):
+        return None
+    columns = np.flatnonzero(changed[rows[0] : rows[-1] + 1].any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _differ(one: LabelImage, other: LabelImage) -> np.ndarray:
+    return np.asarray(one != other)

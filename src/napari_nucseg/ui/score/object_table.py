@@ -1,0 +1,228 @@
+"""The table of objects: a click goes there; filters, and steps from error to error."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QAbstractSpinBox,
+    QCheckBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QSpinBox,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_nucseg.ui.score.comparison_state import ComparisonState
+from napari_nucseg.ui.score.object_model import COLUMNS, FIELD, ObjectFilter, ObjectModel
+
+WIDTHS = (82, 42, 44, 48, 46, 62, 40, 40)
+_LARGEST_AREA = 999_999
+
+
+class _AreaBox(QSpinBox):
+    """Calls the largest value what it means."""
+
+    def textFromValue(self, value: int) -> str:
+        """Return what is shown."""
+        return "any" if value == _LARGEST_AREA else super().textFromValue(value)
+
+
+class ObjectTable(QWidget):
+    """Lists the objects of a comparison.
+
+    Parameters
+    ----------
+    state : ComparisonState
+        Whose objects are listed; a row that the user chooses is told to it.
+    """
+
+    def __init__(self, state: ComparisonState) -> None:
+        super().__init__()
+        self._state = state
+        self._choosing = True
+        self._old = state.objects
+        self.model = ObjectModel(state.name_of)
+        self.view = _view(self.model)
+        self.count = QLabel()
+        self._make_filters()
+        self._lay_out()
+        choices = self.view.selectionModel()
+        assert choices is not None
+        choices.currentRowChanged.connect(self._on_current)
+        self.view.clicked.connect(self._on_clicked)
+        for signal in (state.compared, state.ruled, state.hid, state.edited):
+            signal.connect(self.refresh)
+        state.moved.connect(self._on_moved)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """List the objects anew, and keep the one that is current."""
+        current = self.current
+        identity = None if current is None else self._identify(current)
+        state = self._state
+        self._old = state.objects
+        self.model.show_objects(state.objects, self.filter)
+        self.view.setColumnHidden(FIELD, not state.is_stack)
+        self.this_field.setVisible(state.is_stack)
+        self._tell_count()
+        if identity is not None:
+            plane, label, is_true = identity
+            row = state.objects.find(plane, label, is_true=is_true)
+            if row is not None:
+                self.show_row(row)
+
+    @property
+    def filter(self) -> ObjectFilter:
+        """What is listed, as the widgets say."""
+        state = self._state
+        high = self.most_area.value()
+        return ObjectFilter(
+            state.hidden,
+            (self.least_iou.value(), self.most_iou.value()),
+            (self.least_area.value(), np.inf if high == _LARGEST_AREA else high),
+            state.plane if self.this_field.isChecked() and state.is_stack else None,
+        )
+
+    @property
+    def current(self) -> int | None:
+        """Row of the objects that is current."""
+        index = self.view.currentIndex()
+        return int(self.model.order[index.row()]) if index.isValid() else None
+
+    def show_row(self, row: int) -> bool:
+        """Make an object current, without going there; False if it is filtered out."""
+        position = self.model.position_of(row)
+        if position is None:
+            return False
+        self._choosing = False
+        self._select(position)
+        self._choosing = True
+        return True
+
+    def step(self, step: int) -> bool:
+        """Go to the next error (1) or the one before (-1); False if there is none."""
+        index = self.view.currentIndex()
+        position = self.model.next_error(index.row() if index.isValid() else -1, step)
+        if position is None:
+            return False
+        if index.isValid() and position == index.row():
+            self._state.chosen.emit(int(self.model.order[position]))
+        self._select(position)
+        return True
+
+    def add_below(self, widget: QWidget) -> None:
+        """Put a widget under the table."""
+        self._layout.addWidget(widget)
+
+    def _select(self, position: int) -> None:
+        choices = self.view.selectionModel()
+        assert choices is not None
+        flag = QItemSelectionModel.SelectionFlag
+        index = self.model.index(position, 0)
+        choices.setCurrentIndex(index, flag.ClearAndSelect | flag.Rows)
+        self.view.scrollTo(index)
+
+    def _identify(self, row: int) -> tuple[int, int, bool]:
+        objects = self._old
+        return int(objects.plane[row]), int(objects.label[row]), bool(objects.is_true[row])
+
+    def _on_current(self, current: QModelIndex, previous: QModelIndex) -> None:
+        if self._choosing and current.isValid():
+            self._state.chosen.emit(int(self.model.order[current.row()]))
+
+    def _on_clicked(self, index: QModelIndex) -> None:
+        self._state.chosen.emit(int(self.model.order[index.row()]))
+
+    def _on_moved(self) -> None:
+        if self.this_field.isChecked():
+            self.refresh()
+
+    def _tell_count(self) -> None:
+        listed, there = self.model.rowCount(), len(self._state.objects)
+        self.count.setText(f"{listed:,} of {there:,}")
+
+    def _make_filters(self) -> None:
+        self.least_iou, self.most_iou = _iou_box(0.0), _iou_box(1.0)
+        self.least_area, self.most_area = _area_box(0), _area_box(_LARGEST_AREA)
+        self.least_iou.setToolTip("List nuclei with at least this IoU.")
+        self.most_iou.setToolTip("List nuclei with at most this IoU.")
+        self.least_area.setToolTip("List nuclei of at least so many pixels.")
+        self.most_area.setToolTip("List nuclei of at most so many pixels.")
+        self.this_field = QCheckBox("This field")
+        self.this_field.setToolTip("List the nuclei of the field shown alone.")
+        for box in (self.least_iou, self.most_iou, self.least_area, self.most_area):
+            box.valueChanged.connect(self.refresh)
+        self.this_field.toggled.connect(self.refresh)
+
+    def _lay_out(self) -> None:
+        filters = QHBoxLayout()
+        for part in (
+            QLabel("IoU"), self.least_iou, QLabel("-"), self.most_iou,
+            QLabel(" area"), self.least_area, QLabel("-"), self.most_area,
+        ):  # fmt: skip
+            filters.addWidget(part)
+        filters.addStretch()
+        below = QHBoxLayout()
+        below.addWidget(self.this_field)
+        below.addStretch()
+        below.addWidget(self.count)
+        self._layout = layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addLayout(filters)
+        layout.addWidget(self.view)
+        layout.addLayout(below)
+
+
+def _view(model: ObjectModel) -> QTableView:
+    view = QTableView()
+    view.setModel(model)
+    view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    view.setWordWrap(False)
+    view.setTabKeyNavigation(False)
+    view.setToolTip("Click a row to go there; click a title to sort.")
+    across, down = view.horizontalHeader(), view.verticalHeader()
+    assert across is not None
+    assert down is not None
+    down.setVisible(False)
+    down.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+    down.setDefaultSectionSize(20)
+    across.setMinimumSectionSize(24)
+    for column in range(len(COLUMNS)):
+        view.setColumnWidth(column, WIDTHS[column])
+    view.setSortingEnabled(True)
+    view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
+    return view
+
+
+def _iou_box(value: float) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(0.0, 1.0)
+    box.setSingleStep(0.05)
+    box.setValue(value)
+    _slim(box, 34)
+    return box
+
+
+def _area_box(value: int) -> QSpinBox:
+    box = _AreaBox()
+    box.setRange(0, _LARGEST_AREA)
+    box.setSingleStep(50)
+    box.setValue(value)
+    _slim(box, 48)
+    return box
+
+
+def _slim(box: QAbstractSpinBox, width: int) -> None:
+    """Leave out the arrows, and napari's least width."""
+    box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+    box.setKeyboardTracking(False)
+    box.setStyleSheet(f"min-width: {width}px; max-width: {width}px; padding: 1px 3px;")

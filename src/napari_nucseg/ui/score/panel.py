@@ -1,0 +1,250 @@
+"""The panel that scores a Labels layer against the ground truth and shows the errors."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import napari
+from magicgui.widgets import PushButton
+from psygnal import Signal
+from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QWidget
+
+from napari_nucseg.ui.jobs import Job
+from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU, OVERLAYS, full_data, role_of
+from napari_nucseg.ui.panel import Panel
+from napari_nucseg.ui.score.choices import ScoreChoices
+from napari_nucseg.ui.score.comparison_state import ComparisonState
+from napari_nucseg.ui.score.correction_box import CorrectionBox, read_first
+from napari_nucseg.ui.score.edits import EditWatch
+from napari_nucseg.ui.score.error_keys import ERRORS_ONLY, NEXT, PREVIOUS, ErrorKeys, Key
+from napari_nucseg.ui.score.export_box import ExportButton
+from napari_nucseg.ui.score.going import go_to_row
+from napari_nucseg.ui.score.object_table import ObjectTable
+from napari_nucseg.ui.score.originals import forget
+from napari_nucseg.ui.score.overlay_box import OverlayBox, describe_keys
+from napari_nucseg.ui.score.overlays import Overlays
+from napari_nucseg.ui.score.plots import PlotBox
+from napari_nucseg.ui.score.pointing import Pointing, describe_object
+from napari_nucseg.ui.score.rivals_box import RivalsBox
+from napari_nucseg.ui.score.score_table import ScoreTable
+from napari_nucseg.ui.score.scoring import Compared, compare_planes, scored_planes
+from napari_nucseg.ui.score.summing import Summing
+from napari_nucseg.ui.score.verdict_legend import VerdictLegend
+
+_CHOOSE = "Choose a prediction and a ground truth: two Labels layers."
+
+
+class ScorePanel(Panel):
+    """Compare a prediction with the ground truth.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose Labels layers are compared.
+    """
+
+    compared = Signal()
+    """Emitted when the scores of the chosen layers are there."""
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._layers = viewer.layers
+        self.state = ComparisonState(viewer)
+        self.choices = ScoreChoices(viewer.layers)
+        self.prediction, self.truth = self.choices.prediction, self.choices.truth
+        self.threshold = self.choices.threshold
+        self.score = PushButton(text="Score", tooltip="Compare the two layers as they are now.")
+        super().__init__(viewer, [self.score])
+        self._make_parts(viewer)
+        self._lay_out()
+        self._connect()
+        self.choices.choose_truth()
+
+    def _make_parts(self, viewer: napari.Viewer) -> None:
+        native: QWidget = self.native
+        self.table, self.legend = ScoreTable(), VerdictLegend(self.state)
+        self.buttons = OverlayBox()
+        self.errors, self.agreement = self.buttons.errors, self.buttons.agreement
+        self.overlays = Overlays(viewer, self.state)
+        self.objects = ObjectTable(self.state)
+        self.plots = PlotBox(viewer, self.state, self._set_threshold)
+        self.rivals = RivalsBox(viewer, self.state, self.run, self._tell)
+        self.pointing = Pointing(viewer, self.state, self._choose)
+        self.edits = EditWatch(self.state, native, self._begin_anew)
+        self.corrections = CorrectionBox(
+            self.state, self.objects, self._tell, partial(read_first, self.run, self.edits)
+        )
+        steps: dict[Key, Callable[[], object]] = {
+            NEXT: partial(self.step, 1),
+            PREVIOUS: partial(self.step, -1),
+            ERRORS_ONLY: self.toggle_errors_only,
+        }
+        self.keys = ErrorKeys(native, steps)
+        self.summing = Summing(self.state, self.table, self.run, self.drop_job, native)
+
+    def _lay_out(self) -> None:
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self.table, "Scores")
+        self.objects.add_below(self.corrections)
+        self.tabs.addTab(self.objects, "Nuclei")
+        self.tabs.addTab(self.plots, "Plots")
+        self.tabs.addTab(self.rivals, "Compare")
+        self.export = ExportButton(self.native, self.state, self.run, self._tell)
+        below = QHBoxLayout()
+        below.addWidget(self.score.native)
+        below.addWidget(self.export)
+        layout = self.native.layout()
+        parts = (self.choices.widget, self.legend, self.buttons, self.tabs)
+        for position, widget in enumerate(parts):
+            layout.insertWidget(position, widget, 1 if widget is self.tabs else 0)
+        layout.insertLayout(len(parts), below)
+
+    def _connect(self) -> None:
+        self.choices.layers_changed.connect(self._begin)
+        self.choices.rule_changed.connect(lambda: self.state.use_rule(self.choices.rule))
+        self.score.changed.connect(self.start)
+        buttons = self.buttons
+        buttons.errors.changed.connect(self.show_errors)
+        buttons.agreement.changed.connect(self.show_agreement)
+        buttons.iou.changed.connect(lambda: self._show_overlay(IOU))
+        buttons.errors_only.changed.connect(self.toggle_errors_only)
+        buttons.next.changed.connect(lambda: self.step(1))
+        buttons.previous.changed.connect(lambda: self.step(-1))
+        buttons.help.changed.connect(lambda: self._tell(f"Keys: {describe_keys()}"))
+        state = self.state
+        for signal in (state.compared, state.ruled, state.moved, state.edited):
+            signal.connect(self._show_field)
+        state.chosen.connect(self._go)
+        self._viewer.dims.events.current_step.connect(self._on_step)
+        self._layers.events.inserted.connect(self._on_layer_inserted)
+        self._layers.events.removed.connect(self._on_layer_removed)
+
+    @property
+    def running(self) -> bool:
+        """Whether work is on its way in the background, or about to be."""
+        return super().running or self.summing.is_waiting
+
+    def reset_choices(self, *events: Any) -> None:
+        """Offer the layers that there are now; napari calls this when layers change."""
+        self.choices.reset()
+
+    def start(self) -> None:
+        """Compare the chosen layers, in the background."""
+        prediction, truth = self.prediction.value, self.truth.value
+        self.drop_job()
+        if prediction is None or truth is None or prediction is truth:
+            self.state.choose_layers(None, None)
+            self._tell(_CHOOSE)
+            return
+        self.state.choose_layers(prediction, truth)
+        self._tell("Comparing...")
+        planes, copies = scored_planes(prediction), dict(self.state.copies)
+        self.run(
+            partial(compare_planes, full_data(truth), full_data(prediction), planes, copies),
+            self._show_comparison,
+        )
+
+    def show_errors(self) -> None:
+        """Add or refresh the layer of verdicts."""
+        self._show_overlay(ERRORS)
+
+    def show_agreement(self) -> None:
+        """Add or refresh the layer of found, missed and wrong pixels."""
+        self._show_overlay(AGREEMENT)
+
+    def toggle_errors_only(self) -> None:
+        """Hide everything but the image and the errors, or bring it back."""
+        if not self.overlays.toggle_errors_only():
+            self._tell("Press Score first.")
+        self.buttons.errors_only.native.setChecked(self.overlays.is_errors_only)
+
+    def step(self, step: int) -> None:
+        """Go to the next error (1), or the one before (-1), of those that are listed."""
+        if not self.objects.step(step):
+            self._tell("No error is listed: every nucleus matches, or a filter hides it.")
+
+    def on_progress(self, done: int, total: int, what: str) -> None:
+        """Tell how far a comparison of many fields is."""
+        if total > 1 and not self.state.is_there:
+            self._tell(f"{what}: field {done + 1} of {total}")
+
+    def on_finished(self, job: Job) -> None:
+        """Sum up what other work has kept from being summed up."""
+        self.summing.on_finished(job)
+
+    def disconnect_viewer(self) -> None:
+        """Disconnect from the field slider, the layer list, the pointer and the chosen layers."""
+        self._viewer.dims.events.current_step.disconnect(self._on_step)
+        self._layers.events.inserted.disconnect(self._on_layer_inserted)
+        self._layers.events.removed.disconnect(self._on_layer_removed)
+        self.pointing.disconnect()
+        self.plots.disconnect_viewer()
+        self.keys.bind([])
+        self.edits.watch()
+        self.summing.stop()
+
+    def _tell(self, text: str) -> None:
+        self.status.value = text
+
+    def _show_comparison(self, compared: Compared) -> None:
+        self.state.show(compared)
+        self.edits.look()  # for what was painted meanwhile
+        self.summing.sum_up()
+        self.compared.emit()
+
+    def _show_field(self) -> None:
+        score = self.state.score
+        self.table.show_field(score)
+        if score is not None:
+            o = score.objects
+            self._tell(f"{o.tp + o.fn} nuclei, {o.tp + o.fp} predicted, {o.tp} matched.")
+        elif self.state.is_there:
+            self._tell("The field shown has no prediction yet.")
+
+    def _show_overlay(self, role: str) -> None:
+        if not self.overlays.show(role):
+            self._tell("Press Score first.")
+
+    def _choose(self, row: int) -> None:
+        """Select what was clicked on in the canvas."""
+        objects = self.state.objects
+        layer = self.state.truth if objects.is_true[row] else self.state.prediction
+        if layer is not None:
+            layer.selected_label = int(objects.label[row])
+        listed = self.objects.show_row(row)
+        hidden = "" if listed else " A filter hides it in the table."
+        self._tell(f"{describe_object(self.state, row)}.{hidden}")
+
+    def _go(self, row: int) -> None:
+        go_to_row(self._viewer, self.state, row)
+        self._tell(f"{describe_object(self.state, row)}.")
+
+    def _set_threshold(self, threshold: float) -> None:
+        self.threshold.value = threshold
+
+    def _on_step(self) -> None:
+        self.state.follow_viewer()
+
+    def _on_layer_inserted(self, event: Any) -> None:
+        self.choices.offer(event.value)
+        self._bind_keys()
+
+    def _on_layer_removed(self, event: Any) -> None:
+        self.reset_choices()
+        if self.edits.watches(event.value):
+            self.choices.choose_truth()
+
+    def _begin(self) -> None:
+        """Score the chosen layers at once, and again when they change."""
+        self.edits.watch(self.prediction.value, self.truth.value)
+        self._bind_keys()
+        self.start()
+
+    def _bind_keys(self) -> None:
+        chosen = (self.prediction.value, self.truth.value)
+        ours = [one for one in self._layers if one in chosen or role_of(one) in OVERLAYS]
+        self.keys.bind(ours)
+
+    def _begin_anew(self, layer: Any = None) -> None:
+        if layer is not None:
+            forget(layer)
+        self.start()

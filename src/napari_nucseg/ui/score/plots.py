@@ -1,0 +1,227 @@
+"""Plots in the score panel: a look from afar, and a click that goes there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.utils.theme import get_theme
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_nucseg.runs.curves import CURVE_THRESHOLDS, score_curve, score_fields
+from napari_nucseg.runs.objects import join_overlaps
+from napari_nucseg.runs.saving import write_whole
+from napari_nucseg.ui.score.comparison_state import ComparisonState
+from napari_nucseg.ui.score.figures import (
+    Theme,
+    draw_areas,
+    draw_curves,
+    draw_fields,
+    draw_ious,
+    dress,
+    field_order,
+)
+from napari_nucseg.ui.score.going import go_to_field
+
+CURVES, IOUS, FIELDS, AREAS = "AP and F1 by threshold", "IoU by area", "Fields", "Areas"
+KINDS = {
+    CURVES: "Drag the line to change the IoU threshold.",
+    IOUS: "Click a dot to go to its nucleus.",
+    FIELDS: "Click to go to a field.",
+    AREAS: "True and predicted nuclei by size.",
+}
+FORMATS = ("png", "svg", "pdf")
+_PAUSE = 60
+"""Milliseconds without a change before the plot is drawn anew."""
+_REACH = 10.0
+"""Screen pixels from a dot or line within which a click is meant for it."""
+
+
+class PlotBox(QWidget):
+    """One plot at a time, drawn while it is in sight.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose theme it follows.
+    state : ComparisonState
+        What is drawn.
+    set_threshold : callable
+        Takes an IoU threshold over.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        state: ComparisonState,
+        set_threshold: Callable[[float], None],
+    ) -> None:
+        super().__init__()
+        self._viewer, self._state = viewer, state
+        self._set_threshold = set_threshold
+        self.canvas: Any = None
+        self._dragged = False
+        self._points: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
+        self.kind = QComboBox()
+        self.kind.addItems(list(KINDS))
+        self.kind.currentTextChanged.connect(self.draw)
+        self.save = QPushButton("Save...")
+        self.save.setToolTip("Save the plot as PNG, SVG or PDF, dark on white.")
+        self.save.clicked.connect(self.ask_and_save)
+        above = QHBoxLayout()
+        above.addWidget(self.kind, 1)
+        above.addWidget(self.save)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.addLayout(above)
+        self._layout.addStretch()
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_PAUSE)
+        self._soon.timeout.connect(self.draw)
+        for signal in (state.compared, state.ruled, state.edited, state.moved, state.hid):
+            signal.connect(self._draw_soon)
+        viewer.events.theme.connect(self._draw_soon)
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer."""
+        self._viewer.events.theme.disconnect(self._draw_soon)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Draw what changed while it was out of sight."""
+        super().showEvent(event)
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw the chosen plot, if it is in sight."""
+        if not self.isVisible():
+            return
+        if self.canvas is None:
+            self._make_canvas()
+        self._draw_on(self.canvas.figure, _theme(self._viewer.theme))
+        self.canvas.setToolTip(KINDS[self.kind.currentText()])
+        self.canvas.draw_idle()
+
+    def ask_and_save(self) -> None:
+        """Ask for a file, and save the plot to it."""
+        kinds = ";;".join(f"{ending.upper()} (*.{ending})" for ending in FORMATS)
+        suggestion = f"{self.kind.currentText()}.png"
+        name, _ = QFileDialog.getSaveFileName(self, "Save plot", suggestion, kinds)
+        if name:
+            self.save_to(Path(name))
+
+    def save_to(self, path: Path) -> None:
+        """Save the plot, dark on white; the ending of the name says how."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(4.5, 3.4), layout="constrained")
+        self._draw_on(figure, Theme())
+        ending = path.suffix.lstrip(".").lower()
+        known = ending if ending in FORMATS else FORMATS[0]
+        path = path if ending in FORMATS else path.with_name(f"{path.name}.{known}")
+        write_whole(path, lambda file: figure.savefig(file, format=known, dpi=200))
+        self.draw()
+
+    def _draw_soon(self, *changed: Any) -> None:
+        if self.isVisible():
+            self._soon.start()
+
+    def _make_canvas(self) -> None:
+        # Not above, because opening the panel would wait for matplotlib
+        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+        from matplotlib.figure import Figure
+
+        make: Callable[[Figure], Any] = FigureCanvasQTAgg
+        self.canvas = make(Figure(layout="constrained"))
+        self.canvas.setMinimumHeight(220)
+        self.canvas.mpl_connect("button_press_event", self._on_press)
+        self.canvas.mpl_connect("motion_notify_event", self._on_motion)
+        self.canvas.mpl_connect("button_release_event", self._on_release)
+        self._layout.insertWidget(1, self.canvas, 1)
+
+    def _draw_on(self, figure: Any, theme: Theme) -> None:
+        figure.clear()
+        figure.set_facecolor(theme.back)
+        self._points = None
+        if not self._state.is_there:
+            return
+        axes = figure.subplots()
+        draw = {
+            CURVES: self._draw_curves,
+            IOUS: self._draw_ious,
+            FIELDS: self._draw_fields,
+            AREAS: self._draw_areas,
+        }[self.kind.currentText()]
+        draw(axes, theme)
+        dress(axes, theme)
+
+    def _draw_curves(self, axes: Any, theme: Theme) -> None:
+        state = self._state
+        strict = state.rule.preset.strict
+        pair = state.pairs.get(state.plane)
+        field = None if pair is None else score_curve(pair.overlap, strict=strict)
+        pooled = None
+        if state.is_stack:
+            joined = join_overlaps([pair.overlap for pair in state.pairs.values()])
+            pooled = score_curve(joined, strict=strict)
+        draw_curves(axes, field, pooled, state.rule.threshold, theme)
+
+    def _draw_ious(self, axes: Any, theme: Theme) -> None:
+        objects = self._state.objects
+        hidden = [int(verdict) for verdict in self._state.hidden]
+        rows = np.flatnonzero(~np.isin(objects.code, hidden))
+        draw_ious(axes, objects, rows, theme)
+        self._points = (objects.area[rows], objects.iou[rows], rows)
+
+    def _draw_fields(self, axes: Any, theme: Theme) -> None:
+        state = self._state
+        overlaps = {plane: pair.overlap for plane, pair in state.pairs.items()}
+        strip = score_fields(overlaps, state.rule)
+        draw_fields(axes, strip, state.plane, state.name_of, theme)
+        order = field_order(strip)
+        self._points = (np.arange(len(order)), strip.ap[order], strip.planes[order])
+
+    def _draw_areas(self, axes: Any, theme: Theme) -> None:
+        overlaps = [pair.overlap for pair in self._state.pairs.values()]
+        joined = join_overlaps(overlaps)
+        true, predicted = joined.truth_areas.tolist(), joined.predicted_areas.tolist()
+        draw_areas(axes, true, predicted, theme)
+
+    def _on_press(self, event: Any) -> None:
+        if event.inaxes is None or event.button != 1:
+            return
+        kind = self.kind.currentText()
+        if kind == CURVES:
+            self._dragged = True
+            self._on_motion(event)
+        elif self._points is not None:
+            x, y, targets = self._points
+            if kind == FIELDS:
+                nearest = int(np.argmin(np.abs(x - event.xdata)))
+                if self._state.truth is not None:
+                    go_to_field(self._viewer, self._state.truth, int(targets[nearest]))
+                return
+            places = event.inaxes.transData.transform(np.column_stack([x, y]))
+            distance = np.hypot(*(places - (event.x, event.y)).T)
+            nearest = int(np.argmin(distance))
+            if distance[nearest] <= _REACH:
+                self._state.chosen.emit(int(targets[nearest]))
+
+    def _on_motion(self, event: Any) -> None:
+        if self._dragged and event.xdata is not None:
+            steps = np.array(CURVE_THRESHOLDS)
+            self._set_threshold(float(steps[np.argmin(np.abs(steps - event.xdata))]))
+
+    def _on_release(self, event: Any) -> None:
+        self._dragged = False
+
+
+def _theme(name: str) -> Theme:
+    theme = get_theme(name)
+    return Theme(theme.background.as_hex(), theme.text.as_hex(), theme.secondary.as_hex())

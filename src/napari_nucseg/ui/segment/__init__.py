@@ -1,0 +1,1 @@
+"""The segment panel: models, parameters, live thresholds, and what a result tells."""

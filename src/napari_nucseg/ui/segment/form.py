@@ -1,0 +1,225 @@
+"""The widgets of the segment panel, and how they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from magicgui.widgets import ComboBox, Container, ProgressBar, PushButton, SpinBox
+from magicgui.widgets.bases import Widget
+from napari.layers import Image
+from qtpy.QtWidgets import QGraphicsOpacityEffect, QWidget
+from superqt import QCollapsible
+
+from napari_nucseg.core.knobs import knobs
+from napari_nucseg.core.parameters import SegmentParams, VolumeParams
+from napari_nucseg.segmenters.devices import CHOICES
+from napari_nucseg.segmenters.model import Model
+from napari_nucseg.segmenters.traits import DEVICE
+from napari_nucseg.ui.form import ParamsForm, labelled, show_row, text_line
+from napari_nucseg.ui.layers import count_planes
+from napari_nucseg.ui.segment.scopes import DEPTHS, USED_BY, Scope, anisotropy, scopes_of
+from napari_nucseg.ui.segment.sources import CHANNELS
+
+FAINT = 0.4
+"""Opacity of what is locked."""
+
+
+class SegmentForm:
+    """The panel's widgets; what they do is the panel's.
+
+    Parameters
+    ----------
+    images : callable
+        Lists the image layers to choose from.
+    """
+
+    def __init__(self, images: Callable[..., list[Image]]) -> None:
+        self._ignored: frozenset[str] = frozenset()
+        self._locked = False
+        self._add_choices(images)
+        self._add_values()
+        self._add_actions()
+
+    def _add_choices(self, images: Callable[..., list[Image]]) -> None:
+        """Add the rows of what is segmented, by what, and where."""
+        self.image = ComboBox(
+            label="Image", choices=images, tooltip="Layer whose nuclei are segmented."
+        )
+        self.channel = ComboBox(
+            label="Channel",
+            choices=CHANNELS,
+            tooltip="Which channel of a colour image shows the nuclei; Mean takes all three.",
+        )
+        self.model = ComboBox(
+            label="Model",
+            tooltip="u2os comes with the plugin and is fast on any computer. nuclei and cyto to "
+            "cyto3 are the networks of Cellpose 1 to 3: 27 MB each, fast without a GPU, too. The "
+            "Cellpose-SAM models (cpsam) are more general, need a large download, and want a GPU. "
+            "otsu is no network, to compare with.",
+        )
+        self.add_model = PushButton(
+            text="Add a model file...",
+            tooltip="Use a model that was trained with Cellpose or with napari-nucseg train.",
+        )
+        self.about = text_line()
+        self.device = ComboBox(label="Device", choices=CHOICES)
+        self.place = text_line()
+        self.scope = ComboBox(
+            label="Segment",
+            choices=list(Scope),
+            tooltip="The field that is shown; every field of the stack by itself; the planes of "
+            "the stack as a volume, whose nuclei go on from plane to plane: each plane segmented "
+            "and nuclei joined by their overlap (stitched), or flows along all three axes (in "
+            "3-D, slower); the rectangle that is selected or was drawn last in a Shapes layer; or "
+            "the part of the field that lies within the canvas.",
+        )
+
+    def _add_values(self) -> None:
+        """Add the rows of parameters, and what sets them."""
+        self.params = ParamsForm(SegmentParams())
+        self.params["diameter"].native.setSpecialValueText("own size")
+        self.volume = ParamsForm(VolumeParams())
+        self.measure = PushButton(
+            text="Measure",
+            tooltip="Set the diameter to the length of a line drawn across a nucleus in a Shapes "
+            "layer; without one, to the median diameter of the labels that are here.",
+        )
+        self.defaults = PushButton(
+            text="Defaults", tooltip="Set every value to what suits the model."
+        )
+        self.memory = SpinBox(
+            label="Memory (MB)",
+            min=0,
+            max=1_000_000,
+            step=100,
+            tooltip="What results may take that are kept to follow the sliders; a field of 520 x "
+            "696 px takes 8 MB. Beyond it the oldest are dropped, and need the network again.",
+        )
+        self.taken = text_line()
+
+    def _add_actions(self) -> None:
+        """Add what begins and ends the work."""
+        self.segment = PushButton(text="Segment", tooltip="Find the nuclei, in the background.")
+        self.cancel = PushButton(text="Cancel", tooltip="Stop; no layer is added or changed.")
+        self.follow_all = PushButton(
+            text="Apply to all fields",
+            tooltip="Give the fields of the stack that were segmented before these values, too.",
+        )
+        self.progress = ProgressBar(min=0, max=1, value=0)
+
+    def lock(self, locked: bool) -> None:
+        """Let nothing be changed but what can be during a run, which is shown."""
+        self._locked = locked
+        choices = (self.image, self.model, self.add_model, self.scope, *self.volume.rows)
+        values = (self.measure, self.defaults, self.memory)
+        for widget in (*choices, *values, self.segment, self.follow_all):
+            widget.enabled = not locked
+        self.cancel.enabled = locked
+        self.progress.visible = locked
+        self.progress.value = 0
+        self._enable_used()
+        self.show_image()
+
+    def show_image(self) -> None:
+        """Offer what can be done with the chosen image."""
+        layer: Image | None = self.image.value
+        several = layer is not None and count_planes(layer) > 1
+        self.channel.enabled = layer is not None and layer.rgb and not self._locked
+        self.follow_all.visible = several
+        self.scope.choices = scopes_of(layer)
+
+    def show_scope(self) -> None:
+        """Show the parameters of volumes where they count, and lock what does not."""
+        for name, scope in USED_BY.items():
+            show_row(self._top, self.volume[name], self.scope.value == scope)
+        self._enable_used()
+
+    def propose_anisotropy(self) -> None:
+        """Take the distance of planes from the image, which changes no labels by itself."""
+        row = self.volume["anisotropy"]
+        with row.changed.blocked():
+            row.value = 1.0 if self.image.value is None else anisotropy(self.image.value)
+
+    def use_depth(self, depth: Mapping[str, Any]) -> None:
+        """Choose to segment a volume as others were, if the image is one; else none."""
+        scope = next((one for one, how in DEPTHS.items() if how == depth.get("method")), None)
+        if scope in self.scope.choices:
+            self.scope.value = scope
+            for row in self.volume.rows:
+                row.value = depth[row.name]
+        elif self.scope.value in DEPTHS:
+            self.scope.value = Scope.FIELD
+
+    def show_traits(self, model: Model) -> None:
+        """Offer what a model makes use of, and say of the rest that it does not."""
+        self._ignored = frozenset() if model.traits is None else model.traits.ignores
+        unused = f"{model.name} makes no use of this. "
+        for name, knob in knobs(SegmentParams).items():
+            self.params[name].tooltip = (unused if name in self._ignored else "") + knob.help
+        self.device.tooltip = (
+            f"{model.name} runs on the CPU alone."
+            if DEVICE in self._ignored
+            else "Where the network runs. auto takes a CUDA GPU, then an Apple GPU, then the CPU. "
+            "A device that is not there is refused."
+        )
+        self._enable_used()
+
+    def _enable_used(self) -> None:
+        in_3d = self.scope.value == Scope.IN_3D  # which has no flow threshold
+        unused = self._ignored | {"flow_threshold"} if in_3d else self._ignored
+        for row in self.params.rows:
+            row.enabled = not self._locked and row.name not in unused
+            _show_enabled(row)
+        self.measure.enabled = self.params["diameter"].enabled
+        self.device.enabled = not self._locked and DEVICE not in self._ignored
+
+    @property
+    def buttons(self) -> Container[Any]:
+        """Segment and Cancel, side by side."""
+        return _side_by_side(self.segment, self.cancel)
+
+    def top(self) -> QWidget:
+        """Lay out what is always in sight."""
+        model = (self.model, self.about, self.device, self.place)
+        diameter = self.params["diameter"]
+        measured = _side_by_side(diameter, self.measure)
+        measured.label, measured.tooltip = diameter.label, diameter.tooltip
+        values = [measured if row is diameter else row for row in self.params.main]
+        scope = (self.scope, *self.volume.rows)
+        self._top = labelled([self.image, self.channel, *model, *scope, *values])
+        self.scope.changed.connect(self.show_scope)
+        self.image.changed.connect(self.propose_anisotropy)
+        self.show_scope()
+        self.propose_anisotropy()
+        return self._top
+
+    def advanced(self) -> QCollapsible:
+        """Lay out what is rarely needed, folded away."""
+        buttons = _side_by_side(self.defaults, self.add_model).native
+        rows = labelled([*self.params.advanced, self.memory])
+        return folded("Advanced", rows, self.taken.native, buttons)
+
+
+def folded(title: str, *widgets: QWidget) -> QCollapsible:
+    """Fold widgets away under a title that opens them."""
+    fold = QCollapsible(title)
+    for widget in widgets:
+        fold.addWidget(widget)
+    return fold
+
+
+def _show_enabled(row: Widget) -> None:
+    """Let a widget that is locked be faint: napari's themes draw sliders all the same."""
+    faint = row.native.graphicsEffect()
+    if faint is None:
+        faint = QGraphicsOpacityEffect(row.native)
+        faint.setOpacity(FAINT)
+        row.native.setGraphicsEffect(faint)
+    faint.setEnabled(not row.enabled)
+
+
+def _side_by_side(*widgets: Widget) -> Container[Any]:
+    row = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row

@@ -1,0 +1,249 @@
+"""The panel that segments: choose an image and a model, press Segment, move the sliders."""
+
+from typing import Any
+
+import napari
+from napari.layers import Image, Labels
+from napari.utils.notifications import show_warning
+
+from napari_nucseg.ui.form import scrolled
+from napari_nucseg.ui.jobs import Job
+from napari_nucseg.ui.layers import PREDICTION, record_of
+from napari_nucseg.ui.panel import Panel
+from napari_nucseg.ui.segment import preferences
+from napari_nucseg.ui.segment.asking import ask
+from napari_nucseg.ui.segment.chosen import Chosen
+from napari_nucseg.ui.segment.diameter import propose_diameter
+from napari_nucseg.ui.segment.follower import Follower
+from napari_nucseg.ui.segment.form import folded
+from napari_nucseg.ui.segment.image_watch import ImageWatch
+from napari_nucseg.ui.segment.kept import KeptResults
+from napari_nucseg.ui.segment.model_chooser import ModelChooser
+from napari_nucseg.ui.segment.nuclei_keeper import NucleiKeeper
+from napari_nucseg.ui.segment.predictions import find_prediction, put_prediction
+from napari_nucseg.ui.segment.provenance_box import ProvenanceBox
+from napari_nucseg.ui.segment.result_box import ResultBox
+from napari_nucseg.ui.segment.segmenting import Result, segment_fields
+from napari_nucseg.ui.segment.segmenting_volumes import segment_stack
+
+STOPPED = "Stopped. No layer was added or changed."
+NO_IMAGE = "Open an image first: File > Open Sample > Nuclei segmentation has one."
+CHANGED = "Stopped, because the image has changed. Press Segment again."
+
+
+class SegmentPanel(Panel):
+    """Segment the nuclei of an image layer in a background worker.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the image is and the labels go.
+    """
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._layer: Image | None = None
+        self._stopped = STOPPED
+        self._layers = viewer.layers
+        self._kept = KeptResults(preferences.memory_limit())
+        self._chosen = Chosen(viewer)
+        self.form = self._chosen.form
+        super().__init__(viewer, [])
+        self.chooser = ModelChooser(self._chosen, self.run)
+        self.follower = Follower(self, self._chosen, self._kept, self._show_result)
+        self.result = ResultBox(viewer, self._chosen, self._say)
+        self.provenance = ProvenanceBox(viewer, self.chooser.use_settings)
+        self.keeper = NucleiKeeper(viewer, self._kept, self.result.recolour, self.native)
+        self._watch = ImageWatch(viewer, self._on_image_data)
+        self.native.layout().addWidget(
+            scrolled(
+                self.form.top(),
+                self.form.advanced(),
+                self.form.buttons.native,
+                self.form.progress.native,
+                self.status.native,
+                self.form.follow_all.native,
+                self.result.native,
+                folded("How was this made?", self.provenance.native),
+            )
+        )
+        self.form.memory.value = self._kept.limit // 10**6
+        self._connect()
+        self._show_running(False)
+        self._show_nothing()
+        self._show_taken()
+
+    def _connect(self) -> None:
+        form = self.form
+        form.image.changed.connect(self._show_image)
+        form.image.changed.connect(self._show_nothing)
+        form.model.changed.connect(self.result.show_range)
+        form.segment.changed.connect(self.start)
+        form.cancel.changed.connect(self.stop)
+        form.measure.changed.connect(self.measure_diameter)
+        form.memory.changed.connect(self._limit_memory)
+        self._layers.events.inserted.connect(self.reset_choices)
+        self._layers.events.removed.connect(self._on_layer_removed)
+
+    @property
+    def segmenting(self) -> bool:
+        """Whether a network is at work, which locks the form."""
+        return self._layer is not None
+
+    @property
+    def follows(self) -> bool:
+        """Whether labels are about to follow a slider that has just moved."""
+        return self.follower.is_about_to
+
+    def reset_choices(self, *events: Any) -> None:
+        """Offer the layers that there are now; napari calls this when layers change."""
+        self.form.image.reset_choices()
+        self.form.show_image()
+        self.chooser.refresh()
+        if self._chosen.image is None or self.status.value == NO_IMAGE:
+            self._show_nothing()
+
+    def start(self) -> None:
+        """Segment what is chosen, in the background."""
+        layer = self._chosen.image
+        if layer is None:
+            self._say(NO_IMAGE)
+            return
+        key, model = self._chosen.model, self.chooser.model
+        self.form.memory.value = preferences.memory_limit() // 10**6  # napari's settings have it
+        try:
+            request = ask(self._viewer, layer, self.form, key, model, self._kept.limit)
+        except ValueError as error:
+            self._say(str(error))
+            return
+        self.follower.rest()
+        preferences.save_params(key, request.params)
+        self._layer, self._stopped = layer, STOPPED
+        segment = segment_fields if request.depth is None else segment_stack
+        self.run(
+            lambda tell: segment(request, tell),
+            lambda result: self._show_result(layer, result),
+        )
+        self._say(f"Loading {model.name}...")
+        self._show_running(True)
+
+    def stop(self) -> None:
+        """Ask the running segmentation to stop."""
+        if self.job is not None:
+            self._say("Stopping...")
+            self.job.stop()
+
+    def measure_diameter(self) -> None:
+        """Set the diameter to what a drawn line or the labels say."""
+        image, prediction = self._chosen.image, self._chosen.prediction
+        found = None if image is None else propose_diameter(self._viewer, image, prediction)
+        if found is None:
+            self._say("Draw a line across a nucleus in a Shapes layer, or segment once.")
+            return
+        self.form.params["diameter"].value = found.diameter
+        self.follower.rest()  # the network has to run for it
+        self._say(f"{found} Press Segment to use it.")
+
+    def on_progress(self, done: int, total: int, what: str) -> None:
+        """Move the bar, unless Cancel was pressed."""
+        if self.segmenting and self.job is not None and not self.job.is_stopping:
+            self.form.progress.max = max(total, 1)
+            self.form.progress.value = done
+            self._say(what)
+
+    def on_finished(self, job: Job) -> None:
+        """Give the buttons back."""
+        if job.is_stopping:
+            self._say(self._stopped)
+        if self.segmenting:
+            self._layer = None
+            self._show_running(False)
+
+    def disconnect_viewer(self) -> None:
+        """Disconnect from the layer list."""
+        self.follower.rest()
+        for part in (self.result, self.provenance, self.keeper, self._watch):
+            part.disconnect_viewer()
+        events = self._layers.events
+        for event in (events.inserted, events.reordered, events.renamed):  # napari connects all
+            event.disconnect(self.reset_choices)
+        events.removed.disconnect(self._on_layer_removed)
+
+    def _show_result(self, layer: Image, result: Result, remark: str = "") -> None:
+        if layer not in self._viewer.layers:
+            return
+        labels = put_prediction(self._viewer, layer, result.made)
+        for made in result.made:
+            self._kept.replace(made.spot, result.kept.get(made.spot))
+        if self.segmenting:
+            self.chooser.learn(result.made[0].spot.model, result.ignores)
+        self.result.begin_anew()
+        self.keeper.show(labels)
+        self.provenance.show_selected()
+        self.chooser.show_device()
+        self._show_taken()
+        self._say(f"{self.result.describe(labels, result, self.segmenting)} {remark}".rstrip())
+        for note in result.notes if self.segmenting else ():
+            show_warning(note)
+
+    def _say(self, line: str) -> None:
+        self.status.value = line
+
+    def _show_nothing(self) -> None:
+        """Say no more of what is gone or no longer chosen; without an image, what to open."""
+        if not self.running:
+            self._say(NO_IMAGE if self._chosen.image is None else "")
+
+    def _show_running(self, running: bool) -> None:
+        self.form.lock(running)
+        self.provenance.lock(running)
+        self._show_image()
+
+    def _show_image(self) -> None:
+        self.form.show_image()
+        self.result.show_range()
+        if not self.segmenting:  # torch may be on its way in, which this would wait for
+            self.chooser.show_device()
+
+    def _limit_memory(self, megabytes: int) -> None:
+        preferences.save_memory_limit(megabytes)
+        self._kept.limit = preferences.memory_limit()
+        self._kept.shrink()
+        self._show_taken()
+
+    def _show_taken(self) -> None:
+        taken, limit = (round(size / 1e6) for size in (self._kept.taken, self._kept.limit))
+        self.form.taken.value = f"Results kept for the sliders: {taken:,} of {limit:,} MB"
+
+    def _on_image_data(self, layer: Image) -> None:
+        """Forget what was made of other data than an image has now."""
+        self._kept.forget(str(layer.unique_id))
+        self._show_taken()
+        if self.segmenting and layer is self._layer:
+            self.stop()
+            self._stopped = CHANGED
+        elif layer is self._chosen.image and not self.segmenting:
+            self.follower.rest()
+            self.drop_job()
+
+    def _on_layer_removed(self, event: Any) -> None:
+        self.reset_choices()
+        removed = event.value
+        if self.segmenting and removed is self._layer:
+            self.stop()
+        if isinstance(removed, Image):
+            self._kept.forget(str(removed.unique_id))
+        elif isinstance(removed, Labels):
+            self._forget_prediction(removed)
+        self._show_taken()
+
+    def _forget_prediction(self, removed: Labels) -> None:
+        """Let deleted labels follow no slider, unless they were a duplicate."""
+        record = record_of(removed)
+        if record is None or record.role != PREDICTION or not record.provenance:
+            return
+        model = str(record.provenance["model"])
+        if find_prediction(self._viewer, record.source, model) is None:
+            self._kept.forget(record.source, model)
+            if not self.segmenting:
+                self.drop_job()
+                self._show_nothing()
