@@ -133,7 +133,7 @@ def _picture(field: Field, run: ModelRun) -> str:
         field.read_image().data, field.read_truth(), labels, rule.threshold, rule.preset.strict
     )
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(picture).save(buffer, format="PNG", compress_level=4)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
