@@ -19,6 +19,7 @@ FIELDS, NUCLEI, SHAPE = 200, 120, (520, 696)
 DRAWN = 4
 """Fields that are drawn; the others are shifts of them."""
 BAR, STROKE_BAR = 0.1, 0.05
+LONGEST_WAIT = 120
 
 
 def measure(setting: Setting) -> list[Row]:
@@ -70,7 +71,9 @@ def _measure(viewer: Any, runs: int) -> list[Row]:
         layer.paint((viewer.dims.current_step[0], 40 + turn % 400, 300), 5000 + turn)
         _wait(lambda: not panel.edits.is_waiting)
 
-    settled = lambda: _wait(lambda: not panel.running)  # noqa: E731
+    def settled() -> None:
+        _wait(lambda: not panel.running)
+
     clocks = [
         _clock(slide, settled),
         _clock(sort, settled),
@@ -110,5 +113,8 @@ def _clock(
 def _wait(until: Callable[[], bool]) -> None:
     from qtpy.QtWidgets import QApplication
 
+    end = time.perf_counter() + LONGEST_WAIT
     while not until():
+        if time.perf_counter() > end:
+            raise TimeoutError(f"the score panel has not come to rest in {LONGEST_WAIT} s")
         QApplication.processEvents()

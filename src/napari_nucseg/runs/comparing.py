@@ -1,12 +1,8 @@
-"""Truth and prediction compared once; scores and pictures at any threshold follow from that."""
+"""Truth and prediction compared once; scores at any threshold follow from that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
 
 from napari_nucseg.core.boundaries import Boundaries, measure_boundaries
 from napari_nucseg.core.boundary_counts import Spacing
@@ -15,30 +11,20 @@ from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import Overlap, find_overlap
 from napari_nucseg.core.presets import STARDIST, Preset
 from napari_nucseg.core.scoring import Score, score_matching
-from napari_nucseg.core.summaries import Summary, summarise
-from napari_nucseg.core.verdict_pictures import draw_agreement, draw_verdicts
-from napari_nucseg.core.verdicts import judge
-
-Plane = Callable[[], Labels]
-"""Reads the labels of one field."""
 
 
 @dataclass(frozen=True)
 class FieldPair:
-    """Truth and prediction of one field, and what they share.
+    """What truth and prediction of one field share.
 
     Attributes
     ----------
-    truth, predicted : callable
-        Read the labels, shape (height, width).
     overlap : Overlap
         Of the two.
     boundaries : Boundaries or None
         Their outlines, compared; None if that is not done yet.
     """
 
-    truth: Plane = field(repr=False)
-    predicted: Plane = field(repr=False)
     overlap: Overlap = field(repr=False)
     boundaries: Boundaries | None = field(repr=False)
 
@@ -47,34 +33,14 @@ class FieldPair:
         matching = match(self.overlap, threshold, preset.strict)
         return score_matching(matching, preset, self.boundaries)
 
-    def draw_verdicts(self, threshold: float, preset: Preset = STARDIST) -> NDArray[np.uint8]:
-        """Outline the objects in their verdicts, shape (height, width)."""
-        verdicts = judge(match(self.overlap, threshold, preset.strict))
-        return draw_verdicts(self.truth(), self.predicted(), verdicts)
 
-    def draw_agreement(self) -> NDArray[np.uint8]:
-        """Mark found, missed and wrong pixels, shape (height, width)."""
-        return draw_agreement(self.truth(), self.predicted())
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Fields that were compared, by their number in the stack."""
-
-    pairs: dict[int, FieldPair]
-
-    def summarise(self, threshold: float, preset: Preset = STARDIST) -> Summary:
-        """Pool and average the fields' scores at an IoU threshold."""
-        return summarise([pair.score(threshold, preset) for pair in self.pairs.values()])
-
-
-def compare(truth: Plane, predicted: Plane, spacing: Spacing | None = None) -> FieldPair:
+def compare(truth: Labels, predicted: Labels, spacing: Spacing | None = None) -> FieldPair:
     """Compare the labels of one field.
 
     Parameters
     ----------
-    truth, predicted : callable
-        Read the labels, shape (height, width).
+    truth, predicted : ndarray of integers, shape (height, width)
+        The labels.
     spacing : Spacing, optional
         Edges of a pixel, for distances of outlines in real units.
 
@@ -83,8 +49,5 @@ def compare(truth: Plane, predicted: Plane, spacing: Spacing | None = None) -> F
     ValueError
         If their shapes differ or they are no labels.
     """
-    # Copies, because labels may be painted in meanwhile
-    true, found = np.array(truth()), np.array(predicted())
-    overlap = find_overlap(true, found)
-    boundaries = measure_boundaries(true, found, overlap, spacing=spacing)
-    return FieldPair(truth, predicted, overlap, boundaries)
+    overlap = find_overlap(truth, predicted)
+    return FieldPair(overlap, measure_boundaries(truth, predicted, overlap, spacing=spacing))

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_nucseg.core.knobs import Knob, knobs
+from napari_nucseg.core.presets import DEFAULT_RULE
 
 Params = TypeVar("Params")
 DOCK_WIDTH = 345
@@ -52,6 +53,18 @@ class ParamsForm(Generic[Params]):
     def params(self, params: Params) -> None:
         for row in self.rows:
             row.value = getattr(params, row.name)
+
+
+def threshold_slider() -> FloatSlider:
+    """Return the slider of the IoU from which on nuclei match."""
+    return FloatSlider(
+        label="IoU threshold",
+        value=DEFAULT_RULE.threshold,
+        min=0.05,
+        max=0.95,
+        step=0.05,
+        tooltip="Nuclei match when their intersection over union is at least this.",
+    )
 
 
 def labelled(rows: Iterable[Widget]) -> QWidget:

@@ -9,7 +9,6 @@ from magicgui.widgets import (
     ComboBox,
     Container,
     FileEdit,
-    FloatSlider,
     ProgressBar,
     PushButton,
     Select,
@@ -22,7 +21,7 @@ from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
-from napari_nucseg.ui.form import ParamsForm, labelled
+from napari_nucseg.ui.form import ParamsForm, labelled, threshold_slider
 
 ALL = "all fields"
 _ROWS_OF_MODELS = 84
@@ -57,14 +56,7 @@ class RunForm:
             tooltip="Where the networks run. auto takes a CUDA GPU, then an Apple GPU, then the "
             "CPU; each of several GPUs gets a process.",
         )
-        self.threshold = FloatSlider(
-            label="IoU threshold",
-            value=0.5,
-            min=0.05,
-            max=0.95,
-            step=0.05,
-            tooltip="Nuclei match when their intersection over union is at least this.",
-        )
+        self.threshold = threshold_slider()
         self.out = FileEdit(
             label="Results",
             mode=FileDialogMode.EXISTING_DIRECTORY,

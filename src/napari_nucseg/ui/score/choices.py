@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from magicgui.widgets import ComboBox, FloatSlider
+from magicgui.widgets import ComboBox
 from napari.components import LayerList
 from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_nucseg.core.presets import PRESETS, STARDIST, ScoreRule, find_preset
-from napari_nucseg.ui.form import labelled
+from napari_nucseg.ui.form import labelled, threshold_slider
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     OVERLAYS,
@@ -48,14 +48,7 @@ class ScoreChoices:
             nullable=True,
             tooltip="Labels layer that is right; found by itself when the dataset has one.",
         )
-        self.threshold = FloatSlider(
-            label="IoU threshold",
-            value=0.5,
-            min=0.05,
-            max=0.95,
-            step=0.05,
-            tooltip="Nuclei match when their intersection over union is at least this.",
-        )
+        self.threshold = threshold_slider()
         self.preset = ComboBox(
             label="Preset",
             value=STARDIST.name,

@@ -47,11 +47,6 @@ class DrawnPlanes:
         """Draw anew what is looked at next."""
         self._last = None
 
-    def patch(self, plane: int, box: tuple[slice, slice], pixels: NDArray[np.uint8]) -> None:
-        """Change a part of the field that was drawn last, if it is this one."""
-        if self._last is not None and self._last[0] == plane:
-            self._last[1][box] = pixels
-
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         key = key if isinstance(key, tuple) else (key,)
         if Ellipsis in [part for part in key if not isinstance(part, np.ndarray)]:

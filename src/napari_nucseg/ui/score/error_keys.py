@@ -9,12 +9,7 @@ from typing import Any
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QWidget
-
-try:
-    from qtpy.QtGui import QShortcut
-except ImportError:  # Qt 5
-    from qtpy.QtWidgets import QShortcut
+from qtpy.QtWidgets import QShortcut, QWidget
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QAbstractSpinBox,
     QCheckBox,
     QDoubleSpinBox,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QSpinBox,
     QTableView,
@@ -19,7 +17,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucseg.ui.score.comparison_state import ComparisonState
-from napari_nucseg.ui.score.object_model import COLUMNS, FIELD, ObjectFilter, ObjectModel
+from napari_nucseg.ui.score.object_model import FIELD, ObjectFilter, ObjectModel
+from napari_nucseg.ui.score.plain_model import table_view
 
 WIDTHS = (82, 42, 44, 48, 46, 62, 40, 40)
 _LARGEST_AREA = 999_999
@@ -181,23 +180,8 @@ class ObjectTable(QWidget):
 
 
 def _view(model: ObjectModel) -> QTableView:
-    view = QTableView()
-    view.setModel(model)
-    view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    view.setWordWrap(False)
-    view.setTabKeyNavigation(False)
+    view = table_view(model, WIDTHS)
     view.setToolTip("Click a row to go there; click a title to sort.")
-    across, down = view.horizontalHeader(), view.verticalHeader()
-    assert across is not None
-    assert down is not None
-    down.setVisible(False)
-    down.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-    down.setDefaultSectionSize(20)
-    across.setMinimumSectionSize(24)
-    for column in range(len(COLUMNS)):
-        view.setColumnWidth(column, WIDTHS[column])
     view.setSortingEnabled(True)
     view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
     return view

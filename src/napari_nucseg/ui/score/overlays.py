@@ -16,11 +16,7 @@ from napari_nucseg.core.images import Labels as LabelImage
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.palette import AGREEMENT_COLOURS, VERDICT_COLOURS
 from napari_nucseg.core.verdict_pictures import draw_agreement, draw_verdicts
-from napari_nucseg.core.verdicts import (
-    Verdict,
-    Verdicts,
-    judge,
-)
+from napari_nucseg.core.verdicts import Verdict, Verdicts, judge
 from napari_nucseg.ui.layers import (
     AGREEMENT,
     ERRORS,
@@ -33,7 +29,7 @@ from napari_nucseg.ui.layers import (
     put_labels,
     role_of,
 )
-from napari_nucseg.ui.score.comparison_state import Box, ComparisonState
+from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.drawn_planes import DrawnPlanes
 
 RIGHT = frozenset({Verdict.MATCHED, Verdict.LOOSE})
@@ -116,7 +112,7 @@ class Overlays:
         self._before: _Before | None = None
         state.compared.connect(self.refresh)
         state.ruled.connect(self.refresh)
-        state.edited.connect(self._patch)
+        state.edited.connect(self._on_edited)
         state.hid.connect(self._recolour)
 
     @property
@@ -176,8 +172,8 @@ class Overlays:
             layer.data.forget()
             layer.refresh(thumbnail=False, extent=False)
 
-    def _patch(self, plane: int, box: Box) -> None:
-        """Draw the part of a field anew that was edited; a verdict may have changed beyond it."""
+    def _on_edited(self, plane: int) -> None:
+        """Draw a field anew: an edit may change verdicts beyond its box."""
         for layer in self._layers():
             layer.data.forget()
             if plane == self._state.plane:

@@ -1,4 +1,4 @@
-"""A small table of texts as a Qt model."""
+"""A small table of texts as a Qt model, and how the tables of the score panel look."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PlainModel(QAbstractTableModel):
         self._titles = titles
         self.rows: Sequence[Sequence[str]] = ()
         self._bold: int | None = None
-        self._help: Sequence[str] = ()
+        self._tips: Sequence[str] = ()
         self._colours: Sequence[str] = ()
 
     def show_rows(
@@ -35,7 +35,7 @@ class PlainModel(QAbstractTableModel):
         rows: Sequence[Sequence[str]],
         *,
         bold: int | None = None,
-        help: Sequence[str] = (),  # noqa: A002
+        tips: Sequence[str] = (),
         colours: Sequence[str] = (),
     ) -> None:
         """Exchange all rows.
@@ -46,11 +46,11 @@ class PlainModel(QAbstractTableModel):
             Cells.
         bold : int, optional
             Row that stands out.
-        help, colours : sequence of str
+        tips, colours : sequence of str
             Tooltip and coloured square of each row, or none.
         """
         self.beginResetModel()
-        self.rows, self._bold, self._help, self._colours = rows, bold, help, colours
+        self.rows, self._bold, self._tips, self._colours = rows, bold, tips, colours
         self.endResetModel()
 
     def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
@@ -66,8 +66,8 @@ class PlainModel(QAbstractTableModel):
         row, column = index.row(), index.column()
         if role == Role.DisplayRole:
             return self.rows[row][column]
-        if role == Role.ToolTipRole and self._help:
-            return self._help[row]
+        if role == Role.ToolTipRole and self._tips:
+            return self._tips[row]
         if role == Role.DecorationRole and self._colours and column == 0:
             return QColor(self._colours[row])
         if role == Role.TextAlignmentRole and column:
@@ -87,12 +87,13 @@ class PlainModel(QAbstractTableModel):
         return None
 
 
-def plain_view(model: PlainModel, widths: Sequence[int]) -> QTableView:
+def table_view(model: QAbstractTableModel, widths: Sequence[int]) -> QTableView:
     """Show a model; rows are chosen whole and one at a time."""
     view = QTableView()
     view.setModel(model)
     view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     view.setWordWrap(False)
     view.setTabKeyNavigation(False)
     across, down = view.horizontalHeader(), view.verticalHeader()
@@ -101,6 +102,7 @@ def plain_view(model: PlainModel, widths: Sequence[int]) -> QTableView:
     down.setVisible(False)
     down.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
     down.setDefaultSectionSize(20)
+    across.setMinimumSectionSize(24)
     for column, width in enumerate(widths):
         view.setColumnWidth(column, width)
     return view

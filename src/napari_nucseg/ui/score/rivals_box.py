@@ -25,7 +25,7 @@ from napari_nucseg.ui.layers import (
 )
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.difference_overlay import COLOURS, FIRST, SECOND, show_difference
-from napari_nucseg.ui.score.plain_model import PlainModel, plain_view
+from napari_nucseg.ui.score.plain_model import PlainModel, table_view
 from napari_nucseg.ui.score.saved_runs import add_run, reader_of_run
 from napari_nucseg.ui.score.scoring import read_plane, scored_planes
 
@@ -147,7 +147,7 @@ class RivalsBox(QWidget):
         self.ratio.setToolTip("The score that is compared: mean of the fields.")
         self.ratio.currentTextChanged.connect(self._list_rivals)
         self.model = PlainModel(("prediction", "mean", "less first", f"{LEVEL} %"))
-        self.table = plain_view(self.model, (112, 46, 58, 112))
+        self.table = table_view(self.model, (112, 46, 58, 112))
         self.table.setToolTip(
             f"The best in bold. Differences from the first, with the {LEVEL} % interval of a "
             "paired bootstrap over fields: without 0 inside, other fields would hardly turn it."
@@ -158,7 +158,7 @@ class RivalsBox(QWidget):
         )
         self.differ.clicked.connect(self.show_differences)
         self.listed = PlainModel(("right in", "field", "nucleus", "IoU first", "IoU second"))
-        self.list = plain_view(self.listed, (72, 64, 56, 62, 74))
+        self.list = table_view(self.listed, (72, 64, 56, 62, 74))
         self.list.clicked.connect(lambda index: self._go(index.row()))
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -183,7 +183,7 @@ class RivalsBox(QWidget):
         self.model.show_rows(
             [_cells(rival, key, number) for number, rival in enumerate(self.rivals)],
             bold=best_of(self.rivals, key) if self.rivals else None,
-            help=[_how(layer) for layer in self._layers[: len(self.rivals)]],
+            tips=[_how(layer) for layer in self._layers[: len(self.rivals)]],
         )
 
     def _go(self, row: int) -> None:

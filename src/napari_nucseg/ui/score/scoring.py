@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,11 +81,12 @@ def compare_planes(
     pairs, placed = {}, {}
     for done, plane in enumerate(planes):
         tell(done, len(planes), "Comparing")
-        live = (partial(read_plane, truth, plane), partial(read_plane, predicted, plane))
-        true, found = copies[plane] if plane in copies else (np.array(read()) for read in live)
-        pair = compare(partial(np.asarray, true), partial(np.asarray, found))
-        pairs[plane] = replace(pair, truth=live[0], predicted=live[1])
-        placed[plane] = place(pair, true, found)
+        # Copies, because labels may be painted in meanwhile
+        true, found = copies.get(plane) or [
+            read_plane(labels, plane).copy() for labels in (truth, predicted)
+        ]
+        pairs[plane] = compare(true, found)
+        placed[plane] = place(pairs[plane], true, found)
     return Compared(pairs, placed)
 
 
