@@ -18,6 +18,7 @@ from PIL import Image
 from napari_nucseg.core.synthetic import SyntheticField, draw_field
 from napari_nucseg.runs import download
 from tests.core.file_server import FileServer
+from tests.oracle import Oracle
 
 STEM = "IXMtest_{well}_s1_w100000000-0000-0000-0000-{number:012d}"
 
@@ -63,6 +64,18 @@ def drawn_dataset(tmp_path: Path, drawn_fields: tuple[SyntheticField, ...]) -> P
     (root / "metadata" / "training.txt").write_text("".join(f"{s}.png\n" for s in stems[:2]))
     (root / "metadata" / "test.txt").write_text(f"{stems[2]}.png\n")
     return root
+
+
+@pytest.fixture
+def oracle_of():
+    """Make an `Oracle` of drawn fields, with other labels than the truth where they are given."""
+
+    def make(fields, *labels):
+        answers = {f.image.tobytes(): f.labels for f in fields}
+        answers |= {f.image.tobytes(): a for f, a in zip(fields, labels, strict=False)}
+        return Oracle(answers)
+
+    return make
 
 
 @pytest.fixture

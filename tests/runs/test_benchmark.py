@@ -12,7 +12,7 @@ from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.presets import AP_THRESHOLDS, DEFAULT_RULE, ScoreRule
 from napari_nucseg.core.scoring import BOUNDARY_RATIOS, OBJECT_RATIOS, PIXEL_RATIOS
 from napari_nucseg.runs.benchmark import run_benchmark
-from tests.runs.conftest import PARAMS, oracle_setup
+from tests.oracle import PARAMS, oracle_setup
 
 FIRST_COLUMNS = [
     *("stem", "well", "site", "split"),

@@ -7,12 +7,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import dask
 import pytest
 import tifffile
-
-pytest.importorskip("distributed")
-
-import dask
 from distributed import Client, LocalCluster
 
 from napari_nucseg.cli import main

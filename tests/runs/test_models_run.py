@@ -11,7 +11,7 @@ import pytest
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.runs.model_comparison import comparison_table
 from napari_nucseg.runs.models_run import run_models
-from tests.runs.conftest import oracle_setup
+from tests.oracle import oracle_setup
 
 
 @pytest.fixture

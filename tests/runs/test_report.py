@@ -14,7 +14,7 @@ from PIL import Image
 
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.runs.models_run import run_models
-from tests.runs.conftest import oracle_setup
+from tests.oracle import oracle_setup
 
 VOID = {"meta", "img", "br"}
 

@@ -25,7 +25,7 @@ from napari_nucseg.runs.benchmark import run_benchmark
 from napari_nucseg.runs.field_records import read_record
 from napari_nucseg.runs.results_folder import ResultsFolder
 from tests.conftest import write_mask
-from tests.runs.conftest import oracle_setup
+from tests.oracle import oracle_setup
 
 TABLES = (
     *("fields.csv", "fields.parquet", "objects.csv", "objects.parquet"),

@@ -11,11 +11,11 @@ from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.runs.models_run import run_models
 from napari_nucseg.ui.files.results_reader import get_reader
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, record_of
-from tests.runs.conftest import oracle_of, oracle_setup  # noqa: F401 - a fixture
+from tests.oracle import oracle_setup
 
 
 @pytest.fixture
-def setups(oracle_of, drawn_fields):  # noqa: F811
+def setups(oracle_of, drawn_fields):
     """A model that misses a nucleus of the first field, and one that finds nothing."""
     labels = [field.labels.copy() for field in drawn_fields]
     labels[0][labels[0] == 1] = 0

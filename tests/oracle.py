@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pytest
 
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.presets import DEFAULT_RULE, ScoreRule
@@ -42,15 +41,3 @@ class Oracle:
             Provenance("oracle", "ab" * 32, asdict(params), "CPU, any", "float32", versions, 0.25),
             lambda params: labels,
         )
-
-
-@pytest.fixture
-def oracle_of():
-    """Make an `Oracle` of drawn fields, with other labels than the truth where they are given."""
-
-    def make(fields, *labels):
-        answers = {f.image.tobytes(): f.labels for f in fields}
-        answers |= {f.image.tobytes(): a for f, a in zip(fields, labels, strict=False)}
-        return Oracle(answers)
-
-    return make
