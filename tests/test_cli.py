@@ -383,6 +383,47 @@ def test_a_folder_is_segmented(run, images, tmp_path):
     assert "b.png: " in done.out
 
 
+def test_labels_that_would_come_out_the_same_are_not_made_again(run, images, tmp_path):
+    out = tmp_path / "out"
+    run("segment", images, "-o", out)
+    (out / "a.tif").unlink()  # as if the first time had been stopped there
+    before = (out / "b.tif").stat().st_mtime_ns
+    done = run("segment", images, "-o", out)
+    assert done.code == 0, done.err
+    assert "b.png: " in done.out
+    assert done.flat.count("there already") == 1
+    assert (out / "a.tif").is_file()
+    assert (out / "b.tif").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("change", ["another image", "another value", "no longer whole"])
+def test_labels_that_would_come_out_otherwise_are_made_again(
+    run, images, tmp_path, drawn_fields, change
+):
+    out, options = tmp_path / "out", ()
+    run("segment", images / "a.tif", "-o", out)
+    before = (out / "a.tif").read_bytes()
+    if change == "another image":
+        tifffile.imwrite(images / "a.tif", drawn_fields[1].image)
+    elif change == "another value":
+        options = ("--min-size", 100)
+    else:
+        (out / "a.tif").write_bytes(before[:40])
+    done = run("segment", images / "a.tif", "-o", out, *options)
+    assert done.code == 0, done.err
+    assert "there already" not in done.flat
+    assert tifffile.imread(out / "a.tif").shape == drawn_fields[0].image.shape
+
+
+def test_an_image_that_fails_does_not_stop_the_others(run, images, tmp_path):
+    (images / "a.tif").write_bytes(b"not a TIFF")
+    done = run("segment", images, "-o", tmp_path / "out")
+    assert done.code == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.tif"]
+    assert "a.tif" in done.flat
+    assert "1 of 2 images failed, the others are done" in done.flat
+
+
 def test_the_path_of_a_result_can_be_copied_from_the_output(run, images, tmp_path):
     out = tmp_path / ("a rather long name of a folder, longer than a terminal is wide " * 2).strip()
     done = run("segment", images / "a.tif", "-o", out)

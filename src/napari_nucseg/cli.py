@@ -27,7 +27,7 @@ from napari_nucseg.cli_options import (
     takes,
 )
 from napari_nucseg.cli_progress import counting, follow_with, transferring
-from napari_nucseg.cli_running import console, prepare
+from napari_nucseg.cli_running import console, prepare, refuse_failures
 from napari_nucseg.core.parameters import SegmentParams, VolumeParams
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.recipe import TrainParams
@@ -82,9 +82,19 @@ def segment(
     chosen: dict[str, Any] | None = None,
     in_depth: dict[str, Any] | None = None,
 ) -> None:
-    """Segment images: one label TIFF each, named as the image."""
+    """Segment images: one label TIFF each, named as the image; after a stop it goes on.
+
+    Exit code 1 if an image failed; the others are done.
+    """
     from napari_nucseg.core.channels import Channel
-    from napari_nucseg.runs.segmenting import Choice, find_images, refuse_overwriting, segment_image
+    from napari_nucseg.runs.segmenting import (
+        Choice,
+        Saved,
+        describe,
+        find_images,
+        refuse_overwriting,
+        segment_images,
+    )
 
     if channel_axis is not None and channel is None:
         raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
@@ -95,15 +105,19 @@ def segment(
     )
     sources = find_images(inputs)
     refuse_overwriting(sources, out)
-    segmenter, params = prepare(model, device, chosen)
+    setup = prepare(model, device, chosen)
+    setup.load()  # what is wrong with it is told before anything is written
     with counting() as progress:
         report = follow_with(progress, "Images")
-        for done, source in enumerate(sources):
-            report(done, len(sources), source.name)
-            saved = segment_image(source, segmenter, params, out, choice)
-            of = f" in {saved.channel}" if saved.channel else ""
-            console.print(f"{source.name}: {saved.count} nuclei{of}, {saved.path}")
-        report(len(sources), len(sources), "")
+        names = [source.name for source in sources]
+        report(0, len(names), names[0])
+        found = []
+        for name, one in zip(names, segment_images(sources, setup, out, choice), strict=True):
+            found.append(one)
+            report(len(found), len(names), name)
+            if isinstance(one, Saved):
+                console.print(f"{name}: {describe(one)}")
+    refuse_failures([one for one in found if isinstance(one, Exception)], len(names))
 
 
 @app.command()
@@ -210,7 +224,6 @@ def demo(
 
         run_window()
         return
-    segmenter, params = prepare(catalogue.BUNDLED, "auto", None)
-    table, path = run_headless(segmenter, params, out)
+    table, path = run_headless(prepare(catalogue.BUNDLED, "auto", None), out)
     console.print(table)
     console.print(f"The overlay is in {path}")

@@ -21,7 +21,7 @@ from napari_nucseg.cli_options import (
     takes,
 )
 from napari_nucseg.cli_progress import counting, follow_with
-from napari_nucseg.cli_running import console, fetch_weights
+from napari_nucseg.cli_running import console, prepare
 from napari_nucseg.core.fields import Dataset
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.runs.plan import Setup, versions
@@ -76,17 +76,14 @@ def benchmark(
     from napari_nucseg.runs.field_work import run_here
     from napari_nucseg.runs.models_run import run_models
     from napari_nucseg.runs.saving import has_parquet
-    from napari_nucseg.runs.setups import set_up
     from napari_nucseg.runs.workers import workers_for
 
     fields = open_dataset(dataset, split, allow_missing=allow_missing)
     if fields.absent:
         console.print(f"{len(fields.absent)} fields of the split are absent", style="yellow")
-    models = [catalogue.find(name) for name in model or [catalogue.BUNDLED]]
     rule = rule_of(iou, preset, empty_as_one)
-    for one in models:
-        fetch_weights(one, device)
-    setups = [set_up(one, device, chosen or {}, rule) for one in models]
+    models = model or [catalogue.BUNDLED]
+    setups = [prepare(name, device, chosen, rule) for name in models]
     with workers_for(scheduler, device) as run_fields, counting() as progress:
         if run_fields is run_here:
             setups[0].load()  # what is wrong with it is told before anything is written

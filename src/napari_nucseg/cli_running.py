@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
+import typer
 from rich.console import Console
 
 from napari_nucseg.cli_progress import follow_with, transferring
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Segmenter
+from napari_nucseg.core.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.runs.plan import Setup
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.model import Model
 
@@ -17,16 +18,28 @@ console = Console(markup=False, highlight=False, soft_wrap=True)
 
 
 def prepare(
-    name: str, device: str, chosen: dict[str, Any] | None
-) -> tuple[Segmenter, SegmentParams]:
-    """Load a model, fetching it if need be, and complete the chosen parameters by its own."""
+    name: str, device: str, chosen: dict[str, Any] | None, rule: ScoreRule = DEFAULT_RULE
+) -> Setup:
+    """Set up a model, fetching it if need be, and complete the chosen parameters by its own."""
+    from napari_nucseg.runs.setups import set_up
+
     model = catalogue.find(name)
-    params = replace(model.defaults, **(chosen or {}))
-    fetch_weights(model, device)
-    return catalogue.load(model, device), params
+    _fetch_weights(model, device)
+    return set_up(model, device, chosen or {}, rule)
 
 
-def fetch_weights(model: Model, device: str) -> None:
+def refuse_failures(errors: Sequence[Exception], count: int) -> None:
+    """Tell which of several images failed, with exit code 1; if all did, raise the first error."""
+    if len(errors) == count:
+        raise errors[0]
+    for error in errors:
+        console.print(str(error), style="red")
+    if errors:
+        console.print(f"{len(errors)} of {count} images failed, the others are done", style="red")
+        raise typer.Exit(1)
+
+
+def _fetch_weights(model: Model, device: str) -> None:
     """Download the weights of a model, unless they are here or the device is not."""
     if model.is_ready:
         return

@@ -5,11 +5,11 @@ import pytest
 from PIL import Image, ImageColor
 
 from napari_nucseg.core.palette import VERDICT_COLOURS
-from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.runs.demonstration import has_display, run_headless
 from napari_nucseg.runs.pictures import picture_verdicts
+from tests.oracle import oracle_setup
 
 SHAPE = (40, 60)
 
@@ -82,7 +82,7 @@ def test_an_image_without_contrast_can_be_pictured(squares, kind):
 def test_the_demo_scores_the_sample_field_and_writes_its_overlay(tmp_path, oracle_of):
     field = draw_field()
     out = tmp_path / "new" / "overlay.png"
-    table, path = run_headless(oracle_of([field]), SegmentParams(), out)
+    table, path = run_headless(oracle_setup(oracle_of([field])), out)
     assert path == out
     with Image.open(out) as picture:
         drawn = np.asarray(picture)

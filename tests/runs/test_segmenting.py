@@ -8,10 +8,11 @@ import tifffile
 from PIL import Image
 
 from napari_nucseg.core.channels import Channel
-from napari_nucseg.core.parameters import Depth, SegmentParams
+from napari_nucseg.core.parameters import Depth
 from napari_nucseg.core.sources import Source
 from napari_nucseg.runs.saving import read_provenance
-from napari_nucseg.runs.segmenting import Choice, find_images, segment_image
+from napari_nucseg.runs.segmenting import Choice, find_images, segment_images
+from tests.oracle import PARAMS, oracle_setup
 
 
 @pytest.fixture
@@ -24,6 +25,12 @@ def folder(tmp_path, drawn_fields):
     (path / "notes.txt").write_text("x")
     (path / ".hidden.tif").write_text("x")
     return path
+
+
+def segment(source, segmenter, out, choice=Choice()):  # noqa: B008
+    """Segment one image; return what was saved, or the error."""
+    [found] = segment_images([source], oracle_setup(segmenter), out, choice)
+    return found
 
 
 def test_images_of_a_folder_are_found_in_the_order_of_their_names(folder):
@@ -58,9 +65,8 @@ def test_a_folder_without_images_is_named(tmp_path):
 def test_labels_are_saved_under_the_images_name(
     folder, tmp_path, drawn_fields, oracle_of, name, number
 ):
-    params = SegmentParams(min_size=5)
     source = Source(folder / name)
-    saved = segment_image(source, oracle_of(drawn_fields), params, tmp_path / "out")
+    saved = segment(source, oracle_of(drawn_fields), tmp_path / "out")
     assert saved.path == tmp_path / "out" / f"{source.stem}.tif"
     assert saved.count == drawn_fields[number].labels.max()
     assert saved.channel == ""
@@ -68,14 +74,14 @@ def test_labels_are_saved_under_the_images_name(
         assert np.array_equal(tiff.asarray(), drawn_fields[number].labels)
         made = json.loads(tiff.pages[0].description)["nucseg"]
     assert made["image"] == name
-    assert made["parameters"]["min_size"] == 5
+    assert made["parameters"]["min_size"] == PARAMS.min_size
 
 
 def test_a_stack_is_refused_with_its_name(tmp_path, oracle_of):
     stack = np.zeros((3, 20, 30), np.uint16)
     tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
-    with pytest.raises(ValueError, match=r"stack\.tif: a stack of 3 planes"):
-        segment_image(Source(tmp_path / "stack.tif"), oracle_of([]), SegmentParams(), tmp_path)
+    error = segment(Source(tmp_path / "stack.tif"), oracle_of([]), tmp_path / "out")
+    assert "stack.tif: a stack of 3 planes" in str(error)
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["channels first", "channels last"])
@@ -87,9 +93,7 @@ def test_a_channel_of_a_colour_image_is_segmented_and_told(
     tifffile.imwrite(tmp_path / "a.tif", colours, photometric="minisblack")
     source = Source(tmp_path / "a.tif")
     choice = Choice(Channel("green"))
-    saved = segment_image(
-        source, oracle_of(drawn_fields), SegmentParams(), tmp_path / "out", choice
-    )
+    saved = segment(source, oracle_of(drawn_fields), tmp_path / "out", choice)
     assert saved.channel == "channel green of 3"
     assert saved.count == drawn_fields[0].labels.max()
     assert read_provenance(saved.path)["channel"] == "channel green of 3"
@@ -99,13 +103,8 @@ def test_planes_of_a_stack_are_labelled_each_by_itself(tmp_path, drawn_fields, o
     stack = np.stack([field.image for field in drawn_fields])
     tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
     choice = Choice(depth=Depth.PLANES)
-    saved = segment_image(
-        Source(tmp_path / "stack.tif"),
-        oracle_of(drawn_fields),
-        SegmentParams(),
-        tmp_path / "out",
-        choice,
-    )
+    source = Source(tmp_path / "stack.tif")
+    saved = segment(source, oracle_of(drawn_fields), tmp_path / "out", choice)
     expected = np.stack([field.labels for field in drawn_fields])
     assert np.array_equal(tifffile.imread(saved.path), expected)
     assert read_provenance(saved.path)["depth"]["method"] == "planes"
@@ -115,7 +114,5 @@ def test_a_volume_of_several_axes_is_refused(tmp_path, oracle_of):
     stack = np.zeros((2, 3, 20, 30), np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "TZYX"})
     choice = Choice(depth=Depth.STITCHED)
-    with pytest.raises(ValueError, match=r"a\.tif: a stack of several axes, TZ before"):
-        segment_image(
-            Source(tmp_path / "a.tif"), oracle_of([]), SegmentParams(), tmp_path / "out", choice
-        )
+    error = segment(Source(tmp_path / "a.tif"), oracle_of([]), tmp_path / "out", choice)
+    assert "a.tif: a stack of several axes, TZ before" in str(error)

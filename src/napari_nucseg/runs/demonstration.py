@@ -8,11 +8,10 @@ from pathlib import Path
 
 from rich.table import Table
 
-from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.scoring import score_with_boundaries
-from napari_nucseg.core.segmenting import Segmenter
 from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.runs.pictures import picture_verdicts
+from napari_nucseg.runs.plan import Setup
 from napari_nucseg.runs.saving import write_picture
 from napari_nucseg.runs.tables import score_table
 
@@ -24,7 +23,7 @@ def has_display() -> bool:
     return True
 
 
-def run_headless(segmenter: Segmenter, params: SegmentParams, out: Path) -> tuple[Table, Path]:
+def run_headless(setup: Setup, out: Path) -> tuple[Table, Path]:
     """Segment and score the sample field, and write its overlay as PNG.
 
     Returns
@@ -35,6 +34,6 @@ def run_headless(segmenter: Segmenter, params: SegmentParams, out: Path) -> tupl
         The picture.
     """
     field = draw_field()
-    labels = segmenter(field.image, params, lambda done, total: None).labels
+    labels = setup.load()(field.image, setup.params, lambda done, total: None).labels
     write_picture(out, picture_verdicts(field.image, field.labels, labels))
     return score_table(score_with_boundaries(field.labels, labels)), out

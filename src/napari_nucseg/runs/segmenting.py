@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from napari_nucseg.core.channels import Channel
 from napari_nucseg.core.images import PNG_SUFFIXES, TIFF_SUFFIXES, Image, read_image
-from napari_nucseg.core.parameters import Depth, SegmentParams, VolumeParams
-from napari_nucseg.core.segmenting import Segmentation, Segmenter, VolumeSegmentation, check_image
+from napari_nucseg.core.parameters import Depth, VolumeParams
+from napari_nucseg.core.segmenting import Segmentation, VolumeSegmentation, check_image
 from napari_nucseg.core.sources import Source, list_folder
-from napari_nucseg.runs.saving import write_labels
+from napari_nucseg.runs.plan import Setup, versions
+from napari_nucseg.runs.saving import read_provenance, write_labels
 from napari_nucseg.segmenters.volumes import segment_volume
 
 
@@ -53,7 +54,7 @@ def refuse_overwriting(sources: Sequence[Source], out: Path) -> None:
     ValueError
         Naming the first image.
     """
-    targets = {(out / f"{source.stem}.tif").resolve() for source in sources}
+    targets = {labels_file(source, out).resolve() for source in sources}
     for source in sources:
         if source.path.resolve() in targets:
             raise ValueError(f"{source}: labels would replace this image; choose another --out")
@@ -80,48 +81,121 @@ class Choice:
 
 @dataclass(frozen=True)
 class Saved:
-    """Labels in a file: how many nuclei, where, and of which channel; empty for a grey image."""
+    """Labels in a file.
+
+    Attributes
+    ----------
+    count : int
+        Nuclei.
+    path : Path
+        The file.
+    channel : str
+        Which was segmented; empty for a grey image.
+    is_old : bool
+        Whether they were there already.
+    """
 
     count: int
     path: Path
     channel: str
+    is_old: bool = False
 
 
-def segment_image(
-    source: Source,
-    segmenter: Segmenter,
-    params: SegmentParams,
-    out: Path,
-    choice: Choice = Choice(),
-) -> Saved:
-    """Segment an image or a stack, and write ``<stem>.tif``.
+def describe(saved: Saved) -> str:
+    """Tell in a line what was found, and where it is."""
+    of = f" in {saved.channel}" if saved.channel else ""
+    return f"{saved.count} nuclei{of}, {saved.path}{' (there already)' if saved.is_old else ''}"
+
+
+def segment_images(
+    sources: Sequence[Source], setup: Setup, out: Path, choice: Choice = Choice()
+) -> Iterator[Saved | Exception]:
+    """Segment images one after the other, but for those whose labels are there already.
+
+    Yields
+    ------
+    Saved or Exception
+        What became of each image; an image that cannot be segmented does not stop the others.
 
     Raises
     ------
-    ValueError
-        If the file cannot be read, or is a stack and it was not said how to take it; the message
-        names it.
+    OSError
+        If labels cannot be written.
     """
-    image = read_image(source, choice.channel)
-    result: Segmentation | VolumeSegmentation
+    for source in sources:
+        saved = find_saved(source, setup, out, choice)
+        if saved is not None:
+            yield saved
+            continue
+        try:
+            image, result = _segment(source, setup, choice)
+        except (ValueError, OSError) as error:
+            yield error
+            continue
+        yield _save(source, image, result, out, choice)
+
+
+def find_saved(source: Source, setup: Setup, out: Path, choice: Choice = Choice()) -> Saved | None:
+    """Find labels of an image that would come out the same again."""
+    path = labels_file(source, out)
+    try:
+        made = read_provenance(path)
+    except (ValueError, FileNotFoundError):
+        return None
+    now = versions()
+    is_same = (
+        made.get("model") == setup.model
+        and made.get("weights_sha256") in ("", *setup.weights.values())
+        and made.get("parameters") == asdict(setup.params)
+        and made.get("choice") == asdict(choice)
+        and all(now.get(name) == number for name, number in made.get("versions", {}).items())
+        and made.get("image_sha256") == source.sha256()
+    )
+    return Saved(made["nuclei"], path, made["channel"], is_old=True) if is_same else None
+
+
+def labels_file(source: Source, out: Path) -> Path:
+    """Name the file of an image's labels."""
+    return out / f"{source.stem}.tif"
+
+
+def _segment(
+    source: Source, setup: Setup, choice: Choice
+) -> tuple[Image, Segmentation | VolumeSegmentation]:
+    image, segmenter = read_image(source, choice.channel), setup.load()
     if choice.depth is not None and image.data.ndim == 3:
         _check_stack(source, image)
         with _named(source):
-            result = segment_volume(
-                segmenter, image.data, params, choice.depth, choice.volume, _ignore
+            return image, segment_volume(
+                segmenter, image.data, setup.params, choice.depth, choice.volume, _ignore
             )
-    else:
-        if image.data.ndim != 2:
-            raise ValueError(
-                f"{source}: a stack of {len(image.data)} planes; say how to take it: as planes, "
-                "stitched or 3d (segment --volume), or as channels (segment --channel)"
-            )
-        check_image(image.data, str(source))
-        result = segmenter(image.data, params, _ignore)
-    path = out / f"{source.stem}.tif"
-    made = {**result.provenance.as_dict(), "image": source.name, "channel": image.channel}
+    if image.data.ndim != 2:
+        raise ValueError(
+            f"{source}: a stack of {len(image.data)} planes; say how to take it: as planes, "
+            "stitched or 3d (segment --volume), or as channels (segment --channel)"
+        )
+    check_image(image.data, str(source))
+    return image, segmenter(image.data, setup.params, _ignore)
+
+
+def _save(
+    source: Source,
+    image: Image,
+    result: Segmentation | VolumeSegmentation,
+    out: Path,
+    choice: Choice,
+) -> Saved:
+    path, count = labels_file(source, out), int(result.labels.max(initial=0))
+    made = {
+        **result.provenance.as_dict(),
+        "image": source.name,
+        "image_sha256": source.sha256(),
+        "channel": image.channel,
+        "choice": asdict(choice),
+        "nuclei": count,
+    }
     write_labels(path, result.labels, made)
-    return Saved(int(result.labels.max(initial=0)), path, image.channel)
+    return Saved(count, path, image.channel)
 
 
 def _check_stack(source: Source, image: Image) -> None:
