@@ -1,17 +1,21 @@
 """Predictions side by side, saved runs, and what is exported, in a real window."""
 
+import base64
 import csv
+import io
 import json
+import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_nucseg.core.scoring import score
 from napari_nucseg.core.summaries import compare_fields
 from napari_nucseg.runs.saving import write_labels
 from napari_nucseg.ui.layers import DIFFERENCE, PREDICTION, LayerRecord, record_of, tag
 from napari_nucseg.ui.score.difference_overlay import FIRST, SECOND
-from napari_nucseg.ui.score.export_box import KINDS
+from napari_nucseg.ui.score.exported import KINDS
 from tests.ui.scored import add_stacks, open_panel, overlays, settled, spoil
 
 STEMS = ("A01", "A02", "A03")
@@ -41,6 +45,11 @@ def panel(qtbot, viewer, truths, other):
     return panel
 
 
+def export(qtbot, panel, kind, path) -> None:
+    panel.export.write(kind, path)
+    qtbot.waitUntil(lambda: "Written" in panel.status.value, timeout=20_000)
+
+
 def press(qtbot, panel, button) -> None:
     button.click()
     settled(qtbot, panel)
@@ -64,8 +73,8 @@ def test_predictions_are_listed_with_differences_and_the_best_in_bold(qtbot, pan
 def test_the_tooltip_tells_how_a_prediction_was_made(qtbot, panel):
     press(qtbot, panel, panel.rivals.start)
 
-    assert panel.rivals.model._help[0] == "found: u2os; diameter 30"
-    assert "not known" in panel.rivals.model._help[1]
+    assert panel.rivals.model._tips[0] == "found: u2os; Diameter 30 px"
+    assert "not known" in panel.rivals.model._tips[1]
 
 
 def test_where_two_predictions_differ_is_outlined_and_listed(qtbot, viewer, panel, truths):
@@ -132,15 +141,13 @@ def test_a_folder_of_other_fields_is_refused_in_words(qtbot, tmp_path, panel):
 def test_everything_on_the_menu_is_written(qtbot, tmp_path, panel, kind):
     path = tmp_path / f"out{KINDS[kind][0]}"
 
-    panel.export.write(kind, path)
-    qtbot.waitUntil(lambda: "Written" in panel.status.value, timeout=20_000)
+    export(qtbot, panel, kind, path)
 
     assert path.stat().st_size > 100
 
 
 def test_the_exported_nuclei_are_those_of_both_sides(qtbot, tmp_path, panel, truths):
-    panel.export.write("Nuclei as CSV...", tmp_path / "nuclei.csv")
-    qtbot.waitUntil(lambda: "Written" in panel.status.value, timeout=20_000)
+    export(qtbot, panel, "Nuclei as CSV...", tmp_path / "nuclei.csv")
 
     with (tmp_path / "nuclei.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -150,9 +157,43 @@ def test_the_exported_nuclei_are_those_of_both_sides(qtbot, tmp_path, panel, tru
 
 
 def test_the_exported_scores_are_those_of_the_table(qtbot, tmp_path, panel):
-    panel.export.write("Scores as JSON...", tmp_path / "scores.json")
-    qtbot.waitUntil(lambda: "Written" in panel.status.value, timeout=20_000)
+    export(qtbot, panel, "Scores as JSON...", tmp_path / "scores.json")
 
     pooled = json.loads((tmp_path / "scores.json").read_text())["pooled"]
     texts = [panel.table.verticalHeaderItem(r).text() for r in range(panel.table.rowCount())]
     assert panel.table.item(texts.index("F1"), 2).text() == f"{pooled['objects']['f1']:.3f}"
+
+
+def test_the_exported_fields_are_a_row_each(qtbot, tmp_path, panel):
+    export(qtbot, panel, "Fields as CSV...", tmp_path / "fields.csv")
+
+    with (tmp_path / "fields.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["field"] for row in rows] == list(STEMS)
+    tp = [panel.state.score_of(plane).objects.tp for plane in range(3)]
+    assert [int(row["object_tp"]) for row in rows] == tp
+
+
+def test_the_report_has_plots_scores_settings_and_the_worst_fields(
+    qtbot, viewer, tmp_path, panel, drawn_fields
+):
+    viewer.add_image(np.stack([field.image for field in drawn_fields]))
+    export(qtbot, panel, "Report as HTML...", tmp_path / "report.html")
+
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.count("<svg") == 3
+    pictures = re.findall(r"data:image/png;base64,([^\"]+)", text)
+    assert len(pictures) == 2  # a field without nuclei has no mean AP
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
+    assert picture.shape == (*drawn_fields[0].image.shape, 3)
+    assert len(np.unique(picture[..., 0])) > 50  # the image is under the outlines
+    assert "Model u2os: Diameter 30 px." in text
+    assert "found on 3 fields" in " ".join(text.split())
+    for link in re.findall(r"(?:src|href)=\"([^\"]+)", text):
+        assert link.startswith(("data:", "#"))
+
+
+def test_a_report_is_made_without_an_image_too(qtbot, tmp_path, panel):
+    export(qtbot, panel, "Report as HTML...", tmp_path / "report.html")
+
+    assert "data:image/png" in (tmp_path / "report.html").read_text(encoding="utf-8")

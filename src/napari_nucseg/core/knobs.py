@@ -52,6 +52,23 @@ def knobs(params: type) -> Mapping[str, Knob]:
     return _known[params]
 
 
+def describe_values(params: type, values: Mapping[str, Any]) -> list[str]:
+    """Say what values are, such as "Diameter 25 px"; those that are no parameters are left out.
+
+    Parameters
+    ----------
+    params : type
+        As of `knobs`.
+    values : mapping
+        By the names of the fields.
+    """
+    return [
+        f"{knob.label} {_told(values[name])} {knob.unit}".rstrip()
+        for name, knob in knobs(params).items()
+        if name in values
+    ]
+
+
 def check_bounds(params: Any) -> None:
     """Refuse values outside their bounds.
 
@@ -67,3 +84,9 @@ def check_bounds(params: Any) -> None:
                 f"{knob.label.lower()} is {value}; it must be {knob.low:g} to {knob.high:g}"
                 f"{' ' + knob.unit if knob.unit else ''}"
             )
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}"

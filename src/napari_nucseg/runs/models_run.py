@@ -10,7 +10,8 @@ from napari_nucseg.runs.benchmark import RunFields, run_benchmark
 from napari_nucseg.runs.field_work import run_here
 from napari_nucseg.runs.model_comparison import comparison_rows
 from napari_nucseg.runs.plan import Setup
-from napari_nucseg.runs.report import WORST, ModelRun, write_report
+from napari_nucseg.runs.report import ModelRun, write_report
+from napari_nucseg.runs.report_page import WORST
 from napari_nucseg.runs.result_tables import Benchmark
 from napari_nucseg.runs.results_folder import ResultsFolder
 from napari_nucseg.runs.saving import write_table

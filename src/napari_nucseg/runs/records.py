@@ -88,12 +88,19 @@ def summary_rows(summary: Summary) -> list[Record]:
 
 def field_row(field: Field, score: Score) -> Record:
     """Return a field's row of ``fields.csv``: the pixel columns first, then those by object."""
-    pixels, objects = score.pixels, score.objects
-    return {
+    place = {
         "stem": field.stem,
         "well": field.well,
         "site": field.site,
         "split": field.split,
+    }
+    return place | score_row(score)
+
+
+def score_row(score: Score) -> Record:
+    """Return the scores of a field as they stand in its row."""
+    pixels, objects = score.pixels, score.objects
+    return {
         "dice": _defined(pixels.dice),
         "iou": _defined(pixels.iou),
         "precision": _defined(pixels.precision),

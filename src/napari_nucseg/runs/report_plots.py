@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,13 @@ from napari_nucseg.core.presets import AP_THRESHOLDS
 from napari_nucseg.core.scoring import Score
 from napari_nucseg.core.summaries import Key
 from napari_nucseg.core.verdicts import Verdict
-from napari_nucseg.runs.result_tables import Benchmark
 from napari_nucseg.runs.tables import title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from napari_nucseg.runs.report_page import Section
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Of models, in their order (Okabe and Ito, 2008)."""
@@ -32,13 +33,13 @@ _ERRORS = (Verdict.MISSED, Verdict.MERGED, Verdict.SPLIT, Verdict.OFF, Verdict.T
 _BESIDE = 0.16
 
 
-def plot_fields(results: Mapping[str, Benchmark]) -> str:
+def plot_fields(sections: Sequence[Section]) -> str:
     """Draw a dot for every field and score, beside its mean, a colour a model."""
     figure, axes = _figure(7.6, 3.6)
-    shift = _BESIDE * (len(results) - 1) / 2
-    for number, (model, result) in enumerate(results.items()):
+    shift = _BESIDE * (len(sections) - 1) / 2
+    for number, section in enumerate(sections):
         for place, (group, name) in enumerate(_SHOWN):
-            ratios = [score.ratios()[group][name] for score in result.scores.values()]
+            ratios = [score.ratios()[group][name] for score in section.scores.values()]
             values = np.array([value for value in ratios if not math.isnan(value)])
             middle = place - shift + number * _BESIDE
             # Beside one another by the golden ratio, so that a plot is the same each time
@@ -49,7 +50,7 @@ def plot_fields(results: Mapping[str, Benchmark]) -> str:
                 [values.mean()] * 2 if len(values) else [math.nan] * 2,
                 color=_colour(number),
                 lw=2,
-                label=model if place == 0 else None,
+                label=section.name if place == 0 else None,
             )
     axes.set_xticks(range(len(_SHOWN)), [title(*key) for key in _SHOWN])
     axes.set_ylabel("Score of a field")
@@ -58,17 +59,17 @@ def plot_fields(results: Mapping[str, Benchmark]) -> str:
     return _as_svg(figure)
 
 
-def plot_thresholds(results: Mapping[str, Benchmark]) -> str:
+def plot_thresholds(sections: Sequence[Section]) -> str:
     """Draw the mean AP of fields against the IoU threshold, a line a model."""
     figure, axes = _figure(3.7, 3.2)
-    for number, (model, result) in enumerate(results.items()):
+    for number, section in enumerate(sections):
         axes.plot(
             AP_THRESHOLDS,
-            _mean_aps(list(result.scores.values())),
+            _mean_aps(list(section.scores.values())),
             "o-",
             ms=4,
             color=_colour(number),
-            label=model,
+            label=section.name,
         )
     axes.set_xlabel("IoU threshold")
     axes.set_ylabel("AP, mean of fields")
@@ -77,26 +78,26 @@ def plot_thresholds(results: Mapping[str, Benchmark]) -> str:
     return _as_svg(figure)
 
 
-def plot_errors(results: Mapping[str, Benchmark]) -> str:
+def plot_errors(sections: Sequence[Section]) -> str:
     """Draw how many nuclei got each verdict but matched, a bar a model."""
     figure, axes = _figure(3.7, 3.2)
     kinds = [*_ERRORS, Verdict.SPURIOUS]
-    height = 0.8 / len(results)
-    for number, (model, result) in enumerate(results.items()):
-        counts = asdict(result.summary.pooled.verdicts)
+    height = 0.8 / len(sections)
+    for number, section in enumerate(sections):
+        counts = asdict(section.summary.pooled.verdicts)
         bars = axes.barh(
-            np.arange(len(kinds)) + height * (number - (len(results) - 1) / 2),
+            np.arange(len(kinds)) + height * (number - (len(sections) - 1) / 2),
             [counts[kind.word] for kind in kinds],
             height=height * 0.9,
-            color=[_dark(kind) for kind in kinds] if len(results) == 1 else _colour(number),
-            label=model,
+            color=[_dark(kind) for kind in kinds] if len(sections) == 1 else _colour(number),
+            label=section.name,
         )
         axes.bar_label(bars, padding=2, fontsize=8)
     axes.set_yticks(range(len(kinds)), [kind.word for kind in kinds])
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.set_xlabel("Nuclei")
-    if len(results) > 1:
+    if len(sections) > 1:
         axes.legend(frameon=False, loc="lower right")
     return _as_svg(figure)
 

@@ -1,100 +1,21 @@
-"""The comparison as files: tables of nuclei and scores."""
+"""The menu that writes the comparison to files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
-from napari_nucseg.core.matching import match
-from napari_nucseg.core.presets import ScoreRule
-from napari_nucseg.core.summaries import Summary
-from napari_nucseg.runs.comparing import FieldPair
-from napari_nucseg.runs.object_records import join, object_columns
-from napari_nucseg.runs.papers import latex_table, markdown_table
-from napari_nucseg.runs.records import summary_record
-from napari_nucseg.runs.saving import (
-    check_parquet,
-    write_columns,
-    write_json,
-    write_parquet,
-    write_text,
-)
-from napari_nucseg.ui.jobs import Job, Tell, Work
-from napari_nucseg.ui.layers import full_data
+from napari_nucseg.runs.saving import check_parquet
+from napari_nucseg.ui.jobs import Job, Work
+from napari_nucseg.ui.layers import find_image, full_data, plane_of, record_of
 from napari_nucseg.ui.score.comparison_state import ComparisonState
-from napari_nucseg.ui.score.scoring import Both, read_plane, sum_up
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What a file is written from; plain values, so that a worker can write it.
-
-    Attributes
-    ----------
-    title : str
-        What was scored.
-    rule : ScoreRule
-        By which rule.
-    pairs : mapping
-        Number of a field to its comparison.
-    names : mapping
-        Number of a field to its name.
-    read : callable
-        Reads a field's true and predicted labels.
-    copies : mapping
-        Labels of fields whose outlines are not compared yet.
-    pixel_size : float or None
-        Edge of a pixel in micrometres.
-    """
-
-    title: str
-    rule: ScoreRule
-    pairs: Mapping[int, FieldPair]
-    names: Mapping[int, str]
-    read: Callable[[int], Both]
-    copies: Mapping[int, Both]
-    pixel_size: float | None
-
-    def objects(self, tell: Tell) -> dict[str, list[object]]:
-        """List all objects of both sides, as the command line does."""
-        tables = []
-        for done, (plane, pair) in enumerate(self.pairs.items()):
-            tell(done, len(self.pairs), "Listing")
-            matching = match(pair.overlap, self.rule.threshold, self.rule.preset.strict)
-            size = self.pixel_size
-            name = self.names[plane]
-            tables.append(object_columns(name, *self.read(plane), matching, pixel_size=size))
-        return join(tables)
-
-    def summary(self, tell: Tell) -> Summary:
-        """Sum up the fields."""
-        return sum_up(self.pairs, self.copies, self.rule, tell).summary
-
-
-Write = Callable[[Path, Exported, Tell], None]
-KINDS: dict[str, tuple[str, Write]] = {
-    "Nuclei as CSV...": (".csv", lambda path, e, tell: write_columns(path, e.objects(tell))),
-    "Nuclei as Parquet...": (
-        ".parquet",
-        lambda path, e, tell: write_parquet(path, e.objects(tell)),
-    ),
-    "Scores as JSON...": (
-        ".json",
-        lambda path, e, tell: write_json(path, summary_record(e.summary(tell))),
-    ),
-    "Scores as LaTeX...": (
-        ".tex",
-        lambda path, e, tell: write_text(path, latex_table(e.summary(tell), e.title)),
-    ),
-    "Scores as Markdown...": (
-        ".md",
-        lambda path, e, tell: write_text(path, markdown_table(e.summary(tell), e.title)),
-    ),
-}
-"""What can be exported: the ending of the file, and how it is written."""
+from napari_nucseg.ui.score.exported import KINDS, Exported
+from napari_nucseg.ui.score.scoring import read_plane
 
 
 class ExportButton(QPushButton):
@@ -121,7 +42,9 @@ class ExportButton(QPushButton):
     ) -> None:
         super().__init__("Export", parent)
         self._state, self._run, self._tell = state, run, tell
-        self.setToolTip("Write the nuclei and the scores to files; plots have their own Save.")
+        self.setToolTip(
+            "Write nuclei, fields, scores or a report to a file; plots have a Save of their own."
+        )
         menu = QMenu(self)
         for text in KINDS:
             action = menu.addAction(text)
@@ -161,6 +84,7 @@ class ExportButton(QPushButton):
         assert state.prediction is not None
         assert state.truth is not None
         truth, predicted = full_data(state.truth), full_data(state.prediction)
+        record, image = record_of(state.prediction), self._image()
         micrometres = str(state.truth.units[-1]) in ("um", "micrometer", "micron")
         return Exported(
             state.prediction.name,
@@ -168,6 +92,16 @@ class ExportButton(QPushButton):
             dict(state.pairs),
             {plane: state.name_of(plane) for plane in state.pairs},
             lambda plane: (read_plane(truth, plane), read_plane(predicted, plane)),
+            lambda plane: np.asarray(plane_of(image, plane)),
             {plane: state.copies[plane] for plane in state.unmeasured},
+            (record and record.provenance) or {},
             float(state.truth.scale[-1]) if micrometres else None,
         )
+
+    def _image(self) -> NDArray[Any]:
+        """Return the intensities that the prediction was made from; zeros if there are none."""
+        assert self._state.prediction is not None
+        image = find_image(self._state.viewer.layers, self._state.prediction)
+        if image is not None and full_data(image).shape == full_data(self._state.prediction).shape:
+            return full_data(image)
+        return np.broadcast_to(np.uint8(0), full_data(self._state.prediction).shape)

@@ -12,6 +12,8 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QPushButton, QWidget
 
+from napari_nucseg.core.knobs import describe_values
+from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.summaries import LEVEL
 from napari_nucseg.runs.rivals import Disagreement, Rival, best_of, disagreements, score_rivals
 from napari_nucseg.runs.tables import as_number
@@ -230,5 +232,5 @@ def _how(layer: Labels) -> str:
     made = None if record is None else record.provenance
     if not made:
         return f"{layer.name}: how it was made is not known"
-    values = ", ".join(f"{name} {value}" for name, value in (made.get("parameters") or {}).items())
-    return f"{layer.name}: {made.get('model')}; {values}"
+    values = describe_values(SegmentParams, made.get("parameters") or {})
+    return f"{layer.name}: {'; '.join([str(made.get('model')), *values])}"

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog
 
-from napari_nucseg.core.knobs import knobs
+from napari_nucseg.core.knobs import describe_values
 from napari_nucseg.core.parameters import Depth, SegmentParams
 from napari_nucseg.runs.saving import read_provenance
 from napari_nucseg.ui.form import text_line
@@ -140,12 +140,6 @@ def _where(made: Mapping[str, Any]) -> str:
 
 
 def _lines(made: Mapping[str, Any]) -> list[str]:
-    described = knobs(SegmentParams)
-    values = [
-        f"{described[name].label} {value:g} {described[name].unit}".rstrip()
-        for name, value in made["parameters"].items()
-        if name in described
-    ]
     versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
     channel = made.get("channel")
     weights = made["weights_sha256"][:12]
@@ -154,7 +148,7 @@ def _lines(made: Mapping[str, Any]) -> list[str]:
         *([f"Channel {channel}"] if channel else []),
         f"{made['device']}, {made['precision']}",
         *_depth(made.get("depth") or {}),
-        *values,
+        *describe_values(SegmentParams, made["parameters"]),
         versions,
         *([f"Weights {made.get('weights', '')} {weights}"] if weights else []),
         *made.get("notes", ()),

@@ -1,0 +1,168 @@
+"""The comparison as files: tables of nuclei, of fields and of scores, and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.core.knobs import describe_values
+from napari_nucseg.core.matching import match
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.presets import ScoreRule
+from napari_nucseg.core.scoring import Score
+from napari_nucseg.core.summaries import Summary
+from napari_nucseg.runs.comparing import FieldPair
+from napari_nucseg.runs.object_records import join, object_columns
+from napari_nucseg.runs.papers import latex_table, markdown_table
+from napari_nucseg.runs.pictures import picture_verdicts
+from napari_nucseg.runs.records import Record, score_row, summary_record
+from napari_nucseg.runs.report_page import (
+    WORST,
+    Page,
+    Pictured,
+    Section,
+    as_link,
+    worst_fields,
+    write_page,
+)
+from napari_nucseg.runs.saving import (
+    write_columns,
+    write_json,
+    write_parquet,
+    write_table,
+    write_text,
+)
+from napari_nucseg.ui.jobs import Tell
+from napari_nucseg.ui.score.scoring import Both, Sum, sum_up
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a file is written from; plain values, so that a worker can write it.
+
+    Attributes
+    ----------
+    title : str
+        What was scored.
+    rule : ScoreRule
+        By which rule.
+    pairs : mapping
+        Number of a field to its comparison.
+    names : mapping
+        Number of a field to its name.
+    read : callable
+        Reads a field's true and predicted labels.
+    read_image : callable
+        Reads a field's intensities; zeros where there is no image.
+    copies : mapping
+        Labels of fields whose outlines are not compared yet.
+    made : mapping
+        How the prediction was made; empty if that is not known.
+    pixel_size : float or None
+        Edge of a pixel in micrometres.
+    """
+
+    title: str
+    rule: ScoreRule
+    pairs: Mapping[int, FieldPair]
+    names: Mapping[int, str]
+    read: Callable[[int], Both]
+    read_image: Callable[[int], NDArray[Any]]
+    copies: Mapping[int, Both]
+    made: Mapping[str, Any]
+    pixel_size: float | None
+
+    def objects(self, tell: Tell) -> dict[str, list[object]]:
+        """List all objects of both sides, as the command line does."""
+        tables = []
+        for done, (plane, pair) in enumerate(self.pairs.items()):
+            tell(done, len(self.pairs), "Listing")
+            matching = match(pair.overlap, self.rule.threshold, self.rule.preset.strict)
+            size = self.pixel_size
+            name = self.names[plane]
+            tables.append(object_columns(name, *self.read(plane), matching, pixel_size=size))
+        return join(tables)
+
+    def fields(self, tell: Tell) -> list[Record]:
+        """Return a row a field."""
+        scores = self._scores(self._sum(tell))
+        return [{"field": self.names[plane]} | score_row(score) for plane, score in scores.items()]
+
+    def summary(self, tell: Tell) -> Summary:
+        """Sum up the fields."""
+        return self._sum(tell).summary
+
+    def report(self, tell: Tell) -> Page:
+        """Gather a report, with pictures of the worst fields."""
+        found = self._sum(tell)
+        scores = self._scores(found)
+        worst = []
+        for done, plane in enumerate(worst_fields(scores, WORST)):
+            tell(done, WORST, "Drawing")
+            worst.append(Pictured(self.names[plane], scores[plane], self._picture(plane)))
+        section = Section(
+            self.title,
+            scores,
+            found.summary,
+            self.rule,
+            worst=worst,
+            made=list(_describe(self.made)),
+        )
+        return Page(self.title, len(scores), [section])
+
+    def _sum(self, tell: Tell) -> Sum:
+        return sum_up(self.pairs, self.copies, self.rule, tell)
+
+    def _scores(self, found: Sum) -> dict[int, Score]:
+        pairs, rule = {**self.pairs, **found.measured}, self.rule
+        return {plane: pair.score(rule.threshold, rule.preset) for plane, pair in pairs.items()}
+
+    def _picture(self, plane: int) -> str:
+        image, (truth, predicted) = self.read_image(plane), self.read(plane)
+        rule = self.rule
+        return as_link(
+            picture_verdicts(
+                np.asarray(image), truth, predicted, rule.threshold, rule.preset.strict
+            )
+        )
+
+
+Write = Callable[[Path, Exported, Tell], None]
+KINDS: dict[str, tuple[str, Write]] = {
+    "Nuclei as CSV...": (".csv", lambda path, e, tell: write_columns(path, e.objects(tell))),
+    "Nuclei as Parquet...": (
+        ".parquet",
+        lambda path, e, tell: write_parquet(path, e.objects(tell)),
+    ),
+    "Fields as CSV...": (".csv", lambda path, e, tell: write_table(path, e.fields(tell))),
+    "Scores as JSON...": (
+        ".json",
+        lambda path, e, tell: write_json(path, summary_record(e.summary(tell))),
+    ),
+    "Scores as LaTeX...": (
+        ".tex",
+        lambda path, e, tell: write_text(path, latex_table(e.summary(tell), e.title)),
+    ),
+    "Scores as Markdown...": (
+        ".md",
+        lambda path, e, tell: write_text(path, markdown_table(e.summary(tell), e.title)),
+    ),
+    "Report as HTML...": (".html", lambda path, e, tell: write_page(path, e.report(tell))),
+}
+"""What can be exported: the ending of the file, and how it is written."""
+
+
+def _describe(made: Mapping[str, Any]) -> Iterator[str]:
+    """Say how labels were made, as far as it is known."""
+    if "model" not in made:
+        yield "How these labels were made is not known."
+        return
+    values = describe_values(SegmentParams, made.get("parameters", {}))
+    yield f"Model {made['model']}: {'; '.join(values)}."
+    if made.get("weights_sha256"):
+        yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"
