@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from napari_nucseg.core.summaries import Key
-from napari_nucseg.runs.records import Record
+from napari_nucseg.runs.records import Record, defined
 from napari_nucseg.runs.result_tables import Benchmark
 from napari_nucseg.runs.tables import GROUPS, RATIOS, as_number, as_spread, title
 
@@ -41,17 +40,13 @@ def comparison_rows(results: Mapping[str, Benchmark]) -> list[Record]:
                     "model": model,
                     "group": group,
                     "score": name,
-                    "pooled": _defined(pooled[group][name]),
-                    "mean_of_fields": _defined(spread.mean),
-                    "mean_low": _defined(spread.interval[0]),
-                    "mean_high": _defined(spread.interval[1]),
-                    "least": _defined(spread.low),
-                    "largest": _defined(spread.high),
+                    "pooled": defined(pooled[group][name]),
+                    "mean_of_fields": defined(spread.mean),
+                    "mean_low": defined(spread.interval[0]),
+                    "mean_high": defined(spread.interval[1]),
+                    "least": defined(spread.low),
+                    "largest": defined(spread.high),
                     "fields": spread.count,
                 }
             )
     return rows
-
-
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else value

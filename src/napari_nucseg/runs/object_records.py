@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.matching import Matching
-from napari_nucseg.core.overlap import Index
 from napari_nucseg.core.verdicts import ObjectVerdicts, Verdict, judge
+from napari_nucseg.runs.places import find_places
 
 Columns = dict[str, list[Any]]
 """Columns of equal length by name."""
@@ -69,7 +69,7 @@ def _side(
     areas: NDArray[np.int64],
     pixel_size: float | None,
 ) -> Columns:
-    y, x = _centroids(labels, verdicts.ids, areas)
+    places = find_places(labels, verdicts.ids)
     columns = {
         "field": [field] * len(verdicts.ids),
         "side": [side] * len(verdicts.ids),
@@ -78,21 +78,11 @@ def _side(
         "beside_error": verdicts.beside.tolist(),
         "iou": verdicts.ious.tolist(),
         "area_px": areas.tolist(),
-        "centroid_y_px": y.tolist(),
-        "centroid_x_px": x.tolist(),
+        "centroid_y_px": places.y.tolist(),
+        "centroid_x_px": places.x.tolist(),
     }
     if pixel_size is not None:
         columns["area_um2"] = (areas * pixel_size**2).tolist()
-        columns["centroid_y_um"] = (y * pixel_size).tolist()
-        columns["centroid_x_um"] = (x * pixel_size).tolist()
+        columns["centroid_y_um"] = (places.y * pixel_size).tolist()
+        columns["centroid_x_um"] = (places.x * pixel_size).tolist()
     return columns | {"partners": list(verdicts.partners)}
-
-
-def _centroids(
-    labels: Labels, ids: NDArray[np.int64], areas: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    y, x = np.nonzero(labels)
-    owner: Index = np.searchsorted(ids, labels[y, x].astype(np.int64))
-    sums = (np.bincount(owner, weights=place, minlength=len(ids)) for place in (y, x))
-    one, other = sums
-    return one / areas, other / areas

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 
-from napari_nucseg.core.summaries import LEVEL, RESAMPLES, Interval, Summary
-from napari_nucseg.runs.tables import GROUPS, as_signed, title
+from napari_nucseg.core.summaries import LEVEL, RESAMPLES, Summary
+from napari_nucseg.runs.tables import GROUPS, as_interval, as_number, as_signed, title
 
 _HEADER = ("", "Score", "Pooled", f"{LEVEL} %", "Mean of fields", f"{LEVEL} %", "Range")
 _LATEX = {
@@ -73,11 +72,11 @@ def _rows(summary: Summary, dash: str) -> list[tuple[str, ...]]:
             (
                 "" if group == before else GROUPS[group],
                 title(group, name),
-                _number(pooled[group][name]),
-                _between(summary.intervals[group, name], dash),
-                _number(spread.mean),
-                _between(spread.interval, dash),
-                _between((spread.low, spread.high), dash),
+                as_number(pooled[group][name]),
+                as_interval(summary.intervals[group, name], dash),
+                as_number(spread.mean),
+                as_interval(spread.interval, dash),
+                as_interval((spread.low, spread.high), dash),
             )
         )
         before = group
@@ -92,14 +91,6 @@ def _caption(summary: Summary, name: str) -> str:
         f"and PQ at 0.5. {LEVEL} % intervals: bootstrap over fields, {RESAMPLES} draws. Count "
         f"error {as_signed(score.count_error)} in all, {summary.count_error.mean:.2f} a field."
     )
-
-
-def _number(value: float) -> str:
-    return "empty" if math.isnan(value) else f"{value:.3f}"
-
-
-def _between(bounds: Interval, dash: str) -> str:
-    return "" if math.isnan(bounds[0]) else f"{bounds[0]:.3f}{dash}{bounds[1]:.3f}"
 
 
 def _markdown(text: str) -> str:

@@ -49,7 +49,7 @@ def summary_record(summary: Summary) -> dict[str, Any]:
         for part in ("mean", "range", "mean_interval", "pooled_interval")
     }
     for (group, name), spread in summary.spread.items():
-        parts["mean"][group][name] = _defined(spread.mean)
+        parts["mean"][group][name] = defined(spread.mean)
         parts["range"][group][name] = _range(spread)
         parts["mean_interval"][group][name] = _bounds(spread.interval)
         parts["pooled_interval"][group][name] = _bounds(summary.intervals[group, name])
@@ -101,16 +101,16 @@ def score_row(score: Score) -> Record:
     """Return the scores of a field as they stand in its row."""
     pixels, objects = score.pixels, score.objects
     return {
-        "dice": _defined(pixels.dice),
-        "iou": _defined(pixels.iou),
-        "precision": _defined(pixels.precision),
-        "recall": _defined(pixels.recall),
-        "f1": _defined(pixels.dice),
+        "dice": defined(pixels.dice),
+        "iou": defined(pixels.iou),
+        "precision": defined(pixels.precision),
+        "recall": defined(pixels.recall),
+        "f1": defined(pixels.dice),
         "tp": pixels.tp,
         "fp": pixels.fp,
         "fn": pixels.fn,
         "tn": pixels.tn,
-        "percentage": _defined(pixels.accuracy),
+        "percentage": defined(pixels.accuracy),
         "nuclei": objects.tp + objects.fn,
         "predicted": objects.tp + objects.fp,
         "preset": score.preset.name,
@@ -121,7 +121,7 @@ def score_row(score: Score) -> Record:
         "count_error": score.count_error,
         **{f"object_{name}": value for name, value in _plain(score.ratios()["objects"]).items()},
         **{
-            f"ap_{threshold:.2f}": _defined(counts.ap)
+            f"ap_{threshold:.2f}": defined(counts.ap)
             for threshold, counts in zip(AP_THRESHOLDS, score.by_threshold, strict=True)
         },
         **{f"verdict_{name}": count for name, count in asdict(score.verdicts).items()},
@@ -142,14 +142,14 @@ def _summary_row(
         "group": group,
         "score": name,
         "threshold": threshold,
-        "pooled": _defined(pooled),
-        "pooled_low": _defined(interval[0]),
-        "pooled_high": _defined(interval[1]),
-        "mean_of_fields": _defined(spread.mean),
-        "mean_low": _defined(spread.interval[0]),
-        "mean_high": _defined(spread.interval[1]),
-        "least": _defined(spread.low),
-        "largest": _defined(spread.high),
+        "pooled": defined(pooled),
+        "pooled_low": defined(interval[0]),
+        "pooled_high": defined(interval[1]),
+        "mean_of_fields": defined(spread.mean),
+        "mean_low": defined(spread.interval[0]),
+        "mean_high": defined(spread.interval[1]),
+        "least": defined(spread.low),
+        "largest": defined(spread.high),
         "fields": spread.count,
     }
 
@@ -188,7 +188,7 @@ def _verdict_record(score: Score) -> Record:
 
 
 def _plain(ratios: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: _defined(value) for name, value in ratios.items()}
+    return {name: defined(value) for name, value in ratios.items()}
 
 
 def _range(spread: Spread) -> list[float] | None:
@@ -199,5 +199,6 @@ def _bounds(interval: Interval) -> list[float] | None:
     return None if math.isnan(interval[0]) else list(interval)
 
 
-def _defined(value: float) -> float | None:
+def defined(value: float) -> float | None:
+    """Return a ratio, or None for one that is undefined."""
     return None if math.isnan(value) else value

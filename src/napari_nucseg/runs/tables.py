@@ -64,9 +64,9 @@ def as_spread(spread: Spread) -> str:
     return f"{spread.mean:.3f} ({spread.low:.3f}-{spread.high:.3f})"
 
 
-def as_interval(interval: Interval) -> str:
+def as_interval(interval: Interval, dash: str = "-") -> str:
     """Two bounds; nothing where they are undefined."""
-    return "" if math.isnan(interval[0]) else f"{interval[0]:.3f}-{interval[1]:.3f}"
+    return "" if math.isnan(interval[0]) else f"{interval[0]:.3f}{dash}{interval[1]:.3f}"
 
 
 def as_signed(count: int) -> str:
