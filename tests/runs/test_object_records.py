@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import find_overlap
+from napari_nucseg.core.presets import DSB2018
 from napari_nucseg.runs.object_records import join, object_columns
 from napari_nucseg.runs.saving import write_columns, write_parquet
 
@@ -27,7 +28,7 @@ def pair():
 
 @pytest.fixture
 def columns(pair):
-    return object_columns("=A1", *pair, match(find_overlap(*pair), 0.6), pixel_size=0.5)
+    return object_columns("=A1", *pair, match(find_overlap(*pair), 0.6), DSB2018, pixel_size=0.5)
 
 
 def test_every_object_has_a_row_that_explains_it(columns):
@@ -37,6 +38,11 @@ def test_every_object_has_a_row_that_explains_it(columns):
     assert columns["partners"] == [(3,), (5,), (5,), (7,), (9, 20), ()]
     assert columns["iou"] == [20 / 24, 0.5, 0.5, 20 / 24, 0.5, 0]
     assert columns["beside_error"] == [False] * 6
+
+
+def test_every_row_tells_by_which_rule_it_was_judged(columns):
+    assert columns["preset"] == [DSB2018.name] * 6
+    assert columns["threshold"] == [0.6] * 6
 
 
 def test_places_and_areas_are_in_pixels_and_in_micrometres(pair, columns):
@@ -55,7 +61,7 @@ def test_places_and_areas_are_in_pixels_and_in_micrometres(pair, columns):
 def test_a_field_without_objects_has_the_columns_and_no_row(columns):
     nothing = np.zeros((4, 4), int)
     matching = match(find_overlap(nothing, nothing))
-    empty = object_columns("b", nothing, nothing, matching, pixel_size=0.5)
+    empty = object_columns("b", nothing, nothing, matching, DSB2018, pixel_size=0.5)
     assert list(empty) == list(columns)
     assert set(map(len, empty.values())) == {0}
     assert join([empty, columns]) == columns

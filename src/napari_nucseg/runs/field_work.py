@@ -142,7 +142,7 @@ class FieldWork:
             spacing=None if size is None else Spacing((size, size)),
             least=min(LEAST_IOU, rule.threshold),
         )
-        objects = object_columns(field.stem, truth, labels, matching, pixel_size=size)
+        objects = object_columns(field.stem, truth, labels, matching, rule.preset, pixel_size=size)
         return score_matching(matching, rule.preset, boundaries), objects
 
 

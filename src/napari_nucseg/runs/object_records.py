@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.matching import Matching
+from napari_nucseg.core.presets import Preset
 from napari_nucseg.core.verdicts import ObjectVerdicts, Verdict, judge
 from napari_nucseg.runs.places import find_places
 
@@ -22,6 +23,7 @@ def object_columns(
     truth: Labels,
     predicted: Labels,
     matching: Matching,
+    preset: Preset,
     *,
     pixel_size: float | None = None,
 ) -> Columns:
@@ -35,6 +37,8 @@ def object_columns(
         The labels that were matched.
     matching : Matching
         Of the two.
+    preset : Preset
+        Rule of scores that they were matched by.
     pixel_size : float, optional
         Edge of a pixel in micrometres.
 
@@ -45,7 +49,8 @@ def object_columns(
         ``verdict``; ``beside_error``, whether a match is beside another object's split or merge;
         ``iou`` with the partner, or the best there is; ``area_px``, ``centroid_y_px`` and
         ``centroid_x_px``; with the pixel size ``area_um2``, ``centroid_y_um`` and
-        ``centroid_x_um``; ``partners``, tuples of numbers of the other side. A
+        ``centroid_x_um``; ``partners``, tuples of numbers of the other side;
+        ``preset`` and ``threshold``, the rule of scores and the IoU that verdicts are by. A
         centroid counts from the middle of the field's first pixel.
     """
     verdicts, overlap = judge(matching), matching.overlap
@@ -53,7 +58,9 @@ def object_columns(
         ("truth", truth, verdicts.truth, overlap.truth_areas),
         ("predicted", predicted, verdicts.predicted, overlap.predicted_areas),
     )
-    return join([_side(field, *side, pixel_size) for side in sides])
+    columns = join([_side(field, *side, pixel_size) for side in sides])
+    count = len(columns["object"])
+    return columns | {"preset": [preset.name] * count, "threshold": [matching.threshold] * count}
 
 
 def join(tables: Sequence[Mapping[str, list[Any]]]) -> Columns:

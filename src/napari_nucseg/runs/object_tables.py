@@ -79,7 +79,7 @@ class _ParquetRows:
 def _kind(pyarrow: Any, column: str) -> Any:
     if column in ("object", "area_px"):
         return pyarrow.int64()
-    if column in ("field", "side", "verdict"):
+    if column in ("field", "side", "verdict", "preset"):
         return pyarrow.string()
     if column == "partners":
         return pyarrow.list_(pyarrow.int64())

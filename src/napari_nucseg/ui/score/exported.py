@@ -82,10 +82,10 @@ class Exported:
         tables = []
         for done, (plane, pair) in enumerate(self.pairs.items()):
             tell(done, len(self.pairs), "Listing")
-            matching = match(pair.overlap, self.rule.threshold, self.rule.preset.strict)
-            size = self.pixel_size
-            name = self.names[plane]
-            tables.append(object_columns(name, *self.read(plane), matching, pixel_size=size))
+            preset, name, size = self.rule.preset, self.names[plane], self.pixel_size
+            matching = match(pair.overlap, self.rule.threshold, preset.strict)
+            labels = self.read(plane)
+            tables.append(object_columns(name, *labels, matching, preset, pixel_size=size))
         return join(tables)
 
     def fields(self, tell: Tell) -> list[Record]:
