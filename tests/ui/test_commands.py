@@ -8,6 +8,7 @@ from napari._app_model import get_app_model
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
+from napari_nucseg.ui.run.panel import RunPanel
 from napari_nucseg.ui.score.panel import ScorePanel
 from napari_nucseg.ui.segment.panel import SegmentPanel
 
@@ -145,6 +146,13 @@ def test_a_folder_that_is_no_dataset_is_told(viewer, choose, tmp_path, monkeypat
 
     assert "open the folder that holds images/ and masks/" in told[0]
     assert not viewer.layers
+
+
+def test_the_run_panel_is_opened_once(viewer, choose):
+    choose("run_on_dataset")
+    choose("run_on_dataset")
+
+    assert len(panels(viewer, RunPanel)) == 1
 
 
 def test_no_folder_chosen_changes_nothing(viewer, choose, monkeypatch, told):

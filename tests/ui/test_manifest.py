@@ -45,6 +45,7 @@ def test_napari_shows_every_menu_that_is_filled(manifest):
         ("napari/layers/measure", "Score against ground truth..."),
         ("napari/layers/visualize", "Show segmentation errors"),
         ("napari/file/io_utilities", "Open BBBC039 dataset..."),
+        ("napari/file/io_utilities", "Run on dataset..."),
     ],
 )
 def test_the_menus_have_the_words_of_the_documentation(viewer, menu, title):

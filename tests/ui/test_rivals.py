@@ -8,10 +8,12 @@ import re
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_nucseg.core.scoring import score
 from napari_nucseg.core.summaries import compare_fields
+from napari_nucseg.runs.results_folder import ResultsFolder
 from napari_nucseg.runs.saving import write_labels
 from napari_nucseg.ui.layers import DIFFERENCE, PREDICTION, LayerRecord, record_of, tag
 from napari_nucseg.ui.score.difference_overlay import FIRST, SECOND
@@ -131,10 +133,59 @@ def test_a_saved_run_becomes_a_prediction(qtbot, viewer, tmp_path, panel, other)
     assert record_of(viewer.layers["monday"]).provenance == {"model": "u2os"}
 
 
+def test_a_folder_of_results_is_a_saved_run_as_far_as_it_is_done(
+    qtbot, viewer, tmp_path, panel, other
+):
+    folder = ResultsFolder(tmp_path / "monday")
+    rule = {"threshold": 0.5, "preset": "stardist", "empty_as_one": False}
+    plan = {"model": "otsu", "dataset": "drawn", "absent": [], "rule": rule}
+    source = {"image": None, "mask": None, "split": None}
+    folder.write_run({"plan": plan, "sources": dict.fromkeys(STEMS, source)})
+    write_labels(folder.labels_file("A02"), other[1], {"model": "otsu"})
+
+    panel.rivals.add_saved(folder.path, panel.truth.value)
+    qtbot.waitUntil(lambda: "monday otsu" in viewer.layers, timeout=20_000)
+    settled(qtbot, panel)
+
+    layer = viewer.layers["monday otsu"]
+    assert np.array_equal(layer.data[1], other[1])
+    assert record_of(layer).fields == (1,)
+    assert not layer.data[[0, 2]].any()
+
+
+def test_labels_of_another_program_are_a_saved_run(qtbot, viewer, tmp_path, panel, other):
+    for stem, labels in zip(STEMS, other, strict=True):
+        tifffile.imwrite(tmp_path / f"{stem}.tif", labels.astype(np.uint16))
+
+    panel.rivals.add_saved(tmp_path, panel.truth.value)
+    qtbot.waitUntil(lambda: tmp_path.name in viewer.layers, timeout=20_000)
+    settled(qtbot, panel)
+
+    assert np.array_equal(viewer.layers[tmp_path.name].data, other)
+    assert record_of(viewer.layers[tmp_path.name]).provenance is None
+
+
 def test_a_folder_of_other_fields_is_refused_in_words(qtbot, tmp_path, panel):
     panel.rivals.add_saved(tmp_path, panel.truth.value)
 
-    qtbot.waitUntil(lambda: "3 of 3 fields are not in it" in panel.status.value)
+    assert "none of the 3 fields is in it, A01.tif for one" in panel.status.value
+
+
+def test_an_export_is_written_though_the_threshold_moves(qtbot, tmp_path, panel):
+    panel.export.write("Report as HTML...", tmp_path / "report.html")
+    panel.threshold.value = 0.8
+    settled(qtbot, panel)
+
+    assert (tmp_path / "report.html").is_file()
+    assert "t = 0.5" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_comparison_by_a_rule_that_is_past_is_not_shown(qtbot, panel):
+    panel.rivals.start.click()
+    panel.threshold.value = 0.8
+    settled(qtbot, panel)
+
+    assert not panel.rivals.model.rows
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

@@ -38,9 +38,14 @@ class ResultsFolder:
         """What the run was begun with, and when and where it was at work."""
         return self.path / RUN_FILE
 
+    @property
+    def labels(self) -> Path:
+        """Folder of the labels."""
+        return self.path / "labels"
+
     def labels_file(self, stem: str) -> Path:
         """Labels of a field."""
-        return self.path / "labels" / f"{stem}.tif"
+        return self.labels / f"{stem}.tif"
 
     def record_file(self, stem: str) -> Path:
         """Record of a field."""
@@ -144,6 +149,6 @@ class ResultsFolder:
 
     def _sweep(self) -> None:
         """Remove what a killed process left half-written."""
-        for folder in (self.path, self.path / "labels", self.path / "records"):
+        for folder in (self.path, self.labels, self.path / "records"):
             for path in folder.glob(f"*{PARTIAL}"):
                 path.unlink(missing_ok=True)

@@ -16,14 +16,16 @@ from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.ui.files.reader import read_dataset
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, GROUND_TRUTH, PREDICTION, record_of, role_of
+from napari_nucseg.ui.run.panel import RunPanel
 from napari_nucseg.ui.score.panel import ScorePanel
 from napari_nucseg.ui.segment.panel import SegmentPanel
 
 SEGMENT = "Segment nuclei (Nuclei segmentation)"
 SCORE = "Score nuclei (Nuclei segmentation)"
+RUN = "Run on dataset (Nuclei segmentation)"
 """Names of the docks, those that napari's own menu gives to the panels."""
 
-P = TypeVar("P", SegmentPanel, ScorePanel)
+P = TypeVar("P", SegmentPanel, ScorePanel, RunPanel)
 
 
 def segment_selected() -> None:
@@ -90,6 +92,11 @@ def open_dataset_folder() -> None:
         return
     for one in found:
         viewer.add_layer(Layer.create(*one))
+
+
+def run_on_dataset() -> None:
+    """Open the panel that runs models over a dataset."""
+    _show_panel(_viewer(), RunPanel, RUN)
 
 
 def _viewer() -> napari.Viewer:

@@ -27,16 +27,17 @@ class Panel(Container):
     def __init__(self, viewer: ViewerModel, widgets: list[Widget]) -> None:
         self.status = text_line()
         self.job: Job | None = None
+        self._errands: list[Job] = []
         self._viewer = viewer
         self._docked = False
         super().__init__(widgets=[*widgets, self.status], labels=False)
         self.native_parent_changed.connect(self._on_parent)
-        self.native.destroyed.connect(self.drop_job)
+        self.native.destroyed.connect(self._drop_all)
 
     @property
     def running(self) -> bool:
         """Whether work is on its way in the background."""
-        return self.job is not None
+        return self.job is not None or any(not job.is_over for job in self._errands)
 
     def run(self, work: Work, show: Callable[[Any], None]) -> Job:
         """Do work in a thread and show its result; what ran before is dropped.
@@ -49,23 +50,37 @@ class Panel(Container):
             Gets the result, on the main thread.
         """
         self.drop_job()
-        job = Job(work)
+        job = self.job = self._job(work, show)
         job.progressed.connect(self.on_progress)
-        job.returned.connect(show)
-        job.failed.connect(self._on_error)
         job.finished.connect(self._on_finished)
-        self.job = job
+        job.start()
+        return job
+
+    def run_errand(self, work: Work, show: Callable[[Any], None]) -> Job:
+        """Do work that nothing else takes the place of, such as writing a file; see `run`."""
+        job = self._job(work, show)
+        job.progressed.connect(self.on_errand)
+        self._errands = [one for one in self._errands if not one.is_over] + [job]
         job.start()
         return job
 
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Show how far the work is; nothing unless overridden."""
 
+    def on_errand(self, done: int, total: int, what: str) -> None:
+        """Show how far an errand is; nothing unless overridden."""
+
     def on_finished(self, job: Job) -> None:
         """Tidy up after work that returned, failed or stopped; nothing unless overridden."""
 
     def disconnect_viewer(self) -> None:
         """Disconnect from the events of the viewer and its layers."""
+
+    def _job(self, work: Work, show: Callable[[Any], None]) -> Job:
+        job = Job(work)
+        job.returned.connect(show)
+        job.failed.connect(self._on_error)
+        return job
 
     def _on_error(self, error: Exception) -> None:
         self.status.value = f"Failed: {error}"
@@ -82,11 +97,16 @@ class Panel(Container):
             self.job.abandon()
             self.job = None
 
+    def _drop_all(self) -> None:
+        self.drop_job()
+        for job in self._errands:
+            job.abandon()
+
     def _on_parent(self, parent: Any) -> None:
         """Napari takes a closed dock's widget out of it and forgets it."""
         if parent is not None:
             self._docked = True
         elif self._docked:
-            self.drop_job()
+            self._drop_all()
             self.disconnect_viewer()
             self.native.deleteLater()

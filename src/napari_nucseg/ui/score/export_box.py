@@ -91,7 +91,7 @@ class ExportButton(QPushButton):
             state.rule,
             dict(state.pairs),
             {plane: state.name_of(plane) for plane in state.pairs},
-            lambda plane: (read_plane(truth, plane), read_plane(predicted, plane)),
+            lambda plane: (read_plane(truth, plane).copy(), read_plane(predicted, plane).copy()),
             lambda plane: np.asarray(plane_of(image, plane)),
             {plane: state.copies[plane] for plane in state.unmeasured},
             (record and record.provenance) or {},

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.core.knobs import describe_values
 from napari_nucseg.core.matching import match
+from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.presets import ScoreRule
 from napari_nucseg.core.scoring import Score
@@ -56,7 +57,7 @@ class Exported:
     names : mapping
         Number of a field to its name.
     read : callable
-        Reads a field's true and predicted labels.
+        Reads a field's true and predicted labels as they are, to be kept.
     read_image : callable
         Reads a field's intensities; zeros where there is no image.
     copies : mapping
@@ -80,11 +81,12 @@ class Exported:
     def objects(self, tell: Tell) -> dict[str, list[object]]:
         """List all objects of both sides, as the command line does."""
         tables = []
-        for done, (plane, pair) in enumerate(self.pairs.items()):
+        for done, plane in enumerate(self.pairs):
             tell(done, len(self.pairs), "Listing")
             preset, name, size = self.rule.preset, self.names[plane], self.pixel_size
-            matching = match(pair.overlap, self.rule.threshold, preset.strict)
             labels = self.read(plane)
+            # Not the overlap that is known: labels may have been painted in since
+            matching = match(find_overlap(*labels), self.rule.threshold, preset.strict)
             tables.append(object_columns(name, *labels, matching, preset, pixel_size=size))
         return join(tables)
 

@@ -67,11 +67,11 @@ class ScorePanel(Panel):
         self.overlays = Overlays(viewer, self.state)
         self.objects = ObjectTable(self.state)
         self.plots = PlotBox(viewer, self.state, self._set_threshold)
-        self.rivals = RivalsBox(viewer, self.state, self.run, self._tell)
+        self.rivals = RivalsBox(viewer, self.state, self.run_errand, self._tell)
         self.pointing = Pointing(viewer, self.state, self._choose)
         self.edits = EditWatch(self.state, native, self._begin_anew)
         self.corrections = CorrectionBox(
-            self.state, self.objects, self._tell, partial(read_first, self.run, self.edits)
+            self.state, self.objects, self._tell, partial(read_first, self.run_errand, self.edits)
         )
         steps: dict[Key, Callable[[], object]] = {
             NEXT: partial(self.step, 1),
@@ -88,7 +88,7 @@ class ScorePanel(Panel):
         self.tabs.addTab(self.objects, "Nuclei")
         self.tabs.addTab(self.plots, "Plots")
         self.tabs.addTab(self.rivals, "Compare")
-        self.export = ExportButton(self.native, self.state, self.run, self._tell)
+        self.export = ExportButton(self.native, self.state, self.run_errand, self._tell)
         below = QHBoxLayout()
         below.addWidget(self.score.native)
         below.addWidget(self.export)
@@ -166,6 +166,11 @@ class ScorePanel(Panel):
         """Tell how far a comparison of many fields is."""
         if total > 1 and not self.state.is_there:
             self._tell(f"{what}: field {done + 1} of {total}")
+
+    def on_errand(self, done: int, total: int, what: str) -> None:
+        """Tell how far work on many fields is."""
+        if total > 1:
+            self._tell(f"{what}: {done + 1} of {total}")
 
     def on_finished(self, job: Job) -> None:
         """Sum up what other work has kept from being summed up."""

@@ -28,7 +28,7 @@ from napari_nucseg.ui.layers import (
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.difference_overlay import COLOURS, FIRST, SECOND, show_difference
 from napari_nucseg.ui.score.plain_model import PlainModel, table_view
-from napari_nucseg.ui.score.saved_runs import add_run, reader_of_run
+from napari_nucseg.ui.score.saved_runs import add_run, find_runs, read_run
 from napari_nucseg.ui.score.scoring import read_plane, scored_planes
 
 RATIOS = {
@@ -69,6 +69,7 @@ class RivalsBox(QWidget):
         self.rivals: list[Rival] = []
         self.differing: list[Disagreement] = []
         self._layers: list[Labels] = []
+        self._job: Job | None = None
         self._make_parts()
         state.compared.connect(self._forget)
         state.ruled.connect(self._forget)
@@ -79,6 +80,7 @@ class RivalsBox(QWidget):
         if not state.is_there or state.prediction is None or state.truth is None:
             self._tell("Press Score first.")
             return
+        self._forget()
         self._layers = self._predictions()
         if len(self._layers) < 2:
             self._tell("There is one prediction. Add another Labels layer of the same fields.")
@@ -89,7 +91,7 @@ class RivalsBox(QWidget):
             return
         reads = {layer.name: partial(read_plane, full_data(layer)) for layer in self._layers}
         truth = partial(read_plane, full_data(state.truth))
-        self._run(partial(score_rivals, truth, reads, planes, state.rule), self._show)
+        self._job = self._run(partial(score_rivals, truth, reads, planes, state.rule), self._show)
         self._tell(f"Scoring {len(reads)} predictions in {len(planes)} fields...")
 
     def show_differences(self) -> None:
@@ -130,11 +132,13 @@ class RivalsBox(QWidget):
     def add_saved(self, folder: Path, truth: Labels) -> None:
         """Add the labels that a run has saved as a layer."""
         try:
-            work = reader_of_run(folder, truth)
+            runs = find_runs(folder, truth)
         except ValueError as error:
             self._tell(str(error))
             return
-        self._run(work, lambda run: add_run(self._viewer, folder, truth, run))
+        for run in runs:
+            show = partial(add_run, self._viewer, run, truth)
+            self._run(partial(read_run, run, full_data(truth).shape), show)
         self._tell(f"Reading {folder.name}...")
 
     def _make_parts(self) -> None:
@@ -142,7 +146,10 @@ class RivalsBox(QWidget):
         self.start.setToolTip("Score all Labels layers of these fields against the ground truth.")
         self.start.clicked.connect(self.compare)
         self.saved = QPushButton("Add saved run...")
-        self.saved.setToolTip("Add the labels of a folder of results, one file a field.")
+        self.saved.setToolTip(
+            "Add the labels of a folder of results, or of any folder with one TIFF a field, named "
+            "as the field."
+        )
         self.saved.clicked.connect(self.ask_for_run)
         self.ratio = QComboBox()
         self.ratio.addItems(list(RATIOS))
@@ -196,6 +203,8 @@ class RivalsBox(QWidget):
 
     def _forget(self) -> None:
         """Empty the tables: other layers or another rule are compared now."""
+        if self._job is not None:
+            self._job.abandon()
         self.rivals, self.differing = [], []
         self.model.show_rows(())
         self.listed.show_rows(())
