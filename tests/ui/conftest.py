@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import asdict
 
 import numpy as np
@@ -10,6 +11,15 @@ import pytest
 from napari_nucseg.core.segmenting import Flows, Provenance, Segmentation
 from napari_nucseg.segmenters import catalogue
 from tests.ui.segment_actions import Held
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _young_garbage():
+    """Keep the leak checks, which collect garbage after each test, from all that is older."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
