@@ -94,6 +94,14 @@ def test_files_of_a_dataset_are_not_replaced(drawn_dataset, part):
         refuse_truth(path)
 
 
+def test_archives_and_linked_folders_of_a_dataset_are_not_replaced(drawn_dataset, tmp_path):
+    (drawn_dataset / "masks.zip").touch()
+    (tmp_path / "link").symlink_to(drawn_dataset / "masks")
+    for path in (drawn_dataset / "masks.zip", next((tmp_path / "link").iterdir())):
+        with pytest.raises(FileExistsError, match="belongs to a dataset"):
+            refuse_truth(path)
+
+
 def test_other_files_may_be_replaced_and_new_ones_may_join_a_dataset(drawn_dataset, tmp_path):
     (tmp_path / "mine.png").touch()
     refuse_truth(tmp_path / "mine.png")

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from skimage.measure import regionprops
 
 from napari_nucseg.core.matching import match
@@ -9,7 +12,7 @@ from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.scoring import score_matching
 from napari_nucseg.core.verdicts import Verdict, judge
 from napari_nucseg.runs.objects import Placed, join_overlaps, list_objects
-from napari_nucseg.runs.places import find_places
+from napari_nucseg.runs.places import find_places, move_places
 
 
 @pytest.fixture
@@ -45,6 +48,26 @@ def test_places_are_those_of_scikit_image(fields):
             assert region.label == ids[row]
             assert tuple(places.boxes[row]) == region.bbox
             assert (places.y[row], places.x[row]) == pytest.approx(region.centroid)
+
+
+@given(
+    arrays(np.uint8, (7, 9), elements=st.integers(0, 5)),
+    arrays(np.uint8, (3, 4), elements=st.integers(0, 7)),
+    st.integers(0, 4),
+    st.integers(0, 5),
+)
+def test_after_an_edit_places_are_as_if_found_anew(before, painted, top, left):
+    box = (slice(top, top + 3), slice(left, left + 4))
+    after = before.copy()
+    after[box] = painted
+    old_ids, ids = (np.unique(one[one > 0]).astype(np.int64) for one in (before, after))
+    places = find_places(before, old_ids)
+
+    moved = move_places(places, old_ids, ids, box, before[box], after)
+
+    anew = find_places(after, ids)
+    for name in ("y", "x", "boxes"):
+        assert np.array_equal(getattr(moved, name), getattr(anew, name)), name
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.9])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from napari_nucseg.runs.saving import (
+    with_ending,
     write_columns,
     write_json,
     write_labels,
@@ -159,3 +160,18 @@ def test_no_cell_of_text_runs_as_a_formula_whatever_a_spreadsheet_splits_at(tmp_
 def test_a_formula_gets_an_apostrophe_and_a_name_is_left_alone(tmp_path, text, cell):
     write_columns(tmp_path / "t.csv", {"name": [text], "number": [-3]})
     assert (tmp_path / "t.csv").read_text() == f"name,number\n{cell},-3\n"
+
+
+@pytest.mark.parametrize("label", [-1, 2**32])
+def test_labels_that_do_not_fit_are_refused_with_what_to_do(tmp_path, label):
+    with pytest.raises(ValueError, match=rf"a\.tif: label {label} does not fit .*; relabel"):
+        write_labels(tmp_path / "a.tif", np.array([[0, label]]), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_gets_its_ending_unless_it_has_one(tmp_path):
+    assert with_ending(tmp_path / "a.PNG", ".svg", ".png").name == "a.PNG"
+    assert with_ending(tmp_path / "t0.5", ".csv").name == "t0.5.csv"
+    (tmp_path / "t0.5.csv").touch()
+    with pytest.raises(FileExistsError, match="choose another name"):
+        with_ending(tmp_path / "t0.5", ".csv")

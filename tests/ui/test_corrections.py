@@ -157,6 +157,143 @@ def test_accepting_a_spurious_nucleus_adds_it_to_the_truth(qtbot, layers, panel)
     assert len(np.unique(layers[1].data[layers[0].data == 99])) == 1
 
 
+@pytest.fixture
+def stacks(viewer):
+    """A nucleus in two pieces, and two nuclei in one piece, none of them flush; a stack of two."""
+    truth, found = np.zeros((2, 2, 60, 120), np.int32)
+    truth[0, 10:40, 5:45] = 1
+    found[0, 12:38, 6:24] = 1
+    found[0, 12:38, 26:44] = 2
+    truth[0, 12:38, 66:84] = 8
+    truth[0, 12:38, 86:104] = 9
+    found[0, 10:40, 65:105] = 9
+    return (
+        viewer.add_labels(found, name="found", metadata=tag(LayerRecord(PREDICTION))),
+        viewer.add_labels(truth, name="truth", metadata=tag(LayerRecord(GROUND_TRUTH))),
+    )
+
+
+@pytest.fixture
+def stack_panel(qtbot, viewer, stacks):
+    viewer.dims.set_current_step(0, 0)
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    panel.threshold.value = 0.6
+    settled(qtbot, panel)
+    return panel
+
+
+def accept(panel, key: dict, side: str) -> None:
+    assert panel.objects.show_row(panel.state.objects.find(**key))
+    getattr(panel.corrections, side).native.click()
+    panel.edits.look()
+
+
+def test_accepting_the_pieces_of_a_split_nucleus_leaves_nothing_of_it(stacks, stack_panel):
+    accept(stack_panel, {"plane": 0, "label": 1, "is_true": True}, "prediction")
+
+    found, truth = (layer.data[0, :, :60] for layer in stacks)
+    assert np.array_equal(truth > 0, found > 0)
+    assert len(np.unique(truth)) == 3
+
+
+def test_accepting_the_nuclei_in_a_merged_one_leaves_nothing_of_it(stacks, stack_panel):
+    accept(stack_panel, {"plane": 0, "label": 9, "is_true": False}, "truth")
+
+    found, truth = (layer.data[0, :, 60:] for layer in stacks)
+    assert np.array_equal(truth > 0, found > 0)
+    assert len(np.unique(found)) == 3
+
+
+def test_a_nucleus_is_accepted_though_errors_hide_its_layer(qtbot, viewer, stacks, stack_panel):
+    stack_panel.show_errors()
+    viewer.dims.set_current_step(0, 1)
+    assert stack_panel.objects.show_row(stack_panel.state.objects.find(0, 1, is_true=True))
+
+    stack_panel.corrections.truth.native.click()
+
+    found, truth = (layer.data[0, :, :60] for layer in stacks)
+    assert np.array_equal(truth > 0, found > 0)
+    assert not stacks[0].visible
+
+
+def test_after_a_correction_the_next_error_is_the_next_one(qtbot, stacks, stack_panel):
+    stack_panel.threshold.value = 0.7
+    stack_panel.step(1)
+    stack_panel.step(1)
+    first = stack_panel.state.objects.key_of(stack_panel.objects.current)
+    stack_panel.step(1)
+    after = stack_panel.state.objects.key_of(stack_panel.objects.current)
+    stack_panel.step(-1)
+    stack_panel.toggle_errors_only()
+
+    accept(stack_panel, first._asdict(), "truth")
+    assert stack_panel.objects.current is None
+    stack_panel.step(1)
+
+    assert stack_panel.state.objects.key_of(stack_panel.objects.current) == after
+
+
+def test_a_fill_through_all_fields_is_counted_in_all(qtbot, viewer, stacks, stack_panel):
+    stacks[0].data[1, 30:50, 30:50] = 5
+    stacks[0].data[0, 30:50, 30:50] = 5
+    stack_panel.start()
+    settled(qtbot, stack_panel)
+    stacks[0].n_edit_dimensions = 3
+    stacks[0].contiguous = False
+
+    stacks[0].fill((0, 40, 40), 0)
+    qtbot.waitUntil(lambda: stack_panel.state.is_there and stack_panel.running, timeout=20_000)
+    settled(qtbot, stack_panel)
+
+    assert stack_panel.state.score_of(1).objects.fp == 0
+
+
+def test_labels_that_a_program_changed_are_counted_when_they_are_painted(
+    qtbot, viewer, stacks, stack_panel
+):
+    stacks[0].data[1] = 0
+    stacks[0].data[1, 5:20, 5:20] = 7
+    viewer.dims.set_current_step(0, 1)
+    stacks[0].paint((1, 10, 10), 0)
+    stack_panel.edits.look()
+
+    expected = score(stacks[1].data[1], stacks[0].data[1])
+    assert stack_panel.state.score_of(1).pixels == expected.pixels
+
+
+def test_what_is_painted_while_layers_are_compared_is_counted_and_saved(
+    qtbot, tmp_path, stacks, stack_panel
+):
+    stack_panel.start()
+    assert not stack_panel.state.is_there
+    stacks[0].paint((0, 50, 110), 77)
+    stack_panel.edits.look()
+    settled(qtbot, stack_panel)
+
+    assert stack_panel.state.objects.find(0, 77, is_true=False) is not None
+    stack_panel.corrections.save_to(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["0 prediction corrected.tif"]
+
+
+def test_two_predictions_compared_are_saved_under_two_names(qtbot, viewer, tmp_path, stack_panel):
+    first, second = (
+        viewer.add_labels(stack_panel.state.truth.data.copy(), name=name, metadata=tag(record))
+        for name, record in (("a", LayerRecord(PREDICTION)), ("b", LayerRecord(PREDICTION)))
+    )
+    stack_panel.prediction.value, stack_panel.truth.value = first, second
+    settled(qtbot, stack_panel)
+    for layer in (first, second):
+        layer.paint((0, 50, 110), 77)
+    stack_panel.edits.look()
+
+    stack_panel.corrections.save_to(tmp_path)
+
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "0 prediction corrected.tif",
+        "0 ground truth corrected.tif",
+    }
+
+
 def test_what_was_accepted_can_be_undone(qtbot, layers, panel, predicted):
     before = predicted.copy()
     choose(panel, Verdict.MISSED)
@@ -237,6 +374,30 @@ def test_a_lazy_truth_is_read_before_it_is_corrected(qtbot, make_napari_viewer, 
     settled(qtbot, panel)
 
 
+def test_a_second_click_while_labels_are_read_takes_nothing_back(
+    qtbot, make_napari_viewer, drawn_dataset
+):
+    viewer = make_napari_viewer()
+    viewer.open(str(drawn_dataset), plugin="napari-nucseg")
+    truths = viewer.layers[1]
+    found = np.asarray(truths.data).copy()
+    for label in (1, 2):
+        found[0][found[0] == label] = 0
+    viewer.add_labels(found, metadata=tag(LayerRecord(PREDICTION)))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    settled(qtbot, panel)
+    viewer.dims.set_current_step(0, 0)
+
+    for label in (1, 2):
+        assert panel.objects.show_row(panel.state.objects.find(0, label, is_true=True))
+        panel.corrections.prediction.native.click()
+    assert "still being read" in panel.status.value
+    settled(qtbot, panel)
+
+    assert not (truths.data[0] == 1).any()
+    assert (truths.data[0] == 2).any()
+
+
 def test_from_stroke_to_numbers_takes_no_longer_than_a_twentieth_of_a_second(
     qtbot, make_napari_viewer, bbbc039
 ):
@@ -260,4 +421,4 @@ def test_from_stroke_to_numbers_takes_no_longer_than_a_twentieth_of_a_second(
         times.append(told[-1] - start)
         QThread.msleep(1)
 
-    assert min(times) < 0.05  # the others as the machine allows; the benchmark has their median
+    assert np.median(times) < 0.05

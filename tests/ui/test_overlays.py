@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_nucseg.core.palette import VERDICT_COLOURS
+from napari_nucseg.core.verdict_pictures import look_up
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.ui.layers import ERRORS, IOU
 from napari_nucseg.ui.score.drawn_planes import DrawnPlanes
@@ -74,6 +75,70 @@ def test_one_click_hides_all_but_the_errors_and_another_brings_it_back(viewer, l
     panel.buttons.errors_only.native.click()
     assert not panel.state.hidden
     assert not panel.buttons.errors_only.native.isChecked()
+    assert layers[0].visible
+    assert layers[1].visible
+
+
+def test_an_overlay_follows_to_another_prediction(qtbot, viewer, layers, panel, truths):
+    panel.show_errors()
+    other = np.where(truths == 5, 0, truths)
+    panel.prediction.value = viewer.add_labels(other, name="other")
+    settled(qtbot, panel)
+
+    (errors,) = overlays(viewer, ERRORS)
+    drawn = np.asarray(errors.data[0])
+    assert (drawn[truths[0] == 5] == Verdict.MISSED).any()
+    assert not (drawn[truths[0] == 3] == Verdict.MISSED).any()
+
+
+def test_an_overlay_follows_to_fields_of_another_size(qtbot, viewer, layers, panel):
+    panel.show_errors()
+    labels = np.zeros((40, 50), np.int32)
+    labels[5:15, 5:15] = 1
+    truth = viewer.add_labels(labels, name="small truth")
+    panel.prediction.value = viewer.add_labels(np.zeros_like(labels), name="small")
+    panel.truth.value = truth
+    settled(qtbot, panel)
+
+    (errors,) = overlays(viewer, ERRORS)
+    assert errors.data.shape == labels.shape
+    assert (np.asarray(errors.data)[labels > 0] == Verdict.MISSED).any()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_without_a_compared_layer_overlays_are_blank(qtbot, viewer, layers, panel, number):
+    panel.show_errors()
+    panel.buttons.iou.native.click()
+    viewer.layers.remove(layers[number])
+
+    viewer.dims.set_current_step(0, 1)
+
+    for role in (ERRORS, IOU):
+        (layer,) = overlays(viewer, role)
+        assert not np.asarray(layer.data).any()
+
+
+def test_an_overlay_follows_the_panel_that_is_open(qtbot, viewer, panel):
+    panel.show_errors()
+    viewer.window.remove_dock_widget(panel.native)
+    panel = open_panel(qtbot, viewer)
+
+    panel.threshold.value = 0.95
+    settled(qtbot, panel)
+
+    (errors,) = overlays(viewer, ERRORS)
+    assert panel.state.score_of(0).verdicts.matched == 0
+    assert not (np.asarray(errors.data[0]) == Verdict.MATCHED).any()
+
+
+def test_an_overlay_cannot_be_painted(viewer, panel):
+    panel.show_errors()
+    (errors,) = overlays(viewer, ERRORS)
+    viewer.dims.set_current_step(0, 1)
+
+    errors.mode = "paint"
+
+    assert errors.mode == "pan_zoom"
 
 
 def test_the_overlay_lies_where_the_labels_lie(viewer, layers, panel):
@@ -89,6 +154,15 @@ def test_every_verdict_has_a_colour_of_its_own():
     assert len(set(VERDICT_COLOURS.values())) == len(Verdict)
 
 
+def test_labels_that_are_not_known_are_no_value():
+    labels = np.array([[0, 3, 4], [9, 3, 0]])
+
+    assert look_up(labels, np.array([3, 9]), np.array([5, 6], np.uint8)).tolist() == [
+        [0, 5, 0],
+        [6, 5, 0],
+    ]
+
+
 def test_a_drawn_stack_is_read_like_an_array():
     planes = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
     drawn = DrawnPlanes(planes.shape, lambda number: planes.reshape(6, 4, 5)[number])
@@ -102,7 +176,7 @@ def test_a_field_is_drawn_when_it_is_looked_at(viewer, panel, monkeypatch):
     drawn = []
     draw = panel.overlays._draw
     monkeypatch.setattr(
-        panel.overlays, "_draw", lambda kind, plane: drawn.append(plane) or draw(kind, plane)
+        panel.overlays, "_draw", lambda role, plane: drawn.append(plane) or draw(role, plane)
     )
     panel.show_errors()
 

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from napari_nucseg.core.scoring import score
-from napari_nucseg.runs.curves import score_curve
-from napari_nucseg.runs.objects import join_overlaps
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS, KINDS
 from tests.ui.scored import add_stacks, open_panel, settled, spoil
 
@@ -44,17 +42,19 @@ def mouse(panel, name: str, axes, x: float, y: float) -> None:
 def test_the_curves_are_the_scores_by_threshold(panel, truths):
     axes = axes_of(panel, CURVES)
 
-    expected = score(truths[0], spoil(truths)[0], 0.5).objects
     lines = {line.get_label(): line for line in axes.get_lines()}
-    panel_plane = panel.state.plane
-    curve = score_curve(panel.state.pairs[0].overlap, strict=False)
-    assert curve.f1[curve.thresholds == 0.5] == expected.f1
-    assert {"F1", "AP", "F1, all fields", "AP, all fields"} <= set(lines)
-    pooled = score_curve(
-        join_overlaps([pair.overlap for pair in panel.state.pairs.values()]), strict=False
-    )
-    assert np.array_equal(lines["AP, all fields"].get_ydata(), pooled.ap)
-    assert panel_plane in panel.state.pairs
+    plane = panel.state.plane
+    for threshold in (0.5, 0.9):
+        at = np.isclose(lines["F1"].get_xdata(), threshold)
+        fields = [
+            score(truth, found, threshold)
+            for truth, found in zip(truths, spoil(truths), strict=True)
+        ]
+        pooled = sum(fields[1:], start=fields[0]).objects
+        assert lines["F1"].get_ydata()[at] == pytest.approx(fields[plane].objects.f1, nan_ok=True)
+        assert lines["AP"].get_ydata()[at] == pytest.approx(fields[plane].objects.ap, nan_ok=True)
+        assert lines["F1, all fields"].get_ydata()[at] == pytest.approx(pooled.f1)
+        assert lines["AP, all fields"].get_ydata()[at] == pytest.approx(pooled.ap)
 
 
 def test_dragging_the_line_changes_the_threshold(qtbot, panel):
@@ -91,6 +91,15 @@ def test_a_click_beside_all_dots_goes_nowhere(panel):
     assert panel.status.value == before
 
 
+def test_a_click_where_all_dots_are_hidden_does_nothing(panel):
+    for button in panel.legend.buttons.values():
+        button.click()
+    axes = axes_of(panel, IOUS)
+
+    panel.plots.canvas.callbacks.exception_handler = None  # let errors out
+    mouse(panel, "button_press_event", axes, 1, 0.5)
+
+
 def test_a_click_on_a_field_goes_there(panel):
     axes = axes_of(panel, FIELDS)
     aps = [panel.state.score_of(plane).objects.ap for plane in (0, 1)]
@@ -116,6 +125,7 @@ def test_every_plot_is_saved(tmp_path, panel, kind, ending):
 
     panel.plots.save_to(tmp_path / f"plot.{ending}")
 
+    assert str(tmp_path / f"plot.{ending}") in panel.status.value
     head = (tmp_path / f"plot.{ending}").read_bytes()[:200]
     assert {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[ending] in head
 

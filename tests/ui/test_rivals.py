@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from qtpy.QtCore import Qt
 
 from napari_nucseg.core.scoring import score
 from napari_nucseg.core.summaries import compare_fields
@@ -66,8 +67,10 @@ def test_predictions_are_listed_with_differences_and_the_best_in_bold(qtbot, pan
     first, second = panel.rivals.model.rows
     assert first[0] == "found"
     assert second[0] == "other"
-    assert second[2] == f"{difference.mean:+.3f}"
-    assert second[3] == "{:+.3f} to {:+.3f}".format(*difference.interval)
+    assert [first[1], second[1]] == ["u2os", ""]
+    assert first[3:] == ("", "")
+    assert second[3] == f"{difference.mean:+.3f}"
+    assert second[4] == "{:+.3f} to {:+.3f}".format(*difference.interval)
     assert panel.rivals.model._bold == 1
     assert "Best by AP .50:.95: other" in panel.status.value
 
@@ -97,7 +100,12 @@ def test_a_click_on_a_difference_goes_there(qtbot, panel):
     panel.rivals.differ.click()
     row = [line[1] for line in panel.rivals.listed.rows].index("A02")
 
-    panel.rivals.list.clicked.emit(panel.rivals.listed.index(row, 0))
+    panel.tabs.setCurrentWidget(panel.rivals)
+    view, index = panel.rivals.list, panel.rivals.listed.index(row, 0)
+    view.scrollTo(index)
+    qtbot.mouseClick(
+        view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(index).center()
+    )
 
     assert panel.state.plane == 1
     assert panel.state.truth.selected_label == 2
@@ -111,13 +119,83 @@ def test_one_prediction_alone_is_not_compared(qtbot, viewer, panel):
     assert "There is one prediction" in panel.status.value
 
 
-def test_another_threshold_empties_the_table(qtbot, panel):
+def test_another_threshold_empties_the_tables_and_takes_the_overlay_away(qtbot, viewer, panel):
     press(qtbot, panel, panel.rivals.start)
+    panel.rivals.differ.click()
 
     panel.threshold.value = 0.8
 
     assert not panel.rivals.model.rows
+    assert not panel.rivals.listed.rows
+    assert not overlays(viewer, DIFFERENCE)
     settled(qtbot, panel)
+
+
+def test_after_an_edit_the_predictions_are_scored_again(qtbot, viewer, panel, truths, other):
+    press(qtbot, panel, panel.rivals.start)
+    panel.rivals.differ.click()
+    viewer.dims.set_current_step(0, 0)
+    panel.objects.show_row(panel.state.objects.find(0, 3, is_true=True))
+
+    panel.corrections.truth.native.click()
+    found = panel.state.prediction.data
+    ours = [score(t, f) for t, f in zip(truths, found, strict=True)]
+    theirs = [score(t, f) for t, f in zip(truths, other, strict=True)]
+    difference = compare_fields(theirs, ours)["objects", "mean_ap"]
+    qtbot.waitUntil(
+        lambda: panel.rivals.model.rows[1][3] == f"{difference.mean:+.3f}", timeout=20_000
+    )
+
+    rows = {(row[0], row[1], row[2]) for row in panel.rivals.listed.rows}
+    assert rows == {("first", "A01", "7"), ("second", "A02", "2")}
+    settled(qtbot, panel)
+
+
+def test_a_difference_cannot_be_painted_and_takes_no_selection(qtbot, viewer, panel):
+    press(qtbot, panel, panel.rivals.start)
+    selected = set(viewer.layers.selection)
+    panel.rivals.differ.click()
+
+    (layer,) = overlays(viewer, DIFFERENCE)
+    assert not layer.editable
+    assert set(viewer.layers.selection) == selected
+
+
+def test_all_scores_of_all_predictions_are_saved(qtbot, tmp_path, panel):
+    press(qtbot, panel, panel.rivals.start)
+
+    panel.rivals.save_to(tmp_path / "table")
+
+    with (tmp_path / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    (ap,) = [r for r in rows if (r["prediction"], r["score"]) == ("other", "mean_ap")]
+    assert f"{float(ap['mean_of_fields']):.3f}" == panel.rivals.model.rows[1][2]
+    assert f"{float(ap['difference']):+.3f}" == panel.rivals.model.rows[1][3]
+    assert {row["made"] for row in rows} == {"u2os; Diameter 30 px", "how it was made is not known"}
+    assert str(tmp_path / "table.csv") in panel.status.value
+
+
+def test_a_saved_run_leaves_the_chosen_prediction_first(qtbot, viewer, tmp_path, panel, other):
+    chosen, pairs = panel.prediction.value, panel.state.pairs
+    for stem, labels in zip(STEMS, other, strict=True):
+        write_labels(tmp_path / "monday" / f"{stem}.tif", labels, {"model": "u2os"})
+
+    panel.rivals.add_saved(tmp_path / "monday", panel.truth.value)
+    qtbot.waitUntil(lambda: "monday" in viewer.layers, timeout=20_000)
+
+    assert panel.prediction.value is chosen
+    assert panel.state.pairs is pairs
+    assert viewer.layers["monday"] in panel.prediction.choices
+
+
+def test_an_export_whose_completed_name_is_taken_is_refused(tmp_path, panel):
+    taken = tmp_path / "scores t0.5.csv"
+    taken.write_text("mine")
+
+    panel.export.write("Nuclei as CSV...", tmp_path / "scores t0.5")
+
+    assert "is there already" in panel.status.value
+    assert taken.read_text() == "mine"
 
 
 def test_a_saved_run_becomes_a_prediction(qtbot, viewer, tmp_path, panel, other):

@@ -68,6 +68,22 @@ def test_masks_of_a_stack_are_not_replaced(layers, stack, tmp_path):
     assert not (tmp_path / "mine" / "one.png").exists()
 
 
+def test_no_mask_of_a_stack_is_written_if_one_cannot_be(layers, stack, tmp_path):
+    stack[-1, 0, 0] = stack[-1, -1, -1] = stack.max() + 1
+    layers[0].data = stack
+
+    with pytest.raises(OSError, match=r"save a TIFF"):
+        save(layers, tmp_path / "mine.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_too_large_for_a_file_are_told(layers, labels, tmp_path):
+    layers[0].data = labels.astype(np.int64) * 2**31
+
+    with pytest.raises(OSError, match="does not fit into 32 bits"):
+        save(layers, tmp_path / "labels.tif")
+
+
 @pytest.mark.parametrize("ending", ["tif", "tiff"])
 def test_a_label_image_says_how_it_was_made(layers, labels, tmp_path, ending):
     path = tmp_path / f"labels.{ending}"

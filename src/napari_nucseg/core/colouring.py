@@ -37,7 +37,7 @@ def colour(labels: Labels) -> NDArray[np.uint8]:
     from networkx import Graph, greedy_color
 
     ids, indices = np.unique(labels, return_inverse=True)
-    _require_whole(labels, ids)
+    require_whole(labels)
     graph = Graph()
     graph.add_nodes_from(ids[ids != 0].tolist())
     graph.add_edges_from(touching(labels).tolist())
@@ -70,7 +70,14 @@ def touching(labels: Labels) -> NDArray[np.integer]:
     return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
 
 
-def _require_whole(labels: Labels, ids: NDArray[np.integer]) -> None:
+def require_whole(labels: Labels) -> None:
+    """Refuse labels that no colouring keeps apart.
+
+    Raises
+    ------
+    ValueError
+        If an object is in several pieces, which would be decoded as several objects.
+    """
     from skimage.measure import label
 
     pieces = label(labels, connectivity=2)

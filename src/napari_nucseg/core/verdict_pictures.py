@@ -56,10 +56,23 @@ def _inner_edge(labels: Labels) -> NDArray[np.bool_]:
     return edge & (labels > 0)
 
 
-def _codes_of(labels: Labels, verdicts: ObjectVerdicts) -> NDArray[np.uint8]:
-    """Return the verdict of each label; 0 for one that was not judged."""
-    if not len(verdicts.ids):
+def look_up(labels: Labels, ids: NDArray[np.int64], values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the value of each label; 0 for one that is not known.
+
+    Parameters
+    ----------
+    labels : ndarray of integers
+        Of any shape.
+    ids : ndarray of int64, shape (n,)
+        Known labels, ascending.
+    values : ndarray of uint8, shape (n,)
+        Theirs.
+    """
+    if not len(ids):
         return np.zeros(labels.shape, dtype=np.uint8)
-    position = np.searchsorted(verdicts.ids, labels).clip(max=len(verdicts.ids) - 1)
-    known = verdicts.ids[position] == labels
-    return np.where(known, verdicts.codes[position], 0).astype(np.uint8)
+    position = np.searchsorted(ids, labels).clip(max=len(ids) - 1)
+    return np.where(ids[position] == labels, values[position], 0).astype(np.uint8)
+
+
+def _codes_of(labels: Labels, verdicts: ObjectVerdicts) -> NDArray[np.uint8]:
+    return look_up(labels, verdicts.ids, verdicts.codes)

@@ -16,6 +16,10 @@ from napari_nucseg.core.colouring import colour
 from napari_nucseg.core.images import Labels
 from napari_nucseg.runs.saving import write_whole
 
+_ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
+_SIGNS = ("images", "images.zip", "metadata", "metadata.zip")
+"""What lies beside masks that belong to a dataset."""
+
 
 def write_mask(path: Path, labels: Labels) -> None:
     """Write labels as the masks of BBBC039 are: a colouring in the red of an RGBA PNG.
@@ -72,10 +76,12 @@ def refuse_truth(path: Path) -> None:
     Raises
     ------
     FileExistsError
-        If the file is there, beside images or among masks as in BBBC039.
+        If the file is there, in one of the folders that BBBC039 has or as one of its archives.
     """
-    folders = [part for part in path.absolute().parents if part.name in PARTS]
-    if path.exists() and any((folder.parent / "images").is_dir() for folder in folders):
+    where = path.resolve()
+    folders = [part.parent for part in where.parents if part.name in PARTS]
+    folders += [where.parent] if where.name in _ARCHIVES else []
+    if path.exists() and any((one / sign).exists() for one in folders for sign in _SIGNS):
         raise FileExistsError(
             f"{path}: it belongs to a dataset and is not replaced; choose another name or folder"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,14 @@ class Placed:
     overlap: Overlap
     truth: Places
     predicted: Places
+
+
+class ObjectKey(NamedTuple):
+    """What an object is known by, whatever row it stands in: field, label and side."""
+
+    plane: int
+    label: int
+    is_true: bool
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,10 @@ class Objects:
         """Return the numbers of an object's partners in the other layer, the match first."""
         start = int(self.starts[row])
         return tuple(self.partners[start : start + int(self.counts[row])].tolist())
+
+    def key_of(self, row: int) -> ObjectKey:
+        """Return what an object is known by."""
+        return ObjectKey(int(self.plane[row]), int(self.label[row]), bool(self.is_true[row]))
 
     def rows_of(self, plane: int) -> slice:
         """Return the rows of a field."""

@@ -14,6 +14,7 @@ from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.presets import ScoreRule
 from napari_nucseg.core.scoring import Score, score_matching
 from napari_nucseg.core.summaries import Key, Spread, Summary, compare_fields, summarise
+from napari_nucseg.runs.records import Record, defined
 
 ReadField = Callable[[int], Labels]
 """Number of a field to its labels."""
@@ -91,6 +92,7 @@ def score_rivals(
     planes: Sequence[int],
     rule: ScoreRule,
     tell: Callable[[int, int, str], None],
+    known: Mapping[str, Mapping[int, FieldOfRival]] | None = None,
 ) -> list[Rival]:
     """Score predictions of the same fields, and compare all with the first.
 
@@ -106,13 +108,21 @@ def score_rivals(
         How fields are scored.
     tell : callable
         Gets (done, in all, what); raises to stop.
+    known : mapping, optional
+        Name of a prediction to its fields that need not be scored again.
     """
+    before = known or {}
     results: dict[str, dict[int, FieldOfRival]] = {name: {} for name in predictions}
     for done, plane in enumerate(planes):
         tell(done, len(planes), "Scoring predictions")
-        true = np.array(truth(plane))
+        left = [name for name in predictions if plane not in before.get(name, {})]
+        true = np.array(truth(plane)) if left else None
         for name, read in predictions.items():
-            results[name][plane] = _score(true, np.array(read(plane)), rule)
+            results[name][plane] = (
+                before[name][plane]
+                if true is None or name not in left
+                else _score(true, np.array(read(plane)), rule)
+            )
     scores = {name: [part.score for part in parts.values()] for name, parts in results.items()}
     first = next(iter(scores.values()))
     return [
@@ -135,6 +145,35 @@ def disagreements(first: Rival, second: Rival) -> list[Disagreement]:
             ious = (float(one.ious[row]), float(other.ious[row]))
             found.append(Disagreement(plane, int(one.ids[row]), bool(one.found[row]), ious))
     return found
+
+
+def rival_rows(rivals: Sequence[Rival], made: Mapping[str, str]) -> list[Record]:
+    """Return a row for every prediction and score.
+
+    Parameters
+    ----------
+    rivals : sequence of Rival
+        All of the same fields.
+    made : mapping
+        Name of a prediction to how it was made.
+    """
+    return [
+        {
+            "prediction": rival.name,
+            "made": made.get(rival.name, ""),
+            "group": group,
+            "score": name,
+            "mean_of_fields": defined(spread.mean),
+            "mean_low": defined(spread.interval[0]),
+            "mean_high": defined(spread.interval[1]),
+            "difference": defined(rival.differences[group, name].mean),
+            "difference_low": defined(rival.differences[group, name].interval[0]),
+            "difference_high": defined(rival.differences[group, name].interval[1]),
+            "fields": spread.count,
+        }
+        for rival in rivals
+        for (group, name), spread in rival.summary.spread.items()
+    ]
 
 
 def best_of(rivals: Sequence[Rival], key: Key) -> int:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from napari_nucseg.core.images import Labels
 
-UINT16_LABELS = 2**16
+UINT16_LABELS, UINT32_LABELS = 2**16, 2**32
 PARTIAL = ".partial"
 """Ending of a file that is not yet whole."""
 Columnlike = NDArray[Any] | list[Any]
@@ -52,6 +52,22 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Give a file its name only once its content is on disk."""
     with whole_file(path) as file:
         write(file)
+
+
+def with_ending(path: Path, *endings: str) -> Path:
+    """Give a name the first ending unless it has one of them.
+
+    Raises
+    ------
+    FileExistsError
+        If the name that this makes is taken: nobody was asked whether to replace that file.
+    """
+    if path.suffix.lower() in endings:
+        return path
+    named = path.with_name(path.name + endings[0])
+    if named.exists():
+        raise FileExistsError(f"{named} is there already; choose another name")
+    return named
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
@@ -126,9 +142,19 @@ def write_labels(path: Path, labels: Labels, provenance: Mapping[str, Any]) -> N
         0 is background; the fields of a stack become pages.
     provenance : mapping
         How the labels were made; kept as JSON in the image description.
+
+    Raises
+    ------
+    ValueError
+        If a label does not fit.
     """
-    small = int(labels.max(initial=0)) < UINT16_LABELS
-    data = labels.astype(np.uint16 if small else np.uint32)
+    least, largest = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if least < 0 or largest >= UINT32_LABELS:
+        raise ValueError(
+            f"{path}: label {least if least < 0 else largest} does not fit into 32 bits from 0; "
+            "relabel the objects from 1 first"
+        )
+    data = labels.astype(np.uint16 if largest < UINT16_LABELS else np.uint32)
     description = json.dumps({"nucseg": provenance})
     options: dict[str, Any] = {"compression": "zlib", "photometric": "minisblack"}
     write_whole(

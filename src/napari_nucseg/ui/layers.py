@@ -114,17 +114,17 @@ def find_image(layers: Iterable[Layer], labels: Labels) -> Image | None:
 
 def find_truth(layers: Iterable[Layer], prediction: Labels) -> Labels | None:
     """Return the ground truth of a prediction: a layer of that role with the same shape."""
-    shape = full_data(prediction).shape
-    record = record_of(prediction)
-    stems = record.stems if record else ()
-    for layer in list(layers)[::-1]:
-        truth = record_of(layer)
-        if truth is None or truth.role != GROUND_TRUTH or layer is prediction:
-            continue
-        other = bool(stems and truth.stems) and stems != truth.stems
-        if not other and full_data(layer).shape == shape:
-            return layer
-    return None
+    truths = (layer for layer in list(layers)[::-1] if role_of(layer) == GROUND_TRUTH)
+    return next((layer for layer in truths if may_be_truth(layer, prediction)), None)
+
+
+def may_be_truth(layer: Layer, prediction: Labels) -> bool:
+    """Whether labels can be the truth of a prediction: as large, and not of other fields."""
+    if layer is prediction or full_data(layer).shape != full_data(prediction).shape:
+        return False
+    records = (record_of(one) for one in (layer, prediction))
+    stems = {record.stems for record in records if record is not None and record.stems}
+    return len(stems) < 2
 
 
 def find_labels(layers: Iterable[Layer], record: LayerRecord) -> Labels | None:
@@ -133,6 +133,11 @@ def find_labels(layers: Iterable[Layer], record: LayerRecord) -> Labels | None:
         if isinstance(layer, Labels) and _same(record_of(layer), record):
             return layer
     return None
+
+
+def placement(layer: Layer) -> dict[str, Any]:
+    """Return where a layer lies, for layers over it."""
+    return {name: getattr(layer, name) for name in ("scale", "translate", "units", "axis_labels")}
 
 
 def put_labels(
@@ -157,7 +162,7 @@ def put_labels(
         if not layer.visible:  # napari draws all anew
             layer.visible = True
         return layer
-    placed = {key: getattr(source, key) for key in ("scale", "translate", "units", "axis_labels")}
+    placed = placement(source)
     return viewer.add_labels(data, name=name, metadata=tag(record), **placed, **display)
 
 

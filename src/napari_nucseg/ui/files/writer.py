@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from napari_nucseg.core.colouring import require_whole
 from napari_nucseg.runs.exporting import refuse_truth, write_mask, write_rois
 from napari_nucseg.runs.saving import write_labels
 from napari_nucseg.ui.layers import plane_of
@@ -38,15 +41,16 @@ def save_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     labels = _full(data, attributes)
     if labels.ndim == 2:
         refuse_truth(Path(path))
-        _write_mask(Path(path), labels)
+        _told(path, partial(write_mask, Path(path), np.asarray(labels)))
         return [path]
     targets = [Path(path).with_suffix("") / f"{name}.png" for name in _names(labels, attributes)]
-    for target in targets:
+    for number, target in enumerate(targets):  # all of them before the first is written
         refuse_truth(target)
-        if target.exists():
+        if target.exists() or target in targets[:number]:
             raise FileExistsError(f"{target}: it is there already; choose a folder without it")
+        _told(str(target), partial(require_whole, np.asarray(plane_of(labels, number))))
     for number, target in enumerate(targets):
-        _write_mask(target, plane_of(labels, number))
+        write_mask(target, np.asarray(plane_of(labels, number)))
     return [str(target) for target in targets]
 
 
@@ -54,24 +58,31 @@ def save_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a TIFF of 16 or 32 bits that says how the labels were made.
 
     Parameters are those of `save_mask`; a stack becomes pages of one file.
+
+    Raises
+    ------
+    OSError
+        If the file belongs to a dataset, or a label does not fit.
     """
     refuse_truth(Path(path))
-    write_labels(Path(path), np.asarray(_full(data, attributes)), _provenance(attributes))
+    labels = np.asarray(_full(data, attributes))
+    _told(path, partial(write_labels, Path(path), labels, _provenance(attributes)))
     return [path]
 
 
 def save_rois(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a zip archive of outlines for ImageJ's ROI manager; parameters as in `save_mask`."""
     refuse_truth(Path(path))
-    labels = _full(data, attributes)
+    labels = np.asarray(_full(data, attributes))
     write_rois(Path(path), labels.reshape(-1, *labels.shape[-2:]) if labels.ndim > 3 else labels)
     return [path]
 
 
-def _write_mask(path: Path, labels: Any) -> None:
+def _told(path: str, write: Callable[[], None]) -> None:
+    """Write; a ValueError napari would take for a writer that is not for this layer."""
     try:
-        write_mask(path, np.asarray(labels))
-    except ValueError as error:  # which napari would take for a writer that is not for this layer
+        write()
+    except ValueError as error:
         raise OSError(f"{path} was not written: {error}") from error
 
 

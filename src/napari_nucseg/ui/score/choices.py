@@ -17,6 +17,7 @@ from napari_nucseg.ui.layers import (
     OVERLAYS,
     PREDICTION,
     find_truth,
+    may_be_truth,
     role_of,
 )
 
@@ -37,6 +38,7 @@ class ScoreChoices:
 
     def __init__(self, layers: LayerList) -> None:
         self._layers = layers
+        self._by_hand: Labels | None = None
         self.prediction = ComboBox(
             label="Prediction",
             choices=self._predictions,
@@ -61,7 +63,7 @@ class ScoreChoices:
             row.native.setMinimumContentsLength(8)
         self.widget: QWidget = labelled(rows)
         self.prediction.changed.connect(self.choose_truth)
-        self.truth.changed.connect(self.layers_changed.emit)
+        self.truth.changed.connect(self._on_truth)
         self.threshold.changed.connect(self.rule_changed.emit)
         self.preset.changed.connect(self.rule_changed.emit)
 
@@ -84,11 +86,18 @@ class ScoreChoices:
             self.choose_truth()
 
     def choose_truth(self) -> None:
-        """Take the ground truth that belongs to the prediction."""
-        prediction = self.prediction.value
-        truth = None if prediction is None else find_truth(self._layers, prediction)
+        """Take the ground truth that belongs to the prediction; one chosen by hand stays."""
+        prediction, truth = self.prediction.value, None
+        if prediction is not None:
+            found, mine = find_truth(self._layers, prediction), self._by_hand
+            is_mine = mine in self._layers and may_be_truth(mine, prediction)
+            truth = mine if is_mine else found
         with self.truth.changed.blocked():
             self.truth.value = truth
+        self.layers_changed.emit()
+
+    def _on_truth(self) -> None:
+        self._by_hand = self.truth.value
         self.layers_changed.emit()
 
     def _predictions(self, widget: Any = None) -> list[Labels]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
 from psygnal import Signal
 
+from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.core.scoring import Score
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.runs.comparing import FieldPair
 from napari_nucseg.runs.objects import Objects, Placed, list_objects, no_objects
+from napari_nucseg.runs.places import Box
 from napari_nucseg.ui.layers import full_data, record_of, shown_plane
 from napari_nucseg.ui.score.originals import remember
-from napari_nucseg.ui.score.scoring import Both, Compared, read_plane, replaced
+from napari_nucseg.ui.score.recounting import updated_overlap, updated_places
+from napari_nucseg.ui.score.scoring import Both, Compared, place, read_plane
 
-Box = tuple[slice, slice]
-"""Rows and columns of a field."""
 NOTHING = Compared({}, {})
 
 
@@ -75,6 +75,7 @@ class ComparisonState:
         self.copies: dict[int, Both] = {}
         self._scores: dict[int, Score] = {}
         self._edited: set[int] = set()
+        self._uncounted: set[int] = set()
 
     @property
     def is_there(self) -> bool:
@@ -90,11 +91,6 @@ class ComparisonState:
     def is_stack(self) -> bool:
         """Whether more than one field was compared."""
         return len(self.pairs) > 1
-
-    @property
-    def unmeasured(self) -> dict[int, FieldPair]:
-        """Fields whose outlines were not compared since their labels were edited."""
-        return {plane: pair for plane, pair in self.pairs.items() if pair.boundaries is None}
 
     def score_of(self, plane: int) -> Score | None:
         """Score a field by the rule; None if it was not compared."""
@@ -118,13 +114,19 @@ class ComparisonState:
         """Take other layers; nothing is compared until `show` is called."""
         self.prediction, self.truth = prediction, truth
         self.plane = self._find_plane()
-        self.copies, self._edited = {}, set()
+        self.copies, self._edited, self._uncounted = {}, set(), set()
         self._copy_shown()
         self._set(NOTHING)
 
     def show(self, compared: Compared) -> None:
-        """Take the comparison of the layers."""
-        self._set(compared)
+        """Take the comparison of the layers; fields that were edited meanwhile are counted anew."""
+        pairs, placed = dict(compared.pairs), dict(compared.placed)
+        for plane in self._uncounted & pairs.keys():
+            labels = self.copies[plane]
+            pairs[plane] = FieldPair(find_overlap(*labels), None)
+            placed[plane] = place(pairs[plane], *labels)
+        self._uncounted = set()
+        self._set(Compared(pairs, placed))
 
     def use_rule(self, rule: ScoreRule) -> None:
         """Judge all objects by another rule."""
@@ -156,8 +158,16 @@ class ComparisonState:
         for plane in pairs:
             self._scores.pop(plane, None)
 
+    def copy_unmeasured(self) -> dict[int, Both]:
+        """Copy the labels of fields whose outlines were not compared since they were edited."""
+        return {
+            plane: (self.copies[plane][0].copy(), self.copies[plane][1].copy())
+            for plane, pair in self.pairs.items()
+            if pair.boundaries is None
+        }
+
     def recount(self, plane: int, box: Box, after: Both) -> None:
-        """Count the changed part of a field again.
+        """Count the changed part of a field again; one that is not compared yet is marked.
 
         Parameters
         ----------
@@ -168,24 +178,25 @@ class ComparisonState:
         after : tuple of two ndarrays
             All of the field's true and predicted labels as they are now.
         """
-        before = self.copies[plane]
-        pair = self.pairs[plane]
-        overlap = pair.overlap.updated(
-            (before[0][box], before[1][box]), (after[0][box], after[1][box])
-        )
-        changed = [not np.array_equal(b[box], a[box]) for b, a in zip(before, after, strict=True)]
-        for layer, was, is_changed in zip(
-            (self.truth, self.prediction), before, changed, strict=True
+        copies = self.copies[plane]
+        before = copies[0][box].copy(), copies[1][box].copy()
+        changed = [not np.array_equal(b, a[box]) for b, a in zip(before, after, strict=True)]
+        for layer, copy, now, is_changed in zip(
+            (self.truth, self.prediction), copies, after, changed, strict=True
         ):
             if layer is not None and is_changed:
-                remember(layer, plane, was)
-        self.copies[plane] = (after[0].copy(), after[1].copy())
-        pair = replace(pair, overlap=overlap, boundaries=None)
+                remember(layer, plane, copy)
+                copy[box] = now[box]
         self._edited.add(plane)
-        self.set_pairs({plane: pair})
-        self.placed = {**self.placed, plane: replaced(self.placed[plane], overlap, after, changed)}
+        if plane not in self.pairs:
+            self._uncounted.add(plane)
+            return
+        overlap = updated_overlap(self.pairs[plane].overlap, box, before, copies)
+        self.set_pairs({plane: FieldPair(overlap, None)})
+        placed = updated_places(self.placed[plane], overlap, box, before, copies)
+        self.placed = {**self.placed, plane: placed}
         strict = self.rule.preset.strict
-        new = list_objects({plane: self.placed[plane]}, self.rule.threshold, strict=strict)
+        new = list_objects({plane: placed}, self.rule.threshold, strict=strict)
         self.objects = self.objects.replaced(plane, new)
         self.edited.emit(plane, box)
 
@@ -197,27 +208,6 @@ class ComparisonState:
             read_plane(full_data(self.truth), plane),
             read_plane(full_data(self.prediction), plane),
         )
-
-    def object_at(self, position: tuple[float, ...]) -> int | None:
-        """Return the row of the object at a place in the field shown, the true one first.
-
-        Parameters
-        ----------
-        position : tuple of float
-            In the viewer's world.
-        """
-        if self.plane not in self.copies or self.plane not in self.pairs:
-            return None
-        assert self.prediction is not None
-        place_ = self.prediction.world_to_data(np.asarray(position)[-self.prediction.ndim :])
-        y, x = np.rint(place_[-2:]).astype(int).tolist()
-        truth, predicted = self.copies[self.plane]
-        if not (0 <= y < truth.shape[0] and 0 <= x < truth.shape[1]):
-            return None
-        for labels, is_true in ((truth, True), (predicted, False)):
-            if labels[y, x]:
-                return self.objects.find(self.plane, int(labels[y, x]), is_true=is_true)
-        return None
 
     def _set(self, compared: Compared) -> None:
         self.pairs, self.placed = compared.pairs, compared.placed

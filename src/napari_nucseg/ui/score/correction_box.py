@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from magicgui.widgets import PushButton
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QWidget
 
-from napari_nucseg.ui.jobs import Job, Work
+from napari_nucseg.runs.objects import ObjectKey
+from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import full_data
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.corrections import accept, save_corrected
-from napari_nucseg.ui.score.edits import EditWatch
 from napari_nucseg.ui.score.object_table import ObjectTable
-from napari_nucseg.ui.score.scoring import read_all
 
-Load = Callable[[Labels, Callable[[], None]], None]
+Load = Callable[[Labels, Callable[[], None]], Job]
 
 
 class CorrectionBox(QWidget):
@@ -47,6 +44,7 @@ class CorrectionBox(QWidget):
     ) -> None:
         super().__init__()
         self._state, self._table, self._tell, self._load = state, table, tell, load
+        self._loading: Job | None = None
         self.prediction = PushButton(
             text="Accept prediction here",
             tooltip="Put the predicted nucleus of the chosen row into the ground truth, in place "
@@ -79,18 +77,30 @@ class CorrectionBox(QWidget):
             self._tell("Choose a nucleus first: click its row, or click on it in the canvas.")
             return
         target = state.prediction if truth else state.truth
-        problem = _why_not(target)
-        if problem:
-            self._tell(problem)
+        if target is None:
+            self._tell("Press Score first.")
+        elif target.multiscale:
+            self._tell(f"{target.name} has several resolutions; correct a copy of one resolution.")
+        elif not isinstance(full_data(target), np.ndarray):
+            self._load_and_accept(target, state.objects.key_of(row), truth)
+        else:
+            self._accept(state.objects.key_of(row), truth)
+
+    def _load_and_accept(self, target: Labels, key: ObjectKey, truth: bool) -> None:
+        if self._loading is not None and not self._loading.is_over:
+            self._tell("Labels are still being read into memory; accept this one after that.")
             return
-        if target is not None and not isinstance(full_data(target), np.ndarray):
-            self._tell(f"Reading {target.name} into memory...")
-            self._load(target, lambda: self.accept(truth=truth))
+        self._loading = self._load(target, lambda: self._accept(key, truth))
+        self._tell(f"Reading {target.name} into memory...")
+
+    def _accept(self, key: ObjectKey, truth: bool) -> None:
+        row = self._state.objects.find(**key._asdict())
+        if row is None:  # it was painted over while labels were read
             return
-        if int(state.objects.plane[row]) != state.plane:
-            state.chosen.emit(row)
+        if key.plane != self._state.plane:
+            self._state.chosen.emit(row)
         try:
-            accept(state, row, truth=truth)
+            accept(self._state, row, truth=truth)
         except ValueError as error:
             self._tell(str(error))
 
@@ -108,31 +118,7 @@ class CorrectionBox(QWidget):
             self._tell(str(error))
             return
         if written:
-            self._tell(f"{len(written)} corrected fields are in {folder}.")
+            files = "file is" if len(written) == 1 else "files are"
+            self._tell(f"{len(written)} corrected {files} in {folder}.")
         else:
             self._tell("No label was corrected since the layers were opened.")
-
-
-def _why_not(layer: Labels | None) -> str:
-    """Say why a layer cannot be corrected; nothing if it can."""
-    if layer is None:
-        return "Press Score first."
-    if layer.multiscale:
-        return f"{layer.name} has several resolutions; correct a copy of one resolution."
-    return ""
-
-
-def read_first(
-    run: Callable[[Work, Callable[[Any], None]], Job],
-    edits: EditWatch,
-    layer: Labels,
-    then: Callable[[], None],
-) -> None:
-    """Read a layer's labels, which are read from files as they are shown, into memory."""
-
-    def use(labels: Any) -> None:
-        if edits.watches(layer):
-            edits.exchange(layer, labels)
-            then()
-
-    run(partial(read_all, full_data(layer)), use)

@@ -14,7 +14,7 @@ from napari.layers import Labels
 from napari_nucseg.core.images import Labels as LabelImage
 from napari_nucseg.runs.correcting import erase, find_changes, swapped, take_over
 from napari_nucseg.runs.saving import write_labels
-from napari_nucseg.ui.layers import full_data, record_of, role_of
+from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, full_data, record_of
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.originals import originals_of
 from napari_nucseg.ui.score.scoring import read_plane
@@ -45,19 +45,17 @@ def accept(state: ComparisonState, row: int, *, truth: bool) -> None:
     assert state.truth is not None
     assert state.prediction is not None
     objects = state.objects
-    plane, label, is_true = int(objects.plane[row]), int(objects.label[row]), objects.is_true[row]
+    plane, label, is_true = objects.key_of(row)
     both = state.labels_now(plane)
     overlap = state.pairs[plane].overlap
     source, target = both if truth else both[::-1]
-    new = target
-    if bool(is_true) == truth:
-        new = take_over(source, target, label, overlap if truth else swapped(overlap))
+    overlap = overlap if truth else swapped(overlap)
+    if is_true == truth:
+        new = take_over(source, target, label, overlap)
     else:
-        partners = objects.partners_of(row)
-        for partner in partners:
-            new = take_over(source, new, partner, overlap if truth else swapped(overlap))
-        if not partners:
-            new = erase(target, label)
+        new = erase(target, label)  # with what its partners leave of it
+        for partner in objects.partners_of(row):
+            new = take_over(source, new, partner, overlap)
     _write(state.prediction if truth else state.truth, plane, target, new)
 
 
@@ -75,10 +73,9 @@ def save_corrected(state: ComparisonState, folder: Path) -> list[Path]:
         If one of the files is there; none is written then.
     """
     writes = {}
-    for layer in (state.truth, state.prediction):
+    for kind, layer in ((GROUND_TRUTH, state.truth), (PREDICTION, state.prediction)):
         for plane in () if layer is None else corrected_planes(layer):
             assert layer is not None
-            kind = role_of(layer) or layer.name
             path = folder / f"{state.name_of(plane)} {kind} corrected.tif"
             now = read_plane(full_data(layer), plane)
             writes[path] = partial(write_labels, path, now, _note(layer, plane, now))
@@ -106,4 +103,7 @@ def _write(layer: Labels, plane: int, before: LabelImage, after: LabelImage) -> 
         return
     stack = np.unravel_index(plane, full_data(layer).shape[:-2]) if layer.ndim > 2 else ()
     at = tuple(np.full(len(inside[0]), index) for index in stack) + inside
+    visible = layer.visible
+    layer.visible = True  # napari writes to what it shows, too, which may be another field else
     layer.data_setitem(at, after[inside])
+    layer.visible = visible

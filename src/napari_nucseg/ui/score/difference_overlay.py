@@ -52,7 +52,8 @@ def show_difference(
     def draw(plane: int) -> NDArray[np.uint8]:
         return _outline(np.asarray(plane_of(labels, plane)), by_plane.get(plane, {}))
 
-    return put_labels(
+    selected = set(viewer.layers.selection)
+    layer = put_labels(
         viewer,
         DrawnPlanes(labels.shape, draw),
         prediction,
@@ -61,6 +62,10 @@ def show_difference(
         colormap=colormap(COLOURS),
         opacity=1.0,
     )
+    layer.editable = False
+    if selected:
+        viewer.layers.selection = selected
+    return layer
 
 
 def _outline(field: NDArray[Any], sides: Mapping[int, Sequence[int]]) -> NDArray[np.uint8]:

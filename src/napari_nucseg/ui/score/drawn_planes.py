@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Draw = Callable[[int], NDArray[np.uint8]]
-"""Number of a field to its picture of shape (height, width)."""
+Draw = Callable[[int], NDArray[np.uint8] | None]
+"""Number of a field to its picture of shape (height, width), or None for a blank one."""
 
 
 class DrawnPlanes:
@@ -65,5 +65,7 @@ class DrawnPlanes:
 
     def _plane(self, number: int) -> NDArray[np.uint8]:
         if self._last is None or self._last[0] != number:
-            self._last = (number, self.draw(number))
+            drawn = self.draw(number)
+            blank = np.zeros(self.shape[-2:], dtype=self.dtype)
+            self._last = (number, blank if drawn is None else drawn)
         return self._last[1]

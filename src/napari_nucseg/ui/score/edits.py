@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,13 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer
 
 from napari_nucseg.core.images import Labels as LabelImage
+from napari_nucseg.runs.places import Box
+from napari_nucseg.ui.jobs import Job, Work
 from napari_nucseg.ui.layers import full_data
-from napari_nucseg.ui.score.comparison_state import Box, ComparisonState
-from napari_nucseg.ui.score.scoring import Both, read_plane
+from napari_nucseg.ui.score.comparison_state import ComparisonState
+from napari_nucseg.ui.score.scoring import Both, read_all, read_plane
+
+Run = Callable[[Work, Callable[[Any], None]], Job]
 
 
 class EditWatch:
@@ -37,7 +42,6 @@ class EditWatch:
     ) -> None:
         self._state, self._begin_anew = state, begin_anew
         self._watched: list[Labels] = []
-        self._painted = False
         self._edited: set[Labels] = set()
         self._soon = QTimer(parent)
         self._soon.setSingleShot(True)
@@ -67,7 +71,28 @@ class EditWatch:
         """Whether a change is about to be counted."""
         return self._soon.isActive()
 
-    def exchange(self, layer: Labels, labels: LabelImage) -> None:
+    def load(self, run: Run, layer: Labels, then: Callable[[], None]) -> Job:
+        """Read a layer's labels, which are read from files as they are shown, into memory.
+
+        Parameters
+        ----------
+        run : callable
+            Does work in the background.
+        layer : Labels
+            That is watched.
+        then : callable
+            Called afterwards, if the layer is still watched and has the same labels.
+        """
+        data = full_data(layer)
+
+        def use(labels: LabelImage) -> None:
+            if self.watches(layer) and full_data(layer) is data:
+                self._exchange(layer, labels)
+                then()
+
+        return run(partial(read_all, data), use)
+
+    def _exchange(self, layer: Labels, labels: LabelImage) -> None:
         """Give a layer an array that holds the same labels, which need no comparison anew."""
         layer.events.data.disconnect(self._on_data)
         layer.data = labels
@@ -75,17 +100,15 @@ class EditWatch:
 
     def look(self) -> None:
         """Count again what changed since the labels were counted last."""
-        painted, self._painted = self._painted, False
-        state = self._state
-        if not state.is_there:
-            if painted:
-                self._begin_anew(None)
-            return
-        for plane in [plane for plane in state.copies if plane in state.pairs]:
+        state, changed = self._state, False
+        for plane in list(state.copies):
             now = self._labels_now(plane)
             box = changed_box(state.copies[plane], now)
             if box is not None:
                 state.recount(plane, box, now)
+                changed = True
+        if changed and any(layer.n_edit_dimensions > 2 for layer in self._watched):
+            self._begin_anew(None)  # other fields may have changed, too
 
     def _labels_now(self, plane: int) -> Both:
         """Read labels, but no files of which nothing was edited."""
@@ -105,12 +128,11 @@ class EditWatch:
         self._begin_anew(event.source)
 
     def _on_paint(self, event: Any) -> None:
-        self._painted = True
         self._edited.add(event.source)
         self._soon.start()  # napari tells of paint before it is in the data
 
     def _on_shown(self) -> None:
-        if self._state.is_there:
+        if self._state.copies:
             self._soon.start()
 
 

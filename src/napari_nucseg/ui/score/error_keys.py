@@ -58,6 +58,12 @@ class ErrorKeys:
                 layer.bind_key(key.napari, _called(act), overwrite=True)
 
 
+def describe_keys() -> str:
+    """List the keys and when they work."""
+    keys = ", ".join(f"{key.qt} {key.what}" for key in KEYS)
+    return f"{keys}; while one of the compared layers is selected or the panel has the focus."
+
+
 def _called(act: Callable[[], object]) -> Callable[[Any], None]:
     def press(layer: Any) -> None:
         act()

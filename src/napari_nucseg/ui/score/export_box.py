@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
-from napari_nucseg.runs.saving import check_parquet
+from napari_nucseg.runs.saving import check_parquet, with_ending
 from napari_nucseg.ui.jobs import Job, Work
 from napari_nucseg.ui.layers import find_image, full_data, plane_of, record_of
 from napari_nucseg.ui.score.comparison_state import ComparisonState
@@ -63,15 +63,15 @@ class ExportButton(QPushButton):
             self.write(kind, Path(name))
 
     def write(self, kind: str, path: Path) -> None:
-        """Write a file in the background; its name gets the ending if it has none."""
+        """Write a file in the background; its name gets the ending unless it has it."""
         ending, write = KINDS[kind]
-        path = path if path.suffix else path.with_suffix(ending)
-        if ending == ".parquet":
-            try:
+        try:
+            path = with_ending(path, ending)
+            if ending == ".parquet":
                 check_parquet()
-            except ValueError as error:
-                self._tell(str(error))
-                return
+        except (ValueError, OSError) as error:
+            self._tell(str(error))
+            return
         exported = self._exported()
         self._tell(f"Writing {path.name}...")
         self._run(
@@ -93,7 +93,7 @@ class ExportButton(QPushButton):
             {plane: state.name_of(plane) for plane in state.pairs},
             lambda plane: (read_plane(truth, plane).copy(), read_plane(predicted, plane).copy()),
             lambda plane: np.asarray(plane_of(image, plane)),
-            {plane: state.copies[plane] for plane in state.unmeasured},
+            state.copy_unmeasured(),
             (record and record.provenance) or {},
             float(state.truth.scale[-1]) if micrometres else None,
         )

@@ -16,7 +16,6 @@ from napari_nucseg.runs.objects import Objects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
 
 AP_COLOUR, F1_COLOUR = "#E69F00", "#56B4E9"
 TRUE_COLOUR, PREDICTED_COLOUR = "#009E73", "#CC79A7"
@@ -59,8 +58,8 @@ def dress(axes: Axes, theme: Theme) -> None:
 
 def draw_curves(
     axes: Axes, field: Curve | None, pooled: Curve | None, threshold: float, theme: Theme
-) -> Line2D:
-    """Draw AP and F1 against the threshold; returns the line that marks the current one."""
+) -> None:
+    """Draw AP and F1 against the threshold, and mark the current one."""
     for curve, style, suffix in ((field, "-", ""), (pooled, "--", ", all fields")):
         if curve is None:
             continue
@@ -68,7 +67,7 @@ def draw_curves(
         axes.plot(curve.thresholds, curve.ap, style, color=AP_COLOUR, label=f"AP{suffix}")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="IoU threshold t", ylabel="score")
     axes.legend(loc="lower left")
-    return axes.axvline(threshold, color=theme.text, linewidth=1.5)
+    axes.axvline(threshold, color=theme.text, linewidth=1.5)
 
 
 def draw_ious(axes: Axes, objects: Objects, rows: NDArray[np.intp], theme: Theme) -> None:

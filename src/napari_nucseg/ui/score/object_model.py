@@ -55,12 +55,12 @@ class ObjectFilter:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column: its title, how it is sorted, and what stands in a cell."""
+    """A column: its title, how it is sorted, and what stands in a cell unless the model knows."""
 
     title: str
     help: str
     key: Callable[[Objects], NDArray[Any]]
-    text: Callable[[Objects, int], str]
+    text: Callable[[Objects, int], str] = lambda objects, row: ""
 
 
 def _numbers(objects: Objects, row: int, *, true_side: bool) -> str:
@@ -96,7 +96,7 @@ COLUMNS = (
         lambda o, r: _numbers(o, r, true_side=False),
     ),
     _Column("area", "In pixels.", lambda o: o.area, lambda o, r: str(o.area[r])),
-    _Column("field", "Name of the field.", lambda o: o.plane, lambda o, r: str(o.plane[r])),
+    _Column("field", "Name of the field.", lambda o: o.plane),
     _Column("y", "Of the centre, in pixels.", lambda o: o.y, lambda o, r: f"{o.y[r]:.0f}"),
     _Column("x", "Of the centre, in pixels.", lambda o: o.x, lambda o, r: f"{o.x[r]:.0f}"),
 )

@@ -46,6 +46,7 @@ class ObjectTable(QWidget):
         self._state = state
         self._choosing = True
         self._old = state.objects
+        self._resume: int | None = None
         self.model = ObjectModel(state.name_of)
         self.view = _view(self.model)
         self.count = QLabel()
@@ -62,17 +63,17 @@ class ObjectTable(QWidget):
 
     def refresh(self) -> None:
         """List the objects anew, and keep the one that is current."""
-        current = self.current
-        identity = None if current is None else self._identify(current)
-        state = self._state
+        current, state = self.current, self._state
+        key = None if current is None else self._old.key_of(current)
+        if current is not None:
+            self._resume = self.view.currentIndex().row()
         self._old = state.objects
         self.model.show_objects(state.objects, self.filter)
         self.view.setColumnHidden(FIELD, not state.is_stack)
         self.this_field.setVisible(state.is_stack)
         self._tell_count()
-        if identity is not None:
-            plane, label, is_true = identity
-            row = state.objects.find(plane, label, is_true=is_true)
+        if key is not None:
+            row = state.objects.find(**key._asdict())
             if row is not None:
                 self.show_row(row)
 
@@ -105,9 +106,12 @@ class ObjectTable(QWidget):
         return True
 
     def step(self, step: int) -> bool:
-        """Go to the next error (1) or the one before (-1); False if there is none."""
+        """Go to the next error (1) or the one before (-1); False if there is none.
+
+        If the current one has gone, because it was corrected, what has taken its place is next.
+        """
         index = self.view.currentIndex()
-        position = self.model.next_error(index.row() if index.isValid() else -1, step)
+        position = self.model.next_error(self._place(step), step)
         if position is None:
             return False
         if index.isValid() and position == index.row():
@@ -127,9 +131,14 @@ class ObjectTable(QWidget):
         choices.setCurrentIndex(index, flag.ClearAndSelect | flag.Rows)
         self.view.scrollTo(index)
 
-    def _identify(self, row: int) -> tuple[int, int, bool]:
-        objects = self._old
-        return int(objects.plane[row]), int(objects.label[row]), bool(objects.is_true[row])
+    def _place(self, step: int) -> int:
+        """Return where in the list steps begin."""
+        index = self.view.currentIndex()
+        if index.isValid():
+            return index.row()
+        if self._resume is None:
+            return -1
+        return self._resume - 1 if step > 0 else self._resume
 
     def _on_current(self, current: QModelIndex, previous: QModelIndex) -> None:
         if self._choosing and current.isValid():

@@ -15,7 +15,7 @@ def remember(layer: Labels, plane: int, before: LabelImage) -> None:
     """Keep a field's labels as they were before the first edit."""
     known = originals_of(layer)
     if plane not in known:
-        layer.metadata = layer.metadata | {_KEY: {**known, plane: before}}
+        layer.metadata = layer.metadata | {_KEY: {**known, plane: before.copy()}}
 
 
 def forget(layer: Labels) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from magicgui.widgets import PushButton
 from qtpy.QtWidgets import QGridLayout, QWidget
 
-from napari_nucseg.ui.score.error_keys import ERRORS_ONLY, KEYS, NEXT, PREVIOUS
+from napari_nucseg.ui.score.error_keys import ERRORS_ONLY, NEXT, PREVIOUS, describe_keys
 
 
 class OverlayBox(QWidget):
@@ -37,12 +37,6 @@ class OverlayBox(QWidget):
         grid.addWidget(self.previous.native, 1, 0)
         grid.addWidget(self.next.native, 1, 1, 1, 2)
         grid.addWidget(self.help.native, 1, 3)
-
-
-def describe_keys() -> str:
-    """List the keys and when they work."""
-    keys = ", ".join(f"{key.qt} {key.what}" for key in KEYS)
-    return f"{keys}; while one of the compared layers is selected or the panel has the focus."
 
 
 def _button(text: str, tooltip: str) -> PushButton:

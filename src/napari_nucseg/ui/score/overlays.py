@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from napari_nucseg.core.images import Labels as LabelImage
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.palette import AGREEMENT_COLOURS, VERDICT_COLOURS
-from napari_nucseg.core.verdict_pictures import draw_agreement, draw_verdicts
+from napari_nucseg.core.verdict_pictures import draw_agreement, draw_verdicts, look_up
 from napari_nucseg.core.verdicts import Verdict, Verdicts, judge
 from napari_nucseg.ui.layers import (
     AGREEMENT,
@@ -24,10 +25,11 @@ from napari_nucseg.ui.layers import (
     LayerRecord,
     colormap,
     find_image,
-    find_labels,
     full_data,
-    put_labels,
+    placement,
+    record_of,
     role_of,
+    tag,
 )
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.drawn_planes import DrawnPlanes
@@ -51,11 +53,9 @@ def draw_ious(truth: LabelImage, predicted: LabelImage, verdicts: Verdicts) -> N
     drawn = np.zeros(truth.shape, dtype=np.uint8)
     spurious = verdicts.predicted.ids[verdicts.predicted.codes == Verdict.SPURIOUS]
     drawn[np.isin(predicted, spurious)] = 1
-    at = truth > 0
-    if len(verdicts.truth.ids):
-        row = np.searchsorted(verdicts.truth.ids, truth[at])
-        drawn[at] = 1 + np.rint(IOU_STEPS * verdicts.truth.ious)[row].astype(np.uint8)
-    return drawn
+    steps = 1 + np.rint(IOU_STEPS * verdicts.truth.ious).astype(np.uint8)
+    found = look_up(truth, verdicts.truth.ids, steps)
+    return np.where(found > 0, found, drawn)
 
 
 def iou_colours() -> dict[int, Any]:
@@ -93,7 +93,7 @@ class _Before:
     """What was visible before everything but the errors was hidden."""
 
     hidden: frozenset[Verdict]
-    visible: dict[Layer, bool] = field(default_factory=dict)
+    visible: Mapping[Layer, bool]
 
 
 class Overlays:
@@ -112,7 +112,7 @@ class Overlays:
         self._before: _Before | None = None
         state.compared.connect(self.refresh)
         state.ruled.connect(self.refresh)
-        state.edited.connect(self._on_edited)
+        state.edited.connect(self.refresh)
         state.hid.connect(self._recolour)
 
     @property
@@ -123,25 +123,14 @@ class Overlays:
     def show(self, role: str) -> bool:
         """Add an overlay, or show it again; False without a comparison."""
         state = self._state
-        prediction, truth = state.prediction, state.truth
-        if not state.is_there or prediction is None or truth is None:
+        if not state.is_there or state.prediction is None or state.truth is None:
             return False
-        if self._find(role) is None:
-            prediction.visible = truth.visible = False  # they would hide the overlay
-        kind = KINDS[role]
-        source = find_image(self._viewer.layers, prediction) or prediction
-        selected = set(self._viewer.layers.selection)
-        put_labels(
-            self._viewer,
-            DrawnPlanes(full_data(prediction).shape, lambda plane: self._draw(kind.draw, plane)),
-            prediction,
-            self._record(role),
-            f"{source.name} {role}",
-            colormap=colormap(kind.colours(state.hidden)),
-            opacity=kind.opacity,
-        )
-        if selected:
-            self._viewer.layers.selection = selected
+        layer = self._find(role)
+        if layer is None:
+            state.prediction.visible = state.truth.visible = False  # they would hide the overlay
+            self._add(role, state.prediction)
+        else:
+            layer.visible = True
         return True
 
     def toggle_errors_only(self) -> bool:
@@ -153,30 +142,26 @@ class Overlays:
                     layer.visible = visible
             self._state.hide(before.hidden)
             return True
+        beside = {layer: layer.visible for layer in self._viewer.layers if _is_beside(layer)}
         if not self.show(ERRORS):
             return False
-        before = _Before(self._state.hidden)
-        for layer in self._viewer.layers:
-            if not isinstance(layer, Image) and role_of(layer) != ERRORS:
-                before.visible[layer] = layer.visible
-                layer.visible = False
-        self._before = before
+        for layer in beside:
+            layer.visible = False
+        self._before = _Before(self._state.hidden, beside)
         self._state.hide(self._state.hidden | RIGHT)
         return True
 
     def refresh(self) -> None:
-        """Draw the overlays that there are anew."""
-        if not self._state.is_there:
-            return
-        for layer in self._layers():
-            layer.data.forget()
-            layer.refresh(thumbnail=False, extent=False)
-
-    def _on_edited(self, plane: int) -> None:
-        """Draw a field anew: an edit may change verdicts beyond its box."""
-        for layer in self._layers():
-            layer.data.forget()
-            if plane == self._state.plane:
+        """Draw the overlays that there are anew, of what is compared now."""
+        prediction = self._state.prediction
+        if prediction is not None and not self._state.is_there:
+            return  # until it is compared they show what was before
+        for role in KINDS:
+            layer = self._find(role)
+            if layer is not None and prediction is not None:
+                layer = self._take_over(layer, role, prediction)
+            if layer is not None:
+                layer.data.forget()
                 layer.refresh(thumbnail=False, extent=False)
 
     def _recolour(self) -> None:
@@ -184,26 +169,57 @@ class Overlays:
         if layer is not None:
             layer.colormap = colormap(KINDS[ERRORS].colours(self._state.hidden))
 
-    def _layers(self) -> list[Labels]:
-        found = (self._find(role) for role in KINDS)
-        return [
-            layer for layer in found if layer is not None and isinstance(layer.data, DrawnPlanes)
-        ]
+    def _add(self, role: str, prediction: Labels) -> Labels:
+        """Add an overlay; what is selected stays."""
+        state, kind = self._state, KINDS[role]
+        selected = set(self._viewer.layers.selection)
+        layer = self._viewer.add_labels(
+            DrawnPlanes(full_data(prediction).shape, partial(self._draw, role)),
+            name=self._name(role, prediction),
+            metadata=tag(_record(role, prediction)),
+            colormap=colormap(kind.colours(state.hidden)),
+            opacity=kind.opacity,
+            **placement(prediction),
+        )
+        layer.editable = False
+        if selected:
+            self._viewer.layers.selection = selected
+        return layer
+
+    def _take_over(self, layer: Labels, role: str, prediction: Labels) -> Labels:
+        """Let an overlay show this comparison, whatever it showed before."""
+        record = record_of(layer)
+        if record is not None and record.source == str(prediction.unique_id):
+            layer.data.draw = partial(self._draw, role)  # perhaps of a panel that was closed
+            return layer
+        visible = layer.visible
+        self._viewer.layers.remove(layer)
+        layer = self._add(role, prediction)
+        layer.visible = visible
+        return layer
 
     def _find(self, role: str) -> Labels | None:
-        if self._state.prediction is None:
-            return None
-        return find_labels(self._viewer.layers, self._record(role))
+        ours = (layer for layer in self._viewer.layers if role_of(layer) == role)
+        return next((layer for layer in ours if isinstance(layer.data, DrawnPlanes)), None)
 
-    def _record(self, role: str) -> LayerRecord:
-        assert self._state.prediction is not None
-        return LayerRecord(role, source=str(self._state.prediction.unique_id))
+    def _name(self, role: str, prediction: Labels) -> str:
+        source = find_image(self._viewer.layers, prediction) or prediction
+        return f"{source.name} {role}"
 
-    def _draw(self, draw: Draw, plane: int) -> NDArray[np.uint8]:
+    def _draw(self, role: str, plane: int) -> NDArray[np.uint8] | None:
         state = self._state
         if plane not in state.pairs:
-            return np.zeros(full_data(state.prediction).shape[-2:], dtype=np.uint8)
+            return None
         pair, rule = state.pairs[plane], state.rule
         both = state.copies.get(plane) or state.labels_now(plane)
         verdicts = judge(match(pair.overlap, rule.threshold, rule.preset.strict))
-        return draw(*both, verdicts)
+        return KINDS[role].draw(*both, verdicts)
+
+
+def _record(role: str, prediction: Labels) -> LayerRecord:
+    return LayerRecord(role, source=str(prediction.unique_id))
+
+
+def _is_beside(layer: Layer) -> bool:
+    """Whether a layer is neither image nor errors."""
+    return not isinstance(layer, Image) and role_of(layer) != ERRORS

@@ -6,22 +6,29 @@ from typing import Any
 
 import napari
 from magicgui.widgets import PushButton
+from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QWidget
 
-from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU, OVERLAYS, full_data, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.score.choices import ScoreChoices
 from napari_nucseg.ui.score.comparison_state import ComparisonState
-from napari_nucseg.ui.score.correction_box import CorrectionBox, read_first
+from napari_nucseg.ui.score.correction_box import CorrectionBox
 from napari_nucseg.ui.score.edits import EditWatch
-from napari_nucseg.ui.score.error_keys import ERRORS_ONLY, NEXT, PREVIOUS, ErrorKeys, Key
+from napari_nucseg.ui.score.error_keys import (
+    ERRORS_ONLY,
+    NEXT,
+    PREVIOUS,
+    ErrorKeys,
+    Key,
+    describe_keys,
+)
 from napari_nucseg.ui.score.export_box import ExportButton
 from napari_nucseg.ui.score.going import go_to_row
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.originals import forget
-from napari_nucseg.ui.score.overlay_box import OverlayBox, describe_keys
+from napari_nucseg.ui.score.overlay_box import OverlayBox
 from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotBox
 from napari_nucseg.ui.score.pointing import Pointing, describe_object
@@ -66,12 +73,12 @@ class ScorePanel(Panel):
         self.errors, self.agreement = self.buttons.errors, self.buttons.agreement
         self.overlays = Overlays(viewer, self.state)
         self.objects = ObjectTable(self.state)
-        self.plots = PlotBox(viewer, self.state, self._set_threshold)
-        self.rivals = RivalsBox(viewer, self.state, self.run_errand, self._tell)
+        self.plots = PlotBox(viewer, self.state, self._set_threshold, self._tell)
+        self.rivals = RivalsBox(viewer, self.state, self.run_errand, self._tell, self._add_beside)
         self.pointing = Pointing(viewer, self.state, self._choose)
         self.edits = EditWatch(self.state, native, self._begin_anew)
         self.corrections = CorrectionBox(
-            self.state, self.objects, self._tell, partial(read_first, self.run_errand, self.edits)
+            self.state, self.objects, self._tell, partial(self.edits.load, self.run_errand)
         )
         steps: dict[Key, Callable[[], object]] = {
             NEXT: partial(self.step, 1),
@@ -172,10 +179,6 @@ class ScorePanel(Panel):
         if total > 1:
             self._tell(f"{what}: {done + 1} of {total}")
 
-    def on_finished(self, job: Job) -> None:
-        """Sum up what other work has kept from being summed up."""
-        self.summing.on_finished(job)
-
     def disconnect_viewer(self) -> None:
         """Disconnect from the field slider, the layer list, the pointer and the chosen layers."""
         self._viewer.dims.events.current_step.disconnect(self._on_step)
@@ -232,6 +235,12 @@ class ScorePanel(Panel):
     def _on_layer_inserted(self, event: Any) -> None:
         self.choices.offer(event.value)
         self._bind_keys()
+
+    def _add_beside(self, layer: Labels) -> None:
+        """Add labels to compare the chosen ones with, which stay chosen."""
+        with self._layers.events.inserted.blocker(self._on_layer_inserted):
+            self._viewer.add_layer(layer)
+        self.reset_choices()
 
     def _on_layer_removed(self, event: Any) -> None:
         self.reset_choices()

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVB
 
 from napari_nucseg.runs.curves import CURVE_THRESHOLDS, score_curve, score_fields
 from napari_nucseg.runs.objects import join_overlaps
-from napari_nucseg.runs.saving import write_whole
+from napari_nucseg.runs.saving import with_ending, write_whole
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.figures import (
     Theme,
@@ -31,7 +31,7 @@ from napari_nucseg.ui.score.going import go_to_field
 
 CURVES, IOUS, FIELDS, AREAS = "AP and F1 by threshold", "IoU by area", "Fields", "Areas"
 KINDS = {
-    CURVES: "Drag the line to change the IoU threshold.",
+    CURVES: "Click or drag to change the IoU threshold.",
     IOUS: "Click a dot to go to its nucleus.",
     FIELDS: "Click to go to a field.",
     AREAS: "True and predicted nuclei by size.",
@@ -40,7 +40,7 @@ FORMATS = ("png", "svg", "pdf")
 _PAUSE = 60
 """Milliseconds without a change before the plot is drawn anew."""
 _REACH = 10.0
-"""Screen pixels from a dot or line within which a click is meant for it."""
+"""Screen pixels from a dot within which a click is meant for it."""
 
 
 class PlotBox(QWidget):
@@ -54,6 +54,8 @@ class PlotBox(QWidget):
         What is drawn.
     set_threshold : callable
         Takes an IoU threshold over.
+    tell : callable
+        Shows a line of text.
     """
 
     def __init__(
@@ -61,10 +63,11 @@ class PlotBox(QWidget):
         viewer: ViewerModel,
         state: ComparisonState,
         set_threshold: Callable[[float], None],
+        tell: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._viewer, self._state = viewer, state
-        self._set_threshold = set_threshold
+        self._set_threshold, self._tell = set_threshold, tell
         self.canvas: Any = None
         self._dragged = False
         self._points: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
@@ -110,7 +113,10 @@ class PlotBox(QWidget):
 
     def ask_and_save(self) -> None:
         """Ask for a file, and save the plot to it."""
-        kinds = ";;".join(f"{ending.upper()} (*.{ending})" for ending in FORMATS)
+        if not self._state.is_there:
+            self._tell("Press Score first.")
+            return
+        kinds = ";;".join(f"{one.upper()} (*.{one})" for one in FORMATS)
         suggestion = f"{self.kind.currentText()}.png"
         name, _ = QFileDialog.getSaveFileName(self, "Save plot", suggestion, kinds)
         if name:
@@ -122,10 +128,14 @@ class PlotBox(QWidget):
 
         figure = Figure(figsize=(4.5, 3.4), layout="constrained")
         self._draw_on(figure, Theme())
-        ending = path.suffix.lstrip(".").lower()
-        known = ending if ending in FORMATS else FORMATS[0]
-        path = path if ending in FORMATS else path.with_name(f"{path.name}.{known}")
-        write_whole(path, lambda file: figure.savefig(file, format=known, dpi=200))
+        try:
+            path = with_ending(path, *(f".{one}" for one in FORMATS))
+            kind = path.suffix.lstrip(".").lower()
+            write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=200))
+        except OSError as error:
+            self._tell(str(error))
+            return
+        self._tell(f"Written: {path}")
         self.draw()
 
     def _draw_soon(self, *changed: Any) -> None:
@@ -206,6 +216,8 @@ class PlotBox(QWidget):
                 nearest = int(np.argmin(np.abs(x - event.xdata)))
                 if self._state.truth is not None:
                     go_to_field(self._viewer, self._state.truth, int(targets[nearest]))
+                return
+            if not len(targets):
                 return
             places = event.inaxes.transData.transform(np.column_stack([x, y]))
             distance = np.hypot(*(places - (event.x, event.y)).T)

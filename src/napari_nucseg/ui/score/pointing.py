@@ -54,7 +54,7 @@ class Pointing:
             yield
         if not looking or event.button not in (None, 1):
             return
-        row = self._state.object_at(position)
+        row = object_at(self._state, position)
         if row is not None:
             self._choose(row)
 
@@ -62,7 +62,7 @@ class Pointing:
         """Add to what napari says of the place under the pointer."""
         if not self._state.is_there or self._viewer.status == self._written:
             return
-        row = self._state.object_at(tuple(self._viewer.cursor.position))
+        row = object_at(self._state, tuple(self._viewer.cursor.position))
         if row is None:
             return
         text = describe_object(self._state, row)
@@ -73,6 +73,29 @@ class Pointing:
         else:
             self._written = f"{status}{_SEPARATOR}{text}"
         self._viewer.status = self._written
+
+
+def object_at(state: ComparisonState, position: tuple[float, ...]) -> int | None:
+    """Return the row of the object at a place in the field shown, the true one first.
+
+    Parameters
+    ----------
+    state : ComparisonState
+        Knows the objects.
+    position : tuple of float
+        In the viewer's world.
+    """
+    if state.prediction is None or not {state.plane} <= state.copies.keys() & state.pairs.keys():
+        return None
+    place = state.prediction.world_to_data(np.asarray(position)[-state.prediction.ndim :])
+    y, x = np.rint(place[-2:]).astype(int).tolist()
+    truth, predicted = state.copies[state.plane]
+    if not (0 <= y < truth.shape[0] and 0 <= x < truth.shape[1]):
+        return None
+    for labels, is_true in ((truth, True), (predicted, False)):
+        if labels[y, x]:
+            return state.objects.find(state.plane, int(labels[y, x]), is_true=is_true)
+    return None
 
 
 def describe_object(state: ComparisonState, row: int) -> str:

@@ -6,30 +6,22 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QPushButton, QWidget
 
-from napari_nucseg.core.knobs import describe_values
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.summaries import LEVEL
-from napari_nucseg.runs.rivals import Disagreement, Rival, best_of, disagreements, score_rivals
+from napari_nucseg.core.images import Labels as LabelImage
+from napari_nucseg.core.summaries import LEVEL, Key
+from napari_nucseg.runs.rivals import Disagreement, Rival, best_of, disagreements, rival_rows
+from napari_nucseg.runs.saving import with_ending, write_table
 from napari_nucseg.runs.tables import as_number
-from napari_nucseg.ui.jobs import Job, Work
-from napari_nucseg.ui.layers import (
-    GROUND_TRUTH,
-    OVERLAYS,
-    full_data,
-    record_of,
-    role_of,
-)
+from napari_nucseg.ui.layers import DIFFERENCE, full_data, role_of
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.difference_overlay import COLOURS, FIRST, SECOND, show_difference
 from napari_nucseg.ui.score.plain_model import PlainModel, table_view
-from napari_nucseg.ui.score.saved_runs import add_run, find_runs, read_run
-from napari_nucseg.ui.score.scoring import read_plane, scored_planes
+from napari_nucseg.ui.score.rival_scores import RivalScores, Run, how_made, model_of
+from napari_nucseg.ui.score.saved_runs import SavedRun, as_layer, find_runs, read_run
 
 RATIOS = {
     "AP .50:.95": ("objects", "mean_ap"),
@@ -39,11 +31,10 @@ RATIOS = {
     "AJI": ("objects", "aji"),
     "Dice of pixels": ("pixels", "dice"),
 }
-Run = Callable[[Work, Callable[[Any], None]], Job]
 
 
 class RivalsBox(QWidget):
-    """Scores every prediction of the viewer against the chosen ground truth.
+    """Compares every prediction of the viewer.
 
     Parameters
     ----------
@@ -55,6 +46,8 @@ class RivalsBox(QWidget):
         Does work in the background.
     tell : callable
         Shows a line of text.
+    add : callable
+        Adds a layer to the viewer without comparing it at once.
     """
 
     def __init__(
@@ -63,60 +56,38 @@ class RivalsBox(QWidget):
         state: ComparisonState,
         run: Run,
         tell: Callable[[str], None],
+        add: Callable[[Labels], None],
     ) -> None:
         super().__init__()
-        self._viewer, self._state, self._run, self._tell = viewer, state, run, tell
-        self.rivals: list[Rival] = []
+        self._viewer, self._state, self._run, self._tell, self._add = viewer, state, run, tell, add
+        self.scores = RivalScores(viewer, state, run, self)
         self.differing: list[Disagreement] = []
-        self._layers: list[Labels] = []
-        self._job: Job | None = None
-        self._make_parts()
-        state.compared.connect(self._forget)
-        state.ruled.connect(self._forget)
+        self._second: int | None = None
+        self._make_buttons()
+        self._make_tables()
+        self._lay_out()
+        self.scores.changed.connect(self._on_scores)
 
     def compare(self) -> None:
         """Score all predictions that have the chosen one's shape."""
-        state = self._state
-        if not state.is_there or state.prediction is None or state.truth is None:
-            self._tell("Press Score first.")
-            return
-        self._forget()
-        self._layers = self._predictions()
-        if len(self._layers) < 2:
-            self._tell("There is one prediction. Add another Labels layer of the same fields.")
-            return
-        planes = sorted(set.intersection(*(set(scored_planes(p)) for p in self._layers)))
-        if not planes:
-            self._tell("No field has all predictions; segment the same fields with each model.")
-            return
-        reads = {layer.name: partial(read_plane, full_data(layer)) for layer in self._layers}
-        truth = partial(read_plane, full_data(state.truth))
-        self._job = self._run(partial(score_rivals, truth, reads, planes, state.rule), self._show)
-        self._tell(f"Scoring {len(reads)} predictions in {len(planes)} fields...")
+        self._tell(self.scores.compare())
 
     def show_differences(self) -> None:
         """List and outline the true nuclei that the chosen prediction alone found, or missed."""
-        index = self.table.currentIndex()
-        if len(self.rivals) < 2:
+        if len(self.scores.rivals) < 2:
             self._tell("Press Compare predictions first.")
             return
-        second = self.rivals[max(index.row(), 1)]
-        self.differing = disagreements(self.rivals[0], second)
-        name_of = self._state.name_of
-        self.listed.show_rows(
-            [
-                ("first" if d.in_first else "second", name_of(d.plane), str(d.label),
-                 f"{d.ious[0]:.2f}", f"{d.ious[1]:.2f}")
-                for d in self.differing
-            ],
-            colours=[COLOURS[FIRST if d.in_first else SECOND] for d in self.differing],
-        )  # fmt: skip
-        assert self._state.truth is not None
-        show_difference(self._viewer, self._state.truth, self._layers[0], self.differing)
-        first = sum(d.in_first for d in self.differing)
+        chosen = self.table.currentIndex().row()
+        if chosen == 0 and len(self.scores.rivals) > 2:
+            self._tell("Choose the row of another prediction: they are compared with the first.")
+            return
+        self._second = max(chosen, 1)
+        self._list_differences()
+        first, second = self.scores.rivals[0], self.scores.rivals[self._second]
+        count = sum(d.in_first for d in self.differing)
         self._tell(
-            f"{first} nuclei are right in {self.rivals[0].name} alone, "
-            f"{len(self.differing) - first} in {second.name} alone."
+            f"{count} nuclei are right in {first.name} alone, "
+            f"{len(self.differing) - count} in {second.name} alone."
         )
 
     def ask_for_run(self) -> None:
@@ -137,63 +108,130 @@ class RivalsBox(QWidget):
             self._tell(str(error))
             return
         for run in runs:
-            show = partial(add_run, self._viewer, run, truth)
-            self._run(partial(read_run, run, full_data(truth).shape), show)
+            work = partial(read_run, run, full_data(truth).shape)
+            self._run(work, partial(self._add_run, run, truth))
         self._tell(f"Reading {folder.name}...")
 
-    def _make_parts(self) -> None:
-        self.start = QPushButton("Compare predictions")
-        self.start.setToolTip("Score all Labels layers of these fields against the ground truth.")
-        self.start.clicked.connect(self.compare)
-        self.saved = QPushButton("Add saved run...")
-        self.saved.setToolTip(
-            "Add the labels of a folder of results, or of any folder with one TIFF a field, named "
-            "as the field."
+    def _add_run(self, run: SavedRun, truth: Labels, labels: LabelImage) -> None:
+        self._add(as_layer(run, truth, labels))
+
+    def ask_and_save(self) -> None:
+        """Ask for a file, and write all scores of all predictions to it."""
+        if not self.scores.rivals:
+            self._tell("Press Compare predictions first.")
+            return
+        name, _ = QFileDialog.getSaveFileName(self, "Save table", "predictions.csv", "*.csv")
+        if name:
+            self.save_to(Path(name))
+
+    def save_to(self, path: Path) -> None:
+        """Write a row for every prediction and score."""
+        made = {layer.name: how_made(layer) for layer in self.scores.layers}
+        try:
+            path = with_ending(path, ".csv")
+            write_table(path, rival_rows(self.scores.rivals, made))
+        except OSError as error:
+            self._tell(str(error))
+            return
+        self._tell(f"Written: {path}")
+
+    def _make_buttons(self) -> None:
+        self.start = _button(
+            "Compare predictions",
+            "Score all Labels layers of these fields against the ground truth.",
+            self.compare,
         )
-        self.saved.clicked.connect(self.ask_for_run)
+        self.saved = _button(
+            "Add saved run...",
+            "Add the labels of a folder of results, or of any folder with one TIFF a field, named "
+            "as the field.",
+            self.ask_for_run,
+        )
+        self.differ = _button(
+            "Where do they differ?",
+            "Outline and list the nuclei that only the first or only the chosen prediction found.",
+            self.show_differences,
+        )
+        self.save = _button(
+            "Save table...",
+            "Write all scores, differences and intervals as CSV.",
+            self.ask_and_save,
+        )
         self.ratio = QComboBox()
         self.ratio.addItems(list(RATIOS))
         self.ratio.setToolTip("The score that is compared: mean of the fields.")
         self.ratio.currentTextChanged.connect(self._list_rivals)
-        self.model = PlainModel(("prediction", "mean", "less first", f"{LEVEL} %"))
-        self.table = table_view(self.model, (112, 46, 58, 112))
+
+    def _make_tables(self) -> None:
+        self.model = PlainModel(("prediction", "model", "mean", "change", f"{LEVEL} %"))
+        self.table = table_view(self.model, (84, 50, 46, 48, 106))
         self.table.setToolTip(
-            f"The best in bold. Differences from the first, with the {LEVEL} % interval of a "
+            f"The best in bold. Changes against the first, with the {LEVEL} % interval of a "
             "paired bootstrap over fields: without 0 inside, other fields would hardly turn it."
         )
-        self.differ = QPushButton("Where do they differ?")
-        self.differ.setToolTip(
-            "Outline and list the nuclei that only the first or only the chosen prediction found."
-        )
-        self.differ.clicked.connect(self.show_differences)
         self.listed = PlainModel(("right in", "field", "nucleus", "IoU first", "IoU second"))
         self.list = table_view(self.listed, (72, 64, 56, 62, 74))
+        self.list.setToolTip("Click a row to go to its nucleus.")
         self.list.clicked.connect(lambda index: self._go(index.row()))
+
+    def _lay_out(self) -> None:
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(3)
         grid.addWidget(self.start, 0, 0)
         grid.addWidget(self.saved, 0, 1)
         grid.addWidget(self.ratio, 1, 0)
-        grid.addWidget(self.differ, 1, 1)
+        grid.addWidget(self.save, 1, 1)
         grid.addWidget(self.table, 2, 0, 1, 2)
-        grid.addWidget(self.list, 3, 0, 1, 2)
+        grid.addWidget(self.differ, 3, 0, 1, 2)
+        grid.addWidget(self.list, 4, 0, 1, 2)
         grid.setRowStretch(2, 2)
-        grid.setRowStretch(3, 3)
+        grid.setRowStretch(4, 3)
 
-    def _show(self, rivals: list[Rival]) -> None:
-        self.rivals = rivals
+    def _on_scores(self) -> None:
         self._list_rivals()
-        best = rivals[best_of(rivals, RATIOS[self.ratio.currentText()])]
-        self._tell(f"Best by {self.ratio.currentText()}: {best.name}.")
+        rivals = self.scores.rivals
+        if not rivals:
+            self._forget_differences()
+        elif self._second is not None:
+            self._list_differences()
+        else:
+            best = rivals[best_of(rivals, RATIOS[self.ratio.currentText()])]
+            self._tell(f"Best by {self.ratio.currentText()}: {best.name}.")
 
     def _list_rivals(self) -> None:
-        key = RATIOS[self.ratio.currentText()]
+        key, rivals = RATIOS[self.ratio.currentText()], self.scores.rivals
+        layers = self.scores.layers[: len(rivals)]
         self.model.show_rows(
-            [_cells(rival, key, number) for number, rival in enumerate(self.rivals)],
-            bold=best_of(self.rivals, key) if self.rivals else None,
-            tips=[_how(layer) for layer in self._layers[: len(self.rivals)]],
+            [
+                _cells(rival, model_of(layer), key, is_first=rival is rivals[0])
+                for rival, layer in zip(rivals, layers, strict=True)
+            ],
+            bold=best_of(rivals, key) if rivals else None,
+            tips=[f"{layer.name}: {how_made(layer)}" for layer in layers],
         )
+
+    def _list_differences(self) -> None:
+        assert self._second is not None
+        assert self._state.truth is not None
+        self.differing = disagreements(self.scores.rivals[0], self.scores.rivals[self._second])
+        name_of = self._state.name_of
+        self.listed.show_rows(
+            [
+                ("first" if d.in_first else "second", name_of(d.plane), str(d.label),
+                 f"{d.ious[0]:.2f}", f"{d.ious[1]:.2f}")
+                for d in self.differing
+            ],
+            colours=[COLOURS[FIRST if d.in_first else SECOND] for d in self.differing],
+        )  # fmt: skip
+        show_difference(self._viewer, self._state.truth, self.scores.layers[0], self.differing)
+
+    def _forget_differences(self) -> None:
+        """Empty the list, and take away the overlay, which is of what is past."""
+        self.differing, self._second = [], None
+        self.listed.show_rows(())
+        for layer in [one for one in self._viewer.layers if role_of(one) == DIFFERENCE]:
+            self._viewer.layers.remove(layer)
 
     def _go(self, row: int) -> None:
         d = self.differing[row]
@@ -201,45 +239,20 @@ class RivalsBox(QWidget):
         if found is not None:
             self._state.chosen.emit(found)
 
-    def _forget(self) -> None:
-        """Empty the tables: other layers or another rule are compared now."""
-        if self._job is not None:
-            self._job.abandon()
-        self.rivals, self.differing = [], []
-        self.model.show_rows(())
-        self.listed.show_rows(())
 
-    def _predictions(self) -> list[Labels]:
-        """List the predictions, the chosen one first."""
-        chosen, truth = self._state.prediction, self._state.truth
-        shape = full_data(truth).shape
-        others = [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, Labels)
-            and role_of(layer) not in (GROUND_TRUTH, *OVERLAYS)
-            and layer not in (chosen, truth)
-            and full_data(layer).shape == shape
-        ]
-        return [chosen, *others] if chosen is not None else others
+def _button(text: str, tooltip: str, act: Callable[[], None]) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    button.clicked.connect(lambda: act())
+    return button
 
 
-def _cells(rival: Rival, key: tuple[str, str], number: int) -> tuple[str, ...]:
-    mean = as_number(rival.summary.spread[key].mean)
-    if number == 0:
-        return rival.name, mean, "", ""
+def _cells(rival: Rival, model: str, key: Key, *, is_first: bool) -> tuple[str, ...]:
+    told = rival.name, model, as_number(rival.summary.spread[key].mean)
+    if is_first:
+        return *told, "", ""
     difference = rival.differences[key]
     low, high = difference.interval
     interval = "" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}"
     change = "empty" if math.isnan(difference.mean) else f"{difference.mean:+.3f}"
-    return rival.name, mean, change, interval
-
-
-def _how(layer: Labels) -> str:
-    """Tell how a prediction was made, as far as its layer knows."""
-    record = record_of(layer)
-    made = None if record is None else record.provenance
-    if not made:
-        return f"{layer.name}: how it was made is not known"
-    values = describe_values(SegmentParams, made.get("parameters") or {})
-    return f"{layer.name}: {'; '.join([str(made.get('model')), *values])}"
+    return *told, change, interval

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_nucseg.core.images import Labels as LabelImage
@@ -17,7 +16,7 @@ from napari_nucseg.core.sources import Source
 from napari_nucseg.runs.finished import holds_results, open_results
 from napari_nucseg.runs.saving import read_provenance
 from napari_nucseg.ui.jobs import Tell
-from napari_nucseg.ui.layers import PREDICTION, LayerRecord, record_of, tag
+from napari_nucseg.ui.layers import PREDICTION, LayerRecord, placement, record_of, tag
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,8 @@ def read_run(run: SavedRun, shape: tuple[int, ...], tell: Tell) -> LabelImage:
     return stack.reshape(shape)
 
 
-def add_run(viewer: ViewerModel, run: SavedRun, truth: Labels, labels: LabelImage) -> Labels:
-    """Add labels that were read to the viewer, where their ground truth is."""
+def as_layer(run: SavedRun, truth: Labels, labels: LabelImage) -> Labels:
+    """Return labels that were read as a layer that lies where their ground truth does."""
     record = record_of(truth)
     assert record is not None
     done = tuple(run.files)
@@ -101,8 +100,7 @@ def add_run(viewer: ViewerModel, run: SavedRun, truth: Labels, labels: LabelImag
         fields=None if len(done) == len(record.stems) else done,
         provenance=_made(run.files[done[0]]),
     )
-    placed = {key: getattr(truth, key) for key in ("scale", "translate", "units", "axis_labels")}
-    return viewer.add_labels(labels, name=run.name, metadata=tag(named), **placed)
+    return Labels(labels, name=run.name, metadata=tag(named), **placement(truth))
 
 
 def _folders_of_labels(folder: Path) -> Iterator[tuple[str, Path]]:

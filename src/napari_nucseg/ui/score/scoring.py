@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,6 @@ from napari.layers import Labels
 
 from napari_nucseg.core.boundaries import measure_boundaries
 from napari_nucseg.core.images import Labels as LabelImage
-from napari_nucseg.core.overlap import Overlap
 from napari_nucseg.core.presets import ScoreRule
 from napari_nucseg.core.summaries import Summary, summarise
 from napari_nucseg.runs.comparing import FieldPair, compare
@@ -114,16 +113,6 @@ class Sum:
 
     measured: Mapping[int, FieldPair]
     summary: Summary
-
-
-def replaced(placed: Placed, overlap: Overlap, labels: Both, changed: Sequence[bool]) -> Placed:
-    """Find the objects of a field anew, on the sides that changed."""
-    truth, predicted = placed.truth, placed.predicted
-    if changed[0]:
-        truth = find_places(labels[0], overlap.truth_ids)
-    if changed[1]:
-        predicted = find_places(labels[1], overlap.predicted_ids)
-    return Placed(overlap, truth, predicted)
 
 
 def sum_up(

@@ -44,8 +44,6 @@ class Summing:
         parent: QObject,
     ) -> None:
         self._state, self._table, self._run, self._drop = state, table, run, drop
-        self._job: Job | None = None
-        self._is_due = False
         self._later = QTimer(parent)
         self._later.setSingleShot(True)
         self._later.setInterval(_PAUSE)
@@ -62,33 +60,24 @@ class Summing:
     def sum_up(self) -> None:
         """Compare the outlines of edited fields, then pool and average all fields."""
         state = self._state
-        copies = {plane: state.copies[plane] for plane in state.unmeasured}
-        self._is_due = bool(copies) or state.is_stack
-        if self._is_due:
-            self._job = self._run(
-                partial(sum_up, dict(state.pairs), copies, state.rule), self._show
-            )
+        copies = state.copy_unmeasured()
+        if copies or state.is_stack:
+            self._run(partial(sum_up, dict(state.pairs), copies, state.rule), self._show)
 
     def stop(self) -> None:
         """Begin nothing more."""
         self._later.stop()
 
-    def on_finished(self, job: Job) -> None:
-        """Begin again if other work has taken the place of this."""
-        if self._is_due and job is not self._job:
-            self._later.start()
-
     def _sum_up_later(self) -> None:
-        self._drop()  # what it measures is of labels or a rule that are past
-        self._later.start()
+        if self._state.is_there:  # else layers are being compared, and summed up in the end
+            self._drop()  # what it measures is of labels or a rule that are past
+            self._later.start()
 
     def _clear(self) -> None:
         self._later.stop()
-        self._is_due = False
         self._table.show_summary(None)
 
     def _show(self, result: Sum) -> None:
-        self._is_due = False
         if result.measured:
             self._state.set_pairs(result.measured)
             self._table.show_field(self._state.score)
