@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from qtpy.QtCore import QPoint, Qt
 
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
 
@@ -42,3 +43,21 @@ def settled(qtbot, panel) -> None:
 def overlays(viewer, role: str) -> list:
     """List the layers of a role."""
     return [layer for layer in viewer.layers if role_of(layer) == role]
+
+
+def click_canvas(qtbot, viewer, place: tuple[float, float]) -> None:
+    """Click where a place of the world is seen."""
+    draw_on_canvas(qtbot, viewer, [place])
+
+
+def draw_on_canvas(qtbot, viewer, places: list[tuple[float, float]]) -> None:
+    """Press the mouse where the first place of the world is seen, and let go at the last."""
+    camera, middle = viewer.scene.camera, np.divide(viewer.canvas.size, 2)
+    canvas = viewer.window._qt_viewer.canvas.native
+    seen = [(np.asarray(place) - camera.center[-2:]) * camera.zoom + middle for place in places]
+    points = [QPoint(int(x), int(y)) for y, x in seen]
+    qtbot.mouseMove(canvas, points[0])
+    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=points[0])
+    for point in points[1:]:
+        qtbot.mouseMove(canvas, point)
+    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=points[-1])

@@ -5,11 +5,13 @@ import time
 import numpy as np
 import pytest
 from qtpy.QtCore import QThread
+from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.core.scoring import score
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.runs.saving import read_provenance
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
+from tests.ui.scored import draw_on_canvas
 
 
 @pytest.fixture
@@ -70,6 +72,27 @@ def test_a_stroke_is_counted_and_listed_at_once(qtbot, layers, panel, truth):
 
     row = panel.state.objects.find(0, 1, is_true=True)
     assert panel.state.objects.partners_of(row) == (200,)
+
+
+def test_a_stroke_of_the_mouse_is_counted_and_undone(qtbot, make_napari_viewer, truth, predicted):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_labels(truth, metadata=tag(LayerRecord(GROUND_TRUTH)))
+    layer = viewer.add_labels(predicted, metadata=tag(LayerRecord(PREDICTION)))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    settled(qtbot, panel)
+    viewer.layers.selection = {layer}
+    viewer.reset_view()
+    QApplication.processEvents()
+    layer.mode, layer.selected_label = "paint", 200
+    before = shown(panel, "Dice (= F1)")
+
+    draw_on_canvas(qtbot, viewer, [(80, 60), (80, 80), (80, 100)])
+    qtbot.waitUntil(lambda: panel.state.objects.find(0, 200, is_true=False) is not None)
+
+    assert shown(panel, "Dice (= F1)") == f"{score(truth, layer.data).pixels.dice:.3f}" != before
+    layer.undo()
+    qtbot.waitUntil(lambda: shown(panel, "Dice (= F1)") == before)
+    settled(qtbot, panel)
 
 
 def test_undo_and_redo_are_counted(qtbot, layers, panel):

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
 from napari_nucseg.ui.score.object_model import COLUMNS
+from tests.ui.scored import click_canvas
 
 
 @pytest.fixture
@@ -111,16 +112,6 @@ def test_a_click_on_a_spurious_row_selects_it_in_the_prediction(qtbot, viewer, s
     assert stacks[0].selected_label == 99
 
 
-def click_canvas(qtbot, viewer, place: tuple[float, float]) -> None:
-    """Click where a place of the world is seen."""
-    camera, (height, width) = viewer.scene.camera, viewer.canvas.size
-    offset = (np.asarray(place) - camera.center[-2:]) * camera.zoom
-    y, x = offset + np.divide((height, width), 2)
-    canvas = viewer.window._qt_viewer.canvas.native
-    qtbot.mouseMove(canvas, QPoint(int(x), int(y)))
-    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=QPoint(int(x), int(y)))
-
-
 def test_a_click_in_the_canvas_selects_the_row(qtbot, make_napari_viewer, truths, found):
     viewer = make_napari_viewer(show=True)
     record = LayerRecord(PREDICTION)
@@ -141,6 +132,43 @@ def test_a_click_in_the_canvas_selects_the_row(qtbot, make_napari_viewer, truths
     assert truth.selected_label == 3
     assert viewer.scene.camera.center == centre
     assert "missed - true 3" in panel.status.value
+
+
+def test_a_click_in_the_canvas_finds_the_nucleus_of_a_scaled_stack(
+    qtbot, make_napari_viewer, truths, found
+):
+    viewer = make_napari_viewer(show=True)
+    placed = {"scale": (2, 0.5, 0.25), "translate": (3, 10, 20)}
+    viewer.add_labels(found, metadata=tag(LayerRecord(PREDICTION)), **placed)
+    truth = viewer.add_labels(truths, metadata=tag(LayerRecord(GROUND_TRUTH)), **placed)
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+    viewer.dims.set_current_step(0, 1)
+    viewer.reset_view()
+    QApplication.processEvents()
+
+    click_canvas(qtbot, viewer, world_of(truth, 1, 2))
+
+    key = panel.state.objects.key_of(panel.objects.current)
+    assert (key.plane, key.label, key.is_true) == (1, 2, True)
+
+
+def test_the_keys_work_while_the_panel_has_the_focus(qtbot, make_napari_viewer, truths, found):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_labels(found, metadata=tag(LayerRecord(PREDICTION)))
+    viewer.add_labels(truths, metadata=tag(LayerRecord(GROUND_TRUTH)))
+    other = viewer.add_image(np.zeros(truths.shape))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    panel.tabs.setCurrentWidget(panel.objects)
+    qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+    viewer.layers.selection = {other}
+    panel.native.window().activateWindow()
+    panel.objects.view.setFocus()
+    qtbot.waitUntil(panel.objects.view.hasFocus)
+
+    qtbot.keyClick(panel.objects.view, Qt.Key.Key_N)
+
+    assert panel.state.objects.label[panel.objects.current] == 3
 
 
 def test_a_matched_predicted_nucleus_is_found_in_its_partners_row(panel):
@@ -212,6 +240,18 @@ def test_size_and_iou_filter_the_table(panel):
     panel.objects.least_area.setValue(0)
     panel.objects.most_iou.setValue(0.5)
     assert set(texts(panel, "verdict")) == {"missed", "spurious"}
+
+
+def test_an_upper_bound_is_typed_over_any(qtbot, panel):
+    box = panel.objects.most_area
+    assert box.text() == "any"
+
+    qtbot.keyClick(box, Qt.Key.Key_End)
+    qtbot.keyClicks(box, "200")
+    qtbot.keyClick(box, Qt.Key.Key_Return)
+
+    assert box.value() == 200
+    assert max(map(int, texts(panel, "area"))) <= 200
 
 
 def test_the_table_of_one_field_follows_the_slider(viewer, panel):

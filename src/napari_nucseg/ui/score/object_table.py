@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt
+from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -30,6 +31,15 @@ class _AreaBox(QSpinBox):
     def textFromValue(self, value: int) -> str:
         """Return what is shown."""
         return "any" if value == _LARGEST_AREA else super().textFromValue(value)
+
+    def valueFromText(self, text: str | None) -> int:
+        """Return the number in a text, also where it was typed beside the word."""
+        digits = "".join(sign for sign in text or "" if sign.isdigit())
+        return int(digits or _LARGEST_AREA)
+
+    def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
+        """Take any text."""
+        return QValidator.State.Acceptable, text or "", position
 
 
 class ObjectTable(QWidget):

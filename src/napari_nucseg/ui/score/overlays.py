@@ -71,6 +71,7 @@ class _Kind:
     draw: Draw
     colours: Callable[[frozenset[Verdict]], Mapping[Any, Any]]
     opacity: float
+    legend: str
 
 
 def _shown_verdicts(hidden: frozenset[Verdict]) -> Mapping[int, Any]:
@@ -78,13 +79,24 @@ def _shown_verdicts(hidden: frozenset[Verdict]) -> Mapping[int, Any]:
 
 
 KINDS = {
-    ERRORS: _Kind(draw_verdicts, _shown_verdicts, 1.0),
+    ERRORS: _Kind(
+        draw_verdicts,
+        _shown_verdicts,
+        1.0,
+        "Outlines in the colours above: true nuclei thick, predicted ones without a match thin.",
+    ),
     AGREEMENT: _Kind(
         lambda truth, predicted, verdicts: draw_agreement(truth, predicted),
         lambda hidden: dict(AGREEMENT_COLOURS),
         0.5,
+        "Pixels: green found, orange-red missed, blue too much.",
     ),
-    IOU: _Kind(draw_ious, lambda hidden: iou_colours(), 0.7),
+    IOU: _Kind(
+        draw_ious,
+        lambda hidden: iou_colours(),
+        0.7,
+        "IoU of true nuclei: dark violet 0, green 0.6, yellow 1; spurious ones are dark, too.",
+    ),
 }
 
 

@@ -29,7 +29,7 @@ from napari_nucseg.ui.score.going import go_to_row
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.originals import forget
 from napari_nucseg.ui.score.overlay_box import OverlayBox
-from napari_nucseg.ui.score.overlays import Overlays
+from napari_nucseg.ui.score.overlays import KINDS, Overlays
 from napari_nucseg.ui.score.plots import PlotBox
 from napari_nucseg.ui.score.pointing import Pointing, describe_object
 from napari_nucseg.ui.score.rivals_box import RivalsBox
@@ -209,8 +209,8 @@ class ScorePanel(Panel):
             self._tell("The field shown has no prediction yet.")
 
     def _show_overlay(self, role: str) -> None:
-        if not self.overlays.show(role):
-            self._tell("Press Score first.")
+        shown = self.overlays.show(role)
+        self._tell(KINDS[role].legend if shown else "Press Score first.")
 
     def _choose(self, row: int) -> None:
         """Select what was clicked on in the canvas."""
