@@ -5,8 +5,11 @@ from dataclasses import replace
 import npe2
 import numpy as np
 import pytest
+import tifffile
+from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.presets import PRESETS, ScoreRule
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.runs.models_run import run_models
 from napari_nucseg.ui.files.results_reader import get_reader
@@ -91,11 +94,72 @@ def test_a_run_that_is_not_finished_is_blank_where_it_has_yet_to_come(viewer, re
     assert not np.asarray(prediction.data[1]).any()
 
 
-def test_images_that_have_gone_are_told(results, drawn_dataset):
+def test_images_that_have_gone_are_told(results, drawn_dataset, monkeypatch):
     out = results()
     (drawn_dataset / "images").rename(drawn_dataset / "elsewhere")
-    with pytest.raises(ValueError, match="this image has gone since the run"):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *asked: "")
+    with pytest.raises(ValueError, match="this file has gone since the run"):
         get_reader(str(out))(str(out))
+
+
+def test_a_dataset_that_lies_elsewhere_is_asked_for(viewer, results, drawn_dataset, monkeypatch):
+    out = results()
+    moved = drawn_dataset.rename(drawn_dataset.with_name("another name"))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *asked: str(moved))
+
+    image, truth, *_ = opened(viewer, out).values()
+
+    assert np.asarray(image.data[0]).any()
+    assert np.asarray(truth.data[0]).any()
+
+
+def test_another_dataset_than_the_run_was_on_is_refused(results, drawn_dataset, monkeypatch):
+    out = results()
+    moved = drawn_dataset.rename(drawn_dataset.with_name("another name"))
+    first = sorted((moved / "images").iterdir())[0]
+    tifffile.imwrite(first, tifffile.imread(first) + 1)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *asked: str(moved))
+
+    with pytest.raises(ValueError, match=r"the image is not the one that was scored"):
+        get_reader(str(out))(str(out))
+
+
+def test_a_field_that_failed_is_blank_and_the_others_are_shown(
+    viewer, results, drawn_dataset, monkeypatch
+):
+    told = []
+    monkeypatch.setattr("napari_nucseg.ui.files.results_reader.show_warning", told.append)
+    damaged = sorted((drawn_dataset / "images").iterdir())[1]
+    damaged.write_bytes(damaged.read_bytes()[:100])
+
+    image, truth, prediction, errors = opened(viewer, results()).values()
+
+    assert "1 of the fields cannot be read, failed in the run, and are blank" in told[0]
+    assert damaged.name in told[0]
+    assert record_of(prediction).fields == (0, 2)
+    for layer in (image, truth, prediction, errors):
+        assert not np.asarray(layer.data[1]).any()
+        assert np.asarray(layer.data[0]).any()
+
+
+def test_the_errors_that_are_shown_are_those_of_the_prediction_that_is_scored(
+    qtbot, viewer, results
+):
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    layers = opened(viewer, results(2))
+    qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+
+    (shown,) = [layer for (role, _), layer in layers.items() if role == ERRORS and layer.visible]
+    assert shown.name == f"{panel.prediction.value.name} errors"
+
+
+def test_the_score_panel_takes_over_the_rule_of_the_run(qtbot, viewer, setups, results):
+    setups[0] = replace(setups[0], rule=ScoreRule(0.75, PRESETS["dsb2018"]))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    opened(viewer, results())
+    qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+
+    assert panel.state.rule == setups[0].rule
 
 
 def test_other_folders_and_files_are_left_to_other_readers(tmp_path, drawn_dataset):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,29 @@ class Results:
         truth, labels = self.dataset.fields[number].read_truth(), self.labels(number)
         matching = match(find_overlap(truth, labels), self.rule.threshold, self.rule.preset.strict)
         return draw_verdicts(truth, labels, judge(matching))
+
+
+def moved_to(results: Results, dataset: Dataset) -> Results:
+    """Take the files of the fields from another place.
+
+    Raises
+    ------
+    ValueError
+        If a field is not there, or a file is another one than was scored.
+    """
+    there, fields = {field.stem: field for field in dataset.fields}, []
+    for number, field in enumerate(results.dataset.fields):
+        if field.stem not in there:
+            raise ValueError(
+                f"{dataset.name}: {field.stem} is not there, which {results.folder.path} has "
+                "results of; choose the dataset that the run was on"
+            )
+        moved = replace(there[field.stem], split=field.split)
+        record = results.folder.read(field.stem) if number in results.done else None
+        if record is not None:
+            results.folder.check_unchanged(moved, record)
+        fields.append(moved)
+    return replace(results, dataset=replace(results.dataset, fields=tuple(fields)))
 
 
 def holds_results(path: Path) -> bool:

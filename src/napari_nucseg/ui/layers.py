@@ -44,6 +44,8 @@ class LayerRecord:
         How predicted labels were made; in a stack, those made last.
     by_field : mapping or None
         How the labels of each plane of a stack were made.
+    rule : mapping or None
+        Values of the `ScoreRule` by which a run has scored the labels.
     """
 
     role: str
@@ -52,6 +54,7 @@ class LayerRecord:
     fields: tuple[int, ...] | None = None
     provenance: Mapping[str, Any] | None = None
     by_field: Mapping[int, Mapping[str, Any]] | None = None
+    rule: Mapping[str, Any] | None = None
 
 
 def tag(record: LayerRecord) -> dict[str, Any]:

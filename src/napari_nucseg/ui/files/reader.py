@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +67,35 @@ def read_field(field: Field) -> list[LayerData]:
     return layers
 
 
-def read_dataset(dataset: Dataset) -> list[LayerData]:
-    """Images and ground truth of a dataset as stacks that are read field by field when shown."""
+def read_dataset(
+    dataset: Dataset, no_image: Collection[str] = (), no_truth: Collection[str] = ()
+) -> list[LayerData]:
+    """Images and ground truth of a dataset as stacks that are read field by field when shown.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its fields.
+    no_image, no_truth : collection of str
+        Stems of fields whose image or ground truth cannot be read, and is blank.
+
+    Raises
+    ------
+    ValueError, OSError
+        If another field cannot be read, or is of another kind than the first.
+    """
     fields = dataset.fields
     layers: list[LayerData] = []
     header = None
     if dataset.has_images:
-        header = _common_header(fields)
-        images = stack_lazily(
-            [_lazy_image(field, header) for field in fields], header.shape, header.dtype
-        )
+        header = _common_header([field for field in fields if field.stem not in no_image])
+        readers = [
+            _blank(header) if field.stem in no_image else _lazy_image(field, header)
+            for field in fields
+        ]
+        images = stack_lazily(readers, header.shape, header.dtype)
         layers.append(_image_layer(images, dataset.name, header, fields))
-    missing = dataset.without_mask
+    missing = [field for field in dataset.without_mask if field.stem not in no_truth]
     if len(missing) < len(fields):
         if missing:
             show_warning(
@@ -85,8 +103,9 @@ def read_dataset(dataset: Dataset) -> list[LayerData]:
                 f"is {missing[0].stem}; no ground truth is shown. Add the masks and open it again."
             )
         else:
-            shape = header.shape if header else _mask_shape(fields[0])
-            truths = stack_lazily([field.read_truth for field in fields], shape, np.dtype(np.int32))
+            kind = Header(header.shape if header else _mask_shape(fields[0]), np.dtype(np.int32))
+            readers = [_blank(kind) if f.stem in no_truth else f.read_truth for f in fields]
+            truths = stack_lazily(readers, kind.shape, kind.dtype)
             layers.append(_labels_layer(truths, dataset.name, header, fields))
     return layers
 
@@ -136,6 +155,10 @@ def _lazy_image(field: Field, expected: Header) -> Callable[[], np.ndarray]:
         return data
 
     return read
+
+
+def _blank(header: Header) -> Callable[[], np.ndarray]:
+    return partial(np.zeros, header.shape, header.dtype)
 
 
 def stack_lazily(

@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
+from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.fields import Dataset, Field
+from napari_nucseg.core.images import read_image_header
 from napari_nucseg.core.palette import VERDICT_COLOURS
-from napari_nucseg.runs.finished import Results, holds_results, open_results
+from napari_nucseg.core.sources import Source
+from napari_nucseg.runs.finished import Results, holds_results, moved_to, open_results
 from napari_nucseg.runs.results_folder import RUN_FILE
 from napari_nucseg.ui.files.reader import LayerData, Read, read_dataset, stack_lazily
 from napari_nucseg.ui.layers import ERRORS, PREDICTION, LayerRecord, colormap, tag
@@ -37,7 +43,12 @@ def _folder(path: Path) -> Path:
 
 def _read(path: str | Sequence[str]) -> list[LayerData]:
     one = path if isinstance(path, str) else path[0]
-    return read_results(open_results(_folder(Path(one))))
+    runs = open_results(_folder(Path(one)))
+    gone = _first_gone(runs[0].dataset)
+    if gone is not None:
+        dataset = _ask_where(runs[0].dataset, gone)
+        runs = tuple(moved_to(run, dataset) for run in runs)
+    return read_results(runs)
 
 
 def read_results(runs: Sequence[Results]) -> list[LayerData]:
@@ -46,7 +57,7 @@ def read_results(runs: Sequence[Results]) -> list[LayerData]:
     Parameters
     ----------
     runs : sequence of Results
-        One a model, on the same fields.
+        One a model, on the same fields. Fields that no run has results of may be damaged.
 
     Raises
     ------
@@ -60,19 +71,53 @@ def read_results(runs: Sequence[Results]) -> list[LayerData]:
                 f"{run.folder.path}: its fields are not those of {runs[0].folder.path}; open the "
                 "two one by one"
             )
-    for field in dataset.fields:
-        if field.image is None or not field.image.path.is_file():
-            raise ValueError(
-                f"{field.image}: this image has gone since the run; put the dataset back to where "
-                "it was"
-            )
-    layers = read_dataset(dataset)
+    done = {number for run in runs for number in run.done}
+    left_out = [field for number, field in enumerate(dataset.fields) if number not in done]
+    damaged = _damaged(left_out)
+    bare = [field.stem for field in left_out if field.mask is None]
+    layers = read_dataset(dataset, damaged, [*damaged, *bare])
     placed = _placement(layers[0][1])
     shape = layers[0][0].shape[1:]
     layers[-1][1]["visible"] = False  # it would hide the verdicts
-    for number, run in enumerate(runs):
-        layers += [_prediction(run, shape, placed), _verdicts(run, shape, placed, number == 0)]
+    for run in runs:
+        # A score panel takes the prediction that comes last
+        layers += [_prediction(run, shape, placed), _verdicts(run, shape, placed, run is runs[-1])]
     return layers
+
+
+def _first_gone(dataset: Dataset) -> Source | None:
+    """Return the first file of the dataset that is not where it was."""
+    sources = (source for field in dataset.fields for source in (field.image, field.mask))
+    return next((one for one in sources if one is not None and not one.path.is_file()), None)
+
+
+def _ask_where(dataset: Dataset, gone: Source) -> Dataset:
+    """Ask for the dataset's folder, which may be another one on this computer."""
+    title = f"Where is {dataset.name}? {gone.path.parent} is not here"
+    folder = QFileDialog.getExistingDirectory(None, title) if QApplication.instance() else ""
+    if not folder:
+        raise ValueError(
+            f"{gone}: this file has gone since the run; put the dataset back to where it was, or "
+            "choose its folder when asked"
+        )
+    return open_dataset(Path(folder))
+
+
+def _damaged(fields: Sequence[Field]) -> list[str]:
+    """Name those fields that cannot be read, and warn of them."""
+    found: dict[str, Exception] = {}
+    for field in fields:
+        try:
+            if field.image is not None:
+                field.check_shape(read_image_header(field.image))
+        except (ValueError, OSError) as error:
+            found[field.stem] = error
+    if found:
+        show_warning(
+            f"{len(found)} of the fields cannot be read, failed in the run, and are blank. "
+            f"The first: {next(iter(found.values()))}"
+        )
+    return list(found)
 
 
 def _placement(of_image: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +127,8 @@ def _placement(of_image: dict[str, Any]) -> dict[str, Any]:
 
 def _prediction(run: Results, shape: tuple[int, ...], placed: dict[str, Any]) -> LayerData:
     stems = tuple(field.stem for field in run.dataset.fields)
-    record = LayerRecord(PREDICTION, stems, fields=run.done, provenance=run.made or None)
+    rule = {"threshold": run.rule.threshold, "preset": run.rule.preset.name}
+    record = LayerRecord(PREDICTION, stems, "", run.done, run.made or None, rule=rule)
     data = stack_lazily(_planes(run, run.labels, shape), shape, np.dtype(np.int32))
     keywords = {"name": f"{run.dataset.name} {run.model}", "metadata": tag(record)}
     return data, {**keywords, **placed, "visible": False}, "labels"

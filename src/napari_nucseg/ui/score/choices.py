@@ -18,6 +18,7 @@ from napari_nucseg.ui.layers import (
     PREDICTION,
     find_truth,
     may_be_truth,
+    record_of,
     role_of,
 )
 
@@ -80,7 +81,11 @@ class ScoreChoices:
     def offer(self, layer: Any) -> None:
         """Take up a layer that was added."""
         self.reset()
-        if role_of(layer) == PREDICTION:
+        record = record_of(layer)
+        if record is not None and record.role == PREDICTION:
+            if record.rule is not None:
+                self.preset.value = record.rule["preset"]
+                self.threshold.value = record.rule["threshold"]
             self.prediction.value = layer
         elif role_of(layer) == GROUND_TRUTH:
             self.choose_truth()
