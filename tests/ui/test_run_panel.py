@@ -5,9 +5,11 @@ import threading
 
 import pytest
 from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.core.bbbc039 import open_dataset
-from napari_nucseg.runs import setups
+from napari_nucseg.runs import cluster, setups
+from napari_nucseg.runs.download import dataset_folder
 from napari_nucseg.segmenters import catalogue, otsu
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, role_of
 
@@ -107,6 +109,62 @@ def test_the_fields_of_a_split_are_run(qtbot, panel, drawn_dataset, stand_in):
     run(qtbot, panel)
 
     assert len(stand_in.calls) == len(open_dataset(drawn_dataset, "training").fields) == 2
+
+
+def test_lists_of_the_dataset_are_offered(qtbot, panel, drawn_dataset, stand_in):
+    training = (drawn_dataset / "metadata" / "training.txt").read_text().splitlines()
+    (drawn_dataset / "metadata" / "mine.txt").write_text(training[0])
+    panel.form.dataset.value = drawn_dataset / "images"
+    panel.form.dataset.value = drawn_dataset
+
+    assert set(panel.form.split.choices) == {"all fields", "mine", "test", "training"}
+    panel.form.split.value = "mine"
+    run(qtbot, panel)
+
+    assert len(stand_in.calls) == 1
+
+
+def test_the_rule_is_chosen_and_parquet_is_written(qtbot, panel, out):
+    panel.form.preset.value = "dsb2018"
+    panel.form.threshold.value = 0.75
+    panel.form.empty_as_one.value = True
+    run(qtbot, panel)
+
+    told = json.loads((out / "run.json").read_text())
+    assert told["plan"]["rule"] == {"threshold": 0.75, "preset": "dsb2018", "empty_as_one": True}
+    line = told["sessions"][0]["command"]
+    assert line[line.index("--preset") + 1] == "dsb2018"
+    assert "--empty-as-one" in line
+    assert (out / "objects.parquet").is_file()
+
+
+def test_a_model_file_is_added_and_chosen(qtbot, panel, tmp_path, monkeypatch):
+    path = tmp_path / "mine.pt"
+    path.write_bytes(catalogue.find("u2os").path.read_bytes())
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *asked: (str(path), ""))
+    panel.form.models.value = []
+
+    panel.form.add_model.native.click()
+    qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
+
+    assert panel.form.models.value == [str(path)]
+    line = panel._request().command
+    assert line[line.index("--model") + 1] == str(path)
+
+
+def test_the_published_dataset_is_downloaded_and_chosen(qtbot, panel, published):
+    panel.form.download.native.click()
+
+    assert panel.form.dataset.value == dataset_folder()
+    assert set(panel.form.split.choices) == {"all fields", "test", "training"}
+
+
+def test_a_scheduler_that_does_not_answer_is_told(qtbot, panel, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    panel.form.scheduler.value = "tcp://127.0.0.1:1"
+    run(qtbot, panel)
+
+    assert "tcp://127.0.0.1:1: no Dask scheduler answers there" in panel.status.value
 
 
 def test_several_models_are_compared_each_with_its_own_values(

@@ -80,6 +80,18 @@ def open_dataset(path: Path, split: str | None = None, *, allow_missing: bool = 
     return Dataset(root.name or str(root), fields)
 
 
+def list_splits(path: Path) -> tuple[str, ...]:
+    """Name the lists of fields that a dataset has in ``metadata/`` or ``metadata.zip``.
+
+    Parameters
+    ----------
+    path : Path
+        The dataset's folder, one of its subfolders or files, or anything else, which has none.
+    """
+    root = _root_of(path.parent if path.is_file() else path)
+    return tuple(_by_stem(_list_part(root, "metadata", SPLIT_SUFFIXES)))
+
+
 def split_file(root: Path, split: str) -> Source:
     """Return the list of names of a split, unpacked or in ``metadata.zip``.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar, get_type_hints
 
-from magicgui.widgets import CheckBox, FloatSlider, FloatSpinBox, Label, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Label, SpinBox
 from magicgui.widgets.bases import ValueWidget, Widget
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_nucseg.core.knobs import Knob, knobs
-from napari_nucseg.core.presets import DEFAULT_RULE
+from napari_nucseg.core.presets import DEFAULT_RULE, PRESETS, STARDIST
 
 Params = TypeVar("Params")
 DOCK_WIDTH = 345
@@ -64,6 +64,17 @@ def threshold_slider() -> FloatSlider:
         max=0.95,
         step=0.05,
         tooltip="Nuclei match when their intersection over union is at least this.",
+    )
+
+
+def preset_box() -> ComboBox:
+    """Return the choice of a published rule of comparison."""
+    return ComboBox(
+        label="Preset",
+        value=STARDIST.name,
+        choices=[(preset.title, preset.name) for preset in PRESETS.values()],
+        tooltip="Published rule of comparison: whether an IoU of exactly the threshold counts "
+        "(StarDist / Cellpose) or not (DSB2018, Caicedo 2019).",
     )
 
 

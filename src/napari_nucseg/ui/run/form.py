@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import (
+    CheckBox,
     ComboBox,
     Container,
     FileEdit,
+    LineEdit,
     ProgressBar,
     PushButton,
     Select,
 )
 from magicgui.widgets.bases import Widget
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QFormLayout, QWidget
 
-from napari_nucseg.core.bbbc039 import SPLITS
+from napari_nucseg.core.bbbc039 import SPLITS, list_splits
 from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.presets import ScoreRule, find_preset
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
-from napari_nucseg.segmenters.model import Model
-from napari_nucseg.ui.form import ParamsForm, labelled, threshold_slider
+from napari_nucseg.ui.form import ParamsForm, labelled, preset_box, threshold_slider
+from napari_nucseg.ui.segment.model_files import ModelFiles
 
 ALL = "all fields"
 _ROWS_OF_MODELS = 84
@@ -33,19 +38,24 @@ class RunForm:
     """The panel's widgets; what they do is the panel's."""
 
     def __init__(self) -> None:
+        self.files = ModelFiles()
         self.dataset = FileEdit(
             label="Dataset",
             mode=FileDialogMode.EXISTING_DIRECTORY,
             tooltip="Folder that holds images/ and masks/, such as BBBC039.",
         )
+        self.download = PushButton(
+            text="Download BBBC039 (80 MB)",
+            tooltip="Fetch the published dataset, with progress and Cancel, and choose it.",
+        )
         self.split = ComboBox(
             label="Fields",
-            choices=(ALL, *SPLITS),
-            tooltip="All fields of the folder, or those that metadata/ lists under this name.",
+            choices=self._splits,
+            tooltip="All fields of the folder, or those that a list in metadata/ names.",
         )
         self.models = Select(
             label="Models",
-            choices=[model.name for model in catalogue.models()],
+            choices=self._models,
             value=[catalogue.BUNDLED],
             tooltip="Hold Ctrl to choose several, which are compared. Weights that are not here "
             "are fetched first.",
@@ -56,7 +66,22 @@ class RunForm:
             tooltip="Where the networks run. auto takes a CUDA GPU, then an Apple GPU, then the "
             "CPU; each of several GPUs gets a process.",
         )
-        self.threshold = threshold_slider()
+        self.add_model = PushButton(
+            text="Add a model file...",
+            tooltip="Use a model that was trained with Cellpose or with napari-nucseg train.",
+        )
+        self.threshold, self.preset = threshold_slider(), preset_box()
+        self.empty_as_one = CheckBox(
+            label="Empty fields count as 1",
+            text="",
+            tooltip="A field without nuclei counts 1 where nothing is predicted, as some papers "
+            "have it; left out of means otherwise.",
+        )
+        self.scheduler = LineEdit(
+            label="Scheduler",
+            tooltip="Address of a Dask scheduler whose cluster does the fields, such as "
+            "tcp://host:8786; empty for this computer.",
+        )
         self.out = FileEdit(
             label="Results",
             mode=FileDialogMode.EXISTING_DIRECTORY,
@@ -80,31 +105,67 @@ class RunForm:
             row.choose_btn.text = "..."  # leaves room for the path
             row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
 
+        self.dataset.changed.connect(self.split.reset_choices)
+
     @property
     def locked_while_running(self) -> Iterable[Widget]:
         """Widgets that are of no use during a run."""
-        choices = (self.dataset, self.split, self.models, self.device, self.threshold, self.out)
-        return (*choices, *self.params.rows, self.run)
+        buttons = (self.download, self.add_model, self.run)
+        return (*self._rows, *self._more, *self.params.rows, *buttons)
 
     def top(self) -> QWidget:
         """Lay out what is chosen."""
-        rows = (self.dataset, self.split, self.models, self.device, self.threshold, self.out)
-        return labelled(rows)
+        box: QWidget = labelled(self._rows)
+        layout = box.layout()
+        assert isinstance(layout, QFormLayout)
+        for row, button in ((self.dataset, self.download), (self.models, self.add_model)):
+            layout.insertRow(layout.getWidgetPosition(row.native)[0] + 1, button.native)
+        return box
+
+    def more(self) -> QWidget:
+        """Lay out what is seldom changed."""
+        return labelled(self._more)
 
     def values(self) -> QWidget:
         """Lay out the values of the model, which suit it unless they are changed."""
         return labelled(self.params.rows)
 
-    def chosen(self, model: Model) -> dict[str, float]:
+    @property
+    def rule(self) -> ScoreRule:
+        """How fields are to be scored."""
+        preset = find_preset(self.preset.value)
+        return ScoreRule(round(self.threshold.value, 4), preset, self.empty_as_one.value)
+
+    def chosen(self, defaults: SegmentParams) -> dict[str, float]:
         """Return the values that differ from those that suit the model; one model alone has any."""
         values: SegmentParams = self.params.params
         if len(self.models.value) != 1:
             return {}
         return {
-            name: value
-            for name, value in vars(values).items()
-            if value != getattr(model.defaults, name)
+            name: value for name, value in vars(values).items() if value != getattr(defaults, name)
         }
+
+    @property
+    def _rows(self) -> tuple[Widget, ...]:
+        where = (self.dataset, self.split, self.models, self.device)
+        return (*where, self.threshold, self.preset, self.out)
+
+    @property
+    def _more(self) -> tuple[Widget, ...]:
+        return self.empty_as_one, self.scheduler
+
+    def _models(self, widget: Any = None) -> list[tuple[str, str]]:
+        return [(title, key) for title, key in self.files.choices() if self.files.is_there(key)]
+
+    def _splits(self, widget: Any = None) -> list[str]:
+        folder = folder_of(self.dataset)
+        return [ALL, *(list_splits(folder) if folder is not None and folder.exists() else SPLITS)]
+
+
+def folder_of(row: FileEdit) -> Path | None:
+    """Return the path that was chosen; magicgui gives the working folder for none."""
+    path = row.value
+    return path if isinstance(path, Path) and str(path) not in ("", ".") else None
 
 
 def side_by_side(*widgets: Widget) -> QWidget:

@@ -4,21 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import napari
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
-from napari_nucseg.core.presets import STARDIST, ScoreRule
+from napari_nucseg.core.presets import ScoreRule
+from napari_nucseg.runs.download import dataset_folder, missing_archives
 from napari_nucseg.runs.result_tables import Benchmark
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.model import Model
+from napari_nucseg.ui.files.downloading import download_in_window
 from napari_nucseg.ui.form import scrolled
 from napari_nucseg.ui.jobs import Job, Tell
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.run.form import ALL, RunForm, side_by_side
+from napari_nucseg.ui.run.form import ALL, RunForm, folder_of, side_by_side
 from napari_nucseg.ui.segment.form import folded
+from napari_nucseg.ui.segment.model_files import ask_for_model
 
 PLUGIN = "napari-nucseg"
 
@@ -33,23 +34,26 @@ class RunRequest:
         Folder of the fields, and of the results.
     split : str or None
         Which of them.
-    models : tuple of Model
-        That run, one after the other.
+    models : tuple of str
+        Names or files of models, which run one after the other.
     device : str
         auto, cuda, mps or cpu.
-    threshold : float
-        IoU of a match.
+    rule : ScoreRule
+        How fields are scored.
     chosen : mapping
         Values other than those that suit the model.
+    scheduler : str or None
+        Address of a Dask scheduler.
     """
 
     dataset: Path
     out: Path
     split: str | None
-    models: tuple[Model, ...]
+    models: tuple[str, ...]
     device: str
-    threshold: float
+    rule: ScoreRule
     chosen: Mapping[str, float]
+    scheduler: str | None
 
     @property
     def command(self) -> list[str]:
@@ -57,8 +61,11 @@ class RunRequest:
         line = [PLUGIN, "benchmark", str(self.dataset), "--out", str(self.out)]
         line += ["--split", self.split] if self.split else []
         for model in self.models:
-            line += ["--model", model.name]
-        line += ["--device", self.device, "--iou", f"{self.threshold:g}"]
+            line += ["--model", model]
+        line += ["--device", self.device, "--iou", f"{self.rule.threshold:g}"]
+        line += ["--preset", self.rule.preset.name]
+        line += ["--empty-as-one"] if self.rule.empty_as_one else []
+        line += ["--scheduler", self.scheduler] if self.scheduler else []
         for name, value in self.chosen.items():
             line += [f"--{name.replace('_', '-')}", str(value)]
         return line
@@ -83,6 +90,7 @@ class RunPanel(Panel):
             scrolled(
                 form.top(),
                 folded("Values of the model", form.values()),
+                folded("More", form.more()),
                 side_by_side(form.run, form.cancel),
                 form.progress.native,
                 self.status.native,
@@ -90,6 +98,8 @@ class RunPanel(Panel):
             )
         )
         form.models.changed.connect(self._show_values)
+        form.download.changed.connect(self.download)
+        form.add_model.changed.connect(self.add_model)
         form.run.changed.connect(self.start)
         form.cancel.changed.connect(self.stop)
         form.show_results.changed.connect(self.show_results)
@@ -106,6 +116,23 @@ class RunPanel(Panel):
         self.run(lambda tell: run_request(request, tell), lambda told: self._show(request, told))
         self.status.value = "Looking at the dataset..."
         self._show_running(True)
+
+    def download(self) -> None:
+        """Fetch the published dataset while the window stays alive, and choose it."""
+        folder = dataset_folder()
+        if missing_archives(folder):
+            try:
+                download_in_window(folder)
+            except OSError as error:
+                self.status.value = str(error)
+                return
+        self.form.dataset.value = folder
+
+    def add_model(self) -> None:
+        """Ask for a model file, and choose it, too, if it is one."""
+        path = ask_for_model(self.form.add_model.native)
+        if path is not None:
+            self.run_errand(lambda tell: catalogue.check(path), lambda _: self._take_up(path))
 
     def stop(self) -> None:
         """Ask the run to stop; what is done stays."""
@@ -142,23 +169,30 @@ class RunPanel(Panel):
     def _request(self) -> RunRequest | str:
         """Put together what is asked for, or say what is missing."""
         form = self.form
-        dataset, out = (_folder(row.value) for row in (form.dataset, form.out))
+        dataset, out = folder_of(form.dataset), folder_of(form.out)
         if dataset is None:
             return "Choose the folder of a dataset: it holds images/ and masks/."
         if out is None:
             return "Choose a folder for the results; a new one, or that of a run to go on with."
         if not form.models.value:
             return "Choose a model."
-        models = tuple(catalogue.find(name) for name in form.models.value)
+        models = tuple(form.models.value)
         return RunRequest(
             dataset,
             out,
             None if form.split.value == ALL else form.split.value,
             models,
             form.device.value,
-            form.threshold.value,
-            form.chosen(models[0]),
+            form.rule,
+            form.chosen(catalogue.find(models[0]).defaults),
+            form.scheduler.value.strip() or None,
         )
+
+    def _take_up(self, path: Path) -> None:
+        chosen = [*self.form.models.value, str(path)]
+        self.form.files.add(path)
+        self.form.models.reset_choices()
+        self.form.models.value = chosen
 
     def _show_values(self) -> None:
         """Show the values that suit the chosen model; of several each keeps its own."""
@@ -195,21 +229,23 @@ def run_request(request: RunRequest, tell: Tell) -> str:
     """
     from napari_nucseg.core.bbbc039 import open_dataset
     from napari_nucseg.runs.models_run import run_models
+    from napari_nucseg.runs.saving import has_parquet
     from napari_nucseg.runs.setups import set_up
     from napari_nucseg.runs.workers import workers_for
 
     dataset = open_dataset(request.dataset, request.split)
-    for model in request.models:
+    models = [catalogue.find(name) for name in request.models]
+    for model in models:
         catalogue.download(model, partial(_tell_download, tell, model.name))
-    rule = ScoreRule(request.threshold, STARDIST)
-    setups = [set_up(model, request.device, request.chosen, rule) for model in request.models]
-    with workers_for(None, request.device) as run_fields:
+    setups = [set_up(model, request.device, request.chosen, request.rule) for model in models]
+    with workers_for(request.scheduler, request.device) as run_fields:
         results = run_models(
             dataset,
             setups,
             request.out,
             report=tell,
             run_fields=run_fields,
+            parquet=has_parquet(),
             command=request.command,
         )
     names = [setup.model for setup in setups]
@@ -227,8 +263,3 @@ def _in_words(model: str, result: Benchmark) -> str:
 
 def _tell_download(tell: Tell, name: str, done: int, total: int | None) -> None:
     tell(done, total or 0, name)
-
-
-def _folder(value: Any) -> Path | None:
-    """Return the path that was chosen; magicgui gives the working folder for none."""
-    return None if value is None or str(value) in ("", ".") else Path(value)

@@ -10,8 +10,8 @@ from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_nucseg.core.presets import PRESETS, STARDIST, ScoreRule, find_preset
-from napari_nucseg.ui.form import labelled, threshold_slider
+from napari_nucseg.core.presets import ScoreRule, find_preset
+from napari_nucseg.ui.form import labelled, preset_box, threshold_slider
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     OVERLAYS,
@@ -52,13 +52,7 @@ class ScoreChoices:
             tooltip="Labels layer that is right; found by itself when the dataset has one.",
         )
         self.threshold = threshold_slider()
-        self.preset = ComboBox(
-            label="Preset",
-            value=STARDIST.name,
-            choices=[(preset.title, preset.name) for preset in PRESETS.values()],
-            tooltip="Published rule of comparison: whether an IoU of exactly the threshold counts "
-            "(StarDist / Cellpose) or not (DSB2018, Caicedo 2019).",
-        )
+        self.preset = preset_box()
         rows = (self.prediction, self.truth, self.threshold, self.preset)
         for row in (self.prediction, self.truth, self.preset):
             row.native.setMinimumContentsLength(8)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters import catalogue, traits
@@ -16,6 +13,7 @@ from napari_nucseg.segmenters.model import Model
 from napari_nucseg.ui.jobs import Work
 from napari_nucseg.ui.segment import preferences
 from napari_nucseg.ui.segment.chosen import Chosen
+from napari_nucseg.ui.segment.model_files import ModelFiles, ask_for_model
 from napari_nucseg.ui.segment.predictions import short_name
 from napari_nucseg.ui.segment.readiness import describe_device, describe_model
 
@@ -25,8 +23,6 @@ Run = Callable[[Work, Callable[[Any], None]], Any]
 
 class ModelChooser:
     """Keeps the form's rows of model, device and values in step, and remembers them.
-
-    A model is told from others by its key: its name, or the whole path of a file.
 
     Parameters
     ----------
@@ -40,9 +36,9 @@ class ModelChooser:
         self._chosen = chosen
         self._form = form = chosen.form
         self._run = run
-        self._files = list(preferences.load_model_files())
+        self._files = ModelFiles()
         self._learned: dict[str, traits.Traits] = {}
-        form.model.choices = self._choices
+        form.model.choices = self._files.choices
         last = preferences.load_model()
         if last in form.model.choices:
             form.model.value = last
@@ -56,7 +52,7 @@ class ModelChooser:
     def model(self) -> Model:
         """The chosen model; a file that is not there now is one that is not ready."""
         path = Path(self._chosen.model)
-        if path in self._files and not path.is_file():
+        if not self._files.is_there(self._chosen.model):
             about = f"{path} is not there now; bring it back, or choose another model"
             return Model(path.name, about, path, 0)
         model = catalogue.find(self._chosen.model)
@@ -94,7 +90,7 @@ class ModelChooser:
         ValueError
             If there is no such model here, or several files of the name.
         """
-        keys = [key for _, key in self._choices()]
+        keys = [key for _, key in self._files.choices()]
         alike = [key for key in keys if key == model] or [
             key for key in keys if short_name(key) == short_name(model)
         ]
@@ -108,10 +104,8 @@ class ModelChooser:
 
     def add_file(self) -> None:
         """Ask for a model file, and choose it if it is one."""
-        title = "Model trained with Cellpose or napari-nucseg"
-        name, _ = QFileDialog.getOpenFileName(self._form.add_model.native, title)
-        if name:
-            path = Path(name).absolute()
+        path = ask_for_model(self._form.add_model.native)
+        if path is not None:
             self._run(lambda tell: catalogue.check(path), lambda _: self._take_up(path))
 
     def refresh(self) -> None:
@@ -138,17 +132,6 @@ class ModelChooser:
         self.show_device()
 
     def _take_up(self, path: Path) -> None:
-        self._files = [*dict.fromkeys([*self._files, path])]
-        preferences.save_model_files(self._files)
+        self._files.add(path)
         self._form.model.reset_choices()
         self._form.model.value = str(path)
-
-    def _choices(self, widget: Any = None) -> list[tuple[str, str]]:
-        """List the models by what they are called on the form, and their keys."""
-        named = [model.name for model in catalogue.models()]
-        times = Counter([*named, *(path.name for path in self._files)])
-        files = []
-        for path in self._files:
-            title = path.name if times[path.name] == 1 else f"{path.name} in {path.parent}"
-            files.append((title if path.is_file() else f"{title} (missing)", str(path)))
-        return [*((name, name) for name in named), *files]
