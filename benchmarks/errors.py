@@ -78,7 +78,7 @@ def _measure(viewer: Any, runs: int) -> list[Row]:
         _clock(slide, settled),
         _clock(sort, settled),
         _clock(panel.legend.buttons[Verdict.MATCHED].click, settled),
-        _clock(lambda: panel.step(1), settled),
+        _clock(lambda: panel.buttons.step(1), settled),
         _clock(paint, settled, until_drawn=False),
     ]
     slid, sorted_, filtered, stepped, painted = interleave(clocks, runs)

@@ -18,7 +18,7 @@ from superqt import QCollapsible
 
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.demonstration import PLUGIN, SCORE, SEGMENT
-from napari_nucseg.ui.layers import PREDICTION, LayerRecord, record_of, tag
+from napari_nucseg.ui.layers import AGREEMENT, PREDICTION, LayerRecord, record_of, tag
 from napari_nucseg.ui.score.panel import ScorePanel
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS
 from napari_nucseg.ui.segment.form import Scope
@@ -68,7 +68,7 @@ def main() -> None:
     shoot(viewer, "score_panel_errors")
 
     viewer.layers[-1].visible = False
-    score.show_agreement()
+    score.buttons.show_overlay(AGREEMENT)
     viewer.scene.camera.zoom *= ZOOM
     shoot(viewer, "score_panel_pixels")
     add_rival(viewer)
@@ -84,13 +84,13 @@ def main() -> None:
 
 def shoot_errors(viewer: napari.Viewer, score: ScorePanel) -> None:
     """Take pictures of the table, the other overlays, the plots and the comparison."""
-    score.toggle_errors_only()
+    score.buttons.toggle_errors_only()
     score.tabs.setCurrentWidget(score.objects)
-    score.step(1)
+    score.buttons.step(1)
     shoot(viewer, "errors_nuclei")
     viewer.reset_view()
     shoot(viewer, "errors_only")
-    score.toggle_errors_only()
+    score.buttons.toggle_errors_only()
     hide_overlays(viewer)
     score.buttons.iou.native.click()
     shoot(viewer, "errors_iou")
@@ -101,7 +101,7 @@ def shoot_errors(viewer: napari.Viewer, score: ScorePanel) -> None:
     hide_overlays(viewer)
     score.tabs.setCurrentWidget(score.rivals)
     score.rivals.compare()
-    wait(lambda: bool(score.rivals.rivals) and not score.running)
+    wait(lambda: bool(score.rivals.scores.rivals) and not score.running)
     score.rivals.show_differences()
     shoot(viewer, "errors_compare")
 

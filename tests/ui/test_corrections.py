@@ -241,17 +241,17 @@ def test_a_nucleus_is_accepted_though_errors_hide_its_layer(qtbot, viewer, stack
 
 def test_after_a_correction_the_next_error_is_the_next_one(qtbot, stacks, stack_panel):
     stack_panel.threshold.value = 0.7
-    stack_panel.step(1)
-    stack_panel.step(1)
+    stack_panel.buttons.step(1)
+    stack_panel.buttons.step(1)
     first = stack_panel.state.objects.key_of(stack_panel.objects.current)
-    stack_panel.step(1)
+    stack_panel.buttons.step(1)
     after = stack_panel.state.objects.key_of(stack_panel.objects.current)
-    stack_panel.step(-1)
-    stack_panel.toggle_errors_only()
+    stack_panel.buttons.step(-1)
+    stack_panel.buttons.toggle_errors_only()
 
     accept(stack_panel, first._asdict(), "truth")
     assert stack_panel.objects.current is None
-    stack_panel.step(1)
+    stack_panel.buttons.step(1)
 
     assert stack_panel.state.objects.key_of(stack_panel.objects.current) == after
 

@@ -43,7 +43,7 @@ def test_nuclei_are_filled_by_their_iou(viewer, panel, truths):
 
 def test_overlays_do_not_pile_up(qtbot, viewer, panel):
     for _ in range(2):
-        for button in (panel.errors, panel.agreement, panel.buttons.iou):
+        for button in (panel.buttons.errors, panel.buttons.agreement, panel.buttons.iou):
             button.native.click()
     panel.threshold.value = 0.9
     settled(qtbot, panel)

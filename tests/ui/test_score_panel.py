@@ -105,7 +105,7 @@ def test_the_legend_counts_the_verdicts(qtbot, layers, panel, truth, predicted):
 def test_the_errors_are_outlined_in_one_layer(qtbot, viewer, layers, panel):
     settled(qtbot, panel)
     for _ in range(2):
-        panel.errors.native.click()
+        panel.buttons.errors.native.click()
 
     (errors,) = overlays(viewer, ERRORS)
     drawn = np.asarray(errors.data)
@@ -117,7 +117,7 @@ def test_the_errors_are_outlined_in_one_layer(qtbot, viewer, layers, panel):
 
 def test_the_outlines_follow_the_threshold(qtbot, viewer, layers, panel):
     settled(qtbot, panel)
-    panel.errors.native.click()
+    panel.buttons.errors.native.click()
     (errors,) = overlays(viewer, ERRORS)
     before = np.asarray(errors.data)
 
@@ -130,7 +130,7 @@ def test_the_outlines_follow_the_threshold(qtbot, viewer, layers, panel):
 
 def test_the_pixels_are_coloured_by_agreement(qtbot, viewer, layers, panel, truth, predicted):
     settled(qtbot, panel)
-    panel.agreement.native.click()
+    panel.buttons.agreement.native.click()
 
     drawn = np.asarray(overlays(viewer, AGREEMENT)[0].data)
     counts = score(truth, predicted).pixels
@@ -141,7 +141,7 @@ def test_the_pixels_are_coloured_by_agreement(qtbot, viewer, layers, panel, trut
 
 def test_overlays_are_not_offered_for_scoring(qtbot, viewer, layers, panel):
     settled(qtbot, panel)
-    panel.errors.native.click()
+    panel.buttons.errors.native.click()
 
     assert set(panel.prediction.choices) == {layers[0]}
     assert set(panel.truth.choices) == {None, *layers}
@@ -173,20 +173,20 @@ def test_an_empty_field_reads_empty(qtbot, viewer, panel):
 
 def test_removing_a_scored_layer_is_safe(qtbot, viewer, layers, panel):
     settled(qtbot, panel)
-    panel.errors.native.click()
+    panel.buttons.errors.native.click()
 
     viewer.layers.remove(layers[0])
     settled(qtbot, panel)
     viewer.layers.clear()
     settled(qtbot, panel)
 
-    panel.errors.native.click()
+    panel.buttons.errors.native.click()
     panel.threshold.value = 0.6
 
 
 def test_removing_an_overlay_is_safe(qtbot, viewer, layers, panel):
     settled(qtbot, panel)
-    panel.errors.native.click()
+    panel.buttons.errors.native.click()
     viewer.layers.remove(overlays(viewer, ERRORS)[0])
 
     panel.threshold.value = 0.8
@@ -240,7 +240,7 @@ def test_a_field_that_was_not_segmented_has_no_scores(qtbot, viewer, stacks, pan
 
 def test_the_errors_of_a_stack_are_drawn_field_by_field(qtbot, viewer, stacks, panel):
     settled(qtbot, panel)
-    panel.errors.native.click()
+    panel.buttons.errors.native.click()
 
     (errors,) = overlays(viewer, ERRORS)
     assert errors.data.shape == stacks[0].data.shape

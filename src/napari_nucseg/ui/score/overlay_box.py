@@ -1,18 +1,79 @@
-"""Buttons for the overlays, and for stepping through the errors."""
+"""Buttons and keys for the overlays, and for stepping through the errors."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 from magicgui.widgets import PushButton
 from qtpy.QtWidgets import QGridLayout, QWidget
 
-from napari_nucseg.ui.score.error_keys import ERRORS_ONLY, NEXT, PREVIOUS, describe_keys
+from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU
+from napari_nucseg.ui.score.error_keys import (
+    ERRORS_ONLY,
+    NEXT,
+    PREVIOUS,
+    ErrorKeys,
+    describe_keys,
+)
+from napari_nucseg.ui.score.overlays import KINDS, Overlays
+
+_FIRST = "Press Score first."
 
 
 class OverlayBox(QWidget):
-    """Two rows of buttons; what they do is connected by the panel."""
+    """Two rows of buttons, and the keys that do the same.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    panel : QWidget
+        Where the keys work while the focus is in it.
+    overlays : Overlays
+        What is shown.
+    go : callable
+        Goes to the next error (1) or the one before (-1); False if there is none.
+    tell : callable
+        Shows a line of text.
+    """
+
+    def __init__(
+        self,
+        panel: QWidget,
+        overlays: Overlays,
+        go: Callable[[int], bool],
+        tell: Callable[[str], None],
+    ) -> None:
         super().__init__()
+        self._overlays, self._go, self._tell = overlays, go, tell
+        self._make_buttons()
+        self._lay_out()
+        self._connect()
+        self.keys = ErrorKeys(
+            panel,
+            {
+                NEXT: partial(self.step, 1),
+                PREVIOUS: partial(self.step, -1),
+                ERRORS_ONLY: self.toggle_errors_only,
+            },
+        )
+
+    def show_overlay(self, role: str) -> None:
+        """Add an overlay, or show it again."""
+        shown = self._overlays.show(role)
+        self._tell(KINDS[role].legend if shown else _FIRST)
+
+    def toggle_errors_only(self) -> None:
+        """Hide everything but the image and the errors, or bring it back."""
+        if not self._overlays.toggle_errors_only():
+            self._tell(_FIRST)
+        self.errors_only.native.setChecked(self._overlays.is_errors_only)
+
+    def step(self, step: int) -> None:
+        """Go to the next error (1), or the one before (-1), of those that are listed."""
+        if not self._go(step):
+            self._tell("No error is listed: every nucleus matches, or a filter hides it.")
+
+    def _make_buttons(self) -> None:
         self.errors = _button("Errors", "Outline every nucleus in the colour of its verdict.")
         self.agreement = _button(
             "Pixels", "Colour the pixels: found green, missed vermilion, too much blue."
@@ -28,6 +89,8 @@ class OverlayBox(QWidget):
         self.previous = _button("< Previous", f"Go to the error before ({PREVIOUS.qt}).")
         self.next = _button("Next error >", f"Go to the next error ({NEXT.qt}).")
         self.help = _button("?", f"Keys: {describe_keys()}")
+
+    def _lay_out(self) -> None:
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(3)
@@ -37,6 +100,18 @@ class OverlayBox(QWidget):
         grid.addWidget(self.previous.native, 1, 0)
         grid.addWidget(self.next.native, 1, 1, 1, 2)
         grid.addWidget(self.help.native, 1, 3)
+
+    def _connect(self) -> None:
+        overlays = ((self.errors, ERRORS), (self.agreement, AGREEMENT), (self.iou, IOU))
+        for button, role in overlays:
+            button.changed.connect(partial(self._on_overlay, role))
+        self.errors_only.changed.connect(self.toggle_errors_only)
+        self.next.changed.connect(lambda: self.step(1))
+        self.previous.changed.connect(lambda: self.step(-1))
+        self.help.changed.connect(lambda: self._tell(f"Keys: {describe_keys()}"))
+
+    def _on_overlay(self, role: str, pressed: bool) -> None:
+        self.show_overlay(role)
 
 
 def _button(text: str, tooltip: str) -> PushButton:

@@ -1,6 +1,5 @@
 """The panel that scores a Labels layer against the ground truth and shows the errors."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,26 +9,18 @@ from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QWidget
 
-from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU, OVERLAYS, full_data, role_of
+from napari_nucseg.ui.layers import ERRORS, OVERLAYS, full_data, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.score.choices import ScoreChoices
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.correction_box import CorrectionBox
 from napari_nucseg.ui.score.edits import EditWatch
-from napari_nucseg.ui.score.error_keys import (
-    ERRORS_ONLY,
-    NEXT,
-    PREVIOUS,
-    ErrorKeys,
-    Key,
-    describe_keys,
-)
 from napari_nucseg.ui.score.export_box import ExportButton
 from napari_nucseg.ui.score.going import go_to_row
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.originals import forget
 from napari_nucseg.ui.score.overlay_box import OverlayBox
-from napari_nucseg.ui.score.overlays import KINDS, Overlays
+from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotBox
 from napari_nucseg.ui.score.pointing import Pointing, describe_object
 from napari_nucseg.ui.score.rivals_box import RivalsBox
@@ -69,10 +60,9 @@ class ScorePanel(Panel):
     def _make_parts(self, viewer: napari.Viewer) -> None:
         native: QWidget = self.native
         self.table, self.legend = ScoreTable(), VerdictLegend(self.state)
-        self.buttons = OverlayBox()
-        self.errors, self.agreement = self.buttons.errors, self.buttons.agreement
         self.overlays = Overlays(viewer, self.state)
         self.objects = ObjectTable(self.state)
+        self.buttons = OverlayBox(native, self.overlays, self.objects.step, self._tell)
         self.plots = PlotBox(viewer, self.state, self._set_threshold, self._tell)
         self.rivals = RivalsBox(viewer, self.state, self.run_errand, self._tell, self._add_beside)
         self.pointing = Pointing(viewer, self.state, self._choose)
@@ -80,12 +70,6 @@ class ScorePanel(Panel):
         self.corrections = CorrectionBox(
             self.state, self.objects, self._tell, partial(self.edits.load, self.run_errand)
         )
-        steps: dict[Key, Callable[[], object]] = {
-            NEXT: partial(self.step, 1),
-            PREVIOUS: partial(self.step, -1),
-            ERRORS_ONLY: self.toggle_errors_only,
-        }
-        self.keys = ErrorKeys(native, steps)
         self.summing = Summing(self.state, self.table, self.run, self.drop_job, native)
 
     def _lay_out(self) -> None:
@@ -109,14 +93,6 @@ class ScorePanel(Panel):
         self.choices.layers_changed.connect(self._begin)
         self.choices.rule_changed.connect(lambda: self.state.use_rule(self.choices.rule))
         self.score.changed.connect(self.start)
-        buttons = self.buttons
-        buttons.errors.changed.connect(self.show_errors)
-        buttons.agreement.changed.connect(self.show_agreement)
-        buttons.iou.changed.connect(lambda: self._show_overlay(IOU))
-        buttons.errors_only.changed.connect(self.toggle_errors_only)
-        buttons.next.changed.connect(lambda: self.step(1))
-        buttons.previous.changed.connect(lambda: self.step(-1))
-        buttons.help.changed.connect(lambda: self._tell(f"Keys: {describe_keys()}"))
         state = self.state
         for signal in (state.compared, state.ruled, state.moved, state.edited):
             signal.connect(self._show_field)
@@ -152,22 +128,7 @@ class ScorePanel(Panel):
 
     def show_errors(self) -> None:
         """Add or refresh the layer of verdicts."""
-        self._show_overlay(ERRORS)
-
-    def show_agreement(self) -> None:
-        """Add or refresh the layer of found, missed and wrong pixels."""
-        self._show_overlay(AGREEMENT)
-
-    def toggle_errors_only(self) -> None:
-        """Hide everything but the image and the errors, or bring it back."""
-        if not self.overlays.toggle_errors_only():
-            self._tell("Press Score first.")
-        self.buttons.errors_only.native.setChecked(self.overlays.is_errors_only)
-
-    def step(self, step: int) -> None:
-        """Go to the next error (1), or the one before (-1), of those that are listed."""
-        if not self.objects.step(step):
-            self._tell("No error is listed: every nucleus matches, or a filter hides it.")
+        self.buttons.show_overlay(ERRORS)
 
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Tell how far a comparison of many fields is."""
@@ -186,7 +147,7 @@ class ScorePanel(Panel):
         self._layers.events.removed.disconnect(self._on_layer_removed)
         self.pointing.disconnect()
         self.plots.disconnect_viewer()
-        self.keys.bind([])
+        self.buttons.keys.bind([])
         self.edits.watch()
         self.summing.stop()
 
@@ -207,10 +168,6 @@ class ScorePanel(Panel):
             self._tell(f"{o.tp + o.fn} nuclei, {o.tp + o.fp} predicted, {o.tp} matched.")
         elif self.state.is_there:
             self._tell("The field shown has no prediction yet.")
-
-    def _show_overlay(self, role: str) -> None:
-        shown = self.overlays.show(role)
-        self._tell(KINDS[role].legend if shown else "Press Score first.")
 
     def _choose(self, row: int) -> None:
         """Select what was clicked on in the canvas."""
@@ -256,7 +213,7 @@ class ScorePanel(Panel):
     def _bind_keys(self) -> None:
         chosen = (self.prediction.value, self.truth.value)
         ours = [one for one in self._layers if one in chosen or role_of(one) in OVERLAYS]
-        self.keys.bind(ours)
+        self.buttons.keys.bind(ours)
 
     def _begin_anew(self, layer: Any = None) -> None:
         if layer is not None:
