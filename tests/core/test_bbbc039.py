@@ -299,6 +299,53 @@ def test_a_split_that_does_not_exist_is_refused_with_those_that_do(drawn_dataset
     assert message == message_of_refusal(lambda: split_file(drawn_dataset, "validation"))
 
 
+def test_all_lists_are_named_where_one_is_not_there(drawn_dataset):
+    (drawn_dataset / "metadata" / "mine.txt").write_text("x")
+    message = message_of_refusal(lambda: open_dataset(drawn_dataset, "yours"))
+    assert message.endswith("there are training, test, mine")
+    message = message_of_refusal(lambda: open_dataset(drawn_dataset, "yours.txt"))
+    assert message == "yours.txt: there is no such split; there are training, test, mine"
+
+
+def test_a_list_is_found_by_its_path_and_by_its_file_name(drawn_dataset, tmp_path):
+    wanted = stems(drawn_dataset, "test")
+    anywhere = tmp_path / "anywhere.txt"
+    anywhere.write_text(wanted[0])
+    assert stems(drawn_dataset, str(anywhere)) == wanted
+    assert open_dataset(drawn_dataset, str(anywhere)).name == "drawn anywhere"
+    assert stems(drawn_dataset, "test.txt") == wanted
+
+
+def test_a_list_that_is_not_in_a_dataset_is_refused_with_where_it_belongs(tmp_path):
+    (tmp_path / "mine.txt").write_text("x")
+    message = message_of_refusal(lambda: open_dataset(tmp_path / "mine.txt"))
+    assert message.startswith(f"{tmp_path / 'mine.txt'}: no images beside this list; open the data")
+
+
+def test_a_list_and_a_split_at_once_are_refused(drawn_dataset):
+    listing = drawn_dataset / "metadata" / "test.txt"
+    message = message_of_refusal(lambda: open_dataset(listing, "training"))
+    assert message == f"{listing}: this is a list of fields already; leave out the split training"
+
+
+@pytest.mark.parametrize("ending", ["", ".tif", ".TIFF", ".png"])
+def test_names_in_a_list_may_hold_dots(drawn_dataset, ending):
+    for part, suffix in (("images", ".tif"), ("masks", ".png")):
+        move(next((drawn_dataset / part).iterdir()), drawn_dataset / part / f"f.1{suffix}")
+    (drawn_dataset / "metadata" / "mine.txt").write_text(f"f.1{ending}\n")
+    assert stems(drawn_dataset, "mine") == ["f.1"]
+
+
+def test_fields_whose_image_is_missing_are_absent(drawn_dataset):
+    masked, listed, left = stems(drawn_dataset)
+    for stem in (masked, listed):
+        (drawn_dataset / "images" / f"{stem}.tif").unlink()
+    (drawn_dataset / "masks" / f"{listed}.png").unlink()
+    dataset = open_dataset(drawn_dataset)
+    assert [field.stem for field in dataset.fields] == [left]
+    assert dataset.absent == (masked, listed)
+
+
 def test_a_dataset_without_metadata_has_no_splits(drawn_dataset):
     move(drawn_dataset / "metadata", drawn_dataset / "elsewhere")
     assert {field.split for field in open_dataset(drawn_dataset).fields} == {None}

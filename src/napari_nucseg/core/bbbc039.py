@@ -32,7 +32,7 @@ def find_field(path: Path) -> Field:
     path : Path
         A TIFF, for example ``BBBC039/images/IXMtest_A02_s1_w1....tif``.
     """
-    root = _root_of(path.parent)
+    root = root_of(path.parent)
     masks = _by_stem(_list_part(root, "masks", PNG_SUFFIXES))
     beside = path.with_suffix(".png")
     mask = masks.get(path.stem)
@@ -50,34 +50,37 @@ def open_dataset(path: Path, split: str | None = None, *, allow_missing: bool = 
         The dataset's folder in either unpacked layout, one of its subfolders, one of its split
         files, a folder of images, or ``images.zip`` or ``masks.zip``.
     split : str, optional
-        Keep the fields of ``metadata/<split>.txt`` alone, which may be in ``metadata.zip``.
+        Keep the fields of a list alone: ``metadata/<split>.txt``, which may be in
+        ``metadata.zip``, or any file of names, one a line.
     allow_missing : bool
         Go on without the fields that the split names and the dataset lacks.
 
     Raises
     ------
     ValueError
-        If there is no field, or the split names fields that are absent.
+        If there is no field, the split names fields that are absent, or there is a list already.
     OSError
         If the folder or archive cannot be read.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file or folder")
-    if path.is_file() and path.suffix.lower() == ".txt":
-        return _keep_listed(open_dataset(path.parent), Source(path), allow_missing)
-    root = _root_of(path.parent if path.is_file() else path)
-    if split is not None:
-        return _keep_listed(open_dataset(path), split_file(root, split), allow_missing)
-    images = _list_part(root, "images", TIFF_SUFFIXES)
-    masks = _list_part(root, "masks", PNG_SUFFIXES)
-    if not images and not masks:
-        images, masks = list_folder(root, TIFF_SUFFIXES), list_folder(root, PNG_SUFFIXES)
-    fields = _join(images, masks, _read_splits(root))
-    if not fields:
+    root = root_of(path.parent if path.is_file() else path)
+    listing = Source(path) if path.is_file() and _is_list(path) else None
+    if listing is not None and split is not None:
+        raise ValueError(f"{path}: this is a list of fields already; leave out the split {split}")
+    dataset = _open_whole(root)
+    if not dataset.fields and listing is not None:
+        raise ValueError(
+            f"{path}: no images beside this list; open the dataset's folder, and on the command "
+            "line name the list by --split"
+        )
+    if not dataset.fields:
         raise ValueError(
             f"{root}: no images here; open the folder that holds images/ and masks/, or images.zip"
         )
-    return Dataset(root.name or str(root), fields)
+    if split is not None:
+        listing = split_file(root, split)
+    return dataset if listing is None else _keep_listed(dataset, listing, allow_missing)
 
 
 def list_splits(path: Path) -> tuple[str, ...]:
@@ -88,26 +91,52 @@ def list_splits(path: Path) -> tuple[str, ...]:
     path : Path
         The dataset's folder, one of its subfolders or files, or anything else, which has none.
     """
-    root = _root_of(path.parent if path.is_file() else path)
-    return tuple(_by_stem(_list_part(root, "metadata", SPLIT_SUFFIXES)))
+    listings = _listings(root_of(path.parent if path.is_file() else path))
+    first = [split for split in SPLITS if split in listings]
+    return tuple(dict.fromkeys([*first, *listings]))
 
 
 def split_file(root: Path, split: str) -> Source:
-    """Return the list of names of a split, unpacked or in ``metadata.zip``.
+    """Return the list of names of a split, unpacked or in ``metadata.zip``, or a list anywhere.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset's folder.
+    split : str
+        Name of the split, or path of a list, which ends in ``.txt``.
 
     Raises
     ------
     ValueError
         If there is none; the message names those that there are.
     """
-    listings = _by_stem(_list_part(root, "metadata", SPLIT_SUFFIXES))
-    if split not in listings:
-        known = [name for name in SPLITS if name in listings]
+    path = Path(split)
+    if _is_list(path) and path.is_file():
+        return Source(path)
+    listings = _listings(root)
+    name = path.stem if _is_list(path) and path.name == split else split
+    if name not in listings:
+        known = list_splits(root)
+        sought = path if _is_list(path) else _part_folder(root, "metadata") / f"{split}.txt"
         raise ValueError(
-            f"{_part_folder(root, 'metadata') / split}.txt: there is no such split; "
+            f"{sought}: there is no such split; "
             + (f"there are {', '.join(known)}" if known else "put metadata.zip beside images/")
         )
-    return listings[split]
+    return listings[name]
+
+
+def _open_whole(root: Path) -> Dataset:
+    """Find all fields; absent are those that a mask or a list tells of, and that have no image."""
+    images = _list_part(root, "images", TIFF_SUFFIXES)
+    masks = _list_part(root, "masks", PNG_SUFFIXES)
+    if not images and not masks:
+        images, masks = list_folder(root, TIFF_SUFFIXES), list_folder(root, PNG_SUFFIXES)
+    splits = _read_splits(root)
+    fields = _join(images, masks, splits)
+    there = {field.stem for field in fields}
+    absent = {*splits, *_by_stem(masks)} - there
+    return Dataset(root.name or str(root), fields, tuple(sorted(absent)))
 
 
 def _keep_listed(dataset: Dataset, listing: Source, allow_missing: bool) -> Dataset:
@@ -125,7 +154,8 @@ def _keep_listed(dataset: Dataset, listing: Source, allow_missing: bool) -> Data
     return Dataset(f"{dataset.name} {listing.stem}", kept, absent)
 
 
-def _root_of(folder: Path) -> Path:
+def root_of(folder: Path) -> Path:
+    """Return the dataset's folder, given it or one of its subfolders."""
     folder = Path(os.path.abspath(folder))  # a link's own neighbours count, not its target's
     while folder.name in PARTS:
         folder = folder.parent
@@ -160,8 +190,12 @@ def _by_stem(sources: Iterable[Source]) -> dict[str, Source]:
     return {source.stem: source for source in sources}
 
 
+def _listings(root: Path) -> dict[str, Source]:
+    return _by_stem(_list_part(root, "metadata", SPLIT_SUFFIXES))
+
+
 def _read_splits(root: Path) -> dict[str, str]:
-    listings = _by_stem(_list_part(root, "metadata", SPLIT_SUFFIXES))
+    listings = _listings(root)
     known = [listings[name] for name in SPLITS if name in listings]
     return {stem: listing.stem for listing in known for stem in _read_names(listing)}
 
@@ -171,4 +205,15 @@ def _read_names(listing: Source) -> list[str]:
         lines = listing.read().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{listing}: not a text file of names, one a line") from error
-    return list(dict.fromkeys(Path(line.strip()).stem for line in lines if line.strip()))
+    return list(dict.fromkeys(_stem_of(line.strip()) for line in lines if line.strip()))
+
+
+def _stem_of(name: str) -> str:
+    """Cut folders and the ending of an image or mask off a name, which may hold other dots."""
+    path = Path(name)
+    known = (*TIFF_SUFFIXES, *PNG_SUFFIXES)
+    return path.stem if path.suffix.lower() in known else path.name
+
+
+def _is_list(path: Path) -> bool:
+    return path.suffix.lower() in SPLIT_SUFFIXES

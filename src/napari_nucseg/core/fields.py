@@ -78,7 +78,9 @@ class Field:
             If there is none, or its shape is not the image's.
         """
         if self.mask is None:
-            raise ValueError(f"{self.stem}: the dataset has no mask of this field")
+            raise ValueError(
+                f"{self.stem}: the dataset has no mask of this field; add it to masks/"
+            )
         if self.image is not None:
             self.check_shape(header or read_image_header(self.image))
         return read_mask(self.mask)
@@ -110,7 +112,8 @@ class Dataset:
     fields : tuple of Field
         Sorted by stem, or in the order of the split file.
     absent : tuple of str
-        Stems that the split file names and the dataset lacks.
+        Stems that the split file names and the dataset lacks; without one, those that the splits
+        name or that have a mask, and no image.
     """
 
     name: str
