@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +18,8 @@ import tifffile
 from napari_nucseg.core.sources import Source
 
 # All that tifffile and its codecs have been seen to raise on damaged files
-_TIFF_FAILURES = (
-    tifffile.TiffFileError, struct.error, ValueError, LookupError, TypeError, RuntimeError,
-    ArithmeticError, AssertionError, EOFError, MemoryError,
-)  # fmt: skip
+_CUT_OFF = (struct.error, LookupError, TypeError, ArithmeticError, AssertionError, EOFError)
+_UNREADABLE = (tifffile.TiffFileError, ValueError, RuntimeError, MemoryError)
 
 
 class BadFileError(ValueError):
@@ -40,12 +40,29 @@ def open_tiff(source: Source) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF; what fails in reading it becomes a `BadFileError` that names it."""
     stream = source.path if source.member is None else io.BytesIO(source.read())
     try:
-        with tifffile.TiffFile(stream, name=source.name) as tiff:
+        with _quiet(), tifffile.TiffFile(stream, name=source.name) as tiff:
             yield tiff
     except BadFileError:
         raise
-    except _TIFF_FAILURES as error:
+    except _CUT_OFF as error:
+        raise BadFileError(truncated_message(source)) from error
+    except _UNREADABLE as error:
         raise BadFileError(f"{source}: not a readable TIFF ({error}); copy it again") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what tifffile stumbles over in this thread off standard error: the error tells it."""
+    logger, thread = logging.getLogger("tifffile"), threading.get_ident()
+
+    def is_anothers(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger.addFilter(is_anothers)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_anothers)
 
 
 def tiff_header(source: Source, tiff: tifffile.TiffFile) -> Header:
