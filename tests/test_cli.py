@@ -165,7 +165,6 @@ def test_the_help_lists_the_commands(run, command):
     [
         ("nonsense", "nonsense"),
         ("benchmark", "dataset"),
-        ("benchmark x", "--out"),
         ("benchmark x -o y --nonsense 1", "--nonsense"),
         ("benchmark x -o y --device tpu", "--device"),
         ("benchmark x -o y --diameter large", "--diameter"),
@@ -330,12 +329,63 @@ def test_a_file_that_is_no_model_is_refused_with_its_name(refuse, drawn_dataset,
     assert f"{tmp_path / 'notes.txt'}: not a readable model file" in message
 
 
-def test_missing_masks_are_refused_with_the_first(refuse, drawn_dataset, tmp_path):
+def test_a_missing_mask_is_told_and_the_other_fields_are_done(run, drawn_dataset, tmp_path):
     lost = stems(drawn_dataset, "training")[0]
     (drawn_dataset / "masks" / f"{lost}.png").unlink()
-    message = refuse("benchmark", drawn_dataset, "-o", tmp_path / "out")
-    assert f"1 of its 3 fields have no mask, the first is {lost}" in message
+    done = run("benchmark", drawn_dataset, "-m", "otsu", "-o", tmp_path / "out")
+    assert done.code == 1
+    assert f"1 fields have no mask, the first is {lost}: they will fail" in done.flat
+    assert f"{lost}: the dataset has no mask of this field; add it to masks/" in done.flat
+    assert parse((tmp_path / "out" / "summary.json").read_text())["fields"] == 2
+
+
+@pytest.mark.parametrize("told_by", ["masks", "metadata"])
+def test_a_missing_image_is_told(run, drawn_dataset, tmp_path, told_by):
+    lost = stems(drawn_dataset, "training")[0]
+    (drawn_dataset / "images" / f"{lost}.tif").unlink()
+    if told_by == "metadata":
+        (drawn_dataset / "masks" / f"{lost}.png").unlink()
+    else:
+        (drawn_dataset / "metadata" / "training.txt").unlink()
+    done = run("benchmark", drawn_dataset, "-m", "otsu", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert f"1 fields are absent, the first is {lost}" in done.flat
+    assert parse((tmp_path / "out" / "summary.json").read_text())["absent_fields"] == [lost]
+
+
+def test_the_command_needs_no_folder_and_tells_where_results_are(drawn_dataset):
+    line = ("benchmark", "drawn", "--split", "test", "--model", "otsu")
+    for _ in range(2):  # the same command goes on
+        done = installed(*line, cwd=drawn_dataset.parent)
+        assert (done.returncode, done.stderr) == (0, "")
+        out = Path("results", "drawn-test-otsu")
+        assert f"Results are in {out}" in done.stdout
+        assert (drawn_dataset.parent / out / "report.html").is_file()
+    done = installed("benchmark", "drawn", "-m", "otsu", "-m", "u2os", cwd=drawn_dataset.parent)
+    assert done.returncode == 0, done.stderr
+    assert (drawn_dataset.parent / "results" / "drawn-otsu-u2os" / "comparison.csv").is_file()
+
+
+def test_a_second_model_that_is_broken_is_refused_before_the_first_runs(
+    refuse, drawn_dataset, tmp_path
+):
+    (tmp_path / "bad.pt").write_bytes(b"no model")
+    models = ("-m", "otsu", "-m", tmp_path / "bad.pt")
+    message = refuse("benchmark", drawn_dataset, "-o", tmp_path / "out", *models)
+    assert f"{tmp_path / 'bad.pt'}: not a readable model file" in message
     assert not (tmp_path / "out").exists()
+
+
+def test_a_list_from_anywhere_chooses_the_fields(run, refuse, drawn_dataset, tmp_path):
+    mine = tmp_path / "lists" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("\n".join(stems(drawn_dataset, "test")))
+    done = run("benchmark", drawn_dataset, "--split", mine, "-m", "otsu", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "drawn mine, otsu: 1 fields" in done.flat
+    message = refuse("benchmark", mine, "-o", tmp_path / "other")
+    assert f"{mine}: no images beside this list" in message
+    assert "--split" in message
 
 
 def test_a_folder_without_images_is_refused(refuse, tmp_path):

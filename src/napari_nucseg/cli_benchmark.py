@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,13 +15,12 @@ from napari_nucseg.cli_options import (
     DEFAULT_PRESET,
     DeviceName,
     EmptyAsOne,
-    Out,
     PresetName,
     Threshold,
     rule_of,
     takes,
 )
-from napari_nucseg.cli_progress import counting, follow_with
+from napari_nucseg.cli_progress import counting, errors, follow_with
 from napari_nucseg.cli_running import console, prepare
 from napari_nucseg.core.fields import Dataset
 from napari_nucseg.core.parameters import SegmentParams
@@ -34,9 +34,21 @@ _FAILURES_SHOWN = 5
 @takes(SegmentParams, "Segmentation", "the model's own")
 def benchmark(
     dataset: Annotated[Path, typer.Argument(help="Folder, split file or images.zip of BBBC039.")],
-    out: Out,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder of the results. [dim]\\[default: results/DATASET-MODELS][/dim]",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[
-        str | None, typer.Option(help="training, validation, test; all fields if not given.")
+        str | None,
+        typer.Option(
+            help="training, validation, test, or another list in metadata/; or the path of a list "
+            "of names, one a line. All fields if not given."
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,
@@ -73,20 +85,24 @@ def benchmark(
     Exit code 1 if a field failed; the others are done.
     """
     from napari_nucseg.core.bbbc039 import open_dataset
-    from napari_nucseg.runs.field_work import run_here
     from napari_nucseg.runs.models_run import run_models
+    from napari_nucseg.runs.results_folder import default_folder
     from napari_nucseg.runs.saving import has_parquet
     from napari_nucseg.runs.workers import workers_for
 
     fields = open_dataset(dataset, split, allow_missing=allow_missing)
-    if fields.absent:
-        console.print(f"{len(fields.absent)} fields of the split are absent", style="yellow")
+    _warn(fields)
     rule = rule_of(iou, preset, empty_as_one)
     models = model or [catalogue.BUNDLED]
     setups = [prepare(name, device, chosen, rule) for name in models]
-    with workers_for(scheduler, device) as run_fields, counting() as progress:
-        if run_fields is run_here:
-            setups[0].load()  # what is wrong with it is told before anything is written
+    if out is None:
+        out = default_folder(fields.name, [setup.model for setup in setups])
+        console.print(f"Results go to {out}")
+    with (
+        _going_on(),
+        workers_for(scheduler, device) as run_fields,
+        counting() as progress,
+    ):
         results = run_models(
             fields,
             setups,
@@ -103,6 +119,31 @@ def benchmark(
     console.print(f"Results are in {out}, the report is {out / 'report.html'}")
     if any(result.failed for result in results):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Say after Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print("Stopped; the same command goes on from here")
+        raise
+
+
+def _warn(fields: Dataset) -> None:
+    if fields.absent:
+        console.print(
+            f"{len(fields.absent)} fields are absent, the first is {fields.absent[0]}: a list "
+            "names them or they have a mask, but there is no image",
+            style="yellow",
+        )
+    missing = fields.without_mask
+    if missing and len(missing) < len(fields.fields):
+        console.print(
+            f"{len(missing)} fields have no mask, the first is {missing[0].stem}: they will fail",
+            style="yellow",
+        )
 
 
 def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:

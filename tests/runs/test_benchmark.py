@@ -318,16 +318,66 @@ def test_every_field_is_announced_and_gets_the_parameters(run, oracle_of, drawn_
 # What is refused
 
 
-def test_missing_masks_are_refused_before_anything_is_segmented(
+def test_images_without_any_mask_are_refused_before_anything_is_segmented(
     run, oracle_of, drawn_fields, drawn_dataset, out
 ):
-    stem = open_dataset(drawn_dataset).fields[1].stem
-    (drawn_dataset / "masks" / f"{stem}.png").unlink()
+    for path in (drawn_dataset / "masks").iterdir():
+        path.unlink()
     oracle = oracle_of(drawn_fields)
-    with pytest.raises(ValueError, match=f"1 of its 3 fields have no mask, the first is {stem}"):
+    with pytest.raises(ValueError, match="none of its 3 fields has a mask; add the folder masks/"):
         run(oracle)
     assert oracle.asked == []
     assert not out.exists()
+
+
+def test_a_field_without_its_mask_fails_and_the_others_go_on(
+    run, oracle_of, drawn_fields, drawn_dataset, out
+):
+    stem = open_dataset(drawn_dataset).fields[1].stem
+    mask = drawn_dataset / "masks" / f"{stem}.png"
+    content = mask.read_bytes()
+    mask.unlink()
+    result = run(oracle_of(drawn_fields))
+    assert list(result.scores) == [f.stem for f in open_dataset(drawn_dataset).fields if f.mask]
+    assert result.failed == {
+        stem: f"{stem}: the dataset has no mask of this field; add it to masks/"
+    }
+    mask.write_bytes(content)
+    assert run(oracle_of(drawn_fields)).failed == {}
+
+
+@pytest.mark.parametrize("part", ["", "images", "masks"])
+def test_results_do_not_go_into_the_dataset(oracle_of, drawn_fields, drawn_dataset, part):
+    before = sorted(drawn_dataset.rglob("*"))
+    with pytest.raises(ValueError, match="this is the folder of the dataset; choose another one"):
+        run_benchmark(
+            open_dataset(drawn_dataset),
+            oracle_setup(oracle_of(drawn_fields)),
+            drawn_dataset / part,
+            report=ignore,
+        )
+    assert sorted(drawn_dataset.rglob("*")) == before
+
+
+OTHERS = ["fields.parquet", "objects.parquet", "failed.csv", "report.html"]
+
+
+@pytest.mark.parametrize("name", sorted({*RESULTS, *OTHERS} - {"run.json"}))
+def test_nothing_of_the_users_own_is_replaced(run, oracle_of, drawn_fields, out, name):
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(
+        ValueError, match=rf"there is {name} here but no run\.json .* choose another"
+    ):
+        run(oracle_of(drawn_fields))
+    assert {path.name: path.read_text() for path in out.iterdir()} == {name: "mine"}
+
+
+def test_other_files_in_the_folder_stay(run, oracle_of, drawn_fields, out):
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    run(oracle_of(drawn_fields))
+    assert (out / "notes.txt").read_text() == "mine"
 
 
 def test_masks_without_images_are_refused(run, oracle_of, drawn_fields, drawn_dataset, out):

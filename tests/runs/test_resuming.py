@@ -56,10 +56,12 @@ def out(tmp_path):
 def run(drawn_dataset, out):
     """Run a segmenter over the drawn dataset, into the same folder each time."""
 
-    def benchmark(segmenter, *, rule=DEFAULT_RULE, report=ignore, into=out, split=None):
+    def benchmark(
+        segmenter, *, rule=DEFAULT_RULE, report=ignore, into=out, split=None, parquet=True
+    ):
         dataset = open_dataset(drawn_dataset, split)
         setup = oracle_setup(segmenter, rule)
-        return run_benchmark(dataset, setup, into, report=report, parquet=True)
+        return run_benchmark(dataset, setup, into, report=report, parquet=parquet)
 
     return benchmark
 
@@ -96,10 +98,10 @@ def uninterrupted(many, tmp_path_factory) -> dict[str, bytes]:
     return tables_of(out)
 
 
-def interrupt_after(dataset: Path, out: Path, fields: int, sign: signal.Signals) -> int:
-    """Start a run and send it a signal once so many fields are done; return its exit code."""
+def interrupt_after(dataset: Path, out: Path, fields: int, sign: signal.Signals) -> tuple[int, str]:
+    """Start a run and send it a signal once so many fields are done; return how it ended."""
     with subprocess.Popen(
-        command(dataset, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(dataset, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         deadline = time.monotonic() + 120
         while len(done_in(out)) < fields:
@@ -107,7 +109,8 @@ def interrupt_after(dataset: Path, out: Path, fields: int, sign: signal.Signals)
             assert time.monotonic() < deadline
             os.sched_yield()
         process.send_signal(sign)
-        return process.wait(60)
+        _, told = process.communicate(timeout=60)
+        return process.returncode, told
 
 
 # Stopped
@@ -115,7 +118,7 @@ def interrupt_after(dataset: Path, out: Path, fields: int, sign: signal.Signals)
 
 @pytest.mark.parametrize("fields", [0, 1, 5])
 def test_a_run_that_is_killed_goes_on_to_the_same_tables(many, out, uninterrupted, fields):
-    assert interrupt_after(many, out, fields, signal.SIGKILL) == -signal.SIGKILL
+    assert interrupt_after(many, out, fields, signal.SIGKILL)[0] == -signal.SIGKILL
     before = {stem: (out / "records" / f"{stem}.json").stat().st_mtime_ns for stem in done_in(out)}
     assert fields <= len(before) < FIELDS
     done = run_whole(many, out)
@@ -129,8 +132,9 @@ def test_a_run_that_is_killed_goes_on_to_the_same_tables(many, out, uninterrupte
     assert all(session["ended"] is None for session in sessions[:-1])
 
 
-def test_ctrl_c_leaves_a_run_that_goes_on(many, out, uninterrupted):
-    assert interrupt_after(many, out, 2, signal.SIGINT) != 0
+def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so_in_a_line(many, out, uninterrupted):
+    code, told = interrupt_after(many, out, 2, signal.SIGINT)
+    assert (code, told) == (130, "Stopped; the same command goes on from here\n")
     assert run_whole(many, out).returncode == 0
     assert tables_of(out) == uninterrupted
 
@@ -202,15 +206,72 @@ def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(many, out, uninte
         command(many, out), capture_output=True, text=True, check=False, preexec_fn=nearly_full
     )
     assert done.returncode == 2
-    assert "File too large" in done.stderr
-    assert done.stderr.startswith("napari-nucseg: ")
+    assert done.stderr.startswith(f"napari-nucseg: {out}{os.sep}")
+    assert "the file is too large for this disk; choose a folder on another one" in done.stderr
+    assert done.stderr.count("\n") == 1
     assert not list(out.rglob("*.partial"))
     assert not (out / "fields.csv").exists()
     assert run_whole(many, out).returncode == 0
     assert tables_of(out) == uninterrupted
 
 
+def test_tables_take_their_places_once_all_of_them_can_be_made(run, oracle_of, drawn_fields, out):
+    run(oracle_of(drawn_fields))
+    before = tables_of(out)
+    path = sorted((out / "records").iterdir())[1]
+    record = json.loads(path.read_text())
+    record["score"]["threshold"] = 0.75  # cannot be summed up with the others
+    record["objects"]["verdict"][0] = "merged"  # tells which objects.csv it is
+    path.write_text(json.dumps(record))
+    for parquet in (True, False):
+        with pytest.raises(ValueError, match="threshold"):
+            run(oracle_of(drawn_fields), parquet=parquet)
+        assert tables_of(out) == before
+        assert not list(out.rglob("*.partial"))
+
+
+def test_tables_that_a_killed_run_prepared_are_swept(run, oracle_of, drawn_fields, out):
+    run(oracle_of(drawn_fields))
+    (out / "tables.0badcafe.partial").mkdir()
+    (out / "tables.0badcafe.partial" / "fields.csv").write_bytes(b"half")
+    run(oracle_of(drawn_fields))
+    assert not list(out.rglob("*.partial"))
+
+
+def test_tables_that_are_not_written_do_not_stay_as_they_were(run, oracle_of, drawn_fields, out):
+    run(oracle_of(drawn_fields))
+    run(oracle_of(drawn_fields), parquet=False)
+    names = {path.name for path in out.iterdir()}
+    assert {"fields.csv", "objects.csv"} <= names
+    assert not {"fields.parquet", "objects.parquet"} & names
+
+
 # Refused
+
+
+def test_names_that_differ_are_counted_and_the_first_is_told(
+    run, oracle_of, drawn_fields, drawn_dataset
+):
+    listing = drawn_dataset / "metadata" / "mine.txt"
+    first, second, third = (field.stem for field in open_dataset(drawn_dataset).fields)
+    listing.write_text(f"{first}\n{second}\n")
+    run(oracle_of(drawn_fields), split="mine")
+    listing.write_text(f"{second}\n{third}\n")
+    with pytest.raises(ValueError, match="splits training") as failure:
+        run(oracle_of(drawn_fields), split="mine")
+    assert f"splits training: 1 only there, the first is {first}" in str(failure.value)
+    assert f"splits test: 1 only now, the first is {third}" in str(failure.value)
+    listing.write_text(f"{second}\n{first}\n")
+    with pytest.raises(ValueError, match="splits training: the same fields in another order"):
+        run(oracle_of(drawn_fields), split="mine")
+
+
+def test_a_file_instead_of_a_folder_is_refused(run, oracle_of, drawn_fields, out):
+    out.write_text("mine")
+    for into in (out, out / "within", out / "far" / "within"):
+        with pytest.raises(ValueError, match=rf"{out}: this is a file; choose a folder"):
+            run(oracle_of(drawn_fields), into=into)
+    assert out.read_text() == "mine"
 
 
 def test_other_values_are_refused_with_what_differs(run, oracle_of, drawn_fields, out):
@@ -305,6 +366,55 @@ def test_a_field_that_fails_is_recorded_and_the_others_go_on(
     assert len((out / "fields.csv").read_text().splitlines()) == 4
 
 
+def test_an_image_without_a_pixel_size_fails_in_a_run_in_micrometres(
+    run, oracle_of, drawn_fields, drawn_dataset, out, monkeypatch
+):
+    monkeypatch.setattr(
+        "napari_nucseg.core.tiffs._metamorph_pixel_size",
+        lambda tiff: None if tiff.pages.first.description == "no size" else 0.5,
+    )
+    image = sorted((drawn_dataset / "images").iterdir())[1]
+    image.write_bytes(image.read_bytes()[:300])
+    run(oracle_of(drawn_fields))
+    tifffile.imwrite(image, drawn_fields[1].image, description="no size", metadata=None)
+    for parquet in (True, False):
+        result = run(oracle_of(drawn_fields), parquet=parquet)
+        assert list(result.failed) == [image.stem]
+        assert "it does not state its pixel size" in result.failed[image.stem]
+        rows = (out / "objects.csv").read_text().splitlines()
+        assert "area_um2" in rows[0]
+        assert {row.count(",") for row in rows} == {rows[0].count(",")}
+    tifffile.imwrite(image, drawn_fields[1].image)
+    assert run(oracle_of(drawn_fields)).failed == {}
+
+
+def test_a_run_in_pixels_stays_one_when_an_image_gets_a_pixel_size(
+    run, oracle_of, drawn_fields, drawn_dataset, out, monkeypatch
+):
+    image = sorted((drawn_dataset / "images").iterdir())[1]
+    monkeypatch.setattr(
+        "napari_nucseg.core.tiffs._metamorph_pixel_size",
+        lambda tiff: 0.5 if tiff.filehandle.name != image.name or sized else None,
+    )
+    sized = False
+    (drawn_dataset / "masks" / f"{image.stem}.png").rename(drawn_dataset / "lost.png")
+    assert list(run(oracle_of(drawn_fields)).failed) == [image.stem]
+    sized = True
+    (drawn_dataset / "lost.png").rename(drawn_dataset / "masks" / f"{image.stem}.png")
+    assert run(oracle_of(drawn_fields)).failed == {}
+    assert "_um" not in (out / "objects.csv").read_text().splitlines()[0]
+
+
+def test_failures_are_told_while_the_run_is_at_work(run, oracle_of, drawn_fields, drawn_dataset):
+    for image in sorted((drawn_dataset / "images").iterdir())[:2]:
+        image.write_bytes(image.read_bytes()[:300])
+    told = []
+    run(oracle_of(drawn_fields), report=lambda *step: told.append(step))
+    assert told[0] == (0, 3, "A01_s1")
+    assert (1, 3, "A03_s1, 1 failed") in told
+    assert told[-1] == (3, 3, "")
+
+
 def test_an_unforeseen_error_is_recorded_with_its_kind(run, oracle_of, drawn_fields):
     oracle = oracle_of(drawn_fields)
     del oracle.answers[drawn_fields[0].image.tobytes()]
@@ -325,10 +435,17 @@ def test_the_exit_code_tells_that_a_field_failed(many, tmp_path, out):
         for path in sorted((many / part).iterdir())[:2]:
             (root / part / path.name).write_bytes(path.read_bytes())
     Image.fromarray(np.zeros((9, 9, 4), np.uint8)).save(root / "masks" / "f1.png")
+    for name, length in (("f2", 8), ("f3", 300)):
+        whole = (many / "images" / f"{name}.tif").read_bytes()
+        (root / "images" / f"{name}.tif").write_bytes(whole[:length])
+        (root / "masks" / f"{name}.png").write_bytes((many / "masks" / f"{name}.png").read_bytes())
     done = run_whole(root, out)
-    assert done.returncode == 1, done.stderr
-    assert "1 fields failed" in done.stdout
-    assert "f1.png: the mask is 9 x 9 px" in " ".join(done.stdout.split())
+    assert (done.returncode, done.stderr) == (1, "")
+    told = " ".join(done.stdout.split())
+    assert "3 fields failed" in told
+    assert "f1.png: the mask is 9 x 9 px" in told
+    for name in ("f2", "f3"):
+        assert f"{name}.tif: the file is cut off or damaged; copy or download it again" in told
 
 
 def test_other_weights_on_another_machine_are_an_error_of_the_field(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from napari_nucseg.runs.saving import (
     write_labels,
     write_picture,
     write_table,
-    write_whole,
+    write_text,
 )
+from napari_nucseg.runs.whole_files import files_at_once, write_whole
 
 
 def names_in(folder):
@@ -175,3 +177,52 @@ def test_a_name_gets_its_ending_unless_it_has_one(tmp_path):
     (tmp_path / "t0.5.csv").touch()
     with pytest.raises(FileExistsError, match="choose another name"):
         with_ending(tmp_path / "t0.5", ".csv")
+
+
+# What keeps a file from being written
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is full")
+def test_a_full_disk_is_told_with_the_file_and_the_remedy(tmp_path):
+    def fill(file):
+        with open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"x")
+
+    with pytest.raises(OSError, match="the disk is full; free some space") as failure:
+        write_whole(tmp_path / "table.csv", fill)
+    assert str(failure.value).startswith(f"{tmp_path / 'table.csv'}: ")
+    assert names_in(tmp_path) == []
+
+
+def test_a_file_instead_of_a_folder_is_told_by_name(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    for path in (tmp_path / "out" / "table.csv", tmp_path / "out" / "far" / "table.csv"):
+        with pytest.raises(OSError, match=f"{tmp_path / 'out'}.*: a file is where a folder should"):
+            write_whole(path, lambda file: file.write(b"x"))
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_files_take_their_places_together_and_those_not_written_go(tmp_path):
+    for name in ("a", "b", "other"):
+        (tmp_path / name).write_text("of yesterday")
+    with files_at_once(tmp_path, ("a", "b", "c")) as stage:
+        write_text(stage / "c", "new")
+        write_text(stage / "a", "new")
+        assert {(tmp_path / name).read_text() for name in ("a", "b")} == {"of yesterday"}
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        **{"a": "new", "c": "new", "other": "of yesterday"},
+    }
+
+
+def test_files_that_cannot_all_be_written_leave_the_old_ones(tmp_path):
+    (tmp_path / "b").write_text("of yesterday")
+
+    def write_half():
+        with files_at_once(tmp_path, ("a", "b")) as stage:
+            write_text(stage / "a", "new")
+            write_whole(stage / "b", fail_halfway(ValueError("no")))
+
+    with pytest.raises(ValueError, match="no"):
+        write_half()
+    assert names_in(tmp_path) == ["b"]
+    assert (tmp_path / "b").read_text() == "of yesterday"

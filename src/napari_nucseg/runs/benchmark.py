@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_nucseg.core.fields import Dataset, Field
-from napari_nucseg.core.images import read_image_header
-from napari_nucseg.core.matching import check_threshold
 from napari_nucseg.runs.field_work import FieldWork, Outcome, Tick, run_here
 from napari_nucseg.runs.finished import sources_record
 from napari_nucseg.runs.machines import describe_machine
-from napari_nucseg.runs.plan import Plan, Setup, make_plan
+from napari_nucseg.runs.plan import Plan, Setup
+from napari_nucseg.runs.preparing import PreparedRun, all_have_scale, prepare_run
 from napari_nucseg.runs.result_tables import Benchmark, write_tables
 from napari_nucseg.runs.results_folder import ResultsFolder
 from napari_nucseg.runs.saving import check_parquet
@@ -55,29 +54,36 @@ def run_benchmark(
     Raises
     ------
     ValueError
-        If a field lacks its image or ground truth, the folder holds another run or one is at work
-        there, or all fields failed.
+        As by `prepare_run`, or if one is at work there, or all fields failed.
     OSError
         If results cannot be written.
     """
-    check_threshold(setup.rule.threshold)
     if parquet:
         check_parquet()
-    _require_truth(dataset)
-    plan = make_plan(dataset, setup)
-    folder = ResultsFolder(out.absolute())  # other processes have other working folders
-    folder.check(plan)  # before a folder is made
-    with folder.held():
-        folder.check(plan)
-        done = _finished(dataset, folder)
-        session = _Session(folder, plan, dataset, command)
-        work = FieldWork(setup, _has_scale(dataset), folder)
-        left = [field for field in dataset.fields if field.stem not in done]
-        session.fields = _follow(work, left, run_fields, report, len(done))
-        result = write_tables(
-            dataset, plan, folder, empty_as_one=setup.rule.empty_as_one, parquet=parquet
-        )
-        session.end(dataset, result)
+    run = prepare_run(dataset, setup, out, all_have_scale)
+    with run.folder.held():
+        return do_run(run, report=report, run_fields=run_fields, parquet=parquet, command=command)
+
+
+def do_run(
+    run: PreparedRun,
+    *,
+    report: Callable[[int, int, str], None],
+    run_fields: RunFields,
+    parquet: bool,
+    command: Sequence[str],
+) -> Benchmark:
+    """Do a run in a folder that is held; see `run_benchmark`."""
+    dataset, setup, folder, plan = run.dataset, run.setup, run.folder, run.plan
+    folder.check(plan)  # another process may have begun there
+    done = _finished(dataset, folder)
+    session = _Session(folder, plan, dataset, command)
+    work = FieldWork(setup, plan["has_scale"], folder)
+    left = [field for field in dataset.fields if field.stem not in done]
+    session.fields = _follow(work, left, run_fields, report, len(done))
+    empty_as_one = setup.rule.empty_as_one
+    result = write_tables(dataset, plan, folder, empty_as_one=empty_as_one, parquet=parquet)
+    session.end(dataset, result)
     return result
 
 
@@ -89,13 +95,14 @@ def _follow(
     before: int,
 ) -> int:
     """Do what is left and tell how far it is; return how many fields that were."""
-    done, total = before, before + len(left)
+    done, total, failed = before, before + len(left), 0
 
     def tick(name: str) -> None:
-        report(done, total, name)
+        report(done, total, f"{name}, {failed} failed" if failed else name)
 
-    for _ in run_fields(work, left, tick):
+    for outcome in run_fields(work, left, tick):
         done += 1
+        failed += outcome.error is not None
     report(done, total, "")
     return done - before
 
@@ -162,26 +169,3 @@ def _finished(dataset: Dataset, folder: ResultsFolder) -> set[str]:
             folder.check_unchanged(field, record)
             done.add(field.stem)
     return done
-
-
-def _has_scale(dataset: Dataset) -> bool:
-    """Whether all pixels have a known size: distances in pixels and in um cannot be pooled."""
-    return all(_pixel_size(field) is not None for field in dataset.fields)
-
-
-def _pixel_size(field: Field) -> float | None:
-    try:
-        return None if field.image is None else read_image_header(field.image).pixel_size
-    except (ValueError, OSError):
-        return 1.0  # a damaged image fails by itself, and does not speak for the others
-
-
-def _require_truth(dataset: Dataset) -> None:
-    if not dataset.has_images:
-        raise ValueError(f"{dataset.name}: there are masks but no images; add the folder images/")
-    if dataset.without_mask:
-        first = dataset.without_mask[0].stem
-        raise ValueError(
-            f"{dataset.name}: {len(dataset.without_mask)} of its {len(dataset.fields)} fields have "
-            f"no mask, the first is {first}; add the folder masks/ or segment without scoring"
-        )

@@ -14,7 +14,7 @@ from PIL import Image
 from napari_nucseg.core.bbbc039 import PARTS
 from napari_nucseg.core.colouring import colour
 from napari_nucseg.core.images import Labels
-from napari_nucseg.runs.saving import write_whole
+from napari_nucseg.runs.whole_files import write_whole
 
 _ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
 _SIGNS = ("images", "images.zip", "metadata", "metadata.zip")

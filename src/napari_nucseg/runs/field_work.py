@@ -13,7 +13,7 @@ from typing import Any
 from napari_nucseg.core.boundaries import LEAST_IOU, measure_boundaries
 from napari_nucseg.core.boundary_counts import Spacing
 from napari_nucseg.core.fields import Field
-from napari_nucseg.core.images import Labels
+from napari_nucseg.core.images import Image, Labels
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.scoring import Score, score_matching
@@ -36,7 +36,10 @@ def _ignore(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a field: its stem, and the error if there was one."""
+    """What became of a field: its stem, and the error if there was one.
+
+    Runs count the errors while they are at work; what they end with is made from the records.
+    """
 
     stem: str
     error: str | None
@@ -88,6 +91,7 @@ class FieldWork:
             try:
                 image = field.read_image()
                 check_image(image.data, str(field.image))
+                self._check_scale(field, image)
                 found = segmenter(image.data, self.setup.params, report)
                 self._check_weights(found.provenance)
             except Stopped:
@@ -121,6 +125,14 @@ class FieldWork:
         record = FieldRecord(stem, platform.node(), segmented.seconds, {}, error)
         write_record(self.folder.record_file(stem), record)
         return Outcome(stem, error)
+
+    def _check_scale(self, field: Field, image: Image) -> None:
+        if self.has_scale and image.pixel_size is None:
+            raise ValueError(
+                f"{field.image}: it does not state its pixel size, as the images did that the run "
+                "was begun with; replace it by one that does, or choose another folder of results "
+                "to measure all in pixels"
+            )
 
     def _check_weights(self, made: Provenance) -> None:
         if made.weights_sha256 not in ("", *self.setup.weights.values()):

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 
 from napari_nucseg.core.fields import Dataset
-from napari_nucseg.runs.benchmark import RunFields, run_benchmark
+from napari_nucseg.runs.benchmark import RunFields, do_run
 from napari_nucseg.runs.field_work import run_here
 from napari_nucseg.runs.model_comparison import comparison_rows
 from napari_nucseg.runs.plan import Setup
+from napari_nucseg.runs.preparing import (
+    PreparedRun,
+    all_have_scale,
+    prepare_run,
+    refuse_dataset,
+)
 from napari_nucseg.runs.report import ModelRun, write_report
 from napari_nucseg.runs.report_page import WORST
 from napari_nucseg.runs.result_tables import Benchmark
-from napari_nucseg.runs.results_folder import ResultsFolder
-from napari_nucseg.runs.saving import write_table
+from napari_nucseg.runs.results_folder import (
+    COMPARISON,
+    REPORT,
+    ResultsFolder,
+    check_for_models,
+)
+from napari_nucseg.runs.saving import check_parquet, write_table
 
 
 def run_models(
@@ -45,38 +58,58 @@ def run_models(
     Raises
     ------
     ValueError, OSError
-        As by `run_benchmark`, or if two models have one name.
+        As by `run_benchmark`, or if two models have one name, one of them cannot be loaded, or
+        the folder holds the run of one model and several are asked for.
     """
-    folders = _folders(setups, out)
-    count = len(dataset.fields)
+    if parquet:
+        check_parquet()
+    runs = _prepare(dataset, setups, out)
+    if run_fields is run_here:
+        for setup in setups:  # what is wrong with one is told before another runs
+            setup.load()
+    several, count = len(runs) > 1, len(dataset.fields)
     results = []
-    for number, (setup, folder) in enumerate(zip(setups, folders, strict=True)):
+    with ResultsFolder(out.absolute()).held():
+        if several:
+            check_for_models(out, [setup.model for setup in setups])
+        for number, run in enumerate(runs):
 
-        def tell(done: int, total: int, name: str, before: int = number * count) -> None:
-            report(before + done, count * len(setups), name)
+            def tell(done: int, total: int, name: str, before: int = number * count) -> None:
+                report(before + done, count * len(runs), name)
 
-        results.append(
-            run_benchmark(
-                dataset,
-                setup,
-                folder,
-                report=tell,
-                run_fields=run_fields,
-                parquet=parquet,
-                command=command,
-            )
-        )
-    if len(setups) > 1:
-        names = [setup.model for setup in setups]
-        write_table(out / "comparison.csv", comparison_rows(dict(zip(names, results, strict=True))))
-    runs = map(ModelRun, setups, map(ResultsFolder, folders), results)
-    write_report(out / "report.html", dataset, list(runs), worst)
+            with run.folder.held() if several else nullcontext():
+                results.append(
+                    do_run(
+                        run, report=tell, run_fields=run_fields, parquet=parquet, command=command
+                    )
+                )
+        _conclude(runs, results, out, worst)
     return results
 
 
-def _folders(setups: Sequence[Setup], out: Path) -> list[Path]:
+def _prepare(dataset: Dataset, setups: Sequence[Setup], out: Path) -> list[PreparedRun]:
+    """Settle all runs, and refuse what cannot be one, before anything is written."""
     names = [setup.model for setup in setups]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(f"{twice[0]} is named twice; name each model once")
-    return [out] if len(names) == 1 else [out / name for name in names]
+    has_scale = cache(all_have_scale)  # the headers of all images are read once
+    if len(setups) == 1:
+        return [prepare_run(dataset, setups[0], out, has_scale)]
+    refuse_dataset(out.absolute(), dataset)
+    check_for_models(out, names)
+    return [prepare_run(dataset, one, out / one.model, has_scale) for one in setups]
+
+
+def _conclude(
+    runs: Sequence[PreparedRun], results: Sequence[Benchmark], out: Path, worst: int
+) -> None:
+    """Write what is said of all models together."""
+    if len(runs) > 1:
+        names = [run.setup.model for run in runs]
+        rows = comparison_rows(dict(zip(names, results, strict=True)))
+        write_table(out / COMPARISON, rows)
+    told = [
+        ModelRun(run.setup, run.folder, result) for run, result in zip(runs, results, strict=True)
+    ]
+    write_report(out / REPORT, runs[0].dataset, told, worst)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_nucseg.runs.object_records import Columns, join
-from napari_nucseg.runs.saving import as_lists, csv_lines, import_pyarrow, whole_file
+from napari_nucseg.runs.saving import as_lists, csv_lines, import_pyarrow
+from napari_nucseg.runs.whole_files import whole_file
 
 ROWS_AT_ONCE = 20_000
 

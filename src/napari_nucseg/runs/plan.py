@@ -43,8 +43,18 @@ class Setup:
     rule: ScoreRule = DEFAULT_RULE
 
 
-def make_plan(dataset: Dataset, setup: Setup) -> Plan:
-    """Write down all that the tables of a run depend on, but for the pixels."""
+def make_plan(dataset: Dataset, setup: Setup, has_scale: bool) -> Plan:
+    """Write down all that the tables of a run depend on, but for the pixels.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its fields.
+    setup : Setup
+        How they are segmented and scored.
+    has_scale : bool
+        Whether they are measured in micrometres, too.
+    """
     return {
         "dataset": dataset.name,
         "model": setup.model,
@@ -55,6 +65,7 @@ def make_plan(dataset: Dataset, setup: Setup) -> Plan:
             "preset": setup.rule.preset.name,
             "empty_as_one": setup.rule.empty_as_one,
         },
+        "has_scale": has_scale,
         "versions": versions(),
         "absent": list(dataset.absent),
         "splits": {name: list(stems) for name, stems in _splits(dataset).items()},
@@ -82,14 +93,29 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], within: str = ""
         name = f"{within} {key}".strip()
         if isinstance(one, Mapping) and isinstance(other, Mapping):
             found += differences(one, other, name)
-        elif one != other:
+        elif one == other:
+            continue
+        elif isinstance(one, list) or isinstance(other, list):
+            found.append(f"{name}: {_compared(one or [], other or [])}")
+        else:
             found.append(f"{name}: {_told(one)} there, {_told(other)} now")
     return found
 
 
+def _compared(one: list[str], other: list[str]) -> str:
+    """Say which names are on one side only."""
+    found = [
+        f"{len(names)} only {where}, the first is {names[0]}"
+        for names, where in (
+            (sorted(set(one) - set(other)), "there"),
+            (sorted(set(other) - set(one)), "now"),
+        )
+        if names
+    ]
+    return ", ".join(found) or "the same fields in another order"
+
+
 def _told(value: Any) -> str:
-    if isinstance(value, list):
-        return f"{len(value)} fields"
     return "none" if value in (None, "") else str(value)
 
 

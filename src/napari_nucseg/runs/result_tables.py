@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from napari_nucseg.core.fields import Dataset, Field
 from napari_nucseg.core.scoring import Score
@@ -15,13 +16,14 @@ from napari_nucseg.runs.object_tables import ObjectTables
 from napari_nucseg.runs.papers import latex_table, markdown_table
 from napari_nucseg.runs.plan import Plan
 from napari_nucseg.runs.records import Record, field_row, summary_record, summary_rows
-from napari_nucseg.runs.results_folder import ResultsFolder
+from napari_nucseg.runs.results_folder import TABLES, ResultsFolder
 from napari_nucseg.runs.saving import (
     write_json,
     write_parquet,
     write_table,
     write_text,
 )
+from napari_nucseg.runs.whole_files import files_at_once
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def write_tables(
 ) -> Benchmark:
     """Write all tables of a run whose fields are done, reading one record at a time.
 
+    They take their places together; those of an earlier time that are not written now go.
+
     Parameters
     ----------
     dataset : Dataset
@@ -82,9 +86,25 @@ def write_tables(
     ValueError
         If all fields failed.
     """
+    with files_at_once(folder.path, TABLES) as stage:
+        gathered = _gather(dataset, folder, stage, parquet)
+        if not gathered.rows:
+            _write_failures(folder.path, gathered.failed)
+            stem, error = next(iter(gathered.failed.items()))
+            count = len(gathered.failed)
+            raise ValueError(f"all {count} fields failed, the first is {stem}: {error}")
+        result = gathered.benchmark(empty_as_one)
+        _write_failures(stage, result.failed)
+        _write_fields(stage, gathered.rows, parquet)
+        _write_summary(dataset, plan, result, stage)
+    return result
+
+
+def _gather(dataset: Dataset, folder: ResultsFolder, stage: Path, parquet: bool) -> _Gathered:
+    """Read all records, and write the tables of objects on the way."""
     gathered = _Gathered()
     with ExitStack() as files:
-        objects = ObjectTables(folder.path, parquet, files)
+        objects = ObjectTables(stage, parquet, files)
         for one in dataset.fields:
             record = folder.read(one.stem)
             if record is None:
@@ -92,18 +112,7 @@ def write_tables(
             gathered.take(one, record)
             if record.objects is not None:
                 objects.add(record.objects)
-        _write_failures(folder, gathered.failed)
-        if not gathered.rows:
-            stem, error = next(iter(gathered.failed.items()))
-            count = len(gathered.failed)
-            raise ValueError(f"all {count} fields failed, the first is {stem}: {error}")
-    result = gathered.benchmark(empty_as_one)
-    write_table(folder.path / "fields.csv", gathered.rows)
-    if parquet:
-        columns = {name: [row[name] for row in gathered.rows] for name in gathered.rows[0]}
-        write_parquet(folder.path / "fields.parquet", columns)
-    _write_summary(dataset, plan, result, folder)
-    return result
+    return gathered
 
 
 class _Gathered:
@@ -130,16 +139,21 @@ class _Gathered:
         return Benchmark(self.scores, summary, self.failed, tuple(self.seconds), dict(self.places))
 
 
-def _write_failures(folder: ResultsFolder, failed: Mapping[str, str]) -> None:
-    path = folder.path / "failed.csv"
+def _write_failures(out: Path, failed: Mapping[str, str]) -> None:
     if failed:
-        write_table(path, [{"stem": stem, "error": error} for stem, error in failed.items()])
-    else:
-        path.unlink(missing_ok=True)
+        rows = [{"stem": stem, "error": error} for stem, error in failed.items()]
+        write_table(out / "failed.csv", rows)
 
 
-def _write_summary(dataset: Dataset, plan: Plan, result: Benchmark, folder: ResultsFolder) -> None:
-    summary, out = result.summary, folder.path
+def _write_fields(out: Path, rows: Sequence[Record], parquet: bool) -> None:
+    write_table(out / "fields.csv", rows)
+    if parquet:
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        write_parquet(out / "fields.parquet", columns)
+
+
+def _write_summary(dataset: Dataset, plan: Plan, result: Benchmark, out: Path) -> None:
+    summary = result.summary
     write_table(out / "summary.csv", summary_rows(summary))
     write_text(out / "summary.md", markdown_table(summary, dataset.name))
     write_text(out / "summary.tex", latex_table(summary, dataset.name))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,15 @@ from filelock import FileLock, Timeout
 from napari_nucseg.core.fields import Field
 from napari_nucseg.runs.field_records import FieldRecord, read_record
 from napari_nucseg.runs.plan import Plan, differences
-from napari_nucseg.runs.saving import PARTIAL, write_json
+from napari_nucseg.runs.saving import write_json
+from napari_nucseg.runs.whole_files import explained, sweep
 
 RUN_FILE = "run.json"
+REPORT, COMPARISON = "report.html", "comparison.csv"
+TABLES = (
+    *("fields.csv", "fields.parquet", "objects.csv", "objects.parquet", "failed.csv"),
+    *("summary.csv", "summary.md", "summary.tex", "summary.json"),
+)
 FORMAT = 1
 
 
@@ -66,18 +73,22 @@ class ResultsFolder:
         ------
         ValueError
             If another run is at work here.
+        OSError
+            If nothing can be written here; the message says where and what to do.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / ".lock")
         try:
-            lock.acquire(timeout=0)
+            with explained(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=0)
         except Timeout as error:
             raise ValueError(
                 f"{self.path}: another run is at work in this folder; wait until it is done, or "
                 "choose another folder"
             ) from error
         try:
-            self._sweep()
+            for folder in (self.path, self.labels, self.path / "records"):
+                sweep(folder)
             yield
         finally:
             lock.release()
@@ -90,14 +101,16 @@ class ResultsFolder:
         ValueError
             Naming what differs.
         """
+        _refuse_file(self.path)
         run = self.read_run()
         if run is None:
-            taken = [p.name for p in self.path.glob("*") if p.name in ("labels", "records")]
-            if taken:
+            models = _models_in(self.path)
+            if models:
                 raise ValueError(
-                    f"{self.path}: there is {taken[0]}/ here but no {RUN_FILE} that tells how it "
-                    "came about; choose another folder"
+                    f"{self.path}: this folder holds a run of several models, {', '.join(models)}; "
+                    "choose another folder, or name them all to go on"
                 )
+            _refuse_names(self.path, ("labels", "records", *TABLES, REPORT))
             return
         found = differences(run["plan"], plan)
         if found:
@@ -147,8 +160,69 @@ class ResultsFolder:
                     f"{self.path}; choose another folder to begin anew"
                 )
 
-    def _sweep(self) -> None:
-        """Remove what a killed process left half-written."""
-        for folder in (self.path, self.labels, self.path / "records"):
-            for path in folder.glob(f"*{PARTIAL}"):
-                path.unlink(missing_ok=True)
+
+def check_for_models(path: Path, models: Sequence[str]) -> None:
+    """Refuse a folder for the results of several models that holds something else.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, which need not be there.
+    models : sequence of str
+        Names of all the models.
+
+    Raises
+    ------
+    ValueError
+        Naming what it holds.
+    """
+    _refuse_file(path)
+    if (path / RUN_FILE).exists():
+        raise ValueError(
+            f"{path}: this folder holds the run of one model, and several have a folder each; "
+            "choose another folder, or name that model alone to go on"
+        )
+    there = _models_in(path)
+    others = [name for name in there if name not in models]
+    if others:
+        raise ValueError(
+            f"{path}: this folder holds results of {', '.join(others)}, too; choose another "
+            "folder, or name all its models to go on"
+        )
+    if not there:
+        _refuse_names(path, (COMPARISON, REPORT))
+
+
+def default_folder(dataset: str, models: Sequence[str]) -> Path:
+    """Name a folder for the results of models on a dataset, within the working folder."""
+    return Path("results") / "-".join(re.sub(r"[^\w.]+", "-", name) for name in (dataset, *models))
+
+
+def _models_in(path: Path) -> list[str]:
+    """Name the models that have a folder of results within a folder."""
+    return [file.parent.name for file in sorted(path.glob(f"*/{RUN_FILE}")) if _is_models(file)]
+
+
+def _is_models(run_file: Path) -> bool:
+    """Whether a run is one of several, and not a run of its own that lies beside others."""
+    try:
+        run = ResultsFolder(run_file.parent).read_run()
+    except ValueError:
+        return False  # of something else
+    return run is not None and run["plan"]["model"] == run_file.parent.name
+
+
+def _refuse_file(path: Path) -> None:
+    there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise ValueError(f"{there}: this is a file; choose a folder for the results")
+
+
+def _refuse_names(path: Path, names: Sequence[str]) -> None:
+    """Refuse to write over what is not known to be of a run."""
+    taken = next((path / name for name in names if (path / name).exists()), None)
+    if taken is not None:
+        raise ValueError(
+            f"{path}: there is {taken.name}{'/' if taken.is_dir() else ''} here but no {RUN_FILE} "
+            "that tells how it came about; choose another folder"
+        )

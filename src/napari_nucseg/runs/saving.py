@@ -1,18 +1,15 @@
-"""Files written whole or not at all: under a temporary name first, then renamed."""
+"""Tables, records, labels and pictures, written whole or not at all."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
 import re
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -20,38 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_nucseg.core.images import Labels
+from napari_nucseg.runs.whole_files import write_whole
 
 UINT16_LABELS, UINT32_LABELS = 2**16, 2**32
-PARTIAL = ".partial"
-"""Ending of a file that is not yet whole."""
 Columnlike = NDArray[Any] | list[Any]
 _FORMULA = re.compile(r"(^|[,;|\"'])(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 """What stands before a formula: a cell's start or a separator; signs in full width, too."""
 _BREAKS = {ord(sign): " " for sign in "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"}
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that gets its name only once its content is on disk.
-
-    What a killed process leaves behind ends in `PARTIAL`; two writers of one file never share it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Give a file its name only once its content is on disk."""
-    with whole_file(path) as file:
-        write(file)
 
 
 def with_ending(path: Path, *endings: str) -> Path:

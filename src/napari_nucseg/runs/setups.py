@@ -28,10 +28,18 @@ def set_up(model: Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule
         Parameters other than those that suit the model.
     rule : ScoreRule
         How fields are scored.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it is a file of the user's that holds no network we know.
     """
     files = [path for path in (model.path, model.onnx) if path is not None]
     named = any(one.name == model.name for one in catalogue.models())
-    where = model.name if named or model.path is None else str(model.path.resolve())
+    where = model.name
+    if model.path is not None and not named:
+        catalogue.check(model.path)  # workers would find out when other models have run
+        where = str(model.path.resolve())
     return Setup(
         model.name,
         {path.name: sha256(path) for path in files},

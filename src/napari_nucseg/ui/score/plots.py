@@ -16,7 +16,8 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVB
 
 from napari_nucseg.runs.curves import CURVE_THRESHOLDS, score_curve, score_fields
 from napari_nucseg.runs.objects import join_overlaps
-from napari_nucseg.runs.saving import with_ending, write_whole
+from napari_nucseg.runs.saving import with_ending
+from napari_nucseg.runs.whole_files import write_whole
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.figures import (
     Theme,

@@ -1,0 +1,112 @@
+"""Files that are there whole or not at all, alone or together, and what keeps one from being."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+PARTIAL = ".partial"
+"""Ending of a file that is not yet whole."""
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full; free some space and start the same again",
+    errno.EDQUOT: "your share of the disk is used up; free some space and start the same again",
+    errno.EFBIG: "the file is too large for this disk; choose a folder on another one",
+    errno.EROFS: "the disk can only be read; choose a folder on another one",
+    errno.EACCES: "you have no permission there; choose another folder, or ask for it",
+    errno.EPERM: "you have no permission there; choose another folder, or ask for it",
+    errno.ENOTDIR: "a file is where a folder should be; choose another folder",
+    errno.EEXIST: "a file is where a folder should be; choose another folder",
+    errno.EISDIR: "a folder has this name; choose another one",
+}
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that gets its name only once its content is on disk.
+
+    What a killed process leaves behind ends in `PARTIAL`; two writers of one file never share it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the message names it and the remedy.
+    """
+    partial = _partial(path)
+    try:
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+    finally:
+        with suppress(OSError):  # where it could not be made it cannot be removed either
+            partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Give a file its name only once its content is on disk."""
+    with whole_file(path) as file:
+        write(file)
+
+
+@contextmanager
+def files_at_once(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Give a folder in which files are prepared, and which then take their places together.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they belong.
+    names : sequence of str
+        Of all files that there can be; those that were not prepared are removed.
+
+    Yields
+    ------
+    Path
+        Folder to write them into.
+    """
+    stage = _partial(folder / "tables")
+    try:
+        yield stage
+        with explained(folder):
+            for name in names:
+                if (stage / name).exists():
+                    (stage / name).replace(folder / name)
+                else:
+                    (folder / name).unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half-written in a folder."""
+    for path in folder.glob(f"*{PARTIAL}"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Tell of a file or folder that cannot be written which it is and what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0)
+        if remedy is None:
+            raise
+        named = error.filename is not None and not str(error.filename).endswith(PARTIAL)
+        raise type(error)(f"{error.filename if named else path}: {remedy}") from error
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
