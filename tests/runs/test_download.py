@@ -129,6 +129,16 @@ def test_a_broken_connection_is_taken_up_where_it_broke(unreliable, tmp_path, fa
     assert steps[-1] == (len(CONTENT), len(CONTENT))
 
 
+@pytest.mark.parametrize("fault", [Cut(150_000), Stall(150_000)])
+def test_a_connection_that_breaks_again_and_again_gets_there_if_it_brings_progress(
+    unreliable, tmp_path, fault
+):
+    unreliable.faults = [fault] * 6
+    download_dataset(tmp_path / "new", ignore, timeout=0.2)
+    assert (tmp_path / "new" / "images.zip").read_bytes() == CONTENT
+    assert len(unreliable.ranges) == 7
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [(Cut(None), "the connection was cut"), (Stall(None), "the connection stalled")],

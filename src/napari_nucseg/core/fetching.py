@@ -24,8 +24,6 @@ from napari_nucseg.core.sources import sha256
 if TYPE_CHECKING:
     import requests
 
-TRIES = 3
-"""How often a transfer is started, the first time included, when connections are cut."""
 PATIENCE = 15.0
 """Seconds without a single byte after which a connection counts as cut."""
 
@@ -82,9 +80,10 @@ def fetch(
     """Return the path of a published file, fetching it first unless it is already there.
 
     A file of the right name and size is taken as it is, without hashing it; one of another size is
-    replaced once the right one is here. A cut connection is tried again. What has arrived when a
-    download fails or is stopped stays beside the target under a temporary name, and the next call
-    goes on from there if the result can be checked by its SHA-256.
+    replaced once the right one is here. A cut connection is taken up again as long as each few
+    bring progress. What has arrived when a download fails or is stopped stays beside the target
+    under a temporary name, and the next call goes on from there if the result can be checked by
+    its SHA-256.
 
     Parameters
     ----------
@@ -126,6 +125,7 @@ class _Download:
         self.target = self.folder / self.file.name
         self.partial = self.folder / f"{self.file.name}.part"
         self.builds_on_earlier_run = self.partial.exists()
+        self.can_be_checked = self.file.sha256 is not None
 
     def run(self) -> None:
         """Receive, check and name the file, unless somebody else is at it."""
@@ -143,15 +143,12 @@ class _Download:
 
         self._require_space(self.file.size)
         with requests.Session() as session:
-            for tries_left in reversed(range(TRIES)):
-                try:
-                    self._check_hash(self._receive(session))
-                    break
-                except transfer.TryAgain as failure:
-                    if not tries_left:
-                        raise self._error(f"{failure}, after {TRIES} tries") from failure
-                except transfer.NoAnswer as failure:
-                    raise self._error(str(failure)) from failure
+            try:
+                transfer.insist(
+                    lambda: self._check_hash(self._receive(session)), self._bytes_present
+                )
+            except transfer.NoAnswer as failure:
+                raise self._error(str(failure)) from failure
         with self._disk_errors_explained():
             os.replace(self.partial, self.target)
 
@@ -182,10 +179,10 @@ class _Download:
         """Ask for the missing bytes, or for all where they do not fit; tell where they start."""
         present = self._bytes_present()
         response = transfer.ask(session, self.file.url, present, self.timeout)
+        self.can_be_checked = bool(self.file.sha256 or transfer.stated_sha256(response))
         if response.status_code == 200:
             return response, 0
-        can_be_checked = bool(self.file.sha256 or transfer.stated_sha256(response))
-        fits = can_be_checked or not self.builds_on_earlier_run
+        fits = self.can_be_checked or not self.builds_on_earlier_run
         if fits and transfer.starts_at(response, present):
             return response, present
         response.close()
@@ -244,7 +241,9 @@ class _Download:
         )
 
     def _error(self, reason: str) -> DownloadError:
+        goes_on = "What has arrived is kept: the same command or click goes on where it stopped. "
         return DownloadError(
             f"{self.file.name} could not be fetched from {urlsplit(self.file.url).netloc}: "
-            f"{reason}. Download {self.file.url} in a browser and put it at {self.target}."
+            f"{reason}. {goes_on if self.can_be_checked and self._bytes_present() else ''}"
+            f"Download {self.file.url} in a browser and put it at {self.target}."
         )

@@ -10,7 +10,8 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     import requests
 
 CHUNK = 256 * 1024
-"""Bytes written at a time."""
+"""Bytes written at a time, at most."""
+REPORTED_EVERY = 0.05
+"""Seconds between two reports, at most; what arrives in between is written without one."""
+
+TRIES = 3
+"""How often connections may be cut, one after the other, without progress."""
+PROGRESS = 64 * 1024
+"""Bytes that are progress: what brings less, again and again, would hardly ever end."""
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to wait for a host to answer at all, so that being offline is noticed soon."""
@@ -61,6 +69,33 @@ def alone_with(path: Path) -> Iterator[bool]:
         lock.release()
         with contextlib.suppress(OSError):  # another has just opened it, and removes it later
             Path(lock.lock_file).unlink()
+
+
+def insist(attempt: Callable[[], None], present: Callable[[], int]) -> None:
+    """Make an attempt again as long as one in three brings progress.
+
+    Parameters
+    ----------
+    attempt : callable
+        Receives the file, or what is missing of it, over one connection.
+    present : callable
+        Tells how many bytes of the file are there.
+
+    Raises
+    ------
+    NoAnswer
+        As the attempt does, or when `TRIES` in a row were cut without progress.
+    """
+    furthest = fruitless = 0
+    while True:
+        try:
+            return attempt()
+        except TryAgain as failure:
+            fruitless += 1
+            if present() >= furthest + PROGRESS:
+                furthest, fruitless = present(), 0
+            if fruitless == TRIES:
+                raise NoAnswer(f"{failure}, after {TRIES} tries without progress") from failure
 
 
 def ask(session: requests.Session, url: str, start: int, timeout: float) -> requests.Response:
@@ -107,7 +142,7 @@ def ask(session: requests.Session, url: str, start: int, timeout: float) -> requ
 
 
 def write(response: requests.Response, path: Path, start: int) -> Generator[int, None, None]:
-    """Write the body of an answer to a file, yielding the file's bytes after each chunk.
+    """Write the body of an answer to a file as it arrives, so that a cut loses nothing of it.
 
     Parameters
     ----------
@@ -121,26 +156,33 @@ def write(response: requests.Response, path: Path, start: int) -> Generator[int,
     Yields
     ------
     int
-        The bytes of the file up to the end of the chunk.
+        The bytes of the file so far: after `CHUNK` more, after `REPORTED_EVERY`, and at the end.
 
     Raises
     ------
     TryAgain
         If the connection was cut.
     """
-    import requests
+    from urllib3.exceptions import HTTPError
 
     if start == 0:
         # Truncating it would leave a hole in the file of a second process that is writing it.
         path.unlink(missing_ok=True)
     with open(path, "r+b" if start else "xb") as stream:
-        stream.seek(start)
+        done = told = stream.seek(start)
+        due = 0.0
         try:
-            for chunk in response.iter_content(CHUNK):
-                stream.write(chunk)
-                yield stream.tell()
-        except requests.RequestException as error:
+            # Reading a fixed number of bytes would keep those before a cut from us.
+            # Waiting for a full chunk would lose what came of it before a cut.
+            while piece := response.raw.read1(told + CHUNK - done, decode_content=True):
+                done += stream.write(piece)
+                if done >= told + CHUNK or time.monotonic() >= due:
+                    yield (told := done)
+                    due = time.monotonic() + REPORTED_EVERY
+        except HTTPError as error:
             raise TryAgain(_how_it_was_cut(error)) from error
+        if done > told:
+            yield done
         stream.flush()
         os.fsync(stream.fileno())
 
