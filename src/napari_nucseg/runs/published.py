@@ -80,10 +80,14 @@ def published_split(dataset: Dataset) -> str | None:
 
 
 def pixel_table(model: str, summary: Summary, split: str) -> Table:
-    """Stand a run beside the course report; no rows where it says nothing of the split."""
-    header = ("Pixels", f"{model}, mean (range)", f"{COURSE_REPORT}", "Pooled", "Pooled there")
+    """Stand a run beside the course report; no rows where it says nothing of the split.
+
+    If some fields failed, the header says on how many the run's scores stand.
+    """
     if split != "test":
         return []
+    ours = f"{_on_fields(model, summary.fields, split)}, mean (range)"
+    header = ("Pixels", ours, COURSE_REPORT, "Pooled", "Pooled there")
     pooled = summary.pooled.ratios()["pixels"]
     rows: Table = [header]
     for name, theirs in PIXELS.items():
@@ -109,7 +113,7 @@ def object_table(model: str, scores: Sequence[Score], split: str) -> Table:
     model : str
         That ran.
     scores : sequence of Score
-        Of its fields.
+        Of the fields that it has done; if some failed, its row says how many these are.
     split : str
         From `published_split`.
     """
@@ -118,12 +122,18 @@ def object_table(model: str, scores: Sequence[Score], split: str) -> Table:
     ours += [_mean([score.at_half.f1 for score in scores])]
     rows: Table = [
         ("Nuclei", "AP .50:.95", *(f"AP {t:g}" for t in _AP), "F1 0.5"),
-        (model, *map(as_number, ours)),
+        (_on_fields(model, len(scores), split), *map(as_number, ours)),
     ]
     for one in OBJECTS[split]:
         told = (one.mean_ap, one.ap_50, one.ap_75, one.ap_90, one.f1)
         rows.append((one.model, *("" if value is None else as_number(value) for value in told)))
     return rows
+
+
+def _on_fields(model: str, done: int, split: str) -> str:
+    """Name a model, and how much of the split it has done unless that is all."""
+    count = _FIELDS[split]
+    return model if done == count else f"{model}, {done} of {count} fields"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -42,6 +42,8 @@ class Benchmark:
         What network and post-processing took in each field, and with reading, scoring and writing.
     places : mapping
         Computer and device to the number of fields that were done there.
+    empty_as_one : bool
+        Whether the summary counts fields without nuclei as 1.
     """
 
     scores: Mapping[str, Score]
@@ -49,6 +51,7 @@ class Benchmark:
     failed: Mapping[str, str]
     seconds: tuple[tuple[float, float], ...] = field(repr=False)
     places: Mapping[tuple[str, str], int]
+    empty_as_one: bool = False
 
     @property
     def seconds_per_field(self) -> float:
@@ -136,7 +139,8 @@ class _Gathered:
 
     def benchmark(self, empty_as_one: bool) -> Benchmark:
         summary = summarise(list(self.scores.values()), empty_as_one)
-        return Benchmark(self.scores, summary, self.failed, tuple(self.seconds), dict(self.places))
+        seconds, places = tuple(self.seconds), dict(self.places)
+        return Benchmark(self.scores, summary, self.failed, seconds, places, empty_as_one)
 
 
 def _write_failures(out: Path, failed: Mapping[str, str]) -> None:
