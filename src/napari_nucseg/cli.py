@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -21,6 +22,7 @@ from napari_nucseg.cli_options import (
     ModelName,
     Out,
     PresetName,
+    Scheduler,
     Threshold,
     Volume,
     rule_of,
@@ -31,6 +33,11 @@ from napari_nucseg.cli_running import console, prepare, refuse_failures
 from napari_nucseg.core.parameters import SegmentParams, VolumeParams
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.recipe import TrainParams
+
+if TYPE_CHECKING:
+    from napari_nucseg.core.sources import Source
+    from napari_nucseg.runs.image_work import Failed, ImageWork
+    from napari_nucseg.runs.work import Run
 
 app = typer.Typer(
     name="napari-nucseg",
@@ -79,6 +86,7 @@ def segment(
     channel: ChannelName = None,
     channel_axis: ChannelAxis = None,
     volume: Volume = None,
+    scheduler: Scheduler = None,
     chosen: dict[str, Any] | None = None,
     in_depth: dict[str, Any] | None = None,
 ) -> None:
@@ -87,14 +95,9 @@ def segment(
     Exit code 1 if an image failed; the others are done.
     """
     from napari_nucseg.core.channels import Channel
-    from napari_nucseg.runs.segmenting import (
-        Choice,
-        Saved,
-        describe,
-        find_images,
-        refuse_overwriting,
-        segment_images,
-    )
+    from napari_nucseg.runs.image_work import Choice, ImageWork
+    from napari_nucseg.runs.segmenting import find_images, refuse_overwriting
+    from napari_nucseg.runs.workers import cluster_for
 
     if channel_axis is not None and channel is None:
         raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
@@ -106,18 +109,31 @@ def segment(
     sources = find_images(inputs)
     refuse_overwriting(sources, out)
     setup = prepare(model, device, chosen)
-    setup.load()  # what is wrong with it is told before anything is written
+    with cluster_for(scheduler, device) as cluster:
+        if cluster is None:
+            setup.load()  # what is wrong with it is told before anything is written
+        failed = _segment_all(sources, ImageWork(setup, out, choice), cluster)
+    refuse_failures([ValueError(one.error) for one in failed], len(sources))
+
+
+def _segment_all(sources: Sequence[Source], work: ImageWork, cluster: Run | None) -> list[Failed]:
+    """Segment images and tell of each; return those that failed."""
+    from napari_nucseg.runs.image_work import Saved
+    from napari_nucseg.runs.segmenting import describe, segment_images
+    from napari_nucseg.runs.work import one_by_one
+
+    found: list[Saved | Failed] = []
     with counting() as progress:
         report = follow_with(progress, "Images")
-        names = [source.name for source in sources]
-        report(0, len(names), names[0])
-        found = []
-        for name, one in zip(names, segment_images(sources, setup, out, choice), strict=True):
+
+        def tick(name: str) -> None:
+            report(len(found), len(sources), name)
+
+        for one in segment_images(sources, work, tick, cluster or one_by_one):
             found.append(one)
-            report(len(found), len(names), name)
             if isinstance(one, Saved):
-                console.print(f"{name}: {describe(one)}")
-    refuse_failures([one for one in found if isinstance(one, Exception)], len(names))
+                console.print(f"{one.name}: {describe(one)}")
+    return [one for one in found if not isinstance(one, Saved)]
 
 
 @app.command()

@@ -16,6 +16,7 @@ from napari_nucseg.cli_options import (
     DeviceName,
     EmptyAsOne,
     PresetName,
+    Scheduler,
     Threshold,
     rule_of,
     takes,
@@ -71,10 +72,7 @@ def benchmark(
     allow_missing: Annotated[
         bool, typer.Option(help="Go on without fields of the split that are absent.")
     ] = False,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="Dask cluster to run on, such as tcp://host:8786; here if not given."),
-    ] = None,
+    scheduler: Scheduler = None,
     worst: Annotated[
         int, typer.Option(min=0, help="Fields that the report pictures, the worst first.")
     ] = 6,

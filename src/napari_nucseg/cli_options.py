@@ -31,6 +31,10 @@ ChannelAxis = Annotated[
     Literal["first", "last"] | None,
     typer.Option(help="Where channels lie, if the file does not say."),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Dask cluster to run on, such as tcp://host:8786; here if not given."),
+]
 Volume = Annotated[
     Depth | None,
     typer.Option(help="Stacks: each plane by itself, stitched by overlap, or flows in 3d."),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import signal
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -16,11 +20,15 @@ from napari_nucseg.cli import main
 from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Stopped
+from napari_nucseg.core.sources import Source
 from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.runs import cluster
 from napari_nucseg.runs.benchmark import run_benchmark
 from napari_nucseg.runs.cluster import connected, one_worker_a_gpu, visible_gpus
+from napari_nucseg.runs.image_work import Choice, Failed, ImageWork, Saved
 from napari_nucseg.runs.plan import Setup
+from napari_nucseg.runs.segmenting import segment_images
+from napari_nucseg.runs.work import one_by_one
 from tests.conftest import write_mask
 from tests.runs import cluster_stand_ins
 from tests.runs.cluster_stand_ins import WEIGHTS
@@ -122,7 +130,7 @@ def test_a_field_that_kills_every_worker_fails_and_the_others_go_on(
             dataset, setup_of("always"), tmp_path / "out", report=ignore, run_fields=run_fields
         )
     assert list(result.failed) == [f"f{FIELDS - 1}"]
-    assert "worker after worker died of this field" in result.failed[f"f{FIELDS - 1}"]
+    assert "worker after worker died of it" in result.failed[f"f{FIELDS - 1}"]
     assert len(result.scores) == FIELDS - 1
 
 
@@ -193,6 +201,196 @@ def test_a_scheduler_that_is_not_there_is_told(monkeypatch):
         connected("tcp://127.0.0.1:1"),
     ):
         pass
+
+
+@pytest.fixture
+def own_scheduler(tmp_path, notes):
+    """The address of a scheduler and a worker, each a process that the test may end."""
+    where = tmp_path / "scheduler.json"
+    program = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1"]
+    told = open(tmp_path / "log", "w")  # noqa: SIM115 - as long as the processes
+    options = ["--port", "0", "--no-dashboard", "--scheduler-file", str(where)]
+    scheduler = subprocess.Popen([*program, *options], stderr=told)
+    program = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(where)]
+    options = ["--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    worker = subprocess.Popen([*program, *options], stderr=told, cwd=Path.cwd())
+    with Client(scheduler_file=str(where), timeout=60) as client:
+        client.wait_for_workers(1)
+    (notes / "scheduler").write_text(str(scheduler.pid))
+    yield json.loads(where.read_text())["address"]
+    for process in (worker, scheduler):
+        process.kill()
+        process.wait()
+    told.close()
+
+
+@pytest.mark.parametrize("killed_by", ["worker", "client"])
+def test_a_scheduler_that_is_lost_is_told_in_words_and_the_run_goes_on_without(
+    dataset, setup_of, notes, own_scheduler, tmp_path, expected, killed_by
+):
+    def kill(done, total, name):
+        if killed_by == "client" and done >= 4:
+            os.kill(int((notes / "scheduler").read_text()), signal.SIGKILL)
+
+    setup, told = setup_of("scheduler" if killed_by == "worker" else ""), _Kept()
+    logging.getLogger("distributed.client").addHandler(told)
+    with (
+        pytest.raises(OSError, match="the scheduler has gone") as failure,
+        connected(own_scheduler) as run_fields,
+    ):
+        run_benchmark(dataset, setup, tmp_path / "out", report=kill, run_fields=run_fields)
+    logging.getLogger("distributed.client").removeHandler(told)
+    assert str(failure.value) == (
+        f"{own_scheduler}: the scheduler has gone; start it and run the same command to go on"
+    )
+    assert told.records == []
+    assert len(list((tmp_path / "out" / "records").iterdir())) >= 4
+    run_benchmark(dataset, setup_of(), tmp_path / "out", report=ignore)
+    assert tables_of(tmp_path / "out") == expected
+
+
+class _Kept(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self.records.append(record)
+
+
+@pytest.fixture
+def no_workers():
+    """A cluster that has no workers yet."""
+    with LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None) as local:
+        yield local
+
+
+def test_a_cluster_without_workers_is_told_once_and_in_the_end_given_up(
+    dataset, setup_of, no_workers, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(cluster, "WAIT_SECONDS", 1)
+    address, steps = no_workers.scheduler_address, []
+    with (
+        connected(address) as run_fields,
+        pytest.raises(OSError, match="no workers for 1 s; start some and run the same command"),
+    ):
+        run_benchmark(
+            dataset,
+            setup_of(),
+            tmp_path / "out",
+            report=lambda *step: steps.append(step),
+            run_fields=run_fields,
+        )
+    waiting = f"waiting for workers of {address}"
+    assert set(steps) == {(0, FIELDS, waiting)}
+    assert caplog.messages.count(waiting) == 1
+
+
+def test_workers_that_come_late_are_waited_for(dataset, setup_of, no_workers, tmp_path, expected):
+    def start_workers(done, total, name):
+        if name.startswith("waiting for workers"):
+            no_workers.scale(1)
+
+    with connected(no_workers.scheduler_address) as run_fields:
+        run_benchmark(
+            dataset, setup_of(), tmp_path / "out", report=start_workers, run_fields=run_fields
+        )
+    assert tables_of(tmp_path / "out") == expected
+
+
+def images_of(dataset):
+    return [field.image for field in dataset.fields]
+
+
+def segment(dataset, setup, out, run=one_by_one):
+    """Segment a dataset's images; return what became of each by its name."""
+    work = ImageWork(setup, out, Choice())
+    return {one.name: one for one in segment_images(images_of(dataset), work, ignore_name, run)}
+
+
+def ignore_name(name):
+    """Take no notice of progress."""
+
+
+def labels_in(out):
+    return {path.name: tifffile.imread(path).tolist() for path in out.glob("*.tif")}
+
+
+def test_images_are_segmented_by_the_workers_and_one_that_is_killed_loses_nothing(
+    dataset, setup_of, notes, two_workers, tmp_path
+):
+    with connected(two_workers) as run:
+        found = segment(dataset, setup_of("once"), tmp_path / "out", run)
+    assert (notes / "killed").exists()
+    made_by = {int(path.name.split()[-1]) for path in notes.glob("loaded by *")}
+    assert os.getpid() not in made_by
+    segment(dataset, setup_of(), tmp_path / "here")
+    assert labels_in(tmp_path / "out") == labels_in(tmp_path / "here")
+    assert set(found) == {source.name for source in images_of(dataset)}
+    assert all(isinstance(one, Saved) and one.count > 0 for one in found.values())
+
+
+def test_images_that_fail_or_kill_workers_do_not_stop_the_others(
+    dataset, setup_of, two_workers, tmp_path
+):
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(b"not a TIFF")
+    with connected(two_workers) as run:
+        work = ImageWork(setup_of("always"), tmp_path / "out", Choice())
+        sources = [*images_of(dataset), Source(broken)]
+        found = list(segment_images(sources, work, ignore_name, run))
+    failed = {one.name: one.error for one in found if isinstance(one, Failed)}
+    killer = dataset.fields[-1].image
+    assert set(failed) == {"broken.tif", killer.name}
+    assert failed[killer.name].startswith(f"{killer}: worker after worker died of it")
+    assert str(broken) in failed["broken.tif"]
+    assert len(labels_in(tmp_path / "out")) == FIELDS - 1
+
+
+def test_labels_that_are_there_are_not_sent_again(
+    dataset, setup_of, two_workers, tmp_path, monkeypatch
+):
+    submit, sent = Client.submit, []
+
+    def noting(self, work, item, **options):
+        sent.append(item.name)
+        return submit(self, work, item, **options)
+
+    monkeypatch.setattr(Client, "submit", noting)
+    segment(dataset, setup_of(), tmp_path / "out")
+    (tmp_path / "out" / "f03.tif").unlink()
+    with connected(two_workers) as run:
+        found = segment(dataset, setup_of(), tmp_path / "out", run)
+    assert sent == ["f03.tif"]
+    assert sum(one.is_old for one in found.values()) == FIELDS - 1
+    assert (tmp_path / "out" / "f03.tif").is_file()
+
+
+def test_segment_uses_a_cluster_whose_workers_are_in_another_folder(
+    dataset, two_workers, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    folder = os.path.relpath(images_of(dataset)[0].path.parent)
+    line = ["segment", folder, "-o", "labels", "-m", "otsu", "--scheduler", two_workers]
+    monkeypatch.setattr(sys, "argv", ["napari-nucseg", *line])
+    with pytest.raises(SystemExit) as end:
+        main()
+    told = capsys.readouterr()
+    assert not end.value.code, told.err
+    assert len(labels_in(Path("labels"))) == FIELDS
+    assert told.out.count(" nuclei, ") == FIELDS
+
+
+def test_a_cluster_of_our_own_says_nothing_of_its_workings():
+    code = (
+        "from napari_nucseg.runs.cluster import one_worker_a_gpu\n"
+        "with one_worker_a_gpu(['0', '1']): pass"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_every_gpu_has_a_process_of_its_own(dataset, setup_of, tmp_path, expected):

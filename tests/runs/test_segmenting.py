@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from PIL import Image
 from napari_nucseg.core.channels import Channel
 from napari_nucseg.core.parameters import Depth
 from napari_nucseg.core.sources import Source
+from napari_nucseg.runs.image_work import Choice, Failed, ImageWork
 from napari_nucseg.runs.saving import read_provenance
-from napari_nucseg.runs.segmenting import Choice, find_images, segment_images
+from napari_nucseg.runs.segmenting import find_images, segment_images
 from tests.oracle import PARAMS, oracle_setup
 
 
@@ -29,7 +31,8 @@ def folder(tmp_path, drawn_fields):
 
 def segment(source, segmenter, out, choice=Choice()):  # noqa: B008
     """Segment one image; return what was saved, or the error."""
-    [found] = segment_images([source], oracle_setup(segmenter), out, choice)
+    work = ImageWork(oracle_setup(segmenter), out, choice)
+    [found] = segment_images([source], work, lambda name: None)
     return found
 
 
@@ -81,7 +84,7 @@ def test_a_stack_is_refused_with_its_name(tmp_path, oracle_of):
     stack = np.zeros((3, 20, 30), np.uint16)
     tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
     error = segment(Source(tmp_path / "stack.tif"), oracle_of([]), tmp_path / "out")
-    assert "stack.tif: a stack of 3 planes" in str(error)
+    assert "stack.tif: a stack of 3 planes" in error.error
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["channels first", "channels last"])
@@ -115,4 +118,23 @@ def test_a_volume_of_several_axes_is_refused(tmp_path, oracle_of):
     tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "TZYX"})
     choice = Choice(depth=Depth.STITCHED)
     error = segment(Source(tmp_path / "a.tif"), oracle_of([]), tmp_path / "out", choice)
-    assert "a.tif: a stack of several axes, TZ before" in str(error)
+    assert "a.tif: a stack of several axes, TZ before" in error.error
+
+
+def test_an_image_that_breaks_the_model_fails_by_its_name(folder, tmp_path):
+    def breaks(image, params, report):
+        raise RuntimeError("out of memory")
+
+    failed = segment(Source(folder / "b.tif"), breaks, tmp_path / "out")
+    assert failed == Failed("b.tif", f"{folder / 'b.tif'}: RuntimeError: out of memory")
+
+
+def test_labels_by_other_weights_than_the_run_was_begun_with_are_refused(
+    folder, tmp_path, drawn_fields, oracle_of
+):
+    setup = replace(oracle_setup(oracle_of(drawn_fields)), weights={"oracle.pt": "cd" * 32})
+    work = ImageWork(setup, tmp_path / "out", Choice())
+    [failed] = segment_images([Source(folder / "b.tif")], work, lambda name: None)
+    assert f"{folder / 'b.tif'}: " in failed.error
+    assert "other weights of oracle than the run was begun with" in failed.error
+    assert not (tmp_path / "out").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_nucseg.core.fields import Dataset, Field
-from napari_nucseg.runs.field_work import FieldWork, Outcome, Tick, run_here
+from napari_nucseg.runs.field_work import FieldWork, Outcome, run_here
 from napari_nucseg.runs.finished import sources_record
 from napari_nucseg.runs.machines import describe_machine
 from napari_nucseg.runs.plan import Plan, Setup
@@ -16,6 +16,7 @@ from napari_nucseg.runs.preparing import PreparedRun, all_have_scale, prepare_ru
 from napari_nucseg.runs.result_tables import Benchmark, write_tables
 from napari_nucseg.runs.results_folder import ResultsFolder
 from napari_nucseg.runs.saving import check_parquet
+from napari_nucseg.runs.work import Tick
 
 RunFields = Callable[[FieldWork, Sequence[Field], Tick], Iterator[Outcome]]
 """Does fields, here or elsewhere, in any order."""

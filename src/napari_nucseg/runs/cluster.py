@@ -1,22 +1,22 @@
-"""Fields done by the workers of a Dask cluster, of this machine or of many.
+"""Work done by the workers of a Dask cluster, of this machine or of many.
 
-A task is the name of a field: workers read the image and write labels and record themselves, so
-that neither passes through the scheduler. Few tasks are with the scheduler at a time.
+A task is the name of a field or image: workers read the image and write what they make themselves,
+so that neither passes through the scheduler. Few tasks are with the scheduler at a time.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nucseg.core.fields import Field
-from napari_nucseg.runs.benchmark import RunFields
-from napari_nucseg.runs.field_records import FieldRecord, write_record
-from napari_nucseg.runs.field_work import FieldWork, Outcome, Tick
+from napari_nucseg.runs.work import Item, Result, Run, Tick, Work
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -24,16 +24,19 @@ if TYPE_CHECKING:
 AHEAD = 2
 """Tasks with the scheduler for each thread of a worker: one is done, the next one waits."""
 RETRIES = 2
-"""Times that a field is tried again after an error of the results folder or the model."""
+"""Times that a task is tried again after an error that is not its own, such as a full disk."""
 POLL = 0.5
 """Seconds between two looks at whether the run was asked to stop."""
 CONNECT_SECONDS = 20
+WAIT_SECONDS = 300
+"""How long a run waits when there are no workers, none yet or none any more."""
 _LOCAL = "127.0.0.1"
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
+_logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def connected(address: str) -> Iterator[RunFields]:
+def connected(address: str) -> Iterator[Run]:
     """Use a cluster that there is.
 
     Parameters
@@ -47,19 +50,19 @@ def connected(address: str) -> Iterator[RunFields]:
     ValueError
         If distributed is not installed.
     OSError
-        If the scheduler does not answer.
+        If the scheduler does not answer, here or at work, or has no workers for `WAIT_SECONDS`.
     """
     distributed = _import_distributed()
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise OSError(f"{address}: no Dask scheduler answers there ({error})") from error
-    with client:
-        yield _on(client)
+    with _own_words(), client:
+        yield _Cluster(client, address)
 
 
 @contextmanager
-def one_worker_a_gpu(gpus: Sequence[str]) -> Iterator[RunFields]:
+def one_worker_a_gpu(gpus: Sequence[str]) -> Iterator[Run]:
     """Start a process for each of several GPUs of this machine.
 
     Parameters
@@ -76,6 +79,7 @@ def one_worker_a_gpu(gpus: Sequence[str]) -> Iterator[RunFields]:
                 "host": _LOCAL,
                 "dashboard": False,
                 "env": {"CUDA_VISIBLE_DEVICES": gpu},
+                "silence_logs": logging.WARNING,
             },
         }
         for number, gpu in enumerate(gpus)
@@ -83,10 +87,13 @@ def one_worker_a_gpu(gpus: Sequence[str]) -> Iterator[RunFields]:
     options = {"host": _LOCAL, "dashboard": False, "dashboard_address": f"{_LOCAL}:0"}
     scheduler = {"cls": distributed.Scheduler, "options": options}
     with (
-        distributed.SpecCluster(workers=workers, scheduler=scheduler) as cluster,
+        distributed.SpecCluster(
+            workers=workers, scheduler=scheduler, silence_logs=logging.WARNING
+        ) as cluster,
+        _own_words(),
         distributed.Client(cluster) as client,
     ):
-        yield _on(client)
+        yield _Cluster(client, cluster.scheduler_address)
 
 
 def visible_gpus() -> list[str]:
@@ -98,69 +105,117 @@ def visible_gpus() -> list[str]:
     return [str(number) for number in range(len(found))]
 
 
-def _on(client: Client) -> RunFields:
-    def run(work: FieldWork, fields: Sequence[Field], tick: Tick) -> Iterator[Outcome]:
-        return _run(client, work, fields, tick)
+class _Cluster:
+    """Does work with the workers of the moment, which come and go."""
 
-    return run
+    def __init__(self, client: Client, address: str) -> None:
+        self._client = client
+        self._address = address
+        self._alone_since: float | None = None
 
+    def __call__(
+        self, work: Work[Item, Result], items: Iterable[Item], tick: Tick, /
+    ) -> Iterator[Result]:
+        """Do work; what was with workers that died is then done one by one.
 
-def _run(client: Client, work: FieldWork, fields: Sequence[Field], tick: Tick) -> Iterator[Outcome]:
-    """Do fields; those that were with workers that died are then done one by one.
+        Dask blames all that a dead worker was given, also what only waited there.
+        """
+        from distributed import KilledWorker
 
-    Dask blames all that a dead worker was given, also what only waited there.
-    """
-    from distributed import KilledWorker
+        suspects = []
+        for future, item in self._done(work, items, tick):
+            try:
+                yield self._result(future)
+            except KilledWorker:
+                suspects.append(item)
+        for suspect in suspects:
+            for future, _ in self._done(work, [suspect], tick):
+                try:
+                    yield self._result(future)
+                except KilledWorker as error:
+                    why = f"worker after worker died of it, perhaps for want of memory ({error})"
+                    yield work.blame(suspect, why)
 
-    suspects = []
-    for future, field in _done(client, work, fields, tick):
+    def _done(
+        self, work: Work[Item, Result], items: Iterable[Item], tick: Tick
+    ) -> Iterator[tuple[Any, Item]]:
+        """Submit items, few at a time, and yield them as they are done."""
+        left, pending = iter(items), dict[Any, Item]()
         try:
-            yield future.result()
-        except KilledWorker:
-            suspects.append(field)
-    for suspect in suspects:
-        for future, field in _done(client, work, [suspect], tick):
-            try:
-                yield future.result()
-            except KilledWorker as error:
-                yield _blame(field, work, error)
+            while True:
+                threads = self._threads()
+                # Where there are no workers, what waits for them makes some clusters start them
+                for item in islice(left, max(0, AHEAD * max(1, threads) - len(pending))):
+                    pending[self._client.submit(work, item, pure=False, retries=RETRIES)] = item
+                if not pending:
+                    return
+                tick(next(iter(pending.values())).name if threads else self._waiting())
+                for future in self._ended(pending):
+                    yield future, pending.pop(future)
+        finally:
+            if self._client.status == "running":
+                self._client.cancel(list(pending), force=True)
+
+    def _ended(self, pending: Iterable[Any]) -> set[Any]:
+        from distributed import wait
+
+        try:
+            return set(wait(list(pending), timeout=POLL, return_when="FIRST_COMPLETED").done)
+        except TimeoutError:
+            return set()
+        except CancelledError as error:
+            raise self._gone() from error
+
+    def _result(self, future: Any) -> Any:
+        try:
+            return future.result()
+        except (CancelledError, OSError) as error:
+            if future.status == "error":  # of the work itself
+                raise
+            raise self._gone() from error
+
+    def _threads(self) -> int:
+        """Count the threads of all workers."""
+        if self._client.status != "running":  # it lost the scheduler while nothing was asked of it
+            raise self._gone()
+        try:
+            threads: dict[str, int] = self._client.nthreads()
+        except OSError as error:
+            raise self._gone() from error
+        if threads:
+            self._alone_since = None
+        return sum(threads.values())
+
+    def _waiting(self) -> str:
+        """Say that there are no workers, also where nobody looks at the progress."""
+        waiting = f"waiting for workers of {self._address}"
+        now = time.monotonic()
+        if self._alone_since is None:
+            self._alone_since = now
+            _logger.warning(waiting)
+        if now - self._alone_since > WAIT_SECONDS:
+            raise OSError(
+                f"{self._address}: it has had no workers for {WAIT_SECONDS} s; start some and run "
+                "the same command to go on"
+            )
+        return waiting
+
+    def _gone(self) -> OSError:
+        return OSError(
+            f"{self._address}: the scheduler has gone; start it and run the same command to go on"
+        )
 
 
-def _done(
-    client: Client, work: FieldWork, fields: Sequence[Field], tick: Tick
-) -> Iterator[tuple[Any, Field]]:
-    """Submit fields, few at a time, and yield them as they are done."""
-    from distributed import wait
-
-    left, pending = iter(fields), dict[Any, Field]()
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """Keep the client from telling of a lost scheduler by tracebacks, as we tell it ourselves."""
+    logger = logging.getLogger("distributed.client")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
-        while True:
-            for field in islice(left, max(0, _room(client) - len(pending))):
-                pending[client.submit(work, field, pure=False, retries=RETRIES)] = field
-            if not pending:
-                return
-            tick(next(iter(pending.values())).name)
-            try:
-                done = wait(list(pending), timeout=POLL, return_when="FIRST_COMPLETED").done
-            except TimeoutError:
-                continue
-            for future in done:
-                yield future, pending.pop(future)
+        yield
     finally:
-        client.cancel(list(pending), force=True)
-
-
-def _room(client: Client) -> int:
-    """Tasks that the workers of the moment, which come and go, are kept busy by."""
-    threads: dict[str, int] = client.nthreads()
-    return AHEAD * max(1, sum(threads.values()))
-
-
-def _blame(field: Field, work: FieldWork, error: Exception) -> Outcome:
-    """Record a field that kills workers."""
-    reason = f"worker after worker died of this field, perhaps for want of memory ({error})"
-    write_record(work.folder.record_file(field.stem), FieldRecord(field.stem, "", 0.0, {}, reason))
-    return Outcome(field.stem, reason)
+        logger.setLevel(before)
 
 
 def _import_distributed() -> Any:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import platform
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,17 +16,14 @@ from napari_nucseg.core.images import Image, Labels
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.scoring import Score, score_matching
-from napari_nucseg.core.segmenting import Provenance, Report, Stopped, check_image
+from napari_nucseg.core.segmenting import Report, Stopped, check_image
 from napari_nucseg.core.tiffs import Header
 from napari_nucseg.runs.field_records import FieldRecord, write_record
 from napari_nucseg.runs.object_records import Columns, object_columns
 from napari_nucseg.runs.plan import Setup
 from napari_nucseg.runs.results_folder import ResultsFolder
 from napari_nucseg.runs.saving import write_labels
-
-Tick = Callable[[str], None]
-"""Called with the name of a field now and then; may raise to stop the run."""
-_turn = threading.Lock()
+from napari_nucseg.runs.work import MODEL_TURN, Tick, check_weights, in_words
 
 
 def _ignore(done: int, total: int) -> None:
@@ -83,21 +79,25 @@ class FieldWork:
         """
         return self.finish(self.segment(field, report))
 
+    def blame(self, field: Field, reason: str) -> Outcome:
+        """Record that a field cannot be done."""
+        return self._fail(Segmented(field, 0.0), reason)
+
     def segment(self, field: Field, report: Report = _ignore) -> Segmented:
         """Do the first half: what needs the model."""
         start = time.perf_counter()
-        with _turn:  # a process has one model, which takes one field at a time
+        with MODEL_TURN:
             segmenter = self.setup.load()
             try:
                 image = field.read_image()
                 check_image(image.data, str(field.image))
                 self._check_scale(field, image)
                 found = segmenter(image.data, self.setup.params, report)
-                self._check_weights(found.provenance)
+                check_weights(self.setup, found.provenance)
             except Stopped:
                 raise
             except Exception as error:  # noqa: BLE001 - it is told, and the other fields go on
-                return Segmented(field, time.perf_counter() - start, error=_in_words(error))
+                return Segmented(field, time.perf_counter() - start, error=in_words(error))
         header = Header(image.data.shape, image.data.dtype, image.pixel_size)
         made = {**found.provenance.as_dict(), "image": field.stem}
         return Segmented(field, time.perf_counter() - start, header, found.labels, made)
@@ -112,7 +112,7 @@ class FieldWork:
             score, objects = self._score(field, segmented.header, labels)
             checksums = _checksums(field)
         except Exception as problem:  # noqa: BLE001 - as in `segment`
-            return self._fail(segmented, _in_words(problem))
+            return self._fail(segmented, in_words(problem))
         write_labels(self.folder.labels_file(field.stem), labels, made)
         seconds = segmented.seconds + time.perf_counter() - start
         where = field.stem, platform.node(), seconds
@@ -132,13 +132,6 @@ class FieldWork:
                 f"{field.image}: it does not state its pixel size, as the images did that the run "
                 "was begun with; replace it by one that does, or choose another folder of results "
                 "to measure all in pixels"
-            )
-
-    def _check_weights(self, made: Provenance) -> None:
-        if made.weights_sha256 not in ("", *self.setup.weights.values()):
-            raise ValueError(
-                f"{platform.node()} has other weights of {self.setup.model} than the run was "
-                "begun with; give all machines the same file"
             )
 
     def _score(self, field: Field, header: Header, labels: Labels) -> tuple[Score, Columns]:
@@ -179,9 +172,3 @@ def run_here(work: FieldWork, fields: Sequence[Field], tick: Tick) -> Iterator[O
 def _checksums(field: Field) -> dict[str, str]:
     sources = {"image": field.image, "mask": field.mask}
     return {kind: source.sha256() for kind, source in sources.items() if source is not None}
-
-
-def _in_words(error: Exception) -> str:
-    """Errors that were foreseen in their own words, others with their kind."""
-    foreseen = isinstance(error, ValueError | OSError)
-    return str(error) if foreseen else f"{type(error).__name__}: {error}"
