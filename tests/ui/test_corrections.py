@@ -169,6 +169,7 @@ def test_accepting_the_prediction_removes_a_missed_nucleus_from_the_truth(qtbot,
     qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
 
     assert not (layers[1].data == 1).any()
+    assert panel.status.value == "A01 truth: removed 1. Ctrl+Z on that layer takes it back."
 
 
 def test_accepting_a_spurious_nucleus_adds_it_to_the_truth(qtbot, layers, panel):

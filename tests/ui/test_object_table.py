@@ -226,6 +226,17 @@ def test_sorting_puts_the_worst_first(panel):
     assert ious == sorted(ious)
 
 
+def test_sorting_keeps_the_current_nucleus_in_sight(qtbot, panel):
+    click_row(qtbot, panel, row_of(panel, Verdict.MISSED, 1))
+    key = panel.state.objects.key_of(panel.objects.current)
+
+    panel.objects.view.sortByColumn(1, Qt.SortOrder.DescendingOrder)
+
+    assert panel.state.objects.key_of(panel.objects.current) == key
+    index = panel.objects.view.currentIndex()
+    assert panel.objects.view.visualRect(index).isValid()
+
+
 def test_a_verdict_that_is_switched_off_leaves_the_table(panel):
     panel.legend.buttons[Verdict.MATCHED].click()
 

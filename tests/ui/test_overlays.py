@@ -64,19 +64,19 @@ def test_a_hidden_verdict_leaves_the_overlay_and_comes_back(viewer, panel):
 
 def test_one_click_hides_all_but_the_errors_and_another_brings_it_back(viewer, layers, panel):
     image = viewer.add_image(np.zeros(layers[0].data.shape))
-    layers[0].visible = layers[1].visible = True
+    other = viewer.add_image(np.zeros((5, 5)))
 
     panel.buttons.errors_only.native.click()
     (errors,) = overlays(viewer, ERRORS)
     assert [layer for layer in viewer.layers if layer.visible] == [image, errors]
+    assert not panel.buttons.errors.native.isChecked()
     assert panel.state.hidden == {Verdict.MATCHED, Verdict.LOOSE}
     assert panel.buttons.errors_only.native.isChecked()
 
     panel.buttons.errors_only.native.click()
     assert not panel.state.hidden
     assert not panel.buttons.errors_only.native.isChecked()
-    assert layers[0].visible
-    assert layers[1].visible
+    assert [layer for layer in viewer.layers if layer.visible] == [*layers, image, other]
 
 
 def test_an_overlay_follows_to_another_prediction(qtbot, viewer, layers, panel, truths):
@@ -139,6 +139,34 @@ def test_an_overlay_cannot_be_painted(viewer, panel):
     errors.mode = "paint"
 
     assert errors.mode == "pan_zoom"
+
+
+def test_one_overlay_is_shown_and_a_second_press_brings_the_labels_back(viewer, layers, panel):
+    other = viewer.add_labels(layers[0].data.copy(), name="other", visible=True)
+    panel.prediction.value = layers[0]
+    buttons = panel.buttons
+
+    buttons.errors.native.click()
+    buttons.iou.native.click()
+    (errors,), (iou,) = overlays(viewer, ERRORS), overlays(viewer, IOU)
+    assert [layer for layer in viewer.layers if layer.visible] == [iou]
+    assert buttons.iou.native.isChecked()
+    assert not buttons.errors.native.isChecked()
+
+    buttons.iou.native.click()
+    assert [layer for layer in viewer.layers if layer.visible] == [*layers, other]
+    assert not buttons.iou.native.isChecked()
+    errors.visible = True
+    assert buttons.errors.native.isChecked()
+
+
+def test_errors_only_ends_when_its_overlay_is_deleted(viewer, layers, panel):
+    panel.buttons.errors_only.native.click()
+    viewer.layers.remove(overlays(viewer, ERRORS)[0])
+
+    assert not panel.buttons.errors_only.native.isChecked()
+    assert not panel.state.hidden
+    assert layers[0].visible
 
 
 def test_the_overlay_lies_where_the_labels_lie(viewer, layers, panel):

@@ -104,9 +104,9 @@ def test_a_click_on_a_field_goes_there(panel):
     axes = axes_of(panel, FIELDS)
     aps = [panel.state.score_of(plane).objects.ap for plane in (0, 1)]
 
-    mouse(panel, "button_press_event", axes, 0.1, 0.5)
+    mouse(panel, "button_press_event", axes, 1.1, 0.5)
     assert panel.state.plane == int(np.argmin(aps))
-    mouse(panel, "button_press_event", axes_of(panel, FIELDS), 1.1, 0.5)
+    mouse(panel, "button_press_event", axes_of(panel, FIELDS), 2.1, 0.5)
     assert panel.state.plane == int(np.argmax(aps))
 
 
@@ -149,3 +149,16 @@ def test_without_a_comparison_the_plot_is_blank(qtbot, make_napari_viewer):
     qtbot.waitUntil(lambda: panel.plots.canvas is not None)
 
     assert not panel.plots.canvas.figure.axes
+
+
+def test_a_plot_without_anything_to_draw_says_so(qtbot, make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    blank = np.zeros((2, 20, 20), np.int32)
+    add_stacks(viewer, blank, blank.copy())
+    panel = open_panel(qtbot, viewer)
+    panel.tabs.setCurrentWidget(panel.plots)
+    qtbot.waitUntil(lambda: panel.plots.canvas is not None)
+
+    for kind in (IOUS, AREAS):
+        (text,) = axes_of(panel, kind).texts
+        assert "There are no nuclei here" in text.get_text()

@@ -67,7 +67,7 @@ def test_the_score_panel_is_filled(qtbot, viewer, results, drawn_fields):
     assert (panel.prediction.value, panel.truth.value) == (prediction, truth)
     viewer.dims.set_current_step(0, 0)
     nuclei = int(drawn_fields[0].labels.max())
-    told = f"{nuclei} nuclei, {nuclei - 1} predicted, {nuclei - 1} matched."
+    told = f"A01_s1 (1 of 3): {nuclei} nuclei, {nuclei - 1} predicted, {nuclei - 1} matched."
     qtbot.waitUntil(lambda: panel.status.value == told, timeout=20_000)
 
 

@@ -104,7 +104,7 @@ def test_the_legend_counts_the_verdicts(qtbot, layers, panel, truth, predicted):
 
 def test_the_errors_are_outlined_in_one_layer(qtbot, viewer, layers, panel):
     settled(qtbot, panel)
-    for _ in range(2):
+    for _ in range(3):
         panel.buttons.errors.native.click()
 
     (errors,) = overlays(viewer, ERRORS)
@@ -158,7 +158,7 @@ def test_layers_of_different_size_are_refused_in_words(qtbot, viewer, layers, pa
 def test_without_layers_the_panel_says_what_it_needs(panel):
     panel.score.native.click()
 
-    assert "Choose a prediction and a ground truth" in panel.status.value
+    assert "There is no prediction yet" in panel.status.value
 
 
 def test_an_empty_field_reads_empty(qtbot, viewer, panel):
@@ -262,7 +262,7 @@ def test_a_single_layer_is_not_scored_against_itself(qtbot, viewer, truth, panel
     settled(qtbot, panel)
 
     assert cell(panel, "F1") == ""
-    assert "Choose a prediction and a ground truth" in panel.status.value
+    assert "Choose the ground truth of mine" in panel.status.value
 
 
 def test_the_truth_of_another_field_is_not_taken(qtbot, viewer, truth, panel):

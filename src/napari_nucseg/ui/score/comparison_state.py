@@ -22,6 +22,7 @@ from napari_nucseg.ui.score.recounting import updated_overlap, updated_places
 from napari_nucseg.ui.score.scoring import Both, Compared, place, read_plane
 
 NOTHING = Compared({}, {})
+NOTHING_COMPARED = "Choose a prediction and its ground truth above first."
 
 
 class ComparisonState:

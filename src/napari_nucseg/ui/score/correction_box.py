@@ -13,11 +13,12 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QWidget
 from napari_nucseg.runs.objects import ObjectKey
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import full_data
-from napari_nucseg.ui.score.comparison_state import ComparisonState
-from napari_nucseg.ui.score.corrections import accept, save_corrected
+from napari_nucseg.ui.score.comparison_state import NOTHING_COMPARED, ComparisonState
+from napari_nucseg.ui.score.corrections import accept, corrected_planes, save_corrected
+from napari_nucseg.ui.score.edits import EditWatch, Run
 from napari_nucseg.ui.score.object_table import ObjectTable
 
-Load = Callable[[Labels, Callable[[], None]], Job]
+_NOTHING = "No label was corrected since the layers were opened."
 
 
 class CorrectionBox(QWidget):
@@ -31,8 +32,10 @@ class CorrectionBox(QWidget):
         Its current row is what is corrected.
     tell : callable
         Shows a line of text.
-    load : callable
-        Reads a layer's labels into memory, then calls a function.
+    edits : EditWatch
+        Counts what was corrected, and reads labels that are in files.
+    run : callable
+        Does work in the background.
     """
 
     def __init__(
@@ -40,10 +43,12 @@ class CorrectionBox(QWidget):
         state: ComparisonState,
         table: ObjectTable,
         tell: Callable[[str], None],
-        load: Load,
+        edits: EditWatch,
+        run: Run,
     ) -> None:
         super().__init__()
-        self._state, self._table, self._tell, self._load = state, table, tell, load
+        self._state, self._table, self._tell = state, table, tell
+        self._edits, self._run = edits, run
         self._loading: Job | None = None
         self.prediction = PushButton(
             text="Accept prediction here",
@@ -78,7 +83,7 @@ class CorrectionBox(QWidget):
             return
         target = state.prediction if truth else state.truth
         if target is None:
-            self._tell("Press Score first.")
+            self._tell(NOTHING_COMPARED)
         elif target.multiscale:
             self._tell(f"{target.name} has several resolutions; correct a copy of one resolution.")
         elif not isinstance(full_data(target), np.ndarray):
@@ -90,7 +95,7 @@ class CorrectionBox(QWidget):
         if self._loading is not None and not self._loading.is_over:
             self._tell("Labels are still being read into memory; accept this one after that.")
             return
-        self._loading = self._load(target, lambda: self._accept(key, truth))
+        self._loading = self._edits.load(self._run, target, lambda: self._accept(key, truth))
         self._tell(f"Reading {target.name} into memory...")
 
     def _accept(self, key: ObjectKey, truth: bool) -> None:
@@ -100,12 +105,18 @@ class CorrectionBox(QWidget):
         if key.plane != self._state.plane:
             self._state.chosen.emit(row)
         try:
-            accept(self._state, row, truth=truth)
+            done = accept(self._state, row, truth=truth)
         except ValueError as error:
-            self._tell(str(error))
+            done = str(error)
+        self._edits.look()
+        self._tell(done)
 
     def ask_and_save(self) -> None:
         """Ask for a folder, and write the corrected labels to it."""
+        layers = (self._state.truth, self._state.prediction)
+        if not any(layer is not None and corrected_planes(layer) for layer in layers):
+            self._tell(_NOTHING)
+            return
         name = QFileDialog.getExistingDirectory(self, "Folder for the corrected labels")
         if name:
             self.save_to(Path(name))
@@ -121,4 +132,4 @@ class CorrectionBox(QWidget):
             files = "file is" if len(written) == 1 else "files are"
             self._tell(f"{len(written)} corrected {files} in {folder}.")
         else:
-            self._tell("No label was corrected since the layers were opened.")
+            self._tell(_NOTHING)

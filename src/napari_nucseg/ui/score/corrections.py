@@ -30,7 +30,7 @@ def corrected_planes(layer: Labels) -> tuple[int, ...]:
     )
 
 
-def accept(state: ComparisonState, row: int, *, truth: bool) -> None:
+def accept(state: ComparisonState, row: int, *, truth: bool) -> str:
     """Make one side of an object like the other; napari's undo takes it back.
 
     Parameters
@@ -41,6 +41,11 @@ def accept(state: ComparisonState, row: int, *, truth: bool) -> None:
         Of the objects.
     truth : bool
         Whether the truth is right; the prediction is changed then, else the truth is.
+
+    Returns
+    -------
+    str
+        What was done, in words.
     """
     assert state.truth is not None
     assert state.prediction is not None
@@ -56,7 +61,10 @@ def accept(state: ComparisonState, row: int, *, truth: bool) -> None:
         new = erase(target, label)  # with what its partners leave of it
         for partner in objects.partners_of(row):
             new = take_over(source, new, partner, overlap)
-    _write(state.prediction if truth else state.truth, plane, target, new)
+    layer = state.prediction if truth else state.truth
+    told = _in_words(layer, target, new)
+    _write(layer, plane, target, new)
+    return told
 
 
 def save_corrected(state: ComparisonState, folder: Path) -> list[Path]:
@@ -85,6 +93,22 @@ def save_corrected(state: ComparisonState, folder: Path) -> list[Path]:
     for write in writes.values():
         write()
     return list(writes)
+
+
+def _in_words(layer: Labels, before: LabelImage, after: LabelImage) -> str:
+    changes = find_changes(before, after)
+    done = [
+        f"{word} {', '.join(map(str, labels))}"
+        for word, labels in (
+            ("added", changes.added),
+            ("removed", changes.removed),
+            ("changed", changes.changed),
+        )
+        if labels
+    ]
+    if not done:
+        return "Both sides are the same here already."
+    return f"{layer.name}: {'; '.join(done)}. Ctrl+Z on that layer takes it back."
 
 
 def _note(layer: Labels, plane: int, now: LabelImage) -> dict[str, Any]:

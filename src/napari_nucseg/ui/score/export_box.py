@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 from napari_nucseg.runs.saving import check_parquet, with_ending
 from napari_nucseg.ui.jobs import Job, Work
 from napari_nucseg.ui.layers import find_image, full_data, plane_of, record_of
-from napari_nucseg.ui.score.comparison_state import ComparisonState
+from napari_nucseg.ui.score.comparison_state import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.exported import KINDS, Exported
 from napari_nucseg.ui.score.scoring import read_plane
 
@@ -55,7 +55,7 @@ class ExportButton(QPushButton):
     def ask(self, kind: str) -> None:
         """Ask for a file, and write it."""
         if not self._state.is_there:
-            self._tell("Press Score first.")
+            self._tell(NOTHING_COMPARED)
             return
         ending = KINDS[kind][0]
         name, _ = QFileDialog.getSaveFileName(self, kind, f"scores{ending}", f"*{ending}")

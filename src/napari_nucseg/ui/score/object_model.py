@@ -97,8 +97,12 @@ COLUMNS = (
     ),
     _Column("area", "In pixels.", lambda o: o.area, lambda o, r: str(o.area[r])),
     _Column("field", "Name of the field.", lambda o: o.plane),
-    _Column("y", "Of the centre, in pixels.", lambda o: o.y, lambda o, r: f"{o.y[r]:.0f}"),
-    _Column("x", "Of the centre, in pixels.", lambda o: o.x, lambda o, r: f"{o.x[r]:.0f}"),
+    _Column(
+        "y, x",
+        "Of the centre, in pixels; sorted from top to bottom.",
+        lambda o: o.y,
+        lambda o, r: f"{o.y[r]:.0f}, {o.x[r]:.0f}",
+    ),
 )
 
 
@@ -193,10 +197,17 @@ class ObjectModel(QAbstractTableModel):
         wanted = None if column < 0 else (column, order == Qt.SortOrder.DescendingOrder)
         if wanted == self._sorting:
             return
-        self.beginResetModel()
+        self.layoutAboutToBeChanged.emit()
+        before = self.persistentIndexList()
+        rows = [int(self.order[index.row()]) for index in before]
         self._sorting = wanted
         self._arrange()
-        self.endResetModel()
+        place = {int(row): position for position, row in enumerate(self.order)} if rows else {}
+        after = [
+            self.index(place[row], index.column()) for row, index in zip(rows, before, strict=True)
+        ]
+        self.changePersistentIndexList(before, after)
+        self.layoutChanged.emit()
 
     def _arrange(self) -> None:
         if self.objects is None:

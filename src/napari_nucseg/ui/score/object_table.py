@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt
-from qtpy.QtGui import QValidator
+from qtpy.QtGui import QShowEvent, QValidator
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -18,10 +18,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucseg.ui.score.comparison_state import ComparisonState
-from napari_nucseg.ui.score.object_model import FIELD, ObjectFilter, ObjectModel
+from napari_nucseg.ui.score.object_model import FIELD, VERDICT, ObjectFilter, ObjectModel
 from napari_nucseg.ui.score.plain_model import table_view
 
-WIDTHS = (82, 42, 44, 48, 46, 62, 40, 40)
+_WIDEST = ("spurious", "0.00", "0000", "0000", "00000", "A00_s0", "000, 000")
+"""What each column has room for."""
+_SWATCH, _MARGIN = 22, 10
+"""Pixels of the square of a verdict, and about the text of a cell."""
 _LARGEST_AREA = 999_999
 
 
@@ -66,10 +69,23 @@ class ObjectTable(QWidget):
         assert choices is not None
         choices.currentRowChanged.connect(self._on_current)
         self.view.clicked.connect(self._on_clicked)
+        self.model.layoutChanged.connect(self._on_sorted)
         for signal in (state.compared, state.ruled, state.hid, state.edited):
             signal.connect(self.refresh)
         state.moved.connect(self._on_moved)
         self.refresh()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Take widths from the font, which is known now."""
+        super().showEvent(event)
+        metrics = self.view.fontMetrics()
+        for column, text in enumerate(_WIDEST):
+            swatch = _SWATCH if column == VERDICT else 0
+            self.view.setColumnWidth(column, metrics.horizontalAdvance(text) + swatch + _MARGIN)
+        widths = (metrics.horizontalAdvance(text) for text in ("0.00", "0.00", "00000", "00000"))
+        boxes = (self.least_iou, self.most_iou, self.least_area, self.most_area)
+        for box, width in zip(boxes, widths, strict=True):
+            _slim(box, width)
 
     def refresh(self) -> None:
         """List the objects anew, and keep the one that is current."""
@@ -157,6 +173,10 @@ class ObjectTable(QWidget):
     def _on_clicked(self, index: QModelIndex) -> None:
         self._state.chosen.emit(int(self.model.order[index.row()]))
 
+    def _on_sorted(self) -> None:
+        index = self.view.currentIndex()
+        self.view.scrollTo(index if index.isValid() else self.model.index(0, 0))
+
     def _on_moved(self) -> None:
         if self.this_field.isChecked():
             self.refresh()
@@ -199,7 +219,7 @@ class ObjectTable(QWidget):
 
 
 def _view(model: ObjectModel) -> QTableView:
-    view = table_view(model, WIDTHS)
+    view = table_view(model)
     view.setToolTip("Click a row to go there; click a title to sort.")
     view.setSortingEnabled(True)
     view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
@@ -211,7 +231,6 @@ def _iou_box(value: float) -> QDoubleSpinBox:
     box.setRange(0.0, 1.0)
     box.setSingleStep(0.05)
     box.setValue(value)
-    _slim(box, 34)
     return box
 
 
@@ -220,12 +239,11 @@ def _area_box(value: int) -> QSpinBox:
     box.setRange(0, _LARGEST_AREA)
     box.setSingleStep(50)
     box.setValue(value)
-    _slim(box, 48)
     return box
 
 
 def _slim(box: QAbstractSpinBox, width: int) -> None:
-    """Leave out the arrows, and napari's least width."""
+    """Leave out the arrows, and napari's least width; the text has so many pixels."""
     box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
     box.setKeyboardTracking(False)
     box.setStyleSheet(f"min-width: {width}px; max-width: {width}px; padding: 1px 3px;")

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import ensure_colormap
+from napari.layers import Labels, Layer
 from numpy.typing import NDArray
+from psygnal import Signal
 
-from napari_nucseg.core.images import Labels as LabelImage
 from napari_nucseg.core.matching import match
-from napari_nucseg.core.palette import AGREEMENT_COLOURS, VERDICT_COLOURS
-from napari_nucseg.core.verdict_pictures import draw_agreement, draw_verdicts, look_up
-from napari_nucseg.core.verdicts import Verdict, Verdicts, judge
+from napari_nucseg.core.verdicts import Verdict, judge
 from napari_nucseg.ui.layers import (
-    AGREEMENT,
     ERRORS,
-    IOU,
+    OVERLAYS,
     LayerRecord,
     colormap,
     find_image,
@@ -33,76 +30,14 @@ from napari_nucseg.ui.layers import (
 )
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.drawn_planes import DrawnPlanes
+from napari_nucseg.ui.score.overlay_kinds import KINDS
 
 RIGHT = frozenset({Verdict.MATCHED, Verdict.LOOSE})
-IOU_STEPS = 100
-"""IoU 0 is drawn as 1, IoU 1 as 101."""
-Draw = Callable[[LabelImage, LabelImage, Verdicts], NDArray[np.uint8]]
-
-
-def draw_ious(truth: LabelImage, predicted: LabelImage, verdicts: Verdicts) -> NDArray[np.uint8]:
-    """Fill every true object with 1 + 100 IoU, and spurious ones with 1.
-
-    Parameters
-    ----------
-    truth, predicted : ndarray of integers, shape (height, width)
-        Labels that were judged.
-    verdicts : Verdicts
-        Theirs.
-    """
-    drawn = np.zeros(truth.shape, dtype=np.uint8)
-    spurious = verdicts.predicted.ids[verdicts.predicted.codes == Verdict.SPURIOUS]
-    drawn[np.isin(predicted, spurious)] = 1
-    steps = 1 + np.rint(IOU_STEPS * verdicts.truth.ious).astype(np.uint8)
-    found = look_up(truth, verdicts.truth.ids, steps)
-    return np.where(found > 0, found, drawn)
-
-
-def iou_colours() -> dict[int, Any]:
-    """Colour of each value of `draw_ious`: dark for nothing shared, yellow for all."""
-    steps = np.linspace(0, 1, IOU_STEPS + 1)
-    return dict(enumerate(ensure_colormap("viridis").map(steps), start=1))
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """How an overlay is drawn and coloured."""
-
-    draw: Draw
-    colours: Callable[[frozenset[Verdict]], Mapping[Any, Any]]
-    opacity: float
-    legend: str
-
-
-def _shown_verdicts(hidden: frozenset[Verdict]) -> Mapping[int, Any]:
-    return {verdict: colour for verdict, colour in VERDICT_COLOURS.items() if verdict not in hidden}
-
-
-KINDS = {
-    ERRORS: _Kind(
-        draw_verdicts,
-        _shown_verdicts,
-        1.0,
-        "Outlines in the colours above: true nuclei thick, predicted ones without a match thin.",
-    ),
-    AGREEMENT: _Kind(
-        lambda truth, predicted, verdicts: draw_agreement(truth, predicted),
-        lambda hidden: dict(AGREEMENT_COLOURS),
-        0.5,
-        "Pixels: green found, orange-red missed, blue too much.",
-    ),
-    IOU: _Kind(
-        draw_ious,
-        lambda hidden: iou_colours(),
-        0.7,
-        "IoU of true nuclei: dark violet 0, green 0.6, yellow 1; spurious ones are dark, too.",
-    ),
-}
-
-
-@dataclass
 class _Before:
-    """What was visible before everything but the errors was hidden."""
+    """What was visible, and which verdicts were hidden, before all but the errors was hidden."""
 
     hidden: frozenset[Verdict]
     visible: Mapping[Layer, bool]
@@ -119,48 +54,77 @@ class Overlays:
         What they show.
     """
 
+    changed = Signal()
+    """Another overlay is shown, or none."""
+
     def __init__(self, viewer: ViewerModel, state: ComparisonState) -> None:
         self._viewer, self._state = viewer, state
         self._before: _Before | None = None
+        self._aside: Mapping[Layer, bool] | None = None
+        self._acting = False
         state.compared.connect(self.refresh)
         state.ruled.connect(self.refresh)
         state.edited.connect(self.refresh)
         state.hid.connect(self._recolour)
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer's layers."""
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        for layer in filter(None, map(self._find, KINDS)):
+            layer.events.visible.disconnect(self._on_visible)
 
     @property
     def is_errors_only(self) -> bool:
         """Whether everything but the errors is hidden."""
         return self._before is not None
 
-    def show(self, role: str) -> bool:
-        """Add an overlay, or show it again; False without a comparison."""
-        state = self._state
-        if not state.is_there or state.prediction is None or state.truth is None:
-            return False
+    def is_shown(self, role: str) -> bool:
+        """Whether an overlay is visible."""
         layer = self._find(role)
-        if layer is None:
-            state.prediction.visible = state.truth.visible = False  # they would hide the overlay
-            self._add(role, state.prediction)
-        else:
-            layer.visible = True
+        return layer is not None and layer.visible
+
+    def show(self, role: str) -> bool:
+        """Show an overlay alone, over the image; False without a comparison.
+
+        Labels and other overlays, which would cover it, are hidden.
+        """
+        prediction = self._state.prediction
+        if not self._state.is_there or prediction is None:
+            return False
+        with self._at_work():
+            if self._aside is None:
+                self._aside = _visibility(self._viewer.layers)
+            layer = self._find(role) or self._add(role, prediction)
+            for other in self._viewer.layers:
+                if isinstance(other, Labels):
+                    other.visible = other == layer  # one of them may be napari's proxy
         return True
+
+    def hide(self, role: str) -> None:
+        """Hide an overlay, and show again what was hidden for it."""
+        with self._at_work():
+            layer = self._find(role)
+            if layer is not None:
+                layer.visible = False
+            self._bring_back()
 
     def toggle_errors_only(self) -> bool:
         """Hide everything but image and errors, or bring it back; False without a comparison."""
         if self._before is not None:
-            before, self._before = self._before, None
-            for layer, visible in before.visible.items():
-                if layer in self._viewer.layers:
-                    layer.visible = visible
-            self._state.hide(before.hidden)
+            self._end_errors_only()
             return True
-        beside = {layer: layer.visible for layer in self._viewer.layers if _is_beside(layer)}
+        before = _Before(self._state.hidden, _visibility(self._viewer.layers))
         if not self.show(ERRORS):
             return False
-        for layer in beside:
-            layer.visible = False
-        self._before = _Before(self._state.hidden, beside)
-        self._state.hide(self._state.hidden | RIGHT)
+        prediction = self._state.prediction
+        assert prediction is not None
+        with self._at_work():
+            self._before = before
+            kept = (find_image(self._viewer.layers, prediction), self._find(ERRORS))
+            for layer in self._viewer.layers:
+                layer.visible = layer.visible and layer in kept
+            self._state.hide(self._state.hidden | RIGHT)
         return True
 
     def refresh(self) -> None:
@@ -175,6 +139,52 @@ class Overlays:
             if layer is not None:
                 layer.data.forget()
                 layer.refresh(thumbnail=False, extent=False)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Take what is shown and hidden meanwhile for our own doing, and tell of it at the end."""
+        outermost, self._acting = not self._acting, True
+        try:
+            yield
+        finally:
+            if outermost:
+                self._acting = False
+                self.changed.emit()
+
+    def _bring_back(self) -> None:
+        aside, self._aside = self._aside, None
+        self._restore({k: v for k, v in (aside or {}).items() if role_of(k) not in OVERLAYS})
+
+    def _restore(self, visible: Mapping[Layer, bool]) -> None:
+        for layer, was_visible in visible.items():
+            if layer in self._viewer.layers:
+                layer.visible = was_visible
+
+    def _end_errors_only(self) -> None:
+        before, self._before = self._before, None
+        if before is None:
+            return
+        with self._at_work():
+            if not any(role_of(k) in OVERLAYS and shown for k, shown in before.visible.items()):
+                self._aside = None
+                errors = self._find(ERRORS)
+                if errors is not None:
+                    errors.visible = False
+            self._restore(before.visible)
+            self._state.hide(before.hidden)
+
+    def _on_visible(self) -> None:
+        """Notice that the user has shown or hidden an overlay in the layer list."""
+        if self._acting:
+            return
+        if not self.is_shown(ERRORS):
+            self._end_errors_only()
+        self.changed.emit()
+
+    def _on_removed(self, event: Any) -> None:
+        if role_of(event.value) in KINDS and not self._acting:
+            self._end_errors_only()
+            self.changed.emit()
 
     def _recolour(self) -> None:
         layer = self._find(ERRORS)
@@ -194,6 +204,7 @@ class Overlays:
             **placement(prediction),
         )
         layer.editable = False
+        layer.events.visible.connect(self._on_visible)
         if selected:
             self._viewer.layers.selection = selected
         return layer
@@ -203,11 +214,13 @@ class Overlays:
         record = record_of(layer)
         if record is not None and record.source == str(prediction.unique_id):
             layer.data.draw = partial(self._draw, role)  # perhaps of a panel that was closed
+            layer.events.visible.connect(self._on_visible)
             return layer
-        visible = layer.visible
-        self._viewer.layers.remove(layer)
-        layer = self._add(role, prediction)
-        layer.visible = visible
+        with self._at_work():
+            visible = layer.visible
+            self._viewer.layers.remove(layer)
+            layer = self._add(role, prediction)
+            layer.visible = visible
         return layer
 
     def _find(self, role: str) -> Labels | None:
@@ -232,6 +245,5 @@ def _record(role: str, prediction: Labels) -> LayerRecord:
     return LayerRecord(role, source=str(prediction.unique_id))
 
 
-def _is_beside(layer: Layer) -> bool:
-    """Whether a layer is neither image nor errors."""
-    return not isinstance(layer, Image) and role_of(layer) != ERRORS
+def _visibility(layers: Iterable[Layer]) -> Mapping[Layer, bool]:
+    return {layer: layer.visible for layer in layers}

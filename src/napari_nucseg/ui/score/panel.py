@@ -1,6 +1,7 @@
 """The panel that scores a Labels layer against the ground truth and shows the errors."""
 
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import napari
@@ -9,6 +10,7 @@ from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QWidget
 
+from napari_nucseg.ui.form import DOCK_WIDTH
 from napari_nucseg.ui.layers import ERRORS, OVERLAYS, full_data, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.score.choices import ScoreChoices
@@ -29,7 +31,8 @@ from napari_nucseg.ui.score.scoring import Compared, compare_planes, scored_plan
 from napari_nucseg.ui.score.summing import Summing
 from napari_nucseg.ui.score.verdict_legend import VerdictLegend
 
-_CHOOSE = "Choose a prediction and a ground truth: two Labels layers."
+_LINES = 2
+"""Of the status, so that buttons stay where they are whatever is told."""
 
 
 class ScorePanel(Panel):
@@ -68,17 +71,20 @@ class ScorePanel(Panel):
         self.pointing = Pointing(viewer, self.state, self._choose)
         self.edits = EditWatch(self.state, native, self._begin_anew)
         self.corrections = CorrectionBox(
-            self.state, self.objects, self._tell, partial(self.edits.load, self.run_errand)
+            self.state, self.objects, self._tell, self.edits, self.run_errand
         )
         self.summing = Summing(self.state, self.table, self.run, self.drop_job, native)
 
     def _lay_out(self) -> None:
         self.tabs = QTabWidget()
-        self.tabs.addTab(self.table, "Scores")
         self.objects.add_below(self.corrections)
-        self.tabs.addTab(self.objects, "Nuclei")
-        self.tabs.addTab(self.plots, "Plots")
-        self.tabs.addTab(self.rivals, "Compare")
+        for tab, title, tip in (
+            (self.table, "Scores", "Scores of the field shown and of all fields."),
+            (self.objects, "Nuclei", "A row a nucleus: click to go there, or correct it."),
+            (self.plots, "Plots", "Scores, nuclei and fields as plots that can be clicked."),
+            (self.rivals, "Compare", "Predictions and saved runs side by side."),
+        ):
+            self.tabs.setTabToolTip(self.tabs.addTab(tab, title), tip)
         self.export = ExportButton(self.native, self.state, self.run_errand, self._tell)
         below = QHBoxLayout()
         below.addWidget(self.score.native)
@@ -88,6 +94,10 @@ class ScorePanel(Panel):
         for position, widget in enumerate(parts):
             layout.insertWidget(position, widget, 1 if widget is self.tabs else 0)
         layout.insertLayout(len(parts), below)
+        self.native.setMinimumWidth(DOCK_WIDTH)
+        self.status.native.setMinimumHeight(_LINES * self.native.fontMetrics().lineSpacing())
+        for before, after in pairwise((*parts, self.score.native, self.export)):
+            QWidget.setTabOrder(before, after)
 
     def _connect(self) -> None:
         self.choices.layers_changed.connect(self._begin)
@@ -116,7 +126,7 @@ class ScorePanel(Panel):
         self.drop_job()
         if prediction is None or truth is None or prediction is truth:
             self.state.choose_layers(None, None)
-            self._tell(_CHOOSE)
+            self._tell(_what_is_missing(prediction, truth))
             return
         self.state.choose_layers(prediction, truth)
         self._tell("Comparing...")
@@ -147,6 +157,7 @@ class ScorePanel(Panel):
         self._layers.events.removed.disconnect(self._on_layer_removed)
         self.pointing.disconnect()
         self.plots.disconnect_viewer()
+        self.overlays.disconnect_viewer()
         self.buttons.keys.bind([])
         self.edits.watch()
         self.summing.stop()
@@ -161,13 +172,19 @@ class ScorePanel(Panel):
         self.compared.emit()
 
     def _show_field(self) -> None:
-        score = self.state.score
-        self.table.show_field(score)
-        if score is not None:
-            o = score.objects
-            self._tell(f"{o.tp + o.fn} nuclei, {o.tp + o.fp} predicted, {o.tp} matched.")
-        elif self.state.is_there:
-            self._tell("The field shown has no prediction yet.")
+        state = self.state
+        self.table.show_field(state.score)
+        if not state.is_there:
+            return
+        where = ""
+        if state.is_stack:
+            where = f"{state.name_of(state.plane)} ({state.plane + 1} of {len(state.pairs)}): "
+        if state.score is None:
+            self._tell(f"{where}this field has no prediction yet.")
+        else:
+            o = state.score.objects
+            told = f"{o.tp + o.fn} nuclei, {o.tp + o.fp} predicted, {o.tp} matched."
+            self._tell(where + told)
 
     def _choose(self, row: int) -> None:
         """Select what was clicked on in the canvas."""
@@ -219,3 +236,12 @@ class ScorePanel(Panel):
         if layer is not None:
             forget(layer)
         self.start()
+
+
+def _what_is_missing(prediction: Labels | None, truth: Labels | None) -> str:
+    """Say which layer is to be chosen or opened."""
+    if prediction is None:
+        return "There is no prediction yet: segment an image, or open labels as a Labels layer."
+    if truth is None:
+        return f"Choose the ground truth of {prediction.name}: a Labels layer of the same size."
+    return "Prediction and ground truth are one layer: choose two."

@@ -87,13 +87,22 @@ class PlainModel(QAbstractTableModel):
         return None
 
 
-def table_view(model: QAbstractTableModel, widths: Sequence[int]) -> QTableView:
-    """Show a model; rows are chosen whole and one at a time."""
+def table_view(model: QAbstractTableModel, stretched: int | None = None) -> QTableView:
+    """Show a model; rows are chosen whole and one at a time.
+
+    Parameters
+    ----------
+    model : QAbstractTableModel
+        What is shown.
+    stretched : int, optional
+        Column that takes what room is left, while the others are as wide as what is in them.
+    """
     view = QTableView()
     view.setModel(model)
     view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
     view.setWordWrap(False)
     view.setTabKeyNavigation(False)
     across, down = view.horizontalHeader(), view.verticalHeader()
@@ -103,6 +112,8 @@ def table_view(model: QAbstractTableModel, widths: Sequence[int]) -> QTableView:
     down.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
     down.setDefaultSectionSize(20)
     across.setMinimumSectionSize(24)
-    for column, width in enumerate(widths):
-        view.setColumnWidth(column, width)
+    across.setHighlightSections(False)  # bold titles would not fit
+    if stretched is not None:
+        across.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        across.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
     return view

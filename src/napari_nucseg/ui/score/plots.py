@@ -18,7 +18,7 @@ from napari_nucseg.runs.curves import CURVE_THRESHOLDS, score_curve, score_field
 from napari_nucseg.runs.objects import join_overlaps
 from napari_nucseg.runs.saving import with_ending
 from napari_nucseg.runs.whole_files import write_whole
-from napari_nucseg.ui.score.comparison_state import ComparisonState
+from napari_nucseg.ui.score.comparison_state import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.figures import (
     Theme,
     draw_areas,
@@ -74,6 +74,7 @@ class PlotBox(QWidget):
         self._points: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
         self.kind = QComboBox()
         self.kind.addItems(list(KINDS))
+        self.kind.setToolTip("What is drawn; a click in the plot goes there.")
         self.kind.currentTextChanged.connect(self.draw)
         self.save = QPushButton("Save...")
         self.save.setToolTip("Save the plot as PNG, SVG or PDF, dark on white.")
@@ -115,7 +116,7 @@ class PlotBox(QWidget):
     def ask_and_save(self) -> None:
         """Ask for a file, and save the plot to it."""
         if not self._state.is_there:
-            self._tell("Press Score first.")
+            self._tell(NOTHING_COMPARED)
             return
         kinds = ";;".join(f"{one.upper()} (*.{one})" for one in FORMATS)
         suggestion = f"{self.kind.currentText()}.png"
@@ -196,7 +197,7 @@ class PlotBox(QWidget):
         strip = score_fields(overlaps, state.rule)
         draw_fields(axes, strip, state.plane, state.name_of, theme)
         order = field_order(strip)
-        self._points = (np.arange(len(order)), strip.ap[order], strip.planes[order])
+        self._points = (np.arange(1, len(order) + 1), strip.ap[order], strip.planes[order])
 
     def _draw_areas(self, axes: Any, theme: Theme) -> None:
         overlaps = [pair.overlap for pair in self._state.pairs.values()]

@@ -16,7 +16,7 @@ from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.runs.rivals import FieldOfRival, Rival, score_rivals
 from napari_nucseg.ui.jobs import Job, Work
 from napari_nucseg.ui.layers import GROUND_TRUTH, OVERLAYS, full_data, record_of, role_of
-from napari_nucseg.ui.score.comparison_state import ComparisonState
+from napari_nucseg.ui.score.comparison_state import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.scoring import read_plane, scored_planes
 
 _PAUSE = 300
@@ -62,7 +62,7 @@ class RivalScores:
         """Score all predictions that have the chosen one's shape; say what is done, or why not."""
         self.forget()
         if not self._state.is_there:
-            return "Press Score first."
+            return NOTHING_COMPARED
         self.layers = self._predictions()
         if len(self.layers) < 2:
             return "There is one prediction. Add another Labels layer of the same fields."
@@ -126,13 +126,6 @@ class RivalScores:
             and full_data(layer).shape == shape
         ]
         return [chosen, *others] if chosen is not None else others
-
-
-def model_of(layer: Labels) -> str:
-    """Name the model of a prediction, as far as its layer knows."""
-    record = record_of(layer)
-    made = None if record is None else record.provenance
-    return str((made or {}).get("model", ""))
 
 
 def how_made(layer: Labels) -> str:

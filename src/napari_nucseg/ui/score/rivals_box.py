@@ -20,13 +20,13 @@ from napari_nucseg.ui.layers import DIFFERENCE, full_data, role_of
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.difference_overlay import COLOURS, FIRST, SECOND, show_difference
 from napari_nucseg.ui.score.plain_model import PlainModel, table_view
-from napari_nucseg.ui.score.rival_scores import RivalScores, Run, how_made, model_of
+from napari_nucseg.ui.score.rival_scores import RivalScores, Run, how_made
 from napari_nucseg.ui.score.saved_runs import SavedRun, as_layer, find_runs, read_run
 
 RATIOS = {
     "AP .50:.95": ("objects", "mean_ap"),
-    "F1 at t": ("objects", "f1"),
-    "AP at t": ("objects", "ap"),
+    "F1 at the threshold": ("objects", "f1"),
+    "AP at the threshold": ("objects", "ap"),
     "PQ": ("objects", "pq"),
     "AJI": ("objects", "aji"),
     "Dice of pixels": ("pixels", "dice"),
@@ -88,6 +88,8 @@ class RivalsBox(QWidget):
         self._tell(
             f"{count} nuclei are right in {first.name} alone, "
             f"{len(self.differing) - count} in {second.name} alone."
+            if self.differing
+            else f"{first.name} and {second.name} find the same nuclei."
         )
 
     def ask_for_run(self) -> None:
@@ -114,6 +116,7 @@ class RivalsBox(QWidget):
 
     def _add_run(self, run: SavedRun, truth: Labels, labels: LabelImage) -> None:
         self._add(as_layer(run, truth, labels))
+        self._tell(f"{run.name} is there. Press Compare predictions.")
 
     def ask_and_save(self) -> None:
         """Ask for a file, and write all scores of all predictions to it."""
@@ -163,14 +166,14 @@ class RivalsBox(QWidget):
         self.ratio.currentTextChanged.connect(self._list_rivals)
 
     def _make_tables(self) -> None:
-        self.model = PlainModel(("prediction", "model", "mean", "change", f"{LEVEL} %"))
-        self.table = table_view(self.model, (84, 50, 46, 48, 106))
+        self.model = PlainModel(("prediction", "mean", "change", f"{LEVEL} % interval"))
+        self.table = table_view(self.model, stretched=0)
         self.table.setToolTip(
             f"The best in bold. Changes against the first, with the {LEVEL} % interval of a "
             "paired bootstrap over fields: without 0 inside, other fields would hardly turn it."
         )
         self.listed = PlainModel(("right in", "field", "nucleus", "IoU first", "IoU second"))
-        self.list = table_view(self.listed, (72, 64, 56, 62, 74))
+        self.list = table_view(self.listed, stretched=1)
         self.list.setToolTip("Click a row to go to its nucleus.")
         self.list.clicked.connect(lambda index: self._go(index.row()))
 
@@ -203,10 +206,7 @@ class RivalsBox(QWidget):
         key, rivals = RATIOS[self.ratio.currentText()], self.scores.rivals
         layers = self.scores.layers[: len(rivals)]
         self.model.show_rows(
-            [
-                _cells(rival, model_of(layer), key, is_first=rival is rivals[0])
-                for rival, layer in zip(rivals, layers, strict=True)
-            ],
+            [_cells(rival, key, is_first=rival is rivals[0]) for rival in rivals],
             bold=best_of(rivals, key) if rivals else None,
             tips=[f"{layer.name}: {how_made(layer)}" for layer in layers],
         )
@@ -247,8 +247,8 @@ def _button(text: str, tooltip: str, act: Callable[[], None]) -> QPushButton:
     return button
 
 
-def _cells(rival: Rival, model: str, key: Key, *, is_first: bool) -> tuple[str, ...]:
-    told = rival.name, model, as_number(rival.summary.spread[key].mean)
+def _cells(rival: Rival, key: Key, *, is_first: bool) -> tuple[str, ...]:
+    told = rival.name, as_number(rival.summary.spread[key].mean)
     if is_first:
         return *told, "", ""
     difference = rival.differences[key]

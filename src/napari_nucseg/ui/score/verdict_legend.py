@@ -66,6 +66,7 @@ class VerdictLegend(QWidget):
         return self.buttons[verdict].text()
 
     def _on_toggled(self) -> None:
+        self._strike_out()
         self._state.hide(
             frozenset(verdict for verdict, b in self.buttons.items() if not b.isChecked())
         )
@@ -75,6 +76,14 @@ class VerdictLegend(QWidget):
             button.blockSignals(True)
             button.setChecked(verdict not in self._state.hidden)
             button.blockSignals(False)
+        self._strike_out()
+
+    def _strike_out(self) -> None:
+        """Strike out what is hidden: an empty square alone looks like a white one."""
+        for button in self.buttons.values():
+            font = button.font()
+            font.setStrikeOut(not button.isChecked())
+            button.setFont(font)
 
 
 def _button(verdict: Verdict, text: str) -> QToolButton:
@@ -87,7 +96,10 @@ def _button(verdict: Verdict, text: str) -> QToolButton:
     button.setIconSize(QSize(_SIDE, _SIDE))
     button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     button.setStyleSheet("QToolButton { background: transparent; border: none; padding: 1px; }")
-    button.setToolTip(f"{text} Click to hide or show it in overlay and table.")
+    button.setToolTip(
+        f"{text} True nuclei are counted here, and spurious ones; the table lists other predicted "
+        "nuclei without a match, too. Click to hide or show it in overlay and table."
+    )
     return button
 
 
