@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image, ImageColor
+from skimage.color import rgb2lab
 
 from napari_nucseg.core.palette import VERDICT_COLOURS
 from napari_nucseg.core.synthetic import draw_field
@@ -15,9 +16,8 @@ SHAPE = (40, 60)
 
 
 def colours_in(picture, region=np.s_[:, :]):
-    """The verdicts whose colours are seen in a part of a picture, but for white."""
+    """The verdicts whose colours are seen in a part of a picture."""
     seen = {tuple(int(v) for v in pixel) for pixel in picture[region].reshape(-1, 3)}
-    seen.discard((255, 255, 255))  # the brightest pixels of the image
     return {v for v, colour in VERDICT_COLOURS.items() if ImageColor.getrgb(colour) in seen}
 
 
@@ -67,7 +67,15 @@ def test_without_nuclei_the_picture_is_the_image_in_grey(image, squares):
     order = np.argsort(image, axis=None)
     assert np.all(np.diff(picture[..., 0].ravel()[order].astype(int)) >= 0)
     assert picture.min() == 0
-    assert picture.max() == 255
+
+
+@pytest.mark.parametrize("verdict", VERDICT_COLOURS)
+def test_every_verdict_stands_out_from_the_brightest_nucleus(image, squares, verdict):
+    greys = rgb2lab(picture_verdicts(image, squares(), squares())).reshape(-1, 3)
+    assert greys[:, 0].max() > 40  # nuclei are seen, of at most 100
+    colour = np.array(ImageColor.getrgb(VERDICT_COLOURS[verdict]), np.uint8)
+    apart = np.linalg.norm(greys - rgb2lab(colour[None, None])[0, 0], axis=1)
+    assert apart.min() > 40  # 2 is just seen
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])

@@ -27,6 +27,8 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.open: list[str] = []
         self.links: list[str] = []
+        self.marked: dict[str, str] = {}
+        self.pictures: dict[str, str] = {}
         self.words: list[str] = []
         self.feed(text)
         self.close()
@@ -40,6 +42,9 @@ class Page(HTMLParser):
         if tag not in VOID:
             self.open.append(tag)
         given = dict(attributes)
+        self.marked |= {given["id"]: tag} if "id" in given else {}
+        if tag == "img":
+            self.pictures[given["src"]] = self.links[-1]
         self.links += [given[name] for name in ("src", "href", "xlink:href") if name in given]
 
     def handle_startendtag(self, tag, attributes):
@@ -101,15 +106,27 @@ def test_the_worst_field_is_pictured_with_its_verdicts(page, flawed, drawn_field
     n = int(drawn_fields[1].labels.max())
     assert f"{n - 1} matched, 1 missed" in opened.text
     assert "A02_s1" in opened.text
+    assert "The worst field, by mean AP" in opened.text
 
 
-def test_it_tells_scores_models_and_how_to_repeat_it(page, flawed):
+def test_a_picture_is_enlarged_within_the_page_and_is_there_once(page, flawed):
+    opened = page(flawed)
+    assert len(opened.pictures) == 2
+    assert len([link for link in opened.links if link.startswith("data:")]) == 2
+    assert {opened.marked[link.removeprefix("#")] for link in opened.pictures.values()} == {
+        "figure"
+    }
+    assert len(set(opened.pictures.values())) == 2
+
+
+def test_it_tells_scores_models_and_how_to_repeat_it(page, flawed, tmp_path):
     opened = page(flawed)
     for told in (
         "drawn",
         "Pooled",
         "Range",
         "napari-nucseg benchmark 'my data' -o out",
+        f"Its results went to {tmp_path / 'out'}",
         "Diameter 25 px",
         "oracle.pt: sha256 abab",
         "0.25 s a field for network and post-processing",
@@ -136,13 +153,23 @@ def test_failed_fields_are_named_and_their_errors_are_text(page, flawed, oracle_
         return oracle(image, params, report)
 
     opened = page(oracle_setup(fail))
-    assert "1 fields failed" in opened.text
+    assert "1 field failed and is in no score" in opened.text
+    assert "Each model's are of the fields that it has done" in opened.text
     assert "<b>too bright</b> & blurred" in opened.text
 
 
 def test_a_published_model_carries_the_caveat_on_dsb2018(page, flawed):
     opened = page(replace(flawed, model="cpsam"))
-    assert "43 of the 200 fields of BBBC039 are also in DSB2018" in opened.text
+    assert "cpsam: 43 of the 200 fields of BBBC039 are also in DSB2018" in opened.text
+
+
+def test_a_caveat_names_the_models_that_it_is_about_and_comes_once(page, flawed):
+    names = ("cpsam", "cpsam_v2", "u2os", "oracle")
+    opened = page(*(replace(flawed, model=name) for name in names))
+    assert "cpsam, cpsam_v2: 43 of the 200 fields of BBBC039" in opened.text
+    assert opened.text.count("DSB2018, which") == 1
+    assert opened.text.count("u2os learned from the training split") == 1
+    assert "u2os: u2os" not in opened.text
 
 
 def test_run_json_tells_command_machine_and_checksums(page, flawed, tmp_path):

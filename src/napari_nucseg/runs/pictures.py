@@ -16,6 +16,8 @@ from napari_nucseg.core.verdict_pictures import draw_verdicts
 from napari_nucseg.core.verdicts import judge
 
 _BRIGHTEST_PERCENTILE = 99.8
+_BRIGHTEST = 110
+"""Grey of the brightest pixels, of 255: dark enough for every verdict's colour to stand out."""
 
 
 def picture_verdicts(
@@ -25,7 +27,7 @@ def picture_verdicts(
     threshold: float = 0.5,
     strict: bool = False,
 ) -> NDArray[np.uint8]:
-    """Draw the verdicts' outlines over the image.
+    """Draw the verdicts' outlines over the image, which is dimmed for them.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def picture_verdicts(
     drawn = draw_verdicts(truth, predicted, verdicts)
     low, high = np.percentile(image, (0, _BRIGHTEST_PERCENTILE))
     grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
-    picture = np.repeat((255 * np.sqrt(grey)).astype(np.uint8)[..., None], 3, axis=2)
+    picture = np.repeat((_BRIGHTEST * np.sqrt(grey)).astype(np.uint8)[..., None], 3, axis=2)
     for verdict, colour in VERDICT_COLOURS.items():
         picture[drawn == verdict] = ImageColor.getrgb(colour)
     return picture

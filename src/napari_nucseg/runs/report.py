@@ -23,6 +23,7 @@ from napari_nucseg.runs.report_page import (
     Pictured,
     Section,
     as_link,
+    counted,
     worst_fields,
     write_page,
 )
@@ -66,6 +67,7 @@ def write_report(
             len(dataset.absent),
             comparison_table(results) if len(runs) > 1 else (),
             shlex.join(_record_of(runs[-1])["sessions"][-1]["command"]),
+            str(path.parent.absolute()),
         ),
     )
 
@@ -98,7 +100,8 @@ def _section(dataset: Dataset, run: ModelRun, worst: int) -> Section:
 
 def _pace(result: Benchmark) -> str:
     places = ", ".join(
-        f"{device} of {host} ({count} fields)" for (host, device), count in result.places.items()
+        f"{device} of {host} ({counted(count, 'field')})"
+        for (host, device), count in result.places.items()
     )
     return (
         f"{result.seconds_per_field:.2f} s a field for network and post-processing, "

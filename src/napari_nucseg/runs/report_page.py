@@ -124,6 +124,8 @@ class Page:
         Table of the models, the header first; empty for one model.
     command : str
         Command line that repeats it; empty if there is none.
+    results : str
+        Folder that its results went to; empty if there is none.
     """
 
     title: str
@@ -132,6 +134,19 @@ class Page:
     absent: int = 0
     comparison: Sequence[tuple[str, ...]] = ()
     command: str = ""
+    results: str = ""
+
+    @property
+    def notes(self) -> list[str]:
+        """Caveats, each once, with the models that it is about."""
+        models: dict[str, list[str]] = {}
+        for section in self.sections:
+            if section.caveat:
+                models.setdefault(section.caveat, []).append(section.name)
+        return [
+            caveat if names[0] in caveat else f"{', '.join(names)}: {caveat}"
+            for caveat, names in models.items()
+        ]
 
 
 def write_page(path: Path, page: Page) -> None:
@@ -142,6 +157,7 @@ def write_page(path: Path, page: Page) -> None:
 
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.filters["counted"] = counted
     text = environment.get_template("report.html.jinja").render(
         page=page,
         plots=[plot(page.sections) for plot in (plot_fields, plot_thresholds, plot_errors)],
@@ -149,6 +165,11 @@ def write_page(path: Path, page: Page) -> None:
         versions=versions(),
     )
     write_text(path, text)
+
+
+def counted(number: int, word: str) -> str:
+    """Write a number and what it counts, in the plural if need be."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def worst_fields(scores: Mapping[Name, Score], count: int) -> list[Name]:
