@@ -17,6 +17,7 @@ from napari_nucseg import __version__
 from napari_nucseg.cli import app, main
 from napari_nucseg.core.knobs import knobs
 from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.runs import cluster
 from napari_nucseg.runs.tables import TITLES
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import choose
@@ -472,6 +473,15 @@ def test_an_image_that_fails_does_not_stop_the_others(run, images, tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.tif"]
     assert "a.tif" in done.flat
     assert "1 of 2 images failed, the others are done" in done.flat
+
+
+def test_a_scheduler_that_is_not_there_is_told_before_anything_is_written(
+    refuse, images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    line = ("segment", images, "-o", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1")
+    assert "tcp://127.0.0.1:1: no Dask scheduler answers there" in refuse(*line)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_path_of_a_result_can_be_copied_from_the_output(run, images, tmp_path):

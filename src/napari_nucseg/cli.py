@@ -120,7 +120,6 @@ def _segment_all(sources: Sequence[Source], work: ImageWork, cluster: Run | None
     """Segment images and tell of each; return those that failed."""
     from napari_nucseg.runs.image_work import Saved
     from napari_nucseg.runs.segmenting import describe, segment_images
-    from napari_nucseg.runs.work import one_by_one
 
     found: list[Saved | Failed] = []
     with counting() as progress:
@@ -129,7 +128,7 @@ def _segment_all(sources: Sequence[Source], work: ImageWork, cluster: Run | None
         def tick(name: str) -> None:
             report(len(found), len(sources), name)
 
-        for one in segment_images(sources, work, tick, cluster or one_by_one):
+        for one in segment_images(sources, work, tick, cluster):
             found.append(one)
             if isinstance(one, Saved):
                 console.print(f"{one.name}: {describe(one)}")

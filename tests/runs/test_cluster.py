@@ -28,7 +28,6 @@ from napari_nucseg.runs.cluster import connected, one_worker_a_gpu, visible_gpus
 from napari_nucseg.runs.image_work import Choice, Failed, ImageWork, Saved
 from napari_nucseg.runs.plan import Setup
 from napari_nucseg.runs.segmenting import segment_images
-from napari_nucseg.runs.work import one_by_one
 from tests.conftest import write_mask
 from tests.runs import cluster_stand_ins
 from tests.runs.cluster_stand_ins import WEIGHTS
@@ -305,7 +304,7 @@ def images_of(dataset):
     return [field.image for field in dataset.fields]
 
 
-def segment(dataset, setup, out, run=one_by_one):
+def segment(dataset, setup, out, run=None):
     """Segment a dataset's images; return what became of each by its name."""
     work = ImageWork(setup, out, Choice())
     return {one.name: one for one in segment_images(images_of(dataset), work, ignore_name, run)}

@@ -64,7 +64,7 @@ def describe(saved: Saved) -> str:
 
 
 def segment_images(
-    sources: Sequence[Source], work: ImageWork, tick: Tick, run: Run = one_by_one
+    sources: Sequence[Source], work: ImageWork, tick: Tick, cluster: Run | None = None
 ) -> Iterator[Saved | Failed]:
     """Segment images, but for those whose labels are there already, which come first.
 
@@ -76,8 +76,8 @@ def segment_images(
         What is done with each.
     tick : callable
         Called with the name of an image now and then; may raise to stop.
-    run : callable
-        Where images are segmented.
+    cluster : callable, optional
+        Where images are segmented, if not in this process.
 
     Yields
     ------
@@ -89,16 +89,20 @@ def segment_images(
     OSError
         If labels cannot be written.
     """
-    work = replace(work, out=work.out.absolute())  # other processes have other working folders
     left = []
     for source in sources:
         tick(source.name)
         saved = find_saved(source, work)
         if saved is None:
-            left.append(replace(source, path=source.path.absolute()))
+            left.append(source)
         else:
             yield saved
-    yield from run(work, left, tick)
+    if cluster is None:
+        yield from one_by_one(work, left, tick)
+        return
+    work = replace(work, out=work.out.absolute())  # other processes have other working folders
+    left = [replace(source, path=source.path.absolute()) for source in left]
+    yield from cluster(work, left, tick)
 
 
 def find_saved(source: Source, work: ImageWork) -> Saved | None:
