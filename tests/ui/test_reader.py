@@ -217,3 +217,14 @@ def test_bad_input_leaves_no_layer(viewer, drawn_dataset, one_image):
     with pytest.raises(ValueError, match=one_image.name):
         viewer.open(str(drawn_dataset), plugin="napari-nucseg")
     assert not viewer.layers
+
+
+def test_nuclei_are_seen_beside_a_bright_speck(viewer, drawn_dataset):
+    path = sorted((drawn_dataset / "images").iterdir())[0]
+    image = tifffile.imread(path)
+    image[0, 0] = 4095
+    tifffile.imwrite(path, image)
+
+    for opened in (path, drawn_dataset):
+        viewer.open(str(opened), plugin="napari-nucseg")
+        assert viewer.layers[-2].contrast_limits[1] < 0.8 * 4095

@@ -12,6 +12,7 @@ from napari_nucseg.runs import cluster, setups
 from napari_nucseg.runs.download import dataset_folder
 from napari_nucseg.segmenters import catalogue, otsu
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, role_of
+from napari_nucseg.ui.run.running import Progress
 
 
 @pytest.fixture
@@ -55,6 +56,39 @@ def test_the_results_are_shown_as_stacks(qtbot, viewer, panel):
     panel.form.show_results.native.click()
 
     assert [role_of(layer) for layer in viewer.layers] == [IMAGE, GROUND_TRUTH, PREDICTION, ERRORS]
+
+
+def test_results_that_are_there_can_be_shown_without_a_run(qtbot, panel, tmp_path, out):
+    run(qtbot, panel)
+    panel.form.out.value = tmp_path / "elsewhere"
+    assert not panel.form.show_results.enabled
+
+    panel.form.out.value = out
+    panel.form.threshold.value = 0.9
+    run(qtbot, panel)
+    assert panel.status.value.startswith("Failed: ")
+
+    assert panel.form.show_results.enabled
+    assert panel.form.show_report.enabled
+    panel.form.threshold.value = 0.5
+    assert panel.status.value == ""
+
+
+def test_progress_tells_model_field_and_time():
+    told, now = [], iter((0.0, 1.0, 4.0))
+    progress = Progress(lambda *one: told.append(one), ["u2os", "otsu"], lambda: next(now))
+
+    progress.report(2, 12, "A03_s1")
+    progress.report(3, 12, "A04_s1, 1 failed")
+    progress.report(6, 12, "A01_s1")
+    progress.report(12, 12, "")
+
+    assert told == [
+        (2, 12, "u2os: A03_s1, field 3 of 6"),
+        (3, 12, "u2os: A04_s1, 1 failed, field 4 of 6, 9 s left"),
+        (6, 12, "otsu: A01_s1, field 1 of 6, 6 s left"),
+        (12, 12, "Writing the tables..."),
+    ]
 
 
 def test_the_report_opens_in_the_browser(qtbot, panel, out, monkeypatch):

@@ -309,3 +309,23 @@ def test_progress_says_which_tile_and_field_is_at_work(qtbot, stack, panel, held
     qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
 
     assert "tile 1 of 1, field 1 of 3" in told
+
+
+def test_the_image_that_is_opened_or_selected_is_the_one_that_is_segmented(viewer, panel, field):
+    first, second = (viewer.add_image(field.image, name=name) for name in ("one", "two"))
+    assert panel.form.image.value is second
+
+    viewer.layers.selection.active = first
+
+    assert panel.form.image.value is first
+
+
+def test_the_panel_tells_of_the_field_in_sight(qtbot, viewer, panel, stack, stand_in):
+    viewer.dims.set_current_step(0, 0)
+    panel.form.segment.native.click()
+    qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
+
+    viewer.dims.set_current_step(0, 1)
+    assert panel.status.value == "This field is not segmented yet."
+    viewer.dims.set_current_step(0, 0)
+    assert " nuclei in this field, median area " in panel.status.value

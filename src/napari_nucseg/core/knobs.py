@@ -23,6 +23,8 @@ class Knob:
         Whether it is folded away until it is looked for.
     needs_network : bool
         Whether another value needs the network to run again.
+    lowest : str
+        What the lowest value means, where it is no number.
     """
 
     label: str
@@ -33,6 +35,7 @@ class Knob:
     unit: str = ""
     advanced: bool = False
     needs_network: bool = False
+    lowest: str = ""
 
 
 _known: dict[type, Mapping[str, Knob]] = {}
@@ -63,7 +66,7 @@ def describe_values(params: type, values: Mapping[str, Any]) -> list[str]:
         By the names of the fields.
     """
     return [
-        f"{knob.label} {_told(values[name])} {knob.unit}".rstrip()
+        f"{knob.label} {_told(values[name], knob)}"
         for name, knob in knobs(params).items()
         if name in values
     ]
@@ -86,7 +89,9 @@ def check_bounds(params: Any) -> None:
             )
 
 
-def _told(value: Any) -> str:
+def _told(value: Any, knob: Knob) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return f"{value:g}"
+    if knob.lowest and value == knob.low:
+        return knob.lowest
+    return f"{value:g} {knob.unit}".rstrip()

@@ -27,6 +27,7 @@ class SegmentParams:
             1.0,
             "px",
             needs_network=True,
+            lowest="the model's own",
         ),
     ] = 0.0
     flow_threshold: Annotated[

@@ -8,7 +8,16 @@ from typing import Any, Generic, TypeVar, get_type_hints
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Label, SpinBox
 from magicgui.widgets.bases import ValueWidget, Widget
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QGraphicsOpacityEffect,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
 
 from napari_nucseg.core.knobs import Knob, knobs
 from napari_nucseg.core.presets import DEFAULT_RULE, PRESETS, STARDIST
@@ -17,6 +26,8 @@ Params = TypeVar("Params")
 DOCK_WIDTH = 345
 """Pixels that every row of a panel fits into, beside a scroll bar."""
 _MOST_SLIDER_STEPS = 200
+_FAINT = 0.4
+"""Opacity of what is locked."""
 
 
 class ParamsForm(Generic[Params]):
@@ -99,6 +110,27 @@ def show_row(box: QWidget, row: Widget, shown: bool) -> None:
         layout.setRowVisible(row.native, shown)
 
 
+def folded(title: str, tooltip: str, *widgets: QWidget) -> QCollapsible:
+    """Fold widgets away under a title that opens them; what is folded away takes no focus."""
+    fold = QCollapsible(title)
+    for widget in widgets:
+        fold.addWidget(widget)
+    fold.toggleButton().setToolTip(tooltip)
+    fold.content().setVisible(False)
+    fold.toggled.connect(fold.content().setVisible)
+    return fold
+
+
+def show_enabled(row: Widget) -> None:
+    """Let a widget that is locked be faint: napari's themes draw sliders all the same."""
+    faint = row.native.graphicsEffect()
+    if faint is None:
+        faint = QGraphicsOpacityEffect(row.native)
+        faint.setOpacity(_FAINT)
+        row.native.setGraphicsEffect(faint)
+    faint.setEnabled(not row.enabled)
+
+
 def scrolled(*widgets: QWidget) -> QScrollArea:
     """Stack widgets in an area that scrolls where the window is too low for them."""
     body = QWidget()
@@ -111,6 +143,7 @@ def scrolled(*widgets: QWidget) -> QScrollArea:
     area.setWidget(body)
     area.setWidgetResizable(True)
     area.setMinimumWidth(DOCK_WIDTH)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     area.setFrameShape(QScrollArea.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
@@ -135,7 +168,7 @@ def _row(name: str, kind: type, value: Any, knob: Knob) -> ValueWidget:
     few = (knob.high - knob.low) / knob.step <= _MOST_SLIDER_STEPS
     widget = SpinBox if kind is int else FloatSlider if few else FloatSpinBox
     unit = f" ({knob.unit})" if knob.unit else ""
-    return widget(
+    row = widget(
         name=name,
         label=f"{knob.label}{unit}",
         tooltip=knob.help,
@@ -144,3 +177,6 @@ def _row(name: str, kind: type, value: Any, knob: Knob) -> ValueWidget:
         max=knob.high if kind is float else int(knob.high),
         step=knob.step if kind is float else int(knob.step),
     )
+    if knob.lowest:
+        row.native.setSpecialValueText(knob.lowest)
+    return row

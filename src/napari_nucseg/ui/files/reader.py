@@ -24,6 +24,7 @@ from napari_nucseg.core.sources import Source
 from napari_nucseg.core.tiffs import Header
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, LayerRecord, tag
 
+_CONTRAST_PERCENTILES = (0.5, 99.8)
 LayerData = tuple[Any, dict[str, Any], str]
 Read = Callable[[str | Sequence[str]], list[LayerData]]
 
@@ -61,7 +62,7 @@ def read_field(field: Field) -> list[LayerData]:
     image = field.read_image()
     header = Header(image.data.shape, image.data.dtype, image.pixel_size)
     truth = None if field.mask is None else field.read_truth()
-    layers = [_image_layer(image.data, field.name, header, [field])]
+    layers = [_image_layer(image.data, field.name, header, [field], image.data)]
     if truth is not None:
         layers.append(_labels_layer(truth, field.name, header, [field]))
     return layers
@@ -94,7 +95,8 @@ def read_dataset(
             for field in fields
         ]
         images = stack_lazily(readers, header.shape, header.dtype)
-        layers.append(_image_layer(images, dataset.name, header, fields))
+        sample = next(n for n, field in enumerate(fields) if field.stem not in no_image)
+        layers.append(_image_layer(images, dataset.name, header, fields, images[sample]))
     missing = [field for field in dataset.without_mask if field.stem not in no_truth]
     if len(missing) < len(fields):
         if missing:
@@ -171,9 +173,22 @@ def stack_lazily(
     return da.concatenate(planes)
 
 
-def _image_layer(data: Any, name: str, header: Header, fields: Sequence[Field]) -> LayerData:
-    keywords = {"name": name, **_placement(data.ndim, header), **_metadata(IMAGE, fields)}
+def _image_layer(
+    data: Any, name: str, header: Header, fields: Sequence[Field], sample: Any
+) -> LayerData:
+    keywords = {
+        "name": name,
+        "contrast_limits": _contrast(sample),
+        **_placement(data.ndim, header),
+        **_metadata(IMAGE, fields),
+    }
     return data, keywords, "image"
+
+
+def _contrast(field: Any) -> tuple[float, float]:
+    """Return limits at which nuclei are seen: a few bright specks would leave them dark."""
+    low, high = np.percentile(np.asarray(field), _CONTRAST_PERCENTILES)
+    return float(low), float(max(high, low + 1))
 
 
 def _labels_layer(

@@ -17,7 +17,7 @@ from magicgui.widgets import (
     PushButton,
     Select,
 )
-from magicgui.widgets.bases import Widget
+from magicgui.widgets.bases import ValueWidget, Widget
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_nucseg.core.bbbc039 import SPLITS, list_splits
@@ -111,7 +111,12 @@ class RunForm:
     def locked_while_running(self) -> Iterable[Widget]:
         """Widgets that are of no use during a run."""
         buttons = (self.download, self.add_model, self.run)
-        return (*self._rows, *self._more, *self.params.rows, *buttons)
+        return (*self.choices, *buttons)
+
+    @property
+    def choices(self) -> tuple[ValueWidget | FileEdit, ...]:
+        """All that can be chosen."""
+        return (*self._rows, *self._more, *self.params.rows)
 
     def top(self) -> QWidget:
         """Lay out what is chosen."""
@@ -146,12 +151,12 @@ class RunForm:
         }
 
     @property
-    def _rows(self) -> tuple[Widget, ...]:
+    def _rows(self) -> tuple[ValueWidget | FileEdit, ...]:
         where = (self.dataset, self.split, self.models, self.device)
         return (*where, self.threshold, self.preset, self.out)
 
     @property
-    def _more(self) -> tuple[Widget, ...]:
+    def _more(self) -> tuple[ValueWidget | FileEdit, ...]:
         return self.empty_as_one, self.scheduler
 
     def _models(self, widget: Any = None) -> list[tuple[str, str]]:

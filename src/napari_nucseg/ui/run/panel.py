@@ -1,74 +1,24 @@
 """The panel that runs models over a dataset, as the command ``napari-nucseg benchmark`` does."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import napari
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
-from napari_nucseg.core.presets import ScoreRule
 from napari_nucseg.runs.download import dataset_folder, missing_archives
-from napari_nucseg.runs.result_tables import Benchmark
+from napari_nucseg.runs.finished import holds_results
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.files.downloading import download_in_window
-from napari_nucseg.ui.form import scrolled
-from napari_nucseg.ui.jobs import Job, Tell
+from napari_nucseg.ui.form import folded, scrolled, show_enabled
+from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.run.form import ALL, RunForm, folder_of, side_by_side
-from napari_nucseg.ui.segment.form import folded
+from napari_nucseg.ui.run.running import PLUGIN, RunRequest, run_request
 from napari_nucseg.ui.segment.model_files import ask_for_model
 
-PLUGIN = "napari-nucseg"
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What is asked for, as plain values.
-
-    Attributes
-    ----------
-    dataset, out : Path
-        Folder of the fields, and of the results.
-    split : str or None
-        Which of them.
-    models : tuple of str
-        Names or files of models, which run one after the other.
-    device : str
-        auto, cuda, mps or cpu.
-    rule : ScoreRule
-        How fields are scored.
-    chosen : mapping
-        Values other than those that suit the model.
-    scheduler : str or None
-        Address of a Dask scheduler.
-    """
-
-    dataset: Path
-    out: Path
-    split: str | None
-    models: tuple[str, ...]
-    device: str
-    rule: ScoreRule
-    chosen: Mapping[str, float]
-    scheduler: str | None
-
-    @property
-    def command(self) -> list[str]:
-        """The command line that does the same."""
-        line = [PLUGIN, "benchmark", str(self.dataset), "--out", str(self.out)]
-        line += ["--split", self.split] if self.split else []
-        for model in self.models:
-            line += ["--model", model]
-        line += ["--device", self.device, "--iou", f"{self.rule.threshold:g}"]
-        line += ["--preset", self.rule.preset.name]
-        line += ["--empty-as-one"] if self.rule.empty_as_one else []
-        line += ["--scheduler", self.scheduler] if self.scheduler else []
-        for name, value in self.chosen.items():
-            line += [f"--{name.replace('_', '-')}", str(value)]
-        return line
+REPORT = "report.html"
+VALUES = "Thresholds and sizes, as far as they are to differ from what suits the model."
 
 
 class RunPanel(Panel):
@@ -82,15 +32,14 @@ class RunPanel(Panel):
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self.form = RunForm()
-        self._out: Path | None = None
         self._done = ""
         super().__init__(viewer, [])
         form = self.form
         self.native.layout().addWidget(
             scrolled(
                 form.top(),
-                folded("Values of the model", form.values()),
-                folded("More", form.more()),
+                folded("Values of the model", VALUES, form.values()),
+                folded("More", "What is seldom changed.", form.more()),
                 side_by_side(form.run, form.cancel),
                 form.progress.native,
                 self.status.native,
@@ -98,6 +47,9 @@ class RunPanel(Panel):
             )
         )
         form.models.changed.connect(self._show_values)
+        form.out.changed.connect(self._show_buttons)
+        for row in form.choices:
+            row.changed.connect(lambda: self._say(""))
         form.download.changed.connect(self.download)
         form.add_model.changed.connect(self.add_model)
         form.run.changed.connect(self.start)
@@ -112,8 +64,8 @@ class RunPanel(Panel):
         if isinstance(request, str):
             self.status.value = request
             return
-        self._out, self._done = None, ""
-        self.run(lambda tell: run_request(request, tell), lambda told: self._show(request, told))
+        self._done = ""
+        self.run(lambda tell: run_request(request, tell), self._say)
         self.status.value = "Looking at the dataset..."
         self._show_running(True)
 
@@ -142,14 +94,15 @@ class RunPanel(Panel):
 
     def show_results(self) -> None:
         """Open the results as layers."""
-        if self._out is not None:
-            self._viewer.open(str(self._out), plugin=PLUGIN)
+        out = folder_of(self.form.out)
+        if out is not None:
+            self._viewer.open(str(out), plugin=PLUGIN)
 
     def show_report(self) -> None:
         """Open the report in the browser."""
-        if self._out is not None:
-            url = QUrl.fromLocalFile(str(self._out.absolute() / "report.html"))
-            QDesktopServices.openUrl(url)
+        out = folder_of(self.form.out)
+        if out is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(out.absolute() / REPORT)))
 
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Move the bar, unless Cancel was pressed."""
@@ -157,7 +110,7 @@ class RunPanel(Panel):
             self.form.progress.max = max(total, 1)
             self.form.progress.value = done
             self._done = f"{done} of {total}"
-            self.status.value = f"{what}: {self._done} done" if what else "Writing the tables..."
+            self._say(what)
 
     def on_finished(self, job: Job) -> None:
         """Give the buttons back."""
@@ -199,67 +152,29 @@ class RunPanel(Panel):
         chosen = self.form.models.value
         if len(chosen) == 1:
             self.form.params.params = catalogue.find(chosen[0]).defaults
-        for row in self.form.params.rows:
-            row.enabled = len(chosen) == 1
-
-    def _show(self, request: RunRequest, told: str) -> None:
-        self._out = request.out
-        self.status.value = told
+        self._lock_values()
 
     def _show_running(self, running: bool) -> None:
         for widget in self.form.locked_while_running:
             widget.enabled = not running
-        if not running:
-            several = len(self.form.models.value) > 1
-            for row in self.form.params.rows:
-                row.enabled = not several
+        self._lock_values()
+        show_enabled(self.form.threshold)
         self.form.cancel.enabled = running
         self.form.progress.visible = running
-        for button in (self.form.show_results, self.form.show_report):
-            button.enabled = not running and self._out is not None
+        self._show_buttons()
 
+    def _lock_values(self) -> None:
+        """Several models keep the values that suit each."""
+        for row in self.form.params.rows:
+            row.enabled = len(self.form.models.value) == 1 and not self.running
+            show_enabled(row)
 
-def run_request(request: RunRequest, tell: Tell) -> str:
-    """Fetch weights, run, and say in words what came out; called in a worker.
+    def _show_buttons(self) -> None:
+        """Results can be looked at wherever there are some."""
+        out = folder_of(self.form.out)
+        there = out is not None and out.is_dir() and not self.running
+        self.form.show_results.enabled = there and out is not None and holds_results(out)
+        self.form.show_report.enabled = there and out is not None and (out / REPORT).is_file()
 
-    Raises
-    ------
-    ValueError, OSError
-        As by `run_models`.
-    """
-    from napari_nucseg.core.bbbc039 import open_dataset
-    from napari_nucseg.runs.models_run import run_models
-    from napari_nucseg.runs.saving import has_parquet
-    from napari_nucseg.runs.setups import set_up
-    from napari_nucseg.runs.workers import workers_for
-
-    dataset = open_dataset(request.dataset, request.split)
-    models = [catalogue.find(name) for name in request.models]
-    for model in models:
-        catalogue.download(model, partial(_tell_download, tell, model.name))
-    setups = [set_up(model, request.device, request.chosen, request.rule) for model in models]
-    with workers_for(request.scheduler, request.device) as run_fields:
-        results = run_models(
-            dataset,
-            setups,
-            request.out,
-            report=tell,
-            run_fields=run_fields,
-            parquet=has_parquet(),
-            command=request.command,
-        )
-    names = [setup.model for setup in setups]
-    return "\n".join(_in_words(*one) for one in zip(names, results, strict=True))
-
-
-def _in_words(model: str, result: Benchmark) -> str:
-    pooled = result.summary.pooled
-    told = (
-        f"{model}: {len(result.scores)} fields, Dice {pooled.pixels.dice:.3f}, F1 "
-        f"{pooled.objects.f1:.3f}, AP .50:.95 {pooled.mean_ap:.3f} (pooled)."
-    )
-    return told + (f" {len(result.failed)} failed, see failed.csv." if result.failed else "")
-
-
-def _tell_download(tell: Tell, name: str, done: int, total: int | None) -> None:
-    tell(done, total or 0, name)
+    def _say(self, line: str) -> None:
+        self.status.value = line

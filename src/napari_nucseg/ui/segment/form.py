@@ -8,7 +8,7 @@ from typing import Any
 from magicgui.widgets import ComboBox, Container, ProgressBar, PushButton, SpinBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Image
-from qtpy.QtWidgets import QGraphicsOpacityEffect, QWidget
+from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
 from napari_nucseg.core.knobs import knobs
@@ -16,13 +16,10 @@ from napari_nucseg.core.parameters import SegmentParams, VolumeParams
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.traits import DEVICE
-from napari_nucseg.ui.form import ParamsForm, labelled, show_row, text_line
+from napari_nucseg.ui.form import ParamsForm, folded, labelled, show_enabled, show_row, text_line
 from napari_nucseg.ui.layers import count_planes
 from napari_nucseg.ui.segment.scopes import DEPTHS, USED_BY, Scope, anisotropy, scopes_of
 from napari_nucseg.ui.segment.sources import CHANNELS
-
-FAINT = 0.4
-"""Opacity of what is locked."""
 
 
 class SegmentForm:
@@ -78,7 +75,6 @@ class SegmentForm:
     def _add_values(self) -> None:
         """Add the rows of parameters, and what sets them."""
         self.params = ParamsForm(SegmentParams())
-        self.params["diameter"].native.setSpecialValueText("own size")
         self.volume = ParamsForm(VolumeParams())
         self.measure = PushButton(
             text="Measure",
@@ -170,7 +166,7 @@ class SegmentForm:
         unused = self._ignored | {"flow_threshold"} if in_3d else self._ignored
         for row in self.params.rows:
             row.enabled = not self._locked and row.name not in unused
-            _show_enabled(row)
+            show_enabled(row)
         self.measure.enabled = self.params["diameter"].enabled
         self.device.enabled = not self._locked and DEVICE not in self._ignored
 
@@ -198,25 +194,8 @@ class SegmentForm:
         """Lay out what is rarely needed, folded away."""
         buttons = _side_by_side(self.defaults, self.add_model).native
         rows = labelled([*self.params.advanced, self.memory])
-        return folded("Advanced", rows, self.taken.native, buttons)
-
-
-def folded(title: str, *widgets: QWidget) -> QCollapsible:
-    """Fold widgets away under a title that opens them."""
-    fold = QCollapsible(title)
-    for widget in widgets:
-        fold.addWidget(widget)
-    return fold
-
-
-def _show_enabled(row: Widget) -> None:
-    """Let a widget that is locked be faint: napari's themes draw sliders all the same."""
-    faint = row.native.graphicsEffect()
-    if faint is None:
-        faint = QGraphicsOpacityEffect(row.native)
-        faint.setOpacity(FAINT)
-        row.native.setGraphicsEffect(faint)
-    faint.setEnabled(not row.enabled)
+        tip = "Values that are seldom changed, memory, and files of models."
+        return folded("Advanced", tip, rows, self.taken.native, buttons)
 
 
 def _side_by_side(*widgets: Widget) -> Container[Any]:

@@ -6,7 +6,7 @@ import napari
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 
-from napari_nucseg.ui.form import scrolled
+from napari_nucseg.ui.form import folded, scrolled
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import PREDICTION, record_of
 from napari_nucseg.ui.panel import Panel
@@ -15,7 +15,6 @@ from napari_nucseg.ui.segment.asking import ask
 from napari_nucseg.ui.segment.chosen import Chosen
 from napari_nucseg.ui.segment.diameter import propose_diameter
 from napari_nucseg.ui.segment.follower import Follower
-from napari_nucseg.ui.segment.form import folded
 from napari_nucseg.ui.segment.image_watch import ImageWatch
 from napari_nucseg.ui.segment.kept import KeptResults
 from napari_nucseg.ui.segment.model_chooser import ModelChooser
@@ -28,6 +27,7 @@ from napari_nucseg.ui.segment.segmenting_volumes import segment_stack
 
 STOPPED = "Stopped. No layer was added or changed."
 NO_IMAGE = "Open an image first: File > Open Sample > Nuclei segmentation has one."
+HOW_MADE = "Model, values and versions of the selected labels, to be taken over."
 CHANGED = "Stopped, because the image has changed. Press Segment again."
 
 
@@ -50,7 +50,7 @@ class SegmentPanel(Panel):
         super().__init__(viewer, [])
         self.chooser = ModelChooser(self._chosen, self.run)
         self.follower = Follower(self, self._chosen, self._kept, self._show_result)
-        self.result = ResultBox(viewer, self._chosen, self._say)
+        self.result = ResultBox(viewer, self._chosen, self._say, lambda: self.running)
         self.provenance = ProvenanceBox(viewer, self.chooser.use_settings)
         self.keeper = NucleiKeeper(viewer, self._kept, self.result.recolour, self.native)
         self._watch = ImageWatch(viewer, self._on_image_data)
@@ -63,7 +63,7 @@ class SegmentPanel(Panel):
                 self.status.native,
                 self.form.follow_all.native,
                 self.result.native,
-                folded("How was this made?", self.provenance.native),
+                folded("How was this made?", HOW_MADE, self.provenance.native),
             )
         )
         self.form.memory.value = self._kept.limit // 10**6
@@ -77,12 +77,14 @@ class SegmentPanel(Panel):
         form.image.changed.connect(self._show_image)
         form.image.changed.connect(self._show_nothing)
         form.model.changed.connect(self.result.show_range)
+        form.model.changed.connect(self._show_nothing)
         form.segment.changed.connect(self.start)
         form.cancel.changed.connect(self.stop)
         form.measure.changed.connect(self.measure_diameter)
         form.memory.changed.connect(self._limit_memory)
         self._layers.events.inserted.connect(self.reset_choices)
         self._layers.events.removed.connect(self._on_layer_removed)
+        self._layers.selection.events.active.connect(self._on_active)
 
     @property
     def segmenting(self) -> bool:
@@ -167,6 +169,7 @@ class SegmentPanel(Panel):
         for event in (events.inserted, events.reordered, events.renamed):  # napari connects all
             event.disconnect(self.reset_choices)
         events.removed.disconnect(self._on_layer_removed)
+        self._layers.selection.events.active.disconnect(self._on_active)
 
     def _show_result(self, layer: Image, result: Result, remark: str = "") -> None:
         if layer not in self._viewer.layers:
@@ -191,7 +194,7 @@ class SegmentPanel(Panel):
     def _show_nothing(self) -> None:
         """Say no more of what is gone or no longer chosen; without an image, what to open."""
         if not self.running:
-            self._say(NO_IMAGE if self._chosen.image is None else "")
+            self._say(NO_IMAGE if self._chosen.image is None else self.result.describe_field())
 
     def _show_running(self, running: bool) -> None:
         self.form.lock(running)
@@ -224,6 +227,12 @@ class SegmentPanel(Panel):
         elif layer is self._chosen.image and not self.segmenting:
             self.follower.rest()
             self.drop_job()
+
+    def _on_active(self, event: Any) -> None:
+        """Take the image that was opened or selected last."""
+        if isinstance(event.value, Image) and not self.segmenting:
+            self.reset_choices()
+            self.form.image.value = event.value
 
     def _on_layer_removed(self, event: Any) -> None:
         self.reset_choices()

@@ -18,8 +18,17 @@ from napari_nucseg.ui.form import text_line
 from napari_nucseg.ui.layers import record_of, shown_plane
 from napari_nucseg.ui.segment.chosen import Chosen
 from napari_nucseg.ui.segment.colouring import COLUMNS, LABEL, Colouring
-from napari_nucseg.ui.segment.nuclei_tables import go_to, joined, most_doubtful, nuclei_of
+from napari_nucseg.ui.segment.nuclei_tables import (
+    go_to,
+    joined,
+    most_doubtful,
+    nuclei_of,
+    tables_of,
+)
 from napari_nucseg.ui.segment.segmenting import Result
+
+_NO_NUCLEUS = "There is no nucleus in this field."
+_NO_DOUBT = "No doubt is known here: segment this field by a network."
 
 
 class ResultBox(Container[Any]):
@@ -33,6 +42,8 @@ class ResultBox(Container[Any]):
         Image and model, whose labels they act on.
     tell : callable
         Shows a line of text.
+    is_busy : callable
+        Tells whether other lines are of more interest now.
     """
 
     def __init__(
@@ -40,6 +51,7 @@ class ResultBox(Container[Any]):
         viewer: ViewerModel,
         chosen: Chosen,
         tell: Callable[[str], None],
+        is_busy: Callable[[], bool],
     ) -> None:
         self.doubtful = PushButton(
             text="Most doubtful nucleus",
@@ -65,16 +77,18 @@ class ResultBox(Container[Any]):
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
         self._chosen = chosen
-        self._tell = tell
+        self._tell, self._is_busy = tell, is_busy
         self._colouring = Colouring(viewer)
         self._walked: tuple[str, int, int] = ("", 0, 0)
         self.range.visible = False
         self.doubtful.changed.connect(self.go_to_doubtful)
         self.save.changed.connect(self.save_measures)
         self.colour_by.changed.connect(self.choose_colours)
+        viewer.dims.events.current_step.connect(self._on_step)
 
     def disconnect_viewer(self) -> None:
-        """Give the labels their own colours back."""
+        """Let go of the field slider, and give the labels their own colours back."""
+        self._viewer.dims.events.current_step.disconnect(self._on_step)
         self._colouring.choose(LABEL)
 
     def begin_anew(self) -> None:
@@ -122,6 +136,22 @@ class ResultBox(Container[Any]):
         about = f"{_nuclei(count)}{where}{took}{', ' if size else ''}{size}."
         return f"{about} Sliders now change this result." if ran and result.kept else about
 
+    def describe_field(self) -> str:
+        """Say in a line what is known of the field in sight; nothing without any labels."""
+        layer = self._chosen.prediction
+        if layer is None:
+            return ""
+        table = tables_of(layer).get(self._plane(layer))
+        if table is None:
+            return "This field is not segmented yet."
+        size = self._overview()
+        count = len(table.nuclei["index"])
+        return f"{_nuclei(count)} in this field{', ' if size else ''}{size}."
+
+    def _on_step(self) -> None:
+        if not self._is_busy():
+            self._tell(self.describe_field())
+
     def _overview(self) -> str:
         """Describe the field in sight: how large its nuclei are."""
         layer = self._chosen.prediction
@@ -140,7 +170,9 @@ class ResultBox(Container[Any]):
         layer = self._chosen.prediction
         nuclei = [] if layer is None else most_doubtful(layer, self._plane(layer))
         if layer is None or not nuclei:
-            self._tell("No doubt is known here: segment this field by a network.")
+            table = None if layer is None else tables_of(layer).get(self._plane(layer))
+            is_empty = table is not None and not len(table.nuclei["index"])
+            self._tell(_NO_NUCLEUS if is_empty else _NO_DOUBT)
             return
         place = str(layer.unique_id), self._plane(layer)
         rank = self._walked[2] if self._walked[:2] == place else 0
