@@ -54,6 +54,14 @@ def test_every_nucleus_is_outlined_in_the_colour_of_its_verdict(image, squares):
     assert colours_in(picture, np.s_[20:, 20:]) == {Verdict.SPURIOUS}
 
 
+def test_outlines_of_spurious_nuclei_are_as_wide_as_others_and_cover_none(image, squares):
+    truth, predicted = squares((5, 5)), squares((5, 5), (5, 15), (25, 40))
+    picture = picture_verdicts(image, truth, predicted)
+    blue = np.all(picture == ImageColor.getrgb(VERDICT_COLOURS[Verdict.SPURIOUS]), axis=2)
+    assert blue[30, 30:].sum() == 4  # two pixels on either side
+    assert colours_in(picture, np.s_[5:15, 5:15]) == {Verdict.MATCHED}
+
+
 def test_the_threshold_decides_what_is_a_match(image, squares):
     truth, predicted = squares((5, 5)), squares((5, 9))  # they share 60 of 140 pixels
     assert colours_in(picture_verdicts(image, truth, predicted, 0.4)) == {Verdict.LOOSE}

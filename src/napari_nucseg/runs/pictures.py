@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageColor
+from scipy import ndimage
 
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.palette import VERDICT_COLOURS
 from napari_nucseg.core.verdict_pictures import draw_verdicts
-from napari_nucseg.core.verdicts import judge
+from napari_nucseg.core.verdicts import Verdict, judge
 
 _BRIGHTEST_PERCENTILE = 99.8
 _BRIGHTEST = 110
@@ -46,6 +47,9 @@ def picture_verdicts(
     """
     verdicts = judge(match(find_overlap(truth, predicted), threshold, strict))
     drawn = draw_verdicts(truth, predicted, verdicts)
+    # One pixel wide and the darkest of the colours, they would be lost on a bright nucleus
+    wider = ndimage.binary_dilation(drawn == Verdict.SPURIOUS, np.ones((2, 2)))
+    drawn[wider & (drawn == 0)] = Verdict.SPURIOUS
     low, high = np.percentile(image, (0, _BRIGHTEST_PERCENTILE))
     grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
     picture = np.repeat((_BRIGHTEST * np.sqrt(grey)).astype(np.uint8)[..., None], 3, axis=2)
