@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import napari
 import numpy as np
@@ -25,7 +26,7 @@ from napari_nucseg.ui.segment.form import Scope
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ZOOM = 1.9
-RIVAL = "otsu"
+BUNDLED, RIVAL = catalogue.BUNDLED, "otsu"
 PLOTS = {CURVES: "curves", IOUS: "ious", FIELDS: "fields", AREAS: "areas"}
 
 
@@ -80,6 +81,25 @@ def main() -> None:
     wait(lambda: score.state.is_there and not score.running)
     shoot_errors(viewer, score)
     viewer.close()
+    if folder:
+        shoot_run(Path(folder))
+
+
+def shoot_run(dataset: Path) -> None:
+    """Run two models over a split, and take a picture of the panel with the results shown."""
+    viewer = napari.Viewer(show=True)
+    viewer.window._qt_window.resize(1280, 800)
+    _, run = viewer.window.add_plugin_dock_widget(PLUGIN, "Run on dataset")
+    with TemporaryDirectory() as folder:
+        run.form.dataset.value, run.form.out.value = dataset, Path(folder) / "results"
+        run.form.split.value = "validation"
+        run.form.models.value = [BUNDLED, RIVAL]
+        run.start()
+        wait(lambda: not run.running)
+        run.show_results()
+        viewer.dims.set_current_step(0, 7)
+        shoot(viewer, "run_panel")
+        viewer.close()
 
 
 def shoot_errors(viewer: napari.Viewer, score: ScorePanel) -> None:

@@ -21,9 +21,9 @@ from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.object_model import FIELD, VERDICT, ObjectFilter, ObjectModel
 from napari_nucseg.ui.score.plain_model import table_view
 
-_WIDEST = ("spurious", "0.00", "0000", "0000", "00000", "A00_s0", "000, 000")
+_WIDEST = ("spurious", "0.00", "0000", "pred.", "0000", "A00_s0", "000, 000")
 """What each column has room for."""
-_SWATCH, _MARGIN = 22, 10
+_SWATCH, _MARGIN = 22, 6
 """Pixels of the square of a verdict, and about the text of a cell."""
 _LARGEST_AREA = 999_999
 
@@ -82,7 +82,7 @@ class ObjectTable(QWidget):
         for column, text in enumerate(_WIDEST):
             swatch = _SWATCH if column == VERDICT else 0
             self.view.setColumnWidth(column, metrics.horizontalAdvance(text) + swatch + _MARGIN)
-        widths = (metrics.horizontalAdvance(text) for text in ("0.00", "0.00", "00000", "00000"))
+        widths = (metrics.horizontalAdvance(text) for text in ("0.000", "0.000", "00000", "00000"))
         boxes = (self.least_iou, self.most_iou, self.least_area, self.most_area)
         for box, width in zip(boxes, widths, strict=True):
             _slim(box, width)
