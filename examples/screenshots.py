@@ -90,8 +90,10 @@ def shoot_run(dataset: Path) -> None:
     viewer = napari.Viewer(show=True)
     viewer.window._qt_window.resize(1280, 800)
     _, run = viewer.window.add_plugin_dock_widget(PLUGIN, "Run on dataset")
-    with TemporaryDirectory() as folder:
-        run.form.dataset.value, run.form.out.value = dataset, Path(folder) / "results"
+    with TemporaryDirectory(prefix="demo-") as folder:
+        linked = Path(folder) / dataset.name.upper()
+        linked.symlink_to(dataset)
+        run.form.dataset.value, run.form.out.value = linked, Path(folder) / "results"
         run.form.split.value = "validation"
         run.form.models.value = [BUNDLED, RIVAL]
         run.start()

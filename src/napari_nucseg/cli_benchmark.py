@@ -167,7 +167,8 @@ def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
 def _tell_failures(failed: Mapping[str, str]) -> None:
     if not failed:
         return
-    console.print(f"{len(failed)} fields failed, see failed.csv:", style="red")
+    fields = "1 field" if len(failed) == 1 else f"{len(failed)} fields"
+    console.print(f"{fields} failed, see failed.csv:", style="red")
     for stem, error in list(failed.items())[:_FAILURES_SHOWN]:
         console.print(f"  {stem}: {error}", style="red")
 

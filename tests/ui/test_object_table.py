@@ -246,15 +246,15 @@ def test_a_verdict_that_is_switched_off_leaves_the_table(panel):
 def test_size_and_iou_filter_the_table(panel):
     areas = np.array(texts(panel, "area"), dtype=int)
 
-    panel.objects.least_area.setValue(int(np.median(areas)))
+    panel.objects.filters.least_area.setValue(int(np.median(areas)))
     assert min(map(int, texts(panel, "area"))) >= np.median(areas)
-    panel.objects.least_area.setValue(0)
-    panel.objects.most_iou.setValue(0.5)
+    panel.objects.filters.least_area.setValue(0)
+    panel.objects.filters.most_iou.setValue(0.5)
     assert set(texts(panel, "verdict")) == {"missed", "spurious"}
 
 
 def test_an_upper_bound_is_typed_over_any(qtbot, panel):
-    box = panel.objects.most_area
+    box = panel.objects.filters.most_area
     assert box.text() == "any"
 
     qtbot.keyClick(box, Qt.Key.Key_End)
@@ -266,7 +266,7 @@ def test_an_upper_bound_is_typed_over_any(qtbot, panel):
 
 
 def test_the_table_of_one_field_follows_the_slider(viewer, panel):
-    panel.objects.this_field.setChecked(True)
+    panel.objects.filters.this_field.setChecked(True)
 
     viewer.dims.set_current_step(0, 1)
     assert set(texts(panel, "field")) == {"1"}

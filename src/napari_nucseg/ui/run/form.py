@@ -105,7 +105,7 @@ class RunForm:
             row.choose_btn.text = "..."  # leaves room for the path
             row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
 
-        self.dataset.changed.connect(self.split.reset_choices)
+        self.dataset.changed.connect(self._on_dataset)
 
     @property
     def locked_while_running(self) -> Iterable[Widget]:
@@ -158,6 +158,10 @@ class RunForm:
     @property
     def _more(self) -> tuple[ValueWidget | FileEdit, ...]:
         return self.empty_as_one, self.scheduler
+
+    def _on_dataset(self) -> None:
+        self.split.reset_choices()
+        self.download.visible = folder_of(self.dataset) is None
 
     def _models(self, widget: Any = None) -> list[tuple[str, str]]:
         return [(title, key) for title, key in self.files.choices() if self.files.is_there(key)]

@@ -69,7 +69,7 @@ def _numbers(objects: Objects, row: int, *, true_side: bool) -> str:
     return " ".join(map(str, objects.partners_of(row)))
 
 
-VERDICT, FIELD = 0, 5
+VERDICT, FIELD, PLACE = 0, 5, 6
 COLUMNS = (
     _Column(
         "verdict",

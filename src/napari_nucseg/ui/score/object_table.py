@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-import numpy as np
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt
-from qtpy.QtGui import QShowEvent, QValidator
+from qtpy.QtGui import QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
-    QAbstractSpinBox,
-    QCheckBox,
-    QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
-    QSpinBox,
     QTableView,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_nucseg.ui.score.comparison_state import ComparisonState
-from napari_nucseg.ui.score.object_model import FIELD, VERDICT, ObjectFilter, ObjectModel
+from napari_nucseg.ui.score.object_filters import ObjectFilters
+from napari_nucseg.ui.score.object_model import FIELD, PLACE, VERDICT, ObjectModel
 from napari_nucseg.ui.score.plain_model import table_view
 
 _WIDEST = ("spurious", "0.00", "0000", "pred.", "0000", "A00_s0", "000, 000")
 """What each column has room for."""
-_SWATCH, _MARGIN = 22, 6
+_SWATCH, _MARGIN = 20, 10
 """Pixels of the square of a verdict, and about the text of a cell."""
-_LARGEST_AREA = 999_999
-
-
-class _AreaBox(QSpinBox):
-    """Calls the largest value what it means."""
-
-    def textFromValue(self, value: int) -> str:
-        """Return what is shown."""
-        return "any" if value == _LARGEST_AREA else super().textFromValue(value)
-
-    def valueFromText(self, text: str | None) -> int:
-        """Return the number in a text, also where it was typed beside the word."""
-        digits = "".join(sign for sign in text or "" if sign.isdigit())
-        return int(digits or _LARGEST_AREA)
-
-    def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
-        """Take any text."""
-        return QValidator.State.Acceptable, text or "", position
 
 
 class ObjectTable(QWidget):
@@ -60,10 +38,12 @@ class ObjectTable(QWidget):
         self._choosing = True
         self._old = state.objects
         self._resume: int | None = None
+        self._widths = [0] * len(_WIDEST)
         self.model = ObjectModel(state.name_of)
         self.view = _view(self.model)
         self.count = QLabel()
-        self._make_filters()
+        self.filters = ObjectFilters()
+        self.filters.changed.connect(self.refresh)
         self._lay_out()
         choices = self.view.selectionModel()
         assert choices is not None
@@ -81,11 +61,14 @@ class ObjectTable(QWidget):
         metrics = self.view.fontMetrics()
         for column, text in enumerate(_WIDEST):
             swatch = _SWATCH if column == VERDICT else 0
-            self.view.setColumnWidth(column, metrics.horizontalAdvance(text) + swatch + _MARGIN)
-        widths = (metrics.horizontalAdvance(text) for text in ("0.000", "0.000", "00000", "00000"))
-        boxes = (self.least_iou, self.most_iou, self.least_area, self.most_area)
-        for box, width in zip(boxes, widths, strict=True):
-            _slim(box, width)
+            self._widths[column] = metrics.horizontalAdvance(text) + swatch + _MARGIN
+            self.view.setColumnWidth(column, self._widths[column])
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Show places where there is room for them."""
+        super().resizeEvent(event)
+        self._fit()
 
     def refresh(self) -> None:
         """List the objects anew, and keep the one that is current."""
@@ -94,26 +77,15 @@ class ObjectTable(QWidget):
         if current is not None:
             self._resume = self.view.currentIndex().row()
         self._old = state.objects
-        self.model.show_objects(state.objects, self.filter)
+        self.model.show_objects(state.objects, self.filters.value(state))
         self.view.setColumnHidden(FIELD, not state.is_stack)
-        self.this_field.setVisible(state.is_stack)
+        self.filters.this_field.setVisible(state.is_stack)
+        self._fit()
         self._tell_count()
         if key is not None:
             row = state.objects.find(**key._asdict())
             if row is not None:
                 self.show_row(row)
-
-    @property
-    def filter(self) -> ObjectFilter:
-        """What is listed, as the widgets say."""
-        state = self._state
-        high = self.most_area.value()
-        return ObjectFilter(
-            state.hidden,
-            (self.least_iou.value(), self.most_iou.value()),
-            (self.least_area.value(), np.inf if high == _LARGEST_AREA else high),
-            state.plane if self.this_field.isChecked() and state.is_stack else None,
-        )
 
     @property
     def current(self) -> int | None:
@@ -173,47 +145,34 @@ class ObjectTable(QWidget):
     def _on_clicked(self, index: QModelIndex) -> None:
         self._state.chosen.emit(int(self.model.order[index.row()]))
 
+    def _fit(self) -> None:
+        """Hide the places rather than cut them; where a row is clicked the camera goes there."""
+        columns = [c for c in range(len(_WIDEST)) if c != FIELD or self._state.is_stack]
+        port = self.view.viewport()
+        wanted = sum(self._widths[column] for column in columns)
+        self.view.setColumnHidden(PLACE, port is not None and wanted > port.width())
+
     def _on_sorted(self) -> None:
         index = self.view.currentIndex()
         self.view.scrollTo(index if index.isValid() else self.model.index(0, 0))
 
     def _on_moved(self) -> None:
-        if self.this_field.isChecked():
+        if self.filters.this_field.isChecked():
             self.refresh()
 
     def _tell_count(self) -> None:
         listed, there = self.model.rowCount(), len(self._state.objects)
         self.count.setText(f"{listed:,} of {there:,}")
 
-    def _make_filters(self) -> None:
-        self.least_iou, self.most_iou = _iou_box(0.0), _iou_box(1.0)
-        self.least_area, self.most_area = _area_box(0), _area_box(_LARGEST_AREA)
-        self.least_iou.setToolTip("List nuclei with at least this IoU.")
-        self.most_iou.setToolTip("List nuclei with at most this IoU.")
-        self.least_area.setToolTip("List nuclei of at least so many pixels.")
-        self.most_area.setToolTip("List nuclei of at most so many pixels.")
-        self.this_field = QCheckBox("This field")
-        self.this_field.setToolTip("List the nuclei of the field shown alone.")
-        for box in (self.least_iou, self.most_iou, self.least_area, self.most_area):
-            box.valueChanged.connect(self.refresh)
-        self.this_field.toggled.connect(self.refresh)
-
     def _lay_out(self) -> None:
-        filters = QHBoxLayout()
-        for part in (
-            QLabel("IoU"), self.least_iou, QLabel("-"), self.most_iou,
-            QLabel(" area"), self.least_area, QLabel("-"), self.most_area,
-        ):  # fmt: skip
-            filters.addWidget(part)
-        filters.addStretch()
         below = QHBoxLayout()
-        below.addWidget(self.this_field)
+        below.addWidget(self.filters.this_field)
         below.addStretch()
         below.addWidget(self.count)
         self._layout = layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
-        layout.addLayout(filters)
+        layout.addWidget(self.filters)
         layout.addWidget(self.view)
         layout.addLayout(below)
 
@@ -224,26 +183,3 @@ def _view(model: ObjectModel) -> QTableView:
     view.setSortingEnabled(True)
     view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
     return view
-
-
-def _iou_box(value: float) -> QDoubleSpinBox:
-    box = QDoubleSpinBox()
-    box.setRange(0.0, 1.0)
-    box.setSingleStep(0.05)
-    box.setValue(value)
-    return box
-
-
-def _area_box(value: int) -> QSpinBox:
-    box = _AreaBox()
-    box.setRange(0, _LARGEST_AREA)
-    box.setSingleStep(50)
-    box.setValue(value)
-    return box
-
-
-def _slim(box: QAbstractSpinBox, width: int) -> None:
-    """Leave out the arrows, and napari's least width; the text has so many pixels."""
-    box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-    box.setKeyboardTracking(False)
-    box.setStyleSheet(f"min-width: {width}px; max-width: {width}px; padding: 1px 3px;")
