@@ -55,14 +55,12 @@ class ObjectFilters(QWidget):
             layout.addWidget(part)
         layout.addStretch()
 
+        self._slim_boxes()
+
     def showEvent(self, event: QShowEvent | None) -> None:
         """Take widths from the font, which is known now."""
         super().showEvent(event)
-        metrics = self.fontMetrics()
-        widths = (metrics.horizontalAdvance(text) for text in ("0.000", "0.000", "00000", "00000"))
-        boxes = (self.least_iou, self.most_iou, self.least_area, self.most_area)
-        for box, width in zip(boxes, widths, strict=True):
-            _slim(box, width)
+        self._slim_boxes()
 
     def value(self, state: ComparisonState) -> ObjectFilter:
         """Return what is to be listed of a comparison."""
@@ -73,6 +71,13 @@ class ObjectFilters(QWidget):
             (self.least_area.value(), np.inf if high == _LARGEST_AREA else high),
             state.plane if self.this_field.isChecked() and state.is_stack else None,
         )
+
+    def _slim_boxes(self) -> None:
+        metrics = self.fontMetrics()
+        widths = (metrics.horizontalAdvance(text) for text in ("0.000", "0.000", "00000", "00000"))
+        boxes = (self.least_iou, self.most_iou, self.least_area, self.most_area)
+        for box, width in zip(boxes, widths, strict=True):
+            _slim(box, width)
 
 
 class _AreaBox(QSpinBox):
