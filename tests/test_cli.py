@@ -335,7 +335,7 @@ def test_a_missing_mask_is_told_and_the_other_fields_are_done(run, drawn_dataset
     (drawn_dataset / "masks" / f"{lost}.png").unlink()
     done = run("benchmark", drawn_dataset, "-m", "otsu", "-o", tmp_path / "out")
     assert done.code == 1
-    assert f"1 fields have no mask, the first is {lost}: they will fail" in done.flat
+    assert f"1 field without a mask, which will fail; the first is {lost}" in done.flat
     assert f"{lost}: the dataset has no mask of this field; add it to masks/" in done.flat
     assert parse((tmp_path / "out" / "summary.json").read_text())["fields"] == 2
 
@@ -350,7 +350,7 @@ def test_a_missing_image_is_told(run, drawn_dataset, tmp_path, told_by):
         (drawn_dataset / "metadata" / "training.txt").unlink()
     done = run("benchmark", drawn_dataset, "-m", "otsu", "-o", tmp_path / "out")
     assert done.code == 0, done.err
-    assert f"1 fields are absent, the first is {lost}" in done.flat
+    assert f"1 field without an image, the first is {lost}" in done.flat
     assert parse((tmp_path / "out" / "summary.json").read_text())["absent_fields"] == [lost]
 
 

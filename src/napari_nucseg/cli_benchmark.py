@@ -130,16 +130,19 @@ def _going_on() -> Iterator[None]:
 
 
 def _warn(fields: Dataset) -> None:
+    from napari_nucseg.runs.tables import counted
+
     if fields.absent:
         console.print(
-            f"{len(fields.absent)} fields are absent, the first is {fields.absent[0]}: a list "
-            "names them or they have a mask, but there is no image",
+            f"{counted(len(fields.absent), 'field')} without an image, the first is "
+            f"{fields.absent[0]}: named by a list, or there is a mask",
             style="yellow",
         )
     missing = fields.without_mask
     if missing and len(missing) < len(fields.fields):
         console.print(
-            f"{len(missing)} fields have no mask, the first is {missing[0].stem}: they will fail",
+            f"{counted(len(missing), 'field')} without a mask, which will fail; the first is "
+            f"{missing[0].stem}",
             style="yellow",
         )
 
@@ -167,8 +170,9 @@ def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
 def _tell_failures(failed: Mapping[str, str]) -> None:
     if not failed:
         return
-    fields = "1 field" if len(failed) == 1 else f"{len(failed)} fields"
-    console.print(f"{fields} failed, see failed.csv:", style="red")
+    from napari_nucseg.runs.tables import counted
+
+    console.print(f"{counted(len(failed), 'field')} failed, see failed.csv:", style="red")
     for stem, error in list(failed.items())[:_FAILURES_SHOWN]:
         console.print(f"  {stem}: {error}", style="red")
 

@@ -454,3 +454,14 @@ def test_other_weights_on_another_machine_are_an_error_of_the_field(
     setup = replace(oracle_setup(oracle_of(drawn_fields)), weights={"oracle.pt": "cd" * 32})
     with pytest.raises(ValueError, match="other weights of oracle than the run was begun with"):
         run_benchmark(open_dataset(drawn_dataset), setup, out, report=ignore)
+
+
+def test_unfinished_files_of_others_are_left_alone(many, out):
+    out.mkdir()
+    (out / "notes.partial").touch()
+    (out / "backup.partial").mkdir()
+    done = run_whole(many, out)
+
+    assert done.returncode == 0, done.stderr
+    assert (out / "notes.partial").exists()
+    assert (out / "backup.partial").is_dir()

@@ -257,7 +257,7 @@ def test_after_a_correction_the_next_error_is_the_next_one(qtbot, stacks, stack_
     assert stack_panel.state.objects.key_of(stack_panel.objects.current) == after
 
 
-def test_a_fill_through_all_fields_is_counted_in_all(qtbot, viewer, stacks, stack_panel):
+def test_a_fill_through_all_fields_is_counted_in_all(qtbot, tmp_path, viewer, stacks, stack_panel):
     stacks[0].data[1, 30:50, 30:50] = 5
     stacks[0].data[0, 30:50, 30:50] = 5
     stack_panel.start()
@@ -270,6 +270,8 @@ def test_a_fill_through_all_fields_is_counted_in_all(qtbot, viewer, stacks, stac
     settled(qtbot, stack_panel)
 
     assert stack_panel.state.score_of(1).objects.fp == 0
+    stack_panel.corrections.save_to(tmp_path)
+    assert "edited through several fields at once" in stack_panel.status.value
 
 
 def test_labels_that_a_program_changed_are_counted_when_they_are_painted(
@@ -277,12 +279,14 @@ def test_labels_that_a_program_changed_are_counted_when_they_are_painted(
 ):
     stacks[0].data[1] = 0
     stacks[0].data[1, 5:20, 5:20] = 7
+    stacks[0].data[1, 40:50, 40:50] = 8
     viewer.dims.set_current_step(0, 1)
     stacks[0].paint((1, 10, 10), 0)
     stack_panel.edits.look()
 
     expected = score(stacks[1].data[1], stacks[0].data[1])
     assert stack_panel.state.score_of(1).pixels == expected.pixels
+    assert stack_panel.state.objects.find(1, 8, is_true=False) is not None
 
 
 def test_what_is_painted_while_layers_are_compared_is_counted_and_saved(

@@ -160,6 +160,57 @@ def test_one_overlay_is_shown_and_a_second_press_brings_the_labels_back(viewer, 
     assert buttons.errors.native.isChecked()
 
 
+def test_labels_that_came_while_an_overlay_was_shown_are_brought_back(viewer, layers, panel):
+    panel.buttons.errors.native.click()
+    new = viewer.add_labels(layers[0].data.copy(), name="new")
+    panel.buttons.iou.native.click()
+    assert not new.visible
+
+    panel.buttons.iou.native.click()
+
+    assert new.visible
+
+
+@pytest.mark.parametrize("how", ["deleted", "hidden"])
+def test_labels_come_back_when_their_overlay_is_gone(viewer, layers, panel, how):
+    panel.buttons.errors.native.click()
+    (errors,) = overlays(viewer, ERRORS)
+    if how == "deleted":
+        viewer.layers.remove(errors)
+    else:
+        errors.visible = False
+
+    assert all(layer.visible for layer in layers)
+    assert not panel.buttons.errors.native.isChecked()
+
+
+def test_another_overlay_ends_errors_only(viewer, layers, panel):
+    image = viewer.add_image(np.zeros(layers[0].data.shape))
+    panel.buttons.errors_only.native.click()
+    panel.buttons.iou.native.click()
+
+    assert [layer for layer in viewer.layers if layer.visible] == [image, *overlays(viewer, IOU)]
+    assert panel.buttons.iou.native.isChecked()
+    assert not panel.buttons.errors_only.native.isChecked()
+    assert not panel.state.hidden
+
+
+def test_errors_only_gives_the_overlay_back_that_was_shown(viewer, layers, panel):
+    panel.buttons.iou.native.click()
+    panel.buttons.errors_only.native.click()
+    panel.buttons.errors_only.native.click()
+
+    assert [layer for layer in viewer.layers if layer.visible] == overlays(viewer, IOU)
+
+
+def test_closing_the_panel_ends_errors_only(viewer, layers, panel):
+    panel.buttons.errors_only.native.click()
+
+    viewer.window.remove_dock_widget(panel.native)
+
+    assert all(layer.visible for layer in layers)
+
+
 def test_errors_only_ends_when_its_overlay_is_deleted(viewer, layers, panel):
     panel.buttons.errors_only.native.click()
     viewer.layers.remove(overlays(viewer, ERRORS)[0])

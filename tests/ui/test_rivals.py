@@ -118,7 +118,7 @@ def test_one_prediction_alone_is_not_compared(qtbot, viewer, panel):
     assert "There is one prediction" in panel.status.value
 
 
-def test_another_threshold_empties_the_tables_and_takes_the_overlay_away(qtbot, viewer, panel):
+def test_another_threshold_empties_tables_and_overlay(qtbot, viewer, panel):
     press(qtbot, panel, panel.rivals.start)
     panel.rivals.differ.click()
 
@@ -126,7 +126,8 @@ def test_another_threshold_empties_the_tables_and_takes_the_overlay_away(qtbot, 
 
     assert not panel.rivals.model.rows
     assert not panel.rivals.listed.rows
-    assert not overlays(viewer, DIFFERENCE)
+    (layer,) = overlays(viewer, DIFFERENCE)
+    assert not np.asarray(layer.data).any()
     settled(qtbot, panel)
 
 
@@ -134,6 +135,7 @@ def test_after_an_edit_the_predictions_are_scored_again(qtbot, viewer, panel, tr
     press(qtbot, panel, panel.rivals.start)
     panel.rivals.differ.click()
     viewer.dims.set_current_step(0, 0)
+    overlays(viewer, DIFFERENCE)[0].visible = False
     panel.objects.show_row(panel.state.objects.find(0, 3, is_true=True))
 
     panel.corrections.truth.native.click()
@@ -147,7 +149,34 @@ def test_after_an_edit_the_predictions_are_scored_again(qtbot, viewer, panel, tr
 
     rows = {(row[0], row[1], row[2]) for row in panel.rivals.listed.rows}
     assert rows == {("first", "A01", "7"), ("second", "A02", "2")}
+    (layer,) = overlays(viewer, DIFFERENCE)
+    assert not layer.visible
+    assert set(np.unique(layer.data[0])) == {0, FIRST}
     settled(qtbot, panel)
+
+
+def test_an_edit_while_predictions_are_scored_is_counted(qtbot, viewer, panel, truths, other):
+    viewer.dims.set_current_step(0, 0)
+    panel.objects.show_row(panel.state.objects.find(0, 3, is_true=True))
+    panel.rivals.start.click()
+    panel.corrections.truth.native.click()
+    qtbot.waitUntil(lambda: bool(panel.rivals.model.rows) and not panel.running, timeout=20_000)
+
+    theirs = [score(t, f) for t, f in zip(truths, other, strict=True)]
+    ours = [score(t, f) for t, f in zip(truths, panel.state.prediction.data, strict=True)]
+    difference = compare_fields(theirs, ours)["objects", "mean_ap"]
+    assert panel.rivals.model.rows[1][2] == f"{difference.mean:+.3f}"
+
+
+def test_deleting_prediction_and_difference_together_is_safe(qtbot, viewer, panel):
+    press(qtbot, panel, panel.rivals.start)
+    panel.rivals.differ.click()
+    viewer.layers.selection = {panel.prediction.value, overlays(viewer, DIFFERENCE)[0]}
+
+    viewer.layers.remove_selected()
+    qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
+
+    assert not overlays(viewer, DIFFERENCE)
 
 
 def test_a_difference_cannot_be_painted_and_takes_no_selection(qtbot, viewer, panel):

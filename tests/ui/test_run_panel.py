@@ -182,6 +182,7 @@ def test_a_model_file_is_added_and_chosen(qtbot, panel, tmp_path, monkeypatch):
     qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
 
     assert panel.form.models.value == [str(path)]
+    assert panel.form.params["min_size"].enabled
     line = panel._request().command
     assert line[line.index("--model") + 1] == str(path)
 

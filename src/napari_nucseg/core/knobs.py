@@ -66,7 +66,7 @@ def describe_values(params: type, values: Mapping[str, Any]) -> list[str]:
         By the names of the fields.
     """
     return [
-        f"{knob.label} {_told(values[name], knob)}"
+        f"{knob.label}{_told(values[name], knob)}"
         for name, knob in knobs(params).items()
         if name in values
     ]
@@ -91,7 +91,7 @@ def check_bounds(params: Any) -> None:
 
 def _told(value: Any, knob: Knob) -> str:
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return " on" if value else " off"
     if knob.lowest and value == knob.low:
-        return knob.lowest
-    return f"{value:g} {knob.unit}".rstrip()
+        return f": {knob.lowest}"
+    return f" {value:g} {knob.unit}".rstrip()

@@ -20,6 +20,9 @@ from napari_nucseg.core.verdict_pictures import draw_verdicts
 from napari_nucseg.core.verdicts import judge
 from napari_nucseg.runs.results_folder import RUN_FILE, ResultsFolder
 
+_CHECKED = 50
+"""Fields at least, if there are as many, whose files are read to see that they are the same."""
+
 
 @dataclass(frozen=True)
 class Results:
@@ -66,9 +69,11 @@ def moved_to(results: Results, dataset: Dataset) -> Results:
     Raises
     ------
     ValueError
-        If a field is not there, or a file is another one than was scored.
+        If a field is not there, or a file is another one than was scored; of a long run some
+        fields are compared, spread over all.
     """
     there, fields = {field.stem: field for field in dataset.fields}, []
+    checked = results.done[:: max(len(results.done) // _CHECKED, 1)]
     for number, field in enumerate(results.dataset.fields):
         if field.stem not in there:
             raise ValueError(
@@ -76,9 +81,9 @@ def moved_to(results: Results, dataset: Dataset) -> Results:
                 "results of; choose the dataset that the run was on"
             )
         moved = replace(there[field.stem], split=field.split)
-        record = results.folder.read(field.stem) if number in results.done else None
+        record = results.folder.read(field.stem) if number in checked else None
         if record is not None:
-            results.folder.check_unchanged(moved, record)
+            results.folder.check_unchanged(moved, record, "choose the dataset that the run was on")
         fields.append(moved)
     return replace(results, dataset=replace(results.dataset, fields=tuple(fields)))
 

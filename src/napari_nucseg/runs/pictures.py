@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageColor
-from scipy import ndimage
 
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.matching import match
@@ -45,6 +44,8 @@ def picture_verdicts(
     -------
     ndarray of uint8, shape (height, width, 3)
     """
+    from scipy import ndimage  # not above: opening the score panel would wait for it
+
     verdicts = judge(match(find_overlap(truth, predicted), threshold, strict))
     drawn = draw_verdicts(truth, predicted, verdicts)
     # One pixel wide and the darkest of the colours, they would be lost on a bright nucleus

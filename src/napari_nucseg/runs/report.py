@@ -23,12 +23,12 @@ from napari_nucseg.runs.report_page import (
     Pictured,
     Section,
     as_link,
-    counted,
     worst_fields,
     write_page,
 )
 from napari_nucseg.runs.result_tables import Benchmark
 from napari_nucseg.runs.results_folder import ResultsFolder
+from napari_nucseg.runs.tables import counted
 from napari_nucseg.segmenters.catalogue import caveat
 
 

@@ -22,7 +22,7 @@ from napari_nucseg.runs.papers import summary_cells
 from napari_nucseg.runs.plan import versions
 from napari_nucseg.runs.published import Table
 from napari_nucseg.runs.saving import write_text
-from napari_nucseg.runs.tables import describe_verdicts
+from napari_nucseg.runs.tables import counted, describe_verdicts
 
 Name = TypeVar("Name")
 
@@ -165,11 +165,6 @@ def write_page(path: Path, page: Page) -> None:
         versions=versions(),
     )
     write_text(path, text)
-
-
-def counted(number: int, word: str) -> str:
-    """Write a number and what it counts, in the plural if need be."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def worst_fields(scores: Mapping[Name, Score], count: int) -> list[Name]:

@@ -144,8 +144,19 @@ class ResultsFolder:
         """Write ``run.json``."""
         write_json(self.run_file, {"format": FORMAT, **run})
 
-    def check_unchanged(self, field: Field, record: FieldRecord) -> None:
-        """Refuse to go on with a field that is done and whose files are others now.
+    def check_unchanged(
+        self, field: Field, record: FieldRecord, remedy: str = "choose another folder to begin anew"
+    ) -> None:
+        """Refuse a field that is done and whose files are others now.
+
+        Parameters
+        ----------
+        field : Field
+            With the files.
+        record : FieldRecord
+            Of when it was done.
+        remedy : str
+            What the user is told to do.
 
         Raises
         ------
@@ -157,7 +168,7 @@ class ResultsFolder:
             if source is None or source.sha256() != checksum:
                 raise ValueError(
                     f"{source or field.stem}: the {kind} is not the one that was scored in "
-                    f"{self.path}; choose another folder to begin anew"
+                    f"{self.path}; {remedy}"
                 )
 
 

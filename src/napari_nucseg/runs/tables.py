@@ -69,6 +69,11 @@ def as_interval(interval: Interval, dash: str = "-") -> str:
     return "" if math.isnan(interval[0]) else f"{interval[0]:.3f}{dash}{interval[1]:.3f}"
 
 
+def counted(number: int, word: str) -> str:
+    """Write a number and what it counts, in the plural if need be."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def as_signed(count: int) -> str:
     """Write a count with its sign; 0 has none."""
     return f"{count:+d}" if count else "0"

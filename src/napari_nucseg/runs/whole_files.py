@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 PARTIAL = ".partial"
 """Ending of a file that is not yet whole."""
+_BYTES = 4
+"""Random ones in its name."""
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and start the same again",
     errno.EDQUOT: "your share of the disk is used up; free some space and start the same again",
@@ -88,7 +90,7 @@ def files_at_once(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
 def sweep(folder: Path) -> None:
     """Remove what a killed process left half-written in a folder."""
-    for path in folder.glob(f"*{PARTIAL}"):
+    for path in folder.glob(f"*.{'[0-9a-f]' * 2 * _BYTES}{PARTIAL}"):  # no others of this ending
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -109,4 +111,4 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    return path.with_name(f"{path.name}.{secrets.token_hex(_BYTES)}{PARTIAL}")

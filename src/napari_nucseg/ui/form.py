@@ -25,6 +25,8 @@ from napari_nucseg.core.presets import DEFAULT_RULE, PRESETS, STARDIST
 Params = TypeVar("Params")
 DOCK_WIDTH = 345
 """Pixels that every row of a panel fits into, beside a scroll bar."""
+LEAST_THRESHOLD = 0.05
+"""Of the IoU: outlines are compared from there on."""
 _MOST_SLIDER_STEPS = 200
 _FAINT = 0.4
 """Opacity of what is locked."""
@@ -71,9 +73,9 @@ def threshold_slider() -> FloatSlider:
     return FloatSlider(
         label="IoU threshold",
         value=DEFAULT_RULE.threshold,
-        min=0.05,
-        max=0.95,
-        step=0.05,
+        min=LEAST_THRESHOLD,
+        max=1.0,
+        step=0.01,
         tooltip="Nuclei match when their intersection over union is at least this.",
     )
 

@@ -187,8 +187,8 @@ def _image_layer(
 
 def _contrast(field: Any) -> tuple[float, float]:
     """Return limits at which nuclei are seen: a few bright specks would leave them dark."""
-    low, high = np.percentile(np.asarray(field), _CONTRAST_PERCENTILES)
-    return float(low), float(max(high, low + 1))
+    low, high = np.nanpercentile(np.asarray(field), _CONTRAST_PERCENTILES)
+    return float(low), float(high if high > low else low + 1)
 
 
 def _labels_layer(

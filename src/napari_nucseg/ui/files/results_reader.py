@@ -74,6 +74,10 @@ def read_results(runs: Sequence[Results]) -> list[LayerData]:
     done = {number for run in runs for number in run.done}
     left_out = [field for number, field in enumerate(dataset.fields) if number not in done]
     damaged = _damaged(left_out)
+    if len(damaged) == len(dataset.fields):
+        raise ValueError(
+            f"{runs[0].folder.path}: none of its fields could be read; mend the images"
+        )
     bare = [field.stem for field in left_out if field.mask is None]
     layers = read_dataset(dataset, damaged, [*damaged, *bare])
     placed = _placement(layers[0][1])
@@ -113,10 +117,12 @@ def _damaged(fields: Sequence[Field]) -> list[str]:
         except (ValueError, OSError) as error:
             found[field.stem] = error
     if found:
-        show_warning(
-            f"{len(found)} of the fields cannot be read, failed in the run, and are blank. "
-            f"The first: {next(iter(found.values()))}"
+        what = (
+            "1 field cannot be read and is"
+            if len(found) == 1
+            else f"{len(found)} fields cannot be read and are"
         )
+        show_warning(f"{what} blank. The first: {next(iter(found.values()))}")
     return list(found)
 
 

@@ -46,7 +46,9 @@ def save_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     targets = [Path(path).with_suffix("") / f"{name}.png" for name in _names(labels, attributes)]
     for number, target in enumerate(targets):  # all of them before the first is written
         refuse_truth(target)
-        if target.exists() or target in targets[:number]:
+        if target in targets[:number]:
+            raise FileExistsError(f"{target}: two fields have this name; save them one by one")
+        if target.exists():
             raise FileExistsError(f"{target}: it is there already; choose a folder without it")
         _told(str(target), partial(require_whole, np.asarray(plane_of(labels, number))))
     for number, target in enumerate(targets):

@@ -166,13 +166,13 @@ class RunPanel(Panel):
     def _lock_values(self) -> None:
         """Several models keep the values that suit each."""
         for row in self.form.params.rows:
-            row.enabled = len(self.form.models.value) == 1 and not self.running
+            row.enabled = len(self.form.models.value) == 1 and self.job is None
             show_enabled(row)
 
     def _show_buttons(self) -> None:
         """Results can be looked at wherever there are some."""
         out = folder_of(self.form.out)
-        there = out is not None and out.is_dir() and not self.running
+        there = out is not None and out.is_dir() and self.job is None
         self.form.show_results.enabled = there and out is not None and holds_results(out)
         self.form.show_report.enabled = there and out is not None and (out / REPORT).is_file()
 

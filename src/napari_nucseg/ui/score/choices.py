@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from magicgui.widgets import ComboBox
@@ -11,7 +12,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_nucseg.core.presets import ScoreRule, find_preset
-from napari_nucseg.ui.form import labelled, preset_box, threshold_slider
+from napari_nucseg.ui.form import LEAST_THRESHOLD, labelled, preset_box, threshold_slider
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     OVERLAYS,
@@ -78,11 +79,16 @@ class ScoreChoices:
         record = record_of(layer)
         if record is not None and record.role == PREDICTION:
             if record.rule is not None:
-                self.preset.value = record.rule["preset"]
-                self.threshold.value = record.rule["threshold"]
+                self._take_rule(record.rule)
             self.prediction.value = layer
         elif role_of(layer) == GROUND_TRUTH:
             self.choose_truth()
+
+    def _take_rule(self, rule: Mapping[str, Any]) -> None:
+        with self.rule_changed.blocked():
+            self.preset.value = rule["preset"]
+            self.threshold.value = max(rule["threshold"], LEAST_THRESHOLD)
+        self.rule_changed.emit()
 
     def choose_truth(self) -> None:
         """Take the ground truth that belongs to the prediction; one chosen by hand stays."""

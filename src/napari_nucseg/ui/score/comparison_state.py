@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from napari.components import ViewerModel
@@ -18,7 +18,7 @@ from napari_nucseg.runs.objects import Objects, Placed, list_objects, no_objects
 from napari_nucseg.runs.places import Box
 from napari_nucseg.ui.layers import full_data, record_of, shown_plane
 from napari_nucseg.ui.score.originals import remember
-from napari_nucseg.ui.score.recounting import updated_overlap, updated_places
+from napari_nucseg.ui.score.recounting import recounted
 from napari_nucseg.ui.score.scoring import Both, Compared, place, read_plane
 
 NOTHING = Compared({}, {})
@@ -123,9 +123,8 @@ class ComparisonState:
         """Take the comparison of the layers; fields that were edited meanwhile are counted anew."""
         pairs, placed = dict(compared.pairs), dict(compared.placed)
         for plane in self._uncounted & pairs.keys():
-            labels = self.copies[plane]
-            pairs[plane] = FieldPair(find_overlap(*labels), None)
-            placed[plane] = place(pairs[plane], *labels)
+            placed[plane] = place(find_overlap(*self.copies[plane]), *self.copies[plane])
+            pairs[plane] = FieldPair(placed[plane].overlap, None)
         self._uncounted = set()
         self._set(Compared(pairs, placed))
 
@@ -161,11 +160,11 @@ class ComparisonState:
 
     def copy_unmeasured(self) -> dict[int, Both]:
         """Copy the labels of fields whose outlines were not compared since they were edited."""
-        return {
-            plane: (self.copies[plane][0].copy(), self.copies[plane][1].copy())
-            for plane, pair in self.pairs.items()
-            if pair.boundaries is None
-        }
+        return self.copy_labels(p for p, pair in self.pairs.items() if pair.boundaries is None)
+
+    def copy_labels(self, planes: Iterable[int]) -> dict[int, Both]:
+        """Copy the labels of fields, as they were counted last, for a worker."""
+        return {p: (self.copies[p][0].copy(), self.copies[p][1].copy()) for p in planes}
 
     def recount(self, plane: int, box: Box, after: Both) -> None:
         """Count the changed part of a field again; one that is not compared yet is marked.
@@ -192,9 +191,8 @@ class ComparisonState:
         if plane not in self.pairs:
             self._uncounted.add(plane)
             return
-        overlap = updated_overlap(self.pairs[plane].overlap, box, before, copies)
-        self.set_pairs({plane: FieldPair(overlap, None)})
-        placed = updated_places(self.placed[plane], overlap, box, before, copies)
+        placed = recounted(self.placed[plane], box, before, copies)
+        self.set_pairs({plane: FieldPair(placed.overlap, None)})
         self.placed = {**self.placed, plane: placed}
         strict = self.rule.preset.strict
         new = list_objects({plane: placed}, self.rule.threshold, strict=strict)

@@ -100,7 +100,8 @@ class CorrectionBox(QWidget):
 
     def _accept(self, key: ObjectKey, truth: bool) -> None:
         row = self._state.objects.find(**key._asdict())
-        if row is None:  # it was painted over while labels were read
+        if row is None:
+            self._tell(f"Nucleus {key.label} has gone while labels were read.")
             return
         if key.plane != self._state.plane:
             self._state.chosen.emit(row)
@@ -125,7 +126,7 @@ class CorrectionBox(QWidget):
         """Write the corrected labels to a folder."""
         try:
             written = save_corrected(self._state, folder)
-        except OSError as error:
+        except (ValueError, OSError) as error:
             self._tell(str(error))
             return
         if written:

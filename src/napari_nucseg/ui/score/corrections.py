@@ -16,7 +16,7 @@ from napari_nucseg.runs.correcting import erase, find_changes, swapped, take_ove
 from napari_nucseg.runs.saving import write_labels
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, full_data, record_of
 from napari_nucseg.ui.score.comparison_state import ComparisonState
-from napari_nucseg.ui.score.originals import originals_of
+from napari_nucseg.ui.score.originals import is_tracked, originals_of
 from napari_nucseg.ui.score.scoring import read_plane
 
 
@@ -79,7 +79,15 @@ def save_corrected(state: ComparisonState, folder: Path) -> list[Path]:
     ------
     FileExistsError
         If one of the files is there; none is written then.
+    ValueError
+        If labels were edited through several fields at once.
     """
+    for layer in (state.truth, state.prediction):
+        if layer is not None and not is_tracked(layer):
+            raise ValueError(
+                f"{layer.name} was edited through several fields at once, of which no note is "
+                "kept; save the whole layer (File > Save Selected Layers)"
+            )
     writes = {}
     for kind, layer in ((GROUND_TRUTH, state.truth), (PREDICTION, state.prediction)):
         for plane in () if layer is None else corrected_planes(layer):
@@ -129,5 +137,7 @@ def _write(layer: Labels, plane: int, before: LabelImage, after: LabelImage) -> 
     at = tuple(np.full(len(inside[0]), index) for index in stack) + inside
     visible = layer.visible
     layer.visible = True  # napari writes to what it shows, too, which may be another field else
-    layer.data_setitem(at, after[inside])
-    layer.visible = visible
+    try:
+        layer.data_setitem(at, after[inside])
+    finally:
+        layer.visible = visible

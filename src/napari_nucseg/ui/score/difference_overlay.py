@@ -19,8 +19,9 @@ from napari_nucseg.ui.layers import (
     full_data,
     plane_of,
     put_labels,
+    role_of,
 )
-from napari_nucseg.ui.score.drawn_planes import DrawnPlanes
+from napari_nucseg.ui.score.drawn_planes import Draw, DrawnPlanes
 
 FIRST, SECOND = 1, 2
 COLOURS = {FIRST: "#56B4E9", SECOND: "#E69F00"}
@@ -43,19 +44,10 @@ def show_difference(
     differing : sequence of Disagreement
         The nuclei.
     """
-    labels = full_data(truth)
-    by_plane: dict[int, dict[int, list[int]]] = {}
-    for one in differing:
-        sides = by_plane.setdefault(one.plane, {FIRST: [], SECOND: []})
-        sides[FIRST if one.in_first else SECOND].append(one.label)
-
-    def draw(plane: int) -> NDArray[np.uint8]:
-        return _outline(np.asarray(plane_of(labels, plane)), by_plane.get(plane, {}))
-
     selected = set(viewer.layers.selection)
     layer = put_labels(
         viewer,
-        DrawnPlanes(labels.shape, draw),
+        DrawnPlanes(full_data(truth).shape, _drawer(truth, differing)),
         prediction,
         LayerRecord(DIFFERENCE, source=str(prediction.unique_id)),
         f"{prediction.name} {DIFFERENCE}",
@@ -66,6 +58,40 @@ def show_difference(
     if selected:
         viewer.layers.selection = selected
     return layer
+
+
+def redraw_difference(
+    viewer: ViewerModel, truth: Labels | None, differing: Sequence[Disagreement]
+) -> None:
+    """Let the overlay, where there is one, show other nuclei; parameters as `show_difference`.
+
+    Parameters
+    ----------
+    truth : Labels or None
+        None for a blank overlay.
+    """
+    for layer in viewer.layers:
+        if role_of(layer) == DIFFERENCE and isinstance(layer.data, DrawnPlanes):
+            layer.data.draw = _blank if truth is None else _drawer(truth, differing)
+            layer.data.forget()
+            layer.refresh(thumbnail=False, extent=False)
+
+
+def _drawer(truth: Labels, differing: Sequence[Disagreement]) -> Draw:
+    labels = full_data(truth)
+    by_plane: dict[int, dict[int, list[int]]] = {}
+    for one in differing:
+        sides = by_plane.setdefault(one.plane, {FIRST: [], SECOND: []})
+        sides[FIRST if one.in_first else SECOND].append(one.label)
+
+    def draw(plane: int) -> NDArray[np.uint8]:
+        return _outline(np.asarray(plane_of(labels, plane)), by_plane.get(plane, {}))
+
+    return draw
+
+
+def _blank(plane: int) -> None:
+    """Draw nothing."""
 
 
 def _outline(field: NDArray[Any], sides: Mapping[int, Sequence[int]]) -> NDArray[np.uint8]:

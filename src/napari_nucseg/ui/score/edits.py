@@ -15,6 +15,7 @@ from napari_nucseg.runs.places import Box
 from napari_nucseg.ui.jobs import Job, Work
 from napari_nucseg.ui.layers import full_data
 from napari_nucseg.ui.score.comparison_state import ComparisonState
+from napari_nucseg.ui.score.originals import lose_track
 from napari_nucseg.ui.score.scoring import Both, read_all, read_plane
 
 Run = Callable[[Work, Callable[[Any], None]], Job]
@@ -107,8 +108,11 @@ class EditWatch:
             if box is not None:
                 state.recount(plane, box, now)
                 changed = True
-        if changed and any(layer.n_edit_dimensions > 2 for layer in self._watched):
-            self._begin_anew(None)  # other fields may have changed, too
+        deep = [layer for layer in self._watched if layer.n_edit_dimensions > 2]
+        if changed and deep:
+            for layer in deep:
+                lose_track(layer)  # other fields may have changed, too
+            self._begin_anew(None)
 
     def _labels_now(self, plane: int) -> Both:
         """Read labels, but no files of which nothing was edited."""

@@ -76,6 +76,8 @@ class ObjectTable(QWidget):
         key = None if current is None else self._old.key_of(current)
         if current is not None:
             self._resume = self.view.currentIndex().row()
+        if not state.is_there:
+            self._resume = None
         self._old = state.objects
         self.model.show_objects(state.objects, self.filters.value(state))
         self.view.setColumnHidden(FIELD, not state.is_stack)

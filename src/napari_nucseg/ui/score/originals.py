@@ -8,7 +8,7 @@ from napari.layers import Labels
 
 from napari_nucseg.core.images import Labels as LabelImage
 
-_KEY = "nucseg originals"
+_KEY, _LOST = "nucseg originals", "nucseg originals lost"
 
 
 def remember(layer: Labels, plane: int, before: LabelImage) -> None:
@@ -18,9 +18,21 @@ def remember(layer: Labels, plane: int, before: LabelImage) -> None:
         layer.metadata = layer.metadata | {_KEY: {**known, plane: before.copy()}}
 
 
+def lose_track(layer: Labels) -> None:
+    """Note that fields were edited of which it is not known how they were before."""
+    layer.metadata = layer.metadata | {_LOST: True}
+
+
+def is_tracked(layer: Labels) -> bool:
+    """Whether all fields that were edited are known as they were before."""
+    return _LOST not in layer.metadata
+
+
 def forget(layer: Labels) -> None:
     """Take a layer's labels, which were replaced, for the original."""
-    layer.metadata = {key: value for key, value in layer.metadata.items() if key != _KEY}
+    layer.metadata = {
+        key: value for key, value in layer.metadata.items() if key not in (_KEY, _LOST)
+    }
 
 
 def originals_of(layer: Labels) -> Mapping[int, LabelImage]:

@@ -69,7 +69,8 @@ class Overlays:
         viewer.layers.events.removed.connect(self._on_removed)
 
     def disconnect_viewer(self) -> None:
-        """Let go of the viewer's layers."""
+        """Let go of the viewer's layers; overlays stay as they are."""
+        self._end_errors_only()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         for layer in filter(None, map(self._find, KINDS)):
             layer.events.visible.disconnect(self._on_visible)
@@ -93,8 +94,12 @@ class Overlays:
         if not self._state.is_there or prediction is None:
             return False
         with self._at_work():
-            if self._aside is None:
-                self._aside = _visibility(self._viewer.layers)
+            self._end_errors_only()
+            if not any(map(self.is_shown, KINDS)):
+                self._aside = None
+            before = self._aside or {}  # and what was added since
+            now = _visibility(self._viewer.layers)
+            self._aside = {one: seen or before.get(one, False) for one, seen in now.items()}
             layer = self._find(role) or self._add(role, prediction)
             for other in self._viewer.layers:
                 if isinstance(other, Labels):
@@ -139,6 +144,7 @@ class Overlays:
             if layer is not None:
                 layer.data.forget()
                 layer.refresh(thumbnail=False, extent=False)
+        self.changed.emit()
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -165,26 +171,27 @@ class Overlays:
         if before is None:
             return
         with self._at_work():
-            if not any(role_of(k) in OVERLAYS and shown for k, shown in before.visible.items()):
-                self._aside = None
-                errors = self._find(ERRORS)
-                if errors is not None:
-                    errors.visible = False
+            for layer in filter(None, map(self._find, KINDS)):
+                layer.visible = before.visible.get(layer, False)
             self._restore(before.visible)
             self._state.hide(before.hidden)
 
     def _on_visible(self) -> None:
         """Notice that the user has shown or hidden an overlay in the layer list."""
-        if self._acting:
-            return
-        if not self.is_shown(ERRORS):
-            self._end_errors_only()
-        self.changed.emit()
+        if not self._acting:
+            self._look()
 
     def _on_removed(self, event: Any) -> None:
         if role_of(event.value) in KINDS and not self._acting:
-            self._end_errors_only()
-            self.changed.emit()
+            self._look()
+
+    def _look(self) -> None:
+        """Bring back what was hidden for overlays that are not seen any more."""
+        with self._at_work():
+            if not self.is_shown(ERRORS):
+                self._end_errors_only()
+            if not any(map(self.is_shown, KINDS)):
+                self._bring_back()
 
     def _recolour(self) -> None:
         layer = self._find(ERRORS)

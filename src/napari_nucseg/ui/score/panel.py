@@ -130,7 +130,7 @@ class ScorePanel(Panel):
             return
         self.state.choose_layers(prediction, truth)
         self._tell("Comparing...")
-        planes, copies = scored_planes(prediction), dict(self.state.copies)
+        planes, copies = scored_planes(prediction), self.state.copy_labels(self.state.copies)
         self.run(
             partial(compare_planes, full_data(truth), full_data(prediction), planes, copies),
             self._show_comparison,

@@ -85,7 +85,8 @@ def object_at(state: ComparisonState, position: tuple[float, ...]) -> int | None
     position : tuple of float
         In the viewer's world.
     """
-    if state.prediction is None or not {state.plane} <= state.copies.keys() & state.pairs.keys():
+    plane = state.plane
+    if state.prediction is None or plane not in state.copies or plane not in state.pairs:
         return None
     place = state.prediction.world_to_data(np.asarray(position)[-state.prediction.ndim :])
     y, x = np.rint(place[-2:]).astype(int).tolist()

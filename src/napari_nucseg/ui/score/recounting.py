@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from napari_nucseg.core.overlap import Overlap, find_overlap
+from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.runs.objects import Placed
 from napari_nucseg.runs.places import Box, move_places
-from napari_nucseg.ui.score.scoring import Both
+from napari_nucseg.ui.score.scoring import Both, place
 
 
-def updated_overlap(overlap: Overlap, box: Box, before: Both, labels: Both) -> Overlap:
-    """Count the changed part of a field again.
+def recounted(placed: Placed, box: Box, before: Both, labels: Both) -> Placed:
+    """Count and find the objects of a field again after an edit.
 
     Parameters
     ----------
-    overlap : Overlap
-        As it was counted last.
+    placed : Placed
+        Before the edit.
     box : tuple of slice
         Around all that changed.
     before : tuple of two ndarrays
@@ -23,31 +23,19 @@ def updated_overlap(overlap: Overlap, box: Box, before: Both, labels: Both) -> O
         All of the field's true and predicted labels as they are now.
     """
     try:
-        return overlap.updated(before, (labels[0][box], labels[1][box]))
-    except ValueError:  # labels were changed by a program, which told nobody
-        return find_overlap(*labels)
+        return _in_box(placed, box, before, labels)
+    except ValueError:  # labels were changed by a program, too, which told nobody
+        return place(find_overlap(*labels), *labels)
 
 
-def updated_places(
-    placed: Placed, overlap: Overlap, box: Box, before: Both, labels: Both
-) -> Placed:
-    """Find the objects anew that an edit may have changed; parameters as of `updated_overlap`.
-
-    Parameters
-    ----------
-    placed : Placed
-        Before the edit.
-    overlap : Overlap
-        After it.
-    """
-    ids = (
-        (placed.overlap.truth_ids, overlap.truth_ids),
-        (placed.overlap.predicted_ids, overlap.predicted_ids),
-    )
+def _in_box(placed: Placed, box: Box, before: Both, labels: Both) -> Placed:
+    old = placed.overlap
+    new = old.updated(before, (labels[0][box], labels[1][box]))
+    ids = ((old.truth_ids, new.truth_ids), (old.predicted_ids, new.predicted_ids))
     truth, predicted = (
         move_places(places, *known, box, was, now)
         for places, known, was, now in zip(
             (placed.truth, placed.predicted), ids, before, labels, strict=True
         )
     )
-    return Placed(overlap, truth, predicted)
+    return Placed(new, truth, predicted)

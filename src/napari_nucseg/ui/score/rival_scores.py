@@ -102,7 +102,8 @@ class RivalScores:
         self._score(fields)
 
     def _on_edited(self, plane: int) -> None:
-        if not self.rivals:
+        at_work = self._job is not None and not self._job.is_over
+        if not self.rivals and not at_work:
             return
         self._stale.add(plane)
         if self._job is not None:

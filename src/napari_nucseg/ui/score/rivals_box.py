@@ -16,9 +16,15 @@ from napari_nucseg.core.summaries import LEVEL, Key
 from napari_nucseg.runs.rivals import Disagreement, Rival, best_of, disagreements, rival_rows
 from napari_nucseg.runs.saving import with_ending, write_table
 from napari_nucseg.runs.tables import as_number
-from napari_nucseg.ui.layers import DIFFERENCE, full_data, role_of
+from napari_nucseg.ui.layers import full_data
 from napari_nucseg.ui.score.comparison_state import ComparisonState
-from napari_nucseg.ui.score.difference_overlay import COLOURS, FIRST, SECOND, show_difference
+from napari_nucseg.ui.score.difference_overlay import (
+    COLOURS,
+    FIRST,
+    SECOND,
+    redraw_difference,
+    show_difference,
+)
 from napari_nucseg.ui.score.plain_model import PlainModel, table_view
 from napari_nucseg.ui.score.rival_scores import RivalScores, Run, how_made
 from napari_nucseg.ui.score.saved_runs import SavedRun, as_layer, find_runs, read_run
@@ -83,6 +89,8 @@ class RivalsBox(QWidget):
             return
         self._second = max(chosen, 1)
         self._list_differences()
+        assert self._state.truth is not None
+        show_difference(self._viewer, self._state.truth, self.scores.layers[0], self.differing)
         first, second = self.scores.rivals[0], self.scores.rivals[self._second]
         count = sum(d.in_first for d in self.differing)
         self._tell(
@@ -198,6 +206,7 @@ class RivalsBox(QWidget):
             self._forget_differences()
         elif self._second is not None:
             self._list_differences()
+            redraw_difference(self._viewer, self._state.truth, self.differing)
         else:
             best = rivals[best_of(rivals, RATIOS[self.ratio.currentText()])]
             self._tell(f"Best by {self.ratio.currentText()}: {best.name}.")
@@ -213,7 +222,6 @@ class RivalsBox(QWidget):
 
     def _list_differences(self) -> None:
         assert self._second is not None
-        assert self._state.truth is not None
         self.differing = disagreements(self.scores.rivals[0], self.scores.rivals[self._second])
         name_of = self._state.name_of
         self.listed.show_rows(
@@ -224,14 +232,12 @@ class RivalsBox(QWidget):
             ],
             colours=[COLOURS[FIRST if d.in_first else SECOND] for d in self.differing],
         )  # fmt: skip
-        show_difference(self._viewer, self._state.truth, self.scores.layers[0], self.differing)
 
     def _forget_differences(self) -> None:
-        """Empty the list, and take away the overlay, which is of what is past."""
+        """Empty list and overlay, which are of what is past."""
         self.differing, self._second = [], None
         self.listed.show_rows(())
-        for layer in [one for one in self._viewer.layers if role_of(one) == DIFFERENCE]:
-            self._viewer.layers.remove(layer)
+        redraw_difference(self._viewer, None, ())
 
     def _go(self, row: int) -> None:
         d = self.differing[row]

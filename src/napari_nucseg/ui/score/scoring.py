@@ -11,6 +11,7 @@ from napari.layers import Labels
 
 from napari_nucseg.core.boundaries import measure_boundaries
 from napari_nucseg.core.images import Labels as LabelImage
+from napari_nucseg.core.overlap import Overlap
 from napari_nucseg.core.presets import ScoreRule
 from napari_nucseg.core.summaries import Summary, summarise
 from napari_nucseg.runs.comparing import FieldPair, compare
@@ -85,13 +86,12 @@ def compare_planes(
             read_plane(labels, plane).copy() for labels in (truth, predicted)
         ]
         pairs[plane] = compare(true, found)
-        placed[plane] = place(pairs[plane], true, found)
+        placed[plane] = place(pairs[plane].overlap, true, found)
     return Compared(pairs, placed)
 
 
-def place(pair: FieldPair, truth: LabelImage, predicted: LabelImage) -> Placed:
-    """Find the objects of a field that was compared."""
-    overlap = pair.overlap
+def place(overlap: Overlap, truth: LabelImage, predicted: LabelImage) -> Placed:
+    """Find the objects of a field whose overlap was counted."""
     return Placed(
         overlap,
         find_places(truth, overlap.truth_ids),

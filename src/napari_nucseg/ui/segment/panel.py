@@ -50,7 +50,7 @@ class SegmentPanel(Panel):
         super().__init__(viewer, [])
         self.chooser = ModelChooser(self._chosen, self.run)
         self.follower = Follower(self, self._chosen, self._kept, self._show_result)
-        self.result = ResultBox(viewer, self._chosen, self._say, lambda: self.running)
+        self.result = ResultBox(viewer, self._chosen, self._say)
         self.provenance = ProvenanceBox(viewer, self.chooser.use_settings)
         self.keeper = NucleiKeeper(viewer, self._kept, self.result.recolour, self.native)
         self._watch = ImageWatch(viewer, self._on_image_data)
@@ -85,6 +85,7 @@ class SegmentPanel(Panel):
         self._layers.events.inserted.connect(self.reset_choices)
         self._layers.events.removed.connect(self._on_layer_removed)
         self._layers.selection.events.active.connect(self._on_active)
+        self._viewer.dims.events.current_step.connect(self._show_nothing)
 
     @property
     def segmenting(self) -> bool:
@@ -170,6 +171,7 @@ class SegmentPanel(Panel):
             event.disconnect(self.reset_choices)
         events.removed.disconnect(self._on_layer_removed)
         self._layers.selection.events.active.disconnect(self._on_active)
+        self._viewer.dims.events.current_step.disconnect(self._show_nothing)
 
     def _show_result(self, layer: Image, result: Result, remark: str = "") -> None:
         if layer not in self._viewer.layers:

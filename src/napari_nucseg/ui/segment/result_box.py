@@ -42,8 +42,6 @@ class ResultBox(Container[Any]):
         Image and model, whose labels they act on.
     tell : callable
         Shows a line of text.
-    is_busy : callable
-        Tells whether other lines are of more interest now.
     """
 
     def __init__(
@@ -51,7 +49,6 @@ class ResultBox(Container[Any]):
         viewer: ViewerModel,
         chosen: Chosen,
         tell: Callable[[str], None],
-        is_busy: Callable[[], bool],
     ) -> None:
         self.doubtful = PushButton(
             text="Most doubtful nucleus",
@@ -77,18 +74,16 @@ class ResultBox(Container[Any]):
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
         self._chosen = chosen
-        self._tell, self._is_busy = tell, is_busy
+        self._tell = tell
         self._colouring = Colouring(viewer)
         self._walked: tuple[str, int, int] = ("", 0, 0)
         self.range.visible = False
         self.doubtful.changed.connect(self.go_to_doubtful)
         self.save.changed.connect(self.save_measures)
         self.colour_by.changed.connect(self.choose_colours)
-        viewer.dims.events.current_step.connect(self._on_step)
 
     def disconnect_viewer(self) -> None:
-        """Let go of the field slider, and give the labels their own colours back."""
-        self._viewer.dims.events.current_step.disconnect(self._on_step)
+        """Give the labels their own colours back."""
         self._colouring.choose(LABEL)
 
     def begin_anew(self) -> None:
@@ -147,10 +142,6 @@ class ResultBox(Container[Any]):
         size = self._overview()
         count = len(table.nuclei["index"])
         return f"{_nuclei(count)} in this field{', ' if size else ''}{size}."
-
-    def _on_step(self) -> None:
-        if not self._is_busy():
-            self._tell(self.describe_field())
 
     def _overview(self) -> str:
         """Describe the field in sight: how large its nuclei are."""
