@@ -97,6 +97,10 @@ class Job(QObject):
         self.finished.emit()
 
 
+Run = Callable[[Work, Callable[[Any], None]], Job]
+"""Starts a job: gets the work, and what shows its result."""
+
+
 def tell_user(error: Exception) -> None:
     """Notify of an error: in its own words if it was foreseen, else with its traceback at hand."""
     if isinstance(error, ValueError | OSError):

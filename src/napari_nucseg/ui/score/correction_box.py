@@ -11,11 +11,11 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QWidget
 
 from napari_nucseg.runs.objects import ObjectKey
-from napari_nucseg.ui.jobs import Job
+from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import full_data
 from napari_nucseg.ui.score.comparison_state import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.corrections import accept, corrected_planes, save_corrected
-from napari_nucseg.ui.score.edits import EditWatch, Run
+from napari_nucseg.ui.score.edits import EditWatch
 from napari_nucseg.ui.score.object_table import ObjectTable
 
 _NOTHING = "No label was corrected since the layers were opened."

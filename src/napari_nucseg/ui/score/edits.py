@@ -12,13 +12,11 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_nucseg.core.images import Labels as LabelImage
 from napari_nucseg.runs.places import Box
-from napari_nucseg.ui.jobs import Job, Work
+from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import full_data
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.originals import lose_track
 from napari_nucseg.ui.score.scoring import Both, read_all, read_plane
-
-Run = Callable[[Work, Callable[[Any], None]], Job]
 
 
 class EditWatch:

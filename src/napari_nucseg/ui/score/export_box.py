@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
 from napari_nucseg.runs.saving import check_parquet, with_ending
-from napari_nucseg.ui.jobs import Job, Work
+from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import find_image, full_data, plane_of, record_of
 from napari_nucseg.ui.score.comparison_state import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.exported import KINDS, Exported
@@ -37,7 +37,7 @@ class ExportButton(QPushButton):
         self,
         parent: QWidget,
         state: ComparisonState,
-        run: Callable[[Work, Callable[[object], None]], Job],
+        run: Run,
         tell: Callable[[str], None],
     ) -> None:
         super().__init__("Export", parent)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Labels
@@ -14,14 +12,13 @@ from qtpy.QtCore import QObject, QTimer
 from napari_nucseg.core.knobs import describe_values
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.runs.rivals import FieldOfRival, Rival, score_rivals
-from napari_nucseg.ui.jobs import Job, Work
+from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import GROUND_TRUTH, OVERLAYS, full_data, record_of, role_of
 from napari_nucseg.ui.score.comparison_state import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.scoring import read_plane, scored_planes
 
 _PAUSE = 300
 """Milliseconds without an edit before edited fields are scored again."""
-Run = Callable[[Work, Callable[[Any], None]], Job]
 
 
 class RivalScores:

@@ -16,6 +16,7 @@ from napari_nucseg.core.summaries import LEVEL, Key
 from napari_nucseg.runs.rivals import Disagreement, Rival, best_of, disagreements, rival_rows
 from napari_nucseg.runs.saving import with_ending, write_table
 from napari_nucseg.runs.tables import as_number
+from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import full_data
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.difference_overlay import (
@@ -26,7 +27,7 @@ from napari_nucseg.ui.score.difference_overlay import (
     show_difference,
 )
 from napari_nucseg.ui.score.plain_model import PlainModel, table_view
-from napari_nucseg.ui.score.rival_scores import RivalScores, Run, how_made
+from napari_nucseg.ui.score.rival_scores import RivalScores, how_made
 from napari_nucseg.ui.score.saved_runs import SavedRun, as_layer, find_runs, read_run
 
 RATIOS = {

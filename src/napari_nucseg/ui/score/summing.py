@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
 
-from napari_nucseg.ui.jobs import Job, Work
+from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.score.comparison_state import ComparisonState
 from napari_nucseg.ui.score.score_table import ScoreTable
 from napari_nucseg.ui.score.scoring import Sum, sum_up
 
 _PAUSE = 150
 """Milliseconds without a change before fields are summed up anew."""
-Run = Callable[[Work, Callable[[Any], None]], Job]
 
 
 class Summing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,12 @@ from typing import Any
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters import catalogue, traits
 from napari_nucseg.segmenters.model import Model
-from napari_nucseg.ui.jobs import Work
+from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.segment import preferences
 from napari_nucseg.ui.segment.chosen import Chosen
 from napari_nucseg.ui.segment.model_files import ModelFiles, ask_for_model
 from napari_nucseg.ui.segment.predictions import short_name
 from napari_nucseg.ui.segment.readiness import describe_device, describe_model
-
-Run = Callable[[Work, Callable[[Any], None]], Any]
-"""Does work in a thread, and shows its result."""
 
 
 class ModelChooser:
