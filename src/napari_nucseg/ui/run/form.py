@@ -26,7 +26,7 @@ from napari_nucseg.core.presets import ScoreRule, find_preset
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.ui.form import ParamsForm, labelled, preset_box, threshold_slider
-from napari_nucseg.ui.segment.model_files import ModelFiles
+from napari_nucseg.ui.segment.model_files import ModelFiles, add_model_button
 
 ALL = "all fields"
 _ROWS_OF_MODELS = 84
@@ -66,10 +66,7 @@ class RunForm:
             tooltip="Where the networks run. auto takes a CUDA GPU, then an Apple GPU, then the "
             "CPU; each of several GPUs gets a process.",
         )
-        self.add_model = PushButton(
-            text="Add a model file...",
-            tooltip="Use a model that was trained with Cellpose or with napari-nucseg train.",
-        )
+        self.add_model = add_model_button()
         self.threshold, self.preset = threshold_slider(), preset_box()
         self.empty_as_one = CheckBox(
             label="Empty fields count as 1",

@@ -18,6 +18,7 @@ from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.traits import DEVICE
 from napari_nucseg.ui.form import ParamsForm, folded, labelled, show_enabled, show_row, text_line
 from napari_nucseg.ui.layers import count_planes
+from napari_nucseg.ui.segment.model_files import add_model_button
 from napari_nucseg.ui.segment.scopes import DEPTHS, USED_BY, Scope, anisotropy, scopes_of
 from napari_nucseg.ui.segment.sources import CHANNELS
 
@@ -55,10 +56,7 @@ class SegmentForm:
             "Cellpose-SAM models (cpsam) are more general, need a large download, and want a GPU. "
             "otsu is no network, to compare with.",
         )
-        self.add_model = PushButton(
-            text="Add a model file...",
-            tooltip="Use a model that was trained with Cellpose or with napari-nucseg train.",
-        )
+        self.add_model = add_model_button()
         self.about = text_line()
         self.device = ComboBox(label="Device", choices=CHOICES)
         self.place = text_line()

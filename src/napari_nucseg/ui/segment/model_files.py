@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from magicgui.widgets import PushButton
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_nucseg.segmenters import catalogue
@@ -39,6 +40,14 @@ class ModelFiles:
         """Take up a file, and remember it."""
         self.paths = [*dict.fromkeys([*self.paths, path])]
         preferences.save_model_files(self.paths)
+
+
+def add_model_button() -> PushButton:
+    """Return the button that asks for a model file."""
+    return PushButton(
+        text="Add a model file...",
+        tooltip="Use a model that was trained with Cellpose or with napari-nucseg train.",
+    )
 
 
 def ask_for_model(parent: QWidget) -> Path | None:
