@@ -1,144 +1,188 @@
-"""Training the residual U-Net with Cellpose's own loop, targets and augmentation."""
+"""Training a network: crops in, weights out, with checkpoints that training goes on from.
+
+Targets and losses are those of Cellpose [1]_; the loop is our own, because Cellpose's has neither
+callback nor checkpoint, and one batch after the other is drawn while the network learns from the
+one before.
+
+References
+----------
+.. [1] Stringer et al., Cellpose: a generalist algorithm for cellular segmentation,
+   Nature Methods 18, 100-106 (2021); ``cellpose.train``.
+"""
 
 from __future__ import annotations
 
-import tempfile
-import warnings
-from collections.abc import Sequence
-from pathlib import Path
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
 
-from napari_nucseg.core.images import Labels
-from napari_nucseg.core.segmenting import Report
+from napari_nucseg.segmenters.crops import Batch, Example, draw_batch
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16
 from napari_nucseg.segmenters.recipe import TrainParams
-from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
-from napari_nucseg.segmenters.unet import normalise
 
-Example = tuple[NDArray[Any], Labels]
-"""An image and its labels, both of shape (height, width)."""
+AVERAGED = 1000
+"""Batches over which weights are averaged, in the long run."""
+WARM_UP = 0.03
+"""Share of the batches during which the learning rate rises."""
+_AHEAD = 2
+"""Batches that are drawn ahead."""
 
 
-def train(
-    examples: Sequence[Example],
-    held_out: Sequence[Example],
-    params: TrainParams,
-    *,
-    device: Device,
-    report: Report,
-    start: ResidualUNet | None = None,
-) -> ResidualUNet:
-    """Train a net.
+@dataclass
+class Training:
+    """A network that is being trained.
+
+    Attributes
+    ----------
+    net : Module
+        Learns; images of shape (batch, 1, height, width) to (batch, 3, height, width).
+    params : TrainParams
+        Course of the training.
+    device : Device
+        Where it learns.
+    done : int
+        Batches that it has learned from.
+    averaged : Module
+        The net with its weights averaged over the last batches: the one to keep.
+    """
+
+    net: nn.Module
+    params: TrainParams
+    device: Device
+    done: int = 0
+    averaged: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Bring the net to its device."""
+        self._place = torch.device(self.device.kind)
+        self.net.to(self._place).to(memory_format=torch.channels_last)
+        self.averaged = deepcopy(self.net).eval()
+        self._optimiser = torch.optim.AdamW(
+            self.net.parameters(),
+            lr=self.params.learning_rate,
+            weight_decay=self.params.weight_decay,
+        )
+        self._precision = torch.bfloat16 if computes_bfloat16(self.device) else None
+
+    def learn(self, batch: Batch) -> float:
+        """Learn from one batch, and return the loss.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss is not finite: nothing that follows would be.
+        """
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate(self.done, self.params)
+        self.net.train()
+        images = torch.from_numpy(batch.images).to(self._place, memory_format=torch.channels_last)
+        with torch.autocast(
+            self._place.type,
+            self._precision or torch.bfloat16,
+            enabled=self._precision is not None,
+        ):
+            output = self.net(images)
+        loss = loss_of(output.float(), batch)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        self.done += 1
+        self._average()
+        value = loss.item()
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"the loss of batch {self.done} is {value}; lower the learning rate"
+            )
+        return value
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next batch depends on."""
+        return {
+            "done": self.done,
+            "net": self.net.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.net.load_state_dict(state["net"])
+        self.averaged.load_state_dict(state["averaged"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.done = int(state["done"])
+
+    def _average(self) -> None:
+        """Move the average towards the net, faster while it is young."""
+        share = max(1 / AVERAGED, 1 / (1 + self.done / 10))
+        with torch.no_grad():
+            for mean, value in zip(
+                self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True
+            ):
+                if mean.is_floating_point():
+                    mean.lerp_(value, share)
+                else:
+                    mean.copy_(value)
+
+
+def learning_rate(done: int, params: TrainParams) -> float:
+    """Return the learning rate of a batch: it rises evenly, then falls as a cosine to 0."""
+    share = (done + 0.5) / params.batches
+    if share < WARM_UP:
+        return params.learning_rate * share / WARM_UP
+    fall = min((share - WARM_UP) / (1 - WARM_UP), 1.0)
+    return params.learning_rate * (1 + math.cos(math.pi * fall)) / 2
+
+
+def loss_of(output: Tensor, batch: Batch) -> Tensor:
+    """Return Cellpose's loss: squared error of the flows, cross entropy of inside and outside.
 
     Parameters
     ----------
-    examples : sequence of (image, labels)
-        What the net learns from.
-    held_out : sequence of (image, labels)
-        Their loss is logged by Cellpose every ten epochs; nothing else is done with them.
-    params : TrainParams
-        Size of the net and course of the training.
-    device : Device
-        Where to train.
-    report : callable
-        Called with (batches done, batches in all); may raise to stop.
-    start : ResidualUNet, optional
-        Net to go on from, changed in place; random weights if not given.
-
-    Returns
-    -------
-    ResidualUNet
-        The net after the last epoch, in evaluation mode.
+    output : Tensor, shape (crops, 3, edge, edge)
+        Of the network.
+    batch : Batch
+        What it shall be; pixels count by their weights.
     """
-    torch.manual_seed(params.seed)
-    net = start or ResidualUNet(UNetShape(widths=params.widths))
-    net.to(torch.device(device.kind)).to(memory_format=torch.channels_last)
-    net.autocast = torch.bfloat16 if computes_bfloat16(device) else None
-    total = params.epochs * -(-params.crops_per_epoch // params.batch_size)
-    hook = net.register_forward_pre_hook(_BatchHook(total, params.gain_jitter, report))
-    try:
-        _run_cellpose(net, examples, held_out, params)
-    finally:
-        hook.remove()
-        net.autocast = None
-    report(total, total)
-    net.diam_labels.data.fill_(_mean_diameter(examples))
-    net.eval()
-    return net
+    flows, inside, weights = (
+        torch.from_numpy(part).to(output.device)
+        for part in (batch.flows, batch.inside, batch.weights)
+    )
+    error = (output[:, :2] - 5 * flows).square().mean(dim=1) / 2
+    entropy = functional.binary_cross_entropy_with_logits(output[:, 2], inside, reduction="none")
+    return ((error + entropy) * weights).mean()
 
 
-def _run_cellpose(
-    net: ResidualUNet,
-    examples: Sequence[Example],
-    held_out: Sequence[Example],
-    params: TrainParams,
-) -> None:
-    from cellpose.train import train_seg
+def batches(examples: Sequence[Example], params: TrainParams, first: int) -> Iterator[Batch]:
+    """Draw batch after batch, ahead of their use.
 
-    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-        # Cellpose opens a float32 autocast, which the CPU does not have and says so
-        warnings.filterwarnings("ignore", message="In CPU autocast", category=UserWarning)
-        # ... and takes the mean diameter of fields without nuclei, which are worth learning from
-        warnings.filterwarnings("ignore", message="(Mean of empty|invalid value)")
-        train_seg(
-            net,
-            train_data=[normalise(image) for image, _ in examples],
-            # copies, because Cellpose renumbers labels in place
-            train_labels=[labels.copy() for _, labels in examples],
-            test_data=[normalise(image) for image, _ in held_out],
-            test_labels=[labels.copy() for _, labels in held_out],
-            normalize={"normalize": False},
-            min_train_masks=0,
-            learning_rate=params.learning_rate,
-            weight_decay=params.weight_decay,
-            batch_size=params.batch_size,
-            n_epochs=params.epochs,
-            nimg_per_epoch=params.crops_per_epoch,
-            bsize=params.crop,
-            scale_range=params.scale_range,
-            save_path=scratch,
-            save_every=params.epochs + 1,
-            model_name="net",
-        )
+    Each depends on the seed and its own number alone, so that training that goes on sees what it
+    would have seen.
 
+    Parameters
+    ----------
+    examples : sequence of Example
+        What there is to learn from.
+    params : TrainParams
+        Size of crops and batches, and the seed.
+    first : int
+        Number of the first batch.
+    """
 
-def _mean_diameter(examples: Sequence[Example]) -> float:
-    """Mean over fields of the median diameter of a disc with a nucleus's area, in pixels."""
-    medians = [
-        np.median(np.sqrt(areas[areas > 0] * 4 / np.pi))
-        for areas in (np.bincount(labels.ravel())[1:] for _, labels in examples)
-        if areas.any()
-    ]
-    return float(np.mean(medians)) if medians else 30.0
+    def draw(number: int) -> Batch:
+        rng = np.random.default_rng([params.seed, number])
+        diameters = params.smallest, params.largest
+        return draw_batch(examples, params.batch_size, params.crop, diameters, rng)
 
-
-class _BatchHook:
-    """Vary the brightness of a training batch and count it."""
-
-    def __init__(self, total: int, jitter: float, report: Report) -> None:
-        self.done = 0
-        self.total = total
-        self.jitter = jitter
-        self.report = report
-
-    def __call__(
-        self, net: torch.nn.Module, inputs: tuple[torch.Tensor, ...]
-    ) -> tuple[torch.Tensor, ...]:
-        if not net.training:
-            return inputs
-        self.report(self.done, self.total)
-        self.done += 1
-        (images,) = inputs
-        gain = torch.exp(self.jitter * torch.randn(len(images), 1, 1, 1, device=images.device))
-        return (images * gain,)
-
-
-def save(net: ResidualUNet, path: Path) -> None:
-    """Write a net's weights, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    torch.save(net.state_dict(), partial)
-    partial.replace(path)
+    with ThreadPoolExecutor(1, thread_name_prefix="crops") as pool:
+        waiting = [pool.submit(draw, first + ahead) for ahead in range(_AHEAD)]
+        for number in range(first, params.batches):
+            yield waiting.pop(0).result()
+            waiting.append(pool.submit(draw, number + 1 + _AHEAD))

@@ -1,0 +1,270 @@
+"""What a network learns from: crops of images at many sizes, brightnesses and sharpnesses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage as ndi
+from skimage.segmentation import relabel_sequential
+
+from napari_nucseg.core.images import Labels
+from napari_nucseg.segmenters.cpu_flow_check import object_flows
+
+USUAL_DIAMETER = 28.0
+"""Taken for the diameter of nuclei where an image has none, px."""
+_BEYOND = 3
+"""How far flows are continued beyond objects, so that they can be interpolated at the edge, px."""
+_GAP_WEIGHT = 2.0
+_SMALL = 20.0
+"""Pixels of objects of a smaller diameter count more, up to `_MOST_WEIGHT` times."""
+_MOST_WEIGHT = 3.0
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image ready to be learned from.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (height, width)
+        Scaled intensities: background 0, nuclei about 1.
+    labels : ndarray of float32, shape (height, width)
+        Objects 1 to n, exact in single precision.
+    flows : ndarray of float32, shape (height, width, 2)
+        Unit vectors along y and x, continued a little beyond the objects.
+    weights : ndarray of float32, shape (height, width)
+        How much a pixel counts.
+    diameter : float
+        Median diameter of the objects as discs, px.
+    """
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    flows: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    diameter: float
+
+    @classmethod
+    def of(cls, image: NDArray[np.float32], labels: Labels) -> Example:
+        """Compute what is to be learned of an image with its labels, shape (height, width)."""
+        numbered = np.ascontiguousarray(relabel_sequential(labels)[0], dtype=np.int32)
+        areas = np.bincount(numbered.ravel())[1:]
+        diameters = np.sqrt(areas * 4 / np.pi)
+        return cls(
+            image,
+            numbered.astype(np.float32),
+            _continued(object_flows(numbered), numbered),
+            _weights(numbered, diameters),
+            float(np.median(diameters)) if len(areas) else USUAL_DIAMETER,
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops and what the network shall say of them.
+
+    Attributes
+    ----------
+    images : ndarray of float32, shape (crops, 1, edge, edge)
+        Scaled intensities.
+    flows : ndarray of float32, shape (crops, 2, edge, edge)
+        Unit vectors along y and x; 0 in the background.
+    inside : ndarray of float32, shape (crops, edge, edge)
+        1 in objects, 0 in the background.
+    weights : ndarray of float32, shape (crops, edge, edge)
+        How much a pixel counts; 1 on average.
+    """
+
+    images: NDArray[np.float32]
+    flows: NDArray[np.float32]
+    inside: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+def draw_batch(
+    examples: Sequence[Example],
+    count: int,
+    edge: int,
+    diameters: tuple[float, float],
+    rng: np.random.Generator,
+) -> Batch:
+    """Draw crops; an image is drawn in proportion to the square root of its area.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        What there is.
+    count, edge : int
+        How many crops, and how many pixels high and wide.
+    diameters : tuple of float
+        Range of the median diameter, in pixels, that a crop's image is resized to; within half to
+        twice its own.
+    rng : Generator
+        Decides about everything.
+    """
+    chances = np.sqrt([example.image.size for example in examples])
+    chosen = rng.choice(len(examples), count, p=chances / chances.sum())
+    crops = [_draw(examples[number], edge, diameters, rng) for number in chosen]
+    images, flows, inside, weights = (np.stack(parts) for parts in zip(*crops, strict=True))
+    return Batch(images[:, None], flows, inside, weights / weights.mean())
+
+
+def _draw(
+    example: Example, edge: int, diameters: tuple[float, float], rng: np.random.Generator
+) -> tuple[NDArray[np.float32], ...]:
+    """Cut one crop: image, flows, inside, weights."""
+    own = example.diameter
+    low = np.clip(own / 2, *diameters)
+    high = np.clip(own * 2, *diameters)
+    scale = float(np.exp(rng.uniform(np.log(low), np.log(high)))) / own
+    turn = _draw_turn(rng)
+    matrix = _place(example.image.shape, edge, turn / scale, rng)
+    image = example.image
+    if scale < 0.9:
+        image = cv2.GaussianBlur(image, (0, 0), (1 / scale - 1) / 2)
+    image = _warp(image, matrix, edge, cv2.INTER_LINEAR)
+    labels = _warp(example.labels, matrix, edge, cv2.INTER_NEAREST)
+    inside = (labels > 0).astype(np.float32)
+    vectors = _warp(example.flows, matrix, edge, cv2.INTER_LINEAR)
+    # matrices act on (x, y), flows are (y, x)
+    flows = (vectors[..., ::-1] @ turn)[..., ::-1] * inside[..., None]
+    weights = np.maximum(_warp(example.weights, matrix, edge, cv2.INTER_LINEAR), 1)
+    varied = vary(image, labels, own * scale, rng)
+    return varied, flows.transpose(2, 0, 1), inside, weights
+
+
+def _draw_turn(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw a rotation, every second time by right angles, and maybe a reflection: (2, 2)."""
+    angle = rng.integers(4) * np.pi / 2 if rng.random() < 0.5 else rng.uniform(0, 2 * np.pi)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    turn = np.array([[cosine, -sine], [sine, cosine]], np.float32)
+    turn[:, 0] *= rng.choice((-1, 1))
+    return turn
+
+
+def _place(
+    shape: tuple[int, ...], edge: int, linear: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw where a crop lies: the matrix from its (x, y, 1) to the image's (x, y)."""
+    reach = 0.8 * edge / 2 * float(np.sqrt(abs(np.linalg.det(linear))))
+    centre = [
+        rng.uniform(margin := min(length / 2, reach), length - margin) for length in shape[::-1]
+    ]
+    middle = np.full(2, (edge - 1) / 2, np.float32)
+    offset = np.array(centre, np.float32) - 0.5 - linear @ middle
+    return np.column_stack([linear, offset]).astype(np.float32)
+
+
+def _warp(
+    array: NDArray[np.float32], matrix: NDArray[np.float32], edge: int, how: int
+) -> NDArray[np.float32]:
+    warped: Any = cv2.warpAffine(array, matrix, (edge, edge), flags=how | cv2.WARP_INVERSE_MAP)
+    return np.asarray(warped, np.float32)
+
+
+def _continued(flows: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Continue flows of shape (2, height, width) beyond objects; the result has the axes last."""
+    if not labels.any():
+        return np.zeros((*labels.shape, 2), np.float32)
+    distance, nearest = ndi.distance_transform_edt(labels == 0, return_indices=True)
+    continued = flows[:, nearest[0], nearest[1]] * (distance <= _BEYOND)
+    return np.ascontiguousarray(continued.transpose(1, 2, 0), dtype=np.float32)
+
+
+def _weights(labels: NDArray[np.int32], diameters: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Let gaps between objects and small objects count more: shape (height, width)."""
+    highest = labels.max(initial=0) + 1
+    largest = ndi.maximum_filter(labels, 5)
+    smallest = ndi.minimum_filter(np.where(labels > 0, labels, highest), 5)
+    gaps = (smallest < largest) & (largest > 0)
+    of_object = np.concatenate([[1.0], np.clip(_SMALL / np.maximum(diameters, 1), 1, _MOST_WEIGHT)])
+    of_place = of_object[ndi.maximum_filter(labels, 3)]
+    weights = np.maximum(of_place, np.where(gaps, _GAP_WEIGHT, 1))
+    return cv2.GaussianBlur(weights.astype(np.float32), (0, 0), 0.7)
+
+
+def vary(
+    image: NDArray[np.float32],
+    labels: NDArray[np.float32],
+    diameter: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Vary how an image looks, as microscopes, stains and cells do.
+
+    Parameters
+    ----------
+    image, labels : ndarray of float32, shape (edge, edge)
+        Scaled intensities, and objects.
+    diameter : float
+        Usual diameter of the objects, px.
+    rng : Generator
+        Decides about everything.
+    """
+    image = image * _brightness(labels, rng)
+    if rng.random() < 0.2:
+        image = image * _texture(image.shape, diameter, rng)
+    if rng.random() < 0.15:
+        image = image + _out_of_focus(image, diameter, rng)
+    if rng.random() < 0.35:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.08 * max(diameter, 8)))
+    if rng.random() < 0.5:
+        image = np.sign(image) * np.abs(image) ** np.exp(rng.normal(0, 0.25))
+    if rng.random() < 0.25:
+        image = image + _slope_across(image.shape, rng) * rng.uniform(0, 0.5)
+    if rng.random() < 0.15:
+        image = np.minimum(image, rng.uniform(0.5, 1.5))
+    if rng.random() < 0.5:
+        deviation = np.exp(rng.uniform(np.log(0.005), np.log(0.15)))
+        noise = rng.standard_normal(image.shape, np.float32)
+        image = image + deviation * noise * np.sqrt(0.2 + np.abs(image))
+    offset = rng.uniform(-0.1, 0.5) if rng.random() < 0.15 else rng.normal(0, 0.04)
+    gain = np.exp(rng.uniform(np.log(0.1), np.log(5)) if rng.random() < 0.25 else rng.normal(0, 0.4))
+    return np.asarray(gain * (image + offset), np.float32)
+
+
+def _brightness(labels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32] | float:
+    """Draw a factor for each object: dim ones beside bright ones."""
+    kind = rng.random()
+    if kind > 0.35:
+        return 1.0
+    count = int(labels.max()) + 1
+    factors = np.exp(rng.normal(0, 0.4, count))
+    if kind < 0.12:
+        factors[rng.random(count) < 0.15] *= rng.uniform(2, 12)
+    elif kind < 0.24:
+        factors[rng.random(count) < 0.5] *= rng.uniform(0.1, 0.5)
+    factors[0] = 1
+    return np.asarray(
+        cv2.GaussianBlur(factors.astype(np.float32)[labels.astype(np.int32)], (0, 0), 1.2),
+        np.float32,
+    )
+
+
+def _texture(
+    shape: tuple[int, ...], diameter: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw a factor that varies within nuclei, as chromatin and nucleoli do."""
+    grain = max(1.0, diameter * rng.uniform(0.03, 0.2))
+    noise = cv2.GaussianBlur(rng.standard_normal(shape, np.float32), (0, 0), grain)
+    return np.exp(noise / noise.std() * np.float32(rng.uniform(0.1, 0.4)))
+
+
+def _out_of_focus(
+    image: NDArray[np.float32], diameter: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw haze: what lies beside, turned over and blurred, as of another plane."""
+    blurred = cv2.GaussianBlur(image[::-1, ::-1], (0, 0), max(1.0, diameter * rng.uniform(0.2, 0.7)))
+    return np.asarray(blurred * rng.uniform(0.1, 0.5), np.float32)
+
+
+def _slope_across(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw an even slope from 0 to 1 in any direction."""
+    angle = rng.uniform(0, 2 * np.pi)
+    y, x = (np.linspace(-0.5, 0.5, length, dtype=np.float32) for length in shape)
+    slope = np.sin(angle) * y[:, None] + np.cos(angle) * x
+    return np.asarray((slope - slope.min()) / np.ptp(slope), np.float32)
