@@ -1,57 +1,73 @@
-"""Write a residual U-Net for ONNX Runtime: python scripts/export_onnx.py u2os.pt (needs onnx)."""
+"""Write what ONNX Runtime needs beside a network's weights, a graph that reads them from there.
+
+python scripts/export_onnx.py fluo-nuclei.safetensors (needs the package onnx)
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 import torch
-from torch import Tensor, nn
+from onnx.external_data_helper import set_external_data
 
 from napari_nucseg.segmenters.checkpoints import load_unet
+from napari_nucseg.segmenters.fluo_unet import FluoUNet
 from napari_nucseg.segmenters.onnx_unet import INPUT, TRAITS
-from napari_nucseg.segmenters.residual_unet import ResidualUNet
-from napari_nucseg.segmenters.torch_unet import traits_of
 
 OPSET = 17
 
 
-class WithoutStyle(nn.Module):
-    """A net's flows and cell probability alone."""
-
-    def __init__(self, net: ResidualUNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Run the net."""
-        flows: Tensor = self.net(images)[0]
-        return flows
-
-
 def export(weights: Path) -> Path:
-    """Write ``<weights>.onnx`` beside the weights, for images of any size."""
+    """Write ``<weights>.onnx`` beside a file of safetensors, for images of any size."""
     net = load_unet(weights)
+    if not isinstance(net, FluoUNet):
+        raise TypeError(f"{weights}: only networks like fluo-nuclei are exported")
+    traits = {"channels": 1, "stride": net.shape.stride, "reach": net.shape.reach}
     target = weights.with_suffix(".onnx")
     edge = 4 * net.shape.stride
     sizes = {2: "height", 3: "width"}
     torch.onnx.export(
-        WithoutStyle(net).eval(),
-        (torch.zeros(1, net.shape.channels, edge, edge),),
+        net,
+        (torch.zeros(1, 1, edge, edge),),
         target,
         dynamo=False,
         opset_version=OPSET,
+        do_constant_folding=False,
+        training=torch.onnx.TrainingMode.PRESERVE,  # otherwise weights are folded, and stand twice
         input_names=[INPUT],
         output_names=["flows"],
         dynamic_axes={INPUT: sizes, "flows": sizes},
     )
     model = onnx.load(target)
-    onnx.helper.set_model_props(model, {TRAITS: json.dumps(asdict(traits_of(net)))})
+    _refer(model, weights)
+    onnx.helper.set_model_props(model, {TRAITS: json.dumps(traits)})
     onnx.save(model, target)
     return target
+
+
+def _refer(model: onnx.ModelProto, weights: Path) -> None:
+    """Replace the weights in a graph by where they lie in the file."""
+    places = _places(weights)
+    for tensor in model.graph.initializer:
+        start, stop = places[tensor.name]
+        set_external_data(tensor, weights.name, start, stop - start)
+        tensor.ClearField("raw_data")
+
+
+def _places(weights: Path) -> Mapping[str, tuple[int, int]]:
+    """Tell between which bytes of a file of safetensors each tensor lies."""
+    with weights.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    return {
+        name: (8 + length + entry["data_offsets"][0], 8 + length + entry["data_offsets"][1])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from napari_nucseg.cli_options import (
     takes,
 )
 from napari_nucseg.cli_progress import counting, follow_with, transferring
-from napari_nucseg.cli_running import console, prepare, refuse_failures
+from napari_nucseg.cli_running import console, prepare, refuse_failures, warn
 from napari_nucseg.core.parameters import SegmentParams, VolumeParams
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.recipe import TrainParams
@@ -132,6 +132,8 @@ def _segment_all(sources: Sequence[Source], work: ImageWork, cluster: Run | None
             found.append(one)
             if isinstance(one, Saved):
                 console.print(f"{one.name}: {describe(one)}")
+                for sign in one.suspect:
+                    warn(f"{one.name}: {sign}")
     return [one for one in found if not isinstance(one, Saved)]
 
 

@@ -22,7 +22,7 @@ from napari_nucseg.cli_options import (
     takes,
 )
 from napari_nucseg.cli_progress import counting, errors, follow_with
-from napari_nucseg.cli_running import console, prepare
+from napari_nucseg.cli_running import console, prepare, warn
 from napari_nucseg.core.fields import Dataset
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.runs.plan import Setup, versions
@@ -162,6 +162,7 @@ def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
         f"them empty, {result.seconds_per_field:.2f} s a field on {places}"
     )
     _tell_failures(result.failed)
+    _tell_suspects(result.suspect)
     caveat = catalogue.caveat(setup.model, {field.split for field in fields.fields})
     if caveat:
         console.print(f"Note: {caveat}", style="yellow")
@@ -175,6 +176,16 @@ def _tell_failures(failed: Mapping[str, str]) -> None:
     console.print(f"{counted(len(failed), 'field')} failed, see failed.csv:", style="red")
     for stem, error in list(failed.items())[:_FAILURES_SHOWN]:
         console.print(f"  {stem}: {error}", style="red")
+
+
+def _tell_suspects(suspect: Mapping[str, tuple[str, ...]]) -> None:
+    if not suspect:
+        return
+    from napari_nucseg.runs.tables import counted
+
+    warn(f"{counted(len(suspect), 'field')} to look at, see the column suspect of fields.csv:")
+    for stem, signs in list(suspect.items())[:_FAILURES_SHOWN]:
+        warn(f"  {stem}: {'; '.join(signs)}")
 
 
 def _tell_comparison(

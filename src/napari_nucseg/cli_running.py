@@ -8,13 +8,18 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from napari_nucseg.cli_progress import follow_with, transferring
+from napari_nucseg.cli_progress import errors, follow_with, transferring
 from napari_nucseg.core.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.runs.plan import Setup
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.model import Model
 
 console = Console(markup=False, highlight=False, soft_wrap=True)
+
+
+def warn(line: str) -> None:
+    """Tell on standard error of what need not be wrong."""
+    errors.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def prepare(

@@ -45,12 +45,41 @@ class Flows:
         How many steps of one pixel a pixel follows the flow for.
     notes : tuple of str
         What the user should know of how they were made.
+    diameter : float or None
+        Diameter of nuclei, in pixels, that the network was run for; None if it takes nuclei of
+        any size that it may meet.
+    is_estimated : bool
+        Whether the diameter was found in the image, not set.
     """
 
     vectors: NDArray[np.float32]
     cellprob: NDArray[np.float32]
     steps: int = 200
     notes: tuple[str, ...] = ()
+    diameter: float | None = None
+    is_estimated: bool = False
+
+
+@dataclass(frozen=True)
+class Concern:
+    """A sign that a model does not suit an image, or that its result is not to be trusted.
+
+    Attributes
+    ----------
+    reason : str
+        What was seen, in a clause without a full stop: "38 bright objects, 1 nucleus".
+    advice : str
+        What the user can do about it, as an order: "Try the model otsu".
+    change : mapping
+        Parameters, by name, with which another run may do better; empty if none would.
+    """
+
+    reason: str
+    advice: str
+    change: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.reason}. {self.advice}."
 
 
 @dataclass(frozen=True)
@@ -77,6 +106,13 @@ class Provenance:
         Name of the file of weights that ran.
     depth : mapping
         How the planes of a volume were put together; empty for a plane by itself.
+    diameter : float or None
+        Diameter of nuclei, in pixels, that the network was run for; None if it takes nuclei of
+        any size that it may meet.
+    is_estimated : bool
+        Whether the diameter was found in the image, not set.
+    suspect : tuple of str
+        Signs that the model does not suit the image: the reason of each `Concern`.
     """
 
     model: str
@@ -89,10 +125,13 @@ class Provenance:
     notes: tuple[str, ...] = ()
     weights: str = ""
     depth: Mapping[str, float | str] = field(default_factory=dict)
+    diameter: float | None = None
+    is_estimated: bool = False
+    suspect: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and layer metadata."""
-        return {**asdict(self), "notes": list(self.notes)}
+        return {**asdict(self), "notes": list(self.notes), "suspect": list(self.suspect)}
 
 
 @dataclass(frozen=True)
@@ -111,6 +150,8 @@ class Segmentation:
         Makes the labels of the same flows under other thresholds, without the network.
     ignores : frozenset of str
         Names of the parameters that what made it has no use for.
+    concerns : tuple of Concern
+        Signs that the model does not suit the image, the most telling first.
     """
 
     labels: Labels
@@ -118,6 +159,7 @@ class Segmentation:
     provenance: Provenance
     labeller: Callable[[SegmentParams], Labels]
     ignores: frozenset[str] = frozenset()
+    concerns: tuple[Concern, ...] = ()
 
     @property
     def nbytes(self) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from napari_nucseg.core.channels import Channel
 from napari_nucseg.core.images import Image, read_image
@@ -51,6 +52,10 @@ class Saved:
         The file.
     channel : str
         Which was segmented; empty for a grey image.
+    estimate : float or None
+        Diameter of nuclei, in pixels, that was found in the image and used.
+    suspect : tuple of str
+        Signs that the model does not suit the image.
     is_old : bool
         Whether they were there already.
     """
@@ -59,7 +64,23 @@ class Saved:
     count: int
     path: Path
     channel: str
+    estimate: float | None = None
+    suspect: tuple[str, ...] = ()
     is_old: bool = False
+
+    @classmethod
+    def of(cls, path: Path, made: Mapping[str, Any], *, is_old: bool = False) -> Saved:
+        """Tell of labels in a file what is written there of how they were made."""
+        estimate = made.get("diameter") if made.get("is_estimated") else None
+        return cls(
+            made["image"],
+            made["nuclei"],
+            path,
+            made["channel"],
+            estimate,
+            tuple(made.get("suspect", ())),
+            is_old,
+        )
 
 
 @dataclass(frozen=True)
@@ -146,7 +167,7 @@ def _save(
         "nuclei": count,
     }
     write_labels(path, result.labels, made)
-    return Saved(source.name, count, path, image.channel)
+    return Saved.of(path, made)
 
 
 def _check_stack(source: Source, image: Image) -> None:

@@ -93,6 +93,7 @@ def _section(dataset: Dataset, run: ModelRun, worst: int) -> Section:
             "Every field's labels, scores and checksums are in the folder of the results.",
         ],
         failed=result.failed,
+        suspect={fields[stem].name: signs for stem, signs in result.suspect.items()},
         published=list(_published(setup.model, result, split)),
         caveat=caveat(setup.model, {field.split for field in dataset.fields}),
     )

@@ -78,6 +78,8 @@ class Section:
         How the labels were made, in paragraphs and in smaller lines.
     failed : mapping
         Name of a field to its error.
+    suspect : mapping
+        Name of a field to the signs that the model does not suit it.
     published : sequence of Table
         Scores beside those of others.
     caveat : str, optional
@@ -92,6 +94,7 @@ class Section:
     made: Sequence[str]
     details: Sequence[str] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
+    suspect: Mapping[str, Sequence[str]] = field(default_factory=dict)
     published: Sequence[Table] = ()
     caveat: str | None = None
 

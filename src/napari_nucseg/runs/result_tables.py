@@ -44,6 +44,8 @@ class Benchmark:
         Computer and device to the number of fields that were done there.
     empty_as_one : bool
         Whether the summary counts fields without nuclei as 1.
+    suspect : mapping
+        Stem of a field to the signs that the model does not suit it; without all others.
     """
 
     scores: Mapping[str, Score]
@@ -52,6 +54,7 @@ class Benchmark:
     seconds: tuple[tuple[float, float], ...] = field(repr=False)
     places: Mapping[tuple[str, str], int]
     empty_as_one: bool = False
+    suspect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def seconds_per_field(self) -> float:
@@ -125,6 +128,7 @@ class _Gathered:
         self.rows: list[Record] = []
         self.scores: dict[str, Score] = {}
         self.failed: dict[str, str] = {}
+        self.suspect: dict[str, tuple[str, ...]] = {}
         self.seconds: list[tuple[float, float]] = []
         self.places: Counter[tuple[str, str]] = Counter()
 
@@ -132,7 +136,11 @@ class _Gathered:
         if record.score is None or record.made is None:
             self.failed[field.stem] = record.error or "it has no score"
             return
-        self.rows.append(field_row(field, record.score))
+        suspect = tuple(record.made.get("suspect", ()))
+        size = {"diameter_px": record.made.get("diameter"), "suspect": "; ".join(suspect)}
+        self.rows.append(field_row(field, record.score) | size)
+        if suspect:
+            self.suspect[field.stem] = suspect
         self.scores[field.stem] = record.score
         self.seconds.append((record.made["seconds"], record.seconds))
         self.places[record.host, record.made["device"]] += 1
@@ -140,7 +148,9 @@ class _Gathered:
     def benchmark(self, empty_as_one: bool) -> Benchmark:
         summary = summarise(list(self.scores.values()), empty_as_one)
         seconds, places = tuple(self.seconds), dict(self.places)
-        return Benchmark(self.scores, summary, self.failed, seconds, places, empty_as_one)
+        return Benchmark(
+            self.scores, summary, self.failed, seconds, places, empty_as_one, self.suspect
+        )
 
 
 def _write_failures(out: Path, failed: Mapping[str, str]) -> None:

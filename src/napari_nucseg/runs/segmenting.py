@@ -60,7 +60,9 @@ def refuse_overwriting(sources: Sequence[Source], out: Path) -> None:
 def describe(saved: Saved) -> str:
     """Tell in a line what was found, and where it is."""
     of = f" in {saved.channel}" if saved.channel else ""
-    return f"{saved.count} nuclei{of}, {saved.path}{' (there already)' if saved.is_old else ''}"
+    size = "" if saved.estimate is None else f", diameter {saved.estimate:.0f} px (estimated)"
+    there = " (there already)" if saved.is_old else ""
+    return f"{saved.count} nuclei{of}{size}, {saved.path}{there}"
 
 
 def segment_images(
@@ -123,4 +125,4 @@ def find_saved(source: Source, work: ImageWork) -> Saved | None:
     )
     if not is_same:
         return None
-    return Saved(source.name, made["nuclei"], path, made["channel"], is_old=True)
+    return Saved.of(path, made, is_old=True)

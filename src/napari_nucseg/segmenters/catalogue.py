@@ -15,7 +15,7 @@ from napari_nucseg.segmenters import traits
 from napari_nucseg.segmenters.model import Model, weights_folder
 from napari_nucseg.segmenters.torch_import import load_torch
 
-BUNDLED = "u2os"
+BUNDLED = "fluo-nuclei"
 """The model that comes with the package."""
 BASELINE = "otsu"
 """Otsu's threshold and a watershed, to see what a network is worth."""
@@ -25,17 +25,16 @@ _CLASSICS = "https://www.cellpose.org/models/"
 
 def models() -> tuple[Model, ...]:
     """List the models that have a name."""
-    bundled = Path(__file__).parent / "weights" / f"{BUNDLED}.pt"
+    bundled = Path(__file__).parent / "weights" / f"{BUNDLED}.safetensors"
     return (
         Model(
             BUNDLED,
-            "bundled with the plugin, trained on BBBC039; fast on any CPU",
+            "bundled with the plugin: fluorescent nuclei of any kind and size; fast on any CPU",
             bundled,
             round(bundled.stat().st_size / 1e6),
             onnx=bundled.with_suffix(".onnx"),
-            # Chosen by the validation split of BBBC039
-            defaults=SegmentParams(flow_threshold=0.45, cellprob_threshold=-0.1, min_size=15),
-            traits=traits.UNET,
+            defaults=SegmentParams(),
+            traits=traits.FLUO,
         ),
         Model(
             BASELINE,

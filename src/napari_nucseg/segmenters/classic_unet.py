@@ -24,9 +24,9 @@ from napari_nucseg.segmenters.as_cellpose import Tiles, normalise_as_cellpose
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.network import refuse_too_large
 from napari_nucseg.segmenters.residual_unet import OUTPUTS, ResidualUNet
-from napari_nucseg.segmenters.torch_unet import runner
+from napari_nucseg.segmenters.tiled_net import RunBatch
+from napari_nucseg.segmenters.torch_unet import FlowsAlone, runner
 from napari_nucseg.segmenters.traits import CLASSIC
-from napari_nucseg.segmenters.unet import Run
 
 TILE_SIZE = 224
 """Edge of a tile, in pixels; that of the training's crops."""
@@ -57,7 +57,7 @@ class ClassicUNet:
         Where it runs.
     """
 
-    run_batch: Run
+    run_batch: RunBatch
     channels: int
     mean_diameter: np.float32
     own_diameter: np.float32
@@ -114,7 +114,9 @@ class ClassicUNet:
         if scale != 1:
             output = resize_image(output.transpose(1, 2, 0), *image.shape).transpose(2, 0, 1)
         output = np.ascontiguousarray(output)
-        return Flows(output[:2], output[2], max(1, int(1 / scale * FLOW_STEPS)))
+        diameter = params.diameter or float(self.own_diameter)
+        steps = max(1, int(1 / scale * FLOW_STEPS))
+        return Flows(output[:2], output[2], steps, diameter=diameter)
 
     def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
         """As `infer`, for an image at the net's own scale."""
@@ -157,7 +159,7 @@ class ClassicUNet:
 def wrap(net: ResidualUNet, device: Device) -> ClassicUNet:
     """Bring a net in evaluation mode to the device."""
     return ClassicUNet(
-        run_batch=runner(net, device),
+        run_batch=runner(FlowsAlone(net), device),
         channels=net.shape.channels,
         mean_diameter=np.float32(net.diam_mean.item()),
         own_diameter=np.float32(net.diam_labels.item()),

@@ -223,11 +223,15 @@ def vary(
         noise = rng.standard_normal(image.shape, np.float32)
         image = image + deviation * noise * np.sqrt(0.2 + np.abs(image))
     offset = rng.uniform(-0.1, 0.5) if rng.random() < 0.15 else rng.normal(0, 0.04)
-    gain = np.exp(rng.uniform(np.log(0.1), np.log(5)) if rng.random() < 0.25 else rng.normal(0, 0.4))
+    gain = np.exp(
+        rng.uniform(np.log(0.1), np.log(5)) if rng.random() < 0.25 else rng.normal(0, 0.4)
+    )
     return np.asarray(gain * (image + offset), np.float32)
 
 
-def _brightness(labels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32] | float:
+def _brightness(
+    labels: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float32] | float:
     """Draw a factor for each object: dim ones beside bright ones."""
     kind = rng.random()
     if kind > 0.35:
@@ -258,7 +262,9 @@ def _out_of_focus(
     image: NDArray[np.float32], diameter: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Draw haze: what lies beside, turned over and blurred, as of another plane."""
-    blurred = cv2.GaussianBlur(image[::-1, ::-1], (0, 0), max(1.0, diameter * rng.uniform(0.2, 0.7)))
+    blurred = cv2.GaussianBlur(
+        image[::-1, ::-1], (0, 0), max(1.0, diameter * rng.uniform(0.2, 0.7))
+    )
     return np.asarray(blurred * rng.uniform(0.1, 0.5), np.float32)
 
 

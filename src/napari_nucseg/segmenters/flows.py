@@ -63,6 +63,16 @@ class Labeller:
 
         return drop_small(split_touching(labels, params.split_depth), params.min_size)
 
+    def rejected(self, params: SegmentParams) -> float:
+        """Tell what share of the objects disagreed with their flows in the last call.
+
+        It is known where labels are made on the CPU, else 0.
+        """
+        if self._kept is None or params.flow_threshold == 0:
+            return 0.0
+        errors = self._kept[1].flow_errors
+        return float((errors > params.flow_threshold).mean()) if len(errors) else 0.0
+
     def _on_cpu(self, params: SegmentParams) -> Labels:
         compiling().result()
         from napari_nucseg.segmenters.cpu_dynamics import finish, trace

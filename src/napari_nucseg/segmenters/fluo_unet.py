@@ -47,7 +47,7 @@ class FluoShape:
         """How far away, in pixels, an input changes an output.
 
         A level of pixels of size s has four 3 x 3 convolutions, two on the way down and two on
-        the way up (the coarsest only two), one pooling and one bilinear enlargement, of a pixel each.
+        the way up (the coarsest only two), and a pooling and an enlargement, of a pixel each.
         """
         return 6 * (2 * self.stride - 2)
 

@@ -14,15 +14,21 @@ from numpy.typing import NDArray
 
 BLOCK = 32
 """Edge of a block, px."""
-DARK, BRIGHT = 0.05, 0.95
+DARK, BRIGHT = 0.05, 0.98
 """Quantiles of a block's pixels that are its dark and its bright level."""
 BACKGROUND = 10
 """Percentile of the blocks' dark levels that is the background."""
 NOISE_LEVELS = 6.0
 """A block is empty if its bright level is at most this many standard deviations of the noise above
 the background."""
+_UNIT = 4.0
+"""Contrast, in standard deviations of the noise, from which on its logarithm counts."""
+_FINEST = 1000.0
+"""The largest contrast over the smallest unit of it, where there is no noise."""
+_APART = 16
+"""Noise is told by differences of pixels so far apart, px: neighbours may be alike."""
 _QUIET = 30
-"""Percentile of the differences of neighbours that tells the noise: edges have larger ones."""
+"""Percentile of these differences: where there is an edge between, they are larger."""
 _QUIET_NORMAL = 0.545
 """The same percentile of the absolute difference of two normal variables of deviation 1."""
 
@@ -52,20 +58,18 @@ def scale_intensities(image: NDArray[Any]) -> NDArray[np.float32]:
     low, high = levels(values)
     if high <= low:
         return np.zeros_like(values)
-    values -= np.float32(low)
-    values /= np.float32(high - low)
-    return values
+    return np.asarray((values - low) / (high - low), np.float32)
 
 
 def levels(image: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the intensity of the background and that of usual nuclei; equal if there is no contrast.
+    """Return the intensities of background and usual nuclei; they are equal without contrast.
 
     Notes
     -----
     A constant margin, as around a field in a mosaic, is left out. The background is a low
     percentile of the blocks' dark levels. Of the blocks' contrasts above background and noise
-    the median is taken, each weighted by the square root of the contrast: empty blocks do not
-    count, and neither does a single blob, however bright.
+    the median is taken, each weighted by the logarithm of the contrast in units of the noise:
+    empty blocks do not count, and neither does a single blob, however bright.
     """
     planes = [trim_margin(plane) for plane in np.atleast_3d(image.T).T]
     halved = [_halve(plane) for plane in planes]
@@ -76,11 +80,13 @@ def levels(image: NDArray[np.float32]) -> tuple[float, float]:
     last = blocks.shape[1] - 1
     dark, bright = blocks[:, round(DARK * last)], blocks[:, round(BRIGHT * last)]
     low = float(np.percentile(dark, BACKGROUND))
-    floor = low + NOISE_LEVELS * _noise(halved)
+    noise = _noise(halved)
+    floor = low + NOISE_LEVELS * noise
     contrast = np.sort(np.maximum(bright - floor, 0))
     if not contrast.any():
         return low, max(float(np.median(bright)), low)
-    weights = np.cumsum(np.sqrt(contrast))
+    unit = max(_UNIT * noise, float(contrast[-1]) / _FINEST)
+    weights = np.cumsum(np.log1p(contrast / unit))
     return low, floor + float(contrast[np.searchsorted(weights, weights[-1] / 2)])
 
 
@@ -100,8 +106,7 @@ def _halve(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     rows, columns = (edge // 2 * 2 for edge in plane.shape)
     even, odd = plane[:rows:2, :columns], plane[1:rows:2, :columns]
     pairs = even + odd
-    halved: NDArray[np.float32] = (pairs[:, ::2] + pairs[:, 1::2]) / 4
-    return halved
+    return np.asarray((pairs[:, ::2] + pairs[:, 1::2]) / 4, np.float32)
 
 
 def _blocks(plane: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -115,7 +120,8 @@ def _blocks(plane: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _noise(planes: list[NDArray[np.float32]]) -> float:
-    """Estimate the standard deviation of the noise from the smaller differences of neighbours."""
-    steps = np.concatenate([np.abs(np.diff(plane, axis=0)).ravel() for plane in planes])
+    """Estimate the standard deviation of the noise of halved planes."""
+    lag = _APART // 2
+    steps = np.concatenate([np.abs(plane[lag:] - plane[:-lag]).ravel() for plane in planes])
     steps = steps[steps > 0]
     return float(np.percentile(steps, _QUIET)) / _QUIET_NORMAL if len(steps) else 0.0

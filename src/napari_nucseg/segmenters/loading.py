@@ -26,7 +26,7 @@ def load_network(
     path : Path
         Its weights.
     onnx : Path or None
-        The same network for ONNX Runtime, which is taken on a CPU.
+        The graph by which ONNX Runtime reads them, which is taken on a CPU.
     modified : int
         When the weights were written: others are loaded anew.
     device : str
@@ -42,9 +42,12 @@ def load_network(
         compiling()
     if place.kind == "cpu" and onnx is not None:
         from napari_nucseg.segmenters import onnx_unet
+        from napari_nucseg.segmenters.fluo import FluoNuclei
 
-        return NetSegmenter(name, sha256(onnx), onnx_unet.load(onnx, place), onnx.name)
-    return NetSegmenter(name, sha256(path), _load_by_torch(path, place), path.name)
+        network: Network = FluoNuclei(onnx_unet.load(onnx), place)
+    else:
+        network = _load_by_torch(path, place)
+    return NetSegmenter(name, sha256(path), network, path.name)
 
 
 def _load_by_torch(path: Path, place: Device) -> Network:
@@ -52,11 +55,12 @@ def _load_by_torch(path: Path, place: Device) -> Network:
     from napari_nucseg.segmenters import classic_unet, torch_unet
     from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
     from napari_nucseg.segmenters.checkpoints import kind_of, load_unet, read_state
+    from napari_nucseg.segmenters.residual_unet import ResidualUNet
 
     if kind_of(read_state(path), path) == "cellpose":
         return CellposeSAM.load(path, place)
     net = load_unet(path)
     # Ours have neither a style nor a second channel
-    if net.shape.style or net.shape.channels > 1:
+    if isinstance(net, ResidualUNet) and (net.shape.style or net.shape.channels > 1):
         return classic_unet.wrap(net, place)
     return torch_unet.wrap(net, place)

@@ -28,7 +28,7 @@ class Model:
     remote : RemoteFile or None
         Where they are published; None where they cannot be fetched.
     onnx : Path or None
-        The same network for ONNX Runtime, which runs it on a CPU without loading torch.
+        The graph by which ONNX Runtime runs the weights on a CPU without loading torch.
     defaults : SegmentParams
         Parameters that suit it.
     traits : Traits or None

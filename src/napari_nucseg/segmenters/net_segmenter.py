@@ -15,6 +15,7 @@ from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Provenance, Report, Segmentation, check_image
 from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.network import Network, infer, within_single_precision
+from napari_nucseg.segmenters.suitability import Found, find_concerns
 
 _LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy")
 
@@ -46,8 +47,13 @@ class NetSegmenter:
         start = time.perf_counter()
         normalised = self.network.normalise(within_single_precision(image), params)
         result = self.segment_normalised(normalised, params, report)
-        seconds = time.perf_counter() - start
-        return replace(result, provenance=replace(result.provenance, seconds=seconds))
+        concerns = find_concerns(image, self._found(result, params), params)
+        made = replace(
+            result.provenance,
+            seconds=time.perf_counter() - start,
+            suspect=tuple(concern.reason for concern in concerns),
+        )
+        return replace(result, provenance=made, concerns=concerns)
 
     def segment_normalised(
         self, image: NDArray[np.float32], params: SegmentParams, report: Report
@@ -57,8 +63,18 @@ class NetSegmenter:
         flows = infer(self.network, image, params, report)
         labeller = Labeller(flows, self.network.device)
         labels = labeller(params)
-        made = self.provenance(params, time.perf_counter() - start, flows.notes)
+        made = replace(
+            self.provenance(params, time.perf_counter() - start, flows.notes),
+            diameter=flows.diameter,
+            is_estimated=flows.is_estimated,
+        )
         return Segmentation(labels, flows, made, labeller, self.network.ignores)
+
+    def _found(self, result: Segmentation, params: SegmentParams) -> Found:
+        flows, labeller = result.flows, result.labeller
+        assert flows is not None
+        assert isinstance(labeller, Labeller)
+        return Found(result.labels, flows.cellprob, labeller.rejected(params), flows.diameter)
 
     def provenance(
         self, params: SegmentParams, seconds: float, notes: tuple[str, ...]

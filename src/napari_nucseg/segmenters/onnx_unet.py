@@ -1,6 +1,7 @@
-"""A residual U-Net computed by ONNX Runtime: on CPUs, without the seconds that torch takes to load.
+"""U-Nets computed by ONNX Runtime: on CPUs, without the seconds that torch takes to load.
 
-`docs/performance.md` has what else was tried.
+A file holds the graph alone, and reads its weights from the file of safetensors beside it, which
+torch reads, too. `docs/performance.md` has what else was tried.
 """
 
 from __future__ import annotations
@@ -13,16 +14,15 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from napari_nucseg.core.machine import cores
-from napari_nucseg.segmenters.devices import Device
-from napari_nucseg.segmenters.unet import UNet, UNetTraits
+from napari_nucseg.segmenters.tiled_net import TiledNet
 
 INPUT = "image"
 TRAITS = "traits"
-"""Key of the file's metadata that holds the net's `UNetTraits`, as JSON."""
+"""Key of the file's metadata that holds channels, stride and reach, as JSON."""
 
 
-def load(path: Path, device: Device) -> UNet:
-    """Read a net that `scripts/export_onnx.py` wrote."""
+def load(path: Path) -> TiledNet:
+    """Read a network that `scripts/export_onnx.py` wrote."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
     after_run = onnxruntime.RunOptions()
@@ -35,4 +35,4 @@ def load(path: Path, device: Device) -> UNet:
         output: NDArray[np.float32] = session.run(None, {INPUT: images}, after_run)[0]
         return output
 
-    return UNet(run, UNetTraits(**traits), device)
+    return TiledNet(run, **traits)

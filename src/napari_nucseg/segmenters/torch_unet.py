@@ -1,34 +1,45 @@
-"""A residual U-Net computed by torch: on GPUs, and from checkpoints of one's own."""
+"""U-Nets computed by torch: on GPUs, and from checkpoints of one's own."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from napari_nucseg.core.segmenting import OutOfDeviceMemory
 from napari_nucseg.segmenters.devices import Device, free_memory
+from napari_nucseg.segmenters.fluo import FluoNuclei
+from napari_nucseg.segmenters.fluo_unet import FluoUNet
 from napari_nucseg.segmenters.residual_unet import ResidualUNet
-from napari_nucseg.segmenters.unet import Run, UNet, UNetTraits
+from napari_nucseg.segmenters.tiled_net import RunBatch, TiledNet
+from napari_nucseg.segmenters.unet import UNet
 
 
-def wrap(net: ResidualUNet, device: Device) -> UNet:
-    """Bring a net in evaluation mode to the device."""
-    return UNet(runner(net, device), traits_of(net), device)
+def wrap(net: ResidualUNet | FluoUNet, device: Device) -> UNet | FluoNuclei:
+    """Bring a network in evaluation mode to the device."""
+    if isinstance(net, FluoUNet):
+        tiled = TiledNet(runner(net, device), 1, net.shape.stride, net.shape.reach)
+        return FluoNuclei(tiled, device)
+    tiled = TiledNet(
+        runner(FlowsAlone(net), device), net.shape.channels, net.shape.stride, net.shape.reach
+    )
+    return UNet(tiled, float(net.diam_labels), device)
 
 
-def runner(net: ResidualUNet, device: Device) -> Run:
-    """Bring a net in evaluation mode to the device, and return what computes its output there."""
-    net.to(torch.device(device.kind))
+def runner(net: nn.Module, device: Device) -> RunBatch:
+    """Bring a network to the device, and return what computes its output there."""
+    place = torch.device(device.kind)
+    net.to(place)
     # On a CPU half of the time in the usual layout; not implemented everywhere for MPS
     layout = torch.contiguous_format if device.kind == "mps" else torch.channels_last
     net.to(memory_format=layout)
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            batch = torch.from_numpy(images).to(net.device, memory_format=layout)
+            batch = torch.from_numpy(images).to(place, memory_format=layout)
             with torch.inference_mode():
-                output: NDArray[np.float32] = net(batch)[0].cpu().numpy()
+                output: NDArray[np.float32] = net(batch).cpu().numpy()
         except torch.OutOfMemoryError as error:
             free_memory(device)
             raise OutOfDeviceMemory(str(device)) from error
@@ -37,11 +48,14 @@ def runner(net: ResidualUNet, device: Device) -> Run:
     return run
 
 
-def traits_of(net: ResidualUNet) -> UNetTraits:
-    """Tell how a net is to be fed."""
-    return UNetTraits(
-        channels=net.shape.channels,
-        stride=net.shape.stride,
-        reach=net.shape.reach,
-        diameter=float(net.diam_labels),
-    )
+class FlowsAlone(nn.Module):
+    """A residual U-Net's flows and cell probability, without its style."""
+
+    def __init__(self, net: ResidualUNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Run the network."""
+        flows: Tensor = self.net(images)[0]
+        return flows

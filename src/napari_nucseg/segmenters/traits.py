@@ -30,8 +30,12 @@ OTSU = Traits(
     frozenset(field.name for field in fields(SegmentParams)) - {"min_size"} | {DEVICE}, "float64"
 )
 """Of Otsu's threshold: there are no flows, no cell probability and no diameter in it."""
+FLUO = Traits(
+    frozenset({"tile_overlap", "batch_size", "low_percentile", "high_percentile"}), "float32"
+)
+"""Of `fluo-nuclei` and networks trained like it, which scale intensities in their own way."""
 UNET = Traits(frozenset({"tile_overlap", "batch_size"}), "float32")
-"""Of this package's U-Nets, which see a field whole or in tiles that they choose."""
+"""Of this package's residual U-Nets, which see a field whole or in tiles that they choose."""
 CLASSIC = Traits(frozenset({"tile_overlap"}), "float32")
 """Of the U-Nets of Cellpose 1 to 3, whose tiles overlap as in Cellpose 3."""
 CELLPOSE = Traits(frozenset(), None)

@@ -57,7 +57,7 @@ class ModelChooser:
 
     def learn(self, key: str, ignores: frozenset[str] | None) -> None:
         """Take up of a run what a file is: it is not opened before."""
-        kinds = (traits.UNET, traits.CLASSIC, traits.CELLPOSE)
+        kinds = (traits.FLUO, traits.UNET, traits.CLASSIC, traits.CELLPOSE)
         known = next((kind for kind in kinds if kind.ignores == ignores), None)
         if known is not None:
             self._learned[key] = known

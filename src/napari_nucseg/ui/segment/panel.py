@@ -1,5 +1,6 @@
 """The panel that segments: choose an image and a model, press Segment, move the sliders."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import napari
@@ -11,6 +12,7 @@ from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import PREDICTION, record_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.segment import preferences
+from napari_nucseg.ui.segment.advice import AdviceBox
 from napari_nucseg.ui.segment.asking import ask
 from napari_nucseg.ui.segment.chosen import Chosen
 from napari_nucseg.ui.segment.diameter import propose_diameter
@@ -51,6 +53,7 @@ class SegmentPanel(Panel):
         self.chooser = ModelChooser(self._chosen, self.run)
         self.follower = Follower(self, self._chosen, self._kept, self._show_result)
         self.result = ResultBox(viewer, self._chosen, self._say)
+        self.advice = AdviceBox(self.follow_advice)
         self.provenance = ProvenanceBox(viewer, self.chooser.use_settings)
         self.keeper = NucleiKeeper(viewer, self._kept, self.result.recolour, self.native)
         self._watch = ImageWatch(viewer, self._on_image_data)
@@ -61,6 +64,7 @@ class SegmentPanel(Panel):
                 self.form.buttons.native,
                 self.form.progress.native,
                 self.status.native,
+                self.advice.native,
                 self.form.follow_all.native,
                 self.result.native,
                 folded("How was this made?", HOW_MADE, self.provenance.native),
@@ -76,6 +80,8 @@ class SegmentPanel(Panel):
         form = self.form
         form.image.changed.connect(self._show_image)
         form.image.changed.connect(self._show_nothing)
+        form.image.changed.connect(self.advice.clear)
+        form.model.changed.connect(self.advice.clear)
         form.model.changed.connect(self.result.show_range)
         form.model.changed.connect(self._show_nothing)
         form.segment.changed.connect(self.start)
@@ -126,8 +132,16 @@ class SegmentPanel(Panel):
             lambda tell: segment(request, tell),
             lambda result: self._show_result(layer, result),
         )
+        self.advice.clear()
         self._say(f"Loading {model.name}...")
         self._show_running(True)
+
+    def follow_advice(self, change: Mapping[str, Any]) -> None:
+        """Segment again with other values."""
+        for name, value in change.items():
+            self.form.params[name].value = value
+        self.follower.rest()
+        self.start()
 
     def stop(self) -> None:
         """Ask the running segmentation to stop."""
@@ -187,6 +201,8 @@ class SegmentPanel(Panel):
         self.chooser.show_device()
         self._show_taken()
         self._say(f"{self.result.describe(labels, result, self.segmenting)} {remark}".rstrip())
+        if self.segmenting:
+            self.advice.tell([made.concerns for made in result.made])
         for note in result.notes if self.segmenting else ():
             show_warning(note)
 

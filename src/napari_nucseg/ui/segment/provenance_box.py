@@ -149,10 +149,18 @@ def _lines(made: Mapping[str, Any]) -> list[str]:
         f"{made['device']}, {made['precision']}",
         *_depth(made.get("depth") or {}),
         *describe_values(SegmentParams, made["parameters"]),
+        *_estimate(made),
         versions,
         *([f"Weights {made.get('weights', '')} {weights}"] if weights else []),
         *made.get("notes", ()),
     ]
+
+
+def _estimate(made: Mapping[str, Any]) -> list[str]:
+    """Say what diameter was found in the image, if that decided anything."""
+    if made.get("diameter") is None or not made.get("is_estimated"):
+        return []
+    return [f"Diameter {made['diameter']:.0f} px (estimated)"]
 
 
 def _depth(depth: Mapping[str, Any]) -> list[str]:

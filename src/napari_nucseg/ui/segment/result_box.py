@@ -128,7 +128,9 @@ class ResultBox(Container[Any]):
             where = " in the rectangle"
         took = f" in {result.seconds:.2f} s" if ran else ""
         size = self._overview()
-        about = f"{_nuclei(count)}{where}{took}{', ' if size else ''}{size}."
+        found = result.estimate
+        estimate = "" if found is None else f", diameter {found:.0f} px (estimated)"
+        about = f"{_nuclei(count)}{where}{took}{', ' if size else ''}{size}{estimate}."
         return f"{about} Sliders now change this result." if ran and result.kept else about
 
     def describe_field(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.measuring import Nuclei
 from napari_nucseg.core.parameters import Depth, SegmentParams, VolumeParams
-from napari_nucseg.core.segmenting import Provenance, Segmenter, check_image
+from napari_nucseg.core.segmenting import Concern, Provenance, Segmenter, check_image
 from napari_nucseg.segmenters import catalogue, pace
 from napari_nucseg.segmenters.flows import is_compiling
 from napari_nucseg.segmenters.model import Model
@@ -79,6 +79,8 @@ class Made:
         How they were made, as plain values.
     fingerprint : int
         Of the labels, to see whether they are edited.
+    concerns : tuple of Concern
+        Signs that the model does not suit the field.
     """
 
     spot: Spot
@@ -86,6 +88,7 @@ class Made:
     nuclei: Nuclei
     provenance: Mapping[str, Any]
     fingerprint: int
+    concerns: tuple[Concern, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,13 @@ class Result:
     def planes(self) -> tuple[int, ...]:
         """Numbers of the fields that something was made of."""
         return tuple(dict.fromkeys(made.spot.plane for made in self.made))
+
+    @property
+    def estimate(self) -> float | None:
+        """Median diameter, in pixels, that was found in the fields and used; None if none was."""
+        made = [made.provenance for made in self.made]
+        found = [one["diameter"] for one in made if one["is_estimated"] and one["diameter"]]
+        return float(np.median(found)) if found else None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -207,7 +217,8 @@ def _made(spot: Spot, kept: Kept, name: str) -> Made:
     result = kept.result
     nuclei = measure_nuclei(result, kept.image, kept.pixel_size)
     provenance = provenance_at(spot, result.provenance, name)
-    return Made(spot, result.labels, nuclei, provenance, fingerprint(result.labels))
+    own = fingerprint(result.labels)
+    return Made(spot, result.labels, nuclei, provenance, own, result.concerns)
 
 
 def provenance_at(spot: Spot, made: Provenance, name: str) -> dict[str, Any]:

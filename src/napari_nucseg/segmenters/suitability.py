@@ -1,0 +1,169 @@
+"""Whether a model suits an image, told by its result; no ground truth is needed.
+
+`docs/own_images.md` says how often the signs are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage as ndi
+
+from napari_nucseg.core.images import Labels
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.segmenting import Concern
+from napari_nucseg.segmenters.intensities import scale_intensities
+
+BRIGHT = 1 / 3
+"""Scaled intensity from which a pixel is bright: background is 0, nuclei are about 1."""
+MIDDLE = 0.5
+"""Scaled intensity of most pixels above which the ground is taken to be bright."""
+MOST_LEFT = 0.25
+"""Share of the bright objects that may be left without a nucleus."""
+FEWEST_LEFT = 3
+"""So few bright objects may always be left: debris, dead cells, dust."""
+LEAST_OBJECT = 12
+"""Area of the smallest bright object that counts, in pixels of the image."""
+OTHER_SIZE = 1.8
+"""So many times larger or smaller than what was segmented for, nuclei have another size."""
+SMALLEST = 7.0
+"""Diameter, in pixels, below which nuclei have no shape that could be outlined."""
+UNSURE_LOGIT = 2.0
+"""Cell probability, as a logit, up to which a network is not sure of a pixel."""
+MOST_UNSURE = 0.55
+"""Such pixels, for each pixel of nuclei; at the edge of every nucleus there are some."""
+MOST_REJECTED = 0.05
+"""Share of the objects that disagree with their flows, where many pixels are unsure, too."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a segmentation found in an image.
+
+    Attributes
+    ----------
+    labels : ndarray of integers, shape (height, width)
+        Its nuclei.
+    cellprob : ndarray of float32 or None
+        Cell probability as a logit, of the same shape; None without a network.
+    rejected : float
+        Share of the objects that were dropped because they disagree with their flows.
+    diameter : float or None
+        Diameter, in pixels, that was segmented for; None where it is the model's own.
+    """
+
+    labels: Labels
+    cellprob: NDArray[np.float32] | None = None
+    rejected: float = 0.0
+    diameter: float | None = None
+
+
+def find_concerns(image: NDArray[Any], found: Found, params: SegmentParams) -> tuple[Concern, ...]:
+    """Find signs that a model does not suit an image, the most telling first.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width)
+        Intensities as the model was given them: nuclei are bright.
+    found : Found
+        What it made of them.
+    params : SegmentParams
+        What it was run with.
+
+    Returns
+    -------
+    tuple of Concern
+        Empty where all looks well.
+    """
+    scaled = scale_intensities(image[::2, ::2])
+    if not scaled.any():
+        return (_no_contrast(),)
+    return tuple(_concerns(scaled, found, params))
+
+
+def _concerns(
+    scaled: NDArray[np.float32], found: Found, params: SegmentParams
+) -> Iterator[Concern]:
+    """Look for one sign after the other in an image of half the size."""
+    inside = found.labels[::2, ::2] > 0
+    objects, left, diameter = _bright_objects(scaled, inside)
+    median = float(np.median(scaled))
+    if median > MIDDLE and inside[scaled > MIDDLE].mean() < MIDDLE:
+        yield _bright_ground(params)
+    elif left > FEWEST_LEFT and left > MOST_LEFT * objects:
+        yield _left_out(objects, left, diameter, found)
+    unsure = _unsure(found)
+    if unsure > MOST_UNSURE and found.rejected > MOST_REJECTED:
+        yield Concern(
+            f"The network is unsure of many outlines, and dropped {found.rejected:.0%} of the "
+            "nuclei that it began",
+            "Look at the most doubtful nuclei; a sharper image, or another model, may do better",
+        )
+    areas = np.bincount(found.labels.ravel())[1:]
+    areas = areas[areas > 0]
+    if len(areas) and (size := float(np.sqrt(np.median(areas) * 4 / np.pi))) < SMALLEST:
+        yield Concern(
+            f"Nuclei of {size:.0f} px have too few pixels for an outline",
+            "Use an image of higher magnification",
+        )
+
+
+def _bright_objects(
+    scaled: NDArray[np.float32], inside: NDArray[np.bool_]
+) -> tuple[int, int, float]:
+    """Count bright objects, and those without a nucleus; tell the usual diameter of these, px."""
+    bright = ndi.binary_opening(scaled > BRIGHT)
+    numbered, count = ndi.label(bright)
+    areas = np.bincount(numbered.ravel(), minlength=count + 1)
+    covered = np.bincount(numbered[inside], minlength=count + 1)
+    counts = 4 * areas >= LEAST_OBJECT
+    counts[0] = False
+    left = counts & (covered < 0.2 * areas)
+    usual = float(np.median(areas[left])) if left.any() else 0.0
+    return int(counts.sum()), int(left.sum()), 2 * float(np.sqrt(usual * 4 / np.pi))
+
+
+def _unsure(found: Found) -> float:
+    if found.cellprob is None:
+        return 0.0
+    cellprob = found.cellprob[::2, ::2]
+    unsure = np.count_nonzero(np.abs(cellprob) < UNSURE_LOGIT)
+    return unsure / max(np.count_nonzero(cellprob > 0), 1)
+
+
+def _no_contrast() -> Concern:
+    return Concern("The image has no contrast", "Check that it is the channel of the nuclei")
+
+
+def _bright_ground(params: SegmentParams) -> Concern:
+    if params.invert:
+        return Concern(
+            "The ground is bright where nuclei should be", "Switch off that nuclei are dark",
+            {"invert": False},
+        )  # fmt: skip
+    return Concern(
+        "The nuclei seem to be darker than their ground", "Segment dark nuclei", {"invert": True}
+    )
+
+
+def _left_out(objects: int, left: int, diameter: float, found: Found) -> Concern:
+    """Tell of bright objects without a nucleus, and of their size where it is another."""
+    nuclei = len(np.unique(found.labels[found.labels > 0]))
+    seen = f"{objects} bright objects, {nuclei} {'nucleus' if nuclei == 1 else 'nuclei'}"
+    expected = found.diameter
+    if expected and not 1 / OTHER_SIZE < diameter / expected < OTHER_SIZE:
+        times = max(diameter / expected, expected / diameter)
+        how = "larger" if diameter > expected else "smaller"
+        return Concern(
+            f"{seen}: they look {times:.1f} times {how} than expected",
+            f"Set the diameter to {diameter:.0f} px",
+            {"diameter": float(round(diameter))},
+        )
+    return Concern(
+        f"{seen}: {left} were left out",
+        "Lower the cell probability, or try another model; otsu finds whatever is bright",
+    )
