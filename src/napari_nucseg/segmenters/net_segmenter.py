@@ -14,7 +14,7 @@ from napari_nucseg import __version__
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Provenance, Report, Segmentation, check_image
 from napari_nucseg.segmenters.flows import Labeller
-from napari_nucseg.segmenters.network import Network, infer, within_single_precision
+from napari_nucseg.segmenters.network import Network, infer, scale_intensities
 
 _LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy")
 
@@ -44,7 +44,7 @@ class NetSegmenter:
         """Segment a field; see `napari_nucseg.core.segmenting.Segmenter`."""
         check_image(image, "image")
         start = time.perf_counter()
-        normalised = self.network.normalise(within_single_precision(image), params)
+        normalised = scale_intensities(self.network, image, params)
         result = self.segment_normalised(normalised, params, report)
         seconds = time.perf_counter() - start
         return replace(result, provenance=replace(result.provenance, seconds=seconds))

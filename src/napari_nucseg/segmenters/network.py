@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Flows, Report
+from napari_nucseg.core.segmenting import Flows, Report, with_bright_nuclei
 from napari_nucseg.segmenters.devices import Device
 
 NO_CELL = -100.0
@@ -89,10 +89,17 @@ def infer(
     return empty_flows(image.shape)
 
 
+def scale_intensities(
+    network: Network, image: NDArray[Any], params: SegmentParams
+) -> NDArray[np.float32]:
+    """Return the intensities of a field or volume as a network wants them, its nuclei bright."""
+    bright = with_bright_nuclei(within_single_precision(image), params)
+    return network.normalise(bright, params)
+
+
 def predict(network: Network, image: NDArray[Any], params: SegmentParams, report: Report) -> Flows:
     """Run a network on a field of intensities of any scale; see `infer`."""
-    normalised = network.normalise(within_single_precision(image), params)
-    return infer(network, normalised, params, report)
+    return infer(network, scale_intensities(network, image, params), params, report)
 
 
 def empty_flows(shape: tuple[int, ...]) -> Flows:
