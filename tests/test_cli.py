@@ -18,11 +18,13 @@ from napari_nucseg.cli import app, main
 from napari_nucseg.core.knobs import knobs
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.runs import cluster
+from napari_nucseg.runs.saving import read_provenance, write_labels
 from napari_nucseg.runs.tables import TITLES
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.recipe import TrainParams
 from tests.conftest import write_mask
+from tests.drawn_histology import draw_histology
 
 BRIEF = ("--width", 4, "--epochs", 2, "--crops-per-epoch", 4, "--crop", 64, "--batch-size", 2)
 ROW_OF_RATIOS = {"dice", "iou", "precision", "recall", "accuracy"}
@@ -531,6 +533,56 @@ def test_a_channel_of_a_colour_image_is_segmented_and_told(run, tmp_path, drawn_
     assert "nuclei in channel green of 3" in done.flat
 
 
+@pytest.mark.parametrize("name", ["haematoxylin", "Hematoxylin"])
+def test_nuclei_of_a_stained_section_are_found_in_its_haematoxylin(run, tmp_path, name):
+    picture, nuclei = draw_histology()
+    Image.fromarray(picture).save(tmp_path / "section.png")
+    options = ("--channel", name, "--model", "otsu")
+    done = run("segment", tmp_path / "section.png", "-o", tmp_path / "out", *options)
+    assert done.code == 0, done.err
+    assert "12 nuclei in haematoxylin of 3 channels" in done.flat
+    labels = tifffile.imread(tmp_path / "out" / "section.tif")
+    assert np.count_nonzero((labels > 0) != nuclei) < 0.05 * np.count_nonzero(nuclei)
+
+
+def test_a_stained_section_is_refused_with_the_channel_to_try(refuse, tmp_path):
+    Image.fromarray(draw_histology()[0]).save(tmp_path / "section.png")
+    message = refuse("segment", tmp_path / "section.png", "-o", tmp_path / "out")
+    assert "choose it (segment --channel 1 to 3, or mean; try --channel haematoxylin)" in message
+
+
+@pytest.mark.parametrize("model", ["otsu", "u2os"])
+def test_dark_nuclei_are_those_of_the_plain_field(run, tmp_path, drawn_fields, model):
+    image = drawn_fields[0].image - drawn_fields[0].image.min()
+    made = []
+    for name, pixels, options in (("plain", image, ()), ("dark", 65535 - image, ("--invert",))):
+        tifffile.imwrite(tmp_path / f"{name}.tif", pixels)
+        done = run(
+            *("segment", tmp_path / f"{name}.tif", "-o", tmp_path / "out"),
+            *("--model", model, *options),
+        )
+        assert done.code == 0, done.err
+        with tifffile.TiffFile(tmp_path / "out" / f"{name}.tif") as tiff:
+            made.append(tiff.asarray())
+            told = parse(tiff.pages[0].description)["nucseg"]
+        assert told["parameters"]["invert"] is (name == "dark")
+    assert made[0].any()
+    assert np.array_equal(*made)
+
+
+def test_labels_of_a_version_that_knew_no_dark_nuclei_are_those_of_bright_ones(
+    run, images, tmp_path
+):
+    command = ("segment", images / "a.tif", "-o", tmp_path / "out", "--model", "otsu")
+    run(*command)
+    path = tmp_path / "out" / "a.tif"
+    labels, made = tifffile.imread(path), read_provenance(path)
+    del made["parameters"]["invert"]
+    write_labels(path, labels, made)
+    assert "there already" in run(*command).flat
+    assert "there already" not in run(*command, "--invert").flat
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -538,7 +590,7 @@ def test_a_channel_of_a_colour_image_is_segmented_and_told(run, tmp_path, drawn_
         (("--channel", "teal"), "channel is 'teal'; it must be a number"),
         (("--channel-axis", "first"), "--channel-axis needs --channel"),
         (("--anisotropy", "0"), "anisotropy is 0.0; it must be 0.1 to 20"),
-        ((), "choose it (segment --channel 1 to 3, or mean)"),
+        ((), "choose it (segment --channel 1 to 3, or mean; try --channel mean)"),
     ],
     ids=str,
 )

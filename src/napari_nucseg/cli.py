@@ -102,7 +102,7 @@ def segment(
     if channel_axis is not None and channel is None:
         raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
     choice = Choice(
-        None if channel is None else Channel(channel.lower(), channel_axis),
+        None if channel is None else Channel.named(channel, channel_axis),
         volume,
         VolumeParams(**(in_depth or {})),
     )

@@ -25,7 +25,11 @@ PresetName = Annotated[
     str, typer.Option("--preset", help=f"Rule of comparison: {', '.join(PRESETS)}.")
 ]
 ChannelName = Annotated[
-    str | None, typer.Option(help="Of colour images: a number from 1, red, green, blue or mean.")
+    str | None,
+    typer.Option(
+        help="Of colour images: a number from 1, red, green, blue, mean, or haematoxylin, the "
+        "stain of nuclei in histology."
+    ),
 ]
 ChannelAxis = Annotated[
     Literal["first", "last"] | None,

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from PIL import Image as PillowImage
 from scipy import ndimage
+from skimage.color import rgb2hed
 
 from napari_nucseg.core.channels import Channel
 from napari_nucseg.core.images import (
@@ -189,6 +190,11 @@ def test_a_chosen_channel_is_read_however_channels_lie(tmp_path, write):
         image = read_image(source, Channel(name))
         np.testing.assert_array_equal(image.data, expected)
         assert image.channel == f"channel {name} of 3"
+    haematoxylin = read_image(source, Channel("haematoxylin"))
+    np.testing.assert_allclose(
+        haematoxylin.data, rgb2hed(np.moveaxis(RGB, 0, -1))[..., 0], rtol=1e-4, atol=1e-6
+    )
+    assert haematoxylin.channel == "haematoxylin of 3 channels"
     mean = read_image(source, Channel("mean"))
     np.testing.assert_allclose(mean.data, RGB.mean(axis=0))
     assert mean.channel == "mean of 3 channels"
@@ -209,6 +215,27 @@ def test_a_channel_of_a_stack_leaves_the_planes(tmp_path):
     image = read_image(write_tiff(tmp_path / "a.tif", data, **options), Channel("2"))
     np.testing.assert_array_equal(image.data, PLANES + 9)
     assert image.stack == "Z"
+
+
+def test_haematoxylin_of_a_stack_leaves_the_planes(tmp_path):
+    data = np.stack([PLANES, PLANES // 2, PLANES // 3], axis=1)
+    options = {"imagej": True, "metadata": {"axes": "ZCYX"}}
+    image = read_image(write_tiff(tmp_path / "a.tif", data, **options), Channel("haematoxylin"))
+    for plane, colours in zip(image.data, data, strict=True):
+        expected = rgb2hed(np.moveaxis(colours, 0, -1))[..., 0]
+        np.testing.assert_allclose(plane, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 4, 5])
+def test_haematoxylin_needs_three_colours(tmp_path, count):
+    data = np.zeros((count, 30, 40), np.uint16)
+    source = write_tiff(tmp_path / "a.tif", data, imagej=True, metadata={"axes": "CYX"})
+    assert_refused(
+        lambda s: read_image(s, Channel("haematoxylin")),
+        source,
+        f"haematoxylin is separated by its red, green and blue, and it has {count} channels",
+        f"choose channel 1 to {count}, or mean",
+    )
 
 
 def test_a_grey_image_has_no_channel(tmp_path):
@@ -237,6 +264,28 @@ def test_what_looks_like_colours_is_not_taken_for_planes(tmp_path):
     assert_refused(read_image, source, "colour image of shape (30, 40, 3)", "1 to 3, or mean")
 
 
+@pytest.mark.parametrize("write", [write_tiff, write_png], ids=["TIFF", "PNG"])
+@pytest.mark.parametrize("first", [True, False], ids=["channels first", "channels last"])
+def test_a_colour_image_is_refused_with_a_channel_to_try(tmp_path, write, first):
+    colours = np.full((30, 40, 4), 240, np.uint8)
+    colours[5:15, 5:15, :3] = 90, 60, 140
+    if write is write_png:
+        source = write_png(tmp_path / "a.png", colours)
+    elif first:
+        planes = np.moveaxis(colours[..., :3], -1, 0)
+        source = write_tiff(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    else:
+        source = write_tiff(tmp_path / "a.tif", colours[..., :3], photometric="rgb")
+    assert_refused(read_image, source, "try --channel haematoxylin")
+
+
+def test_what_has_no_three_colours_is_refused_without_a_channel_to_try(tmp_path):
+    source = write_png(tmp_path / "a.png", np.zeros((30, 40, 2), np.uint8))
+    with pytest.raises(ValueError, match="1 to 2, or mean") as failure:
+        read_image(source)
+    assert "try" not in str(failure.value)
+
+
 def test_an_axis_is_not_chosen_against_what_the_file_says(tmp_path):
     source = write_tiff(tmp_path / "a.tif", np.moveaxis(RGB, 0, 2), photometric="rgb")
     assert_refused(lambda source: read_image(source, Channel("1", "first")), source, "first axis")
@@ -244,7 +293,7 @@ def test_an_axis_is_not_chosen_against_what_the_file_says(tmp_path):
 
 @pytest.mark.parametrize("name", ["0", "-1", "", "Green", "1.5", "alpha"])
 def test_what_is_no_channel_is_refused(name):
-    with pytest.raises(ValueError, match="it must be a number from 1, red, green, blue or mean"):
+    with pytest.raises(ValueError, match="must be a number from 1, red, green, blue, mean or haem"):
         Channel(name)
 
 

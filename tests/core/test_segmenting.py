@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import doctest
 import math
 from dataclasses import FrozenInstanceError, asdict, fields
 
 import numpy as np
 import pytest
 
+from napari_nucseg.core import parameters, segmenting
 from napari_nucseg.core.knobs import Knob, knobs
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import check_image
+from napari_nucseg.core.parameters import SegmentParams, completed
+from napari_nucseg.core.segmenting import check_image, with_bright_nuclei
 
 KNOBS = knobs(SegmentParams)
 
@@ -69,6 +71,17 @@ def test_parameters_cannot_change_once_they_are_checked(name):
         setattr(SegmentParams(), name, KNOBS[name].low)
 
 
+def test_values_of_an_older_version_are_completed_by_what_it_did():
+    older = {name: value for name, value in asdict(SegmentParams()).items() if name != "invert"}
+    assert completed(older | {"min_size": 40}) == asdict(SegmentParams(min_size=40))
+    assert completed({"invert": True})["invert"] is True
+
+
+@pytest.mark.parametrize("module", [parameters, segmenting])
+def test_the_examples_in_the_documentation_are_right(module):
+    assert doctest.testmod(module).failed == 0
+
+
 # Images
 
 
@@ -103,3 +116,36 @@ def test_an_image_with_holes_is_refused_by_name(dtype, value):
 
 def test_an_image_of_huge_but_finite_values_may_be_segmented():
     assert check_image(np.full((4, 5), np.finfo(np.float64).max), "field") is None
+
+
+# Dark nuclei
+
+DARK = SegmentParams(invert=True)
+
+
+def test_an_image_of_bright_nuclei_stays_as_it_is():
+    image = np.eye(4, dtype=np.uint8)
+    assert with_bright_nuclei(image, SegmentParams()) is image
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ([0, 3, 255], "u1", [255, 252, 0]),
+        ([7, 7, 7], "u2", [0, 0, 0]),
+        ([0, 9, 65535], ">u2", [65535, 65526, 0]),
+        ([0, 2**64 - 1, 5], "u8", [2**64 - 1, 0, 2**64 - 6]),
+        ([-128, 0, 127], "i1", [255, 127, 0]),
+        ([-(2**63), 2**63 - 1, 0], "i8", [2**64 - 1, 0, 2**63 - 1]),
+        ([-65504, 65504, 0], "f2", [131008, 0, 65504]),
+        ([0.25, -1.5, 1.0], "f4", [0.75, 2.5, 0]),
+        ([0.25, -1.5, 1.0], ">f8", [0.75, 2.5, 0]),
+        ([True, False, True], "?", [False, True, False]),
+    ],
+    ids=str,
+)
+def test_dark_nuclei_become_bright_whatever_the_type(values, kind, expected):
+    image = np.array([values], dtype=kind)
+    before = image.copy()
+    assert with_bright_nuclei(image, DARK).tolist() == [expected]
+    assert np.array_equal(image, before)

@@ -303,6 +303,18 @@ def test_an_image_that_changed_since_it_was_scored_is_refused(
         run(oracle_of(drawn_fields))
 
 
+def test_a_run_that_was_begun_by_a_version_with_fewer_parameters_goes_on(
+    run, oracle_of, drawn_fields, out
+):
+    run(oracle_of(drawn_fields))
+    begun = json.loads((out / "run.json").read_text())
+    del begun["plan"]["parameters"]["invert"]
+    (out / "run.json").write_text(json.dumps(begun))
+    oracle = oracle_of(drawn_fields)
+    run(oracle)
+    assert oracle.asked == []
+
+
 def test_a_folder_of_something_else_is_refused(run, oracle_of, drawn_fields, out):
     (out / "labels").mkdir(parents=True)
     (out / "labels" / "mine.tif").write_bytes(b"precious")

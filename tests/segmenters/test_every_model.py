@@ -103,6 +103,23 @@ def test_the_scale_of_the_intensities_does_not_matter(segment, image, gain):
         np.testing.assert_allclose(scaled.flows.cellprob, usual.flows.cellprob, atol=0.01)
 
 
+@pytest.mark.parametrize("kind", ["u1", "u2", "i2", "f4"])
+def test_dark_nuclei_on_bright_ground_are_those_of_the_plain_field(segment, image, kind):
+    plain = ((image - image.min()) / np.ptp(image) * 200).astype(np.uint8)
+    dark = -plain.astype(kind) if kind == "i2" else (230 - plain).astype(kind)
+    stored = dark.copy()
+    expected = segment(plain, DEFAULTS, ignore)
+    made = segment(dark, SegmentParams(invert=True), ignore)
+    assert np.array_equal(made.labels, expected.labels)
+    assert np.array_equal(dark, stored)
+    assert made.provenance.parameters["invert"] is True
+    if expected.flows is None:
+        assert expected.labels.any()
+    else:
+        assert np.array_equal(made.flows.cellprob, expected.flows.cellprob)
+        assert np.ptp(expected.flows.cellprob) > 0
+
+
 @pytest.mark.parametrize("shape", [(3, 40, 50), (40, 50, 3)], ids=str)
 def test_colours_are_refused_and_not_taken_for_anything_else(segment, shape):
     with pytest.raises(ValueError, match="choose one grey plane"):

@@ -169,6 +169,11 @@ def test_what_is_meant_for_networks_changes_nothing(drawn_fields):
     assert np.array_equal(other, segment(image))
 
 
+def test_dark_nuclei_need_a_new_run(drawn_fields):
+    result = otsu.segment(drawn_fields[0].image, DEFAULTS, ignore)
+    assert result.outdated_by(SegmentParams(invert=True)) == ["Dark nuclei"]
+
+
 # What is refused, and stopping
 
 

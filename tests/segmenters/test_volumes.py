@@ -110,6 +110,19 @@ def test_every_depth_finds_the_balls_and_says_how(segmenter, balls, depth, name)
     assert steps[-1][0] == steps[-1][1]
 
 
+@pytest.mark.parametrize("depth", Depth)
+@pytest.mark.parametrize("name", ["stand-in", "otsu"])
+def test_dark_balls_are_found_as_bright_ones_are(segmenter, balls, depth, name):
+    model = segmenter if name == "stand-in" else catalogue.load(catalogue.find(name), "cpu")
+    if (name, depth) == ("otsu", Depth.IN_3D):
+        pytest.skip("it has no flows")
+    expected = segment(model, balls, depth).labels
+    made = segment(model, balls.max() - balls, depth, SegmentParams(invert=True))
+    assert expected.any()
+    assert np.array_equal(made.labels, expected)
+    assert made.provenance.parameters["invert"] is True
+
+
 def test_the_baseline_is_stitched_but_has_no_flows(balls):
     otsu = catalogue.load(catalogue.find(catalogue.BASELINE), "cpu")
     assert segment(otsu, balls, Depth.STITCHED).labels.max() >= 3

@@ -47,3 +47,10 @@ def test_thresholds_are_sliders_and_sizes_and_switches_are_boxes(form):
     assert isinstance(row(form, "augment"), CheckBox)
     row(form, "augment").value = True
     assert form.params == SegmentParams(augment=True)
+
+
+def test_dark_nuclei_are_a_switch_that_is_always_in_sight(form):
+    assert form["invert"] in form.main
+    assert isinstance(form["invert"], CheckBox)
+    form["invert"].value = True
+    assert form.params == SegmentParams(invert=True)

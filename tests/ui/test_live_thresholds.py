@@ -154,6 +154,14 @@ def test_another_channel_needs_the_network(qtbot, viewer, field, panel):
     np.testing.assert_array_equal(labels.data, before)
 
 
+def test_dark_nuclei_need_the_network(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+
+    move(qtbot, panel, {"invert": True})
+
+    assert panel.status.value == "Press Segment: Dark nuclei needs the network."
+
+
 def test_applying_to_all_says_how_many_fields_need_the_network(
     qtbot, viewer, stack, panel, drawn_fields
 ):

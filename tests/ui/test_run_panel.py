@@ -172,6 +172,13 @@ def test_the_rule_is_chosen_and_parquet_is_written(qtbot, panel, out):
     assert (out / "objects.parquet").is_file()
 
 
+def test_a_switch_stands_in_the_command_without_a_value(panel):
+    panel.form.params["invert"].value = True
+    panel.form.params["min_size"].value = 33
+    line = panel._request().command
+    assert line[line.index("--min-size") :] == ["--min-size", "33", "--invert"]
+
+
 def test_a_model_file_is_added_and_chosen(qtbot, panel, tmp_path, monkeypatch):
     path = tmp_path / "mine.pt"
     path.write_bytes(catalogue.find("u2os").path.read_bytes())

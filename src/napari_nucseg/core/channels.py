@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 COLOURS = ("red", "green", "blue")
 MEAN = "mean"
+HAEMATOXYLIN = "haematoxylin"
+"""The stain of the nuclei in histology, separated from the other stains by its colour."""
+_SPELLINGS = {"hematoxylin": HAEMATOXYLIN}
+_SAMPLE = 256
+"""Rows and columns, at most, of the pixels that a proposal is made from."""
+_CLEARLY = 2.0
+"""How many times the contrast of any other channel one needs to be proposed."""
 MOST_COLOURS = 4
 """Length up to which an axis may be one of channels although nothing says so."""
 
@@ -24,7 +31,8 @@ class Channel:
     Attributes
     ----------
     name : str
-        A number from 1; red, green or blue for 1 to 3; or mean, of all but transparency.
+        A number from 1; red, green or blue for 1 to 3; mean, of all but transparency; or
+        haematoxylin, of three colours.
     end : str or None
         Which axis holds the channels; needed where neither the file nor the lengths of the axes
         tell.
@@ -35,11 +43,29 @@ class Channel:
 
     def __post_init__(self) -> None:
         """Refuse what is no channel."""
-        if self.name not in (MEAN, *COLOURS) and not (self.name.isdecimal() and int(self.name)):
+        names = (*COLOURS, MEAN, HAEMATOXYLIN)
+        if self.name not in names and not (self.name.isdecimal() and int(self.name)):
             raise ValueError(
-                f"channel is {self.name!r}; it must be a number from 1, {', '.join(COLOURS)} or "
-                f"{MEAN}"
+                f"channel is {self.name!r}; it must be a number from 1, {', '.join(names[:-1])} or "
+                f"{HAEMATOXYLIN}"
             )
+
+    @classmethod
+    def named(cls, name: str, end: End | None = None) -> Self:
+        """Make a choice of what a user typed, in capitals or not, in British spelling or not.
+
+        Raises
+        ------
+        ValueError
+            If it is no channel.
+
+        Examples
+        --------
+        >>> Channel.named("Hematoxylin")
+        Channel(name='haematoxylin', end=None)
+        """
+        lower = name.lower()
+        return cls(_SPELLINGS.get(lower, lower), end)
 
     def take(self, data: NDArray[Any], axis: int, colours: int) -> NDArray[Any]:
         """Take the channel out of an array.
@@ -57,7 +83,18 @@ class Channel:
         ------
         ValueError
             If there is no such channel.
+
+        Notes
+        -----
+        Nuclei are bright in haematoxylin, of which the optical density is returned.
         """
+        if self.name == HAEMATOXYLIN:
+            if colours != 3:
+                raise ValueError(
+                    f"{HAEMATOXYLIN} is separated by its red, green and blue, and it has {colours} "
+                    f"channels; choose channel 1 to {colours}, or {MEAN}"
+                )
+            return _separate(np.moveaxis(data.take(range(3), axis), axis, -1))
         if self.name == MEAN:
             return np.asarray(data.take(range(colours), axis).mean(axis))
         number = COLOURS.index(self.name) + 1 if self.name in COLOURS else int(self.name)
@@ -67,12 +104,57 @@ class Channel:
 
     def describe(self, colours: int) -> str:
         """Say which channel it is of how many."""
-        if self.name == MEAN:
-            return f"mean of {colours} channels"
+        if self.name in (MEAN, HAEMATOXYLIN):
+            return f"{self.name} of {colours} channels"
         return f"channel {self.name} of {colours}"
 
 
-def find_axis(shape: tuple[int, ...], axes: str, channel: Channel | None) -> int | None:
+def propose_channel(picture: Any) -> str:
+    """Tell which channel of a colour image is likely to show the nuclei.
+
+    On bright ground, as in histology, that is haematoxylin; else the colour whose contrast is at
+    least twice that of any other; else the mean.
+
+    Parameters
+    ----------
+    picture : array, shape (height, width, 3 or 4)
+        Red, green, blue, and perhaps transparency; a lazy array is sliced before it is read.
+
+    Returns
+    -------
+    str
+        The name of a `Channel`.
+
+    Examples
+    --------
+    >>> blue_discs = np.zeros((60, 60, 3), dtype=np.uint8)
+    >>> blue_discs[20:30, 20:30] = 10, 20, 200
+    >>> propose_channel(blue_discs)
+    'blue'
+    >>> propose_channel(255 - blue_discs)
+    'haematoxylin'
+    >>> propose_channel(np.zeros((60, 60, 3)))
+    'mean'
+    """
+    rows, columns = (-(-edge // _SAMPLE) or 1 for edge in picture.shape[:2])
+    sample = np.asarray(picture[::rows, ::columns, :3], dtype=np.float64)
+    if not sample.size or not np.isfinite(sample).all():
+        return MEAN
+    grey = sample.mean(axis=-1)
+    if np.median(grey) > (grey.min() + grey.max()) / 2:
+        return HAEMATOXYLIN
+    contrasts = sample.std(axis=(0, 1))
+    second, first = np.argsort(contrasts)[-2:]
+    is_clear = contrasts[first] > 0 and contrasts[first] >= _CLEARLY * contrasts[second]
+    return COLOURS[first] if is_clear else MEAN
+
+
+def find_axis(
+    shape: tuple[int, ...],
+    axes: str,
+    channel: Channel | None,
+    data: NDArray[Any] | None = None,
+) -> int | None:
     """Find the axis of channels; None for a grey image, or a stack if no channel was chosen.
 
     Parameters
@@ -83,6 +165,8 @@ def find_axis(shape: tuple[int, ...], axes: str, channel: Channel | None) -> int
         A letter an axis: C for channels, S for the samples of a colour, others as the file says.
     channel : Channel or None
         What was chosen, if anything.
+    data : ndarray, optional
+        The array, if it was read, so that a channel can be proposed where one has to be chosen.
 
     Raises
     ------
@@ -93,7 +177,7 @@ def find_axis(shape: tuple[int, ...], axes: str, channel: Channel | None) -> int
     if len(told) > 1:
         raise ValueError(f"both of its axes {axes} hold channels; save those of one image alone")
     if channel is None:
-        _refuse_unchosen(shape, axes)
+        _refuse_unchosen(shape, axes, data)
         return None
     if channel.end is not None:
         wanted = 0 if channel.end == "first" else len(shape) - 1
@@ -116,7 +200,23 @@ def find_axis(shape: tuple[int, ...], axes: str, channel: Channel | None) -> int
     return short[0]
 
 
-def _refuse_unchosen(shape: tuple[int, ...], axes: str) -> None:
+def count_colours(count: int, letter: str) -> int:
+    """Count the channels along an axis of a letter that are colours, not transparency."""
+    return count - 1 if letter == "S" and count in (2, 4) else count
+
+
+def _separate(rgb: NDArray[Any]) -> NDArray[np.float32]:
+    """Separate the haematoxylin of colours along the last axis; 0 where there is none."""
+    from skimage.color import rgb2hed  # a panel that opens would wait for it
+
+    whites = {np.uint8: 255.0, np.uint16: 65535.0}
+    # Of other types it is not known what is white
+    white = whites.get(rgb.dtype.type) or max(1.0, float(rgb.max(initial=0)))
+    light = np.divide(rgb, white, dtype=np.float32, casting="unsafe")
+    return np.ascontiguousarray(rgb2hed(light)[..., 0])
+
+
+def _refuse_unchosen(shape: tuple[int, ...], axes: str, data: NDArray[Any] | None) -> None:
     """Refuse colours; channels of their own are planes, among which a user chooses as in a stack.
 
     ImageJ's files often call planes channels.
@@ -125,7 +225,12 @@ def _refuse_unchosen(shape: tuple[int, ...], axes: str) -> None:
     if samples < 0 and len(shape) > 2 and shape[-1] <= MOST_COLOURS < shape[-2]:
         samples = len(shape) - 1
     if samples >= 0 and shape[samples] > 1:
+        hint = ""
+        if data is not None and count_colours(shape[samples], axes[samples]) == 3:
+            picture = np.moveaxis(data, samples, -1)
+            first = (0,) * (picture.ndim - 3)
+            hint = f"; try --channel {propose_channel(picture[first])}"
         raise ValueError(
             f"a colour image of shape {shape}; nuclei are segmented in one channel: choose it "
-            f"(segment --channel 1 to {shape[samples]}, or {MEAN}), or save it as a grey TIFF"
+            f"(segment --channel 1 to {shape[samples]}, or {MEAN}{hint}), or save it as a grey TIFF"
         )

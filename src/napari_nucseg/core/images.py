@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
-from napari_nucseg.core.channels import Channel, find_axis
+from napari_nucseg.core.channels import Channel, count_colours, find_axis
 from napari_nucseg.core.sources import Source
 from napari_nucseg.core.tiffs import (
     BadFileError,
@@ -180,12 +180,10 @@ def read_labels(source: Source) -> Labels:
 def _take(source: Source, image: Image, axes: str, channel: Channel | None) -> Image:
     """Take a channel where there are several, and put what remains into planes."""
     data = image.data
-    axis = _find_axis(source, data.shape, axes, channel)
+    axis = _find_axis(source, data.shape, axes, channel, data)
     name = ""
     if channel is not None and axis is not None:
-        count = data.shape[axis]
-        # A second or fourth sample of a pixel is transparency
-        colours = count - 1 if axes[axis] == "S" and count in (2, 4) else count
+        colours = count_colours(data.shape[axis], axes[axis])
         try:
             data = channel.take(data, axis, colours)
         except ValueError as error:
@@ -197,10 +195,14 @@ def _take(source: Source, image: Image, axes: str, channel: Channel | None) -> I
 
 
 def _find_axis(
-    source: Source, shape: tuple[int, ...], axes: str, channel: Channel | None
+    source: Source,
+    shape: tuple[int, ...],
+    axes: str,
+    channel: Channel | None,
+    data: NDArray[Any] | None = None,
 ) -> int | None:
     try:
-        return find_axis(shape, axes, channel)
+        return find_axis(shape, axes, channel, data)
     except ValueError as error:
         raise BadFileError(f"{source}: {error}") from error
 

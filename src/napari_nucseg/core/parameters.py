@@ -5,9 +5,10 @@ The form, the command line and the saved metadata are made from it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from napari_nucseg.core.knobs import Knob, check_bounds
 
@@ -63,6 +64,15 @@ class SegmentParams:
             "px",
         ),
     ] = 15
+    invert: Annotated[
+        bool,
+        Knob(
+            "Dark nuclei",
+            "For nuclei darker than their ground: the image is turned over (its largest value "
+            "minus each) before the model sees it. Intensities are measured as stored.",
+            needs_network=True,
+        ),
+    ] = False
     split_depth: Annotated[
         float,
         Knob(
@@ -170,6 +180,27 @@ class SegmentParams:
     def __post_init__(self) -> None:
         """Refuse values outside the bounds."""
         check_bounds(self)
+
+
+def completed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the parameters that a `SegmentParams` of an older version did not have.
+
+    Parameters
+    ----------
+    values : mapping
+        By their names, as that version saved them.
+
+    Returns
+    -------
+    dict
+        The same, with the default of each that is missing: what that version did.
+
+    Examples
+    --------
+    >>> completed({"min_size": 40})["invert"]
+    False
+    """
+    return {**asdict(SegmentParams()), **values}
 
 
 class Depth(StrEnum):

@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from napari_nucseg.core.fields import Field
+from napari_nucseg.core.parameters import completed
 from napari_nucseg.runs.field_records import FieldRecord, read_record
 from napari_nucseg.runs.plan import Plan, differences
 from napari_nucseg.runs.saving import write_json
@@ -112,7 +113,8 @@ class ResultsFolder:
                 )
             _refuse_names(self.path, ("labels", "records", *TABLES, REPORT))
             return
-        found = differences(run["plan"], plan)
+        begun = run["plan"] | {"parameters": completed(run["plan"]["parameters"])}
+        found = differences(begun, plan)
         if found:
             raise ValueError(
                 f"{self.path}: this folder holds another run. {'; '.join(found)}. Choose another "

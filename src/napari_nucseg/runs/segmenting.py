@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from napari_nucseg.core.images import PNG_SUFFIXES, TIFF_SUFFIXES
+from napari_nucseg.core.parameters import completed
 from napari_nucseg.core.sources import Source, list_folder
 from napari_nucseg.runs.image_work import Failed, ImageWork, Saved, labels_file
 from napari_nucseg.runs.plan import versions
@@ -118,7 +119,7 @@ def find_saved(source: Source, work: ImageWork) -> Saved | None:
     is_same = (
         made.get("model") == setup.model
         and made.get("weights_sha256") in ("", *setup.weights.values())
-        and made.get("parameters") == asdict(setup.params)
+        and completed(made.get("parameters", {})) == asdict(setup.params)
         and made.get("choice") == asdict(work.choice)
         and all(now.get(name) == number for name, number in made.get("versions", {}).items())
         and made.get("image_sha256") == source.sha256()

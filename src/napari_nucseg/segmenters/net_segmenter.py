@@ -14,7 +14,7 @@ from napari_nucseg import __version__
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Provenance, Report, Segmentation, check_image
 from napari_nucseg.segmenters.flows import Labeller
-from napari_nucseg.segmenters.network import Network, infer, within_single_precision
+from napari_nucseg.segmenters.network import Network, infer, prepared
 from napari_nucseg.segmenters.suitability import Found, find_concerns
 
 _LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy")
@@ -45,9 +45,10 @@ class NetSegmenter:
         """Segment a field; see `napari_nucseg.core.segmenting.Segmenter`."""
         check_image(image, "image")
         start = time.perf_counter()
-        normalised = self.network.normalise(within_single_precision(image), params)
+        bright = prepared(image, params)
+        normalised = self.network.normalise(bright, params)
         result = self.segment_normalised(normalised, params, report)
-        concerns = find_concerns(image, self._found(result, params), params)
+        concerns = find_concerns(bright, self._found(result, params), params)
         made = replace(
             result.provenance,
             seconds=time.perf_counter() - start,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Flows, Report
+from napari_nucseg.core.segmenting import Flows, Report, with_bright_nuclei
 from napari_nucseg.segmenters.devices import Device
 
 NO_CELL = -100.0
@@ -89,9 +89,14 @@ def infer(
     return empty_flows(image.shape)
 
 
+def prepared(image: NDArray[Any], params: SegmentParams) -> NDArray[Any]:
+    """Return intensities as `Network.normalise` takes them: nuclei bright, in single precision."""
+    return with_bright_nuclei(within_single_precision(image), params)
+
+
 def predict(network: Network, image: NDArray[Any], params: SegmentParams, report: Report) -> Flows:
     """Run a network on a field of intensities of any scale; see `infer`."""
-    normalised = network.normalise(within_single_precision(image), params)
+    normalised = network.normalise(prepared(image, params), params)
     return infer(network, normalised, params, report)
 
 

@@ -20,7 +20,13 @@ from skimage.filters import threshold_otsu
 from napari_nucseg import __version__
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Provenance, Report, Segmentation, check_image
+from napari_nucseg.core.segmenting import (
+    Provenance,
+    Report,
+    Segmentation,
+    check_image,
+    with_bright_nuclei,
+)
 from napari_nucseg.core.splitting import drop_small, split_touching
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.traits import OTSU
@@ -46,8 +52,8 @@ def segment(image: NDArray[Any], params: SegmentParams, report: Report) -> Segme
 
     The image is smoothed, Otsu's threshold taken, holes filled, touching nuclei cut apart by
     `split_touching`, and what is then too small is dropped. Of the parameters the minimum size
-    alone is used: there are neither flows nor cell probabilities to be thresholded, and an
-    intensity threshold knows no diameter.
+    and whether nuclei are dark are used: there are neither flows nor cell probabilities to be
+    thresholded, and an intensity threshold knows no diameter.
 
     Otsu's threshold always finds two classes, in pure background, too. Where they are less than
     `LEAST_CONTRAST` apart, or the image is constant, there are no nuclei. Debris alone in a field
@@ -56,7 +62,7 @@ def segment(image: NDArray[Any], params: SegmentParams, report: Report) -> Segme
     check_image(image, "image")
     start = time.perf_counter()
     report(0, 1)
-    objects, _ = ndi.label(find_foreground(image))
+    objects, _ = ndi.label(find_foreground(with_bright_nuclei(image, params)))
     pieces = split_touching(objects, SPLIT_DEPTH)
 
     def labeller(params: SegmentParams) -> Labels:

@@ -27,7 +27,8 @@ class Traits:
 
 
 OTSU = Traits(
-    frozenset(field.name for field in fields(SegmentParams)) - {"min_size"} | {DEVICE}, "float64"
+    frozenset(field.name for field in fields(SegmentParams)) - {"min_size", "invert"} | {DEVICE},
+    "float64",
 )
 """Of Otsu's threshold: there are no flows, no cell probability and no diameter in it."""
 FLUO = Traits(

@@ -26,11 +26,7 @@ from napari_nucseg.core.segmenting import (
 )
 from napari_nucseg.core.stitching import stitch_planes
 from napari_nucseg.segmenters.net_segmenter import NetSegmenter
-from napari_nucseg.segmenters.network import (
-    Network,
-    refuse_too_large,
-    within_single_precision,
-)
+from napari_nucseg.segmenters.network import Network, prepared, refuse_too_large
 from napari_nucseg.segmenters.torch_import import load_torch
 
 FLOW_STEPS = 200
@@ -118,7 +114,7 @@ def _segment_stitched(
     segment = segmenter
     if isinstance(segmenter, NetSegmenter):
         segment = segmenter.segment_normalised
-        volume = segmenter.network.normalise(within_single_precision(volume), params)
+        volume = segmenter.network.normalise(prepared(volume, params), params)
     small_too = replace(params, min_size=0)
     planes, made = _segment_planes(segment, volume, small_too, report)
     filled = [fill_holes_and_remove_small_masks(plane, min_size=-1) for plane in planes]
@@ -141,7 +137,7 @@ def _segment_in_3d(
         raise ValueError(f"a volume of shape {volume.shape} has no depth: choose planes")
     load_torch()
     network = segmenter.network
-    scaled = network.normalise(within_single_precision(volume), params)
+    scaled = network.normalise(prepared(volume, params), params)
     made = segmenter.provenance(params, 0.0, ())
     if not scaled.any():
         return np.zeros(volume.shape, dtype=np.int32), made

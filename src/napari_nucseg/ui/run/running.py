@@ -60,7 +60,8 @@ class RunRequest:
         line += ["--empty-as-one"] if self.rule.empty_as_one else []
         line += ["--scheduler", self.scheduler] if self.scheduler else []
         for name, value in self.chosen.items():
-            line += [f"--{name.replace('_', '-')}", str(value)]
+            option = f"--{name.replace('_', '-')}"
+            line += [option] if value is True else [option, str(value)]
         return line
 
 

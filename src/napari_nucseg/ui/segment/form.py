@@ -47,7 +47,9 @@ class SegmentForm:
         self.channel = ComboBox(
             label="Channel",
             choices=CHANNELS,
-            tooltip="Which channel of a colour image shows the nuclei; Mean takes all three.",
+            tooltip="Which channel of a colour image shows the nuclei. Mean takes all three; "
+            "Haematoxylin is the stain of nuclei in histology, separated from the others by its "
+            "colour, and bright where there is much of it: leave Dark nuclei off.",
         )
         self.model = ComboBox(
             label="Model",

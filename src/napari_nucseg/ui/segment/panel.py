@@ -15,6 +15,7 @@ from napari_nucseg.ui.segment import preferences
 from napari_nucseg.ui.segment.advice import AdviceBox
 from napari_nucseg.ui.segment.asking import ask
 from napari_nucseg.ui.segment.chosen import Chosen
+from napari_nucseg.ui.segment.colour_channel import ColourChannel
 from napari_nucseg.ui.segment.diameter import propose_diameter
 from napari_nucseg.ui.segment.follower import Follower
 from napari_nucseg.ui.segment.image_watch import ImageWatch
@@ -49,6 +50,7 @@ class SegmentPanel(Panel):
         self._kept = KeptResults(preferences.memory_limit())
         self._chosen = Chosen(viewer)
         self.form = self._chosen.form
+        self._channel = ColourChannel(self._chosen)
         super().__init__(viewer, [])
         self.chooser = ModelChooser(self._chosen, self.run)
         self.follower = Follower(self, self._chosen, self._kept, self._show_result)
@@ -82,6 +84,7 @@ class SegmentPanel(Panel):
         form.image.changed.connect(self._show_nothing)
         form.image.changed.connect(self.advice.clear)
         form.model.changed.connect(self.advice.clear)
+        form.channel.changed.connect(self._show_nothing)
         form.model.changed.connect(self.result.show_range)
         form.model.changed.connect(self._show_nothing)
         form.segment.changed.connect(self.start)
@@ -210,9 +213,11 @@ class SegmentPanel(Panel):
         self.status.value = line
 
     def _show_nothing(self) -> None:
-        """Say no more of what is gone or no longer chosen; without an image, what to open."""
-        if not self.running:
-            self._say(NO_IMAGE if self._chosen.image is None else self.result.describe_field())
+        """Say no more of what is gone or no longer chosen, but what is known before a run."""
+        if self.running:
+            return
+        known = self.result.describe_field() or self._channel.describe()
+        self._say(NO_IMAGE if self._chosen.image is None else known)
 
     def _show_running(self, running: bool) -> None:
         self.form.lock(running)
@@ -221,6 +226,7 @@ class SegmentPanel(Panel):
 
     def _show_image(self) -> None:
         self.form.show_image()
+        self._channel.show()
         self.result.show_range()
         if not self.segmenting:  # torch may be on its way in, which this would wait for
             self.chooser.show_device()

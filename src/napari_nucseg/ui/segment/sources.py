@@ -10,10 +10,11 @@ from napari.layers import Image
 from numpy.typing import NDArray
 from pint import DimensionalityError
 
+from napari_nucseg.core.channels import COLOURS, HAEMATOXYLIN, MEAN, Channel
 from napari_nucseg.ui.layers import field_shape, full_data
 
-CHANNELS = ("Mean", "Red", "Green", "Blue")
-"""Of a colour image; the first is the mean of the others."""
+CHANNELS = tuple(name.capitalize() for name in (MEAN, *COLOURS, HAEMATOXYLIN))
+"""Of a colour image, as they are shown; in small letters each is the name of a `Channel`."""
 
 
 class Box(NamedTuple):
@@ -68,9 +69,7 @@ class FieldSource:
             field = field[box.slices]
         if not self.channel:
             return np.array(field)
-        colours = np.asarray(field)
-        index = CHANNELS.index(self.channel) - 1
-        return colours[..., :3].mean(axis=-1) if index < 0 else colours[..., index].copy()
+        return Channel(self.channel.lower()).take(np.asarray(field), axis=-1, colours=3)
 
     @property
     def is_in_memory(self) -> bool:
