@@ -84,7 +84,7 @@ def levels(image: NDArray[np.float32]) -> tuple[float, float]:
     floor = low + NOISE_LEVELS * noise
     contrast = np.sort(np.maximum(bright - floor, 0))
     if not contrast.any():
-        return low, max(float(np.median(bright)), low)
+        return low, 2 * floor - low  # noise alone, or nearly: it stays well below 1/2
     unit = max(_UNIT * noise, float(contrast[-1]) / _FINEST)
     weights = np.cumsum(np.log1p(contrast / unit))
     return low, floor + float(contrast[np.searchsorted(weights, weights[-1] / 2)])

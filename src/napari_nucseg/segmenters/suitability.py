@@ -18,16 +18,18 @@ from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Concern
 from napari_nucseg.segmenters.intensities import scale_intensities
 
-BRIGHT = 1 / 3
-"""Scaled intensity from which a pixel is bright: background is 0, nuclei are about 1."""
-MIDDLE = 0.5
-"""Scaled intensity of most pixels above which the ground is taken to be bright."""
+BRIGHT = 0.5
+"""Scaled intensity above which a pixel is bright: background is 0, nuclei are about 1."""
 MOST_LEFT = 0.25
 """Share of the bright objects that may be left without a nucleus."""
 FEWEST_LEFT = 3
 """So few bright objects may always be left: debris, dead cells, dust."""
 LEAST_OBJECT = 12
 """Area of the smallest bright object that counts, in pixels of the image."""
+LEAST_COVERED = 0.2
+"""Share of a bright object that has to be nucleus for it not to be left."""
+ENOUGH = 10.0
+"""Pixels across a nucleus that are enough to see it: larger ones are thinned out to that."""
 OTHER_SIZE = 1.8
 """So many times larger or smaller than what was segmented for, nuclei have another size."""
 SMALLEST = 7.0
@@ -79,60 +81,79 @@ def find_concerns(image: NDArray[Any], found: Found, params: SegmentParams) -> t
     tuple of Concern
         Empty where all looks well.
     """
-    scaled = scale_intensities(image[::2, ::2])
+    areas = np.bincount(found.labels.ravel())[1:]
+    usual = float(np.sqrt(np.median(areas[areas > 0]) * 4 / np.pi)) if areas.any() else 0.0
+    step = max(2, int((found.diameter or usual) / ENOUGH))
+    scaled = scale_intensities(image[::step, ::step])
     if not scaled.any():
         return (_no_contrast(),)
-    return tuple(_concerns(scaled, found, params))
+    return tuple(_concerns(_Thinned(scaled, step), found, usual, params))
+
+
+@dataclass(frozen=True)
+class _Thinned:
+    """Every so many pixels of an image along each edge, their intensities scaled."""
+
+    pixels: NDArray[np.float32]
+    step: int
+
+    def of(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Thin out another array of the image's shape."""
+        return array[:: self.step, :: self.step]
+
+
+@dataclass(frozen=True)
+class _Bright:
+    """Bright objects: how many, how many of them without a nucleus, and their diameter in px."""
+
+    count: int
+    left: int
+    diameter: float
 
 
 def _concerns(
-    scaled: NDArray[np.float32], found: Found, params: SegmentParams
+    thinned: _Thinned, found: Found, usual: float, params: SegmentParams
 ) -> Iterator[Concern]:
-    """Look for one sign after the other in an image of half the size."""
-    inside = found.labels[::2, ::2] > 0
-    objects, left, diameter = _bright_objects(scaled, inside)
-    median = float(np.median(scaled))
-    if median > MIDDLE and inside[scaled > MIDDLE].mean() < MIDDLE:
+    """Look for one sign after the other; nuclei have the usual diameter, px, or 0 without any."""
+    inside = thinned.of(found.labels) > 0
+    bright = _bright_objects(thinned, inside)
+    is_bright = thinned.pixels > BRIGHT
+    if np.median(thinned.pixels) > BRIGHT and inside[is_bright].mean() < BRIGHT:
         yield _bright_ground(params)
-    elif left > FEWEST_LEFT and left > MOST_LEFT * objects:
-        yield _left_out(objects, left, diameter, found)
-    unsure = _unsure(found)
-    if unsure > MOST_UNSURE and found.rejected > MOST_REJECTED:
+    elif bright.left > max(FEWEST_LEFT, MOST_LEFT * bright.count):
+        yield _left_out(bright, found)
+    is_unsure = _unsure(found, thinned.step) > MOST_UNSURE
+    if usual > 0 and is_unsure and found.rejected > MOST_REJECTED:
         yield Concern(
             f"The network is unsure of many outlines, and dropped {found.rejected:.0%} of the "
             "nuclei that it began",
             "Look at the most doubtful nuclei; a sharper image, or another model, may do better",
         )
-    areas = np.bincount(found.labels.ravel())[1:]
-    areas = areas[areas > 0]
-    if len(areas) and (size := float(np.sqrt(np.median(areas) * 4 / np.pi))) < SMALLEST:
+    if 0 < usual < SMALLEST:
         yield Concern(
-            f"Nuclei of {size:.0f} px have too few pixels for an outline",
+            f"Nuclei of {usual:.0f} px have too few pixels for an outline",
             "Use an image of higher magnification",
         )
 
 
-def _bright_objects(
-    scaled: NDArray[np.float32], inside: NDArray[np.bool_]
-) -> tuple[int, int, float]:
-    """Count bright objects, and those without a nucleus; tell the usual diameter of these, px."""
-    bright = ndi.binary_opening(scaled > BRIGHT)
-    numbered, count = ndi.label(bright)
-    areas = np.bincount(numbered.ravel(), minlength=count + 1)
-    covered = np.bincount(numbered[inside], minlength=count + 1)
-    counts = 4 * areas >= LEAST_OBJECT
+def _bright_objects(thinned: _Thinned, inside: NDArray[np.bool_]) -> _Bright:
+    """Find bright objects, and tell which of them hold no nucleus."""
+    numbered, count = ndi.label(ndi.gaussian_filter(thinned.pixels, 1) > BRIGHT)
+    areas = np.bincount(numbered.ravel(), minlength=count + 1) * thinned.step**2
+    covered = np.bincount(numbered[inside], minlength=count + 1) * thinned.step**2
+    counts = areas >= LEAST_OBJECT
     counts[0] = False
-    left = counts & (covered < 0.2 * areas)
+    left = counts & (covered < LEAST_COVERED * areas)
     usual = float(np.median(areas[left])) if left.any() else 0.0
-    return int(counts.sum()), int(left.sum()), 2 * float(np.sqrt(usual * 4 / np.pi))
+    return _Bright(int(counts.sum()), int(left.sum()), float(np.sqrt(usual * 4 / np.pi)))
 
 
-def _unsure(found: Found) -> float:
+def _unsure(found: Found, step: int) -> float:
     if found.cellprob is None:
         return 0.0
-    cellprob = found.cellprob[::2, ::2]
-    unsure = np.count_nonzero(np.abs(cellprob) < UNSURE_LOGIT)
-    return unsure / max(np.count_nonzero(cellprob > 0), 1)
+    cellprob = found.cellprob[::step, ::step]
+    unsure = int(np.count_nonzero(np.abs(cellprob) < UNSURE_LOGIT))
+    return unsure / max(int(np.count_nonzero(cellprob > 0)), 1)
 
 
 def _no_contrast() -> Concern:
@@ -150,11 +171,11 @@ def _bright_ground(params: SegmentParams) -> Concern:
     )
 
 
-def _left_out(objects: int, left: int, diameter: float, found: Found) -> Concern:
+def _left_out(bright: _Bright, found: Found) -> Concern:
     """Tell of bright objects without a nucleus, and of their size where it is another."""
     nuclei = len(np.unique(found.labels[found.labels > 0]))
-    seen = f"{objects} bright objects, {nuclei} {'nucleus' if nuclei == 1 else 'nuclei'}"
-    expected = found.diameter
+    seen = f"{bright.count} bright objects, {nuclei} {'nucleus' if nuclei == 1 else 'nuclei'}"
+    expected, diameter = found.diameter, bright.diameter
     if expected and not 1 / OTHER_SIZE < diameter / expected < OTHER_SIZE:
         times = max(diameter / expected, expected / diameter)
         how = "larger" if diameter > expected else "smaller"
@@ -164,6 +185,6 @@ def _left_out(objects: int, left: int, diameter: float, found: Found) -> Concern
             {"diameter": float(round(diameter))},
         )
     return Concern(
-        f"{seen}: {left} were left out",
+        f"{seen}: {bright.left} were left out",
         "Lower the cell probability, or try another model; otsu finds whatever is bright",
     )
