@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.rows import Gigabytes, NotAbove, Peer, Row, TimesPeer
 from benchmarks.setting import Setting
 from benchmarks.timing import in_fresh_process, interleave
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.fields import Dataset
 from napari_nucseg.core.presets import DEFAULT_RULE
 from napari_nucseg.runs.models_run import run_models

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.synthetic import draw_field
 
 SHAPE = (520, 696)

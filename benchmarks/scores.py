@@ -12,8 +12,8 @@ from benchmarks.rows import Peer, Row, TimesFaster, TimesPeer, Within
 from benchmarks.sample import NUCLEI, SHAPE
 from benchmarks.setting import Setting
 from benchmarks.timing import interleave, timed
-from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.boundaries import measure_boundaries
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.matching import Matching, match
 from napari_nucseg.core.overlap import find_overlap

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scipy import ndimage as ndi
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.scoring import Score, score
 from napari_nucseg.core.splitting import split_touching

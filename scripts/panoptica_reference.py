@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from panoptica import InputType, NaiveThresholdMatching, Panoptica_Evaluator
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from tests.core.distortions import DISTORTIONS, consecutive, draw_discs
 
 DRAWN = 12

@@ -1,4 +1,7 @@
-"""Fields for the tests: real ones where ``NUCSEG_BBBC039`` names them, drawn ones always."""
+"""Fields for the tests: drawn ones always, real ones where their variables name the folders.
+
+The variables are ``NUCSEG_BBBC039`` and ``NUCSEG_DSB2018``.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,18 @@ def bbbc039() -> Path:
         return Path(folder)
     message = f"the real fields are not here (NUCSEG_BBBC039={folder})"
     if os.environ.get("NUCSEG_REQUIRE_DATA"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def dsb2018() -> Path:
+    """A folder of DSB2018's fluorescence images; a test is skipped where no variable names one."""
+    folder = os.environ.get("NUCSEG_DSB2018")
+    if folder and (Path(folder) / "images").is_dir():
+        return Path(folder)
+    message = f"the real fields are not here (NUCSEG_DSB2018={folder})"
+    if folder and os.environ.get("NUCSEG_REQUIRE_DATA"):
         pytest.fail(message)
     pytest.skip(message)
 

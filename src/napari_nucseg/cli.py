@@ -212,7 +212,7 @@ def train(
     chosen: dict[str, Any] | None = None,
 ) -> None:
     """Train a residual U-Net on a dataset."""
-    from napari_nucseg.core.bbbc039 import open_dataset
+    from napari_nucseg.core.datasets import open_dataset
     from napari_nucseg.runs.training import Recipe, train_on
 
     params = TrainParams(**(chosen or {}))

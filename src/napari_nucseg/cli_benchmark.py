@@ -34,7 +34,7 @@ _FAILURES_SHOWN = 5
 
 @takes(SegmentParams, "Segmentation", "the model's own")
 def benchmark(
-    dataset: Annotated[Path, typer.Argument(help="Folder, split file or images.zip of BBBC039.")],
+    dataset: Annotated[Path, typer.Argument(help="Folder, split file or images.zip of a dataset.")],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -47,8 +47,8 @@ def benchmark(
     split: Annotated[
         str | None,
         typer.Option(
-            help="training, validation, test, or another list in metadata/; or the path of a list "
-            "of names, one a line. All fields if not given."
+            help="training, validation, test, or another list of the dataset; or the path of a "
+            "list of names, one a line. All fields if not given."
         ),
     ] = None,
     model: Annotated[
@@ -82,7 +82,7 @@ def benchmark(
 
     Exit code 1 if a field failed; the others are done.
     """
-    from napari_nucseg.core.bbbc039 import open_dataset
+    from napari_nucseg.core.datasets import open_dataset
     from napari_nucseg.runs.models_run import run_models
     from napari_nucseg.runs.results_folder import default_folder
     from napari_nucseg.runs.saving import has_parquet
@@ -135,7 +135,7 @@ def _warn(fields: Dataset) -> None:
     if fields.absent:
         console.print(
             f"{counted(len(fields.absent), 'field')} without an image, the first is "
-            f"{fields.absent[0]}: named by a list, or there is a mask",
+            f"{fields.absent[0]}: named by a list, or there is ground truth",
             style="yellow",
         )
     missing = fields.without_mask
@@ -148,7 +148,12 @@ def _warn(fields: Dataset) -> None:
 
 
 def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
-    from napari_nucseg.runs.published import object_table, pixel_table, published_split
+    from napari_nucseg.runs.published import (
+        object_table,
+        pixel_table,
+        published_split,
+        splits_of_bbbc039,
+    )
     from napari_nucseg.runs.tables import summary_table
 
     console.print(summary_table(result.summary))
@@ -163,7 +168,7 @@ def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
     )
     _tell_failures(result.failed)
     _tell_suspects(result.suspect)
-    caveat = catalogue.caveat(setup.model, {field.split for field in fields.fields})
+    caveat = catalogue.caveat(setup.model, splits_of_bbbc039(fields))
     if caveat:
         console.print(f"Note: {caveat}", style="yellow")
 

@@ -21,9 +21,9 @@ from skimage.metrics import hausdorff_distance
 
 from napari_nucseg.core import metrics
 from napari_nucseg.core.aggregated import AreaCounts
-from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.caicedo import CaicedoCounts
 from napari_nucseg.core.counting import ObjectCounts
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.presets import AP_THRESHOLDS

@@ -18,6 +18,7 @@ from napari_nucseg.core.images import (
     read_image,
     read_image_header,
     read_labels,
+    read_labels_shape,
     read_mask,
     read_mask_shape,
 )
@@ -403,9 +404,31 @@ def test_real_masks_are_decoded_as_components_of_each_red_value(bbbc039):
         assert same_objects(read_mask(Source(path)), expected)
 
 
-def test_a_grey_photograph_is_refused_as_a_mask(tmp_path):
-    ramp = np.arange(200, dtype=np.uint8).reshape(10, 20)
-    assert_refused(read_mask, write_png(tmp_path / "photo.png", ramp), "not a mask", "200 grey")
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_grey_photograph_is_refused_as_a_mask(tmp_path, dtype):
+    grains = np.random.default_rng(1).integers(0, 40, (40, 50)).astype(dtype)
+    assert_refused(read_mask, write_png(tmp_path / "photo.png", grains), "not a mask", "40 grey")
+
+
+@pytest.mark.parametrize(
+    ("count", "dtype"), [(3, "uint16"), (60, "uint8"), (60, "uint16"), (500, "uint16")]
+)
+def test_a_grey_png_of_many_values_or_16_bits_holds_labels(tmp_path, count, dtype):
+    """Two nuclei that touch keep apart, and one in two pieces stays one."""
+    labels = np.zeros((4, 2 * count + 4), dtype=dtype)
+    labels[:2, 1 : 2 * count : 2] = labels[:2, 2 : 2 * count + 1 : 2] = np.arange(1, count + 1)
+    labels[3, -1] = 1
+    source = write_png(tmp_path / "labels.png", labels)
+    assert read_mask(source).dtype == np.int32
+    np.testing.assert_array_equal(read_mask(source), labels)
+    np.testing.assert_array_equal(read_labels(source), labels)
+    assert read_labels_shape(source) == labels.shape
+
+
+def test_a_picture_with_many_values_of_red_is_refused_as_a_mask(tmp_path):
+    grey = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    source = write_png(tmp_path / "photo.png", np.dstack([grey] * 3))
+    assert_refused(read_mask, source, "not a mask", "200 values of red")
 
 
 def test_a_colour_photograph_is_refused_as_a_mask(tmp_path):

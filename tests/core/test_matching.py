@@ -18,8 +18,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.counting import ObjectCounts
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.matching import Matching, match
 from napari_nucseg.core.overlap import Overlap, find_overlap
 from napari_nucseg.core.presets import AP_THRESHOLDS

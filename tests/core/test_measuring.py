@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from skimage.draw import disk, ellipse
 from skimage.measure import regionprops_table
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.measuring import Nuclei, Overview, describe, doubtful_first, measure
 
 ALWAYS = [

@@ -51,7 +51,7 @@ def test_counting_an_edit_alone_gives_what_counting_all_anew_gives(edit, thresho
 
 
 def test_edits_of_a_real_nucleus_one_after_another_keep_the_scores_exact(bbbc039):
-    from napari_nucseg.core.bbbc039 import open_dataset
+    from napari_nucseg.core.datasets import open_dataset
 
     truth = open_dataset(bbbc039, "validation").fields[7].read_truth()
     predicted = distort_all(truth)

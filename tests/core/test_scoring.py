@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nucseg.core.aggregated import AreaCounts
-from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.caicedo import CaicedoCounts
 from napari_nucseg.core.counting import ObjectCounts, PixelCounts, VerdictCounts
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.presets import AP_THRESHOLDS, STARDIST

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.counting import PixelCounts, VerdictCounts
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.matching import Matching, match
 from napari_nucseg.core.overlap import find_overlap
 from napari_nucseg.core.verdict_pictures import draw_agreement, draw_verdicts

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.presets import AP_THRESHOLDS, DEFAULT_RULE, ScoreRule
 from napari_nucseg.core.scoring import BOUNDARY_RATIOS, OBJECT_RATIOS, PIXEL_RATIOS
 from napari_nucseg.runs.benchmark import run_benchmark
@@ -324,7 +324,7 @@ def test_images_without_any_mask_are_refused_before_anything_is_segmented(
     for path in (drawn_dataset / "masks").iterdir():
         path.unlink()
     oracle = oracle_of(drawn_fields)
-    with pytest.raises(ValueError, match="none of its 3 fields has a mask; add the folder masks/"):
+    with pytest.raises(ValueError, match="of drawn has ground truth; add masks/ or labels/"):
         run(oracle)
     assert oracle.asked == []
     assert not out.exists()
@@ -340,7 +340,7 @@ def test_a_field_without_its_mask_fails_and_the_others_go_on(
     result = run(oracle_of(drawn_fields))
     assert list(result.scores) == [f.stem for f in open_dataset(drawn_dataset).fields if f.mask]
     assert result.failed == {
-        stem: f"{stem}: the dataset has no mask of this field; add it to masks/"
+        stem: f"{stem}: the dataset has no mask of this field; add it to masks/ or labels/"
     }
     mask.write_bytes(content)
     assert run(oracle_of(drawn_fields)).failed == {}

@@ -17,7 +17,7 @@ import tifffile
 from distributed import Client, LocalCluster
 
 from napari_nucseg.cli import main
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Stopped
 from napari_nucseg.core.sources import Source

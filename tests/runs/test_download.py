@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.fetching import DownloadError
 from napari_nucseg.core.segmenting import Stopped
 from napari_nucseg.runs import download

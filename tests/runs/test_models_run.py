@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.runs.model_comparison import comparison_table
 from napari_nucseg.runs.models_run import run_models
 from napari_nucseg.runs.results_folder import ResultsFolder

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from napari_nucseg.core.bbbc039 import open_dataset
 from napari_nucseg.core.counting import PixelCounts
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.scoring import score
 from napari_nucseg.core.summaries import summarise
 from napari_nucseg.runs.published import PIXELS, object_table, pixel_table, published_split

@@ -17,7 +17,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.core.segmenting import Stopped
 from napari_nucseg.core.synthetic import draw_field

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_nucseg import __version__
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Stopped
 from napari_nucseg.core.sources import sha256

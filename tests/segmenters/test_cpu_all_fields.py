@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.machine import cores
 from napari_nucseg.core.matching import match
 from napari_nucseg.core.overlap import find_overlap

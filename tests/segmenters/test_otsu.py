@@ -7,7 +7,7 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.scoring import score
 from napari_nucseg.core.segmenting import Stopped

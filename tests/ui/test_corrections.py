@@ -430,7 +430,7 @@ def test_from_stroke_to_numbers_takes_no_longer_than_a_twentieth_of_a_second(
     qtbot, make_napari_viewer, bbbc039
 ):
     viewer = make_napari_viewer()
-    from napari_nucseg.core.bbbc039 import open_dataset
+    from napari_nucseg.core.datasets import open_dataset
 
     field = next(f for f in open_dataset(bbbc039, "validation").fields if f.name == "A02_s1")
     truth = field.read_truth()

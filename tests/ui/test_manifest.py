@@ -44,7 +44,7 @@ def test_napari_shows_every_menu_that_is_filled(manifest):
         ("napari/layers/segment", "Nuclei with Cellpose..."),
         ("napari/layers/measure", "Score against ground truth..."),
         ("napari/layers/visualize", "Show segmentation errors"),
-        ("napari/file/io_utilities", "Open BBBC039 dataset..."),
+        ("napari/file/io_utilities", "Open dataset..."),
         ("napari/file/io_utilities", "Run on dataset..."),
     ],
 )

@@ -140,11 +140,16 @@ def test_a_mask_of_another_shape_is_refused_before_anything_is_shown(drawn_datas
         read(drawn_dataset)
 
 
-def test_fields_of_two_pixel_types_are_not_stacked(drawn_dataset, one_image):
+def test_fields_of_two_pixel_types_are_stacked_by_themselves(drawn_dataset, one_image):
     tifffile.imwrite(one_image, np.zeros((160, 200), np.uint8))
 
-    with pytest.raises(ValueError, match="a stack needs fields of one kind"):
-        read(drawn_dataset)
+    layers = read(drawn_dataset)
+
+    assert [(data.shape[0], data.dtype) for data, _, kind in layers if kind == "image"] == [
+        (1, np.uint8),
+        (2, np.uint16),
+    ]
+    assert [about["name"] for _, about, _ in layers[::2]] == ["drawn uint8", "drawn uint16"]
 
 
 def test_a_field_of_another_size_in_an_archive_is_refused_when_shown(drawn_dataset, tmp_path):

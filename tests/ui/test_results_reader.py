@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from qtpy.QtWidgets import QFileDialog
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.presets import PRESETS, ScoreRule
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.runs.models_run import run_models

@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.runs import cluster, setups
 from napari_nucseg.runs.download import dataset_folder
 from napari_nucseg.segmenters import catalogue, otsu

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 from napari_nucseg.core.images import (
     Image,
     Labels,
     read_image,
     read_image_header,
-    read_mask,
-    read_mask_shape,
+    read_labels,
+    read_labels_shape,
 )
 from napari_nucseg.core.sources import Source
 from napari_nucseg.core.tiffs import Header
 
-_NAME = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
+_LARGEST_LABEL = np.iinfo(np.int32).max
+_NAME_IN_BBBC039 = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,9 @@ class Field:
     Attributes
     ----------
     stem : str
-        File name without ending: the only key that is unique in BBBC039.
+        File name without ending: the only key that is unique in a dataset.
     image, mask : Source or None
-        The files, where there are any.
+        The files, where there are any; the mask is the ground truth in any form.
     split : str or None
         Name of the split that lists the field.
     """
@@ -75,21 +78,27 @@ class Field:
         Raises
         ------
         ValueError
-            If there is none, or its shape is not the image's.
+            If there is none, it is no label image, or its shape is not the image's.
         """
         if self.mask is None:
             raise ValueError(
-                f"{self.stem}: the dataset has no mask of this field; add it to masks/"
+                f"{self.stem}: the dataset has no mask of this field; add it to masks/ or labels/"
             )
         if self.image is not None:
             self.check_shape(header or read_image_header(self.image))
-        return read_mask(self.mask)
+        labels = read_labels(self.mask)
+        if labels.max(initial=0) > _LARGEST_LABEL:
+            raise ValueError(
+                f"{self.mask}: label {labels.max()} does not fit into 32 bits; number the nuclei "
+                "from 1"
+            )
+        return labels.astype(np.int32, copy=False)
 
     def check_shape(self, header: Header) -> None:
         """Refuse a mask whose shape is not the image's."""
         if self.mask is None:
             return
-        shape = read_mask_shape(self.mask)
+        shape = read_labels_shape(self.mask)
         if shape != header.shape:
             raise ValueError(
                 f"{self.mask}: the mask is {_size(shape)} px but its image {self.image} is "
@@ -97,7 +106,7 @@ class Field:
             )
 
     def _part(self, part: str) -> str | None:
-        match = _NAME.fullmatch(self.stem)
+        match = _NAME_IN_BBBC039.fullmatch(self.stem)
         return None if match is None else match[part]
 
 

@@ -28,11 +28,14 @@ Labels = NDArray[np.integer[Any]]
 TIFF_SUFFIXES = (".tif", ".tiff", ".stk")
 PNG_SUFFIXES = (".png",)
 MAX_MASK_VALUES = 32
-"""Distinct values above which a grey picture is a photograph, not the colouring of a mask."""
+"""Distinct values above which a grey picture is no colouring of a mask, whose values are few."""
+MAX_PIECES = 8
+"""Pieces a value on average above which a grey picture is a photograph and no label image."""
 
 MAX_PNG_PIXELS = 2**26
 """Pixels above which a PNG is taken for a decompression bomb."""
 
+_MASK_WANTED = "choose the PNG of the folder masks/ or labels/ that has the image's name"
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 
@@ -107,17 +110,21 @@ def read_image_header(source: Source) -> Header:
 
 
 def read_mask(source: Source) -> Labels:
-    """Read labels from a mask PNG: 8-connected components of equal red value.
+    """Read labels from a PNG: a mask's colouring, or a label image.
+
+    Labels are the values of a grey PNG of 16 bits, or of one with more than `MAX_MASK_VALUES`
+    values. Of any other PNG, which may have colour, they are 8-connected components of equal red
+    value, as the masks of BBBC039 are decoded.
 
     Returns
     -------
     ndarray of int32, shape (height, width)
-        Labels 1 to n.
+        0 is background; the labels of a colouring are 1 to n.
 
     Raises
     ------
     ValueError
-        If the file is damaged or no colouring of objects.
+        If the file is damaged, or neither a colouring of objects nor a label image.
 
     References
     ----------
@@ -125,22 +132,19 @@ def read_mask(source: Source) -> Labels:
     """
     data = _read_png(source)
     if data.ndim == 3:
-        red, others = data[..., 0], data[..., 1:3]
-        if others.any() and (others != red[..., None]).any():
-            raise BadFileError(
-                f"{source}: not a mask: its green and blue are neither empty nor equal to its red; "
-                "choose the PNG of the folder masks/ that has the image's name"
-            )
-        data = red
-    values = len(np.unique(data))
-    if values > MAX_MASK_VALUES:
-        raise BadFileError(
-            f"{source}: not a mask: it has {values} grey values, the colouring of a mask has few; "
-            "choose the PNG of the folder masks/ that has the image's name"
-        )
+        return _read_colouring(source, data)
     from skimage.measure import label  # a panel that opens would wait for it
 
-    return np.asarray(label(data, connectivity=2), dtype=np.int32)
+    pieces = np.asarray(label(data, connectivity=2), dtype=np.int32)
+    values = len(np.unique(data))
+    if data.dtype.itemsize == 1 and values <= MAX_MASK_VALUES:
+        return pieces
+    if pieces.max(initial=0) > MAX_PIECES * values:
+        raise BadFileError(
+            f"{source}: not a mask: its {values} grey values lie in {pieces.max()} pieces, as in a "
+            f"photograph; {_MASK_WANTED}"
+        )
+    return data.astype(np.int32)
 
 
 def read_mask_shape(source: Source) -> tuple[int, int]:
@@ -159,7 +163,7 @@ def read_mask_shape(source: Source) -> tuple[int, int]:
 
 
 def read_labels(source: Source) -> Labels:
-    """Read a label image: an integer TIFF, or a mask PNG by `read_mask`'s rule.
+    """Read a label image: an integer TIFF, or a PNG by `read_mask`'s rule.
 
     Raises
     ------
@@ -175,6 +179,32 @@ def read_labels(source: Source) -> Labels:
             "from 0; save it as a 16 or 32-bit integer TIFF"
         )
     return data
+
+
+def read_labels_shape(source: Source) -> tuple[int, ...]:
+    """Read the shape of a label image without its pixels, and refuse a file that is cut off."""
+    if source.suffix in PNG_SUFFIXES:
+        return read_mask_shape(source)
+    return read_image_header(source).shape
+
+
+def _read_colouring(source: Source, data: NDArray[Any]) -> Labels:
+    """Read labels from the red of a picture of shape (height, width, samples)."""
+    red, others = data[..., 0], data[..., 1:3]
+    if others.any() and (others != red[..., None]).any():
+        raise BadFileError(
+            f"{source}: not a mask: its green and blue are neither empty nor equal to its red; "
+            f"{_MASK_WANTED}"
+        )
+    values = len(np.unique(red))
+    if values > MAX_MASK_VALUES:
+        raise BadFileError(
+            f"{source}: not a mask: it has {values} values of red, the colouring of a mask has "
+            f"few; {_MASK_WANTED}"
+        )
+    from skimage.measure import label  # as in `read_mask`
+
+    return np.asarray(label(red, connectivity=2), dtype=np.int32)
 
 
 def _take(source: Source, image: Image, axes: str, channel: Channel | None) -> Image:

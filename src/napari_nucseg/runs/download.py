@@ -59,7 +59,7 @@ def download_dataset(
     Returns
     -------
     Path
-        The folder, for `napari_nucseg.core.bbbc039.open_dataset`.
+        The folder, for `napari_nucseg.core.datasets.open_dataset`.
 
     Raises
     ------

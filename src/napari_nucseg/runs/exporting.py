@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_nucseg.core.bbbc039 import PARTS
 from napari_nucseg.core.colouring import colour
 from napari_nucseg.core.images import Labels
+from napari_nucseg.core.layouts import PARTS
 from napari_nucseg.runs.whole_files import write_whole
 
 _ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
@@ -76,7 +76,7 @@ def refuse_truth(path: Path) -> None:
     Raises
     ------
     FileExistsError
-        If the file is there, in one of the folders that BBBC039 has or as one of its archives.
+        If the file is there, in one of the folders that datasets have or as one of their archives.
     """
     where = path.resolve()
     folders = [part.parent for part in where.parents if part.name in PARTS]

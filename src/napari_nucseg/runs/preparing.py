@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_nucseg.core.bbbc039 import root_of
 from napari_nucseg.core.fields import Dataset, Field
 from napari_nucseg.core.images import read_image_header
+from napari_nucseg.core.layouts import root_of
 from napari_nucseg.core.matching import check_threshold
 from napari_nucseg.runs.plan import Plan, Setup, make_plan
 from napari_nucseg.runs.results_folder import ResultsFolder
@@ -94,9 +94,12 @@ def _root(field: Field) -> Path | None:
 
 def _require_images_and_truth(dataset: Dataset) -> None:
     if not dataset.has_images:
-        raise ValueError(f"{dataset.name}: there are masks but no images; add the folder images/")
+        raise ValueError(
+            f"{_root(dataset.fields[0])}: there is ground truth but no image; add the folder "
+            "images/"
+        )
     if len(dataset.without_mask) == len(dataset.fields):
         raise ValueError(
-            f"{dataset.name}: none of its {len(dataset.fields)} fields has a mask; add the folder "
-            "masks/ or segment without scoring"
+            f"{_root(dataset.fields[0])}: none of the {len(dataset.fields)} fields of "
+            f"{dataset.name} has ground truth; add masks/ or labels/, or segment without scoring"
         )

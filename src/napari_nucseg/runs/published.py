@@ -72,11 +72,16 @@ Table = list[tuple[str, ...]]
 
 def published_split(dataset: Dataset) -> str | None:
     """Name the split that a dataset is, whole, if scores of it were published."""
-    splits = {field.split for field in dataset.fields}
+    splits = splits_of_bbbc039(dataset)
     split = splits.pop() if len(splits) == 1 else None
     if split is None or len(dataset.fields) != _FIELDS.get(split) or dataset.absent:
         return None
-    return split if dataset.fields[0].well is not None else None
+    return split
+
+
+def splits_of_bbbc039(dataset: Dataset) -> set[str | None]:
+    """Name the splits of BBBC039 that fields are of; None for fields that are not of BBBC039."""
+    return {None if field.well is None else field.split for field in dataset.fields}
 
 
 def pixel_table(model: str, summary: Summary, split: str) -> Table:

@@ -16,7 +16,13 @@ from napari_nucseg.core.sources import Source
 from napari_nucseg.runs.model_comparison import comparison_table
 from napari_nucseg.runs.pictures import picture_verdicts
 from napari_nucseg.runs.plan import Setup
-from napari_nucseg.runs.published import Table, object_table, pixel_table, published_split
+from napari_nucseg.runs.published import (
+    Table,
+    object_table,
+    pixel_table,
+    published_split,
+    splits_of_bbbc039,
+)
 from napari_nucseg.runs.report_page import (
     WORST,
     Page,
@@ -95,7 +101,7 @@ def _section(dataset: Dataset, run: ModelRun, worst: int) -> Section:
         failed=result.failed,
         suspect={fields[stem].name: signs for stem, signs in result.suspect.items()},
         published=list(_published(setup.model, result, split)),
-        caveat=caveat(setup.model, {field.split for field in dataset.fields}),
+        caveat=caveat(setup.model, splits_of_bbbc039(dataset)),
     )
 
 

@@ -12,7 +12,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QFileDialog
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.ui.files.reader import read_dataset
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, GROUND_TRUTH, PREDICTION, record_of, role_of
@@ -82,7 +82,7 @@ def show_errors_when_compared(panel: ScorePanel) -> None:
 def open_dataset_folder() -> None:
     """Ask for a folder, and open the dataset in it as stacks."""
     viewer = _viewer()
-    folder = QFileDialog.getExistingDirectory(None, "Open BBBC039 dataset")
+    folder = QFileDialog.getExistingDirectory(None, "Open dataset")
     if not folder:
         return
     try:

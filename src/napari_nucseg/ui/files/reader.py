@@ -1,4 +1,4 @@
-"""Opening BBBC039 in napari: one field, or a whole dataset as lazy stacks."""
+"""Opening a dataset in napari: one field, or all of them as lazy stacks."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_info, show_warning
 
-from napari_nucseg.core.bbbc039 import PARTS, find_field, open_dataset
+from napari_nucseg.core.datasets import find_field, open_dataset
 from napari_nucseg.core.fields import Dataset, Field
-from napari_nucseg.core.images import (
-    TIFF_SUFFIXES,
-    read_image_header,
-    read_mask,
-    read_mask_shape,
-)
+from napari_nucseg.core.layouts import IMAGE_SUFFIXES, holds_dataset, is_truth, stem_of_truth
 from napari_nucseg.core.sources import Source
 from napari_nucseg.core.tiffs import Header
+from napari_nucseg.ui.files.field_groups import FieldGroup, group_fields
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, LayerRecord, tag
 
 _CONTRAST_PERCENTILES = (0.5, 99.8)
@@ -30,16 +26,16 @@ Read = Callable[[str | Sequence[str]], list[LayerData]]
 
 
 def get_reader(path: str | Sequence[str]) -> Read | None:
-    """Return a reader for files and folders of BBBC039, and None for anything else.
+    """Return a reader for files and folders of datasets, and None for other folders.
 
     Parameters
     ----------
     path : str or sequence of str
-        A field's TIFF or mask PNG, several of them, a split file, an archive, or a folder.
+        A field's image or ground truth, several of them, a split file, an archive, or a folder.
     """
     paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
     if len(paths) == 1 and paths[0].is_dir():
-        return _read if _looks_like_dataset(paths[0]) else None
+        return _read if holds_dataset(paths[0]) else None
     return _read
 
 
@@ -49,12 +45,12 @@ def _read(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def _read_one(path: Path) -> list[LayerData]:
-    if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES:
+    if not path.is_file() or path.suffix.lower() not in IMAGE_SUFFIXES:
+        return read_dataset(open_dataset(path))
+    if not is_truth(path):
         return read_field(find_field(path))
-    if path.is_file() and path.suffix.lower() == ".png":
-        field = Field(path.stem, mask=Source(path))
-        return [_labels_layer(read_mask(Source(path)), field.name, None, [field])]
-    return read_dataset(open_dataset(path))
+    field = Field(stem_of_truth(path.stem), mask=Source(path))
+    return [_labels_layer(field.read_truth(), field.name, None, [field])]
 
 
 def read_field(field: Field) -> list[LayerData]:
@@ -73,6 +69,9 @@ def read_dataset(
 ) -> list[LayerData]:
     """Images and ground truth of a dataset as stacks that are read field by field when shown.
 
+    Fields of another size or pixel type have stacks of their own. Those of the kind that most
+    fields are of are shown, the others are there but hidden.
+
     Parameters
     ----------
     dataset : Dataset
@@ -83,80 +82,85 @@ def read_dataset(
     Raises
     ------
     ValueError, OSError
-        If another field cannot be read, or is of another kind than the first.
+        If another field cannot be read, or there are too many kinds of fields.
     """
-    fields = dataset.fields
+    missing = [field for field in dataset.without_mask if field.stem not in no_truth]
+    if missing and len(missing) < len(dataset.fields):
+        show_warning(
+            f"{dataset.name}: {len(missing)} of {len(dataset.fields)} fields have no mask, the "
+            f"first is {missing[0].stem}; no ground truth is shown. Add the masks and open it "
+            "again."
+        )
+    groups = group_fields(dataset, no_image)
+    tell_groups(dataset, groups)
+    layers = []
+    for group in groups:
+        found = read_group(group, no_image, no_truth, with_truth=not missing)
+        for _, keywords, _ in found:
+            keywords["visible"] = group is groups[-1]
+        layers += found
+    return layers
+
+
+def tell_groups(dataset: Dataset, groups: Sequence[FieldGroup]) -> None:
+    """Say that there are several stacks, and which is shown."""
+    if len(groups) > 1:
+        show_info(
+            f"{dataset.name}: fields of {len(groups)} sizes or pixel types, which have stacks of "
+            f"their own. The {len(groups[-1].fields)} of {groups[-1].kind} are shown; click the "
+            "eyes of the other layers to see the others."
+        )
+
+
+def read_group(
+    group: FieldGroup,
+    no_image: Collection[str] = (),
+    no_truth: Collection[str] = (),
+    *,
+    with_truth: bool = True,
+) -> list[LayerData]:
+    """Images, if there are any, and ground truth of fields of one kind, as stacks.
+
+    Parameters
+    ----------
+    group : FieldGroup
+        The fields.
+    no_image, no_truth : collection of str
+        Stems of fields whose image or ground truth is blank.
+    with_truth : bool
+        Whether all other fields have their ground truth.
+    """
+    fields, header = group.fields, group.header
     layers: list[LayerData] = []
-    header = None
-    if dataset.has_images:
-        header = _common_header([field for field in fields if field.stem not in no_image])
+    if all(field.image is not None for field in fields):
         readers = [
-            _blank(header) if field.stem in no_image else _lazy_image(field, header)
+            _blank(header) if field.stem in no_image else partial(_read_image, field, group)
             for field in fields
         ]
         images = stack_lazily(readers, header.shape, header.dtype)
         sample = next(n for n, field in enumerate(fields) if field.stem not in no_image)
-        layers.append(_image_layer(images, dataset.name, header, fields, images[sample]))
-    missing = [field for field in dataset.without_mask if field.stem not in no_truth]
-    if len(missing) < len(fields):
-        if missing:
-            show_warning(
-                f"{dataset.name}: {len(missing)} of {len(fields)} fields have no mask, the first "
-                f"is {missing[0].stem}; no ground truth is shown. Add the masks and open it again."
-            )
-        else:
-            kind = Header(header.shape if header else _mask_shape(fields[0]), np.dtype(np.int32))
-            readers = [_blank(kind) if f.stem in no_truth else f.read_truth for f in fields]
-            truths = stack_lazily(readers, kind.shape, kind.dtype)
-            layers.append(_labels_layer(truths, dataset.name, header, fields))
+        layers.append(_image_layer(images, group.name, header, fields, images[sample]))
+    if with_truth:
+        kind = Header(header.shape, np.dtype(np.int32), header.pixel_size)
+        readers = [
+            _blank(kind) if field.stem in no_truth else partial(_read_truth, field, group)
+            for field in fields
+        ]
+        truths = stack_lazily(readers, kind.shape, kind.dtype)
+        layers.append(_labels_layer(truths, group.name, kind, fields))
     return layers
 
 
-def _looks_like_dataset(folder: Path) -> bool:
-    if folder.name in PARTS or any((folder / part).is_dir() for part in PARTS):
-        return True
-    if (folder / "images.zip").is_file():
-        return True
-    names = [path.name for path in folder.iterdir()]
-    return not names or any(Field(Path(name).stem).well for name in names)
+def _read_image(field: Field, group: FieldGroup) -> np.ndarray:
+    data = field.read_image().data
+    group.require_same(field.image, data.shape, data.dtype)
+    return data
 
 
-def _common_header(fields: Sequence[Field]) -> Header:
-    """Check every field against the first, so that a bad file is refused before it is shown."""
-    first: Header | None = None
-    for field in fields:
-        assert field.image is not None
-        if field.image.member is not None and first is not None:
-            continue  # a whole archive would have to be unpacked; its fields are checked when shown
-        header = read_image_header(field.image)
-        first = first or header
-        _require_same(field, header, first)
-        field.check_shape(header)
-    assert first is not None
-    return first
-
-
-def _mask_shape(field: Field) -> tuple[int, int]:
-    assert field.mask is not None
-    return read_mask_shape(field.mask)
-
-
-def _require_same(field: Field, found: Header, expected: Header) -> None:
-    if (found.shape, found.dtype) != (expected.shape, expected.dtype):
-        raise ValueError(
-            f"{field.image}: {found.shape} px of {found.dtype}, but the first field has "
-            f"{expected.shape} px of {expected.dtype}; a stack needs fields of one kind, open them "
-            "one by one"
-        )
-
-
-def _lazy_image(field: Field, expected: Header) -> Callable[[], np.ndarray]:
-    def read() -> np.ndarray:
-        data = field.read_image().data
-        _require_same(field, Header(data.shape, data.dtype), expected)
-        return data
-
-    return read
+def _read_truth(field: Field, group: FieldGroup) -> np.ndarray:
+    data = field.read_truth()
+    group.require_same(field.mask, data.shape, group.header.dtype)
+    return data
 
 
 def _blank(header: Header) -> Callable[[], np.ndarray]:
@@ -205,7 +209,7 @@ def _labels_layer(
 def _placement(ndim: int, header: Header | None) -> dict[str, Any]:
     size = header.pixel_size if header else None
     planes = ndim - 2
-    axes = ("field", "y", "x") if planes == 1 else ("y", "x")
+    axes = (*("field", "z")[:planes], "y", "x")
     if size is None:
         return {"axis_labels": axes}
     return {

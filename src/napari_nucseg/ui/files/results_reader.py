@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dask.array import Array
 from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.fields import Dataset, Field
 from napari_nucseg.core.images import read_image_header
 from napari_nucseg.core.palette import VERDICT_COLOURS
 from napari_nucseg.core.sources import Source
 from napari_nucseg.runs.finished import Results, holds_results, moved_to, open_results
 from napari_nucseg.runs.results_folder import RUN_FILE
-from napari_nucseg.ui.files.reader import LayerData, Read, read_dataset, stack_lazily
+from napari_nucseg.ui.files.field_groups import FieldGroup, group_fields
+from napari_nucseg.ui.files.reader import LayerData, Read, read_group, stack_lazily, tell_groups
 from napari_nucseg.ui.layers import ERRORS, PREDICTION, LayerRecord, colormap, tag
 
 _PLACEMENT: tuple[str, ...] = ("scale", "units", "axis_labels")
@@ -57,7 +59,8 @@ def read_results(runs: Sequence[Results]) -> list[LayerData]:
     Parameters
     ----------
     runs : sequence of Results
-        One a model, on the same fields. Fields that no run has results of may be damaged.
+        One a model, on the same fields. Fields that no run has results of may be damaged. Fields
+        of another size or pixel type than most have hidden stacks of their own.
 
     Raises
     ------
@@ -79,13 +82,25 @@ def read_results(runs: Sequence[Results]) -> list[LayerData]:
             f"{runs[0].folder.path}: none of its fields could be read; mend the images"
         )
     bare = [field.stem for field in left_out if field.mask is None]
-    layers = read_dataset(dataset, damaged, [*damaged, *bare])
+    groups = group_fields(dataset, damaged)
+    tell_groups(dataset, groups)
+    layers: list[LayerData] = []
+    for group in groups:  # a score panel takes the prediction that comes last
+        layers += _read_group(group, runs, read_group(group, damaged, [*damaged, *bare]))
+        if group is not groups[-1]:
+            for _, keywords, _ in layers:
+                keywords["visible"] = False
+    return layers
+
+
+def _read_group(
+    group: FieldGroup, runs: Sequence[Results], layers: list[LayerData]
+) -> list[LayerData]:
+    """Return fields of one kind, given their images and ground truth, with the results on them."""
     placed = _placement(layers[0][1])
-    shape = layers[0][0].shape[1:]
     layers[-1][1]["visible"] = False  # it would hide the verdicts
     for run in runs:
-        # A score panel takes the prediction that comes last
-        layers += [_prediction(run, shape, placed), _verdicts(run, shape, placed, run is runs[-1])]
+        layers += [_prediction(run, group, placed), _verdicts(run, group, placed, run is runs[-1])]
     return layers
 
 
@@ -131,34 +146,38 @@ def _placement(of_image: dict[str, Any]) -> dict[str, Any]:
     return {name: of_image[name] for name in _PLACEMENT if name in of_image}
 
 
-def _prediction(run: Results, shape: tuple[int, ...], placed: dict[str, Any]) -> LayerData:
-    stems = tuple(field.stem for field in run.dataset.fields)
+def _prediction(run: Results, group: FieldGroup, placed: dict[str, Any]) -> LayerData:
+    stems = tuple(field.stem for field in group.fields)
     rule = {"threshold": run.rule.threshold, "preset": run.rule.preset.name}
-    record = LayerRecord(PREDICTION, stems, "", run.done, run.made or None, rule=rule)
-    data = stack_lazily(_planes(run, run.labels, shape), shape, np.dtype(np.int32))
-    keywords = {"name": f"{run.dataset.name} {run.model}", "metadata": tag(record)}
+    record = LayerRecord(PREDICTION, stems, "", _done(run, group), run.made or None, rule=rule)
+    data = _stack(run, group, run.labels, np.dtype(np.int32))
+    keywords = {"name": f"{group.name} {run.model}", "metadata": tag(record)}
     return data, {**keywords, **placed, "visible": False}, "labels"
 
 
-def _verdicts(
-    run: Results, shape: tuple[int, ...], placed: dict[str, Any], visible: bool
-) -> LayerData:
-    stems = tuple(field.stem for field in run.dataset.fields)
-    data = stack_lazily(_planes(run, run.draw_verdicts, shape), shape, np.dtype(np.uint8))
+def _verdicts(run: Results, group: FieldGroup, placed: dict[str, Any], visible: bool) -> LayerData:
+    stems = tuple(field.stem for field in group.fields)
     keywords = {
-        "name": f"{run.dataset.name} {run.model} {ERRORS}",
-        "metadata": tag(LayerRecord(ERRORS, stems, fields=run.done)),
+        "name": f"{group.name} {run.model} {ERRORS}",
+        "metadata": tag(LayerRecord(ERRORS, stems, fields=_done(run, group))),
         "colormap": colormap({int(one): colour for one, colour in VERDICT_COLOURS.items()}),
         "opacity": 1.0,
     }
+    data = _stack(run, group, run.draw_verdicts, np.dtype(np.uint8))
     return data, {**keywords, **placed, "visible": visible}, "labels"
 
 
-def _planes(
-    run: Results, read: Callable[[int], np.ndarray], shape: tuple[int, ...]
-) -> list[Callable[[], np.ndarray]]:
-    """Return what reads each field; those that are not done are blank."""
+def _done(run: Results, group: FieldGroup) -> tuple[int, ...]:
+    """Return the planes of a group's stacks whose fields have labels."""
     done = set(run.done)
+    return tuple(plane for plane, number in enumerate(group.numbers) if number in done)
+
+
+def _stack(
+    run: Results, group: FieldGroup, read: Callable[[int], np.ndarray], dtype: np.dtype
+) -> Array:
+    """Stack what is read of each field when it is shown; those that are not done are blank."""
+    done, shape = set(run.done), group.header.shape
     blank = partial(np.zeros, shape, np.uint8)
-    count = len(run.dataset.fields)
-    return [partial(read, number) if number in done else blank for number in range(count)]
+    readers = [partial(read, number) if number in done else blank for number in group.numbers]
+    return stack_lazily(readers, shape, dtype)

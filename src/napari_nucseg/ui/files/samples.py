@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_nucseg.core.bbbc039 import open_dataset
+from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.synthetic import PIXEL_SIZE_UM, draw_field
 from napari_nucseg.ui.files.downloading import download_in_window
 from napari_nucseg.ui.files.reader import LayerData, read_dataset

@@ -20,9 +20,10 @@ from magicgui.widgets import (
 from magicgui.widgets.bases import ValueWidget, Widget
 from qtpy.QtWidgets import QFormLayout, QWidget
 
-from napari_nucseg.core.bbbc039 import SPLITS, list_splits
+from napari_nucseg.core.datasets import list_splits
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.presets import ScoreRule, find_preset
+from napari_nucseg.core.splits import SPLITS
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.ui.form import ParamsForm, labelled, preset_box, threshold_slider
@@ -42,7 +43,8 @@ class RunForm:
         self.dataset = FileEdit(
             label="Dataset",
             mode=FileDialogMode.EXISTING_DIRECTORY,
-            tooltip="Folder that holds images/ and masks/, such as BBBC039.",
+            tooltip="Folder that holds images/ and masks/ or labels/, such as BBBC039, or images "
+            "a.tif with their labels a_masks.tif.",
         )
         self.download = PushButton(
             text="Download BBBC039 (80 MB)",
@@ -51,7 +53,7 @@ class RunForm:
         self.split = ComboBox(
             label="Fields",
             choices=self._splits,
-            tooltip="All fields of the folder, or those that a list in metadata/ names.",
+            tooltip="All fields of the folder, or those that a list in it or in metadata/ names.",
         )
         self.models = Select(
             label="Models",
@@ -165,7 +167,12 @@ class RunForm:
 
     def _splits(self, widget: Any = None) -> list[str]:
         folder = folder_of(self.dataset)
-        return [ALL, *(list_splits(folder) if folder is not None and folder.exists() else SPLITS)]
+        if folder is None or not folder.exists():
+            return [ALL, *SPLITS]
+        try:
+            return [ALL, *list_splits(folder)]
+        except (ValueError, OSError):  # a run tells what is wrong with the folder
+            return [ALL]
 
 
 def folder_of(row: FileEdit) -> Path | None:

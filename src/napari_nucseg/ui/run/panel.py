@@ -124,7 +124,7 @@ class RunPanel(Panel):
         form = self.form
         dataset, out = folder_of(form.dataset), folder_of(form.out)
         if dataset is None:
-            return "Choose the folder of a dataset: it holds images/ and masks/."
+            return "Choose the folder of a dataset: it holds images/ and masks/ or labels/."
         if out is None:
             return "Choose a folder for the results; a new one, or that of a run to go on with."
         if not form.models.value:

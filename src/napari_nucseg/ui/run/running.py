@@ -117,7 +117,7 @@ def run_request(request: RunRequest, tell: Tell) -> str:
     ValueError, OSError
         As by `run_models`.
     """
-    from napari_nucseg.core.bbbc039 import open_dataset
+    from napari_nucseg.core.datasets import open_dataset
     from napari_nucseg.runs.models_run import run_models
     from napari_nucseg.runs.saving import has_parquet
     from napari_nucseg.runs.setups import set_up

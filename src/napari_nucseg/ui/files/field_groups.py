@@ -1,0 +1,138 @@
+"""Fields of one kind: only those of equal size and pixel type make a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_nucseg.core.fields import Dataset, Field
+from napari_nucseg.core.images import read_image_header, read_labels_shape
+from napari_nucseg.core.sources import Source
+from napari_nucseg.core.tiffs import Header
+
+MAX_GROUPS = 12
+"""Kinds of fields that a dataset is opened with; each has layers of its own."""
+Kind = tuple[tuple[int, ...], np.dtype]
+"""Shape and pixel type."""
+
+
+@dataclass(frozen=True)
+class FieldGroup:
+    """Fields of a dataset that make a stack.
+
+    Attributes
+    ----------
+    name : str
+        Name for the screen: the dataset's and the kind.
+    kind : str
+        Size and pixel type where these differ within the dataset, else empty.
+    fields : tuple of Field
+        In the order of the dataset.
+    numbers : tuple of int
+        Which fields of the dataset they are.
+    header : Header
+        Of each image, or of each ground truth if the dataset has no images.
+    """
+
+    name: str
+    kind: str
+    fields: tuple[Field, ...]
+    numbers: tuple[int, ...]
+    header: Header
+
+    def require_same(self, source: Source | None, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        """Refuse what is of another kind, such as a file in an archive when it is first opened.
+
+        Raises
+        ------
+        ValueError
+            Naming the file.
+        """
+        if (shape, dtype) != (self.header.shape, self.header.dtype):
+            is_packed = source is not None and source.member is not None
+            remedy = "unpack the archive and open its folder" if is_packed else "open it again"
+            raise ValueError(
+                f"{source}: {describe(shape)} px of {dtype}, but the stack is of "
+                f"{describe(self.header.shape)} px of {self.header.dtype}; a stack needs fields of "
+                f"one kind, {remedy}"
+            )
+
+
+def group_fields(dataset: Dataset, blank: Collection[str] = ()) -> list[FieldGroup]:
+    """Group the fields of a dataset by size and pixel type, the largest group last.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its fields.
+    blank : collection of str
+        Stems of fields that cannot be read; they go to the largest group.
+
+    Raises
+    ------
+    ValueError, OSError
+        If another field cannot be read, or there are too many kinds of fields.
+    """
+    headers = _read_headers(dataset, blank)
+    kinds: dict[Kind, list[int]] = {}
+    for number, header in headers.items():
+        kinds.setdefault((header.shape, header.dtype), []).append(number)
+    if len(kinds) > MAX_GROUPS:
+        raise ValueError(
+            f"{dataset.name}: its fields are of {len(kinds)} sizes or pixel types, and more than "
+            f"{MAX_GROUPS} stacks are not opened at once; open a list of some of them, a text file "
+            "of names in the dataset's folder, or single fields"
+        )
+    ordered = sorted(kinds.items(), key=lambda item: len(item[1]))
+    unread = [number for number in range(len(dataset.fields)) if number not in headers]
+    groups = []
+    for kind, numbers in ordered:
+        chosen = sorted(numbers + unread) if kind == ordered[-1][0] else numbers
+        fields = tuple(dataset.fields[number] for number in chosen)
+        told = _tell_apart(kind, kinds)
+        name = f"{dataset.name} {told}".rstrip()
+        groups.append(FieldGroup(name, told, fields, tuple(chosen), headers[numbers[0]]))
+    return groups
+
+
+def describe(shape: tuple[int, ...]) -> str:
+    """Say a size: ``520 x 696``."""
+    return " x ".join(map(str, shape))
+
+
+def _read_headers(dataset: Dataset, blank: Collection[str]) -> dict[int, Header]:
+    """Read what each field is, so that a bad file is refused before it is shown.
+
+    Of the fields in an archive the first speaks for all: the whole of it would have to be unpacked.
+    They are checked when they are shown.
+    """
+    headers: dict[int, Header] = {}
+    packed: Header | None = None
+    for number, field in enumerate(dataset.fields):
+        if field.stem in blank:
+            continue
+        source = field.image if dataset.has_images else field.mask
+        assert source is not None
+        if source.member is not None and packed is not None:
+            headers[number] = packed
+            continue
+        if dataset.has_images:
+            headers[number] = read_image_header(source)
+            field.check_shape(headers[number])
+        else:
+            headers[number] = Header(read_labels_shape(source), np.dtype(np.int32))
+        packed = headers[number] if source.member is not None else None
+    return headers
+
+
+def _tell_apart(kind: Kind, kinds: Collection[Kind]) -> str:
+    """Tell a kind from the others by what differs."""
+    shape, dtype = kind
+    words = []
+    if len({one for one, _ in kinds}) > 1:
+        words.append(describe(shape))
+    if len({one for _, one in kinds}) > 1:
+        words.append(str(dtype))
+    return " ".join(words)
