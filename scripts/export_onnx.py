@@ -15,7 +15,7 @@ import torch
 from onnx.external_data_helper import set_external_data
 
 from napari_nucseg.segmenters.checkpoints import load_unet
-from napari_nucseg.segmenters.fluo_unet import FluoUNet
+from napari_nucseg.segmenters.fluo_unet import REACH, FluoUNet
 from napari_nucseg.segmenters.onnx_unet import INPUT, TRAITS
 
 OPSET = 17
@@ -26,7 +26,7 @@ def export(weights: Path) -> Path:
     net = load_unet(weights)
     if not isinstance(net, FluoUNet):
         raise TypeError(f"{weights}: only networks like fluo-nuclei are exported")
-    traits = {"channels": 1, "stride": net.shape.stride, "reach": net.shape.reach}
+    traits = {"channels": 1, "stride": net.shape.stride, "reach": REACH}
     target = weights.with_suffix(".onnx")
     edge = 4 * net.shape.stride
     sizes = {2: "height", 3: "width"}

@@ -80,58 +80,76 @@ class TiledNet:
         return mean
 
     def _run_tiles(self, image: NDArray[np.float32], report: Report) -> NDArray[np.float32]:
-        height, width = image.shape
-        padding = [(BORDER, BORDER + -(edge + 2 * BORDER) % self.stride) for edge in image.shape]
-        padded = np.pad(image, padding)
-        output = np.empty((3, *padded.shape), dtype=np.float32)
-        tiles = list(product(*(self._pieces(edge) for edge in padded.shape)))
+        output = np.empty((3, *image.shape), dtype=np.float32)
+        tiles = list(product(*(self._pieces(edge) for edge in image.shape)))
         for done, (rows, columns) in enumerate(tiles):
             report(done, len(tiles))
             tile = np.zeros((1, self.channels, rows.size, columns.size), dtype=np.float32)
-            tile[0, 0] = padded[rows.whole, columns.whole]
+            tile[0, 0][rows.filled, columns.filled] = image[rows.source, columns.source]
             result = self.run_batch(tile)[0]
             output[:, rows.kept, columns.kept] = result[:, rows.inner, columns.inner]
         report(len(tiles), len(tiles))
-        cropped = output[:, BORDER : BORDER + height, BORDER : BORDER + width]
-        return np.ascontiguousarray(cropped)
+        return output
 
     def _pieces(self, edge: int) -> Iterator[_Piece]:
         """Cut an edge so that what is kept of a piece lies beyond the reach from its ends.
 
-        Pieces start at multiples of the stride, where the network's coarse pixels do: their
-        results are those of the whole.
+        Pieces start at multiples of the stride from the padding's beginning, where the network's
+        coarse pixels do: their results are those of the whole. They are as few as the largest
+        size allows, and no larger than so many need to be.
         """
-        largest = LARGEST_TILE + 2 * BORDER
-        largest += -largest % self.stride
-        size = min(edge, largest)
+        padded = edge + 2 * BORDER
+        padded += -padded % self.stride
         overlap = 2 * self.reach + self.stride
-        starts = [start - start % self.stride for start in tile_starts(edge, largest, overlap)]
+        largest = LARGEST_TILE + 2 * BORDER
+        count = len(tile_starts(padded, largest + -largest % self.stride, overlap))
+        size = -(-(padded + (count - 1) * overlap) // count)
+        size += -size % self.stride
+        starts = [start - start % self.stride for start in tile_starts(padded, size, overlap)]
         seams = [(start + size + later) // 2 for start, later in pairwise(starts)]
-        for start, first, last in zip(starts, [0, *seams], [*seams, edge], strict=True):
-            yield _Piece(start, start + size, first, last)
+        for start, first, last in zip(starts, [0, *seams], [*seams, padded], strict=True):
+            yield _Piece(
+                start - BORDER, size, max(first - BORDER, 0), min(last - BORDER, edge), edge
+            )
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Part of an edge that is run at once, and the part of its result that is kept."""
+    """Part of an image's edge that is run at once, and the part of its result that is kept.
+
+    Attributes
+    ----------
+    start, size : int
+        Where it begins and how long it is, in pixels; it may begin before the image and end
+        beyond it.
+    first, last : int
+        Of the image, what is kept: from the first pixel to that before the last.
+    edge : int
+        Length of the image's edge.
+    """
 
     start: int
-    stop: int
+    size: int
     first: int
     last: int
+    edge: int
 
     @property
-    def size(self) -> int:
-        return self.stop - self.start
+    def source(self) -> slice:
+        """What of the image lies in it."""
+        return slice(max(self.start, 0), min(self.start + self.size, self.edge))
 
     @property
-    def whole(self) -> slice:
-        return slice(self.start, self.stop)
+    def filled(self) -> slice:
+        """Where that lies in it."""
+        return slice(self.source.start - self.start, self.source.stop - self.start)
 
     @property
     def kept(self) -> slice:
+        """What of the image's result comes from it."""
         return slice(self.first, self.last)
 
     @property
     def inner(self) -> slice:
+        """Where that lies in its own result."""
         return slice(self.first - self.start, self.last - self.start)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from napari_nucseg.core.segmenting import OutOfDeviceMemory
 from napari_nucseg.segmenters.devices import Device, free_memory
 from napari_nucseg.segmenters.fluo import FluoNuclei
-from napari_nucseg.segmenters.fluo_unet import FluoUNet
+from napari_nucseg.segmenters.fluo_unet import REACH, FluoUNet
 from napari_nucseg.segmenters.residual_unet import ResidualUNet
 from napari_nucseg.segmenters.tiled_net import RunBatch, TiledNet
 from napari_nucseg.segmenters.unet import UNet
@@ -19,7 +19,7 @@ from napari_nucseg.segmenters.unet import UNet
 def wrap(net: ResidualUNet | FluoUNet, device: Device) -> UNet | FluoNuclei:
     """Bring a network in evaluation mode to the device."""
     if isinstance(net, FluoUNet):
-        tiled = TiledNet(runner(net, device), 1, net.shape.stride, net.shape.reach)
+        tiled = TiledNet(runner(net, device), 1, net.shape.stride, REACH)
         return FluoNuclei(tiled, device)
     tiled = TiledNet(
         runner(FlowsAlone(net), device), net.shape.channels, net.shape.stride, net.shape.reach
