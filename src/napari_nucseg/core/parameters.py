@@ -21,14 +21,15 @@ class SegmentParams:
         float,
         Knob(
             "Diameter",
-            "Typical nucleus diameter in pixels. 0 uses the model's own size; set it when your "
-            "nuclei are much larger or smaller than the model expects.",
+            "Typical nucleus diameter in pixels. automatic (0): fluo-nuclei finds it in the image, "
+            "other models take the size that they were trained with. Set it when nuclei are "
+            "missed or cut into pieces.",
             0.0,
             2000.0,
             1.0,
             "px",
             needs_network=True,
-            lowest="the model's own",
+            lowest="automatic",
         ),
     ] = 0.0
     flow_threshold: Annotated[

@@ -77,7 +77,7 @@ class FluoNuclei:
         """
         if params.diameter:
             return self._run_for(params.diameter, image, params, report)
-        found = find_large(image.shape, partial(self._look, image))
+        found = find_large(image.shape, partial(self._look, image, report))
         flows = self._run_for(found, image, params, report)
         if found is None:
             compiling().result()
@@ -97,15 +97,14 @@ class FluoNuclei:
         flows = run_scaled(self.net, image, scale_for(diameter), params.augment, report)
         return replace(flows, diameter=diameter)
 
-    def _look(self, image: NDArray[np.float32], scale: float) -> Look:
+    def _look(self, image: NDArray[np.float32], report: Report, scale: float) -> Look:
         compiling().result()
-        copy = resized(image, scale)
-        return look_at(copy, lambda small: self.net(small, False, _quietly))
+
+        def begin(done: int, total: int) -> None:
+            report(0, 1)  # a look is no progress, but it can be stopped
+
+        return look_at(resized(image, scale), lambda copy: self.net(copy, False, begin))
 
     def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
         """As `infer`, for an image at the network's own scale."""
         return run_scaled(self.net, image, 1.0, params.augment, report)
-
-
-def _quietly(done: int, total: int) -> None:
-    """Tell nobody: a look takes no time to speak of."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_nucseg.core.segmenting import Flows
 from napari_nucseg.segmenters.cpu_dynamics import finish, trace
 
-SMALLEST, LARGEST = 22.0, 60.0
+SMALLEST, LARGEST = 22.0, 55.0
 """Range of diameters, in pixels, within which an image is left at its own size."""
 USUAL = 36.0
 """Diameter, in pixels, to which other nuclei are brought."""

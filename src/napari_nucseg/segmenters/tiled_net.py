@@ -105,7 +105,9 @@ class TiledNet:
         count = len(tile_starts(padded, largest + -largest % self.stride, overlap))
         size = -(-(padded + (count - 1) * overlap) // count)
         size += -size % self.stride
-        starts = [start - start % self.stride for start in tile_starts(padded, size, overlap)]
+        starts = [0]
+        if count > 1:
+            starts = [start - start % self.stride for start in tile_starts(padded, size, overlap)]
         seams = [(start + size + later) // 2 for start, later in pairwise(starts)]
         for start, first, last in zip(starts, [0, *seams], [*seams, padded], strict=True):
             yield _Piece(

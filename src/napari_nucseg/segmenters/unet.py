@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize
 
 from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.core.segmenting import Flows, Report
@@ -130,12 +130,18 @@ def run_scaled(
         output = net(image, augment, report)
         return Flows(output[:2], output[2], FLOW_STEPS)
     output = net(resized(image, scale), augment, report)
-    output = resize(output, (len(output), *shape), order=1, anti_aliasing=False)
-    return Flows(output[:2], output[2], max(1, round(FLOW_STEPS / scale)))
+    height, width = shape
+    back = np.stack([_to_shape(part, height, width) for part in output])
+    return Flows(back[:2], back[2], max(1, round(FLOW_STEPS / scale)))
 
 
 def resized(image: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
     """Make an image's edges a number of times longer; a pixel is left at the least."""
-    target = tuple(max(1, round(edge * scale)) for edge in image.shape)
-    result: NDArray[np.float32] = resize(image, target, order=1, anti_aliasing=scale < 1)
-    return result
+    height, width = (max(1, round(edge * scale)) for edge in image.shape)
+    return _to_shape(image, height, width)
+
+
+def _to_shape(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Interpolate between pixels, or average over them where there will be fewer."""
+    how = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.float32)
