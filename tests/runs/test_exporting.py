@@ -106,3 +106,13 @@ def test_other_files_may_be_replaced_and_new_ones_may_join_a_dataset(drawn_datas
     (tmp_path / "mine.png").touch()
     refuse_truth(tmp_path / "mine.png")
     refuse_truth(drawn_dataset / "masks" / "new.png")
+
+
+def test_label_images_of_a_dataset_are_not_replaced_and_those_of_a_run_are(drawn_dataset, tmp_path):
+    for folder in (drawn_dataset, tmp_path / "results"):
+        (folder / "labels").mkdir(parents=True)
+        (folder / "labels" / "a.tif").touch()
+
+    with pytest.raises(FileExistsError, match="it belongs to a dataset"):
+        refuse_truth(drawn_dataset / "labels" / "a.tif")
+    refuse_truth(tmp_path / "results" / "labels" / "a.tif")

@@ -11,7 +11,14 @@ from napari_nucseg.core.counting import PixelCounts
 from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.scoring import score
 from napari_nucseg.core.summaries import summarise
-from napari_nucseg.runs.published import PIXELS, object_table, pixel_table, published_split
+from napari_nucseg.runs.published import (
+    PIXELS,
+    object_table,
+    pixel_table,
+    published_split,
+    splits_of_bbbc039,
+)
+from napari_nucseg.segmenters.catalogue import caveat, models
 
 TABLE = Path(__file__).parents[1] / "data" / "kloda_test_pixels.csv"
 
@@ -64,3 +71,16 @@ def test_only_a_whole_published_split_is_compared(bbbc039, drawn_dataset):
     assert published_split(open_dataset(bbbc039, "training")) is None
     assert published_split(open_dataset(bbbc039)) is None
     assert published_split(open_dataset(drawn_dataset, "test")) is None
+
+
+def test_nothing_is_said_of_other_datasets_with_splits_of_the_same_names(tmp_path):
+    """Here with as many fields as the published test split has."""
+    (tmp_path / "images").mkdir()
+    names = [f"{number}.tif" for number in range(50)]
+    for name in names:
+        (tmp_path / "images" / name).touch()
+    for split in ("training", "validation", "test"):
+        (tmp_path / f"{split}.txt").write_text("\n".join(names))
+        dataset = open_dataset(tmp_path, split)
+        assert published_split(dataset) is None
+        assert not any(caveat(model.name, splits_of_bbbc039(dataset)) for model in models())

@@ -1,4 +1,4 @@
-"""Opening BBBC039 in napari."""
+"""Opening datasets in napari."""
 
 import shutil
 import time
@@ -10,11 +10,13 @@ import npe2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image as PillowImage
 
 from napari_nucseg.core.images import read_mask
 from napari_nucseg.core.sources import Source
+from napari_nucseg.ui.files.field_groups import MAX_GROUPS
 from napari_nucseg.ui.files.reader import get_reader
-from napari_nucseg.ui.layers import GROUND_TRUTH, full_data, role_of
+from napari_nucseg.ui.layers import GROUND_TRUTH, full_data, record_of, role_of
 
 
 def read(path: Path):
@@ -150,6 +152,119 @@ def test_fields_of_two_pixel_types_are_stacked_by_themselves(drawn_dataset, one_
         (2, np.uint16),
     ]
     assert [about["name"] for _, about, _ in layers[::2]] == ["drawn uint8", "drawn uint16"]
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What napari says of several stacks."""
+    said = []
+    monkeypatch.setattr("napari_nucseg.ui.files.reader.show_info", said.append)
+    return said
+
+
+@pytest.fixture
+def uneven(tmp_path):
+    """Six fields of three sizes in the layout of DSB2018; the value of each is its number."""
+    root = tmp_path / "uneven"
+    for number, shape in enumerate([(8, 9), (6, 7), (8, 9), (5, 5), (6, 7), (8, 9)], start=1):
+        for part in ("images", "labels"):
+            (root / part).mkdir(parents=True, exist_ok=True)
+            data = np.zeros(shape, np.uint16)
+            data[1, 1] = number
+            tifffile.imwrite(root / part / f"f{number}.tif", data)
+    return root
+
+
+def test_fields_of_several_sizes_are_stacked_by_size_and_most_are_shown(viewer, uneven, told):
+    viewer.open(str(uneven), plugin="napari-nucseg")
+
+    assert [(layer.name, layer.data.shape, layer.visible) for layer in viewer.layers] == [
+        ("uneven 5 x 5", (1, 5, 5), False),
+        (f"uneven 5 x 5 {GROUND_TRUTH}", (1, 5, 5), False),
+        ("uneven 6 x 7", (2, 6, 7), False),
+        (f"uneven 6 x 7 {GROUND_TRUTH}", (2, 6, 7), False),
+        ("uneven 8 x 9", (3, 8, 9), True),
+        (f"uneven 8 x 9 {GROUND_TRUTH}", (3, 8, 9), True),
+    ]
+    for layer in viewer.layers:
+        stems = record_of(layer).stems
+        assert [int(np.max(plane)) for plane in layer.data] == [int(stem[1:]) for stem in stems]
+    assert told[0].startswith("uneven: fields of 3 sizes or pixel types")
+    assert "The 3 of 8 x 9 are shown" in told[0]
+
+
+def test_a_split_of_one_size_is_one_stack(uneven, told):
+    (uneven / "validation.txt").write_text("f2.tif\nf5.tif\n")
+
+    (images, about, _), (truths, _, _) = read(uneven / "validation.txt")
+
+    assert images.shape == truths.shape == (2, 6, 7)
+    assert about["name"] == "uneven validation"
+    assert told == []
+
+
+def test_fields_of_too_many_sizes_are_refused_with_what_to_do(tmp_path):
+    (tmp_path / "images").mkdir()
+    for edge in range(4, 4 + MAX_GROUPS + 1):
+        tifffile.imwrite(tmp_path / "images" / f"{edge}.tif", np.zeros((edge, edge), np.uint8))
+
+    with pytest.raises(ValueError, match=r"are of 13 sizes .* open a list of some of them"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_a_folder_of_cellposes_layout_opens_as_two_stacks(tmp_path, drawn_fields, suffix):
+    folder = tmp_path / "train"
+    folder.mkdir()
+    for number, field in enumerate(drawn_fields):
+        tifffile.imwrite(folder / f"{number}.tif", field.image)
+        labels = field.labels.astype(np.uint16)
+        if suffix == ".tif":
+            tifffile.imwrite(folder / f"{number}_masks.tif", labels)
+        else:
+            PillowImage.fromarray(labels).save(folder / f"{number}_masks.png")
+
+    (images, about, _), (truths, _, _) = read(folder)
+
+    assert images.shape == truths.shape == (3, 160, 200)
+    assert np.array_equal(truths[1].compute(), drawn_fields[1].labels)
+    assert about["metadata"]["names"] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("name", ["labels/f1.tif", "masks/f1.tif", "f1_masks.tif"])
+def test_a_truth_by_itself_opens_as_labels(uneven, name):
+    path = uneven / name
+    path.parent.mkdir(exist_ok=True)
+    tifffile.imwrite(path, np.eye(4, dtype=np.uint16))
+
+    ((labels, about, kind),) = read(path)
+
+    assert kind == "labels"
+    assert np.array_equal(labels, np.eye(4))
+    assert about["name"] == f"f1 {GROUND_TRUTH}"
+    assert about["metadata"]["nucseg"]["stems"] == ("f1",)
+
+
+def test_an_image_and_truth_of_a_stack_open_with_an_axis_for_depth(viewer, tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+        for name in ("a", "b"):
+            data = np.zeros((3, 8, 9), np.uint16)
+            tifffile.imwrite(tmp_path / part / f"{name}.tif", data, photometric="minisblack")
+
+    viewer.open(str(tmp_path), plugin="napari-nucseg")
+
+    assert [layer.data.shape for layer in viewer.layers] == [(2, 3, 8, 9)] * 2
+    assert viewer.layers[0].axis_labels == ("field", "z", "y", "x")
+
+
+def test_the_real_dsb2018_opens_by_size(dsb2018, told):
+    layers = read(dsb2018)
+
+    shapes = [data.shape for data, _, kind in layers if kind == "image"]
+    assert shapes == [(9, 512, 640), (38, 520, 696), (77, 360, 360), (274, 256, 256)]
+    assert [data.shape for data, _, kind in layers if kind == "labels"] == shapes
+    assert "4 sizes" in told[0]
 
 
 def test_a_field_of_another_size_in_an_archive_is_refused_when_shown(drawn_dataset, tmp_path):

@@ -10,11 +10,12 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.core.datasets import open_dataset
 from napari_nucseg.core.presets import PRESETS, ScoreRule
+from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.core.verdicts import Verdict
 from napari_nucseg.runs.models_run import run_models
 from napari_nucseg.ui.files.results_reader import get_reader
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, record_of
-from tests.oracle import oracle_setup
+from tests.oracle import Oracle, oracle_setup
 
 
 @pytest.fixture
@@ -78,6 +79,39 @@ def test_several_models_share_images_and_truth(viewer, results):
         *(IMAGE, GROUND_TRUTH, PREDICTION, ERRORS, PREDICTION, ERRORS)
     ]
     assert {name for role, name in layers if role == PREDICTION} == {"drawn blind", "drawn oracle"}
+
+
+def test_fields_of_several_sizes_have_stacks_of_their_own(viewer, drawn_dataset, tmp_path):
+    """Each plane holds its own field, and the panel gets the size that most fields have."""
+    shapes = [(40, 50), (30, 30), (40, 50)]
+    fields = [draw_field(seed, shape=shape, nuclei=2) for seed, shape in enumerate(shapes)]
+    root = tmp_path / "uneven"
+    for number, field in enumerate(fields):
+        for part, data in (("images", field.image), ("labels", field.labels)):
+            (root / part).mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(root / part / f"f{number}.tif", data.astype(np.uint16))
+    oracle = Oracle({field.image.tobytes(): field.labels for field in fields})
+    out = tmp_path / "out"
+    run_models(open_dataset(root), [oracle_setup(oracle)], out, report=lambda *step: None)
+    (out / "labels" / "f2.tif").unlink()
+
+    layers = opened(viewer, out)
+
+    small, large = list(layers.values())[:4], list(layers.values())[4:]
+    assert [role for role, _ in layers] == 2 * [IMAGE, GROUND_TRUTH, PREDICTION, ERRORS]
+    assert {layer.data.shape for layer in small} == {(1, 30, 30)}
+    assert {layer.data.shape for layer in large} == {(2, 40, 50)}
+    assert [layer.visible for layer in layers.values()] == [
+        *(4 * [False]),
+        True,
+        *(2 * [False]),
+        True,
+    ]
+    assert [record_of(stack[2]).fields for stack in (small, large)] == [(0,), (0,)]
+    assert np.array_equal(np.asarray(small[2].data[0]), fields[1].labels)
+    assert np.array_equal(np.asarray(large[2].data[0]), fields[0].labels)
+    assert np.array_equal(np.asarray(large[1].data[1]), fields[2].labels)
+    assert not np.asarray(large[2].data[1]).any()
 
 
 def test_run_json_alone_opens_the_same(viewer, results):
