@@ -25,7 +25,7 @@ class TorchNotLoaded(OSError):
         super().__init__(
             f"torch is installed but cannot be loaded ({line}): {advice}install torch anew, its "
             "build for the CPU where there is no NVIDIA GPU (https://pytorch.org/get-started). "
-            "The model u2os runs on the device cpu without torch"
+            "The model fluo-nuclei runs on the device cpu without torch"
         )
 
 

@@ -53,7 +53,7 @@ class SegmentForm:
         )
         self.model = ComboBox(
             label="Model",
-            tooltip="u2os comes with the plugin and is fast on any computer. nuclei and cyto to "
+            tooltip="fluo-nuclei comes with the plugin and is fast on any computer. nuclei and cyto to "
             "cyto3 are the networks of Cellpose 1 to 3: 27 MB each, fast without a GPU, too. The "
             "Cellpose-SAM models (cpsam) are more general, need a large download, and want a GPU. "
             "otsu is no network, to compare with.",
