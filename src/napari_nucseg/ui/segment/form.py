@@ -53,8 +53,8 @@ class SegmentForm:
         )
         self.model = ComboBox(
             label="Model",
-            tooltip="fluo-nuclei comes with the plugin and is fast on any computer. nuclei and cyto to "
-            "cyto3 are the networks of Cellpose 1 to 3: 27 MB each, fast without a GPU, too. The "
+            tooltip="fluo-nuclei comes with the plugin and is fast on any computer. nuclei and cyto "
+            "to cyto3 are the networks of Cellpose 1 to 3: 27 MB each, fast without a GPU, too. The "
             "Cellpose-SAM models (cpsam) are more general, need a large download, and want a GPU. "
             "otsu is no network, to compare with.",
         )
