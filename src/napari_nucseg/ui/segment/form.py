@@ -53,10 +53,10 @@ class SegmentForm:
         )
         self.model = ComboBox(
             label="Model",
-            tooltip="fluo-nuclei comes with the plugin and is fast on any computer. nuclei and cyto "
-            "to cyto3 are the networks of Cellpose 1 to 3: 27 MB each, fast without a GPU, too. The "
-            "Cellpose-SAM models (cpsam) are more general, need a large download, and want a GPU. "
-            "otsu is no network, to compare with.",
+            tooltip="fluo-nuclei comes with the plugin, finds the size of nuclei by itself, and is "
+            "fast on any computer. nuclei and cyto to cyto3 are the networks of Cellpose 1 to 3: "
+            "27 MB each, fast without a GPU, too. The Cellpose-SAM models (cpsam) are more "
+            "general, need a large download, and want a GPU. otsu is no network, to compare with.",
         )
         self.add_model = add_model_button()
         self.about = text_line()
