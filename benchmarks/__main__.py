@@ -27,6 +27,7 @@ class Group(StrEnum):
     START = "start"
     ERRORS = "errors"
     RUN = "run"
+    TRAINING = "training"
 
 
 @app.command()

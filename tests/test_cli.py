@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,16 +20,20 @@ from napari_nucseg import __version__
 from napari_nucseg.cli import app, main
 from napari_nucseg.core.knobs import knobs
 from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.sources import sha256
 from napari_nucseg.runs import cluster
 from napari_nucseg.runs.saving import read_provenance, write_labels
 from napari_nucseg.runs.tables import TITLES
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.devices import choose
+from napari_nucseg.segmenters.fluo_unet import FluoShape
 from napari_nucseg.segmenters.recipe import TrainParams
 from tests.conftest import write_mask
 from tests.drawn_histology import draw_histology
 
-BRIEF = ("--width", 4, "--epochs", 2, "--crops-per-epoch", 4, "--crop", 64, "--batch-size", 2)
+BRIEF = ("--batches", 4, "--validate-every", 2, "--crop", 64, "--batch-size", 2)
+SPLITS = ("--split", "first", "--held-out", "second")
 ROW_OF_RATIOS = {"dice", "iou", "precision", "recall", "accuracy"}
 
 
@@ -844,37 +851,96 @@ def test_models_on_an_absent_device_are_refused(refuse):
 # train
 
 
-def test_a_net_is_trained_and_can_be_used(run, drawn_dataset, images, tmp_path):
-    out = tmp_path / "mine.pt"
-    done = run("train", drawn_dataset, "-o", out, "--held-out", "test", *BRIEF)
+@pytest.fixture
+def trainable(drawn_dataset):
+    """The drawn dataset with a list to learn from and a list that is held out, with nuclei."""
+    first, second = stems(drawn_dataset, "training")
+    for name, stem in (("first", first), ("second", second)):
+        (drawn_dataset / "metadata" / f"{name}.txt").write_text(f"{stem}\n")
+    return drawn_dataset
+
+
+def test_a_net_is_trained_and_can_be_used(run, trainable, images, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    done = run("train", trainable, "-o", out, "--start", "u2os", *SPLITS, *BRIEF)
     assert done.code == 0, done.err
-    assert "--model" in done.out
+    assert f"use them with --model {out}" in done.out
     record = parse(out.with_suffix(".json").read_text())
-    assert record["parameters"]["width"] == 4
+    assert record["parameters"]["batches"] == 4
     assert record["parameters"]["learning_rate"] == TrainParams().learning_rate
-    assert record["learned_from"]["fields"] == 2
+    assert record["learned_from"] == [{"name": "drawn first", "fields": 1}]
+    assert record["start"] == sha256(catalogue.find("u2os").path)
     done = run("segment", images / "a.tif", "-o", tmp_path / "out", "--model", out)
     assert done.code == 0, done.err
     with tifffile.TiffFile(tmp_path / "out" / "a.tif") as tiff:
-        assert parse(tiff.pages[0].description)["nucseg"]["model"] == "mine.pt"
+        assert parse(tiff.pages[0].description)["nucseg"]["model"] == "mine.safetensors"
+
+
+def test_a_net_of_any_nuclei_is_trained_on_several_datasets(run, trainable, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(trainable, other)
+    out = tmp_path / "mine.pt"
+    done = run("train", trainable, other, "-o", out, *SPLITS, *BRIEF)
+    assert done.code == 0, done.err
+    assert load_unet(out).shape == FluoShape()
+    record = parse(out.with_suffix(".json").read_text())
+    assert [one["name"] for one in record["learned_from"]] == ["drawn first", "other first"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are of POSIX")
+def test_ctrl_c_keeps_the_best_weights_and_resume_goes_on(run, trainable, tmp_path):
+    out = tmp_path / "mine.pt"
+    command = ("train", trainable, "-o", out, *SPLITS, *BRIEF, "--batches", 5000)
+    with subprocess.Popen(
+        [sys.executable, "-m", "napari_nucseg", *map(str, command)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a test run in the background ignores Ctrl-C, and what it starts would do so, too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        while not out.with_suffix(".png").exists():
+            assert process.poll() is None, "it ended before it could be interrupted"
+            os.sched_yield()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
+    assert process.returncode == 130
+    assert told.startswith("Stopped; the best weights so far, of batch ")
+    assert f"are in {out}; go on with --resume" in told
+    assert load_unet(out).shape == FluoShape()
+    done = parse(out.with_suffix(".json").read_text())["batches"]
+    assert 2 <= done < 5000
+    assert "of another training" in run("train", trainable, "-o", out, *SPLITS, "--resume").err
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--held-out", "training"), "fields are in both"),
-        ((), "there is no such split; there are training, test"),
-        (("--held-out", "test", "--epochs", "0"), "epochs is 0; it must be 1 to 10000"),
-        (("--held-out", "test", "--crop", "65"), "crop is 65"),
-        (("--held-out", "test", "--crop", "100"), "crop is 100"),
+        (("--split", "first", "--held-out", "first"), "1 field is in both drawn first and drawn"),
+        ((), "there is no such split; there are training, test, first, second"),
+        ((*SPLITS, "--batches", "0"), "batches is 0; it must be 1 to 1e+07"),
+        ((*SPLITS, "--crop", "65"), "crop is 65"),
+        ((*SPLITS, "--crop", "100"), "crop is 100"),
+        ((*SPLITS, "--start", "otsu"), "otsu has no weights to go on from"),
+        ((*SPLITS, "--start", "nowhere"), "there is no model 'nowhere'"),
+        ((*SPLITS, "--resume"), "mine.pt.checkpoint: there is no checkpoint to go on from"),
+        (("--split", "first", "--held-out", "test"), "no field has nuclei"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_training_with_bad_options_is_refused(refuse, drawn_dataset, tmp_path, options, reason):
-    short = ("--width", 4, "--crops-per-epoch", 2)
-    given = (*short, *(() if "--epochs" in options else ("--epochs", 1)), *options)
-    assert reason in refuse("train", drawn_dataset, "-o", tmp_path / "mine.pt", *given)
+def test_a_training_with_bad_options_is_refused(refuse, trainable, tmp_path, options, reason):
+    assert reason in refuse("train", trainable, "-o", tmp_path / "mine.pt", *options)
     assert not (tmp_path / "mine.pt").exists()
+
+
+def test_weights_that_are_there_are_replaced_only_when_asked_for(run, refuse, trainable, tmp_path):
+    out = tmp_path / "mine.pt"
+    out.write_bytes(b"the weights of yesterday")
+    command = ("train", trainable, "-o", out, *SPLITS, *BRIEF)
+    assert "mine.pt is there already; choose another name" in refuse(*command)
+    assert out.read_bytes() == b"the weights of yesterday"
+    assert run(*command, "--overwrite").code == 0
+    assert load_unet(out).shape == FluoShape()
 
 
 # demo

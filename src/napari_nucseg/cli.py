@@ -30,9 +30,9 @@ from napari_nucseg.cli_options import (
 )
 from napari_nucseg.cli_progress import counting, follow_with, transferring
 from napari_nucseg.cli_running import console, prepare, refuse_failures, warn
+from napari_nucseg.cli_train import train
 from napari_nucseg.core.parameters import SegmentParams, VolumeParams
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.recipe import TrainParams
 
 if TYPE_CHECKING:
     from napari_nucseg.core.sources import Source
@@ -49,6 +49,7 @@ app = typer.Typer(
 
 
 app.command()(benchmark)
+app.command()(train)
 
 
 def main() -> None:
@@ -196,32 +197,6 @@ def download(
     names = ", ".join(archive.name for archive in missing)
     console.print(f"Downloaded and checked: {names}" if missing else "Nothing was missing")
     console.print(f"Try: napari-nucseg benchmark '{folder}' --split validation --out results")
-
-
-@app.command()
-@takes(TrainParams, "Training")
-def train(
-    dataset: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File of the new weights.")],
-    split: Annotated[str, typer.Option(help="Split to learn from.")] = "training",
-    held_out: Annotated[str, typer.Option(help="Split whose loss is logged.")] = "validation",
-    start: Annotated[
-        str | None, typer.Option(help="Model to go on from, such as u2os; not given: none.")
-    ] = None,
-    device: DeviceName = "auto",
-    chosen: dict[str, Any] | None = None,
-) -> None:
-    """Train a residual U-Net on a dataset."""
-    from napari_nucseg.core.datasets import open_dataset
-    from napari_nucseg.runs.training import Recipe, train_on
-
-    params = TrainParams(**(chosen or {}))
-    learn, hold = open_dataset(dataset, split), open_dataset(dataset, held_out)
-    with counting() as progress:
-        move = follow_with(progress, "Batches")
-        recipe = Recipe(params, device, None if start is None else catalogue.find(start).path)
-        train_on(learn, hold, recipe, out, lambda done, total: move(done, total, ""))
-    console.print(f"Weights are in {out}; use them with --model {out}")
 
 
 @app.command()

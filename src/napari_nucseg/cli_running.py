@@ -29,7 +29,7 @@ def prepare(
     from napari_nucseg.runs.setups import set_up
 
     model = catalogue.find(name)
-    _fetch_weights(model, device)
+    fetch_weights(model, device)
     return set_up(model, device, chosen or {}, rule)
 
 
@@ -44,7 +44,7 @@ def refuse_failures(errors: Sequence[Exception], count: int) -> None:
         raise typer.Exit(1)
 
 
-def _fetch_weights(model: Model, device: str) -> None:
+def fetch_weights(model: Model, device: str) -> None:
     """Download the weights of a model, unless they are here or the device is not."""
     if model.is_ready:
         return

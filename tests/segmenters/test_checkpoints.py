@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from napari_nucseg.segmenters import catalogue
@@ -12,11 +13,16 @@ from napari_nucseg.segmenters.checkpoints import (
     check_complete,
     kind_of,
     load_unet,
+    read_record,
     read_state,
+    write_record,
+    write_state,
 )
+from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 
 SHAPE = UNetShape(widths=(4, 8))
+FLUO_SHAPE = FluoShape((4, 8, 4))
 
 
 @pytest.fixture
@@ -24,6 +30,13 @@ def state():
     """The weights of a small net."""
     torch.manual_seed(0)
     return ResidualUNet(SHAPE).state_dict()
+
+
+@pytest.fixture
+def fluo():
+    """The weights of a small network of any nuclei."""
+    torch.manual_seed(0)
+    return FluoUNet(FLUO_SHAPE).state_dict()
 
 
 @pytest.fixture
@@ -136,6 +149,20 @@ def test_a_checkpoint_of_the_old_format_that_is_cut_off_is_refused(path, state, 
     assert "cut off" in refusal_by_the_catalogue(path)
 
 
+@pytest.mark.parametrize("kept", [1, 8, 9, 100, 0.5, -8])
+def test_safetensors_that_are_cut_off_are_refused(path, state, kept):
+    whole = safetensors.torch.save(state)
+    path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    assert "cut off" in refusal_by_the_catalogue(path)
+
+
+def test_a_file_that_begins_as_safetensors_do_and_goes_on_otherwise_is_refused(path):
+    path.write_bytes(
+        (40).to_bytes(8, "little") + b"{ this is no JSON, however it looks " + bytes(80)
+    )
+    assert "not a readable model file" in refusal_by_the_catalogue(path)
+
+
 def test_a_file_that_is_not_there_is_named(path):
     with pytest.raises(FileNotFoundError, match=r"my model\.pt: there is no such model file"):
         read_state(path)
@@ -234,7 +261,66 @@ def test_the_diameters_may_be_missing_as_in_the_first_published_weights(path, st
     assert float(load_unet(path).diam_labels) == 30
 
 
+@pytest.mark.parametrize("lost", ["head.bias", "up.0.first.norm.running_mean", "lateral.1.weight"])
+def test_a_network_of_any_nuclei_without_one_of_its_weights_is_refused(path, fluo, lost):
+    del fluo[lost]
+    torch.save(fluo, path)
+    message = refusal(path)
+    assert "not a whole fluo-nuclei network" in message
+    assert lost in message
+
+
 # Checkpoints that are accepted
+
+
+@pytest.mark.parametrize("ending", [".pt", ".safetensors", ".SafeTensors"])
+@pytest.mark.parametrize("kind", ["unet", "fluo"])
+def test_what_is_written_is_read_whatever_the_file_is_called(path, state, fluo, kind, ending):
+    written = {"unet": state, "fluo": fluo}[kind]
+    with path.open("wb") as file:
+        write_state(written, file, ending)
+    assert (path.read_bytes()[8:9] == b"{") is (ending != ".pt")
+    assert kind_of(read_state(path), path) == kind
+    loaded = load_unet(path)
+    assert isinstance(loaded, {"unet": ResidualUNet, "fluo": FluoUNet}[kind])
+    assert not loaded.training
+    found = loaded.state_dict()
+    assert found.keys() == written.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in written.items())
+
+
+def test_the_shape_of_a_network_of_any_nuclei_is_read_off_its_weights(path, fluo):
+    torch.save(fluo, path)
+    assert load_unet(path).shape == FLUO_SHAPE
+
+
+def test_weights_in_another_order_in_memory_are_written_too(path):
+    net = ResidualUNet(SHAPE).to(memory_format=torch.channels_last)
+    with path.open("wb") as file:
+        write_state(net.state_dict(), file, ".safetensors")
+    found = load_unet(path).state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in net.state_dict().items())
+
+
+def test_a_record_of_a_training_is_read_as_it_was_written(path):
+    record = {"plan": {"a": [1, "b"], "c": None}, "weights": {"w": torch.arange(3.0)}, "x": 0.25}
+    with path.open("wb") as file:
+        write_record(record, file)
+    found = read_record(path)
+    assert found["plan"] == record["plan"]
+    assert found["x"] == 0.25
+    assert torch.equal(found["weights"]["w"], record["weights"]["w"])
+
+
+def test_a_record_that_runs_code_is_refused_and_does_not_run(path, tmp_path):
+    torch.save({"plan": TouchesAFile(tmp_path / "harm")}, path)
+    assert "more than tensors" in refusal(path, read_record)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_weights_are_no_record_of_a_training(path, state):
+    torch.save(state, path)
+    assert "not the checkpoint of a training" in refusal(path, read_record)
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["new format", "old format"])

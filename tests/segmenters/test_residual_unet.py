@@ -8,7 +8,6 @@ import torch.nn.functional as F
 
 from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
-from napari_nucseg.segmenters.training import save
 
 CELLPOSE_3 = UNetShape(channels=2, widths=(32, 64, 128, 256), residuals=2, style=True)
 
@@ -190,7 +189,7 @@ def test_the_output_has_the_size_of_the_smallest_input_and_of_one_that_is_not_sq
 def test_a_saved_net_gives_the_same_output_after_loading(shape, tmp_path):
     net = random_net(shape, seed=1)
     image = torch.randn(1, shape.channels, 2 * shape.stride, shape.stride)
-    save(net, tmp_path / "net.pt")
+    net.save_model(str(tmp_path / "net.pt"))
     loaded = load_unet(tmp_path / "net.pt")
     assert loaded.shape == shape
     assert not loaded.training

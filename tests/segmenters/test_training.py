@@ -1,43 +1,65 @@
+"""The loop that trains: what is learned, and that it goes on as if nothing had happened."""
+
 from __future__ import annotations
 
+import threading
+from contextlib import closing
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.scoring import score
-from napari_nucseg.core.segmenting import Stopped
-from napari_nucseg.segmenters import torch_unet
-from napari_nucseg.segmenters.checkpoints import load_unet
-from napari_nucseg.segmenters.devices import Device, choose
-from napari_nucseg.segmenters.net_segmenter import NetSegmenter
-from napari_nucseg.segmenters.recipe import LEVELS, WIDEST, TrainParams
+from napari_nucseg.segmenters.crops import Example
+from napari_nucseg.segmenters.devices import choose
+from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
+from napari_nucseg.segmenters.held_out import score_held_out
+from napari_nucseg.segmenters.learners import learner_of
+from napari_nucseg.segmenters.recipe import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
-from napari_nucseg.segmenters.training import save, train
+from napari_nucseg.segmenters.training import (
+    AVERAGED,
+    WARM_UP,
+    Training,
+    batches,
+    learning_rate,
+    loss_of,
+    new_net,
+)
 
-BRIEF = TrainParams(width=4, epochs=2, crops_per_epoch=5, crop=64, batch_size=2)
-LONGER = replace(BRIEF, width=8, epochs=20, crops_per_epoch=40, batch_size=4, learning_rate=0.003)
-PROCESSOR = Device("cpu", "any")
+BRIEF = TrainParams(batches=6, batch_size=2, crop=64)
+NETS = {
+    "fluo": lambda: FluoUNet(FluoShape((8, 8, 8))),
+    "u2os": lambda: ResidualUNet(UNetShape(widths=(4, 8))),
+    "classic": lambda: ResidualUNet(UNetShape(2, (4, 8), residuals=2, style=True)),
+}
+
+
+def training_of(kind="fluo", params=BRIEF):
+    torch.manual_seed(params.seed)
+    return Training(learner_of(NETS[kind]()), params, choose("cpu"))
+
+
+def examples_for(learner, fields):
+    return [Example.of(learner.normalise(field.image), field.labels) for field in fields]
 
 
 @pytest.fixture(scope="module")
 def examples(drawn_fields):
     """Two drawn fields with nuclei and one without."""
-    return [(field.image, field.labels) for field in drawn_fields]
+    return examples_for(learner_of(NETS["fluo"]()), drawn_fields)
 
 
-@pytest.fixture(scope="module")
-def learned(examples):
-    """A net that has learned from the drawn nuclei for some seconds."""
-    return train(examples[:2], examples[2:], LONGER, device=choose("cpu"), report=ignore)
-
-
-def brief(examples, params=BRIEF, report=None, **options):
-    device = choose("cpu")
-    return train(examples, examples[:1], params, device=device, report=report or ignore, **options)
+def learn(training, examples, until=None):
+    """Learn up to a batch, or to the end; return the losses."""
+    losses = []
+    with closing(batches(examples, training.params, training.done)) as drawn:
+        for batch in drawn:
+            losses.append(training.learn(batch))
+            if training.done == until:
+                break
+    return losses
 
 
 def same_weights(one, other):
@@ -45,163 +67,178 @@ def same_weights(one, other):
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-def untrained(params, seed=0):
-    torch.manual_seed(seed)
-    return ResidualUNet(UNetShape(widths=params.widths)).eval()
-
-
-def segment(net, image):
-    return NetSegmenter("net", "0" * 64, torch_unet.wrap(net, PROCESSOR))(
-        image, SegmentParams(), ignore
-    )
-
-
-def loss(net, image, labels):
-    """Cross entropy of the cell probability."""
-    cellprob = torch.from_numpy(segment(net, image).flows.cellprob)
-    return float(F.binary_cross_entropy_with_logits(cellprob, torch.from_numpy(labels > 0).float()))
-
-
 # Learning
 
 
-def test_a_net_learns_to_find_nuclei(learned, examples):
-    image, labels = examples[0]
-    before = untrained(LONGER)
-    assert loss(learned, image, labels) < loss(before, image, labels) / 2
-    assert score(labels, segment(before, image).labels).pixels.dice < 0.5
-    assert score(labels, segment(learned, image).labels).pixels.dice > 0.75
-    assert score(labels, segment(learned, image).labels).objects.f1 > 0.4
+@pytest.mark.parametrize("kind", NETS)
+def test_every_kind_of_net_learns_from_drawn_nuclei(kind, drawn_fields):
+    params = replace(BRIEF, batches=48, batch_size=4, learning_rate=0.01)
+    training = training_of(kind, params)
+    examples = examples_for(training.learner, drawn_fields)
+    losses = learn(training, examples)
+    assert len(losses) == training.done == 48
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
+    assert all(torch.isfinite(tensor).all() for tensor in training.averaged.state_dict().values())
 
 
-def test_a_net_learns_from_fields_without_nuclei(drawn_fields):
-    empty = drawn_fields[2]
-    params = replace(BRIEF, epochs=6, crops_per_epoch=20, learning_rate=0.01)
-    net = brief([(empty.image, empty.labels)] * 2, params)
-    assert loss(net, empty.image, empty.labels) < loss(untrained(params), empty.image, empty.labels)
-
-
-def test_the_net_comes_back_ready_to_run(learned):
-    assert not learned.training
-    assert learned.autocast is None
-    assert learned.dtype == torch.float32
-    assert {tensor.dtype for tensor in learned.parameters()} == {torch.float32}
-    assert all(torch.isfinite(tensor).all() for tensor in learned.parameters())
-    assert learned.shape == UNetShape(widths=LONGER.widths)
-    assert not learned._forward_pre_hooks
-
-
-def test_the_net_remembers_the_diameter_of_what_it_learned_from(learned, examples):
-    areas = [np.bincount(labels.ravel())[1:] for _, labels in examples[:2]]
-    expected = np.mean([np.median(2 * np.sqrt(area / np.pi)) for area in areas])
-    assert float(learned.diam_labels) == pytest.approx(expected, rel=1e-5)
-
-
-def test_numbers_of_labels_may_have_gaps(examples):
-    gapped = [(image, labels * 3) for image, labels in examples]
-    expected = float(brief(examples, replace(BRIEF, epochs=1)).diam_labels)
-    found = float(brief(gapped, replace(BRIEF, epochs=1)).diam_labels)
-    assert found == pytest.approx(expected, rel=1e-5)
-
-
-def test_a_saved_net_is_the_same_net(learned, examples, tmp_path):
-    save(learned, tmp_path / "net.pt")
-    assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]
-    loaded = load_unet(tmp_path / "net.pt")
-    assert same_weights(loaded, learned)
-    image = examples[0][0]
-    assert np.array_equal(segment(loaded, image).labels, segment(learned, image).labels)
-
-
-# Course of a training
-
-
-def test_every_batch_is_reported(examples):
-    steps = []
-    brief(examples, report=lambda done, total: steps.append((done, total)))
-    assert steps[:6] == [(batch, 6) for batch in range(6)]  # 2 epochs of 5 crops by 2
-    assert all(step == (6, 6) for step in steps[6:])
+def test_a_new_net_is_decided_by_the_seed():
+    assert same_weights(new_net(BRIEF), new_net(BRIEF))
+    assert not same_weights(new_net(BRIEF), new_net(replace(BRIEF, seed=1)))
 
 
 def test_the_same_seed_gives_the_same_weights(examples):
-    first = brief(examples)
-    assert same_weights(first, brief(examples))
-    assert not same_weights(first, brief(examples, replace(BRIEF, seed=1)))
+    first, same, other = (training_of(params=replace(BRIEF, seed=seed)) for seed in (0, 0, 1))
+    for training in (first, same, other):
+        learn(training, examples)
+    assert same_weights(first.averaged, same.averaged)
+    assert not same_weights(first.averaged, other.averaged)
 
 
-def test_a_report_that_raises_stops_the_training(examples):
+@pytest.mark.parametrize("kind", NETS)
+def test_what_was_interrupted_goes_on_to_the_same_weights(kind, examples):
+    whole = training_of(kind)
+    losses = learn(whole, examples)
+    first = training_of(kind)
+    begun = learn(first, examples, until=3)
+    second = training_of(kind, replace(BRIEF, seed=0))
+    second.restore(first.state())
+    assert begun + learn(second, examples) == losses
+    assert same_weights(second.averaged, whole.averaged)
+    assert same_weights(second.learner.net, whole.learner.net)
+
+
+def test_a_net_without_a_finite_loss_is_left_as_it_was(examples):
+    training = training_of()
+    with closing(batches(examples, BRIEF, 0)) as drawn:
+        batch = next(drawn)
+    before = training.weights()
+    batch.images[0] = np.nan
+    with pytest.raises(ValueError, match="the loss of batch 1 is nan; lower the learning rate"):
+        training.learn(batch)
+    after = training.weights()
+    names = [name for name in before if "running" not in name and "num_batches" not in name]
+    assert all(torch.equal(before[name], after[name]) for name in names)
+
+
+def test_the_average_follows_the_net_fast_at_first_and_slowly_in_the_end(examples):
+    training = training_of(params=replace(BRIEF, learning_rate=0.05))
+    name = "head.weight"
+    expected = training.averaged.state_dict()[name].double()
+    for number, batch in enumerate(batches(examples, training.params, 0), start=1):
+        training.learn(batch)
+        share = max(1 / AVERAGED, 10 / (10 + number))
+        expected = expected + share * (training.learner.net.state_dict()[name] - expected)
+    found = training.averaged.state_dict()[name].double()
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert not torch.equal(found.float(), training.learner.net.state_dict()[name])
+
+
+def test_weights_that_were_copied_do_not_change_any_more(examples):
+    training = training_of()
+    kept = training.weights()
+    before = {name: tensor.clone() for name, tensor in kept.items()}
+    learn(training, examples)
+    assert all(torch.equal(kept[name], before[name]) for name in kept)
+    assert all(tensor.is_contiguous() for tensor in kept.values())
+
+
+# Loss and learning rate
+
+
+def test_the_right_answer_has_almost_no_loss_and_each_wrong_one_has(examples):
+    batch = examples[0].whole()
+    right = torch.from_numpy(np.concatenate([5 * batch.flows, batch.inside[:, None] * 40 - 20], 1))
+    assert loss_of(right, batch).item() < 1e-6
+    for part in ((slice(None), slice(0, 2)), (slice(None), 2)):
+        wrong = right.clone()
+        wrong[part] *= -1
+        assert loss_of(wrong, batch).item() > 1
+
+
+def test_the_learning_rate_rises_and_then_falls_to_0():
+    params = TrainParams(batches=1000, learning_rate=0.1)
+    rates = [learning_rate(done, params) for done in range(1000)]
+    highest = int(np.argmax(rates))
+    assert highest == pytest.approx(1000 * WARM_UP, abs=1)
+    assert rates[highest] == pytest.approx(0.1, rel=0.02)
+    assert rates[0] < 0.003
+    assert 0 < rates[-1] < 1e-5
+    assert all(np.diff(rates[:highest]) > 0)
+    assert all(np.diff(rates[highest:]) < 0)
+
+
+# Batches
+
+
+def test_a_batch_depends_on_its_number_alone(examples):
+    all_of_them = list(batches(examples, BRIEF, 0))
+    assert len(all_of_them) == BRIEF.batches
+    for first in range(BRIEF.batches):
+        later = list(batches(examples, BRIEF, first))
+        assert len(later) == BRIEF.batches - first
+        for one, other in zip(later, all_of_them[first:], strict=True):
+            assert np.array_equal(one.images, other.images)
+    assert len({batch.images.tobytes() for batch in all_of_them}) == BRIEF.batches
+
+
+def test_drawing_ends_with_the_training(examples):
+    threads = cv2.getNumThreads()
+    with closing(batches(examples, replace(BRIEF, batches=1000), 0)) as drawn:
+        next(drawn)
+    assert cv2.getNumThreads() == threads
+    assert not [one for one in threading.enumerate() if one.name.startswith("crops")]
+
+
+# Held-out images
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_held_out_images_are_scored_by_the_averaged_weights(kind, drawn_fields):
+    training = training_of(kind)
+    examples = examples_for(training.learner, drawn_fields)
+    learn(training, examples)
     seen = []
-
-    def stop(done, total):
-        seen.append(done)
-        if done == 2:
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        brief(examples, report=stop)
+    scores = score_held_out(training, examples, seen.append)
     assert seen == [0, 1, 2]
-    assert not brief(examples).training  # and the next one works
+    assert 0 <= scores.mean_ap <= scores.ap_50 <= scores.f1_50 <= 1
+    assert 0 < scores.held_out_loss < 100
+    assert scores == score_held_out(training, examples, seen.append)
 
 
-def test_a_net_can_go_on_learning(examples):
-    start = untrained(BRIEF)
-    before = {name: tensor.clone() for name, tensor in start.state_dict().items()}
-    net = brief(examples, start=start)
-    assert net is start
-    name = "output.2.weight"
-    assert not torch.equal(net.state_dict()[name], before[name])
+# What a net is fed with
 
 
-def test_a_net_whose_training_was_stopped_can_be_used(examples):
-    start = untrained(BRIEF)
-
-    def stop(done, total):
-        raise Stopped
-
-    with pytest.raises(Stopped):
-        brief(examples, report=stop, start=start)
-    assert not start._forward_pre_hooks
-    assert segment(start.eval(), examples[0][0]).labels.shape == examples[0][0].shape
+def test_a_residual_net_remembers_the_diameter_of_what_it_learned_from():
+    net = NETS["classic"]()
+    learner_of(net).set_diameter(21.5)
+    assert float(net.diam_labels) == float(net.diam_mean) == 21.5  # so that images stay as they are
 
 
-def test_nothing_but_the_net_is_changed(examples, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    from cellpose.models import normalize_default
-
-    settings = dict(normalize_default)
-    brief(examples)
-    assert list(tmp_path.iterdir()) == []
-    assert normalize_default == settings
-
-
-@pytest.mark.parametrize("kind", [np.uint16, np.float32])
-def test_images_and_labels_are_left_as_they_were(examples, kind):
-    given = [(image.astype(kind), labels * 3) for image, labels in examples]
-    before = [(image.copy(), labels.copy()) for image, labels in given]
-    brief(given)
-    for pair, pair_before in zip(given, before, strict=True):
-        assert np.array_equal(pair[0], pair_before[0])
-        assert np.array_equal(pair[1], pair_before[1])
+def test_a_second_channel_is_empty():
+    net = NETS["classic"]().eval()
+    image = torch.rand(1, 1, 16, 16)
+    with torch.inference_mode():
+        expected = net(torch.cat([image, torch.zeros_like(image)], dim=1))[0]
+        assert torch.equal(learner_of(net).forward(net, image), expected)
 
 
 # Parameters
 
 
-def test_the_widths_double_up_to_a_limit():
-    assert TrainParams(width=4).widths == (4, 8, 16, 32, 64)
-    assert TrainParams(width=24).widths == (24, 48, 96, 128, 128)
-    assert len(TrainParams().widths) == LEVELS
-    assert max(TrainParams(width=64).widths) == WIDEST
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("width", 0), ("epochs", 0), ("crop", 63), ("learning_rate", -1), ("seed", -1)],
+    [("batches", 0), ("batch_size", 1), ("crop", 63), ("learning_rate", -1), ("seed", -1)],
 )
 def test_parameters_outside_their_bounds_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name.replace('_', ' ')} is {value}; it must be"):
         TrainParams(**{name: value})
 
 
-def ignore(done, total):
-    """Take no notice of progress."""
+def test_a_crop_fits_every_net():
+    with pytest.raises(ValueError, match="crop is 80; it must be a multiple of 32 px"):
+        TrainParams(crop=80)
+
+
+def test_the_smallest_diameter_is_not_above_the_largest():
+    with pytest.raises(ValueError, match="smallest diameter is 40 px, above the largest, 30 px"):
+        TrainParams(smallest=40, largest=30)

@@ -1,4 +1,4 @@
-"""Reading weights: tensors alone, whole, and of a net we know."""
+"""Weights in files: tensors alone, whole, and of a net we know."""
 
 from __future__ import annotations
 
@@ -7,23 +7,33 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, BinaryIO, Literal
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as as_safetensors
 from torch import Tensor
 
+from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 
 State = Mapping[str, Tensor]
+UNet = FluoUNet | ResidualUNet
+"""A network that `load_unet` builds."""
+SAFETENSORS = ".safetensors"
+"""Ending of the files that are written in that format."""
 
 # All that torch.load has been seen to raise on damaged or foreign files
 _LOAD_FAILURES = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
-    TypeError, struct.error,
+    TypeError, struct.error, SafetensorError,
 )  # fmt: skip
 _MEAN_DIAMETER = 30.0
 _NUCLEI = "nucleitorch_0"
 _NUCLEI_DIAMETER = 17.0
+_LONGEST_HEADER = 100_000_000
+"""Bytes that safetensors' own library reads of the JSON at a file's beginning."""
 _OLD_CHECKPOINT = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -37,18 +47,7 @@ def read_state(path: Path) -> State:
     OSError
         If it cannot be opened.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such model file")
-    zipped = zipfile.is_zipfile(path)
-    try:
-        if not zipped and not _begins_as_old_checkpoint(path):
-            raise ValueError("it begins as no PyTorch file does")
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except (*_LOAD_FAILURES, OSError) as error:
-        raise ValueError(
-            f"{path}: not a readable model file; it is no PyTorch checkpoint, cut off, or holds "
-            "more than tensors. Download or export it again"
-        ) from error
+    state = _load(path)
     if not isinstance(state, Mapping) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
@@ -56,30 +55,97 @@ def read_state(path: Path) -> State:
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
+def write_state(state: State, file: BinaryIO, ending: str) -> None:
+    """Write weights as `read_state` reads them: as safetensors where the name ends so, else torch.
+
+    Parameters
+    ----------
+    state : mapping
+        Weights by their names.
+    file : BinaryIO
+        Where to.
+    ending : str
+        Of the file's name.
+    """
+    whole = {name: tensor.contiguous() for name, tensor in state.items()}
+    if ending.lower() == SAFETENSORS:
+        file.write(as_safetensors(whole))
+    else:
+        torch.save(whole, file)
+
+
+def read_record(path: Path) -> Mapping[str, Any]:
+    """Read the checkpoint of a training, as `write_record` wrote it.
+
+    Raises
+    ------
+    ValueError
+        If the file is none, is cut off, or holds more than that.
+    OSError
+        If it cannot be opened.
+    """
+    record = _load(path, mapped=False)  # its file is soon replaced, which a map would forbid
+    if not isinstance(record, Mapping) or "plan" not in record:
+        raise ValueError(f"{path}: not the checkpoint of a training; choose another file")
+    return record
+
+
+def write_record(record: Mapping[str, Any], file: BinaryIO) -> None:
+    """Write the checkpoint of a training: plain values and tensors, however nested."""
+    torch.save(dict(record), file)
+
+
+def _load(path: Path, mapped: bool = True) -> Any:
+    """Read what a file of tensors holds, told by its content, and run nothing of it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such model file")
+    zipped = zipfile.is_zipfile(path)
+    try:
+        if not zipped and _begins_as_safetensors(path):
+            return load_file(path)
+        if not zipped and not _begins_as_old_checkpoint(path):
+            raise ValueError("it begins neither as a PyTorch nor as a safetensors file")
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped and mapped)
+    except (*_LOAD_FAILURES, OSError) as error:
+        raise ValueError(
+            f"{path}: not a readable model file; it is neither a PyTorch checkpoint nor "
+            "safetensors, cut off, or holds more than tensors. Download or export it again"
+        ) from error
+
+
 def _begins_as_old_checkpoint(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(_OLD_CHECKPOINT)) == _OLD_CHECKPOINT
 
 
-def kind_of(state: State, path: Path) -> Literal["cellpose", "unet"]:
-    """Tell Cellpose 4's transformers from the U-Nets of Cellpose 1 to 3 and of this package.
+def _begins_as_safetensors(path: Path) -> bool:
+    """Whether there is a length of eight bytes and then the JSON that it is of."""
+    with path.open("rb") as file:
+        length, brace = file.read(8), file.read(1)
+    return brace == b"{" and int.from_bytes(length, "little") <= _LONGEST_HEADER
+
+
+def kind_of(state: State, path: Path) -> Literal["cellpose", "unet", "fluo"]:
+    """Tell Cellpose 4's transformers from the residual U-Nets and the network of any nuclei.
 
     Raises
     ------
     ValueError
-        If the weights are of neither.
+        If the weights are of none of them.
     """
     if "W2" in state:
         return "cellpose"
     if "output.2.weight" in state:
         return "unet"
+    if "head.weight" in state and "down.0.second.convolve.weight" in state:
+        return "fluo"
     raise ValueError(
         f"{path}: not a Cellpose model; choose a file saved by Cellpose or by napari-nucseg train"
     )
 
 
-def load_unet(path: Path) -> ResidualUNet:
-    """Build the residual U-Net that a checkpoint fits, and fill it.
+def load_unet(path: Path) -> UNet:
+    """Build the U-Net that a checkpoint fits, and fill it.
 
     Raises
     ------
@@ -87,14 +153,20 @@ def load_unet(path: Path) -> ResidualUNet:
         If a weight is missing, unknown or of another shape.
     """
     state = dict(read_state(path))
-    if kind_of(state, path) != "unet":
-        raise ValueError(f"{path}: not a residual U-Net; open it as a Cellpose 4 model")
+    kind = kind_of(state, path)
+    if kind == "cellpose":
+        raise ValueError(f"{path}: not a U-Net; open it as a Cellpose 4 model")
+    net: UNet
     try:
-        net = ResidualUNet(UNetShape.of(state))
-        _complete_diameters(state, path)
+        if kind == "fluo":
+            net = FluoUNet(FluoShape.of(state))
+        else:
+            net = ResidualUNet(UNetShape.of(state))
+            _complete_diameters(state, path)
         net.load_state_dict(state, strict=True)
     except (RuntimeError, ValueError, LookupError) as error:
-        raise ValueError(f"{path}: not a whole residual U-Net: {error}") from error
+        name = "fluo-nuclei network" if kind == "fluo" else "residual U-Net"
+        raise ValueError(f"{path}: not a whole {name}: {error}") from error
     net.eval()
     return net
 

@@ -13,10 +13,13 @@ from scipy import ndimage as ndi
 from skimage.segmentation import relabel_sequential
 
 from napari_nucseg.core.images import Labels
+from napari_nucseg.segmenters.appearance import blur, vary
 from napari_nucseg.segmenters.cpu_flow_check import object_flows
 
 USUAL_DIAMETER = 28.0
 """Taken for the diameter of nuclei where an image has none, px."""
+AREA_POWER = 0.75
+"""Between 0, where all images are drawn alike, and 1, where all pixels are."""
 _BEYOND = 3
 """How far flows are continued beyond objects, so that they can be interpolated at the edge, px."""
 _GAP_WEIGHT = 2.0
@@ -63,6 +66,34 @@ class Example:
             float(np.median(diameters)) if len(areas) else USUAL_DIAMETER,
         )
 
+    def whole(self) -> Batch:
+        """Return the image as it is: a batch of one crop, which is all of it."""
+        inside = (self.labels > 0).astype(np.float32)
+        flows = self.flows.transpose(2, 0, 1) * inside
+        weights = self.weights / self.weights.mean()
+        return Batch(self.image[None, None], flows[None], inside[None], weights[None])
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Part of an `Example`, resized and turned.
+
+    Attributes
+    ----------
+    image, labels, weights : ndarray of float32, shape (edge, edge)
+        As of the example; beyond its border image and labels are 0.
+    flows : ndarray of float32, shape (2, edge, edge)
+        Unit vectors along y and x; 0 in the background.
+    diameter : float
+        Median diameter of the example's objects in the crop's pixels.
+    """
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    flows: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    diameter: float
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -86,6 +117,12 @@ class Batch:
     weights: NDArray[np.float32]
 
 
+def mean_diameter(examples: Sequence[Example]) -> float:
+    """Return the mean, over images with nuclei, of their median diameter, px."""
+    diameters = [example.diameter for example in examples if example.labels.any()]
+    return float(np.mean(diameters)) if diameters else USUAL_DIAMETER
+
+
 def draw_batch(
     examples: Sequence[Example],
     count: int,
@@ -93,7 +130,7 @@ def draw_batch(
     diameters: tuple[float, float],
     rng: np.random.Generator,
 ) -> Batch:
-    """Draw crops; an image is drawn in proportion to the square root of its area.
+    """Draw crops; larger images are drawn more often, by a power of their area.
 
     Parameters
     ----------
@@ -107,35 +144,42 @@ def draw_batch(
     rng : Generator
         Decides about everything.
     """
-    chances = np.sqrt([example.image.size for example in examples])
+    chances = np.array([example.image.size for example in examples], float) ** AREA_POWER
     chosen = rng.choice(len(examples), count, p=chances / chances.sum())
-    crops = [_draw(examples[number], edge, diameters, rng) for number in chosen]
-    images, flows, inside, weights = (np.stack(parts) for parts in zip(*crops, strict=True))
-    return Batch(images[:, None], flows, inside, weights / weights.mean())
+    crops, images = [], []
+    for number in chosen:
+        crop = cut(examples[number], edge, diameters, rng)
+        crops.append(crop)
+        images.append(vary(crop.image, crop.labels, crop.diameter, rng))
+    flows = np.stack([crop.flows for crop in crops])
+    inside = np.stack([(crop.labels > 0).astype(np.float32) for crop in crops])
+    weights = np.stack([crop.weights for crop in crops])
+    return Batch(np.stack(images)[:, None], flows, inside, weights / weights.mean())
 
 
-def _draw(
+def cut(
     example: Example, edge: int, diameters: tuple[float, float], rng: np.random.Generator
-) -> tuple[NDArray[np.float32], ...]:
-    """Cut one crop: image, flows, inside, weights."""
+) -> Crop:
+    """Cut one crop at a place, of a size, turned and reflected as drawn; see `draw_batch`."""
     own = example.diameter
-    low = np.clip(own / 2, *diameters)
-    high = np.clip(own * 2, *diameters)
+    low, high = (np.clip(bound, *diameters) for bound in (own / 2, own * 2))
     scale = float(np.exp(rng.uniform(np.log(low), np.log(high)))) / own
     turn = _draw_turn(rng)
     matrix = _place(example.image.shape, edge, turn / scale, rng)
     image = example.image
     if scale < 0.9:
-        image = cv2.GaussianBlur(image, (0, 0), (1 / scale - 1) / 2)
-    image = _warp(image, matrix, edge, cv2.INTER_LINEAR)
+        image = blur(image, (1 / scale - 1) / 2)
     labels = _warp(example.labels, matrix, edge, cv2.INTER_NEAREST)
-    inside = (labels > 0).astype(np.float32)
     vectors = _warp(example.flows, matrix, edge, cv2.INTER_LINEAR)
     # matrices act on (x, y), flows are (y, x)
-    flows = (vectors[..., ::-1] @ turn)[..., ::-1] * inside[..., None]
-    weights = np.maximum(_warp(example.weights, matrix, edge, cv2.INTER_LINEAR), 1)
-    varied = vary(image, labels, own * scale, rng)
-    return varied, flows.transpose(2, 0, 1), inside, weights
+    flows = (vectors[..., ::-1] @ turn)[..., ::-1] * (labels > 0)[..., None]
+    return Crop(
+        image=_warp(image, matrix, edge, cv2.INTER_LINEAR),
+        labels=labels,
+        flows=flows.transpose(2, 0, 1),
+        weights=np.maximum(_warp(example.weights, matrix, edge, cv2.INTER_LINEAR), 1),
+        diameter=own * scale,
+    )
 
 
 def _draw_turn(rng: np.random.Generator) -> NDArray[np.float32]:
@@ -185,92 +229,4 @@ def _weights(labels: NDArray[np.int32], diameters: NDArray[np.float64]) -> NDArr
     of_object = np.concatenate([[1.0], np.clip(_SMALL / np.maximum(diameters, 1), 1, _MOST_WEIGHT)])
     of_place = of_object[ndi.maximum_filter(labels, 3)]
     weights = np.maximum(of_place, np.where(gaps, _GAP_WEIGHT, 1))
-    return cv2.GaussianBlur(weights.astype(np.float32), (0, 0), 0.7)
-
-
-def vary(
-    image: NDArray[np.float32],
-    labels: NDArray[np.float32],
-    diameter: float,
-    rng: np.random.Generator,
-) -> NDArray[np.float32]:
-    """Vary how an image looks, as microscopes, stains and cells do.
-
-    Parameters
-    ----------
-    image, labels : ndarray of float32, shape (edge, edge)
-        Scaled intensities, and objects.
-    diameter : float
-        Usual diameter of the objects, px.
-    rng : Generator
-        Decides about everything.
-    """
-    image = image * _brightness(labels, rng)
-    if rng.random() < 0.2:
-        image = image * _texture(image.shape, diameter, rng)
-    if rng.random() < 0.15:
-        image = image + _out_of_focus(image, diameter, rng)
-    if rng.random() < 0.35:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.08 * max(diameter, 8)))
-    if rng.random() < 0.5:
-        image = np.sign(image) * np.abs(image) ** np.exp(rng.normal(0, 0.25))
-    if rng.random() < 0.25:
-        image = image + _slope_across(image.shape, rng) * rng.uniform(0, 0.5)
-    if rng.random() < 0.15:
-        image = np.minimum(image, rng.uniform(0.5, 1.5))
-    if rng.random() < 0.5:
-        deviation = np.exp(rng.uniform(np.log(0.005), np.log(0.15)))
-        noise = rng.standard_normal(image.shape, np.float32)
-        image = image + deviation * noise * np.sqrt(0.2 + np.abs(image))
-    offset = rng.uniform(-0.1, 0.5) if rng.random() < 0.15 else rng.normal(0, 0.04)
-    gain = np.exp(
-        rng.uniform(np.log(0.1), np.log(5)) if rng.random() < 0.25 else rng.normal(0, 0.4)
-    )
-    return np.asarray(gain * (image + offset), np.float32)
-
-
-def _brightness(
-    labels: NDArray[np.float32], rng: np.random.Generator
-) -> NDArray[np.float32] | float:
-    """Draw a factor for each object: dim ones beside bright ones."""
-    kind = rng.random()
-    if kind > 0.35:
-        return 1.0
-    count = int(labels.max()) + 1
-    factors = np.exp(rng.normal(0, 0.4, count))
-    if kind < 0.12:
-        factors[rng.random(count) < 0.15] *= rng.uniform(2, 12)
-    elif kind < 0.24:
-        factors[rng.random(count) < 0.5] *= rng.uniform(0.1, 0.5)
-    factors[0] = 1
-    return np.asarray(
-        cv2.GaussianBlur(factors.astype(np.float32)[labels.astype(np.int32)], (0, 0), 1.2),
-        np.float32,
-    )
-
-
-def _texture(
-    shape: tuple[int, ...], diameter: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Draw a factor that varies within nuclei, as chromatin and nucleoli do."""
-    grain = max(1.0, diameter * rng.uniform(0.03, 0.2))
-    noise = cv2.GaussianBlur(rng.standard_normal(shape, np.float32), (0, 0), grain)
-    return np.exp(noise / noise.std() * np.float32(rng.uniform(0.1, 0.4)))
-
-
-def _out_of_focus(
-    image: NDArray[np.float32], diameter: float, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Draw haze: what lies beside, turned over and blurred, as of another plane."""
-    blurred = cv2.GaussianBlur(
-        image[::-1, ::-1], (0, 0), max(1.0, diameter * rng.uniform(0.2, 0.7))
-    )
-    return np.asarray(blurred * rng.uniform(0.1, 0.5), np.float32)
-
-
-def _slope_across(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw an even slope from 0 to 1 in any direction."""
-    angle = rng.uniform(0, 2 * np.pi)
-    y, x = (np.linspace(-0.5, 0.5, length, dtype=np.float32) for length in shape)
-    slope = np.sin(angle) * y[:, None] + np.cos(angle) * x
-    return np.asarray((slope - slope.min()) / np.ptp(slope), np.float32)
+    return blur(weights.astype(np.float32), 0.7)

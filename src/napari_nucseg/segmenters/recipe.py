@@ -31,7 +31,7 @@ class TrainParams:
             1.0,
             "px",
         ),
-    ] = 8.0
+    ] = 12.0
     largest: Annotated[
         float, Knob("Largest diameter", "See the smallest diameter.", 4.0, 500.0, 1.0, "px")
     ] = 50.0

@@ -13,19 +13,23 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_nucseg.segmenters.checkpoints import UNet
 from napari_nucseg.segmenters.crops import Batch, Example, draw_batch
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16
+from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
+from napari_nucseg.segmenters.learners import Learner
 from napari_nucseg.segmenters.recipe import TrainParams
 
 AVERAGED = 1000
@@ -36,14 +40,20 @@ _AHEAD = 2
 """Batches that are drawn ahead."""
 
 
+def new_net(params: TrainParams) -> UNet:
+    """Make the network of any nuclei with random weights, which the seed decides."""
+    torch.manual_seed(params.seed)
+    return FluoUNet(FluoShape())
+
+
 @dataclass
 class Training:
     """A network that is being trained.
 
     Attributes
     ----------
-    net : Module
-        Learns; images of shape (batch, 1, height, width) to (batch, 3, height, width).
+    learner : Learner
+        What learns.
     params : TrainParams
         Course of the training.
     device : Device
@@ -54,7 +64,7 @@ class Training:
         The net with its weights averaged over the last batches: the one to keep.
     """
 
-    net: nn.Module
+    learner: Learner
     params: TrainParams
     device: Device
     done: int = 0
@@ -62,69 +72,95 @@ class Training:
 
     def __post_init__(self) -> None:
         """Bring the net to its device."""
-        self._place = torch.device(self.device.kind)
-        self.net.to(self._place).to(memory_format=torch.channels_last)
-        self.averaged = deepcopy(self.net).eval()
+        self.place = torch.device(self.device.kind)
+        self._net = self.learner.net
+        # Half of the time on a CPU; not implemented everywhere for MPS
+        on_mps = self.device.kind == "mps"
+        self.layout = torch.contiguous_format if on_mps else torch.channels_last
+        self._net.to(self.place).to(memory_format=self.layout)
+        self.averaged = deepcopy(self._net).eval()
         self._optimiser = torch.optim.AdamW(
-            self.net.parameters(),
+            self._net.parameters(),
             lr=self.params.learning_rate,
             weight_decay=self.params.weight_decay,
         )
-        self._precision = torch.bfloat16 if computes_bfloat16(self.device) else None
+        self._in_bfloat16 = computes_bfloat16(self.device)
+
+    @property
+    def precision(self) -> str:
+        """Of the convolutions; weights are always float32."""
+        return "bfloat16" if self._in_bfloat16 else "float32"
 
     def learn(self, batch: Batch) -> float:
         """Learn from one batch, and return the loss.
 
         Raises
         ------
-        FloatingPointError
+        ValueError
             If the loss is not finite: nothing that follows would be.
+        OSError
+            If the device has not enough memory.
         """
+        try:
+            return self._learn(batch)
+        except torch.OutOfMemoryError as error:
+            raise OSError(
+                f"{self.device} has not enough memory for a batch of {self.params.batch_size} "
+                f"crops of {self.params.crop} px; lower the batch size or the crop"
+            ) from error
+
+    def _learn(self, batch: Batch) -> float:
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(self.done, self.params)
-        self.net.train()
-        images = torch.from_numpy(batch.images).to(self._place, memory_format=torch.channels_last)
-        with torch.autocast(
-            self._place.type,
-            self._precision or torch.bfloat16,
-            enabled=self._precision is not None,
-        ):
-            output = self.net(images)
+        self._net.train()
+        images = torch.from_numpy(batch.images).to(self.place, memory_format=self.layout)
+        with torch.autocast(self.place.type, torch.bfloat16, enabled=self._in_bfloat16):
+            output = self.learner.forward(self._net, images)
         loss = loss_of(output.float(), batch)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise ValueError(
+                f"the loss of batch {self.done + 1} is {value}; lower the learning rate"
+            )
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._optimiser.step()
         self.done += 1
         self._average()
-        value = loss.item()
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the loss of batch {self.done} is {value}; lower the learning rate"
-            )
         return value
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copy the averaged weights, to be kept and saved."""
+        return {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self.averaged.state_dict().items()
+        }
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next batch depends on."""
         return {
             "done": self.done,
-            "net": self.net.state_dict(),
+            "net": self._net.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimiser": self._optimiser.state_dict(),
+            "computed": {"device": self.device.kind, "in_bfloat16": self._in_bfloat16},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` returned."""
-        self.net.load_state_dict(state["net"])
+        """Go on from what `state` returned, as exactly as there if the device is of that kind."""
+        self._net.load_state_dict(state["net"])
         self.averaged.load_state_dict(state["averaged"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.done = int(state["done"])
+        if state["computed"]["device"] == self.device.kind:
+            self._in_bfloat16 = bool(state["computed"]["in_bfloat16"])
 
     def _average(self) -> None:
         """Move the average towards the net, faster while it is young."""
         share = max(1 / AVERAGED, 1 / (1 + self.done / 10))
         with torch.no_grad():
             for mean, value in zip(
-                self.averaged.state_dict().values(), self.net.state_dict().values(), strict=True
+                self.averaged.state_dict().values(), self._net.state_dict().values(), strict=True
             ):
                 if mean.is_floating_point():
                     mean.lerp_(value, share)
@@ -160,7 +196,9 @@ def loss_of(output: Tensor, batch: Batch) -> Tensor:
     return ((error + entropy) * weights).mean()
 
 
-def batches(examples: Sequence[Example], params: TrainParams, first: int) -> Iterator[Batch]:
+def batches(
+    examples: Sequence[Example], params: TrainParams, first: int
+) -> Generator[Batch, None, None]:
     """Draw batch after batch, ahead of their use.
 
     Each depends on the seed and its own number alone, so that training that goes on sees what it
@@ -181,8 +219,17 @@ def batches(examples: Sequence[Example], params: TrainParams, first: int) -> Ite
         diameters = params.smallest, params.largest
         return draw_batch(examples, params.batch_size, params.crop, diameters, rng)
 
-    with ThreadPoolExecutor(1, thread_name_prefix="crops") as pool:
-        waiting = [pool.submit(draw, first + ahead) for ahead in range(_AHEAD)]
-        for number in range(first, params.batches):
-            yield waiting.pop(0).result()
-            waiting.append(pool.submit(draw, number + 1 + _AHEAD))
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # crops are small, and the cores are the network's
+    pool = ThreadPoolExecutor(1, thread_name_prefix="crops")
+    try:
+        numbers = range(first, params.batches)
+        waiting = [pool.submit(draw, number) for number in numbers[:_AHEAD]]
+        for number in numbers:
+            batch = waiting.pop(0).result()
+            if number + _AHEAD in numbers:
+                waiting.append(pool.submit(draw, number + _AHEAD))
+            yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(before)
