@@ -33,7 +33,7 @@ def train(
     start: Annotated[
         str | None,
         typer.Option(
-            help="U-Net to go on from, such as u2os, nuclei or a file; a new one if not given."
+            help="U-Net to go on from, such as fluo-nuclei, nuclei or a file; a new one if not given."
         ),
     ] = None,
     device: DeviceName = "auto",
@@ -81,7 +81,7 @@ def _find_start(name: str | None, device: str) -> Path | None:
         return None
     model = catalogue.find(name)
     if model.path is None:
-        raise ValueError(f"{name} has no weights to go on from; choose a U-Net, such as u2os")
+        raise ValueError(f"{name} has no weights to go on from; choose a U-Net, such as fluo-nuclei")
     fetch_weights(model, device)
     return model.path
 

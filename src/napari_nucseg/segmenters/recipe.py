@@ -34,7 +34,7 @@ class TrainParams:
     ] = 12.0
     largest: Annotated[
         float, Knob("Largest diameter", "See the smallest diameter.", 4.0, 500.0, 1.0, "px")
-    ] = 50.0
+    ] = 60.0
     learning_rate: Annotated[
         float,
         Knob("Learning rate", "Highest of AdamW: it rises, then falls to 0.", 0.0, 1.0, 1e-4),
