@@ -149,7 +149,7 @@ def test_what_a_model_makes_no_use_of_is_locked_and_says_so(panel):
     panel.form.model.value = "otsu"
 
     used = {row.name for row in panel.form.params.rows if row.enabled}
-    assert used == {"min_size"}
+    assert used == {"min_size", "invert"}
     assert not panel.form.device.enabled
     assert not panel.form.measure.enabled
     assert panel.form.device.tooltip == "otsu runs on the CPU alone."
