@@ -81,7 +81,9 @@ def _find_start(name: str | None, device: str) -> Path | None:
         return None
     model = catalogue.find(name)
     if model.path is None:
-        raise ValueError(f"{name} has no weights to go on from; choose a U-Net, such as fluo-nuclei")
+        raise ValueError(
+            f"{name} has no weights to go on from; choose a U-Net, such as fluo-nuclei"
+        )
     fetch_weights(model, device)
     return model.path
 

@@ -13,6 +13,10 @@ MEAN = "mean"
 HAEMATOXYLIN = "haematoxylin"
 """The stain of the nuclei in histology, separated from the other stains by its colour."""
 _SPELLINGS = {"hematoxylin": HAEMATOXYLIN}
+_DARK = 0.2
+"""Share of the brightest pixel's intensity up to which a pixel is dark."""
+_MOST = 0.6
+"""Share of the pixels that are most of them."""
 _SAMPLE = 256
 """Rows and columns, at most, of the pixels that a proposal is made from."""
 _CLEARLY = 2.0
@@ -112,8 +116,8 @@ class Channel:
 def propose_channel(picture: Any) -> str:
     """Tell which channel of a colour image is likely to show the nuclei.
 
-    On bright ground, as in histology, that is haematoxylin; else the colour whose contrast is at
-    least twice that of any other; else the mean.
+    On bright ground, and where most pixels are pink to violet, as in histology, that is
+    haematoxylin; else the colour whose contrast is at least twice that of any other; else the mean.
 
     Parameters
     ----------
@@ -141,12 +145,19 @@ def propose_channel(picture: Any) -> str:
     if not sample.size or not np.isfinite(sample).all():
         return MEAN
     grey = sample.mean(axis=-1)
-    if np.median(grey) > (grey.min() + grey.max()) / 2:
+    if np.median(grey) > (grey.min() + grey.max()) / 2 or _is_stained(sample, grey):
         return HAEMATOXYLIN
     contrasts = sample.std(axis=(0, 1))
     second, first = np.argsort(contrasts)[-2:]
     is_clear = contrasts[first] > 0 and contrasts[first] >= _CLEARLY * contrasts[second]
     return COLOURS[first] if is_clear else MEAN
+
+
+def _is_stained(sample: NDArray[np.float64], grey: NDArray[np.float64]) -> bool:
+    """Whether light went through stains: pixels are not dark, and green is what is missing."""
+    red, green, blue = np.moveaxis(sample, -1, 0)
+    pink = (green < red) & (green < blue) & (grey > _DARK * grey.max())
+    return bool(pink.mean() > _MOST)
 
 
 def find_axis(

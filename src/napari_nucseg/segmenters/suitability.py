@@ -24,6 +24,8 @@ MOST_LEFT = 0.25
 """Share of the bright objects that may be left without a nucleus."""
 FEWEST_LEFT = 3
 """So few bright objects may always be left: debris, dead cells, dust."""
+MOST_EMPTY = 0.02
+"""Share of an image that may be bright without any nucleus in it."""
 LEAST_OBJECT = 12
 """Area of the smallest bright object that counts, in pixels of the image."""
 LEAST_COVERED = 0.2
@@ -122,6 +124,11 @@ def _concerns(
         yield _bright_ground(params)
     elif bright.left > max(FEWEST_LEFT, MOST_LEFT * bright.count):
         yield _left_out(bright, found)
+    elif usual == 0 and is_bright.mean() > MOST_EMPTY:
+        yield Concern(
+            f"No nucleus was found, and {is_bright.mean():.0%} of the image is bright",
+            "Check that it is the channel of the nuclei, or try another model",
+        )
     is_unsure = _unsure(found, thinned.step) > MOST_UNSURE
     if usual > 0 and is_unsure and found.rejected > MOST_REJECTED:
         yield Concern(
