@@ -117,7 +117,8 @@ def propose_channel(picture: Any) -> str:
     """Tell which channel of a colour image is likely to show the nuclei.
 
     On bright ground, and where most pixels are pink to violet, as in histology, that is
-    haematoxylin; else the colour whose contrast is at least twice that of any other; else the mean.
+    haematoxylin; else the colour whose contrast is at least twice that of any other; else the
+    mean.
 
     Parameters
     ----------
