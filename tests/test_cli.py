@@ -862,14 +862,14 @@ def trainable(drawn_dataset):
 
 def test_a_net_is_trained_and_can_be_used(run, trainable, images, tmp_path):
     out = tmp_path / "mine.safetensors"
-    done = run("train", trainable, "-o", out, "--start", "u2os", *SPLITS, *BRIEF)
+    done = run("train", trainable, "-o", out, "--start", catalogue.BUNDLED, *SPLITS, *BRIEF)
     assert done.code == 0, done.err
     assert f"use them with --model {out}" in done.out
     record = parse(out.with_suffix(".json").read_text())
     assert record["parameters"]["batches"] == 4
     assert record["parameters"]["learning_rate"] == TrainParams().learning_rate
     assert record["learned_from"] == [{"name": "drawn first", "fields": 1}]
-    assert record["start"] == sha256(catalogue.find("u2os").path)
+    assert record["start"] == sha256(catalogue.find(catalogue.BUNDLED).path)
     done = run("segment", images / "a.tif", "-o", tmp_path / "out", "--model", out)
     assert done.code == 0, done.err
     with tifffile.TiffFile(tmp_path / "out" / "a.tif") as tiff:

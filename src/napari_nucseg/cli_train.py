@@ -33,7 +33,7 @@ def train(
     start: Annotated[
         str | None,
         typer.Option(
-            help="U-Net to go on from, such as fluo-nuclei, nuclei or a file; a new one if not given."
+            help="U-Net to go on from: fluo-nuclei, nuclei ... or a file; a new one if not given."
         ),
     ] = None,
     device: DeviceName = "auto",

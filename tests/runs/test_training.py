@@ -188,9 +188,9 @@ def test_losses_are_logged_more_often_than_scores(root, start, out):
 
 
 def test_the_best_by_held_out_ap_are_kept_and_score_so_when_they_are_used(root, out):
-    u2os = catalogue.find("u2os")
+    bundled = catalogue.find(catalogue.BUNDLED)
     params = replace(PARAMS, batches=4, validate_every=1, learning_rate=0.005)
-    train_on(sets_of(root), Recipe(params, "cpu", u2os.path), out, ignore)
+    train_on(sets_of(root), Recipe(params, "cpu", bundled.path), out, ignore)
     best = json.loads(out.with_suffix(".json").read_text())["best"]
     found = [float(row["mean_ap"]) for row in rows_of(out)]
     assert found[0] == max(found) > found[-1]  # it is spoilt by learning too fast

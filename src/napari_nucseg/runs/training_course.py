@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_nucseg.runs.training_log import LogRow, TrainFiles, write_curves, write_log
 from napari_nucseg.runs.whole_files import write_whole
-from napari_nucseg.segmenters.checkpoints import State, write_record
-from napari_nucseg.segmenters.crops import Batch, Example
-from napari_nucseg.segmenters.held_out import HeldOutScores, score_held_out
-from napari_nucseg.segmenters.training import Training, batches, learning_rate
+
+if TYPE_CHECKING:
+    from napari_nucseg.segmenters.checkpoints import State
+    from napari_nucseg.segmenters.crops import Batch, Example
+    from napari_nucseg.segmenters.held_out import HeldOutScores
+    from napari_nucseg.segmenters.training import Training
 
 Follow = Callable[[int, int, str], None]
 """Called with (batches done, batches in all, how it goes); may raise `Stopped`."""
@@ -94,6 +96,8 @@ class Course:
 
     def run(self) -> None:
         """Train to the end; what `follow` raises leaves a course that can be saved."""
+        from napari_nucseg.segmenters.training import batches
+
         training = self.training
         total = training.params.batches
         with closing(batches(self.learn, training.params, training.done)) as drawn:
@@ -109,6 +113,8 @@ class Course:
 
     def save(self) -> None:
         """Write the checkpoint."""
+        from napari_nucseg.segmenters.checkpoints import write_record
+
         best = self.best
         record = {
             "plan": dict(self.plan),
@@ -125,6 +131,8 @@ class Course:
 
     def restore(self, record: Mapping[str, Any]) -> None:
         """Go on from what `save` wrote."""
+        from napari_nucseg.segmenters.held_out import HeldOutScores
+
         self.training.restore(record["training"])
         self.rows = [LogRow(**row) for row in record["rows"]]
         self._losses = list(record["losses"])
@@ -156,6 +164,8 @@ class Course:
 
     def _score(self) -> None:
         """Score the averaged weights, and keep them if they are the best so far."""
+        from napari_nucseg.segmenters.held_out import score_held_out
+
         done, total = self.training.done, self.training.params.batches
         images = len(self.held_out)
 
@@ -171,6 +181,8 @@ class Course:
         self.save()
 
     def _log(self, scores: HeldOutScores | None) -> None:
+        from napari_nucseg.segmenters.training import learning_rate
+
         done, losses = self.training.done, self._losses
         row = LogRow(
             batch=done,

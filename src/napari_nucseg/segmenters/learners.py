@@ -82,7 +82,7 @@ class FluoLearner:
 
 @dataclass(frozen=True)
 class ResidualLearner:
-    """A U-Net of Cellpose 1 to 3 or of `u2os`; see `Learner`."""
+    """A U-Net of Cellpose 1 to 3, or a smaller one of the kind; see `Learner`."""
 
     net: ResidualUNet
 
