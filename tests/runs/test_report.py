@@ -164,12 +164,12 @@ def test_a_published_model_carries_the_caveat_on_dsb2018(page, flawed):
 
 
 def test_a_caveat_names_the_models_that_it_is_about_and_comes_once(page, flawed):
-    names = ("cpsam", "cpsam_v2", "u2os", "oracle")
+    names = ("cpsam", "cpsam_v2", "fluo-nuclei", "oracle")
     opened = page(*(replace(flawed, model=name) for name in names))
     assert "cpsam, cpsam_v2: 43 of the 200 fields of BBBC039" in opened.text
     assert opened.text.count("DSB2018, which") == 1
-    assert opened.text.count("u2os learned from the training split") == 1
-    assert "u2os: u2os" not in opened.text
+    assert opened.text.count("fluo-nuclei learned from the training split") == 1
+    assert "fluo-nuclei: fluo-nuclei" not in opened.text
 
 
 def test_run_json_tells_command_machine_and_checksums(page, flawed, tmp_path):
