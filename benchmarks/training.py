@@ -1,4 +1,4 @@
-"""Training as the plugin does it, and as Cellpose does: the net of `u2os` on drawn fields."""
+"""Training as the plugin does it, and as Cellpose does: a residual U-Net on drawn fields."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from copy import deepcopy
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+
 from benchmarks.rows import Peer, Row, TimesFaster
 from benchmarks.setting import Setting
 from benchmarks.timing import Clock, interleave
 from napari_nucseg.core.synthetic import SyntheticField, draw_field
-from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.crops import Example
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.learners import learner_of
 from napari_nucseg.segmenters.recipe import TrainParams
-from napari_nucseg.segmenters.residual_unet import ResidualUNet
+from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.training import Training, batches
 from napari_nucseg.segmenters.unet import normalise
 
@@ -32,10 +32,8 @@ BAR = 1.5
 
 def measure(setting: Setting) -> list[Row]:
     """Take the times of a crop, drawing it included, with the same net on the CPU."""
-    path = catalogue.find(catalogue.BUNDLED).path
-    assert path is not None
-    net = load_unet(path)
-    assert isinstance(net, ResidualUNet)
+    torch.manual_seed(0)
+    net = ResidualUNet(UNetShape()).eval()
     fields = [draw_field(nuclei, shape=SHAPE, nuclei=nuclei) for nuclei in NUCLEI]
     learner = learner_of(net)
     examples = [Example.of(learner.normalise(field.image), field.labels) for field in fields]
