@@ -19,9 +19,12 @@ from napari_nucseg.core.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue, tiled_net
 from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.network import predict
+from napari_nucseg.segmenters.size import LARGEST, SMALLEST
 from napari_nucseg.segmenters.tiling import FLIPS, flip, flip_flows
 
 DEFAULTS = SegmentParams()
+UNSEEN = 0.05
+"""What may change in outputs of -5 to 5 by what is farther away than tiles overlap."""
 
 
 @pytest.fixture(scope="module", params=["onnxruntime", "torch"])
@@ -208,7 +211,7 @@ def test_the_memory_layout_does_not_matter(segment, drawn_fields):
 # Parameters
 
 
-@pytest.mark.parametrize("diameter", [22, 30, 60])
+@pytest.mark.parametrize("diameter", [SMALLEST, 30, LARGEST])
 def test_within_the_range_of_its_training_the_diameter_changes_nothing(
     segmenter, drawn_fields, diameter
 ):
@@ -247,12 +250,13 @@ def test_a_strict_flow_threshold_drops_nuclei(segment, drawn_fields):
 
 @pytest.mark.parametrize("sides", FLIPS[1:], ids=["along y", "along x", "both"])
 def test_with_flipped_copies_it_does_not_matter_how_the_image_lies(segmenter, drawn_fields, sides):
-    image = drawn_fields[0].image[:150, :190]
+    network = segmenter.network
+    image = network.normalise(drawn_fields[0].image[:150, :190], DEFAULTS)
 
     def difference(augment):
         params = SegmentParams(augment=augment)
         usual, turned = (
-            predict(segmenter.network, each, params, ignore) for each in (image, flip(image, sides))
+            network.infer(each, params, ignore) for each in (image, flip(image, sides))
         )
         one, other = (np.stack([*flows.vectors, flows.cellprob]) for flows in (usual, turned))
         return abs(flip_flows(other, sides) - one).max()
@@ -265,7 +269,8 @@ def test_flipped_copies_are_counted_and_can_be_stopped(segmenter, drawn_fields):
     image = drawn_fields[0].image
     steps = []
     predict(segmenter.network, image, SegmentParams(augment=True), lambda *s: steps.append(s))
-    assert list(dict.fromkeys(steps)) == [(done, 4) for done in range(5)]
+    looks = [step for step in steps if step == (0, 1)]
+    assert list(dict.fromkeys(steps[len(looks) :])) == [(done, 4) for done in range(5)]
 
 
 # What is refused, and stopping
@@ -327,8 +332,8 @@ def test_a_long_field_in_tiles_gives_what_the_whole_field_gives(segmenter, monke
     whole, _ = flows_in_tiles(segmenter, image, 2048, monkeypatch)
     tiled, steps = flows_in_tiles(segmenter, image, 900, monkeypatch)
     assert steps[-1][1] > 1
-    np.testing.assert_allclose(tiled.vectors, whole.vectors, atol=1e-3)
-    np.testing.assert_allclose(tiled.cellprob, whole.cellprob, atol=1e-3)
+    np.testing.assert_allclose(tiled.vectors, whole.vectors, atol=UNSEEN)
+    np.testing.assert_allclose(tiled.cellprob, whole.cellprob, atol=UNSEEN)
     processor = segmenter.network.device
     labels = Labeller(whole, processor)(DEFAULTS)
     assert count(labels) > 20
