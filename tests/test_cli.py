@@ -439,6 +439,28 @@ def test_an_image_is_segmented(run, images, tmp_path, drawn_fields):
     assert f"a.tif: {labels.max()} nuclei" in done.flat
 
 
+def test_a_diameter_that_was_found_in_the_image_is_told(run, tmp_path, drawn_fields):
+    large = np.kron(drawn_fields[0].image, np.ones((4, 4), np.uint16))
+    tifffile.imwrite(tmp_path / "large.tif", large)
+    done = run("segment", tmp_path / "large.tif", "-o", tmp_path / "out")
+    assert (done.code, done.err) == (0, "")
+    made = read_provenance(tmp_path / "out" / "large.tif")
+    assert made["is_estimated"]
+    assert 93 < made["diameter"] < 156
+    assert f" nuclei, diameter {made['diameter']:.0f} px (estimated), " in done.flat
+
+
+def test_an_image_that_the_model_does_not_suit_is_told_on_standard_error(
+    run, tmp_path, drawn_fields
+):
+    tifffile.imwrite(tmp_path / "dark.tif", 65535 - drawn_fields[0].image)
+    for _ in range(2):  # labels that are there already are told of, too
+        done = run("segment", tmp_path / "dark.tif", "-o", tmp_path / "out")
+        assert done.code == 0
+        assert "dark.tif: The nuclei seem to be darker than their ground\n" in done.err
+    assert run("segment", tmp_path / "dark.tif", "-o", tmp_path / "out", "--invert").err == ""
+
+
 def test_a_folder_is_segmented(run, images, tmp_path):
     done = run("segment", images, "-o", tmp_path / "out")
     assert done.code == 0, done.err
