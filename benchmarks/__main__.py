@@ -28,6 +28,11 @@ class Group(StrEnum):
     ERRORS = "errors"
     RUN = "run"
     TRAINING = "training"
+    LARGE = "large"
+
+
+ON_REQUEST = {Group.LARGE}
+"""What takes so long that it is measured only where it is named."""
 
 
 @app.command()
@@ -37,7 +42,8 @@ def bench(
         typer.Option(envvar="NUCSEG_BBBC039", help="Folder of BBBC039; drawn fields without."),
     ] = None,
     only: Annotated[
-        list[Group] | None, typer.Option(help="Group to measure, may be given again; all if none.")
+        list[Group] | None,
+        typer.Option(help="Group to measure, may be given again; else all but large."),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="File for the times as JSON.")] = None,
     cores: Annotated[int, typer.Option(min=1, help="Cores to use.")] = 2,
@@ -46,7 +52,7 @@ def bench(
     """Measure the plugin beside its peers; exit code 1 if a bar is missed."""
     pin(cores)
     rows: list[Row] = []
-    for group in only or Group:
+    for group in only or [one for one in Group if one not in ON_REQUEST]:
         typer.echo(f"Measuring: {group}", err=True)
         rows += import_module(f"benchmarks.{group}").measure(Setting(dataset, runs))
     machine = describe()

@@ -60,7 +60,7 @@ def _warm(fields: list[NDArray[Any]], runs: int) -> Row:
         ],
         runs,
     )
-    return Row(f"{model.name}, a field", ours, Peer("Otsu + watershed", otsu), Within(0.6))
+    return Row(f"{model.name}, a field", ours, Peer("Otsu + watershed", otsu), Within(0.3))
 
 
 def _cold(field: NDArray[Any], runs: int) -> list[Row]:
@@ -81,6 +81,6 @@ def _cold(field: NDArray[Any], runs: int) -> list[Row]:
         )
     what = f"{catalogue.BUNDLED}, a new process and one field"
     return [
-        Row(what, cold, bar=Within(8)),
+        Row(what, cold, bar=Within(1.8)),
         Row(f"{what}, the very first time", first, bar=Within(8)),
     ]

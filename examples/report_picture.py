@@ -1,6 +1,6 @@
 """Make the documentation's picture of a report: its beginning, and the worst fields beside it.
 
-    napari-nucseg benchmark BBBC039 --split validation -m u2os -m otsu --out comparison
+    napari-nucseg benchmark BBBC039 --split validation -m fluo-nuclei -m otsu --out comparison
     python examples/report_picture.py comparison/report.html
 
 Chromium or Chrome has to be installed.

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmarks import large
+from benchmarks.__main__ import ON_REQUEST, Group
 from benchmarks.machine import Machine, on_one_core
 from benchmarks.rows import (
     Gigabytes,
@@ -22,6 +25,7 @@ from benchmarks.rows import (
     as_json,
     table,
 )
+from benchmarks.setting import Setting
 from benchmarks.timing import in_fresh_process, interleave, timed
 
 ROOT = Path(__file__).parents[1]
@@ -170,6 +174,33 @@ def test_json_holds_what_the_table_shows():
             "met": None,
         },
     ]
+
+
+# The large image
+
+
+def test_a_mosaic_is_filled_with_fields_row_by_row():
+    fields = [np.full((2, 3), number, np.uint16) for number in (1, 2, 3)]
+    whole = large.mosaic(fields, 5)
+    assert whole.shape == (5, 5)
+    assert whole[::2, ::3].tolist() == [[1, 2], [3, 1], [2, 3]]
+
+
+def test_a_large_image_is_timed_in_a_process_whose_memory_is_told(monkeypatch):
+    monkeypatch.setattr(large, "EDGE", 300)
+    seconds, *memory = large.measure(Setting(None, 1))
+    assert seconds.what == "fluo-nuclei, 300 x 300 px"
+    assert str(seconds.bar) == "at most 60 s"
+    assert seconds.ours > 0
+    assert len(memory) == (sys.platform == "linux")
+    for row in memory:
+        assert (row.unit, str(row.bar)) == ("GB", "at most 3 GB")
+        assert 0.05 < row.ours < 3
+
+
+def test_what_takes_a_minute_is_measured_where_it_is_named_alone():
+    assert Group.LARGE in ON_REQUEST
+    assert Group.FIELDS not in ON_REQUEST
 
 
 # The command line

@@ -220,7 +220,7 @@ def test_options_reach_the_segmenter_and_the_others_keep_their_defaults(
     )
     assert done.code == 0, done.err
     summary = parse((tmp_path / "out" / "summary.json").read_text())
-    defaults = catalogue.find("u2os").defaults
+    defaults = catalogue.find("fluo-nuclei").defaults
     chosen = replace(defaults, diameter=21.5, flow_threshold=0, min_size=3)
     assert summary["segmentation"]["parameters"] == asdict(chosen)
 
@@ -230,7 +230,7 @@ def test_options_reach_the_segmenter_and_the_others_keep_their_defaults(
 
 def test_a_dataset_is_segmented_and_scored(run, drawn_dataset, tmp_path):
     out = tmp_path / "out"
-    done = run("benchmark", drawn_dataset, "-o", out, "--model", "u2os", "--device", "cpu")
+    done = run("benchmark", drawn_dataset, "-o", out, "--model", "fluo-nuclei", "--device", "cpu")
     assert done.code == 0, done.err
     assert {"fields.csv", "labels", "objects.csv", "summary.json"} <= {
         p.name for p in out.iterdir()
@@ -244,13 +244,13 @@ def test_a_dataset_is_segmented_and_scored(run, drawn_dataset, tmp_path):
     summary = parse((out / "summary.json").read_text())
     assert summary["pooled"]["objects"]["f1"] >= 0.85
     assert (summary["fields"], summary["empty_fields"]) == (3, 1)
-    assert summary["segmentation"]["model"] == "u2os"
+    assert summary["segmentation"]["model"] == "fluo-nuclei"
     places = parse((out / "run.json").read_text())["result"]["places"]
     assert [place["fields"] for place in places] == [3]
     assert places[0]["device"].startswith("CPU, ")
     assert f"{summary['pooled']['objects']['f1']:.3f}" in done.out
     assert f"{summary['mean']['pixels']['dice']:.3f} (" in done.out
-    assert "drawn, u2os: 3 fields, 1 of them empty" in done.flat
+    assert "drawn, fluo-nuclei: 3 fields, 1 of them empty" in done.flat
     assert "learned from the training split" in done.flat
 
 
@@ -289,7 +289,7 @@ def test_absent_fields_can_be_left_out_and_are_named_in_the_summary(run, drawn_d
     ("options", "reason"),
     [
         (("--split", "holdout"), "there is no such split; there are training, test"),
-        (("--model", "cyto4"), "there is no model 'cyto4'; choose u2os, "),
+        (("--model", "cyto4"), "there is no model 'cyto4'; choose fluo-nuclei, "),
         (("--diameter", "-1"), "diameter is -1.0; it must be 0 to 2000 px"),
         (("--flow-threshold", "3.1"), "flow threshold is 3.1; it must be 0 to 3"),
         (("--cellprob-threshold", "nan"), "cell probability is nan; it must be -6 to 6"),
@@ -371,9 +371,13 @@ def test_the_command_needs_no_folder_and_tells_where_results_are(drawn_dataset):
         out = Path("results", "drawn-test-otsu")
         assert f"Results are in {out}" in done.stdout
         assert (drawn_dataset.parent / out / "report.html").is_file()
-    done = installed("benchmark", "drawn", "-m", "otsu", "-m", "u2os", cwd=drawn_dataset.parent)
+    done = installed(
+        "benchmark", "drawn", "-m", "otsu", "-m", "fluo-nuclei", cwd=drawn_dataset.parent
+    )
     assert done.returncode == 0, done.stderr
-    assert (drawn_dataset.parent / "results" / "drawn-otsu-u2os" / "comparison.csv").is_file()
+    assert (
+        drawn_dataset.parent / "results" / "drawn-otsu-fluo-nuclei" / "comparison.csv"
+    ).is_file()
 
 
 def test_a_second_model_that_is_broken_is_refused_before_the_first_runs(
@@ -431,8 +435,30 @@ def test_an_image_is_segmented(run, images, tmp_path, drawn_fields):
     assert labels.shape == drawn_fields[0].image.shape
     assert labels.dtype == np.uint16
     assert made["image"] == "a.tif"
-    assert made["model"] == "u2os"
+    assert made["model"] == "fluo-nuclei"
     assert f"a.tif: {labels.max()} nuclei" in done.flat
+
+
+def test_a_diameter_that_was_found_in_the_image_is_told(run, tmp_path, drawn_fields):
+    large = np.kron(drawn_fields[0].image, np.ones((4, 4), np.uint16))
+    tifffile.imwrite(tmp_path / "large.tif", large)
+    done = run("segment", tmp_path / "large.tif", "-o", tmp_path / "out")
+    assert (done.code, done.err) == (0, "")
+    made = read_provenance(tmp_path / "out" / "large.tif")
+    assert made["is_estimated"]
+    assert 93 < made["diameter"] < 156
+    assert f" nuclei, diameter {made['diameter']:.0f} px (estimated), " in done.flat
+
+
+def test_an_image_that_the_model_does_not_suit_is_told_on_standard_error(
+    run, tmp_path, drawn_fields
+):
+    tifffile.imwrite(tmp_path / "dark.tif", 65535 - drawn_fields[0].image)
+    for _ in range(2):  # labels that are there already are told of, too
+        done = run("segment", tmp_path / "dark.tif", "-o", tmp_path / "out")
+        assert done.code == 0
+        assert "dark.tif: The nuclei seem to be darker than their ground\n" in done.err
+    assert run("segment", tmp_path / "dark.tif", "-o", tmp_path / "out", "--invert").err == ""
 
 
 def test_a_folder_is_segmented(run, images, tmp_path):
@@ -558,7 +584,7 @@ def test_a_stained_section_is_refused_with_the_channel_to_try(refuse, tmp_path):
     assert "choose it (segment --channel 1 to 3, or mean; try --channel haematoxylin)" in message
 
 
-@pytest.mark.parametrize("model", ["otsu", "u2os"])
+@pytest.mark.parametrize("model", ["otsu", "fluo-nuclei"])
 def test_dark_nuclei_are_those_of_the_plain_field(run, tmp_path, drawn_fields, model):
     image = drawn_fields[0].image - drawn_fields[0].image.min()
     made = []
@@ -831,7 +857,7 @@ def test_models_are_listed_with_what_is_here(run, tmp_path, monkeypatch):
         if line.startswith("│") and line.split("│")[1].strip()
     }
     assert list(rows) == [model.name for model in catalogue.models()]
-    assert rows["u2os"] == [f"{catalogue.find('u2os').megabytes} MB", "yes"]
+    assert rows["fluo-nuclei"] == [f"{catalogue.find('fluo-nuclei').megabytes} MB", "yes"]
     assert rows["cpsam_v2"] == ["1200 MB", "no"]
     assert f"Device: {choose()}" in done.flat
 
@@ -993,8 +1019,10 @@ def test_a_download_that_fails_is_one_line_with_what_to_do(refuse, published, tm
 
 
 def test_several_models_are_compared(run, drawn_dataset, tmp_path):
-    done = run("benchmark", drawn_dataset, "-m", "u2os", "-m", "otsu", "-o", tmp_path / "out")
+    done = run(
+        "benchmark", drawn_dataset, "-m", "fluo-nuclei", "-m", "otsu", "-o", tmp_path / "out"
+    )
     assert done.code == 0, done.err
     assert "Mean of fields (range)" in done.out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"u2os", "otsu", "comparison.csv"} <= names
+    assert {"fluo-nuclei", "otsu", "comparison.csv"} <= names

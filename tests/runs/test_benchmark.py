@@ -133,6 +133,21 @@ def test_the_table_has_a_row_for_every_field(run, oracle_of, drawn_fields, drawn
     assert (out / "fields.csv").read_bytes().count(b"\r") == 0
 
 
+def test_the_table_tells_diameters_and_doubts(run, oracle_of, drawn_fields, drawn_dataset, out):
+    oracle = oracle_of(drawn_fields)
+
+    def segment(image, params, report):
+        is_first = image.tobytes() == drawn_fields[0].image.tobytes()
+        oracle.estimate = 112.5 if is_first else None
+        oracle.suspect = ("left out", "unsure") if is_first else ()
+        return oracle(image, params, report)
+
+    result = run(segment)
+    told = [(row["diameter_px"], row["suspect"]) for row in read_fields(out)]
+    assert told == [("112.5", "left out; unsure"), ("", ""), ("", "")]
+    assert result.suspect == {open_dataset(drawn_dataset).fields[0].stem: ("left out", "unsure")}
+
+
 # The numbers
 
 

@@ -44,26 +44,28 @@ def test_the_published_pixel_scores_follow_from_the_published_table(name):
 
 
 def test_pixel_scores_stand_beside_the_report_of_the_test_split(perfect):
-    rows = pixel_table("u2os", summarise(perfect), "test")
+    rows = pixel_table("fluo-nuclei", summarise(perfect), "test")
     assert [row[0] for row in rows[1:]] == [
         *("Dice (= F1)", "IoU", "Precision", "Recall", "Accuracy")
     ]
     assert rows[1][1:] == ("1.000 (1.000-1.000)", "0.967 (0.930-0.981)", "1.000", "0.968")
-    assert pixel_table("u2os", summarise(perfect), "validation") == []
+    assert pixel_table("fluo-nuclei", summarise(perfect), "validation") == []
 
 
 def test_scores_of_nuclei_stand_beside_published_ones(perfect):
-    rows = object_table("u2os", perfect, "test")
-    assert rows[1] == ("u2os", "1.000", "1.000", "1.000", "1.000", "1.000")
+    rows = object_table("fluo-nuclei", perfect, "test")
+    assert rows[1] == ("fluo-nuclei", "1.000", "1.000", "1.000", "1.000", "1.000")
     assert rows[3][1:] == ("", "0.934", "0.871", "0.641", "0.965")
 
 
 def test_scores_of_a_split_where_fields_failed_are_marked(perfect):
     done = perfect[:49]
-    assert object_table("u2os", done, "test")[1][0] == "u2os, 49 of 50 fields"
-    header = pixel_table("u2os", summarise(done), "test")[0]
-    assert header[1] == "u2os, 49 of 50 fields, mean (range)"
-    assert pixel_table("u2os", summarise(perfect), "test")[0][1] == "u2os, mean (range)"
+    assert object_table("fluo-nuclei", done, "test")[1][0] == "fluo-nuclei, 49 of 50 fields"
+    header = pixel_table("fluo-nuclei", summarise(done), "test")[0]
+    assert header[1] == "fluo-nuclei, 49 of 50 fields, mean (range)"
+    assert (
+        pixel_table("fluo-nuclei", summarise(perfect), "test")[0][1] == "fluo-nuclei, mean (range)"
+    )
 
 
 def test_only_a_whole_published_split_is_compared(bbbc039, drawn_dataset):

@@ -158,18 +158,37 @@ def test_failed_fields_are_named_and_their_errors_are_text(page, flawed, oracle_
     assert "<b>too bright</b> & blurred" in opened.text
 
 
+def test_fields_that_the_model_does_not_suit_are_named_with_the_signs(
+    page, oracle_of, drawn_fields
+):
+    oracle = oracle_of(drawn_fields)
+
+    def doubt(image, params, report):
+        is_first = image.tobytes() == drawn_fields[0].image.tobytes()
+        oracle.suspect = ("38 bright objects, 1 nucleus", "dropped <5%") if is_first else ()
+        return oracle(image, params, report)
+
+    opened = page(oracle_setup(doubt))
+    assert "1 field to look at : there are signs that the model does not suit it." in opened.text
+    assert "A01_s1: 38 bright objects, 1 nucleus; dropped <5%" in opened.text
+
+
+def test_where_the_model_suits_all_fields_none_is_to_be_looked_at(page, flawed):
+    assert "to look at" not in page(flawed).text
+
+
 def test_a_published_model_carries_the_caveat_on_dsb2018(page, flawed):
     opened = page(replace(flawed, model="cpsam"))
     assert "cpsam: 43 of the 200 fields of BBBC039 are also in DSB2018" in opened.text
 
 
 def test_a_caveat_names_the_models_that_it_is_about_and_comes_once(page, flawed):
-    names = ("cpsam", "cpsam_v2", "u2os", "oracle")
+    names = ("cpsam", "cpsam_v2", "fluo-nuclei", "oracle")
     opened = page(*(replace(flawed, model=name) for name in names))
     assert "cpsam, cpsam_v2: 43 of the 200 fields of BBBC039" in opened.text
     assert opened.text.count("DSB2018, which") == 1
-    assert opened.text.count("u2os learned from the training split") == 1
-    assert "u2os: u2os" not in opened.text
+    assert opened.text.count("fluo-nuclei learned from the training split") == 1
+    assert "fluo-nuclei: fluo-nuclei" not in opened.text
 
 
 def test_run_json_tells_command_machine_and_checksums(page, flawed, tmp_path):

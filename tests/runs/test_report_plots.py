@@ -28,7 +28,7 @@ def section(drawn_fields):
             scores.append(compare(field.labels, labels).score(0.5))
         told = dict(enumerate(islice(cycle(scores), fields)))
         summary = summarise(list(told.values())[:2])
-        return Section("u2os", told, summary, DEFAULT_RULE, worst=(), made=())
+        return Section("fluo-nuclei", told, summary, DEFAULT_RULE, worst=(), made=())
 
     return make
 

@@ -14,19 +14,23 @@ from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.net_segmenter import NetSegmenter
 from scripts.classic_reference import RANDOM
+from tests.segmenters.random_nets import write_residual_unet
 from tests.segmenters.stand_ins import Blobs
 from tests.segmenters.test_classic_unet import write_weights
 
 DEFAULTS = SegmentParams()
-NETS = ("bundled", "bundled by torch", "classic", "Cellpose-SAM")
+NETS = ("bundled", "bundled by torch", "residual", "classic", "Cellpose-SAM")
 
 
 def load(kind, folder):
-    """A segmenter of a kind; random weights for a classic net, a stand-in for Cellpose-SAM."""
+    """A segmenter of a kind; random weights for older nets, a stand-in for Cellpose-SAM."""
     bundled = catalogue.find(catalogue.BUNDLED)
     if kind == "classic":
         write_weights(RANDOM[0], folder / "classic")
         return catalogue.load(catalogue.find(str(folder / "classic")), "cpu")
+    if kind == "residual":
+        path = write_residual_unet(folder / "residual.pt")
+        return catalogue.load(catalogue.find(str(path)), "cpu")
     if kind == "Cellpose-SAM":
         network = CellposeSAM(Blobs(), Device("cpu", "any"))
         return NetSegmenter("stand-in", "0" * 64, network)

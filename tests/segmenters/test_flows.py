@@ -51,9 +51,15 @@ def test_new_thresholds_give_the_labels_of_a_fresh_run(segment, image, others):
 
 
 @pytest.mark.parametrize(
-    "others", [{"diameter": 30.0}, {"high_percentile": 90.0}, {"low_percentile": 5.0}], ids=str
+    "others", [{"diameter": 30.0}, {"invert": True}, {"augment": True}], ids=str
 )
 def test_what_needs_the_network_is_refused(segment, drawn_fields, others):
     first = segment(drawn_fields[0].image, USUAL, ignore)
     with pytest.raises(ValueError, match="needs the network; segment again"):
         first.relabelled(replace(USUAL, **others))
+
+
+def test_percentiles_that_the_model_makes_no_use_of_need_no_network(segment, drawn_fields):
+    first = segment(drawn_fields[0].image, USUAL, ignore)
+    moved = first.relabelled(replace(USUAL, high_percentile=90.0, low_percentile=5.0))
+    np.testing.assert_array_equal(moved.labels, first.labels)

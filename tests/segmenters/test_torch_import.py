@@ -47,7 +47,7 @@ def test_on_windows_the_message_says_what_to_install(broken_torch, monkeypatch, 
     assert "Microsoft Visual C++ Redistributable" in message
     assert "before Qt" in message
     assert "build for the CPU" in message
-    assert "u2os" in message
+    assert catalogue.BUNDLED in message
     assert "\n" not in message
 
 

@@ -92,7 +92,7 @@ def test_stitching_joins_what_cellpose_joins(seed):
 
 
 @pytest.mark.parametrize("depth", Depth)
-@pytest.mark.parametrize("name", ["stand-in", "u2os"])
+@pytest.mark.parametrize("name", ["stand-in", catalogue.BUNDLED])
 def test_every_depth_finds_the_balls_and_says_how(segmenter, balls, depth, name):
     model = segmenter if name == "stand-in" else catalogue.load(catalogue.find(name), "cpu")
     steps = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -43,11 +43,16 @@ def viewer(make_napari_viewer):
 
 
 class StandInSegmenter:
-    """A segmenter that thresholds; it tells what it was called with, and waits where asked to."""
+    """A segmenter that thresholds; it tells what it was called with, and waits where asked to.
+
+    It has the concerns, and finds the diameter, that it is told to.
+    """
 
     def __init__(self) -> None:
         self.calls: list[tuple[np.ndarray, object]] = []
         self.before = lambda report: None
+        self.concerns = lambda image, params: ()
+        self.estimate: float | None = None
 
     def __call__(self, image, params, report) -> Segmentation:
         from skimage.measure import label
@@ -57,9 +62,11 @@ class StandInSegmenter:
         self.calls.append((image, params))
         labels = label(image > 250).astype(np.int32)
         flows = Flows(np.zeros((2, *image.shape), np.float32), np.zeros(image.shape, np.float32))
-        made = Provenance("u2os", "0" * 64, asdict(params), "CPU, test", "float32", {}, 0.01)
+        made = Provenance("fluo-nuclei", "0" * 64, asdict(params), "CPU, test", "float32", {}, 0.01)
+        found = replace(made, diameter=self.estimate, is_estimated=self.estimate is not None)
+        concerns = self.concerns(image, params)
         report(1, 1)
-        return Segmentation(labels, flows, made, lambda params: labels)
+        return Segmentation(labels, flows, found, lambda params: labels, concerns=concerns)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def spoil(truths: np.ndarray) -> np.ndarray:
 
 def add_stacks(viewer, truths: np.ndarray, found: np.ndarray, stems: tuple[str, ...] = ()):
     """Add prediction and truth to a viewer."""
-    made = {"model": "u2os", "parameters": {"diameter": 30}}
+    made = {"model": "fluo-nuclei", "parameters": {"diameter": 30}}
     prediction = LayerRecord(PREDICTION, stems=stems, provenance=made)
     truth = LayerRecord(GROUND_TRUTH, stems=stems)
     return (

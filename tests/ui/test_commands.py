@@ -41,7 +41,7 @@ def labels(viewer, drawn_fields):
     return {
         name: viewer.add_labels(data, name=name, metadata=tag(LayerRecord(role)))
         for name, data, role in (
-            ("u2os", moved, PREDICTION),
+            ("fluo-nuclei", moved, PREDICTION),
             ("otsu", np.roll(moved, 3, axis=1), PREDICTION),
             ("truth", truth, GROUND_TRUTH),
         )
@@ -69,7 +69,7 @@ def test_the_selected_image_is_offered_for_segmentation(viewer, choose):
 
 
 def test_the_selected_labels_are_scored(qtbot, viewer, labels, choose):
-    for name in ("u2os", "otsu"):
+    for name in ("fluo-nuclei", "otsu"):
         viewer.layers.selection.active = labels[name]
 
         choose("score_selected")
@@ -94,7 +94,7 @@ def test_napari_s_own_menu_closes_the_panel_that_a_command_opened(qtbot, viewer,
 
 
 @pytest.mark.parametrize(
-    ("selected", "shown"), [("u2os", "u2os"), ("truth", "otsu"), (None, "otsu")]
+    ("selected", "shown"), [("fluo-nuclei", "fluo-nuclei"), ("truth", "otsu"), (None, "otsu")]
 )
 def test_the_errors_of_the_selected_or_newest_prediction_are_shown(
     qtbot, viewer, labels, choose, selected, shown
@@ -121,11 +121,11 @@ def test_without_a_prediction_showing_errors_says_what_to_do(viewer, choose, tol
 
 def test_without_a_ground_truth_showing_errors_asks_for_it(qtbot, viewer, labels, choose, told):
     viewer.layers.remove("truth")
-    viewer.layers.selection.active = labels["u2os"]
+    viewer.layers.selection.active = labels["fluo-nuclei"]
 
     choose("show_errors")
 
-    assert told == ["Choose the ground truth of u2os in the panel."]
+    assert told == ["Choose the ground truth of fluo-nuclei in the panel."]
     settle(qtbot, viewer).truth.value = labels["otsu"]
     qtbot.waitUntil(lambda: ERRORS in map(role_of, viewer.layers), timeout=20_000)
 

@@ -32,7 +32,7 @@ def predicted(truth):
 @pytest.fixture
 def layers(viewer, truth, predicted):
     return (
-        viewer.add_labels(predicted, name="A01 u2os", metadata=tag(LayerRecord(PREDICTION))),
+        viewer.add_labels(predicted, name="A01 fluo-nuclei", metadata=tag(LayerRecord(PREDICTION))),
         viewer.add_labels(truth, name="A01 truth", metadata=tag(LayerRecord(GROUND_TRUTH))),
     )
 

@@ -28,7 +28,7 @@ def test_moved_sliders_give_the_labels_of_a_fresh_run(qtbot, viewer, image, pane
     move(qtbot, panel, values)
 
     params = replace(runs, **values)
-    segment = catalogue.load(catalogue.find("u2os"), "cpu")
+    segment = catalogue.load(catalogue.find("fluo-nuclei"), "cpu")
     fresh = segment(field.image, params, lambda done, total: None)
     np.testing.assert_array_equal(labels.data, fresh.labels)
     assert predictions(viewer) == [labels]

@@ -1,6 +1,5 @@
 """Choosing a model, files of models among them; what is remembered of it."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment import preferences
+from tests.segmenters.random_nets import write_residual_unet
 from tests.ui.segment_actions import RUN, predictions, run
 
 
@@ -23,12 +23,12 @@ def test_values_and_model_are_there_after_a_restart(qtbot, viewer, image, panel,
 
     assert again.form.params.params.min_size == 77
     again.form.defaults.native.click()
-    assert again.form.params.params == catalogue.find("u2os").defaults
+    assert again.form.params.params == catalogue.find("fluo-nuclei").defaults
 
 
 def test_a_model_file_is_added_and_remembered(qtbot, viewer, image, panel, monkeypatch, tmp_path):
     path = tmp_path / "mine.pt"
-    shutil.copy(catalogue.find("u2os").path, path)
+    write_residual_unet(path)
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
 
     panel.form.add_model.native.click()
@@ -49,17 +49,17 @@ def test_a_file_that_is_no_model_is_refused(qtbot, viewer, image, panel, monkeyp
     qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
 
     assert "not a readable model file" in panel.status.value
-    assert panel.form.model.value == "u2os"
+    assert panel.form.model.value == "fluo-nuclei"
     assert preferences.load_model_files() == ()
 
 
 @pytest.fixture
 def add(qtbot, panel, monkeypatch):
-    """Add a copy of the bundled net under a path."""
+    """Add a net of one's own under a path."""
 
     def add(path: Path) -> Path:
         path.parent.mkdir(exist_ok=True)
-        shutil.copy(catalogue.find("u2os").path, path)
+        write_residual_unet(path)
         monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
         panel.form.add_model.native.click()
         qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
@@ -185,5 +185,5 @@ def test_the_panel_says_before_a_run_what_will_run(qtbot, panel, monkeypatch, tm
 
 
 def test_every_generation_of_models_stands_in_the_tooltip(panel):
-    for words in ("u2os", "Cellpose 1 to 3", "Cellpose-SAM", "otsu"):
+    for words in ("fluo-nuclei", "Cellpose 1 to 3", "Cellpose-SAM", "otsu"):
         assert words in panel.form.model.tooltip

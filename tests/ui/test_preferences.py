@@ -58,22 +58,22 @@ def test_at_the_first_start_there_are_defaults():
 
 def test_values_of_each_model_are_there_after_a_restart(restart):
     small, large = SegmentParams(min_size=5), SegmentParams(diameter=40.5, flow_threshold=0.7)
-    preferences.save_params("u2os", small)
+    preferences.save_params("fluo-nuclei", small)
     preferences.save_params("otsu", large)
     preferences.save_model("otsu")
     restart()
     assert preferences.load_model() == "otsu"
-    assert preferences.load_params("u2os") == small
+    assert preferences.load_params("fluo-nuclei") == small
     assert preferences.load_params("otsu") == large
 
 
 def test_values_can_be_forgotten(restart):
-    preferences.save_params("u2os", SegmentParams(min_size=5))
+    preferences.save_params("fluo-nuclei", SegmentParams(min_size=5))
     preferences.save_params("otsu", SegmentParams())
-    preferences.save_params("u2os", None)
+    preferences.save_params("fluo-nuclei", None)
     preferences.save_params("never used", None)
     restart()
-    assert preferences.load_params("u2os") is None
+    assert preferences.load_params("fluo-nuclei") is None
     assert preferences.load_params("otsu") == SegmentParams()
 
 
@@ -106,9 +106,9 @@ def test_a_damaged_settings_file_gives_defaults(settings, text):
 @pytest.mark.parametrize("text", ["{", "[1, 2]", "3", '"x"', "null"])
 def test_damaged_parameters_are_ignored_and_can_be_saved_again(remembered, text):
     remembered(text)
-    assert preferences.load_params("u2os") is None
-    preferences.save_params("u2os", SegmentParams(min_size=7))
-    assert preferences.load_params("u2os") == SegmentParams(min_size=7)
+    assert preferences.load_params("fluo-nuclei") is None
+    preferences.save_params("fluo-nuclei", SegmentParams(min_size=7))
+    assert preferences.load_params("fluo-nuclei") == SegmentParams(min_size=7)
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,12 @@ def test_damaged_parameters_are_ignored_and_can_be_saved_again(remembered, text)
     ],
 )
 def test_parameters_that_cannot_be_used_are_ignored_and_logged(remembered, caplog, values):
-    remembered({"u2os": values, "otsu": {"min_size": 20}})
-    assert preferences.load_params("u2os") is None
-    assert "remembered parameters of u2os are not used" in caplog.text
+    remembered({"fluo-nuclei": values, "otsu": {"min_size": 20}})
+    assert preferences.load_params("fluo-nuclei") is None
+    assert "remembered parameters of fluo-nuclei are not used" in caplog.text
     assert preferences.load_params("otsu") == SegmentParams(min_size=20)
 
 
 def test_parameters_of_an_older_version_that_had_fewer_are_completed(remembered):
-    remembered({"u2os": {"diameter": 25.0}})
-    assert preferences.load_params("u2os") == SegmentParams(diameter=25.0)
+    remembered({"fluo-nuclei": {"diameter": 25.0}})
+    assert preferences.load_params("fluo-nuclei") == SegmentParams(diameter=25.0)

@@ -195,7 +195,7 @@ def test_labels_propose_the_diameter_without_a_line(qtbot, viewer, image, panel,
     panel.form.measure.native.click()
 
     assert panel.form.params["diameter"].value == pytest.approx(22.6)
-    assert "the median of the 1 whole nuclei of A01 u2os in sight" in panel.status.value
+    assert "the median of the 1 whole nuclei of A01 fluo-nuclei in sight" in panel.status.value
 
 
 def test_without_line_or_labels_the_panel_says_what_to_draw(image, panel):

@@ -50,7 +50,7 @@ def test_settings_of_other_labels_are_taken_over(qtbot, viewer, image, panel):
 
 
 def test_labels_of_which_too_little_is_told_have_no_settings(viewer, image, panel):
-    corrected = LayerRecord(PREDICTION, provenance={"image": "by hand", "model": "u2os"})
+    corrected = LayerRecord(PREDICTION, provenance={"image": "by hand", "model": "fluo-nuclei"})
     labels = viewer.add_labels(np.ones((4, 4), int), metadata=tag(corrected))
 
     viewer.layers.selection.active = labels
@@ -186,7 +186,7 @@ def test_the_walk_through_doubt_begins_anew_on_other_labels(qtbot, viewer, image
     panel.result.doubtful.native.click()
 
     assert "number 1 of" in panel.status.value
-    assert viewer.layers.selection.active.name == "other u2os"
+    assert viewer.layers.selection.active.name == "other fluo-nuclei"
 
 
 # Colours

@@ -77,7 +77,7 @@ def test_predictions_are_listed_with_differences_and_the_best_in_bold(qtbot, pan
 def test_the_tooltip_tells_how_a_prediction_was_made(qtbot, panel):
     press(qtbot, panel, panel.rivals.start)
 
-    assert panel.rivals.model._tips[0] == "found: u2os; Diameter 30 px"
+    assert panel.rivals.model._tips[0] == "found: fluo-nuclei; Diameter 30 px"
     assert "not known" in panel.rivals.model._tips[1]
 
 
@@ -199,14 +199,17 @@ def test_all_scores_of_all_predictions_are_saved(qtbot, tmp_path, panel):
     (ap,) = [r for r in rows if (r["prediction"], r["score"]) == ("other", "mean_ap")]
     assert f"{float(ap['mean_of_fields']):.3f}" == panel.rivals.model.rows[1][1]
     assert f"{float(ap['difference']):+.3f}" == panel.rivals.model.rows[1][2]
-    assert {row["made"] for row in rows} == {"u2os; Diameter 30 px", "how it was made is not known"}
+    assert {row["made"] for row in rows} == {
+        "fluo-nuclei; Diameter 30 px",
+        "how it was made is not known",
+    }
     assert str(tmp_path / "table.csv") in panel.status.value
 
 
 def test_a_saved_run_leaves_the_chosen_prediction_first(qtbot, viewer, tmp_path, panel, other):
     chosen, pairs = panel.prediction.value, panel.state.pairs
     for stem, labels in zip(STEMS, other, strict=True):
-        write_labels(tmp_path / "monday" / f"{stem}.tif", labels, {"model": "u2os"})
+        write_labels(tmp_path / "monday" / f"{stem}.tif", labels, {"model": "fluo-nuclei"})
 
     panel.rivals.add_saved(tmp_path / "monday", panel.truth.value)
     qtbot.waitUntil(lambda: "monday" in viewer.layers, timeout=20_000)
@@ -229,14 +232,14 @@ def test_an_export_whose_completed_name_is_taken_is_refused(tmp_path, panel):
 def test_a_saved_run_becomes_a_prediction(qtbot, viewer, tmp_path, panel, other):
     folder = tmp_path / "monday"
     for stem, labels in zip(STEMS, other, strict=True):
-        write_labels(folder / f"{stem}.tif", labels, {"model": "u2os"})
+        write_labels(folder / f"{stem}.tif", labels, {"model": "fluo-nuclei"})
 
     panel.rivals.add_saved(folder, panel.truth.value)
     qtbot.waitUntil(lambda: "monday" in viewer.layers, timeout=20_000)
     settled(qtbot, panel)
 
     assert np.array_equal(viewer.layers["monday"].data, other)
-    assert record_of(viewer.layers["monday"]).provenance == {"model": "u2os"}
+    assert record_of(viewer.layers["monday"]).provenance == {"model": "fluo-nuclei"}
 
 
 def test_a_folder_of_results_is_a_saved_run_as_far_as_it_is_done(
@@ -344,7 +347,7 @@ def test_the_report_has_plots_scores_settings_and_the_worst_fields(
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
     assert picture.shape == (*drawn_fields[0].image.shape, 3)
     assert len(np.unique(picture[..., 0])) > 50  # the image is under the outlines
-    assert "Model u2os: Diameter 30 px." in text
+    assert "Model fluo-nuclei: Diameter 30 px." in text
     assert "found on 3 fields" in " ".join(text.split())
     for link in re.findall(r"(?:src|href)=\"([^\"]+)", text):
         assert link.startswith(("data:", "#"))

@@ -13,6 +13,7 @@ from napari_nucseg.runs.download import dataset_folder
 from napari_nucseg.segmenters import catalogue, otsu
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, role_of
 from napari_nucseg.ui.run.running import Progress
+from tests.segmenters.random_nets import write_residual_unet
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def run(qtbot, panel):
 def test_a_dataset_is_run_scored_and_reported(qtbot, panel, out, drawn_dataset, stand_in):
     run(qtbot, panel)
 
-    assert panel.status.value.startswith("u2os: 3 fields, Dice ")
+    assert panel.status.value.startswith("fluo-nuclei: 3 fields, Dice ")
     assert len(stand_in.calls) == 3
     assert {"fields.csv", "objects.csv", "report.html"} <= {path.name for path in out.iterdir()}
     command = json.loads((out / "run.json").read_text())["sessions"][0]["command"]
@@ -76,7 +77,7 @@ def test_results_that_are_there_can_be_shown_without_a_run(qtbot, panel, tmp_pat
 
 def test_progress_tells_model_field_and_time():
     told, now = [], iter((0.0, 1.0, 4.0))
-    progress = Progress(lambda *one: told.append(one), ["u2os", "otsu"], lambda: next(now))
+    progress = Progress(lambda *one: told.append(one), ["fluo-nuclei", "otsu"], lambda: next(now))
 
     progress.report(2, 12, "A03_s1")
     progress.report(3, 12, "A04_s1, 1 failed")
@@ -84,8 +85,8 @@ def test_progress_tells_model_field_and_time():
     progress.report(12, 12, "")
 
     assert told == [
-        (2, 12, "u2os: A03_s1, field 3 of 6"),
-        (3, 12, "u2os: A04_s1, 1 failed, field 4 of 6, 9 s left"),
+        (2, 12, "fluo-nuclei: A03_s1, field 3 of 6"),
+        (3, 12, "fluo-nuclei: A04_s1, 1 failed, field 4 of 6, 9 s left"),
         (6, 12, "otsu: A01_s1, field 1 of 6, 6 s left"),
         (12, 12, "Writing the tables..."),
     ]
@@ -180,8 +181,7 @@ def test_a_switch_stands_in_the_command_without_a_value(panel):
 
 
 def test_a_model_file_is_added_and_chosen(qtbot, panel, tmp_path, monkeypatch):
-    path = tmp_path / "mine.pt"
-    path.write_bytes(catalogue.find("u2os").path.read_bytes())
+    path = write_residual_unet(tmp_path / "mine.pt")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *asked: (str(path), ""))
     panel.form.models.value = []
 
@@ -212,16 +212,19 @@ def test_a_scheduler_that_does_not_answer_is_told(qtbot, panel, monkeypatch):
 def test_several_models_are_compared_each_with_its_own_values(
     qtbot, panel, out, stand_in, monkeypatch
 ):
-    load = {"u2os": stand_in, "otsu": otsu.segment}
+    load = {"fluo-nuclei": stand_in, "otsu": otsu.segment}
     monkeypatch.setattr(catalogue, "load", lambda model, device: load[model.name])
-    panel.form.models.value = ["u2os", "otsu"]
+    panel.form.models.value = ["fluo-nuclei", "otsu"]
     assert not panel.form.params["min_size"].enabled
     run(qtbot, panel)
 
-    assert [line.split(":")[0] for line in panel.status.value.splitlines()] == ["u2os", "otsu"]
+    assert [line.split(":")[0] for line in panel.status.value.splitlines()] == [
+        "fluo-nuclei",
+        "otsu",
+    ]
     assert (out / "comparison.csv").is_file()
-    plan = json.loads((out / "u2os" / "run.json").read_text())["plan"]
-    assert plan["parameters"] == vars(catalogue.find("u2os").defaults)
+    plan = json.loads((out / "fluo-nuclei" / "run.json").read_text())["plan"]
+    assert plan["parameters"] == vars(catalogue.find("fluo-nuclei").defaults)
 
 
 def test_what_is_missing_is_told(viewer):

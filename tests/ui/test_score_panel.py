@@ -36,7 +36,7 @@ def layers(viewer, truth, predicted):
     placed = {"scale": (0.645, 0.645)}
     return (
         viewer.add_labels(
-            predicted, name="A01 u2os", metadata=tag(LayerRecord(PREDICTION)), **placed
+            predicted, name="A01 fluo-nuclei", metadata=tag(LayerRecord(PREDICTION)), **placed
         ),
         viewer.add_labels(
             truth, name="A01 truth", metadata=tag(LayerRecord(GROUND_TRUTH)), **placed
@@ -203,7 +203,7 @@ def stacks(viewer, drawn_fields, predicted):
     found[0] = predicted
     record = LayerRecord(PREDICTION, fields=(0, 1))
     return (
-        viewer.add_labels(found, name="stack u2os", metadata=tag(record)),
+        viewer.add_labels(found, name="stack fluo-nuclei", metadata=tag(record)),
         viewer.add_labels(truths, name="truth", metadata=tag(LayerRecord(GROUND_TRUTH))),
     )
 
@@ -269,7 +269,7 @@ def test_the_truth_of_another_field_is_not_taken(qtbot, viewer, truth, panel):
     other = LayerRecord(GROUND_TRUTH, stems=("A01",))
     viewer.add_labels(truth, name="A01 truth", metadata=tag(other))
     found = LayerRecord(PREDICTION, stems=("B07",))
-    viewer.add_labels(truth, name="B07 u2os", metadata=tag(found))
+    viewer.add_labels(truth, name="B07 fluo-nuclei", metadata=tag(found))
     settled(qtbot, panel)
 
     assert panel.truth.value is None

@@ -17,7 +17,7 @@ def test_the_bundled_model_finds_the_nuclei_of_a_drawn_field(qtbot, viewer, imag
 
     (labels,) = predictions(viewer)
     assert score(field.labels, labels.data).objects.f1 > 0.8
-    assert labels.name == "A01 u2os"
+    assert labels.name == "A01 fluo-nuclei"
     assert "nuclei in" in panel.status.value
     assert panel.form.place.value.startswith("CPU, ")
     assert panel.form.place.value.endswith(" s a field")
@@ -36,7 +36,7 @@ def test_the_labels_say_how_they_were_made(qtbot, viewer, image, panel, stand_in
     run(qtbot, panel)
 
     made = record_of(predictions(viewer)[0]).provenance
-    assert made["model"] == "u2os"
+    assert made["model"] == "fluo-nuclei"
     assert set(made) >= {"weights_sha256", "parameters", "device", "precision", "versions"}
 
 

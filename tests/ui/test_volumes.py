@@ -31,7 +31,7 @@ def test_a_volume_gets_the_labels_of_the_command_line(qtbot, viewer, depths, pla
 
     run(qtbot, panel)
 
-    model = catalogue.find("u2os")
+    model = catalogue.find("fluo-nuclei")
     params, volume = model.defaults, VolumeParams(anisotropy=3.0)
     expected = segment_volume(
         catalogue.load(model, "cpu"), planes, params, DEPTHS[scope], volume, lambda *_: None

@@ -13,7 +13,7 @@ from napari_nucseg.core.sources import Source
 from napari_nucseg.runs.saving import read_provenance
 from napari_nucseg.ui.layers import PREDICTION, LayerRecord, tag
 
-MADE = {"model": "u2os", "parameters": {"diameter": 0.0}}
+MADE = {"model": "fluo-nuclei", "parameters": {"diameter": 0.0}}
 STEMS = ("one", "two", "three")
 
 
@@ -28,7 +28,7 @@ def labels(viewer, drawn_fields):
     """Predicted labels of a field."""
     record = LayerRecord(PREDICTION, provenance=MADE)
     data = drawn_fields[0].labels.copy()
-    return viewer.add_labels(data, name="A01 u2os", metadata=tag(record)).data
+    return viewer.add_labels(data, name="A01 fluo-nuclei", metadata=tag(record)).data
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_label_image_of_a_stack_says_how_each_field_was_made(layers, stack, tm
 
     assert np.array_equal(tifffile.imread(tmp_path / "labels.tif"), stack)
     made = read_provenance(tmp_path / "labels.tif")
-    assert made["model"] == "u2os"
+    assert made["model"] == "fluo-nuclei"
     assert list(made["by_field"]) == ["0", "2"]
 
 

@@ -84,6 +84,7 @@ class SegmentPanel(Panel):
         form.image.changed.connect(self._show_nothing)
         form.image.changed.connect(self.advice.clear)
         form.model.changed.connect(self.advice.clear)
+        form.channel.changed.connect(self.advice.clear)
         form.channel.changed.connect(self._show_nothing)
         form.model.changed.connect(self.result.show_range)
         form.model.changed.connect(self._show_nothing)

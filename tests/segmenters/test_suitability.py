@@ -1,0 +1,171 @@
+"""Signs that a model does not suit an image, and whether the advice helps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage as ndi
+
+from napari_nucseg.core.datasets import open_dataset
+from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.suitability import FEWEST_LEFT, Found, find_concerns
+from tests.segmenters.cellpose_reference import discs
+from tests.segmenters.changed_fields import f1, usual_diameter
+
+DEFAULTS = SegmentParams()
+DARK = SegmentParams(invert=True)
+
+
+def ignore(done, total):
+    """Take no notice of progress."""
+
+
+@pytest.fixture(scope="module")
+def field(drawn_fields):
+    return drawn_fields[0]
+
+
+@pytest.fixture(scope="module")
+def segment():
+    segmenter = catalogue.load(catalogue.find(catalogue.BUNDLED), "cpu")
+    return lambda image, params=DEFAULTS: segmenter(image, params, ignore)
+
+
+def nothing(image):
+    return np.zeros(image.shape, np.int32)
+
+
+def lit(labels, seed=0):
+    """A blurred image of objects on a noisy ground."""
+    bright = ndi.gaussian_filter(400.0 * (labels > 0), 1)
+    return (150 + bright + np.random.default_rng(seed).normal(0, 4, labels.shape)).astype(np.uint16)
+
+
+def the_only(concerns):
+    (concern,) = concerns
+    return concern
+
+
+# What is well
+
+
+def test_a_good_result_is_silent(segment, drawn_fields):
+    for field in drawn_fields[:2]:
+        result = segment(field.image)
+        assert result.concerns == ()
+        assert result.provenance.suspect == ()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_ground_truth_is_silent_at_any_size(field, times):
+    image, labels = (np.kron(a, np.ones((times, times), int)) for a in (field.image, field.labels))
+    assert find_concerns(image, Found(labels), DEFAULTS) == ()
+
+
+@pytest.mark.parametrize("shape", [(160, 200), (520, 696)], ids=str)
+def test_noise_is_silent(segment, shape):
+    noise = np.random.default_rng(0).normal(100, 3, shape)
+    assert segment(noise).concerns == ()
+
+
+@pytest.mark.parametrize("shape", [(160, 200), (520, 696)], ids=str)
+def test_a_drawn_field_without_nuclei_is_silent(shape):
+    image = draw_field(2, shape=shape, nuclei=0).image
+    assert find_concerns(image, Found(nothing(image)), DEFAULTS) == ()
+
+
+def test_a_real_field_without_nuclei_is_silent(segment, bbbc039):
+    fields = {field.name: field for field in open_dataset(bbbc039, "validation").fields}
+    assert segment(fields["L10_s6"].read_image().data).concerns == ()
+
+
+def test_a_few_bright_objects_may_be_left():
+    labels = discs((200, 200), *((30, x, 12) for x in range(30, 200, 50)))
+    few = np.where(labels > FEWEST_LEFT, labels, 0)
+    assert find_concerns(lit(few), Found(nothing(few)), DEFAULTS) == ()
+    assert find_concerns(lit(labels), Found(nothing(labels)), DEFAULTS)
+
+
+# Dark nuclei
+
+
+def test_dark_nuclei_are_told_and_the_advice_finds_them(segment, field):
+    dark = field.image.max() - field.image
+    result = segment(dark)
+    concern = result.concerns[0]
+    assert "darker than their ground" in concern.reason
+    assert concern.change == {"invert": True}
+    assert result.provenance.suspect[0] == concern.reason
+    again = segment(dark, replace(DEFAULTS, **concern.change))
+    assert again.concerns == ()
+    assert f1(field.labels, again.labels) >= 0.85
+
+
+def test_bright_nuclei_that_were_taken_for_dark_ones_are_told(segment, field):
+    concern = segment(field.image, DARK).concerns[0]
+    assert concern.change == {"invert": False}
+    assert "Switch off that nuclei are dark" in concern.advice
+
+
+# What is left out
+
+
+@pytest.mark.parametrize(("expected", "how"), [(8.0, "larger"), (60.0, "smaller")])
+def test_objects_of_another_size_are_told_with_their_size(expected, how):
+    labels = discs((300, 300), *((y, x, 14) for y in range(40, 300, 75) for x in (40, 120, 200)))
+    found = Found(nothing(labels), diameter=expected)
+    concern = the_only(find_concerns(lit(labels), found, DEFAULTS))
+    assert concern.reason.startswith("12 bright objects, 0 nuclei: they look ")
+    assert f" times {how} than expected" in concern.reason
+    assert concern.change["diameter"] == pytest.approx(usual_diameter(labels), rel=0.25)
+    assert f"Set the diameter to {concern.change['diameter']:.0f} px" in concern.advice
+
+
+def test_the_size_that_is_proposed_finds_the_nuclei(segment, field):
+    image, labels = (np.kron(a, np.ones((4, 4), a.dtype)) for a in (field.image, field.labels))
+    wrong = segment(image, SegmentParams(diameter=10))
+    assert f1(labels, wrong.labels) < 0.5
+    concern = wrong.concerns[0]
+    assert "larger than expected" in concern.reason
+    again = segment(image, SegmentParams(**concern.change))
+    assert f1(labels, again.labels) >= 0.8
+
+
+@pytest.mark.parametrize("diameter", [None, 28.0])
+def test_objects_of_the_size_that_was_looked_for_are_counted(field, diameter):
+    half = np.where(field.labels % 2, field.labels, 0)
+    concern = the_only(find_concerns(field.image, Found(half, diameter=diameter), DEFAULTS))
+    assert "bright objects, " in concern.reason
+    assert concern.reason.endswith(" were left out")
+    assert concern.change == {}
+
+
+# Other signs
+
+
+def test_an_image_without_contrast_is_told(segment):
+    flat = np.full((40, 50), 7, np.uint8)
+    assert the_only(find_concerns(flat, Found(nothing(flat)), DEFAULTS)).reason == (
+        "The image has no contrast"
+    )
+    assert segment(flat).provenance.suspect == ("The image has no contrast",)
+
+
+def test_nuclei_of_too_few_pixels_are_told():
+    labels = discs((100, 100), *((y, x, 2.5) for y in (20, 50, 80) for x in range(10, 100, 15)))
+    concern = the_only(find_concerns(lit(labels), Found(labels), DEFAULTS))
+    assert concern.reason == "Nuclei of 5 px have too few pixels for an outline"
+    assert "higher magnification" in concern.advice
+    assert concern.change == {}
+
+
+@pytest.mark.parametrize(("logit", "rejected", "told"), [(1, 0.1, 1), (1, 0.01, 0), (6, 0.1, 0)])
+def test_doubt_is_told_where_nuclei_were_dropped_too(field, logit, rejected, told):
+    cellprob = np.where(field.labels > 0, logit, -6).astype(np.float32)
+    concerns = find_concerns(field.image, Found(field.labels, cellprob, rejected), DEFAULTS)
+    assert len(concerns) == told
+    assert all("dropped 10% of the nuclei that it began" in str(one) for one in concerns)
