@@ -11,7 +11,7 @@ from PIL import Image
 from napari_nucseg.core.channels import Channel
 from napari_nucseg.core.parameters import Depth
 from napari_nucseg.core.sources import Source
-from napari_nucseg.runs.image_work import Choice, Failed, ImageWork
+from napari_nucseg.runs.image_work import Choice, Failed, ImageWork, Saved
 from napari_nucseg.runs.saving import read_provenance
 from napari_nucseg.runs.segmenting import describe, find_images, segment_images
 from tests.oracle import PARAMS, oracle_setup
@@ -121,15 +121,14 @@ def test_a_volume_of_several_axes_is_refused(tmp_path, oracle_of):
     assert "a.tif: a stack of several axes, TZ before" in error.error
 
 
-def test_the_diameter_that_was_found_and_doubts_are_saved_and_found_again(
+def test_the_diameter_that_was_found_and_doubts_are_saved(
     folder, tmp_path, drawn_fields, oracle_of
 ):
     oracle = oracle_of(drawn_fields)
     oracle.estimate, oracle.suspect = 112.4, ("38 bright objects, 1 nucleus",)
     source = Source(folder / "b.tif")
-    first, again = (segment(source, oracle, tmp_path / "out") for _ in range(2))
-    assert (first.is_old, again.is_old) == (False, True)
-    for saved in (first, again):
+    made = segment(source, oracle, tmp_path / "out")
+    for saved in (made, Saved.of(made.path, read_provenance(made.path))):
         assert saved.estimate == 112.4
         assert saved.suspect == ("38 bright objects, 1 nucleus",)
         assert ", diameter 112 px (estimated), " in describe(saved)
@@ -138,7 +137,7 @@ def test_the_diameter_that_was_found_and_doubts_are_saved_and_found_again(
 def test_a_diameter_that_was_set_is_no_estimate(folder, tmp_path, drawn_fields, oracle_of):
     saved = segment(Source(folder / "b.tif"), oracle_of(drawn_fields), tmp_path / "out")
     assert (saved.estimate, saved.suspect) == (None, ())
-    assert "diameter" not in describe(saved)
+    assert "(estimated)" not in describe(saved)
 
 
 def test_an_image_that_breaks_the_model_fails_by_its_name(folder, tmp_path):

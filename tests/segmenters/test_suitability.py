@@ -90,6 +90,13 @@ def test_a_few_bright_objects_may_be_left():
     assert find_concerns(lit(labels), Found(nothing(labels)), DEFAULTS)
 
 
+def test_a_bright_image_in_which_nothing_was_found_is_told():
+    one = discs((200, 200), (100, 100, 40))
+    concern = the_only(find_concerns(lit(one), Found(nothing(one)), DEFAULTS))
+    assert concern.reason == "No nucleus was found, and 13% of the image is bright"
+    assert find_concerns(lit(one), Found(one), DEFAULTS) == ()
+
+
 # Dark nuclei
 
 
