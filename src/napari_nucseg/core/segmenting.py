@@ -50,6 +50,9 @@ class Flows:
         any size that it may meet.
     is_estimated : bool
         Whether the diameter was found in the image, not set.
+    least_area : int
+        Area, in pixels, of the smallest object that the network can have seen: fewer pixels are
+        left of it where the image was reduced.
     """
 
     vectors: NDArray[np.float32]
@@ -58,6 +61,7 @@ class Flows:
     notes: tuple[str, ...] = ()
     diameter: float | None = None
     is_estimated: bool = False
+    least_area: int = 0
 
 
 @dataclass(frozen=True)
@@ -190,8 +194,9 @@ class Segmentation:
         outdated = self.outdated_by(params)
         if outdated:
             raise ValueError(f"{', '.join(outdated)}: a change needs the network; segment again")
-        provenance = replace(self.provenance, parameters=asdict(params))
-        return replace(self, labels=self.labeller(params), provenance=provenance)
+        # Signs were seen with the thresholds that the network ran with
+        made = replace(self.provenance, parameters=asdict(params), suspect=())
+        return replace(self, labels=self.labeller(params), provenance=made, concerns=())
 
 
 @dataclass(frozen=True)

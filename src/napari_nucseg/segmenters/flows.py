@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_nucseg.core.images import Labels
 from napari_nucseg.core.parameters import SegmentParams
@@ -54,6 +56,8 @@ class Labeller:
         ndarray of int32, shape (height, width)
             Labels 1 to n.
         """
+        if params.min_size:
+            params = replace(params, min_size=max(params.min_size, self._flows.least_area))
         on_cpu = self._device.kind == "cpu"
         labels = self._on_cpu(params) if on_cpu else self._by_cellpose(params)
         if params.split_depth == 0:
@@ -63,15 +67,13 @@ class Labeller:
 
         return drop_small(split_touching(labels, params.split_depth), params.min_size)
 
-    def rejected(self, params: SegmentParams) -> float:
-        """Tell what share of the objects disagreed with their flows in the last call.
+    @property
+    def errors(self) -> NDArray[np.float64]:
+        """How far the flows are from each object's shape, also of objects that were dropped.
 
-        It is known where labels are made on the CPU, else 0.
+        It is known where labels are made on the CPU; elsewhere there is none.
         """
-        if self._kept is None or params.flow_threshold == 0:
-            return 0.0
-        errors = self._kept[1].flow_errors
-        return float((errors > params.flow_threshold).mean()) if len(errors) else 0.0
+        return np.zeros(0) if self._kept is None else self._kept[1].flow_errors
 
     def _on_cpu(self, params: SegmentParams) -> Labels:
         compiling().result()

@@ -103,7 +103,9 @@ class FluoNuclei:
         def begin(done: int, total: int) -> None:
             report(0, 1)  # a look is no progress, but it can be stopped
 
-        return look_at(resized(image, scale), lambda copy: self.net(copy, False, begin))
+        # a ground darker than the background would make the whole field stand out
+        copy = np.maximum(resized(image, scale), 0)
+        return look_at(copy, lambda small: self.net(small, False, begin))
 
     def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
         """As `infer`, for an image at the network's own scale."""

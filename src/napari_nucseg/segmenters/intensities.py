@@ -83,11 +83,14 @@ def levels(image: NDArray[np.float32]) -> tuple[float, float]:
     noise = _noise(halved)
     floor = low + NOISE_LEVELS * noise
     contrast = np.sort(np.maximum(bright - floor, 0))
+    # Noise alone, or nearly, stays below 1/2
+    least = 2 * floor - low
     if not contrast.any():
-        return low, 2 * floor - low  # noise alone, or nearly: it stays well below 1/2
+        return low, least
     unit = max(_UNIT * noise, float(contrast[-1]) / _FINEST)
     weights = np.cumsum(np.log1p(contrast / unit))
-    return low, floor + float(contrast[np.searchsorted(weights, weights[-1] / 2)])
+    usual = floor + float(contrast[np.searchsorted(weights, weights[-1] / 2)])
+    return low, max(usual, least)
 
 
 def trim_margin(plane: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -48,7 +48,7 @@ class NetSegmenter:
         bright = prepared(image, params)
         normalised = self.network.normalise(bright, params)
         result = self.segment_normalised(normalised, params, report)
-        concerns = find_concerns(bright, self._found(result, params), params)
+        concerns = find_concerns(bright, self._found(result), params)
         made = replace(
             result.provenance,
             seconds=time.perf_counter() - start,
@@ -71,11 +71,11 @@ class NetSegmenter:
         )
         return Segmentation(labels, flows, made, labeller, self.network.ignores)
 
-    def _found(self, result: Segmentation, params: SegmentParams) -> Found:
+    def _found(self, result: Segmentation) -> Found:
         flows, labeller = result.flows, result.labeller
         assert flows is not None
         assert isinstance(labeller, Labeller)
-        return Found(result.labels, flows.cellprob, labeller.rejected(params), flows.diameter)
+        return Found(result.labels, labeller.errors, flows.diameter)
 
     def provenance(
         self, params: SegmentParams, seconds: float, notes: tuple[str, ...]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.core.segmenting import Flows
 from napari_nucseg.segmenters.cpu_dynamics import finish, trace
+from napari_nucseg.segmenters.tiling import tile_starts
 
 SMALLEST, LARGEST = 22.0, 55.0
 """Range of diameters, in pixels, within which an image is left at its own size."""
@@ -148,12 +149,10 @@ def scale_for(diameter: float | None) -> float:
 
 
 def _densest(inside: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Choose the square of `WINDOW`, of those that lie side by side, with the most pixels set."""
+    """Choose the square of `WINDOW`, of some that cover the image, with the most pixels set."""
     squares = [
         (slice(top, top + WINDOW), slice(left, left + WINDOW))
-        for top, left in product(
-            *(range(0, max(edge - WINDOW // 2, 1), WINDOW) for edge in inside.shape)
-        )
+        for top, left in product(*(tile_starts(edge, WINDOW, 0) for edge in inside.shape))
     ]
     return max(squares, key=lambda square: int(np.count_nonzero(inside[square])))
 

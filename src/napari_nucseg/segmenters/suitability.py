@@ -36,12 +36,10 @@ OTHER_SIZE = 1.8
 """So many times larger or smaller than what was segmented for, nuclei have another size."""
 SMALLEST = 7.0
 """Diameter, in pixels, below which nuclei have no shape that could be outlined."""
-UNSURE_LOGIT = 2.0
-"""Cell probability, as a logit, up to which a network is not sure of a pixel."""
-MOST_UNSURE = 0.55
-"""Such pixels, for each pixel of nuclei; at the edge of every nucleus there are some."""
-MOST_REJECTED = 0.05
-"""Share of the objects that disagree with their flows, where many pixels are unsure, too."""
+MOST_ERROR = 0.14
+"""Error of the flows, in the upper quartile of the nuclei, from which outlines are doubtful."""
+MOST_DROPPED = 0.2
+"""Share of the objects that may be dropped for the error of their flows."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +50,15 @@ class Found:
     ----------
     labels : ndarray of integers, shape (height, width)
         Its nuclei.
-    cellprob : ndarray of float32 or None
-        Cell probability as a logit, of the same shape; None without a network.
-    rejected : float
-        Share of the objects that were dropped because they disagree with their flows.
+    errors : ndarray of float64, shape (n,)
+        How far the network's flows are from the shape of each object that it began, also of those
+        that were dropped; empty where that is not known.
     diameter : float or None
         Diameter, in pixels, that was segmented for; None where it is the model's own.
     """
 
     labels: Labels
-    cellprob: NDArray[np.float32] | None = None
-    rejected: float = 0.0
+    errors: NDArray[np.float64]
     diameter: float | None = None
 
 
@@ -129,13 +125,12 @@ def _concerns(
             f"No nucleus was found, and {is_bright.mean():.0%} of the image is bright",
             "Check that it is the channel of the nuclei, or try another model",
         )
-    is_unsure = _unsure(found, thinned.step) > MOST_UNSURE
-    if usual > 0 and is_unsure and found.rejected > MOST_REJECTED:
-        yield Concern(
-            f"The network is unsure of many outlines, and dropped {found.rejected:.0%} of the "
-            "nuclei that it began",
-            "Look at the most doubtful nuclei; a sharper image, or another model, may do better",
-        )
+    dropped = found.errors > (params.flow_threshold or np.inf)
+    kept = found.errors[~dropped]
+    if len(kept) and usual > 0 and dropped.mean() > MOST_DROPPED:
+        yield _doubtful(f"{dropped.mean():.0%} of what the network began does not fit its flows")
+    elif len(kept) and usual > 0 and np.percentile(kept, 75) > MOST_ERROR:
+        yield _doubtful("The outlines of many nuclei fit the network's flows badly")
     if 0 < usual < SMALLEST:
         yield Concern(
             f"Nuclei of {usual:.0f} px have too few pixels for an outline",
@@ -155,12 +150,11 @@ def _bright_objects(thinned: _Thinned, inside: NDArray[np.bool_]) -> _Bright:
     return _Bright(int(counts.sum()), int(left.sum()), float(np.sqrt(usual * 4 / np.pi)))
 
 
-def _unsure(found: Found, step: int) -> float:
-    if found.cellprob is None:
-        return 0.0
-    cellprob = found.cellprob[::step, ::step]
-    unsure = int(np.count_nonzero(np.abs(cellprob) < UNSURE_LOGIT))
-    return unsure / max(int(np.count_nonzero(cellprob > 0)), 1)
+def _doubtful(reason: str) -> Concern:
+    return Concern(
+        reason,
+        "Look at the most doubtful nuclei; a sharper image, or another model, may do better",
+    )
 
 
 def _no_contrast() -> Concern:

@@ -17,6 +17,8 @@ from napari_nucseg.segmenters.tiled_net import TiledNet
 from napari_nucseg.segmenters.traits import UNET
 
 FLOW_STEPS = 200
+LEAST_SEEN = 15
+"""Area of the smallest object that is to be trusted, in pixels of the network's own scale."""
 MAX_PIXELS = 2**28
 """The largest image whose flows are computed: they take 3 GB."""
 
@@ -132,7 +134,8 @@ def run_scaled(
     output = net(resized(image, scale), augment, report)
     height, width = shape
     back = np.stack([_to_shape(part, height, width) for part in output])
-    return Flows(back[:2], back[2], max(1, round(FLOW_STEPS / scale)))
+    least = round(LEAST_SEEN / scale**2) if scale < 1 else 0
+    return Flows(back[:2], back[2], max(1, round(FLOW_STEPS / scale)), least_area=least)
 
 
 def resized(image: NDArray[np.float32], scale: float) -> NDArray[np.float32]:

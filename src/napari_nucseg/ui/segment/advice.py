@@ -67,13 +67,15 @@ def describe_change(change: Mapping[str, Any]) -> str:
     --------
     >>> describe_change({"diameter": 112.0})
     'Use diameter 112 px'
+    >>> describe_change({"invert": False})
+    'Use dark nuclei off'
     """
     told = []
     for name, value in change.items():
         knob = knobs(SegmentParams)[name]
         unit = f" {knob.unit}" if knob.unit else ""
         told.append(
-            knob.label.lower()
+            f"{knob.label.lower()}{'' if value else ' off'}"
             if isinstance(value, bool)
             else f"{knob.label.lower()} {value:g}{unit}"
         )
