@@ -205,7 +205,9 @@ class SegmentPanel(Panel):
         self._show_taken()
         self._say(f"{self.result.describe(labels, result, self.segmenting)} {remark}".rstrip())
         if self.segmenting:
-            self.advice.tell([made.concerns for made in result.made])
+            self.advice.tell({made.spot.plane: made.concerns for made in result.made})
+        else:
+            self.advice.clear()  # it was about other values
         for note in result.notes if self.segmenting else ():
             show_warning(note)
 
@@ -216,6 +218,7 @@ class SegmentPanel(Panel):
         """Say no more of what is gone or no longer chosen, but what is known before a run."""
         if self.running:
             return
+        self.advice.clear_elsewhere(self._chosen.plane)
         known = self.result.describe_field() or self._channel.describe()
         self._say(NO_IMAGE if self._chosen.image is None else known)
 
