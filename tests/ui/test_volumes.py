@@ -169,3 +169,11 @@ def test_channels_that_napari_takes_for_columns_are_refused(viewer, panel):
     panel.form.segment.native.click()
 
     assert "colours: its last axis, of length 3, seems to hold channels" in panel.status.value
+
+
+def test_a_volume_tells_the_diameter_that_was_found(qtbot, viewer, drawn_fields, panel):
+    small = drawn_fields[0].image[::2, ::2]
+    viewer.add_image(np.stack([np.full_like(small, 100), small, small]), name="volume")
+    panel.form.scope.value = Scope.STITCHED
+    run(qtbot, panel)
+    assert "px (estimated)." in panel.status.value

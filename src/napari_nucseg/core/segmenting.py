@@ -116,7 +116,7 @@ class Provenance:
     is_estimated : bool
         Whether the diameter was found in the image, not set.
     suspect : tuple of str
-        Signs that the model does not suit the image: the reason of each `Concern`.
+        Signs that the model does not suit the image: the text of each `Concern`.
     """
 
     model: str

@@ -52,7 +52,7 @@ class NetSegmenter:
         made = replace(
             result.provenance,
             seconds=time.perf_counter() - start,
-            suspect=tuple(concern.reason for concern in concerns),
+            suspect=tuple(str(concern) for concern in concerns),
         )
         return replace(result, provenance=made, concerns=concerns)
 

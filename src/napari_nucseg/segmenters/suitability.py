@@ -28,6 +28,8 @@ MOST_EMPTY = 0.02
 """Share of an image that may be bright without any nucleus in it."""
 LEAST_OBJECT = 12
 """Area of the smallest bright object that counts, in pixels of the image."""
+OUTSHINING = 3.0
+"""Scaled intensity above which something is brighter than any bright ground."""
 LEAST_COVERED = 0.2
 """Share of a bright object that has to be nucleus for it not to be left."""
 ENOUGH = 10.0
@@ -81,7 +83,8 @@ def find_concerns(image: NDArray[Any], found: Found, params: SegmentParams) -> t
     """
     areas = np.bincount(found.labels.ravel())[1:]
     usual = float(np.sqrt(np.median(areas[areas > 0]) * 4 / np.pi)) if areas.any() else 0.0
-    step = max(2, int((found.diameter or usual) / ENOUGH))
+    sizes = [size for size in (found.diameter, usual) if size]
+    step = max(2, int(min(sizes, default=0) / ENOUGH))
     scaled = scale_intensities(image[::step, ::step])
     if not scaled.any():
         return (_no_contrast(),)
@@ -116,7 +119,8 @@ def _concerns(
     inside = thinned.of(found.labels) > 0
     bright = _bright_objects(thinned, inside)
     is_bright = thinned.pixels > BRIGHT
-    if np.median(thinned.pixels) > BRIGHT and inside[is_bright].mean() < BRIGHT:
+    is_ground = np.median(thinned.pixels) > BRIGHT and thinned.pixels.max() < OUTSHINING
+    if is_ground and inside[is_bright].mean() < BRIGHT:
         yield _bright_ground(params)
     elif bright.left > max(FEWEST_LEFT, MOST_LEFT * bright.count):
         yield _left_out(bright, found)

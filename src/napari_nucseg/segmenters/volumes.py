@@ -95,10 +95,16 @@ def _segment_planes(
         for number, plane in enumerate(volume)
     ]
     report(total, total)
-    made = results[0].provenance
-    notes = dict.fromkeys(note for result in results for note in result.provenance.notes)
+    made = [result.provenance for result in results]
+    notes = dict.fromkeys(note for one in made for note in one.notes)
+    found = [one.diameter for one in made if one.is_estimated and one.diameter]
     labels = np.stack([result.labels for result in results])
-    return labels, replace(made, notes=tuple(notes))
+    return labels, replace(
+        made[0],
+        notes=tuple(notes),
+        diameter=float(np.median(found)) if found else made[0].diameter,
+        is_estimated=bool(found),
+    )
 
 
 def _segment_stitched(

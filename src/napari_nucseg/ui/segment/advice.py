@@ -29,22 +29,29 @@ class AdviceBox(Container[Any]):
         self.margins = (0, 0, 0, 0)
         self._follow = follow
         self._change: Mapping[str, Any] = {}
+        self._only: int | None = None
         self.button.changed.connect(self.press)
         self.clear()
 
     def clear(self) -> None:
         """Say nothing."""
-        self.tell([])
+        self.tell({})
 
-    def tell(self, concerns: Sequence[Sequence[Concern]]) -> None:
+    def clear_elsewhere(self, plane: int) -> None:
+        """Say nothing of a field that is not in sight; what is said of several stays."""
+        if self._only not in (None, plane):
+            self.clear()
+
+    def tell(self, concerns: Mapping[int, Sequence[Concern]]) -> None:
         """Tell of the concerns about the fields that were segmented.
 
         Parameters
         ----------
-        concerns : sequence of sequence of Concern
-            Those of each field.
+        concerns : mapping
+            Those of each field, by its number in the stack.
         """
-        told = [field[0] for field in concerns if field]
+        self._only = next(iter(concerns)) if len(concerns) == 1 else None
+        told = [field[0] for field in concerns.values() if field]
         self.visible = bool(told)
         if not told:
             return
@@ -52,7 +59,8 @@ class AdviceBox(Container[Any]):
         where = f"{len(told)} of {len(concerns)} fields, the first: " if len(concerns) > 1 else ""
         self.text.value = f"Look again: {where}{first}"
         self._change = first.change
-        self.button.visible = bool(first.change)
+        # With several fields the good ones would be segmented anew, too
+        self.button.visible = bool(first.change) and len(concerns) == 1
         self.button.text = describe_change(first.change)
 
     def press(self) -> None:
@@ -67,16 +75,15 @@ def describe_change(change: Mapping[str, Any]) -> str:
     --------
     >>> describe_change({"diameter": 112.0})
     'Use diameter 112 px'
-    >>> describe_change({"invert": False})
-    'Use dark nuclei off'
+    >>> describe_change({"invert": True}), describe_change({"invert": False})
+    ('Use dark nuclei', 'Use dark nuclei off')
     """
     told = []
     for name, value in change.items():
         knob = knobs(SegmentParams)[name]
-        unit = f" {knob.unit}" if knob.unit else ""
-        told.append(
-            f"{knob.label.lower()}{'' if value else ' off'}"
-            if isinstance(value, bool)
-            else f"{knob.label.lower()} {value:g}{unit}"
-        )
+        label, unit = knob.label.lower(), f" {knob.unit}" if knob.unit else ""
+        if isinstance(value, bool):
+            told.append(label if value else f"{label} off")
+        else:
+            told.append(f"{label} {value:g}{unit}")
     return f"Use {' and '.join(told)}" if told else ""

@@ -141,11 +141,14 @@ class SegmentPanel(Panel):
         self._show_running(True)
 
     def follow_advice(self, change: Mapping[str, Any]) -> None:
-        """Segment again with other values."""
+        """Segment again with other values, which are for this image: they are not remembered."""
+        model = self._chosen.model
+        remembered = preferences.load_params(model)
         for name, value in change.items():
             self.form.params[name].value = value
         self.follower.rest()
         self.start()
+        preferences.save_params(model, remembered)
 
     def stop(self) -> None:
         """Ask the running segmentation to stop."""
@@ -206,7 +209,9 @@ class SegmentPanel(Panel):
         self._show_taken()
         self._say(f"{self.result.describe(labels, result, self.segmenting)} {remark}".rstrip())
         if self.segmenting:
-            self.advice.tell([made.concerns for made in result.made])
+            self.advice.tell({made.spot.plane: made.concerns for made in result.made})
+        else:
+            self.advice.clear()  # it was about other values
         for note in result.notes if self.segmenting else ():
             show_warning(note)
 
@@ -217,6 +222,7 @@ class SegmentPanel(Panel):
         """Say no more of what is gone or no longer chosen, but what is known before a run."""
         if self.running:
             return
+        self.advice.clear_elsewhere(self._chosen.plane)
         known = self.result.describe_field() or self._channel.describe()
         self._say(NO_IMAGE if self._chosen.image is None else known)
 

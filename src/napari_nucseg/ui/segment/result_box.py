@@ -128,9 +128,7 @@ class ResultBox(Container[Any]):
             where = " in the rectangle"
         took = f" in {result.seconds:.2f} s" if ran else ""
         size = self._overview()
-        found = result.estimate
-        estimate = "" if found is None else f", diameter {found:.0f} px (estimated)"
-        about = f"{_nuclei(count)}{where}{took}{', ' if size else ''}{size}{estimate}."
+        about = f"{_nuclei(count)}{where}{took}{', ' if size else ''}{size}{_estimate(result)}."
         return f"{about} Sliders now change this result." if ran and result.kept else about
 
     def describe_field(self) -> str:
@@ -206,6 +204,12 @@ def _describe_volume(result: Result) -> str:
     areas = np.concatenate([nuclei["area_px"] for nuclei in planes])
     numbers, which = np.unique(index, return_inverse=True)
     about = f"{_nuclei(len(numbers))} in a volume of {len(planes)} planes in {result.seconds:.2f} s"
-    if not len(numbers):
-        return f"{about}."
-    return f"{about}, median volume {np.median(np.bincount(which, areas)):.0f} voxels."
+    if len(numbers):
+        about = f"{about}, median volume {np.median(np.bincount(which, areas)):.0f} voxels"
+    return f"{about}{_estimate(result)}."
+
+
+def _estimate(result: Result) -> str:
+    """Say what diameter was found in the image, if that decided anything."""
+    found = result.estimate
+    return "" if found is None else f", diameter {found:.0f} px (estimated)"
