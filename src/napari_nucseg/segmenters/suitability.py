@@ -20,12 +20,18 @@ from napari_nucseg.segmenters.intensities import scale_intensities
 
 BRIGHT = 0.5
 """Scaled intensity above which a pixel is bright: background is 0, nuclei are about 1."""
+STANDING_OUT = 0.3
+"""So much an object is brighter or darker than what is around it, in scaled intensity."""
+AROUND = 12.0
+"""Deviation of the Gaussian by which what is around a pixel is told, in thinned pixels."""
+MOST = 0.5
+"""Share of something that is most of it."""
 MOST_LEFT = 0.25
 """Share of the bright objects that may be left without a nucleus."""
 FEWEST_LEFT = 3
 """So few bright objects may always be left: debris, dead cells, dust."""
-MOST_EMPTY = 0.02
-"""Share of an image that may be bright without any nucleus in it."""
+MOST_EMPTY = 0.01
+"""Share of an image that may stand out without any nucleus in it."""
 LEAST_OBJECT = 12
 """Area of the smallest bright object that counts, in pixels of the image."""
 OUTSHINING = 3.0
@@ -40,6 +46,8 @@ SMALLEST = 7.0
 """Diameter, in pixels, below which nuclei have no shape that could be outlined."""
 MOST_ERROR = 0.14
 """Error of the flows, in the upper quartile of the nuclei, from which outlines are doubtful."""
+FEWEST_DROPPED = 3
+"""Fewer objects than these may always be dropped."""
 MOST_DROPPED = 0.2
 """Share of the objects that may be dropped for the error of their flows."""
 
@@ -85,18 +93,46 @@ def find_concerns(image: NDArray[Any], found: Found, params: SegmentParams) -> t
     usual = float(np.sqrt(np.median(areas[areas > 0]) * 4 / np.pi)) if areas.any() else 0.0
     sizes = [size for size in (found.diameter, usual) if size]
     step = max(2, int(min(sizes, default=0) / ENOUGH))
-    scaled = scale_intensities(image[::step, ::step])
-    if not scaled.any():
+    thinned = _Thinned.out_of(image, step)
+    if not thinned.pixels.any():
         return (_no_contrast(),)
-    return tuple(_concerns(_Thinned(scaled, step), found, usual, params))
+    return tuple(_concerns(thinned, found, usual, params))
 
 
 @dataclass(frozen=True)
 class _Thinned:
-    """Every so many pixels of an image along each edge, their intensities scaled."""
+    """Every so many pixels of an image along each edge, their intensities scaled.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (rows, columns)
+        Smoothed a little, against noise.
+    around : ndarray of float32, of the same shape
+        What is usual around each pixel: shading, and dense nuclei.
+    step : int
+        From one pixel to the next, in pixels of the image.
+    """
 
     pixels: NDArray[np.float32]
+    around: NDArray[np.float32]
     step: int
+
+    @classmethod
+    def out_of(cls, image: NDArray[Any], step: int) -> _Thinned:
+        """Thin out an image as it was given to the model."""
+        scaled = scale_intensities(image[::step, ::step])
+        smooth, around = (ndi.gaussian_filter(scaled, sigma) for sigma in (1, AROUND))
+        return cls(smooth, around, step)
+
+    @property
+    def bright(self) -> NDArray[np.bool_]:
+        """Whether a pixel is bright, also beside what is around it."""
+        return (self.pixels > BRIGHT) & (self.pixels - self.around > STANDING_OUT)
+
+    @property
+    def dark(self) -> NDArray[np.bool_]:
+        """Whether a pixel is darker than what is around it."""
+        return self.around - self.pixels > STANDING_OUT
 
     def of(self, array: NDArray[Any]) -> NDArray[Any]:
         """Thin out another array of the image's shape."""
@@ -118,22 +154,21 @@ def _concerns(
     """Look for one sign after the other; nuclei have the usual diameter, px, or 0 without any."""
     inside = thinned.of(found.labels) > 0
     bright = _bright_objects(thinned, inside)
-    is_bright = thinned.pixels > BRIGHT
-    is_ground = np.median(thinned.pixels) > BRIGHT and thinned.pixels.max() < OUTSHINING
-    if is_ground and inside[is_bright].mean() < BRIGHT:
+    ground = thinned.pixels > BRIGHT
+    is_bright = ground.mean() > MOST and thinned.pixels.max() < OUTSHINING
+    if is_bright and thinned.dark.mean() > MOST_EMPTY and inside[ground].mean() < MOST:
         yield _bright_ground(params)
     elif bright.left > max(FEWEST_LEFT, MOST_LEFT * bright.count):
         yield _left_out(bright, found)
-    elif usual == 0 and is_bright.mean() > MOST_EMPTY:
+    elif usual == 0 and thinned.bright.mean() > MOST_EMPTY:
         yield Concern(
-            f"No nucleus was found, and {is_bright.mean():.0%} of the image is bright",
+            f"No nucleus was found, and {thinned.bright.mean():.0%} of the image is bright",
             "Check that it is the channel of the nuclei, or try another model",
         )
     dropped = found.errors > (params.flow_threshold or np.inf)
-    kept = found.errors[~dropped]
-    if len(kept) and usual > 0 and dropped.mean() > MOST_DROPPED:
+    if dropped.sum() >= FEWEST_DROPPED and dropped.mean() > MOST_DROPPED:
         yield _doubtful(f"{dropped.mean():.0%} of what the network began does not fit its flows")
-    elif len(kept) and usual > 0 and np.percentile(kept, 75) > MOST_ERROR:
+    elif not dropped.all() and np.percentile(found.errors[~dropped], 75) > MOST_ERROR:
         yield _doubtful("The outlines of many nuclei fit the network's flows badly")
     if 0 < usual < SMALLEST:
         yield Concern(
@@ -144,7 +179,7 @@ def _concerns(
 
 def _bright_objects(thinned: _Thinned, inside: NDArray[np.bool_]) -> _Bright:
     """Find bright objects, and tell which of them hold no nucleus."""
-    numbered, count = ndi.label(ndi.gaussian_filter(thinned.pixels, 1) > BRIGHT)
+    numbered, count = ndi.label(thinned.bright)
     areas = np.bincount(numbered.ravel(), minlength=count + 1) * thinned.step**2
     covered = np.bincount(numbered[inside], minlength=count + 1) * thinned.step**2
     counts = areas >= LEAST_OBJECT
