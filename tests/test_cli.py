@@ -457,7 +457,7 @@ def test_an_image_that_the_model_does_not_suit_is_told_on_standard_error(
     for _ in range(2):  # labels that are there already are told of, too
         done = run("segment", tmp_path / "dark.tif", "-o", tmp_path / "out")
         assert done.code == 0
-        assert "dark.tif: The nuclei seem to be darker than their ground\n" in done.err
+        assert "dark.tif: The nuclei seem to be darker than their ground. Segment dark" in done.err
     assert run("segment", tmp_path / "dark.tif", "-o", tmp_path / "out", "--invert").err == ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -114,6 +115,15 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     return make_start(tmp_path_factory.mktemp("start") / "small.pt")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Sums in one order, so that weights can be compared to the last bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +260,7 @@ def test_a_training_that_is_killed_goes_on_to_the_same_weights(root, start, out,
     done = subprocess.run(
         [sys.executable, "-c", TRAIN_AND_DIE, str(root), str(start), str(out), last],
         cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=False,
     )
     assert done.returncode == -signal.SIGKILL

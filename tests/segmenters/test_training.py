@@ -77,7 +77,7 @@ def test_every_kind_of_net_learns_from_drawn_nuclei(kind, drawn_fields):
     examples = examples_for(training.learner, drawn_fields)
     losses = learn(training, examples)
     assert len(losses) == training.done == 48
-    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
+    assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:8])
     assert all(torch.isfinite(tensor).all() for tensor in training.averaged.state_dict().values())
 
 

@@ -14,7 +14,7 @@ from skimage.segmentation import relabel_sequential
 
 from napari_nucseg.core.images import Labels
 from napari_nucseg.segmenters.appearance import blur, vary
-from napari_nucseg.segmenters.cpu_flow_check import object_flows
+from napari_nucseg.segmenters.object_flows import object_flows
 
 USUAL_DIAMETER = 28.0
 """Taken for the diameter of nuclei where an image has none, px."""

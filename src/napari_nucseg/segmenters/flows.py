@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -56,16 +55,15 @@ class Labeller:
         ndarray of int32, shape (height, width)
             Labels 1 to n.
         """
-        if params.min_size:
-            params = replace(params, min_size=max(params.min_size, self._flows.least_area))
+        least = max(params.min_size, self._flows.least_area) if params.min_size else 0
         on_cpu = self._device.kind == "cpu"
-        labels = self._on_cpu(params) if on_cpu else self._by_cellpose(params)
+        labels = self._on_cpu(params, least) if on_cpu else self._by_cellpose(params, least)
         if params.split_depth == 0:
             return labels
         # Not above, because opening the segment panel would wait for this import
         from napari_nucseg.core.splitting import drop_small, split_touching
 
-        return drop_small(split_touching(labels, params.split_depth), params.min_size)
+        return drop_small(split_touching(labels, params.split_depth), least)
 
     @property
     def errors(self) -> NDArray[np.float64]:
@@ -75,7 +73,7 @@ class Labeller:
         """
         return np.zeros(0) if self._kept is None else self._kept[1].flow_errors
 
-    def _on_cpu(self, params: SegmentParams) -> Labels:
+    def _on_cpu(self, params: SegmentParams, least: int) -> Labels:
         compiling().result()
         from napari_nucseg.segmenters.cpu_dynamics import finish, trace
 
@@ -91,9 +89,9 @@ class Labeller:
                 steps=steps,
             )
             kept = self._kept = basis, traced
-        return finish(kept[1], flow_threshold=params.flow_threshold, min_size=params.min_size)
+        return finish(kept[1], flow_threshold=params.flow_threshold, min_size=least)
 
-    def _by_cellpose(self, params: SegmentParams) -> Labels:
+    def _by_cellpose(self, params: SegmentParams, least: int) -> Labels:
         import torch
         from cellpose.dynamics import compute_masks
 
@@ -106,7 +104,7 @@ class Labeller:
             max_size_fraction=params.max_size_fraction,
             cellprob_threshold=params.cellprob_threshold,
             flow_threshold=params.flow_threshold,
-            min_size=params.min_size,
+            min_size=least,
             device=torch.device(self._device.kind),
         )
         return np.asarray(labels, dtype=np.int32)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,15 +22,15 @@ BRIGHT = 0.5
 """Scaled intensity above which a pixel is bright: background is 0, nuclei are about 1."""
 STANDING_OUT = 0.3
 """So much an object is brighter or darker than what is around it, in scaled intensity."""
-AROUND = 12.0
-"""Deviation of the Gaussian by which what is around a pixel is told, in thinned pixels."""
+AROUND = 101
+"""Edge of the square whose mean is what is usual around a pixel, in thinned pixels."""
 MOST = 0.5
 """Share of something that is most of it."""
 MOST_LEFT = 0.25
 """Share of the bright objects that may be left without a nucleus."""
 FEWEST_LEFT = 3
 """So few bright objects may always be left: debris, dead cells, dust."""
-MOST_EMPTY = 0.01
+MOST_EMPTY = 0.02
 """Share of an image that may stand out without any nucleus in it."""
 LEAST_OBJECT = 12
 """Area of the smallest bright object that counts, in pixels of the image."""
@@ -68,7 +68,7 @@ class Found:
     """
 
     labels: Labels
-    errors: NDArray[np.float64]
+    errors: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     diameter: float | None = None
 
 
@@ -121,8 +121,7 @@ class _Thinned:
     def out_of(cls, image: NDArray[Any], step: int) -> _Thinned:
         """Thin out an image as it was given to the model."""
         scaled = scale_intensities(image[::step, ::step])
-        smooth, around = (ndi.gaussian_filter(scaled, sigma) for sigma in (1, AROUND))
-        return cls(smooth, around, step)
+        return cls(ndi.gaussian_filter(scaled, 1), ndi.uniform_filter(scaled, AROUND), step)
 
     @property
     def bright(self) -> NDArray[np.bool_]:
