@@ -14,7 +14,8 @@ from skimage.segmentation import relabel_sequential
 
 from napari_nucseg.core.images import Labels
 from napari_nucseg.segmenters.appearance import blur, vary
-from napari_nucseg.segmenters.object_flows import object_flows
+from napari_nucseg.segmenters.cpu_compiling import compiled
+from napari_nucseg.segmenters.cpu_flow_check import heat_objects
 
 USUAL_DIAMETER = 28.0
 """Taken for the diameter of nuclei where an image has none, px."""
@@ -230,3 +231,41 @@ def _weights(labels: NDArray[np.int32], diameters: NDArray[np.float64]) -> NDArr
     of_place = of_object[ndi.maximum_filter(labels, 3)]
     weights = np.maximum(of_place, np.where(gaps, _GAP_WEIGHT, 1))
     return blur(weights.astype(np.float32), 0.7)
+
+
+def object_flows(labels: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return the flows of objects' shapes, each object by itself: what a network shall learn.
+
+    Parameters
+    ----------
+    labels : ndarray of int32, shape (height, width)
+        Objects 1 to n, each with a pixel.
+
+    Returns
+    -------
+    ndarray of float32, shape (2, height, width)
+        Unit vectors along y and x that lead to the object's centre; 0 in the background.
+    """
+    flows = np.zeros((2, *labels.shape), np.float32)
+    _slope(labels, heat_objects(labels), flows)
+    return flows
+
+
+@compiled
+def _slope(
+    labels: NDArray[np.int32], heat: NDArray[np.float64], flows: NDArray[np.float32]
+) -> None:
+    """Write the directions in which the heat rises, as if each object were alone."""
+    height, width = labels.shape
+    for y in range(height):
+        for x in range(width):
+            i = labels[y, x]
+            if i == 0:
+                continue
+            above = heat[y, x + 1] if y > 0 and labels[y - 1, x] == i else 0.0
+            below = heat[y + 2, x + 1] if y + 1 < height and labels[y + 1, x] == i else 0.0
+            left = heat[y + 1, x] if x > 0 and labels[y, x - 1] == i else 0.0
+            right = heat[y + 1, x + 2] if x + 1 < width and labels[y, x + 1] == i else 0.0
+            flow_y, flow_x = below - above, right - left
+            length = 1e-60 + np.sqrt(flow_y * flow_y + flow_x * flow_x)
+            flows[0, y, x], flows[1, y, x] = flow_y / length, flow_x / length
