@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.rows import Row, Within
 from benchmarks.setting import Setting
 from benchmarks.timing import interleave
-from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.io.synthetic import draw_field
 
 FIELDS, NUCLEI, SHAPE = 200, 120, (520, 696)
 DRAWN = 4
@@ -47,7 +47,7 @@ def stacks() -> tuple[NDArray[Any], NDArray[Any]]:
 def _measure(viewer: Any, runs: int) -> list[Row]:
     from qtpy.QtCore import Qt
 
-    from napari_nucseg.core.verdicts import Verdict
+    from napari_nucseg.metrics.verdicts import Verdict
     from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
 
     truth, found = stacks()

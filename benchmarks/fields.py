@@ -18,7 +18,7 @@ from benchmarks.rows import Peer, Row, Within
 from benchmarks.sample import images
 from benchmarks.setting import Setting
 from benchmarks.timing import in_fresh_process, interleave, timed
-from napari_nucseg.core.images import Labels
+from napari_nucseg.array_types import Labels
 from napari_nucseg.segmenters import catalogue
 
 COLD_RUNS = 3

@@ -10,10 +10,10 @@ from benchmarks.rows import Peer, Row, TimesFaster, Within
 from benchmarks.sample import images
 from benchmarks.setting import Setting
 from benchmarks.timing import interleave, timed
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Flows
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.cpu_dynamics import Traced, finish, trace
+from napari_nucseg.segmenters.api import Flows
+from napari_nucseg.segmenters.dynamics.masks import Traced, finish, trace
+from napari_nucseg.segmenters.parameters import SegmentParams
 
 PARAMS = SegmentParams()
 OTHER_CELLPROB = SegmentParams(cellprob_threshold=-1.0)

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import psutil
 
-from napari_nucseg.core.machine import cores, processor
+from napari_nucseg.system_info import cores, processor
 
 _PACKAGES = (
     "napari-nucseg",

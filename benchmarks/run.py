@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 from benchmarks.rows import Gigabytes, NotAbove, Peer, Row, TimesPeer
 from benchmarks.setting import Setting
 from benchmarks.timing import in_fresh_process, interleave
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.core.fields import Dataset
-from napari_nucseg.core.presets import DEFAULT_RULE
-from napari_nucseg.runs.models_run import run_models
-from napari_nucseg.runs.setups import set_up
+from napari_nucseg.batch.dataset_run import run_models
+from napari_nucseg.batch.run_setup import set_up
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.fields import Dataset
+from napari_nucseg.metrics.presets import DEFAULT_RULE
 from napari_nucseg.segmenters import catalogue
 
 FEW, MANY = 50, 150
@@ -25,7 +25,7 @@ MOST_RUNS = 3
 _PEAK = """
 import os, sys
 from pathlib import Path
-from napari_nucseg.cli import main
+from napari_nucseg.cli.main import main
 
 dataset, out = sys.argv[1:]
 sys.argv = ["napari-nucseg", "benchmark", dataset, "-o", out, "--device", "cpu"]

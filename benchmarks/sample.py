@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.synthetic import draw_field
 
 SHAPE = (520, 696)
 NUCLEI = {"O13_s3": 24, "B19_s7": 93, "A02_s1": 110, "J20_s1": 142, "K12_s7": 231}

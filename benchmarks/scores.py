@@ -12,14 +12,14 @@ from benchmarks.rows import Peer, Row, TimesFaster, TimesPeer, Within
 from benchmarks.sample import NUCLEI, SHAPE
 from benchmarks.setting import Setting
 from benchmarks.timing import interleave, timed
-from napari_nucseg.core.boundaries import measure_boundaries
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.core.images import Labels
-from napari_nucseg.core.matching import Matching, match
-from napari_nucseg.core.overlap import find_overlap
-from napari_nucseg.core.presets import AP_THRESHOLDS
-from napari_nucseg.core.scoring import score, score_matching
-from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.array_types import Labels
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.metrics.boundaries import measure_boundaries
+from napari_nucseg.metrics.matching import Matching, match
+from napari_nucseg.metrics.overlap import find_overlap
+from napari_nucseg.metrics.presets import AP_THRESHOLDS
+from napari_nucseg.metrics.score import score, score_matching
 
 Pair = tuple[Labels, Labels]
 RUNS = 15

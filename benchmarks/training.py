@@ -15,13 +15,13 @@ import torch
 from benchmarks.rows import Peer, Row, TimesFaster
 from benchmarks.setting import Setting
 from benchmarks.timing import Clock, interleave
-from napari_nucseg.core.synthetic import SyntheticField, draw_field
-from napari_nucseg.segmenters.crops import Example
+from napari_nucseg.io.synthetic import SyntheticField, draw_field
 from napari_nucseg.segmenters.devices import choose
-from napari_nucseg.segmenters.learners import learner_of
-from napari_nucseg.segmenters.recipe import TrainParams
+from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
-from napari_nucseg.segmenters.training import Training, batches
+from napari_nucseg.segmenters.training.crops import Example
+from napari_nucseg.segmenters.training.learners import learner_of
+from napari_nucseg.segmenters.training.loop import Training, batches
 from napari_nucseg.segmenters.unet import normalise
 
 WIDTHS = (24, 48, 96, 128, 128)

@@ -14,10 +14,10 @@ from benchmarks.rows import Peer, Row, TimesPeer
 from benchmarks.sample import images
 from benchmarks.setting import Setting
 from benchmarks.timing import interleave, timed
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
+from napari_nucseg.segmenters.cellpose4 import CellposeSAM
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.network import predict
+from napari_nucseg.segmenters.parameters import SegmentParams
 
 RUNS = 3
 """At most: a field takes about half a minute."""

@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.core.fields import Field
-from napari_nucseg.core.matching import match
-from napari_nucseg.core.measuring import Nuclei, measure
-from napari_nucseg.core.overlap import find_overlap
-from napari_nucseg.core.segmenting import Segmentation
-from napari_nucseg.core.verdicts import Verdict, Verdicts, judge
+from napari_nucseg.analysis.measurements import Nuclei, measure
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.fields import Field
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import find_overlap
+from napari_nucseg.metrics.verdicts import Verdict, Verdicts, judge
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.cpu_flow_check import flow_errors
+from napari_nucseg.segmenters.api import Segmentation
+from napari_nucseg.segmenters.dynamics.flow_check import flow_errors
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]

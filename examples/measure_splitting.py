@@ -13,12 +13,12 @@ from pathlib import Path
 
 from scipy import ndimage as ndi
 
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.scoring import Score, score
-from napari_nucseg.core.splitting import split_touching
-from napari_nucseg.core.summaries import summarise
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.metrics.score import Score, score
+from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.segmenters import catalogue, otsu
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.segmenters.splitting import split_touching
 
 DEPTHS = (0.0, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 TITLE = """\

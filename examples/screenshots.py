@@ -17,8 +17,8 @@ import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
 from superqt import QCollapsible
 
+from napari_nucseg.cli.demo import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui.demonstration import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.ui.layers import AGREEMENT, PREDICTION, LayerRecord, record_of, tag
 from napari_nucseg.ui.score.panel import ScorePanel
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from napari_nucseg.core.matching import match
-from napari_nucseg.core.overlap import find_overlap
-from napari_nucseg.core.palette import VERDICT_COLOURS
-from napari_nucseg.core.verdict_pictures import draw_verdicts
-from napari_nucseg.core.verdicts import ObjectVerdicts, Verdict, judge
+from napari_nucseg.analysis.drawing import VERDICT_COLOURS, draw_verdicts
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import find_overlap
+from napari_nucseg.metrics.verdicts import ObjectVerdicts, Verdict, judge
 
 TARGET = Path(__file__).parents[1] / "docs" / "images" / "verdicts.png"
 SIZE, ZOOM, MARGIN, LINE = 48, 6, 14, 20

@@ -1,4 +1,4 @@
-"""Write what panoptica says of distorted labels, for `tests/core/test_agreement.py`.
+"""Write what panoptica says of distorted labels, for `tests/metrics/test_agreement.py`.
 
 In an environment of its own, because panoptica needs an older rich than napari:
 ``pip install panoptica==2.1.7 'rich<14' 'numpy<2.3' tifffile imagecodecs scikit-image pillow``,
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from panoptica import InputType, NaiveThresholdMatching, Panoptica_Evaluator
 
-from napari_nucseg.core.datasets import open_dataset
-from tests.core.distortions import DISTORTIONS, consecutive, draw_discs
+from napari_nucseg.io.datasets import open_dataset
+from tests.metrics.distortions import DISTORTIONS, consecutive, draw_discs
 
 DRAWN = 12
 """Drawn truths, each with all distortions; of the real fields each gets one, by turns."""

@@ -18,9 +18,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucseg.core.synthetic import SyntheticField, draw_field
-from napari_nucseg.runs import download
-from tests.core.file_server import FileServer
+from napari_nucseg.io import bbbc039 as download
+from napari_nucseg.io.synthetic import SyntheticField, draw_field
+from tests.io.file_server import FileServer
 from tests.oracle import Oracle
 
 STEM = "IXMtest_{well}_s1_w100000000-0000-0000-0000-{number:012d}"

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.presets import DEFAULT_RULE, ScoreRule
-from napari_nucseg.core.segmenting import Flows, Provenance, Segmentation, Segmenter
-from napari_nucseg.runs.plan import Setup
+from napari_nucseg.batch.plan import Setup
+from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.segmenters.api import Flows, Provenance, Segmentation, Segmenter
+from napari_nucseg.segmenters.parameters import SegmentParams
 
 PARAMS = SegmentParams(diameter=25, min_size=10)
 

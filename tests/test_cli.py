@@ -17,18 +17,17 @@ import typer
 from PIL import Image
 
 from napari_nucseg import __version__
-from napari_nucseg.cli import app, main
-from napari_nucseg.core.knobs import knobs
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.sources import sha256
-from napari_nucseg.runs import cluster
-from napari_nucseg.runs.saving import read_provenance, write_labels
-from napari_nucseg.runs.tables import TITLES
+from napari_nucseg.batch import executor
+from napari_nucseg.cli.main import app, main
+from napari_nucseg.io.sources import sha256
+from napari_nucseg.io.writers import read_provenance, write_labels
+from napari_nucseg.parameter_spec import knobs
+from napari_nucseg.report.text import TITLES
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.fluo_unet import FluoShape
-from napari_nucseg.segmenters.recipe import TrainParams
+from napari_nucseg.segmenters.parameters import SegmentParams, TrainParams
 from tests.conftest import write_mask
 from tests.drawn_histology import draw_histology
 
@@ -513,7 +512,7 @@ def test_an_image_that_fails_does_not_stop_the_others(run, images, tmp_path):
 def test_a_scheduler_that_is_not_there_is_told_before_anything_is_written(
     refuse, images, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(executor, "CONNECT_SECONDS", 1)
     line = ("segment", images, "-o", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1")
     assert "tcp://127.0.0.1:1: no Dask scheduler answers there" in refuse(*line)
     assert not (tmp_path / "out").exists()

@@ -1,5 +1,5 @@
 """``python -m napari_nucseg`` is the command line."""
 
-from napari_nucseg.cli import main
+from napari_nucseg.cli.main import main
 
 main()

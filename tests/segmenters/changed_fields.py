@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.transform import resize
 
-from napari_nucseg.core.scoring import score
+from napari_nucseg.metrics.score import score
 
 
 def magnified(image, labels, times):

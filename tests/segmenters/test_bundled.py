@@ -9,17 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.core.matching import match
-from napari_nucseg.core.overlap import find_overlap
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.scoring import score
-from napari_nucseg.core.segmenting import Stopped
-from napari_nucseg.core.synthetic import draw_field
-from napari_nucseg.segmenters import catalogue, tiled_net
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import find_overlap
+from napari_nucseg.metrics.score import score
+from napari_nucseg.segmenters import catalogue, tiling
+from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.flows import Labeller
+from napari_nucseg.segmenters.fluo import LARGEST, SMALLEST
 from napari_nucseg.segmenters.network import predict
-from napari_nucseg.segmenters.size import LARGEST, SMALLEST
+from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.tiling import FLIPS, flip, flip_flows
 
 DEFAULTS = SegmentParams()
@@ -319,7 +319,7 @@ def flows_in_tiles(segmenter, image, edge, monkeypatch):
     """Flows of an image cut into tiles no longer than an edge, and the progress that was told."""
     steps = []
     with monkeypatch.context() as patch:
-        patch.setattr(tiled_net, "LARGEST_TILE", edge)
+        patch.setattr(tiling, "LARGEST_TILE", edge)
         normalised = segmenter.network.normalise(image, DEFAULTS)
         flows = segmenter.network.run(
             normalised, DEFAULTS, lambda done, total: steps.append((done, total))

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_nucseg.core.fetching import DownloadError
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Stopped
-from napari_nucseg.core.sources import sha256
+from napari_nucseg.io.download import DownloadError
+from napari_nucseg.io.sources import sha256
 from napari_nucseg.segmenters import catalogue
-from tests.core.file_server import Cut, FileServer
+from napari_nucseg.segmenters.api import Stopped
+from napari_nucseg.segmenters.parameters import SegmentParams
+from tests.io.file_server import Cut, FileServer
 from tests.segmenters.random_nets import write_residual_unet
 
 PUBLISHED = ("cpsam_v2", "cpsam", "cpdino", "cpdino-vitb")
@@ -297,13 +297,13 @@ def test_a_file_carries_no_note(tmp_path):
 
 IMPORTS = """
 import importlib, pkgutil, sys
-import napari_nucseg.core, napari_nucseg.runs
+import napari_nucseg.io, napari_nucseg.batch
 names = [
     f"{package.__name__}.{module.name}"
-    for package in (napari_nucseg.core, napari_nucseg.runs)
+    for package in (napari_nucseg.io, napari_nucseg.batch)
     for module in pkgutil.iter_modules(package.__path__)
 ]
-names += ["napari_nucseg.segmenters.catalogue", "napari_nucseg.cli"]
+names += ["napari_nucseg.segmenters.catalogue", "napari_nucseg.cli.main"]
 heavy = ("torch", "cellpose", "napari", "qtpy", "matplotlib", "pandas")
 for name in names:
     importlib.import_module(name)
@@ -317,7 +317,11 @@ def test_importing_what_the_command_line_needs_loads_no_heavy_package():
     )
     lines = [line.split() for line in done.stdout.splitlines()]
     names = {name for name, *_ in lines}
-    assert names >= {"napari_nucseg.cli", "napari_nucseg.core.images", "napari_nucseg.runs.saving"}
+    assert names >= {
+        "napari_nucseg.cli.main",
+        "napari_nucseg.io.images",
+        "napari_nucseg.io.writers",
+    }
     assert [line for line in lines if line[1:]] == []
 
 

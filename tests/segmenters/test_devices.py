@@ -8,9 +8,9 @@ from itertools import combinations
 import pytest
 import torch
 
-from napari_nucseg.core.machine import cores
 from napari_nucseg.segmenters import devices
 from napari_nucseg.segmenters.devices import CHOICES, Device, choose, computes_bfloat16, select
+from napari_nucseg.system_info import cores
 
 NAMES = {"cuda": "NVIDIA card", "mps": "Apple arm64", "cpu": "2 of 8 threads, a processor"}
 KINDS = tuple(NAMES)

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
+from napari_nucseg.segmenters.cellpose4 import CellposeSAM
 from napari_nucseg.segmenters.devices import Device
-from napari_nucseg.segmenters.net_segmenter import NetSegmenter
+from napari_nucseg.segmenters.network import NetSegmenter
+from napari_nucseg.segmenters.parameters import SegmentParams
 from scripts.classic_reference import RANDOM
 from tests.segmenters.random_nets import write_residual_unet
 from tests.segmenters.stand_ins import Blobs

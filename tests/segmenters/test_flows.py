@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.parameters import SegmentParams
 
 USUAL = SegmentParams()
 OTHERS = [

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.core.parameters import SegmentParams
+from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.parameters import SegmentParams
 from tests.segmenters.changed_fields import f1, magnified, usual_diameter
 
 MOST_LOST = 0.08

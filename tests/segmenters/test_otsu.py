@@ -7,13 +7,13 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.scoring import score
-from napari_nucseg.core.segmenting import Stopped
-from napari_nucseg.core.summaries import summarise
-from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.metrics.score import score
+from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.segmenters import otsu
+from napari_nucseg.segmenters.api import Stopped
+from napari_nucseg.segmenters.parameters import SegmentParams
 
 DEFAULTS = SegmentParams()
 
@@ -203,7 +203,7 @@ def test_progress_is_told_and_may_stop(drawn_fields):
 def test_it_needs_neither_torch_nor_numba():
     lines = [
         "import sys, numpy",
-        "from napari_nucseg.core.parameters import SegmentParams",
+        "from napari_nucseg.segmenters.parameters import SegmentParams",
         "from napari_nucseg.segmenters import otsu",
         "otsu.segment(numpy.eye(40), SegmentParams(), lambda done, total: None)",
         "assert not {'torch', 'cellpose', 'numba'} & set(sys.modules)",

@@ -7,11 +7,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Flows
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.cpu_dynamics import warm_up
-from napari_nucseg.segmenters.size import (
+from napari_nucseg.segmenters.api import Flows
+from napari_nucseg.segmenters.dynamics.masks import warm_up
+from napari_nucseg.segmenters.fluo import (
     LARGEST,
     LEAST_COVER,
     LEAST_SEEN,
@@ -24,6 +23,7 @@ from napari_nucseg.segmenters.size import (
     look_at,
     scale_for,
 )
+from napari_nucseg.segmenters.parameters import SegmentParams
 from tests.segmenters.cellpose_reference import discs, flows_of
 from tests.segmenters.changed_fields import f1, magnified, usual_diameter
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.suitability import FEWEST_LEFT, Found, find_concerns
 from tests.segmenters.cellpose_reference import discs
 from tests.segmenters.changed_fields import f1, usual_diameter

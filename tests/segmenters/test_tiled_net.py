@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nucseg.core.segmenting import Stopped
-from napari_nucseg.segmenters import tiled_net
+from napari_nucseg.segmenters import tiling
+from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.fluo_unet import WIDTHS, FluoShape, FluoUNet
 from napari_nucseg.segmenters.residual_unet import ResidualUNet
-from napari_nucseg.segmenters.tiled_net import BORDER, TiledNet
+from napari_nucseg.segmenters.tiling import BORDER, TiledNet
 from napari_nucseg.segmenters.torch_unet import FlowsAlone
 from tests.segmenters.random_nets import SMALL, unsettle
 
@@ -75,7 +75,7 @@ def test_tiles_give_what_the_whole_image_gives(monkeypatch, kind, shape):
     net, steps = tiled(kind), []
     image = np.random.default_rng(2).normal(0.3, 0.5, shape).astype(np.float32)
     whole = net(image, False, ignore)
-    monkeypatch.setattr(tiled_net, "LARGEST_TILE", 2 * net.reach + 6 * net.stride)
+    monkeypatch.setattr(tiling, "LARGEST_TILE", 2 * net.reach + 6 * net.stride)
     pieces = net(image, False, lambda *step: steps.append(step))
     count = steps[-1][1]
     assert count >= 2
@@ -87,7 +87,7 @@ def test_tiles_give_what_the_whole_image_gives(monkeypatch, kind, shape):
 
 def test_a_stop_between_tiles_passes_through(monkeypatch):
     net = tiled("fluo")
-    monkeypatch.setattr(tiled_net, "LARGEST_TILE", 2 * net.reach + 6 * net.stride)
+    monkeypatch.setattr(tiling, "LARGEST_TILE", 2 * net.reach + 6 * net.stride)
 
     def stop(done, total):
         if done == 1:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.torch_import import TorchNotLoaded, load_torch
+from napari_nucseg.segmenters.devices import TorchNotLoaded, load_torch
 
 WINERROR = (
     "[WinError 1114] A dynamic link library (DLL) initialization routine failed. "

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from napari_nucseg.segmenters.crops import Example
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
-from napari_nucseg.segmenters.held_out import score_held_out
-from napari_nucseg.segmenters.learners import learner_of
-from napari_nucseg.segmenters.recipe import TrainParams
+from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
-from napari_nucseg.segmenters.training import (
+from napari_nucseg.segmenters.training.crops import Example
+from napari_nucseg.segmenters.training.held_out import score_held_out
+from napari_nucseg.segmenters.training.learners import learner_of
+from napari_nucseg.segmenters.training.loop import (
     AVERAGED,
     WARM_UP,
     Training,

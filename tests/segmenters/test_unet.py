@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.network import predict
+from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import UNetShape
 from napari_nucseg.segmenters.unet import UNet, normalise
 from tests.segmenters.random_nets import write_residual_unet

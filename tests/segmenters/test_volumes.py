@@ -7,15 +7,14 @@ import pytest
 import torch
 from scipy import ndimage as ndi
 
-from napari_nucseg.core.parameters import Depth, SegmentParams, VolumeParams
-from napari_nucseg.core.segmenting import Stopped
-from napari_nucseg.core.stitching import stitch_planes
-from napari_nucseg.core.synthetic import draw_field
+from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.cellpose_sam import CellposeSAM
+from napari_nucseg.segmenters.api import Stopped
+from napari_nucseg.segmenters.cellpose4 import CellposeSAM
 from napari_nucseg.segmenters.devices import Device
-from napari_nucseg.segmenters.net_segmenter import NetSegmenter
-from napari_nucseg.segmenters.volumes import segment_volume
+from napari_nucseg.segmenters.network import NetSegmenter
+from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.segmenters.volumes import segment_volume, stitch_planes
 from tests.segmenters.stand_ins import Blobs, cellpose_model, cellposes_tiles
 
 USUAL = SegmentParams()

@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from napari_nucseg.core.segmenting import Flows, Provenance, Segmentation
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.api import Flows, Provenance, Segmentation
 from tests.ui.segment_actions import Held
 
 

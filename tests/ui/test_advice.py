@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nucseg.core.segmenting import Concern
+from napari_nucseg.segmenters.api import Concern
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment.form import Scope
 from tests.ui.segment_actions import RUN, move, predictions, run

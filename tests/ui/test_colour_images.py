@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_nucseg.core.channels import Channel
+from napari_nucseg.io.channels import Channel
 from napari_nucseg.ui.layers import record_of
 from tests.drawn_histology import draw_histology
 from tests.ui.segment_actions import predictions, run

@@ -7,9 +7,9 @@ import pytest
 from qtpy.QtCore import QThread
 from qtpy.QtWidgets import QApplication
 
-from napari_nucseg.core.scoring import score
-from napari_nucseg.core.verdicts import Verdict
-from napari_nucseg.runs.saving import read_provenance
+from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.metrics.score import score
+from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
 from tests.ui.scored import draw_on_canvas
 
@@ -430,7 +430,7 @@ def test_from_stroke_to_numbers_takes_no_longer_than_a_twentieth_of_a_second(
     qtbot, make_napari_viewer, bbbc039
 ):
     viewer = make_napari_viewer()
-    from napari_nucseg.core.datasets import open_dataset
+    from napari_nucseg.io.datasets import open_dataset
 
     field = next(f for f in open_dataset(bbbc039, "validation").fields if f.name == "A02_s1")
     truth = field.read_truth()

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from napari_nucseg.core.synthetic import draw_field
-from napari_nucseg.ui.demonstration import start_demo
+from napari_nucseg.cli.demo import start_demo
+from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, role_of
 
 

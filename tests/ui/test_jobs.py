@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from napari_nucseg.core.segmenting import Stopped
+from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.ui.jobs import Job
 
 

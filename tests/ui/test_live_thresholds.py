@@ -7,7 +7,7 @@ import pytest
 
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.layers import record_of
-from napari_nucseg.ui.segment import preferences
+from napari_nucseg.ui.segment import settings
 from napari_nucseg.ui.segment.form import Scope
 from tests.ui.segment_actions import RUN, longest_beat, move, predictions, run
 
@@ -192,7 +192,7 @@ def test_kept_results_and_their_limit_are_in_sight(qtbot, image, panel):
     taken = int(panel.form.taken.value.split(": ")[1].split()[0])
     assert 0 < taken < 3
     assert panel.form.taken.value.endswith(" of 300 MB")
-    assert preferences.memory_limit() == 300_000_000
+    assert settings.memory_limit() == 300_000_000
 
     panel.form.memory.value = 0
     assert panel.form.taken.value == "Results kept for the sliders: 0 of 0 MB"

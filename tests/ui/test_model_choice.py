@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog
 
-from napari_nucseg.core.parameters import SegmentParams
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layers import record_of
-from napari_nucseg.ui.segment import preferences
+from napari_nucseg.ui.segment import settings
 from tests.segmenters.random_nets import write_residual_unet
 from tests.ui.segment_actions import RUN, predictions, run
 
@@ -35,7 +35,7 @@ def test_a_model_file_is_added_and_remembered(qtbot, viewer, image, panel, monke
     qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
 
     assert panel.form.model.value == str(path)
-    assert preferences.load_model_files() == (path,)
+    assert settings.load_model_files() == (path,)
     run(qtbot, panel)
     assert predictions(viewer)[0].name == "A01 mine.pt"
 
@@ -50,7 +50,7 @@ def test_a_file_that_is_no_model_is_refused(qtbot, viewer, image, panel, monkeyp
 
     assert "not a readable model file" in panel.status.value
     assert panel.form.model.value == "fluo-nuclei"
-    assert preferences.load_model_files() == ()
+    assert settings.load_model_files() == ()
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_file_that_is_absent_at_the_start_stays_remembered(viewer, panel, add,
     again = viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
 
     assert again.form.model.value == str(path)
-    assert preferences.load_model_files() == (path,)
+    assert settings.load_model_files() == (path,)
 
 
 def test_settings_of_one_of_two_files_of_a_name_are_asked_for(panel, add, tmp_path):

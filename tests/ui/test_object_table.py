@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_nucseg.core.verdicts import Verdict
+from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
 from napari_nucseg.ui.score.object_model import COLUMNS
 from tests.ui.scored import click_canvas

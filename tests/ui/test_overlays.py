@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from napari_nucseg.core.palette import VERDICT_COLOURS
-from napari_nucseg.core.verdict_pictures import look_up
-from napari_nucseg.core.verdicts import Verdict
+from napari_nucseg.analysis.drawing import VERDICT_COLOURS, look_up
+from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.layers import ERRORS, IOU
-from napari_nucseg.ui.score.drawn_planes import DrawnPlanes
+from napari_nucseg.ui.score.overlay_drawing import DrawnPlanes
 from tests.ui.scored import add_stacks, open_panel, overlays, settled, spoil
 
 

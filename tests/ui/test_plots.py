@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_nucseg.core.scoring import score
+from napari_nucseg.metrics.score import score
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS, KINDS
 from tests.ui.scored import add_stacks, open_panel, settled, spoil
 

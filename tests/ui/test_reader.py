@@ -12,8 +12,8 @@ import pytest
 import tifffile
 from PIL import Image as PillowImage
 
-from napari_nucseg.core.images import read_mask
-from napari_nucseg.core.sources import Source
+from napari_nucseg.io.images import read_mask
+from napari_nucseg.io.sources import Source
 from napari_nucseg.ui.files.field_groups import MAX_GROUPS
 from napari_nucseg.ui.files.reader import get_reader
 from napari_nucseg.ui.layers import GROUND_TRUTH, full_data, record_of, role_of

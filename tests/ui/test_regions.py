@@ -6,7 +6,7 @@ from napari.layers import Shapes
 
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment.form import Scope
-from napari_nucseg.ui.segment.regions import drawn_box
+from napari_nucseg.ui.segment.image_source import drawn_box
 from tests.ui.segment_actions import RUN, move, predictions, run
 
 

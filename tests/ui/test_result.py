@@ -5,7 +5,7 @@ import pytest
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
 from qtpy.QtWidgets import QFileDialog
 
-from napari_nucseg.runs.saving import write_labels
+from napari_nucseg.io.writers import write_labels
 from napari_nucseg.ui.layers import PREDICTION, LayerRecord, tag
 from napari_nucseg.ui.segment.form import Scope
 from tests.ui.segment_actions import RUN, move, predictions, run

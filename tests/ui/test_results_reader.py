@@ -8,11 +8,11 @@ import pytest
 import tifffile
 from qtpy.QtWidgets import QFileDialog
 
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.core.presets import PRESETS, ScoreRule
-from napari_nucseg.core.synthetic import draw_field
-from napari_nucseg.core.verdicts import Verdict
-from napari_nucseg.runs.models_run import run_models
+from napari_nucseg.batch.dataset_run import run_models
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.metrics.presets import PRESETS, ScoreRule
+from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.files.results_reader import get_reader
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, record_of
 from tests.oracle import Oracle, oracle_setup

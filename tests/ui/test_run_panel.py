@@ -7,12 +7,12 @@ import pytest
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog
 
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.runs import cluster, setups
-from napari_nucseg.runs.download import dataset_folder
+from napari_nucseg.batch import executor, run_setup
+from napari_nucseg.io.bbbc039 import dataset_folder
+from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.segmenters import catalogue, otsu
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, role_of
-from napari_nucseg.ui.run.running import Progress
+from napari_nucseg.ui.run.worker import Progress
 from tests.segmenters.random_nets import write_residual_unet
 
 
@@ -24,7 +24,7 @@ def out(tmp_path):
 @pytest.fixture
 def panel(viewer, stand_in, drawn_dataset, out, monkeypatch):
     """The panel, with a dataset and a folder for results chosen."""
-    monkeypatch.setattr(setups, "sha256", lambda path: "0" * 64)
+    monkeypatch.setattr(run_setup, "sha256", lambda path: "0" * 64)
     dock = viewer.window.add_plugin_dock_widget("napari-nucseg", "Run on dataset")[1]
     dock.form.dataset.value = drawn_dataset
     dock.form.out.value = out
@@ -202,7 +202,7 @@ def test_the_published_dataset_is_downloaded_and_chosen(qtbot, panel, published)
 
 
 def test_a_scheduler_that_does_not_answer_is_told(qtbot, panel, monkeypatch):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(executor, "CONNECT_SECONDS", 1)
     panel.form.scheduler.value = "tcp://127.0.0.1:1"
     run(qtbot, panel)
 

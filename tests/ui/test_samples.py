@@ -8,13 +8,12 @@ import pytest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QPushButton
 
-from napari_nucseg.core import transfer
-from napari_nucseg.core.fetching import DownloadError
-from napari_nucseg.runs import download
-from napari_nucseg.ui.files.downloading import DownloadDialog
+from napari_nucseg.io import bbbc039, http
+from napari_nucseg.io.download import DownloadError
+from napari_nucseg.ui.files.samples import DownloadDialog
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import GROUND_TRUTH, role_of
-from tests.core.file_server import Cut, Stall
+from tests.io.file_server import Cut, Stall
 
 
 def open_sample(viewer):
@@ -30,13 +29,13 @@ def dialogs():
 
 
 def names_in_cache():
-    return sorted(path.name for path in download.dataset_folder().iterdir())
+    return sorted(path.name for path in bbbc039.dataset_folder().iterdir())
 
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch):
     """Receive the small archives in many steps, as the large ones are."""
-    monkeypatch.setattr(transfer, "CHUNK", 1000)
+    monkeypatch.setattr(http, "CHUNK", 1000)
 
 
 @pytest.fixture
@@ -70,7 +69,7 @@ def test_the_dataset_is_downloaded_and_opens_with_the_window_alive(viewer, publi
 
     timer.stop()
     assert any("Downloading BBBC039" in text and "MB" in text for text in seen)
-    assert any(str(download.dataset_folder()) in text for text in seen)
+    assert any(str(bbbc039.dataset_folder()) in text for text in seen)
     assert roles(viewer) == ["image", GROUND_TRUTH]
     assert viewer.layers[0].data.shape == (3, 160, 200)
     assert viewer.layers[0].metadata["splits"] == ["training", "training", "test"]
@@ -133,8 +132,8 @@ def test_closing_the_window_ends_the_download(qtbot, make_napari_viewer, publish
 
 
 def test_without_a_connection_the_sample_says_what_to_do(viewer, published, monkeypatch):
-    gone = replace(download.ARCHIVES[0], url="http://127.0.0.1:9/images.zip")
-    monkeypatch.setattr(download, "ARCHIVES", (gone,))
+    gone = replace(bbbc039.ARCHIVES[0], url="http://127.0.0.1:9/images.zip")
+    monkeypatch.setattr(bbbc039, "ARCHIVES", (gone,))
 
     with pytest.raises(OSError, match=r"refused.*Download .* put it at .*images\.zip"):
         open_sample(viewer)
@@ -151,8 +150,8 @@ def test_a_connection_that_is_cut_once_is_not_noticed(viewer, published):
 
 
 def test_a_dataset_that_is_here_is_not_downloaded_again(viewer, published, monkeypatch):
-    download.download_dataset(download.dataset_folder(), lambda done, total: None)
-    monkeypatch.setattr(download, "fetch", None)
+    bbbc039.download_dataset(bbbc039.dataset_folder(), lambda done, total: None)
+    monkeypatch.setattr(bbbc039, "fetch", None)
 
     open_sample(viewer)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_nucseg.core.scoring import score
-from napari_nucseg.core.verdicts import Agreement, Verdict
+from napari_nucseg.metrics.score import score
+from napari_nucseg.metrics.verdicts import Agreement, Verdict
 from napari_nucseg.ui.layers import (
     AGREEMENT,
     ERRORS,

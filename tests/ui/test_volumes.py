@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_nucseg.core.parameters import Depth, VolumeParams
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.parameters import Depth, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment.form import Scope

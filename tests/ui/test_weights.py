@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from napari_nucseg.segmenters import catalogue
-from tests.core.file_server import FileServer, Stall
+from tests.io.file_server import FileServer, Stall
 from tests.ui.segment_actions import RUN, predictions, run
 
 CONTENT = bytes(range(256)) * 4096

@@ -8,9 +8,9 @@ import pytest
 import tifffile
 from roifile import roiread
 
-from napari_nucseg.core.images import read_mask
-from napari_nucseg.core.sources import Source
-from napari_nucseg.runs.saving import read_provenance
+from napari_nucseg.io.images import read_mask
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.ui.layers import PREDICTION, LayerRecord, tag
 
 MADE = {"model": "fluo-nuclei", "parameters": {"diameter": 0.0}}

@@ -6,14 +6,18 @@ Nothing here imports torch before a model is loaded.
 from __future__ import annotations
 
 from collections.abc import Callable, Set
+from functools import lru_cache
 from pathlib import Path
 
-from napari_nucseg.core.fetching import RemoteFile, fetch
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Segmenter
-from napari_nucseg.segmenters import traits
+from napari_nucseg.io.download import RemoteFile, fetch
+from napari_nucseg.io.sources import sha256
+from napari_nucseg.segmenters import model as traits
+from napari_nucseg.segmenters.api import Segmenter
+from napari_nucseg.segmenters.devices import Device, choose, load_torch
+from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.segmenters.model import Model, weights_folder
-from napari_nucseg.segmenters.torch_import import load_torch
+from napari_nucseg.segmenters.network import NetSegmenter, Network
+from napari_nucseg.segmenters.parameters import SegmentParams
 
 BUNDLED = "fluo-nuclei"
 """The model that comes with the package."""
@@ -165,7 +169,6 @@ def load(model: Model, device: str = "auto") -> Segmenter:
         from napari_nucseg.segmenters import otsu
 
         return otsu.segment
-    from napari_nucseg.segmenters.loading import load_network
 
     path = model.path.resolve()
     return load_network(model.name, path, model.onnx, path.stat().st_mtime_ns, device)
@@ -194,3 +197,56 @@ def _published(name: str, about: str, megabytes: int) -> Model:
 def _classic(name: str, file: str, about: str) -> Model:
     remote = RemoteFile(file, _CLASSICS + file)
     return Model(name, about, weights_folder() / file, 27, remote, traits=traits.CLASSIC)
+
+
+@lru_cache(maxsize=2)
+def load_network(
+    name: str, path: Path, onnx: Path | None, modified: int, device: str
+) -> NetSegmenter:
+    """Load a network; the last two stay in memory.
+
+    Parameters
+    ----------
+    name : str
+        The model's.
+    path : Path
+        Its weights.
+    onnx : Path or None
+        The graph by which ONNX Runtime reads them, which is taken on a CPU.
+    modified : int
+        When the weights were written: others are loaded anew.
+    device : str
+        auto, cuda, mps or cpu.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a model we know, or the device is not there.
+    """
+    place = choose(device)
+    if place.kind == "cpu":
+        compiling()
+    if place.kind == "cpu" and onnx is not None:
+        from napari_nucseg.segmenters import onnx_unet
+        from napari_nucseg.segmenters.fluo import FluoNuclei
+
+        network: Network = FluoNuclei(onnx_unet.load(onnx), place)
+    else:
+        network = _load_by_torch(path, place)
+    return NetSegmenter(name, sha256(path), network, path.name)
+
+
+def _load_by_torch(path: Path, place: Device) -> Network:
+    load_torch()
+    from napari_nucseg.segmenters import classic_unet, torch_unet
+    from napari_nucseg.segmenters.cellpose4 import CellposeSAM
+    from napari_nucseg.segmenters.checkpoints import kind_of, load_unet, read_state
+    from napari_nucseg.segmenters.residual_unet import ResidualUNet
+
+    if kind_of(read_state(path), path) == "cellpose":
+        return CellposeSAM.load(path, place)
+    net = load_unet(path)
+    # Ours have neither a style nor a second channel
+    if isinstance(net, ResidualUNet) and (net.shape.style or net.shape.channels > 1):
+        return classic_unet.wrap(net, place)
+    return torch_unet.wrap(net, place)

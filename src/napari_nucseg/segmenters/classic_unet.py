@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Flows, Report
-from napari_nucseg.segmenters.as_cellpose import Tiles, normalise_as_cellpose
+from napari_nucseg.segmenters.api import Flows, Report
+from napari_nucseg.segmenters.cellpose_conventions import Tiles, normalise_as_cellpose
 from napari_nucseg.segmenters.devices import Device
+from napari_nucseg.segmenters.model import CLASSIC
 from napari_nucseg.segmenters.network import refuse_too_large
+from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import OUTPUTS, ResidualUNet
-from napari_nucseg.segmenters.tiled_net import RunBatch
+from napari_nucseg.segmenters.tiling import RunBatch
 from napari_nucseg.segmenters.torch_unet import FlowsAlone, runner
-from napari_nucseg.segmenters.traits import CLASSIC
 
 TILE_SIZE = 224
 """Edge of a tile, in pixels; that of the training's crops."""

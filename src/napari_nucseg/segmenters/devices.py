@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import math
 import os
 import platform
@@ -13,14 +14,65 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from napari_nucseg.core.machine import cores, processor
-from napari_nucseg.segmenters import measured
-from napari_nucseg.segmenters.torch_import import load_torch
+from napari_nucseg.segmenters import timing
+from napari_nucseg.system_info import cores, processor
+
+_MAPS = Path("/proc/self/maps")
 
 CHOICES = ("auto", "cuda", "mps", "cpu")
 """What may be asked for; ``auto`` takes the first of the others that there is."""
 WORTHWHILE_GAIN = 1.2
 """How many times faster bfloat16 has to be on a processor to be worth its rounding."""
+
+
+class TorchNotLoaded(OSError):
+    """The libraries of torch cannot be loaded."""
+
+    def __init__(self, reason: Exception) -> None:
+        advice = (
+            "install the Microsoft Visual C++ Redistributable "
+            "(https://aka.ms/vc14/vc_redist.x64.exe) and start again. If that does not help, "
+            "torch may have to be loaded before Qt: start napari by "
+            "'python -c \"import torch; from napari.__main__ import main; main()\"'. Or "
+            if sys.platform == "win32"
+            else ""
+        )
+        line = " ".join(str(reason).split())
+        super().__init__(
+            f"torch is installed but cannot be loaded ({line}): {advice}install torch anew, its "
+            "build for the CPU where there is no NVIDIA GPU (https://pytorch.org/get-started). "
+            "The model fluo-nuclei runs on the device cpu without torch"
+        )
+
+
+def load_torch() -> None:
+    """Import torch.
+
+    Raises
+    ------
+    TorchNotLoaded
+        If its libraries fail to load, as they do on Windows where an older runtime library was
+        loaded first, often by Qt (WinError 1114); the message says what to do.
+    """
+    _hide_triton()
+    try:
+        importlib.import_module("torch")
+    except ModuleNotFoundError:
+        raise
+    except (OSError, ImportError) as error:
+        raise TorchNotLoaded(error) from error
+
+
+def _hide_triton() -> None:
+    """Keep torch from loading triton where that would crash the process.
+
+    Mesa's software and AMD drivers load LLVM. Triton's library, which torchvision loads by way of
+    torch, brings another LLVM; loaded second, it ends the process with a segmentation fault
+    (seen with triton 3.8 and Mesa 22.3). Triton only speeds up ``torch.compile`` on GPUs, which
+    is not used here, so it is hidden once Mesa's LLVM is there first.
+    """
+    if "triton" not in sys.modules and _MAPS.is_file() and "libLLVM" in _MAPS.read_text():
+        sys.modules["triton"] = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -90,7 +142,7 @@ def computes_bfloat16(device: Device) -> bool:
     if device.kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.kind == "cpu":
-        gain = measured.of_this_machine().remember(_gain_key(device), _bfloat16_gain)
+        gain = timing.of_this_machine().remember(_gain_key(device), _bfloat16_gain)
         return gain >= WORTHWHILE_GAIN
     return False
 
@@ -99,7 +151,7 @@ def known_precision(device: Device) -> str | None:
     """Name the precision of networks that may have bfloat16, if it is known without torch."""
     if device.kind == "mps":
         return "float32"
-    gain = measured.of_this_machine().known(_gain_key(device)) if device.kind == "cpu" else None
+    gain = timing.of_this_machine().known(_gain_key(device)) if device.kind == "cpu" else None
     if gain is None:
         return None
     return "bfloat16" if gain >= WORTHWHILE_GAIN else "float32"

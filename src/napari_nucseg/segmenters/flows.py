@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.core.images import Labels
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Flows
+from napari_nucseg.array_types import Labels
+from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.devices import Device
+from napari_nucseg.segmenters.parameters import SegmentParams
 
 if TYPE_CHECKING:
-    from napari_nucseg.segmenters.cpu_dynamics import Traced
+    from napari_nucseg.segmenters.dynamics.masks import Traced
 
 
 class Labeller:
@@ -61,7 +61,7 @@ class Labeller:
         if params.split_depth == 0:
             return labels
         # Not above, because opening the segment panel would wait for this import
-        from napari_nucseg.core.splitting import drop_small, split_touching
+        from napari_nucseg.segmenters.splitting import drop_small, split_touching
 
         return drop_small(split_touching(labels, params.split_depth), least)
 
@@ -75,7 +75,7 @@ class Labeller:
 
     def _on_cpu(self, params: SegmentParams, least: int) -> Labels:
         compiling().result()
-        from napari_nucseg.segmenters.cpu_dynamics import finish, trace
+        from napari_nucseg.segmenters.dynamics.masks import finish, trace
 
         steps = params.niter or self._flows.steps
         basis = params.cellprob_threshold, params.max_size_fraction, steps
@@ -130,6 +130,6 @@ def is_compiling() -> bool:
 
 
 def _warm_up() -> None:
-    from napari_nucseg.segmenters.cpu_dynamics import warm_up
+    from napari_nucseg.segmenters.dynamics.masks import warm_up
 
     warm_up()

@@ -1,14 +1,16 @@
-"""What is known of a model before it is loaded."""
+"""What is known of a model before it is loaded: its files, and what it makes no use of."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from napari_nucseg.core.fetching import RemoteFile, is_complete
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.segmenters.traits import Traits
+from napari_nucseg.io.download import RemoteFile, is_complete
+from napari_nucseg.segmenters.parameters import SegmentParams
+
+DEVICE = "device"
+"""Stands beside the parameters' names for the choice of a device."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +58,36 @@ def weights_folder() -> Path:
     """Folder of Cellpose's weights: ``$CELLPOSE_LOCAL_MODELS_PATH``, or that in the home folder."""
     chosen = os.environ.get("CELLPOSE_LOCAL_MODELS_PATH")
     return Path(chosen) if chosen else Path.home() / ".cellpose" / "models"
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What can be said of a model before it is loaded.
+
+    Attributes
+    ----------
+    ignores : frozenset of str
+        Names of the parameters that change nothing, and `DEVICE` if it always runs on the CPU.
+    precision : str or None
+        As in `napari_nucseg.segmenters.api.Provenance`; None if the device decides.
+    """
+
+    ignores: frozenset[str]
+    precision: str | None
+
+
+OTSU = Traits(
+    frozenset(field.name for field in fields(SegmentParams)) - {"min_size", "invert"} | {DEVICE},
+    "float64",
+)
+"""Of Otsu's threshold: there are no flows, no cell probability and no diameter in it."""
+FLUO = Traits(
+    frozenset({"tile_overlap", "batch_size", "low_percentile", "high_percentile"}), "float32"
+)
+"""Of `fluo-nuclei` and networks trained like it, which scale intensities in their own way."""
+UNET = Traits(frozenset({"tile_overlap", "batch_size"}), "float32")
+"""Of this package's residual U-Nets, which see a field whole or in tiles that they choose."""
+CLASSIC = Traits(frozenset({"tile_overlap"}), "float32")
+"""Of the U-Nets of Cellpose 1 to 3, whose tiles overlap as in Cellpose 3."""
+CELLPOSE = Traits(frozenset(), None)
+"""Of Cellpose 4's networks."""

@@ -13,8 +13,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from napari_nucseg.core.machine import cores
-from napari_nucseg.segmenters.tiled_net import TiledNet
+from napari_nucseg.segmenters.tiling import TiledNet
+from napari_nucseg.system_info import cores
 
 INPUT = "image"
 TRAITS = "traits"

@@ -18,18 +18,18 @@ from scipy import ndimage as ndi
 from skimage.filters import threshold_otsu
 
 from napari_nucseg import __version__
-from napari_nucseg.core.images import Labels
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import (
+from napari_nucseg.array_types import Labels
+from napari_nucseg.segmenters.api import (
     Provenance,
     Report,
     Segmentation,
     check_image,
     with_bright_nuclei,
 )
-from napari_nucseg.core.splitting import drop_small, split_touching
 from napari_nucseg.segmenters.devices import choose
-from napari_nucseg.segmenters.traits import OTSU
+from napari_nucseg.segmenters.model import OTSU
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.segmenters.splitting import drop_small, split_touching
 
 NAME = "otsu"
 # Chosen by the training split of BBBC039
@@ -48,7 +48,7 @@ _LIBRARIES = ("scikit-image", "scipy", "numpy")
 
 
 def segment(image: NDArray[Any], params: SegmentParams, report: Report) -> Segmentation:
-    """Segment a field by its intensities; see `napari_nucseg.core.segmenting.Segmenter`.
+    """Segment a field by its intensities; see `napari_nucseg.segmenters.api.Segmenter`.
 
     The image is smoothed, Otsu's threshold taken, holes filled, touching nuclei cut apart by
     `split_touching`, and what is then too small is dropped. Of the parameters the minimum size

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from napari_nucseg.core.images import Labels
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Concern
+from napari_nucseg.array_types import Labels
+from napari_nucseg.segmenters.api import Concern
 from napari_nucseg.segmenters.intensities import scale_intensities
+from napari_nucseg.segmenters.parameters import SegmentParams
 
 BRIGHT = 0.5
 """Scaled intensity above which a pixel is bright: background is 0, nuclei are about 1."""

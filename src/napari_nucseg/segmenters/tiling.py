@@ -1,16 +1,29 @@
-"""Cutting a field into tiles that a network can hold, and turning it over."""
+"""Running a network on an image of any size, tile by tile, whatever computes it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.segmenters.api import Report
+
 Flip = tuple[bool, bool]
 """Whether an image is turned over along y, and along x."""
 FLIPS: tuple[Flip, ...] = ((False, False), (True, False), (False, True), (True, True))
+
+BORDER = 16
+"""Least padding on every side, in pixels; see `TiledNet`."""
+LARGEST_TILE = 2048
+"""Longest edge, in pixels, that is run in one piece."""
+
+RunBatch = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Images of shape (1, channels, height, width) to flows and cell probability (1, 3, ...)."""
 
 
 def tile_starts(length: int, size: int, overlap: int) -> tuple[int, ...]:
@@ -58,3 +71,139 @@ def flip_flows(output: NDArray[np.float32], sides: Flip) -> NDArray[np.float32]:
     """
     signs = np.array([-1 if side else 1 for side in sides] + [1], dtype=np.float32)
     return flip(output, sides) * signs[:, None, None]
+
+
+@dataclass(frozen=True)
+class TiledNet:
+    """A network that is run whole, or in tiles if an image is longer than `LARGEST_TILE`.
+
+    Attributes
+    ----------
+    run_batch : callable
+        Computes the network.
+    channels : int
+        Of its input; the image is the first, the others are 0.
+    stride : int
+        Height and width of an input are multiples of this, in pixels.
+    reach : int
+        How far away, in pixels, a pixel of the input can change one of the output: tiles overlap
+        by so much that they give what the whole would give.
+
+    Notes
+    -----
+    Training crops are filled with 0 beyond the field, so networks take bare convolution
+    padding for a crop's edge, where "the nucleus goes on", and send the flows of cut nuclei
+    outward. A border of normalised background (0) tells them that the field ends.
+    """
+
+    run_batch: RunBatch
+    channels: int
+    stride: int
+    reach: int
+
+    def __call__(
+        self, image: NDArray[np.float32], augment: bool, report: Report
+    ) -> NDArray[np.float32]:
+        """Return what the network makes of an image.
+
+        Parameters
+        ----------
+        image : ndarray of float32, shape (height, width)
+            Normalised.
+        augment : bool
+            Whether to return the mean over the image's flipped copies.
+        report : callable
+            Called before each tile, and after the last.
+
+        Returns
+        -------
+        ndarray of float32, shape (3, height, width)
+            Flow along y and x, times 5, and cell probability.
+        """
+        if not augment:
+            return self._run_tiles(image, report)
+        mean = np.zeros((3, *image.shape), dtype=np.float32)
+        for number, sides in enumerate(FLIPS):
+
+            def follow(done: int, total: int, before: int = number) -> None:
+                report(before * total + done, len(FLIPS) * total)
+
+            mean += flip_flows(self._run_tiles(flip(image, sides), follow), sides) / len(FLIPS)
+        return mean
+
+    def _run_tiles(self, image: NDArray[np.float32], report: Report) -> NDArray[np.float32]:
+        output = np.empty((3, *image.shape), dtype=np.float32)
+        tiles = list(product(*(self._pieces(edge) for edge in image.shape)))
+        for done, (rows, columns) in enumerate(tiles):
+            report(done, len(tiles))
+            tile = np.zeros((1, self.channels, rows.size, columns.size), dtype=np.float32)
+            tile[0, 0][rows.filled, columns.filled] = image[rows.source, columns.source]
+            result = self.run_batch(tile)[0]
+            output[:, rows.kept, columns.kept] = result[:, rows.inner, columns.inner]
+        report(len(tiles), len(tiles))
+        return output
+
+    def _pieces(self, edge: int) -> Iterator[_Piece]:
+        """Cut an edge so that what is kept of a piece lies beyond the reach from its ends.
+
+        Pieces start at multiples of the stride from the padding's beginning, where the network's
+        coarse pixels do: their results are those of the whole. They are as few as the largest
+        size allows, and no larger than so many need to be.
+        """
+        padded = edge + 2 * BORDER
+        padded += -padded % self.stride
+        overlap = 2 * self.reach + self.stride
+        largest = LARGEST_TILE + 2 * BORDER
+        count = len(tile_starts(padded, largest + -largest % self.stride, overlap))
+        size = -(-(padded + (count - 1) * overlap) // count)
+        size += -size % self.stride
+        starts = [0]
+        if count > 1:
+            starts = [start - start % self.stride for start in tile_starts(padded, size, overlap)]
+        seams = [(start + size + later) // 2 for start, later in pairwise(starts)]
+        for start, first, last in zip(starts, [0, *seams], [*seams, padded], strict=True):
+            yield _Piece(
+                start - BORDER, size, max(first - BORDER, 0), min(last - BORDER, edge), edge
+            )
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Part of an image's edge that is run at once, and the part of its result that is kept.
+
+    Attributes
+    ----------
+    start, size : int
+        Where it begins and how long it is, in pixels; it may begin before the image and end
+        beyond it.
+    first, last : int
+        Of the image, what is kept: from the first pixel to that before the last.
+    edge : int
+        Length of the image's edge.
+    """
+
+    start: int
+    size: int
+    first: int
+    last: int
+    edge: int
+
+    @property
+    def source(self) -> slice:
+        """What of the image lies in it."""
+        return slice(max(self.start, 0), min(self.start + self.size, self.edge))
+
+    @property
+    def filled(self) -> slice:
+        """Where that lies in it."""
+        return slice(self.source.start - self.start, self.source.stop - self.start)
+
+    @property
+    def kept(self) -> slice:
+        """What of the image's result comes from it."""
+        return slice(self.first, self.last)
+
+    @property
+    def inner(self) -> slice:
+        """Where that lies in its own result."""
+        return slice(self.first - self.start, self.last - self.start)

@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_nucseg.core.segmenting import OutOfDeviceMemory
+from napari_nucseg.segmenters.api import OutOfDeviceMemory
 from napari_nucseg.segmenters.devices import Device, free_memory
 from napari_nucseg.segmenters.fluo import FluoNuclei
 from napari_nucseg.segmenters.fluo_unet import REACH, FluoUNet
 from napari_nucseg.segmenters.residual_unet import ResidualUNet
-from napari_nucseg.segmenters.tiled_net import RunBatch, TiledNet
+from napari_nucseg.segmenters.tiling import RunBatch, TiledNet
 from napari_nucseg.segmenters.unet import UNet
 
 

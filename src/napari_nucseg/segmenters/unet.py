@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.segmenting import Flows, Report
+from napari_nucseg.segmenters.api import Flows, Report
 from napari_nucseg.segmenters.devices import Device
+from napari_nucseg.segmenters.model import UNET
 from napari_nucseg.segmenters.network import refuse_too_large
-from napari_nucseg.segmenters.tiled_net import TiledNet
-from napari_nucseg.segmenters.traits import UNET
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.segmenters.tiling import TiledNet
 
 FLOW_STEPS = 200
 LEAST_SEEN = 15

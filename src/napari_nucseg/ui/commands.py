@@ -12,7 +12,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QFileDialog
 
-from napari_nucseg.core.datasets import open_dataset
+from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.ui.files.reader import read_dataset
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, GROUND_TRUTH, PREDICTION, record_of, role_of

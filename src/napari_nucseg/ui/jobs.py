@@ -10,7 +10,7 @@ from napari.utils.notifications import notification_manager, show_warning
 from qtpy.QtCore import QObject, Qt, Signal
 from superqt.utils import create_worker
 
-from napari_nucseg.core.segmenting import Stopped
+from napari_nucseg.segmenters.api import Stopped
 
 _STOPPED = object()
 Tell = Callable[[int, int, str], None]

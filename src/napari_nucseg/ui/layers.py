@@ -1,4 +1,4 @@
-"""Layers that belong together: what each is, where it lies, and adding one without piling up.
+"""Layers that belong together: what each is, where it lies, and what it was before corrections.
 
 What a layer is stands in ``layer.metadata["nucseg"]``; names are for people and may change.
 """
@@ -14,6 +14,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_nucseg.array_types import Labels as LabelImage
+
 IMAGE = "image"
 GROUND_TRUTH = "ground truth"
 PREDICTION = "prediction"
@@ -24,6 +26,8 @@ DIFFERENCE = "difference"
 OVERLAYS = (ERRORS, AGREEMENT, IOU, DIFFERENCE)
 """Roles of layers that show a comparison, and are not compared themselves."""
 _KEY = "nucseg"
+
+_ORIGINALS, _LOST = "nucseg originals", "nucseg originals lost"
 
 
 @dataclass(frozen=True)
@@ -194,3 +198,33 @@ def _same(one: LayerRecord | None, other: LayerRecord) -> bool:
 
 def _model(record: LayerRecord) -> Any:
     return (record.provenance or {}).get("model")
+
+
+def remember(layer: Labels, plane: int, before: LabelImage) -> None:
+    """Keep a field's labels as they were before the first edit."""
+    known = originals_of(layer)
+    if plane not in known:
+        layer.metadata = layer.metadata | {_ORIGINALS: {**known, plane: before.copy()}}
+
+
+def lose_track(layer: Labels) -> None:
+    """Note that fields were edited of which it is not known how they were before."""
+    layer.metadata = layer.metadata | {_LOST: True}
+
+
+def is_tracked(layer: Labels) -> bool:
+    """Whether all fields that were edited are known as they were before."""
+    return _LOST not in layer.metadata
+
+
+def forget(layer: Labels) -> None:
+    """Take a layer's labels, which were replaced, for the original."""
+    layer.metadata = {
+        key: value for key, value in layer.metadata.items() if key not in (_ORIGINALS, _LOST)
+    }
+
+
+def originals_of(layer: Labels) -> Mapping[int, LabelImage]:
+    """Return the labels of edited fields as they were before."""
+    known: Mapping[int, LabelImage] = layer.metadata.get(_ORIGINALS, {})
+    return known

@@ -9,8 +9,8 @@ from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 from napari.components import ViewerModel
 
-from napari_nucseg.ui.form import text_line
 from napari_nucseg.ui.jobs import Job, Work, tell_user
+from napari_nucseg.ui.params_form import text_line
 
 
 class Panel(Container):

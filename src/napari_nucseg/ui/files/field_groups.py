@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_nucseg.core.fields import Dataset, Field
-from napari_nucseg.core.images import read_image_header, read_labels_shape
-from napari_nucseg.core.sources import Source
-from napari_nucseg.core.tiffs import Header
+from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.images import read_image_header, read_labels_shape
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.tiff import Header
 
 MAX_GROUPS = 12
 """Kinds of fields that a dataset is opened with; each has layers of its own."""

@@ -12,11 +12,11 @@ import dask.array as da
 import numpy as np
 from napari.utils.notifications import show_info, show_warning
 
-from napari_nucseg.core.datasets import find_field, open_dataset
-from napari_nucseg.core.fields import Dataset, Field
-from napari_nucseg.core.layouts import IMAGE_SUFFIXES, holds_dataset, is_truth, stem_of_truth
-from napari_nucseg.core.sources import Source
-from napari_nucseg.core.tiffs import Header
+from napari_nucseg.io.datasets import find_field, open_dataset
+from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.layouts import IMAGE_SUFFIXES, holds_dataset, is_truth, stem_of_truth
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.tiff import Header
 from napari_nucseg.ui.files.field_groups import FieldGroup, group_fields
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, LayerRecord, tag
 

@@ -12,13 +12,13 @@ from dask.array import Array
 from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QApplication, QFileDialog
 
-from napari_nucseg.core.datasets import open_dataset
-from napari_nucseg.core.fields import Dataset, Field
-from napari_nucseg.core.images import read_image_header
-from napari_nucseg.core.palette import VERDICT_COLOURS
-from napari_nucseg.core.sources import Source
-from napari_nucseg.runs.finished import Results, holds_results, moved_to, open_results
-from napari_nucseg.runs.results_folder import RUN_FILE
+from napari_nucseg.analysis.drawing import VERDICT_COLOURS
+from napari_nucseg.batch.results import Results, holds_results, moved_to, open_results
+from napari_nucseg.batch.results_folder import RUN_FILE
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.images import read_image_header
+from napari_nucseg.io.sources import Source
 from napari_nucseg.ui.files.field_groups import FieldGroup, group_fields
 from napari_nucseg.ui.files.reader import LayerData, Read, read_group, stack_lazily, tell_groups
 from napari_nucseg.ui.layers import ERRORS, PREDICTION, LayerRecord, colormap, tag

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_nucseg.core.colouring import require_whole
-from napari_nucseg.runs.exporting import refuse_truth, write_mask, write_rois
-from napari_nucseg.runs.saving import write_labels
+from napari_nucseg.io.label_formats import refuse_truth, require_whole, write_mask, write_rois
+from napari_nucseg.io.writers import write_labels
 from napari_nucseg.ui.layers import plane_of
 
 

@@ -20,14 +20,13 @@ from magicgui.widgets import (
 from magicgui.widgets.bases import ValueWidget, Widget
 from qtpy.QtWidgets import QFormLayout, QWidget
 
-from napari_nucseg.core.datasets import list_splits
-from napari_nucseg.core.parameters import SegmentParams
-from napari_nucseg.core.presets import ScoreRule, find_preset
-from napari_nucseg.core.splits import SPLITS
+from napari_nucseg.io.datasets import SPLITS, list_splits
+from napari_nucseg.metrics.presets import ScoreRule, find_preset
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
-from napari_nucseg.ui.form import ParamsForm, labelled, preset_box, threshold_slider
-from napari_nucseg.ui.segment.model_files import ModelFiles, add_model_button
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.ui.params_form import ParamsForm, labelled, preset_box, threshold_slider
+from napari_nucseg.ui.segment.settings import ModelFiles, add_model_button
 
 ALL = "all fields"
 _ROWS_OF_MODELS = 84

@@ -6,16 +6,16 @@ import napari
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
-from napari_nucseg.runs.download import dataset_folder, missing_archives
-from napari_nucseg.runs.finished import holds_results
+from napari_nucseg.batch.results import holds_results
+from napari_nucseg.io.bbbc039 import dataset_folder, missing_archives
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui.files.downloading import download_in_window
-from napari_nucseg.ui.form import folded, scrolled, show_enabled
+from napari_nucseg.ui.files.samples import download_in_window
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.panel import Panel
+from napari_nucseg.ui.params_form import folded, scrolled, show_enabled
 from napari_nucseg.ui.run.form import ALL, RunForm, folder_of, side_by_side
-from napari_nucseg.ui.run.running import PLUGIN, RunRequest, run_request
-from napari_nucseg.ui.segment.model_files import ask_for_model
+from napari_nucseg.ui.run.worker import PLUGIN, RunRequest, run_request
+from napari_nucseg.ui.segment.settings import ask_for_model
 
 REPORT = "report.html"
 VALUES = "Thresholds and sizes, as far as they are to differ from what suits the model."

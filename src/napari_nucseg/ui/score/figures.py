@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.core.palette import VERDICT_COLOURS
-from napari_nucseg.core.verdicts import Verdict
-from napari_nucseg.runs.curves import Curve, FieldStrip
-from napari_nucseg.runs.objects import Objects
+from napari_nucseg.analysis.comparison import Curve, FieldStrip
+from napari_nucseg.analysis.drawing import VERDICT_COLOURS
+from napari_nucseg.analysis.objects import Objects
+from napari_nucseg.metrics.verdicts import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QColor
 
-from napari_nucseg.core.overlap import Index
-from napari_nucseg.core.palette import VERDICT_COLOURS
-from napari_nucseg.core.verdicts import Verdict
-from napari_nucseg.runs.objects import Objects
+from napari_nucseg.analysis.drawing import VERDICT_COLOURS
+from napari_nucseg.analysis.objects import Objects
+from napari_nucseg.metrics.overlap import Index
+from napari_nucseg.metrics.verdicts import Verdict
 
 Role = Qt.ItemDataRole
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

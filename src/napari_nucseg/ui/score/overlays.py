@@ -14,8 +14,8 @@ from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_nucseg.core.matching import match
-from napari_nucseg.core.verdicts import Verdict, judge
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.verdicts import Verdict, judge
 from napari_nucseg.ui.layers import (
     ERRORS,
     OVERLAYS,
@@ -28,9 +28,8 @@ from napari_nucseg.ui.layers import (
     role_of,
     tag,
 )
-from napari_nucseg.ui.score.comparison_state import ComparisonState
-from napari_nucseg.ui.score.drawn_planes import DrawnPlanes
-from napari_nucseg.ui.score.overlay_kinds import KINDS
+from napari_nucseg.ui.score.model import ComparisonState
+from napari_nucseg.ui.score.overlay_drawing import KINDS, DrawnPlanes
 
 RIGHT = frozenset({Verdict.MATCHED, Verdict.LOOSE})
 

@@ -10,26 +10,23 @@ from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QWidget
 
-from napari_nucseg.ui.form import DOCK_WIDTH
-from napari_nucseg.ui.layers import ERRORS, OVERLAYS, full_data, role_of
+from napari_nucseg.ui.layers import ERRORS, OVERLAYS, forget, full_data, role_of
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.score.choices import ScoreChoices
-from napari_nucseg.ui.score.comparison_state import ComparisonState
-from napari_nucseg.ui.score.correction_box import CorrectionBox
-from napari_nucseg.ui.score.edits import EditWatch
-from napari_nucseg.ui.score.export_box import ExportButton
-from napari_nucseg.ui.score.going import go_to_row
+from napari_nucseg.ui.params_form import DOCK_WIDTH
+from napari_nucseg.ui.score.comparison_widget import RivalsBox
+from napari_nucseg.ui.score.controls import ScoreChoices
+from napari_nucseg.ui.score.corrections import CorrectionBox
+from napari_nucseg.ui.score.edit_tracker import EditWatch
+from napari_nucseg.ui.score.export import ExportButton
+from napari_nucseg.ui.score.legend import VerdictLegend
+from napari_nucseg.ui.score.model import ComparisonState
+from napari_nucseg.ui.score.navigation import Pointing, describe_object, go_to_row
 from napari_nucseg.ui.score.object_table import ObjectTable
-from napari_nucseg.ui.score.originals import forget
-from napari_nucseg.ui.score.overlay_box import OverlayBox
+from napari_nucseg.ui.score.overlay_controls import OverlayBox
 from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotBox
-from napari_nucseg.ui.score.pointing import Pointing, describe_object
-from napari_nucseg.ui.score.rivals_box import RivalsBox
-from napari_nucseg.ui.score.score_table import ScoreTable
-from napari_nucseg.ui.score.scoring import Compared, compare_planes, scored_planes
-from napari_nucseg.ui.score.summing import Summing
-from napari_nucseg.ui.score.verdict_legend import VerdictLegend
+from napari_nucseg.ui.score.score_table import ScoreTable, Summing
+from napari_nucseg.ui.score.worker import Compared, compare_planes, scored_planes
 
 _LINES = 2
 """Of the status, so that buttons stay where they are whatever is told."""

@@ -14,11 +14,10 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_nucseg.runs.curves import CURVE_THRESHOLDS, score_curve, score_fields
-from napari_nucseg.runs.objects import join_overlaps
-from napari_nucseg.runs.saving import with_ending
-from napari_nucseg.runs.whole_files import write_whole
-from napari_nucseg.ui.score.comparison_state import NOTHING_COMPARED, ComparisonState
+from napari_nucseg.analysis.comparison import CURVE_THRESHOLDS, score_curve, score_fields
+from napari_nucseg.analysis.objects import join_overlaps
+from napari_nucseg.io.atomic import write_whole
+from napari_nucseg.io.writers import with_ending
 from napari_nucseg.ui.score.figures import (
     Theme,
     draw_areas,
@@ -28,7 +27,8 @@ from napari_nucseg.ui.score.figures import (
     dress,
     field_order,
 )
-from napari_nucseg.ui.score.going import go_to_field
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
+from napari_nucseg.ui.score.navigation import go_to_field
 
 CURVES, IOUS, FIELDS, AREAS = "AP and F1 by threshold", "IoU by area", "Fields", "Areas"
 KINDS = {

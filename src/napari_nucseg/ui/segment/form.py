@@ -11,16 +11,28 @@ from napari.layers import Image
 from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
-from napari_nucseg.core.knobs import knobs
-from napari_nucseg.core.parameters import SegmentParams, VolumeParams
+from napari_nucseg.parameter_spec import knobs
 from napari_nucseg.segmenters.devices import CHOICES
-from napari_nucseg.segmenters.model import Model
-from napari_nucseg.segmenters.traits import DEVICE
-from napari_nucseg.ui.form import ParamsForm, folded, labelled, show_enabled, show_row, text_line
+from napari_nucseg.segmenters.model import DEVICE, Model
+from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams
 from napari_nucseg.ui.layers import count_planes
-from napari_nucseg.ui.segment.model_files import add_model_button
-from napari_nucseg.ui.segment.scopes import DEPTHS, USED_BY, Scope, anisotropy, scopes_of
-from napari_nucseg.ui.segment.sources import CHANNELS
+from napari_nucseg.ui.params_form import (
+    ParamsForm,
+    folded,
+    labelled,
+    show_enabled,
+    show_row,
+    text_line,
+)
+from napari_nucseg.ui.segment.image_source import (
+    CHANNELS,
+    DEPTHS,
+    USED_BY,
+    Scope,
+    anisotropy,
+    scopes_of,
+)
+from napari_nucseg.ui.segment.settings import add_model_button
 
 
 class SegmentForm:

@@ -7,26 +7,21 @@ import napari
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 
-from napari_nucseg.ui.form import folded, scrolled
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import PREDICTION, record_of
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.segment import preferences
-from napari_nucseg.ui.segment.advice import AdviceBox
-from napari_nucseg.ui.segment.asking import ask
-from napari_nucseg.ui.segment.chosen import Chosen
-from napari_nucseg.ui.segment.colour_channel import ColourChannel
-from napari_nucseg.ui.segment.diameter import propose_diameter
-from napari_nucseg.ui.segment.follower import Follower
-from napari_nucseg.ui.segment.image_watch import ImageWatch
-from napari_nucseg.ui.segment.kept import KeptResults
-from napari_nucseg.ui.segment.model_chooser import ModelChooser
-from napari_nucseg.ui.segment.nuclei_keeper import NucleiKeeper
-from napari_nucseg.ui.segment.predictions import find_prediction, put_prediction
-from napari_nucseg.ui.segment.provenance_box import ProvenanceBox
-from napari_nucseg.ui.segment.result_box import ResultBox
-from napari_nucseg.ui.segment.segmenting import Result, segment_fields
-from napari_nucseg.ui.segment.segmenting_volumes import segment_stack
+from napari_nucseg.ui.params_form import folded, scrolled
+from napari_nucseg.ui.segment import settings
+from napari_nucseg.ui.segment.hints import AdviceBox, ColourChannel, propose_diameter
+from napari_nucseg.ui.segment.live_update import Follower
+from napari_nucseg.ui.segment.measurement_updates import NucleiKeeper
+from napari_nucseg.ui.segment.model_selector import ModelChooser
+from napari_nucseg.ui.segment.prediction_layer import find_prediction, put_prediction
+from napari_nucseg.ui.segment.provenance_widget import ProvenanceBox
+from napari_nucseg.ui.segment.request import Chosen, ask
+from napari_nucseg.ui.segment.result_cache import ImageWatch, KeptResults
+from napari_nucseg.ui.segment.results_widget import ResultBox
+from napari_nucseg.ui.segment.worker import Result, segment_fields, segment_stack
 
 STOPPED = "Stopped. No layer was added or changed."
 NO_IMAGE = "Open an image first: File > Open Sample > Nuclei segmentation has one."
@@ -47,7 +42,7 @@ class SegmentPanel(Panel):
         self._layer: Image | None = None
         self._stopped = STOPPED
         self._layers = viewer.layers
-        self._kept = KeptResults(preferences.memory_limit())
+        self._kept = KeptResults(settings.memory_limit())
         self._chosen = Chosen(viewer)
         self.form = self._chosen.form
         self._channel = ColourChannel(self._chosen)
@@ -122,14 +117,14 @@ class SegmentPanel(Panel):
             self._say(NO_IMAGE)
             return
         key, model = self._chosen.model, self.chooser.model
-        self.form.memory.value = preferences.memory_limit() // 10**6  # napari's settings have it
+        self.form.memory.value = settings.memory_limit() // 10**6  # napari's settings have it
         try:
             request = ask(self._viewer, layer, self.form, key, model, self._kept.limit)
         except ValueError as error:
             self._say(str(error))
             return
         self.follower.rest()
-        preferences.save_params(key, request.params)
+        settings.save_params(key, request.params)
         self._layer, self._stopped = layer, STOPPED
         segment = segment_fields if request.depth is None else segment_stack
         self.run(
@@ -143,12 +138,12 @@ class SegmentPanel(Panel):
     def follow_advice(self, change: Mapping[str, Any]) -> None:
         """Segment again with other values, which are for this image: they are not remembered."""
         model = self._chosen.model
-        remembered = preferences.load_params(model)
+        remembered = settings.load_params(model)
         for name, value in change.items():
             self.form.params[name].value = value
         self.follower.rest()
         self.start()
-        preferences.save_params(model, remembered)
+        settings.save_params(model, remembered)
 
     def stop(self) -> None:
         """Ask the running segmentation to stop."""
@@ -239,8 +234,8 @@ class SegmentPanel(Panel):
             self.chooser.show_device()
 
     def _limit_memory(self, megabytes: int) -> None:
-        preferences.save_memory_limit(megabytes)
-        self._kept.limit = preferences.memory_limit()
+        settings.save_memory_limit(megabytes)
+        self._kept.limit = settings.memory_limit()
         self._kept.shrink()
         self._show_taken()
 

@@ -1,0 +1,1 @@
+"""What can be said of each object and each field, for any panel, table or report."""

@@ -1,0 +1,113 @@
+"""Truth and prediction compared once; scores and curves at any threshold follow from that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.array_types import Labels
+from napari_nucseg.metrics.boundaries import Boundaries, measure_boundaries
+from napari_nucseg.metrics.boundary_counts import Spacing
+from napari_nucseg.metrics.counts import ObjectCounts, PixelCounts
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import Overlap, find_overlap
+from napari_nucseg.metrics.presets import STARDIST, Preset, ScoreRule
+from napari_nucseg.metrics.score import Score, score_matching
+
+CURVE_THRESHOLDS = tuple(percent / 100 for percent in range(5, 100, 5))
+"""IoU thresholds of the curves: 0.05, 0.10 ... 0.95."""
+
+
+@dataclass(frozen=True)
+class FieldPair:
+    """What truth and prediction of one field share.
+
+    Attributes
+    ----------
+    overlap : Overlap
+        Of the two.
+    boundaries : Boundaries or None
+        Their outlines, compared; None if that is not done yet.
+    """
+
+    overlap: Overlap = field(repr=False)
+    boundaries: Boundaries | None = field(repr=False)
+
+    def score(self, threshold: float, preset: Preset = STARDIST) -> Score:
+        """Score at an IoU threshold of 0.05 or more, without reading labels again."""
+        matching = match(self.overlap, threshold, preset.strict)
+        return score_matching(matching, preset, self.boundaries)
+
+
+def compare(truth: Labels, predicted: Labels, spacing: Spacing | None = None) -> FieldPair:
+    """Compare the labels of one field.
+
+    Parameters
+    ----------
+    truth, predicted : ndarray of integers, shape (height, width)
+        The labels.
+    spacing : Spacing, optional
+        Edges of a pixel, for distances of outlines in real units.
+
+    Raises
+    ------
+    ValueError
+        If their shapes differ or they are no labels.
+    """
+    overlap = find_overlap(truth, predicted)
+    return FieldPair(overlap, measure_boundaries(truth, predicted, overlap, spacing=spacing))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Scores by IoU threshold.
+
+    Attributes
+    ----------
+    thresholds, ap, f1 : ndarray of float64, shape (k,)
+        NaN where there is no object.
+    """
+
+    thresholds: NDArray[np.float64]
+    ap: NDArray[np.float64]
+    f1: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FieldStrip:
+    """Scores field by field.
+
+    Attributes
+    ----------
+    planes : ndarray of intp, shape (k,)
+        Numbers of the fields.
+    dice, ap : ndarray of float64, shape (k,)
+        Of the pixels, and of the objects at the threshold; NaN where there is none.
+    """
+
+    planes: NDArray[np.intp]
+    dice: NDArray[np.float64]
+    ap: NDArray[np.float64]
+
+
+def score_curve(overlap: Overlap, *, strict: bool) -> Curve:
+    """Score at every threshold; many fields are pooled by joining their overlaps first."""
+    counts = [ObjectCounts.of(match(overlap, t, strict)) for t in CURVE_THRESHOLDS]
+    return Curve(
+        np.array(CURVE_THRESHOLDS),
+        np.array([count.ap for count in counts]),
+        np.array([count.f1 for count in counts]),
+    )
+
+
+def score_fields(overlaps: Mapping[int, Overlap], rule: ScoreRule) -> FieldStrip:
+    """Score every field by itself."""
+    matches = [match(o, rule.threshold, rule.preset.strict) for o in overlaps.values()]
+    return FieldStrip(
+        np.array(list(overlaps), dtype=np.intp),
+        np.array([PixelCounts.of(overlap).dice for overlap in overlaps.values()]),
+        np.array([ObjectCounts.of(matching).ap for matching in matches]),
+    )

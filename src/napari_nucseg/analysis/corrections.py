@@ -1,0 +1,116 @@
+"""One object taken over from one label image into another, and what was changed by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.array_types import Labels
+from napari_nucseg.metrics.overlap import Overlap
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How labels differ from what they were.
+
+    Attributes
+    ----------
+    pixels : int
+        Pixels with another label.
+    added, removed, changed : tuple of int
+        Labels that are new, that are gone, and that have other pixels.
+    """
+
+    pixels: int
+    added: tuple[int, ...]
+    removed: tuple[int, ...]
+    changed: tuple[int, ...]
+
+
+def find_changes(before: Labels, after: Labels) -> Changes:
+    """Compare two states of a label image."""
+    differs = before != after
+    was, now = before[differs], after[differs]
+    touched = np.unique(np.concatenate([was, now]))
+    touched = touched[touched > 0]
+    there_before, there_now = np.isin(touched, before), np.isin(touched, after)
+    return Changes(
+        int(differs.sum()),
+        tuple(touched[~there_before].tolist()),
+        tuple(touched[~there_now].tolist()),
+        tuple(touched[there_before & there_now].tolist()),
+    )
+
+
+def swapped(overlap: Overlap) -> Overlap:
+    """Return the overlap with true and predicted side exchanged."""
+    return Overlap(
+        overlap.predicted_ids,
+        overlap.truth_ids,
+        overlap.predicted_areas,
+        overlap.truth_areas,
+        overlap.predicted_index,
+        overlap.truth_index,
+        overlap.shared,
+        overlap.pixels,
+    )
+
+
+def take_over(source: Labels, target: Labels, label: int, overlap: Overlap) -> Labels:
+    """Return the target with an object of the source in place of what it is confused with.
+
+    An object of the target that shares more than half of the smaller of the two with this one,
+    and with no other, is replaced. One that belongs to other objects, too, only loses the pixels
+    that the new object takes.
+
+    Parameters
+    ----------
+    source, target : ndarray of integers, shape (height, width)
+        Labels of one field.
+    label : int
+        Object of the source.
+    overlap : Overlap
+        Of source and target, in this order.
+
+    Raises
+    ------
+    ValueError
+        If the target's numbers are used up.
+    """
+    replaced = _replaced(label, overlap)
+    number = int(replaced[0]) if len(replaced) else _free_number(target)
+    new = target.copy()
+    new[np.isin(target, replaced)] = 0
+    new[source == label] = number
+    return new
+
+
+def erase(labels: Labels, label: int) -> Labels:
+    """Return the labels without an object."""
+    return np.where(labels == label, 0, labels).astype(labels.dtype)
+
+
+def _replaced(label: int, overlap: Overlap) -> NDArray[np.int64]:
+    """Numbers of the target's objects that belong to this one alone, the most shared first."""
+    areas = np.minimum(
+        overlap.truth_areas[overlap.truth_index], overlap.predicted_areas[overlap.predicted_index]
+    )
+    edges = 2 * overlap.shared > areas
+    partners = np.bincount(overlap.predicted_index[edges], minlength=len(overlap.predicted_ids))
+    mine = edges & (overlap.truth_ids[overlap.truth_index] == label)
+    mine &= partners[overlap.predicted_index] == 1
+    order = np.argsort(-overlap.shared[mine], kind="stable")
+    numbers: NDArray[np.int64] = overlap.predicted_ids[overlap.predicted_index[mine][order]]
+    return numbers
+
+
+def _free_number(labels: Labels) -> int:
+    number = int(labels.max(initial=0)) + 1
+    if number > np.iinfo(labels.dtype).max:
+        raise ValueError(
+            f"labels of type {labels.dtype} have no number left for another object; convert the "
+            "layer to a larger type first"
+        )
+    return number

@@ -1,0 +1,143 @@
+"""Verdicts drawn: label images and pictures that show the errors of a field, and their colours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageColor
+
+from napari_nucseg.array_types import Labels
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import find_overlap
+from napari_nucseg.metrics.verdicts import Agreement, ObjectVerdicts, Verdict, Verdicts, judge
+
+VERDICT_COLOURS = {
+    Verdict.MATCHED: "#009E73",
+    Verdict.LOOSE: "#F0E442",
+    Verdict.MISSED: "#D55E00",
+    Verdict.MERGED: "#CC79A7",
+    Verdict.SPLIT: "#56B4E9",
+    Verdict.OFF: "#E69F00",
+    Verdict.TANGLED: "#FFFFFF",
+    Verdict.SPURIOUS: "#0072B2",
+}
+AGREEMENT_COLOURS = {
+    Agreement.TRUE_POSITIVE: "#009E73",
+    Agreement.FALSE_NEGATIVE: "#D55E00",
+    Agreement.FALSE_POSITIVE: "#0072B2",
+}
+
+
+_BRIGHTEST_PERCENTILE = 99.8
+_BRIGHTEST = 110
+"""Grey of the brightest pixels, of 255: dark enough for every verdict's colour to stand out."""
+
+
+def draw_verdicts(truth: Labels, predicted: Labels, verdicts: Verdicts) -> NDArray[np.uint8]:
+    """Outline every object in its verdict.
+
+    Parameters
+    ----------
+    truth, predicted : ndarray of integers, shape (height, width)
+        The label images that were judged.
+    verdicts : Verdicts
+        From `judge`.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width)
+        `Verdict` on the outlines, 0 elsewhere. True objects have an outline of two pixels;
+        of the predicted ones only those without a partner are drawn, one pixel wide.
+    """
+    drawn = np.zeros(truth.shape, dtype=np.uint8)
+    thin = _inner_edge(predicted)
+    codes = _codes_of(predicted[thin], verdicts.predicted)
+    drawn[thin] = np.where(codes > Verdict.LOOSE, codes, 0)
+    thick = _inner_edge(truth)
+    thick |= _inner_edge(np.where(thick, 0, truth))
+    drawn[thick] = _codes_of(truth[thick], verdicts.truth)
+    return drawn
+
+
+def draw_agreement(truth: Labels, predicted: Labels) -> NDArray[np.uint8]:
+    """Mark every foreground pixel as found, missed or too much: values of `Agreement`."""
+    true, found = truth > 0, predicted > 0
+    drawn = np.zeros(truth.shape, dtype=np.uint8)
+    drawn[true & found] = Agreement.TRUE_POSITIVE
+    drawn[true & ~found] = Agreement.FALSE_NEGATIVE
+    drawn[~true & found] = Agreement.FALSE_POSITIVE
+    return drawn
+
+
+def _inner_edge(labels: Labels) -> NDArray[np.bool_]:
+    """Mark the pixels of objects that have a face on another label."""
+    edge = np.zeros(labels.shape, dtype=np.bool_)
+    for axis in range(labels.ndim):
+        along, marked = np.moveaxis(labels, axis, 0), np.moveaxis(edge, axis, 0)
+        differs = along[1:] != along[:-1]
+        marked[1:] |= differs
+        marked[:-1] |= differs
+    return edge & (labels > 0)
+
+
+def look_up(labels: Labels, ids: NDArray[np.int64], values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the value of each label; 0 for one that is not known.
+
+    Parameters
+    ----------
+    labels : ndarray of integers
+        Of any shape.
+    ids : ndarray of int64, shape (n,)
+        Known labels, ascending.
+    values : ndarray of uint8, shape (n,)
+        Theirs.
+    """
+    if not len(ids):
+        return np.zeros(labels.shape, dtype=np.uint8)
+    position = np.searchsorted(ids, labels).clip(max=len(ids) - 1)
+    return np.where(ids[position] == labels, values[position], 0).astype(np.uint8)
+
+
+def _codes_of(labels: Labels, verdicts: ObjectVerdicts) -> NDArray[np.uint8]:
+    return look_up(labels, verdicts.ids, verdicts.codes)
+
+
+def picture_verdicts(
+    image: NDArray[Any],
+    truth: Labels,
+    predicted: Labels,
+    threshold: float = 0.5,
+    strict: bool = False,
+) -> NDArray[np.uint8]:
+    """Draw the verdicts' outlines over the image, which is dimmed for them.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width)
+        Intensities.
+    truth, predicted : ndarray of integers, shape (height, width)
+        Label images.
+    threshold : float
+        IoU of a match.
+    strict : bool
+        Whether an IoU of exactly the threshold is none.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+    """
+    from scipy import ndimage  # not above: opening the score panel would wait for it
+
+    verdicts = judge(match(find_overlap(truth, predicted), threshold, strict))
+    drawn = draw_verdicts(truth, predicted, verdicts)
+    # One pixel wide and the darkest of the colours, they would be lost on a bright nucleus
+    wider = ndimage.binary_dilation(drawn == Verdict.SPURIOUS, np.ones((2, 2)))
+    drawn[wider & (drawn == 0)] = Verdict.SPURIOUS
+    low, high = np.percentile(image, (0, _BRIGHTEST_PERCENTILE))
+    grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
+    picture = np.repeat((_BRIGHTEST * np.sqrt(grey)).astype(np.uint8)[..., None], 3, axis=2)
+    for verdict, colour in VERDICT_COLOURS.items():
+        picture[drawn == verdict] = ImageColor.getrgb(colour)
+    return picture

@@ -1,0 +1,192 @@
+"""Several predictions of the same fields against one ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.analysis.score_records import Record, defined
+from napari_nucseg.array_types import Labels
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import find_overlap
+from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import Score, score_matching
+from napari_nucseg.metrics.summary import Key, Spread, Summary, compare_fields, summarise
+
+ReadField = Callable[[int], Labels]
+"""Number of a field to its labels."""
+
+
+@dataclass(frozen=True)
+class FieldOfRival:
+    """A field of one prediction: its score, and which true objects it found.
+
+    Attributes
+    ----------
+    score : Score
+        By the rule.
+    ids : ndarray of int64, shape (n,)
+        Numbers of the true objects.
+    found : ndarray of bool, shape (n,)
+        Which of them have a match.
+    ious : ndarray of float64, shape (n,)
+        IoU with the best predicted object.
+    """
+
+    score: Score
+    ids: NDArray[np.int64]
+    found: NDArray[np.bool_]
+    ious: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A prediction that was scored.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    fields : mapping
+        Number of a field to what it gave.
+    summary : Summary
+        Of the fields.
+    differences : mapping
+        Ratio to how much larger it is than that of the first prediction.
+    """
+
+    name: str
+    fields: Mapping[int, FieldOfRival] = field(repr=False)
+    summary: Summary = field(repr=False)
+    differences: Mapping[Key, Spread] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A true object that one prediction found and another did not.
+
+    Attributes
+    ----------
+    plane : int
+        Number of the field.
+    label : int
+        Number of the object.
+    in_first : bool
+        Whether the first prediction found it; else the second did.
+    ious : tuple of float
+        Best IoU in the first and in the second.
+    """
+
+    plane: int
+    label: int
+    in_first: bool
+    ious: tuple[float, float]
+
+
+def score_rivals(
+    truth: ReadField,
+    predictions: Mapping[str, ReadField],
+    planes: Sequence[int],
+    rule: ScoreRule,
+    tell: Callable[[int, int, str], None],
+    known: Mapping[str, Mapping[int, FieldOfRival]] | None = None,
+) -> list[Rival]:
+    """Score predictions of the same fields, and compare all with the first.
+
+    Parameters
+    ----------
+    truth : callable
+        Reads the ground truth of a field.
+    predictions : mapping
+        Name of a prediction to what reads it.
+    planes : sequence of int
+        Fields that all predictions have.
+    rule : ScoreRule
+        How fields are scored.
+    tell : callable
+        Gets (done, in all, what); raises to stop.
+    known : mapping, optional
+        Name of a prediction to its fields that need not be scored again.
+    """
+    before = known or {}
+    results: dict[str, dict[int, FieldOfRival]] = {name: {} for name in predictions}
+    for done, plane in enumerate(planes):
+        tell(done, len(planes), "Scoring predictions")
+        left = [name for name in predictions if plane not in before.get(name, {})]
+        true = np.array(truth(plane)) if left else None
+        for name, read in predictions.items():
+            results[name][plane] = (
+                before[name][plane]
+                if true is None or name not in left
+                else _score(true, np.array(read(plane)), rule)
+            )
+    scores = {name: [part.score for part in parts.values()] for name, parts in results.items()}
+    first = next(iter(scores.values()))
+    return [
+        Rival(
+            name,
+            results[name],
+            summarise(own, rule.empty_as_one),
+            compare_fields(own, first),
+        )
+        for name, own in scores.items()
+    ]
+
+
+def disagreements(first: Rival, second: Rival) -> list[Disagreement]:
+    """List the true objects that only one of two predictions found."""
+    found = []
+    for plane, one in first.fields.items():
+        other = second.fields[plane]
+        for row in np.flatnonzero(one.found != other.found).tolist():
+            ious = (float(one.ious[row]), float(other.ious[row]))
+            found.append(Disagreement(plane, int(one.ids[row]), bool(one.found[row]), ious))
+    return found
+
+
+def rival_rows(rivals: Sequence[Rival], made: Mapping[str, str]) -> list[Record]:
+    """Return a row for every prediction and score.
+
+    Parameters
+    ----------
+    rivals : sequence of Rival
+        All of the same fields.
+    made : mapping
+        Name of a prediction to how it was made.
+    """
+    return [
+        {
+            "prediction": rival.name,
+            "made": made.get(rival.name, ""),
+            "group": group,
+            "score": name,
+            "mean_of_fields": defined(spread.mean),
+            "mean_low": defined(spread.interval[0]),
+            "mean_high": defined(spread.interval[1]),
+            "difference": defined(rival.differences[group, name].mean),
+            "difference_low": defined(rival.differences[group, name].interval[0]),
+            "difference_high": defined(rival.differences[group, name].interval[1]),
+            "fields": spread.count,
+        }
+        for rival in rivals
+        for (group, name), spread in rival.summary.spread.items()
+    ]
+
+
+def best_of(rivals: Sequence[Rival], key: Key) -> int:
+    """Return which prediction has the largest mean of a ratio."""
+    means = [rival.summary.spread[key].mean for rival in rivals]
+    return int(np.nanargmax(means)) if not np.isnan(means).all() else 0
+
+
+def _score(truth: Labels, predicted: Labels, rule: ScoreRule) -> FieldOfRival:
+    overlap = find_overlap(truth, predicted)
+    matching = match(overlap, rule.threshold, rule.preset.strict)
+    n = len(overlap.truth_ids)
+    found, ious = np.zeros(n, dtype=np.bool_), np.zeros(n)
+    found[matching.truth_index] = True
+    np.maximum.at(ious, overlap.truth_index, overlap.ious)
+    return FieldOfRival(score_matching(matching, rule.preset), overlap.truth_ids, found, ious)

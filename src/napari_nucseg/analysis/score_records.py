@@ -1,0 +1,204 @@
+"""Scores as plain records: rows of a table, and objects of a JSON file.
+
+An undefined ratio is None: null in JSON, an empty cell in a table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from napari_nucseg.io.fields import Field
+from napari_nucseg.metrics.presets import AP_THRESHOLDS
+from napari_nucseg.metrics.score import AT_HALF, AT_THRESHOLD, Score
+from napari_nucseg.metrics.summary import UNDEFINED, Interval, Spread, Summary
+
+Record = dict[str, Any]
+
+
+def score_record(score: Score) -> dict[str, Record]:
+    """Return counts and ratios of a score by group; "boundaries" only if they were measured."""
+    ratios = score.ratios()
+    objects = score.objects
+    record = {
+        "pixels": asdict(score.pixels) | _plain(ratios["pixels"]),
+        "objects": {
+            "preset": score.preset.name,
+            "hit": score.preset.hit,
+            "threshold": score.threshold,
+            "tp": objects.tp,
+            "fp": objects.fp,
+            "fn": objects.fn,
+            "count_error": score.count_error,
+        }
+        | _plain(ratios["objects"]),
+        "verdicts": _verdict_record(score),
+        "caicedo": asdict(score.caicedo),
+    }
+    if score.boundaries is not None:
+        record["boundaries"] = {"pairs": score.boundaries.pairs} | _plain(ratios["boundaries"])
+    return record
+
+
+def summary_record(summary: Summary) -> dict[str, Any]:
+    """Return the pooled score, and of every ratio mean, range and intervals over fields."""
+    parts: dict[str, dict[str, Record]] = {
+        part: {group: {} for group, _ in summary.spread}
+        for part in ("mean", "range", "mean_interval", "pooled_interval")
+    }
+    for (group, name), spread in summary.spread.items():
+        parts["mean"][group][name] = defined(spread.mean)
+        parts["range"][group][name] = _range(spread)
+        parts["mean_interval"][group][name] = _bounds(spread.interval)
+        parts["pooled_interval"][group][name] = _bounds(summary.intervals[group, name])
+    error = summary.count_error
+    return {
+        "pooled": score_record(summary.pooled),
+        **parts,
+        "by_threshold": _records_at(summary),
+        "mean_absolute_count_error": error.mean,
+        "reported": _plain(summary.reported),
+    }
+
+
+def summary_rows(summary: Summary) -> list[Record]:
+    """Return a row for every ratio: pooled and mean of fields, with intervals and range.
+
+    Those of objects at an IoU threshold stand there at that of the summary, and then at each of
+    `AP_THRESHOLDS`. Of the absolute count error, last, there is the mean of fields alone.
+    """
+    chosen = summary.pooled.threshold
+    pooled, pooled_at = summary.pooled.ratios(), summary.pooled.ratios_at()
+    rows = [
+        (group, name, _threshold(group, name, chosen), pooled[group][name], spread, interval)
+        for ((group, name), spread), interval in zip(
+            summary.spread.items(), summary.intervals.values(), strict=True
+        )
+    ]
+    rows += [
+        ("objects", name, t, pooled_at[t, name], spread, summary.intervals_at[t, name])
+        for (t, name), spread in summary.spread_at.items()
+        if t != chosen
+    ]
+    rows.append(("objects", "absolute_count_error", None, math.nan, summary.count_error, UNDEFINED))
+    return [_summary_row(*row) | {"preset": summary.pooled.preset.name} for row in rows]
+
+
+def field_row(field: Field, score: Score) -> Record:
+    """Return a field's row of ``fields.csv``: the pixel columns first, then those by object."""
+    place = {
+        "stem": field.stem,
+        "well": field.well,
+        "site": field.site,
+        "split": field.split,
+    }
+    return place | score_row(score)
+
+
+def score_row(score: Score) -> Record:
+    """Return the scores of a field as they stand in its row."""
+    pixels, objects = score.pixels, score.objects
+    return {
+        "dice": defined(pixels.dice),
+        "iou": defined(pixels.iou),
+        "precision": defined(pixels.precision),
+        "recall": defined(pixels.recall),
+        "f1": defined(pixels.dice),
+        "tp": pixels.tp,
+        "fp": pixels.fp,
+        "fn": pixels.fn,
+        "tn": pixels.tn,
+        "percentage": defined(pixels.accuracy),
+        "nuclei": objects.tp + objects.fn,
+        "predicted": objects.tp + objects.fp,
+        "preset": score.preset.name,
+        "threshold": score.threshold,
+        "object_tp": objects.tp,
+        "object_fp": objects.fp,
+        "object_fn": objects.fn,
+        "count_error": score.count_error,
+        **{f"object_{name}": value for name, value in _plain(score.ratios()["objects"]).items()},
+        **{
+            f"ap_{threshold:.2f}": defined(counts.ap)
+            for threshold, counts in zip(AP_THRESHOLDS, score.by_threshold, strict=True)
+        },
+        **{f"verdict_{name}": count for name, count in asdict(score.verdicts).items()},
+        **{f"caicedo_{name}": count for name, count in asdict(score.caicedo).items()},
+        **_plain(score.ratios().get("boundaries", {})),
+    }
+
+
+def _summary_row(
+    group: str,
+    name: str,
+    threshold: float | None,
+    pooled: float,
+    spread: Spread,
+    interval: Interval,
+) -> Record:
+    return {
+        "group": group,
+        "score": name,
+        "threshold": threshold,
+        "pooled": defined(pooled),
+        "pooled_low": defined(interval[0]),
+        "pooled_high": defined(interval[1]),
+        "mean_of_fields": defined(spread.mean),
+        "mean_low": defined(spread.interval[0]),
+        "mean_high": defined(spread.interval[1]),
+        "least": defined(spread.low),
+        "largest": defined(spread.high),
+        "fields": spread.count,
+    }
+
+
+def _threshold(group: str, name: str, chosen: float) -> float | None:
+    """Return the one threshold that a ratio is of, if there is one."""
+    if group == "boundaries":
+        return None if name == "boundary_f" else chosen
+    if group == "pixels":
+        return None
+    return chosen if name in AT_THRESHOLD else 0.5 if name in AT_HALF else None
+
+
+def _records_at(summary: Summary) -> list[Record]:
+    """Return counts, ratios and means of the objects at each of `AP_THRESHOLDS`."""
+    pooled = summary.pooled.ratios_at()
+    return [
+        {
+            "threshold": t,
+            "tp": counts.tp,
+            "fp": counts.fp,
+            "fn": counts.fn,
+            "pooled": _plain({name: pooled[t, name] for name in AT_THRESHOLD}),
+            "mean": _plain({name: summary.spread_at[t, name].mean for name in AT_THRESHOLD}),
+        }
+        for t, counts in zip(AP_THRESHOLDS, summary.pooled.by_threshold, strict=True)
+    ]
+
+
+def _verdict_record(score: Score) -> Record:
+    counts = asdict(score.verdicts)
+    prefix = "predicted_"
+    predicted = {n.removeprefix(prefix): c for n, c in counts.items() if n.startswith(prefix)}
+    true = {name: count for name, count in counts.items() if not name.startswith(prefix)}
+    return {**true, "predicted": {"spurious": counts["spurious"], **predicted}}
+
+
+def _plain(ratios: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: defined(value) for name, value in ratios.items()}
+
+
+def _range(spread: Spread) -> list[float] | None:
+    return None if spread.count == 0 else [spread.low, spread.high]
+
+
+def _bounds(interval: Interval) -> list[float] | None:
+    return None if math.isnan(interval[0]) else list(interval)
+
+
+def defined(value: float) -> float | None:
+    """Return a ratio, or None for one that is undefined."""
+    return None if math.isnan(value) else value

@@ -1,0 +1,261 @@
+"""Run models over a dataset, field by field, so that an interrupted run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from napari_nucseg.batch.field_task import FieldWork, Outcome, run_here
+from napari_nucseg.batch.plan import Plan, Setup
+from napari_nucseg.batch.results import sources_record
+from napari_nucseg.batch.results_folder import COMPARISON, REPORT, ResultsFolder, check_for_models
+from napari_nucseg.batch.run_report import ModelRun, comparison_rows, write_report
+from napari_nucseg.batch.run_setup import PreparedRun, all_have_scale, prepare_run, refuse_dataset
+from napari_nucseg.batch.tables import Benchmark, write_tables
+from napari_nucseg.batch.task import Tick
+from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.writers import check_parquet, write_table
+from napari_nucseg.report.page import WORST
+from napari_nucseg.system_info import describe_machine
+
+RunFields = Callable[[FieldWork, Sequence[Field], Tick], Iterator[Outcome]]
+"""Does fields, here or elsewhere, in any order."""
+
+
+def run_benchmark(
+    dataset: Dataset,
+    setup: Setup,
+    out: Path,
+    *,
+    report: Callable[[int, int, str], None],
+    run_fields: RunFields = run_here,
+    parquet: bool = False,
+    command: Sequence[str] = (),
+) -> Benchmark:
+    """Segment every field, score it, and write labels and tables; go on with what was begun.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Fields with ground truth.
+    setup : Setup
+        Model, parameters and rule of scores.
+    out : Path
+        Folder of the results, see `ResultsFolder` and `write_tables`. Fields that are done there
+        are not done again, those that failed are.
+    report : callable
+        Called with (fields done, fields in all, name of one) now and then; may raise to stop.
+    run_fields : callable
+        Where fields are done.
+    parquet : bool
+        Write tables as Parquet, too.
+    command : sequence of str
+        Command line that began it, for ``run.json``.
+
+    Raises
+    ------
+    ValueError
+        As by `prepare_run`, or if one is at work there, or all fields failed.
+    OSError
+        If results cannot be written.
+    """
+    if parquet:
+        check_parquet()
+    run = prepare_run(dataset, setup, out, all_have_scale)
+    with run.folder.held():
+        return do_run(run, report=report, run_fields=run_fields, parquet=parquet, command=command)
+
+
+def do_run(
+    run: PreparedRun,
+    *,
+    report: Callable[[int, int, str], None],
+    run_fields: RunFields,
+    parquet: bool,
+    command: Sequence[str],
+) -> Benchmark:
+    """Do a run in a folder that is held; see `run_benchmark`."""
+    dataset, setup, folder, plan = run.dataset, run.setup, run.folder, run.plan
+    folder.check(plan)  # another process may have begun there
+    done = _finished(dataset, folder)
+    session = _Session(folder, plan, dataset, command)
+    work = FieldWork(setup, plan["has_scale"], folder)
+    left = [field for field in dataset.fields if field.stem not in done]
+    session.fields = _follow(work, left, run_fields, report, len(done))
+    empty_as_one = setup.rule.empty_as_one
+    result = write_tables(dataset, plan, folder, empty_as_one=empty_as_one, parquet=parquet)
+    session.end(dataset, result)
+    return result
+
+
+def _follow(
+    work: FieldWork,
+    left: Sequence[Field],
+    run_fields: RunFields,
+    report: Callable[[int, int, str], None],
+    before: int,
+) -> int:
+    """Do what is left and tell how far it is; return how many fields that were."""
+    done, total, failed = before, before + len(left), 0
+
+    def tick(name: str) -> None:
+        report(done, total, f"{name}, {failed} failed" if failed else name)
+
+    for outcome in run_fields(work, left, tick):
+        done += 1
+        failed += outcome.error is not None
+    report(done, total, "")
+    return done - before
+
+
+class _Session:
+    """One time that the run was at work, as ``run.json`` tells it."""
+
+    def __init__(
+        self, folder: ResultsFolder, plan: Plan, dataset: Dataset, command: Sequence[str]
+    ) -> None:
+        self.fields = 0
+        self._folder = folder
+        earlier = folder.read_run()
+        self._run: dict[str, Any] = {
+            "plan": plan,
+            "sources": sources_record(dataset),
+            "sessions": [] if earlier is None else earlier["sessions"],
+        }
+        self._own: dict[str, Any] = {
+            "command": list(command),
+            "machine": describe_machine(),
+            "started": _now(),
+            "ended": None,
+        }
+        self._run["sessions"].append(self._own)
+        folder.write_run(self._run)
+
+    def end(self, dataset: Dataset, result: Benchmark) -> None:
+        """Write down when and where the fields were done, and what they were."""
+        self._own |= {"ended": _now(), "fields": self.fields}
+        self._run["result"] = {
+            "fields": len(result.scores),
+            "failed": len(result.failed),
+            "seconds_per_field": {
+                "network_and_postprocessing": round(result.seconds_per_field, 4),
+                "in_all": round(result.whole_seconds_per_field, 4),
+            },
+            "places": [
+                {"host": host, "device": device, "fields": count}
+                for (host, device), count in result.places.items()
+            ],
+        }
+        self._run["checksums"] = dict(_checksums(dataset, self._folder))
+        self._folder.write_run(self._run)
+
+
+def _checksums(dataset: Dataset, folder: ResultsFolder) -> Iterator[tuple[str, dict[str, str]]]:
+    for field in dataset.fields:
+        record = folder.read(field.stem)
+        if record is not None and record.error is None:
+            yield field.stem, dict(record.checksums)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _finished(dataset: Dataset, folder: ResultsFolder) -> set[str]:
+    """Stems of the fields that need not be done again."""
+    done = set()
+    for field in dataset.fields:
+        record = folder.read(field.stem)
+        if record is not None and record.error is None:
+            folder.check_unchanged(field, record)
+            done.add(field.stem)
+    return done
+
+
+def run_models(
+    dataset: Dataset,
+    setups: Sequence[Setup],
+    out: Path,
+    *,
+    report: Callable[[int, int, str], None],
+    run_fields: RunFields = run_here,
+    parquet: bool = False,
+    command: Sequence[str] = (),
+    worst: int = WORST,
+) -> list[Benchmark]:
+    """Run models over a dataset, one after the other; see `run_benchmark`.
+
+    Parameters
+    ----------
+    dataset, out, run_fields, parquet, command
+        As of `run_benchmark`. Several models have a folder each in ``out``, by their names, and
+        ``comparison.csv`` beside them. There is one ``report.html`` for all.
+    setups : sequence of Setup
+        One a model.
+    report : callable
+        Called with (fields done, fields in all, name of one), over all models.
+    worst : int
+        Fields of each model that the report pictures.
+
+    Raises
+    ------
+    ValueError, OSError
+        As by `run_benchmark`, or if two models have one name, one of them cannot be loaded, or
+        the folder holds the run of one model and several are asked for.
+    """
+    if parquet:
+        check_parquet()
+    runs = _prepare(dataset, setups, out)
+    if run_fields is run_here:
+        for setup in setups:  # what is wrong with one is told before another runs
+            setup.load()
+    several, count = len(runs) > 1, len(dataset.fields)
+    results = []
+    with ResultsFolder(out.absolute()).held():
+        if several:
+            check_for_models(out, [setup.model for setup in setups])
+        for number, run in enumerate(runs):
+
+            def tell(done: int, total: int, name: str, before: int = number * count) -> None:
+                report(before + done, count * len(runs), name)
+
+            with run.folder.held() if several else nullcontext():
+                results.append(
+                    do_run(
+                        run, report=tell, run_fields=run_fields, parquet=parquet, command=command
+                    )
+                )
+        _conclude(runs, results, out, worst)
+    return results
+
+
+def _prepare(dataset: Dataset, setups: Sequence[Setup], out: Path) -> list[PreparedRun]:
+    """Settle all runs, and refuse what cannot be one, before anything is written."""
+    names = [setup.model for setup in setups]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is named twice; name each model once")
+    has_scale = cache(all_have_scale)  # the headers of all images are read once
+    if len(setups) == 1:
+        return [prepare_run(dataset, setups[0], out, has_scale)]
+    refuse_dataset(out.absolute(), dataset)
+    check_for_models(out, names)
+    return [prepare_run(dataset, one, out / one.model, has_scale) for one in setups]
+
+
+def _conclude(
+    runs: Sequence[PreparedRun], results: Sequence[Benchmark], out: Path, worst: int
+) -> None:
+    """Write what is said of all models together."""
+    if len(runs) > 1:
+        names = [run.setup.model for run in runs]
+        rows = comparison_rows(dict(zip(names, results, strict=True)))
+        write_table(out / COMPARISON, rows)
+    told = [
+        ModelRun(run.setup, run.folder, result) for run, result in zip(runs, results, strict=True)
+    ]
+    write_report(out / REPORT, runs[0].dataset, told, worst)

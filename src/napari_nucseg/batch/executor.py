@@ -1,0 +1,268 @@
+"""Where the tasks of a run are done: this process, a process a GPU, or a Dask cluster.
+
+A task is the name of a field or image: workers read the image and write what they make themselves,
+so that neither passes through the scheduler. Few tasks are with the scheduler at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_nucseg.batch.dataset_run import RunFields
+from napari_nucseg.batch.field_task import run_here
+from napari_nucseg.batch.task import Item, Result, Run, Tick, Work
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+AHEAD = 2
+"""Tasks with the scheduler for each thread of a worker: one is done, the next one waits."""
+RETRIES = 2
+"""Times that a task is tried again after an error that is not its own, such as a full disk."""
+POLL = 0.5
+"""Seconds between two looks at whether the run was asked to stop."""
+CONNECT_SECONDS = 20
+WAIT_SECONDS = 300
+"""How long a run waits when there are no workers, none yet or none any more."""
+_LOCAL = "127.0.0.1"
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
+_logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Run]:
+    """Use a cluster that there is.
+
+    Parameters
+    ----------
+    address : str
+        Of its scheduler, such as ``tcp://10.0.0.1:8786``. All workers need this package, the
+        weights, and the folders of images and of results under the same names.
+
+    Raises
+    ------
+    ValueError
+        If distributed is not installed.
+    OSError
+        If the scheduler does not answer, here or at work, or has no workers for `WAIT_SECONDS`.
+    """
+    distributed = _import_distributed()
+    try:
+        client = distributed.Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise OSError(f"{address}: no Dask scheduler answers there ({error})") from error
+    with _own_words(), client:
+        yield _Cluster(client, address)
+
+
+@contextmanager
+def one_worker_a_gpu(gpus: Sequence[str]) -> Iterator[Run]:
+    """Start a process for each of several GPUs of this machine.
+
+    Parameters
+    ----------
+    gpus : sequence of str
+        Their numbers or names, as CUDA has them.
+    """
+    distributed = _import_distributed()
+    workers = {
+        number: {
+            "cls": distributed.Nanny,
+            "options": {
+                "nthreads": 1,
+                "host": _LOCAL,
+                "dashboard": False,
+                "env": {"CUDA_VISIBLE_DEVICES": gpu},
+                "silence_logs": logging.WARNING,
+            },
+        }
+        for number, gpu in enumerate(gpus)
+    }
+    options = {"host": _LOCAL, "dashboard": False, "dashboard_address": f"{_LOCAL}:0"}
+    scheduler = {"cls": distributed.Scheduler, "options": options}
+    with (
+        distributed.SpecCluster(
+            workers=workers, scheduler=scheduler, silence_logs=logging.WARNING
+        ) as cluster,
+        _own_words(),
+        distributed.Client(cluster) as client,
+    ):
+        yield _Cluster(client, cluster.scheduler_address)
+
+
+def visible_gpus() -> list[str]:
+    """List the GPUs that CUDA may use, without loading what would use them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip()]
+    found = sorted(_NVIDIA.iterdir()) if _NVIDIA.is_dir() else []
+    return [str(number) for number in range(len(found))]
+
+
+class _Cluster:
+    """Does work with the workers of the moment, which come and go."""
+
+    def __init__(self, client: Client, address: str) -> None:
+        self._client = client
+        self._address = address
+        self._alone_since: float | None = None
+
+    def __call__(
+        self, work: Work[Item, Result], items: Iterable[Item], tick: Tick, /
+    ) -> Iterator[Result]:
+        """Do work; what was with workers that died is then done one by one.
+
+        Dask blames all that a dead worker was given, also what only waited there.
+        """
+        from distributed import KilledWorker
+
+        suspects = []
+        for future, item in self._done(work, items, tick):
+            try:
+                yield self._result(future)
+            except KilledWorker:
+                suspects.append(item)
+        for suspect in suspects:
+            for future, _ in self._done(work, [suspect], tick):
+                try:
+                    yield self._result(future)
+                except KilledWorker as error:
+                    why = f"worker after worker died of it, perhaps for want of memory ({error})"
+                    yield work.blame(suspect, why)
+
+    def _done(
+        self, work: Work[Item, Result], items: Iterable[Item], tick: Tick
+    ) -> Iterator[tuple[Any, Item]]:
+        """Submit items, few at a time, and yield them as they are done."""
+        left, pending = iter(items), dict[Any, Item]()
+        try:
+            while True:
+                threads = self._threads()
+                # Where there are no workers, what waits for them makes some clusters start them
+                for item in islice(left, max(0, AHEAD * max(1, threads) - len(pending))):
+                    pending[self._client.submit(work, item, pure=False, retries=RETRIES)] = item
+                if not pending:
+                    return
+                tick(next(iter(pending.values())).name if threads else self._waiting())
+                for future in self._ended(pending):
+                    yield future, pending.pop(future)
+        finally:
+            if self._client.status == "running":
+                self._client.cancel(list(pending), force=True)
+
+    def _ended(self, pending: Iterable[Any]) -> set[Any]:
+        from distributed import wait
+
+        try:
+            return set(wait(list(pending), timeout=POLL, return_when="FIRST_COMPLETED").done)
+        except TimeoutError:
+            return set()
+        except CancelledError as error:
+            raise self._gone() from error
+
+    def _result(self, future: Any) -> Any:
+        try:
+            return future.result()
+        except (CancelledError, OSError) as error:
+            if future.status == "error":  # of the work itself
+                raise
+            raise self._gone() from error
+
+    def _threads(self) -> int:
+        """Count the threads of all workers."""
+        if self._client.status != "running":  # it lost the scheduler while nothing was asked of it
+            raise self._gone()
+        try:
+            threads: dict[str, int] = self._client.nthreads()
+        except OSError as error:
+            raise self._gone() from error
+        if threads:
+            self._alone_since = None
+        return sum(threads.values())
+
+    def _waiting(self) -> str:
+        """Say that there are no workers, also where nobody looks at the progress."""
+        waiting = f"waiting for workers of {self._address}"
+        now = time.monotonic()
+        if self._alone_since is None:
+            self._alone_since = now
+            _logger.warning(waiting)
+        if now - self._alone_since > WAIT_SECONDS:
+            raise OSError(
+                f"{self._address}: it has had no workers for {WAIT_SECONDS} s; start some and run "
+                "the same command to go on"
+            )
+        return waiting
+
+    def _gone(self) -> OSError:
+        return OSError(
+            f"{self._address}: the scheduler has gone; start it and run the same command to go on"
+        )
+
+
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """Keep the client from telling of a lost scheduler by tracebacks, as we tell it ourselves."""
+    logger = logging.getLogger("distributed.client")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _import_distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise ValueError(
+            "a cluster needs Dask's scheduler, which is not installed; "
+            "pip install 'napari-nucseg[cluster]'"
+        ) from error
+    return distributed
+
+
+@contextmanager
+def workers_for(scheduler: str | None, device: str) -> Iterator[RunFields]:
+    """Choose who does the fields of a benchmark, as `cluster_for` does."""
+    with cluster_for(scheduler, device) as cluster:
+        yield run_here if cluster is None else cluster
+
+
+@contextmanager
+def cluster_for(scheduler: str | None, device: str) -> Iterator[Run | None]:
+    """Choose who does the work, and let go of them at the end.
+
+    Parameters
+    ----------
+    scheduler : str or None
+        Address of a Dask scheduler.
+    device : str
+        auto, cuda, mps or cpu. Without a scheduler each of several GPUs gets a process, where
+        Dask's scheduler is installed; otherwise this process does the work.
+
+    Yields
+    ------
+    callable or None
+        None if this process does the work.
+    """
+    if scheduler is not None:
+        with connected(scheduler) as cluster:
+            yield cluster
+        return
+    gpus = visible_gpus() if device in ("auto", "cuda") else []
+    if len(gpus) > 1 and find_spec("distributed") is not None:
+        with one_worker_a_gpu(gpus) as cluster:
+            yield cluster
+        return
+    yield None

@@ -1,0 +1,175 @@
+"""What is done with each field of a run, on any machine: read, segment, score, save."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from napari_nucseg.analysis.object_rows import Columns, object_columns
+from napari_nucseg.array_types import Labels
+from napari_nucseg.batch.field_record import FieldRecord, write_record
+from napari_nucseg.batch.plan import Setup
+from napari_nucseg.batch.results_folder import ResultsFolder
+from napari_nucseg.batch.task import MODEL_TURN, Tick, check_weights, in_words
+from napari_nucseg.io.fields import Field
+from napari_nucseg.io.images import Image
+from napari_nucseg.io.tiff import Header
+from napari_nucseg.io.writers import write_labels
+from napari_nucseg.metrics.boundaries import LEAST_IOU, measure_boundaries
+from napari_nucseg.metrics.boundary_counts import Spacing
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import find_overlap
+from napari_nucseg.metrics.score import Score, score_matching
+from napari_nucseg.segmenters.api import Report, Stopped, check_image
+
+
+def _ignore(done: int, total: int) -> None:
+    """Take no notice of progress within a field."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a field: its stem, and the error if there was one.
+
+    Runs count the errors while they are at work; what they end with is made from the records.
+    """
+
+    stem: str
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A field on its way: its labels and how they were made, or the error that came instead."""
+
+    field: Field
+    seconds: float
+    header: Header | None = None
+    labels: Labels | None = None
+    made: Mapping[str, Any] | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class FieldWork:
+    """A function of a field that can be sent to other processes.
+
+    Attributes
+    ----------
+    setup : Setup
+        How it is segmented and scored.
+    has_scale : bool
+        Whether distances are measured in micrometres, too.
+    folder : ResultsFolder
+        Where labels and record go; all machines have to see it under the same name.
+    """
+
+    setup: Setup
+    has_scale: bool
+    folder: ResultsFolder
+
+    def __call__(self, field: Field, report: Report = _ignore) -> Outcome:
+        """Do a field, and write its labels and then its record.
+
+        An error within a field is recorded; one of the folder or of the model is raised, since the
+        other fields would meet it, too.
+        """
+        return self.finish(self.segment(field, report))
+
+    def blame(self, field: Field, reason: str) -> Outcome:
+        """Record that a field cannot be done."""
+        return self._fail(Segmented(field, 0.0), reason)
+
+    def segment(self, field: Field, report: Report = _ignore) -> Segmented:
+        """Do the first half: what needs the model."""
+        start = time.perf_counter()
+        with MODEL_TURN:
+            segmenter = self.setup.load()
+            try:
+                image = field.read_image()
+                check_image(image.data, str(field.image))
+                self._check_scale(field, image)
+                found = segmenter(image.data, self.setup.params, report)
+                check_weights(self.setup, found.provenance)
+            except Stopped:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is told, and the other fields go on
+                return Segmented(field, time.perf_counter() - start, error=in_words(error))
+        header = Header(image.data.shape, image.data.dtype, image.pixel_size)
+        made = {**found.provenance.as_dict(), "image": field.stem}
+        return Segmented(field, time.perf_counter() - start, header, found.labels, made)
+
+    def finish(self, segmented: Segmented) -> Outcome:
+        """Do the other half: score the labels, and write what there is."""
+        start, error = time.perf_counter(), segmented.error
+        field, labels, made = segmented.field, segmented.labels, segmented.made
+        if labels is None or made is None or segmented.header is None:
+            return self._fail(segmented, error or "it has no labels")
+        try:
+            score, objects = self._score(field, segmented.header, labels)
+            checksums = _checksums(field)
+        except Exception as problem:  # noqa: BLE001 - as in `segment`
+            return self._fail(segmented, in_words(problem))
+        write_labels(self.folder.labels_file(field.stem), labels, made)
+        seconds = segmented.seconds + time.perf_counter() - start
+        where = field.stem, platform.node(), seconds
+        record = FieldRecord(*where, checksums, None, score, made, objects)
+        write_record(self.folder.record_file(field.stem), record)
+        return Outcome(field.stem, None)
+
+    def _fail(self, segmented: Segmented, error: str) -> Outcome:
+        stem = segmented.field.stem
+        record = FieldRecord(stem, platform.node(), segmented.seconds, {}, error)
+        write_record(self.folder.record_file(stem), record)
+        return Outcome(stem, error)
+
+    def _check_scale(self, field: Field, image: Image) -> None:
+        if self.has_scale and image.pixel_size is None:
+            raise ValueError(
+                f"{field.image}: it does not state its pixel size, as the images did that the run "
+                "was begun with; replace it by one that does, or choose another folder of results "
+                "to measure all in pixels"
+            )
+
+    def _score(self, field: Field, header: Header, labels: Labels) -> tuple[Score, Columns]:
+        rule = self.setup.rule
+        truth = field.read_truth(header)
+        size = header.pixel_size if self.has_scale else None
+        overlap = find_overlap(truth, labels)
+        matching = match(overlap, rule.threshold, rule.preset.strict)
+        boundaries = measure_boundaries(
+            truth,
+            labels,
+            overlap,
+            spacing=None if size is None else Spacing((size, size)),
+            least=min(LEAST_IOU, rule.threshold),
+        )
+        objects = object_columns(field.stem, truth, labels, matching, rule.preset, pixel_size=size)
+        return score_matching(matching, rule.preset, boundaries), objects
+
+
+def run_here(work: FieldWork, fields: Sequence[Field], tick: Tick) -> Iterator[Outcome]:
+    """Do fields one after the other in this process, scoring each while the next is segmented."""
+    with ThreadPoolExecutor(1, "nucseg-score") as pool:
+        before: Future[Outcome] | None = None
+        for field in fields:
+            tick(field.name)
+
+            def report(done: int, total: int, name: str = field.name) -> None:
+                tick(name)
+
+            segmented = work.segment(field, report)
+            if before is not None:
+                yield before.result()
+            before = pool.submit(work.finish, segmented)
+        if before is not None:
+            yield before.result()
+
+
+def _checksums(field: Field) -> dict[str, str]:
+    sources = {"image": field.image, "mask": field.mask}
+    return {kind: source.sha256() for kind, source in sources.items() if source is not None}

@@ -1,0 +1,188 @@
+"""Images and labels that need not belong to a dataset: which files, and segmenting them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from napari_nucseg.batch.image_task import Failed, ImageWork, Saved, labels_file
+from napari_nucseg.batch.task import Run, Tick, one_by_one
+from napari_nucseg.io.images import PNG_SUFFIXES, TIFF_SUFFIXES, read_labels
+from napari_nucseg.io.sources import Source, list_folder
+from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.metrics.score import Score, score_with_boundaries
+from napari_nucseg.segmenters.parameters import completed
+from napari_nucseg.system_info import versions
+
+
+def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
+    """List images: the files given, and those directly in the folders given.
+
+    Raises
+    ------
+    ValueError
+        If a folder holds none, or two would give a result of the same name.
+    FileNotFoundError
+        If an input is not there.
+    """
+    sources: list[Source] = []
+    for path in inputs:
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: there is no such file or folder")
+        found = list_folder(path, TIFF_SUFFIXES + PNG_SUFFIXES) if path.is_dir() else [Source(path)]
+        if not found:
+            raise ValueError(f"{path}: no TIFF or PNG image here")
+        sources += found
+    stems: dict[str, Source] = {}
+    for source in sources:
+        if source.stem in stems:
+            raise ValueError(
+                f"{source} and {stems[source.stem]}: both would be saved as {source.stem}.tif; "
+                "segment them into two folders"
+            )
+        stems[source.stem] = source
+    return tuple(sources)
+
+
+def refuse_overwriting(sources: Sequence[Source], out: Path) -> None:
+    """Refuse a folder of results in which labels would replace an image.
+
+    Raises
+    ------
+    ValueError
+        Naming the first image.
+    """
+    targets = {labels_file(source, out).resolve() for source in sources}
+    for source in sources:
+        if source.path.resolve() in targets:
+            raise ValueError(f"{source}: labels would replace this image; choose another --out")
+
+
+def describe(saved: Saved) -> str:
+    """Tell in a line what was found, and where it is."""
+    of = f" in {saved.channel}" if saved.channel else ""
+    size = "" if saved.estimate is None else f", diameter {saved.estimate:.0f} px (estimated)"
+    there = " (there already)" if saved.is_old else ""
+    return f"{saved.count} nuclei{of}{size}, {saved.path}{there}"
+
+
+def segment_images(
+    sources: Sequence[Source], work: ImageWork, tick: Tick, cluster: Run | None = None
+) -> Iterator[Saved | Failed]:
+    """Segment images, but for those whose labels are there already, which come first.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        The images.
+    work : ImageWork
+        What is done with each.
+    tick : callable
+        Called with the name of an image now and then; may raise to stop.
+    cluster : callable, optional
+        Where images are segmented, if not in this process.
+
+    Yields
+    ------
+    Saved or Failed
+        What became of each image; an image that cannot be segmented does not stop the others.
+
+    Raises
+    ------
+    OSError
+        If labels cannot be written.
+    """
+    left = []
+    for source in sources:
+        tick(source.name)
+        saved = find_saved(source, work)
+        if saved is None:
+            left.append(source)
+        else:
+            yield saved
+    if cluster is None:
+        yield from one_by_one(work, left, tick)
+        return
+    work = replace(work, out=work.out.absolute())  # other processes have other working folders
+    left = [replace(source, path=source.path.absolute()) for source in left]
+    yield from cluster(work, left, tick)
+
+
+def find_saved(source: Source, work: ImageWork) -> Saved | None:
+    """Find labels of an image that would come out the same again."""
+    path, setup = labels_file(source, work.out), work.setup
+    try:
+        made = read_provenance(path)
+    except (ValueError, FileNotFoundError):
+        return None
+    now = versions()
+    is_same = (
+        made.get("model") == setup.model
+        and made.get("weights_sha256") in ("", *setup.weights.values())
+        and completed(made.get("parameters", {})) == asdict(setup.params)
+        and made.get("choice") == asdict(work.choice)
+        and all(now.get(name) == number for name, number in made.get("versions", {}).items())
+        and made.get("image_sha256") == source.sha256()
+    )
+    if not is_same:
+        return None
+    return Saved.of(path, made, is_old=True)
+
+
+@dataclass(frozen=True)
+class LabelPair:
+    """Two label images of one field."""
+
+    stem: str
+    predicted: Source
+    truth: Source
+
+    def score(self, rule: ScoreRule = DEFAULT_RULE) -> Score:
+        """Read and score; an error names both files."""
+        truth, predicted = self.truth, self.predicted
+        try:
+            labels = read_labels(truth), read_labels(predicted)
+            return score_with_boundaries(*labels, rule.threshold, rule.preset)
+        except ValueError as error:
+            raise ValueError(f"{predicted} against {truth}: {error}") from error
+
+
+def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
+    """Pair two files, or the files of two folders by their stems.
+
+    Raises
+    ------
+    ValueError
+        If one is a file and the other a folder, or a field stands on one side only.
+    FileNotFoundError
+        If one is not there.
+    """
+    for path in (predicted, truth):
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: there is no such file or folder")
+    if predicted.is_file() and truth.is_file():
+        return (LabelPair(predicted.stem, Source(predicted), Source(truth)),)
+    if predicted.is_file() or truth.is_file():
+        raise ValueError(f"{predicted} and {truth}: give two files or two folders")
+    found, wanted = _by_stem(predicted), _by_stem(truth)
+    for folder, present, others in ((truth, wanted, found), (predicted, found, wanted)):
+        alone = sorted(set(others) - set(present))
+        if alone:
+            raise ValueError(
+                f"{folder}: {len(alone)} of the other folder's {len(others)} fields are not here, "
+                f"the first is {alone[0]}; give folders with the same fields"
+            )
+    return tuple(LabelPair(stem, found[stem], wanted[stem]) for stem in sorted(found))
+
+
+def _by_stem(folder: Path) -> dict[str, Source]:
+    listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES)
+    if not listed:
+        raise ValueError(f"{folder}: no label TIFF or mask PNG here")
+    sources = {source.stem: source for source in listed}
+    if len(sources) < len(listed):
+        twice = next(s for s in listed if sources[s.stem] != s)
+        raise ValueError(f"{folder}: {twice.name} and {sources[twice.stem].name} are one field")
+    return sources

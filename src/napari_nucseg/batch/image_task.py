@@ -1,0 +1,192 @@
+"""What is done with each image that need not belong to a dataset, on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_nucseg.batch.plan import Setup
+from napari_nucseg.batch.task import MODEL_TURN, check_weights, in_words
+from napari_nucseg.io.channels import Channel
+from napari_nucseg.io.images import Image, read_image
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.writers import write_labels
+from napari_nucseg.segmenters.api import Segmentation, Segmenter, VolumeSegmentation, check_image
+from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.segmenters.volumes import segment_volume
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of a file is segmented, and how.
+
+    Attributes
+    ----------
+    channel : Channel or None
+        Of a colour image.
+    depth : Depth or None
+        How the planes of a stack belong together; None if there are no stacks.
+    volume : VolumeParams
+        For stacks.
+    """
+
+    channel: Channel | None = None
+    depth: Depth | None = None
+    volume: VolumeParams = field(default_factory=VolumeParams)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Labels in a file.
+
+    Attributes
+    ----------
+    name : str
+        Of the image's file.
+    count : int
+        Nuclei.
+    path : Path
+        The file.
+    channel : str
+        Which was segmented; empty for a grey image.
+    estimate : float or None
+        Diameter of nuclei, in pixels, that was found in the image and used.
+    suspect : tuple of str
+        Signs that the model does not suit the image.
+    is_old : bool
+        Whether they were there already.
+    """
+
+    name: str
+    count: int
+    path: Path
+    channel: str
+    estimate: float | None = None
+    suspect: tuple[str, ...] = ()
+    is_old: bool = False
+
+    @classmethod
+    def of(cls, path: Path, made: Mapping[str, Any], *, is_old: bool = False) -> Saved:
+        """Tell of labels in a file what is written there of how they were made."""
+        estimate = made.get("diameter") if made.get("is_estimated") else None
+        return cls(
+            made["image"],
+            made["nuclei"],
+            path,
+            made["channel"],
+            estimate,
+            tuple(made.get("suspect", ())),
+            is_old,
+        )
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An image, by the name of its file, that cannot be segmented, and why."""
+
+    name: str
+    error: str
+
+
+@dataclass(frozen=True)
+class ImageWork:
+    """A function of an image that can be sent to other processes.
+
+    Attributes
+    ----------
+    setup : Setup
+        How it is segmented.
+    out : Path
+        Folder of the labels; all machines have to see it under the same name.
+    choice : Choice
+        What of it is segmented.
+    """
+
+    setup: Setup
+    out: Path
+    choice: Choice
+
+    def __call__(self, source: Source) -> Saved | Failed:
+        """Segment an image, and write its labels."""
+        with MODEL_TURN:
+            segmenter = self.setup.load()
+            try:
+                image, result = _segment(source, segmenter, self.setup.params, self.choice)
+                check_weights(self.setup, result.provenance)
+            except Exception as error:  # noqa: BLE001 - it is told, and the other images go on
+                return self.blame(source, in_words(error))
+        return _save(source, image, result, self.out, self.choice)
+
+    def blame(self, source: Source, reason: str) -> Failed:
+        """Tell of an image that cannot be segmented, by its name."""
+        named = reason if str(source) in reason else f"{source}: {reason}"
+        return Failed(source.name, named)
+
+
+def labels_file(source: Source, out: Path) -> Path:
+    """Name the file of an image's labels."""
+    return out / f"{source.stem}.tif"
+
+
+def _segment(
+    source: Source, segmenter: Segmenter, params: SegmentParams, choice: Choice
+) -> tuple[Image, Segmentation | VolumeSegmentation]:
+    image = read_image(source, choice.channel)
+    if choice.depth is not None and image.data.ndim == 3:
+        _check_stack(source, image)
+        with _named(source):
+            return image, segment_volume(
+                segmenter, image.data, params, choice.depth, choice.volume, _ignore
+            )
+    if image.data.ndim != 2:
+        raise ValueError(
+            f"{source}: a stack of {len(image.data)} planes; say how to take it: as planes, "
+            "stitched or 3d (segment --volume), or as channels (segment --channel)"
+        )
+    check_image(image.data, str(source))
+    return image, segmenter(image.data, params, _ignore)
+
+
+def _save(
+    source: Source,
+    image: Image,
+    result: Segmentation | VolumeSegmentation,
+    out: Path,
+    choice: Choice,
+) -> Saved:
+    path, count = labels_file(source, out), int(result.labels.max(initial=0))
+    made = {
+        **result.provenance.as_dict(),
+        "image": source.name,
+        "image_sha256": source.sha256(),
+        "channel": image.channel,
+        "choice": asdict(choice),
+        "nuclei": count,
+    }
+    write_labels(path, result.labels, made)
+    return Saved.of(path, made)
+
+
+def _check_stack(source: Source, image: Image) -> None:
+    """Refuse planes of which it is not known which are neighbours."""
+    if len(image.stack) > 1:
+        raise ValueError(
+            f"{source}: a stack of several axes, {image.stack} before height and width; save each "
+            "volume by itself"
+        )
+
+
+@contextmanager
+def _named(source: Source) -> Iterator[None]:
+    """Put the name of the file before what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def _ignore(done: int, total: int) -> None:
+    """Take no notice of progress within an image."""

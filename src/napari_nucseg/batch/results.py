@@ -1,0 +1,156 @@
+"""A folder of results opened again: its fields, where their files are, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.analysis.drawing import draw_verdicts
+from napari_nucseg.array_types import Labels
+from napari_nucseg.batch.results_folder import RUN_FILE, ResultsFolder
+from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.sources import Source
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import find_overlap
+from napari_nucseg.metrics.presets import ScoreRule, find_preset
+from napari_nucseg.metrics.verdicts import judge
+
+_CHECKED = 50
+"""Fields at least, if there are as many, whose files are read to see that they are the same."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """One model's results, finished or not.
+
+    Attributes
+    ----------
+    folder : ResultsFolder
+        Where they are.
+    model : str
+        That made them.
+    dataset : Dataset
+        Its fields, with the files that they had.
+    done : tuple of int
+        Numbers of the fields that have labels.
+    rule : ScoreRule
+        How they were scored.
+    made : mapping
+        How the labels of the first of them were made.
+    """
+
+    folder: ResultsFolder
+    model: str
+    dataset: Dataset
+    done: tuple[int, ...]
+    rule: ScoreRule
+    made: Mapping[str, Any]
+
+    def labels(self, number: int) -> Labels:
+        """Read the labels of a field that is done, shape (height, width)."""
+        stem = self.dataset.fields[number].stem
+        return read_labels(Source(self.folder.labels_file(stem)))
+
+    def draw_verdicts(self, number: int) -> NDArray[np.uint8]:
+        """Outline the objects of a field in their verdicts, shape (height, width)."""
+        truth, labels = self.dataset.fields[number].read_truth(), self.labels(number)
+        matching = match(find_overlap(truth, labels), self.rule.threshold, self.rule.preset.strict)
+        return draw_verdicts(truth, labels, judge(matching))
+
+
+def moved_to(results: Results, dataset: Dataset) -> Results:
+    """Take the files of the fields from another place.
+
+    Raises
+    ------
+    ValueError
+        If a field is not there, or a file is another one than was scored; of a long run some
+        fields are compared, spread over all.
+    """
+    there, fields = {field.stem: field for field in dataset.fields}, []
+    checked = results.done[:: max(len(results.done) // _CHECKED, 1)]
+    for number, field in enumerate(results.dataset.fields):
+        if field.stem not in there:
+            raise ValueError(
+                f"{dataset.name}: {field.stem} is not there, which {results.folder.path} has "
+                "results of; choose the dataset that the run was on"
+            )
+        moved = replace(there[field.stem], split=field.split)
+        record = results.folder.read(field.stem) if number in checked else None
+        if record is not None:
+            results.folder.check_unchanged(moved, record, "choose the dataset that the run was on")
+        fields.append(moved)
+    return replace(results, dataset=replace(results.dataset, fields=tuple(fields)))
+
+
+def holds_results(path: Path) -> bool:
+    """Whether a folder is one of results, or has such folders of several models in it."""
+    return any(_folders(path))
+
+
+def open_results(path: Path) -> tuple[Results, ...]:
+    """Open a folder of results, or the folder of several models' results.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or they cannot be read.
+    """
+    found = tuple(_open(folder) for folder in _folders(path))
+    if not found:
+        raise ValueError(f"{path}: no results of a run here; open the folder that holds {RUN_FILE}")
+    return found
+
+
+def sources_record(dataset: Dataset) -> dict[str, Any]:
+    """Write down the files of fields, for ``run.json``."""
+    return {
+        field.stem: {
+            "image": _as_list(field.image),
+            "mask": _as_list(field.mask),
+            "split": field.split,
+        }
+        for field in dataset.fields
+    }
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    if (path / RUN_FILE).is_file():
+        yield path
+    elif path.is_dir():
+        yield from (one for one in sorted(path.iterdir()) if (one / RUN_FILE).is_file())
+
+
+def _open(path: Path) -> Results:
+    folder = ResultsFolder(path)
+    run = folder.read_run()
+    assert run is not None
+    plan, rule = run["plan"], run["plan"]["rule"]
+    fields = tuple(
+        Field(stem, _as_source(one["image"]), _as_source(one["mask"]), one["split"])
+        for stem, one in run["sources"].items()
+    )
+    done = tuple(n for n, one in enumerate(fields) if folder.labels_file(one.stem).is_file())
+    first = folder.read(fields[done[0]].stem) if done else None
+    return Results(
+        folder,
+        plan["model"],
+        Dataset(plan["dataset"], fields, tuple(plan["absent"])),
+        done,
+        ScoreRule(rule["threshold"], find_preset(rule["preset"]), rule["empty_as_one"]),
+        {} if first is None or first.made is None else first.made,
+    )
+
+
+def _as_list(source: Source | None) -> list[str | None] | None:
+    return None if source is None else [str(source.path.absolute()), source.member]
+
+
+def _as_source(values: list[str | None] | None) -> Source | None:
+    return None if values is None else Source(Path(str(values[0])), values[1])

@@ -1,0 +1,226 @@
+"""The report of a run over a dataset, of one model or of several side by side."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_nucseg.analysis.drawing import picture_verdicts
+from napari_nucseg.analysis.score_records import Record, defined
+from napari_nucseg.batch.plan import Setup
+from napari_nucseg.batch.results_folder import ResultsFolder
+from napari_nucseg.batch.tables import Benchmark
+from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.sources import Source
+from napari_nucseg.metrics.summary import Key, Summary, summarise
+from napari_nucseg.parameter_spec import describe_values
+from napari_nucseg.report.page import (
+    WORST,
+    Page,
+    Pictured,
+    Section,
+    as_link,
+    worst_fields,
+    write_page,
+)
+from napari_nucseg.report.published import (
+    Table,
+    object_table,
+    pixel_table,
+    published_split,
+    splits_of_bbbc039,
+)
+from napari_nucseg.report.text import GROUPS, RATIOS, as_number, as_spread, counted, title
+from napari_nucseg.segmenters.catalogue import caveat
+from napari_nucseg.segmenters.parameters import SegmentParams
+
+SHOWN: tuple[Key, ...] = (
+    *(("pixels", name) for name in ("dice", "iou", "precision", "recall", "accuracy")),
+    *(("objects", name) for name in ("mean_ap", "f1", "precision", "recall", "pq", "aji")),
+)
+"""Scores that are compared; all are in the table that is written."""
+
+
+def comparison_table(results: Mapping[str, Benchmark]) -> list[tuple[str, ...]]:
+    """Return a column a model: mean and range of the fields that all have done; the header first.
+
+    If they have none in common, each column is of the model's own fields, and the header says so.
+    """
+    rows: list[tuple[str, ...]] = [(_heading(results), *results)]
+    summaries = _summaries(results).values()
+    for group, name in SHOWN:
+        cells = [as_spread(summary.spread[group, name]) for summary in summaries]
+        rows.append((f"{GROUPS[group]}: {title(group, name)}", *cells))
+    rows.append(
+        ("Seconds a field", *(as_number(one.seconds_per_field) for one in results.values()))
+    )
+    return rows
+
+
+def comparison_rows(results: Mapping[str, Benchmark]) -> list[Record]:
+    """Return a row for every model and score, of the same fields as the table, without times."""
+    rows = []
+    for model, summary in _summaries(results).items():
+        pooled = summary.pooled.ratios()
+        for group, name in RATIOS:
+            spread = summary.spread[group, name]
+            rows.append(
+                {
+                    "model": model,
+                    "group": group,
+                    "score": name,
+                    "pooled": defined(pooled[group][name]),
+                    "mean_of_fields": defined(spread.mean),
+                    "mean_low": defined(spread.interval[0]),
+                    "mean_high": defined(spread.interval[1]),
+                    "least": defined(spread.low),
+                    "largest": defined(spread.high),
+                    "fields": spread.count,
+                }
+            )
+    return rows
+
+
+def _summaries(results: Mapping[str, Benchmark]) -> dict[str, Summary]:
+    """Sum up each model over the fields that all have done, so that like stands beside like."""
+    common = _common(results)
+    return {
+        model: result.summary
+        if len(common) in (0, len(result.scores))
+        else summarise([result.scores[stem] for stem in common], result.empty_as_one)
+        for model, result in results.items()
+    }
+
+
+def _heading(results: Mapping[str, Benchmark]) -> str:
+    """Say what the means are of."""
+    common = _common(results)
+    if not common:
+        return "Mean of each one's own fields (range); they have none in common"
+    if any(len(result.scores) > len(common) for result in results.values()):
+        fields = "1 field" if len(common) == 1 else f"{len(common)} fields"
+        return f"Mean of the {fields} that all have done (range)"
+    return "Mean of fields (range)"
+
+
+def _common(results: Mapping[str, Benchmark]) -> list[str]:
+    """List the fields that no model failed at."""
+    first, *others = (result.scores for result in results.values())
+    return [stem for stem in first if all(stem in scores for scores in others)]
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """A model's run that is done: how it was set up, where it is, what was found."""
+
+    setup: Setup
+    folder: ResultsFolder
+    result: Benchmark
+
+
+def write_report(
+    path: Path, dataset: Dataset, runs: Sequence[ModelRun], worst: int = WORST
+) -> None:
+    """Write the report of one model's run, or of several on the same fields.
+
+    Parameters
+    ----------
+    path : Path
+        The HTML file.
+    dataset : Dataset
+        That the models ran over.
+    runs : sequence of ModelRun
+        One a model, each under its own name.
+    worst : int
+        How many fields of each are pictured, those of the lowest mean AP.
+    """
+    results = {run.setup.model: run.result for run in runs}
+    write_page(
+        path,
+        Page(
+            dataset.name,
+            len(dataset.fields),
+            [_section(dataset, run, worst) for run in runs],
+            len(dataset.absent),
+            comparison_table(results) if len(runs) > 1 else (),
+            shlex.join(_record_of(runs[-1])["sessions"][-1]["command"]),
+            str(path.parent.absolute()),
+        ),
+    )
+
+
+def _section(dataset: Dataset, run: ModelRun, worst: int) -> Section:
+    """Gather what is said of one model."""
+    setup, result, record = run.setup, run.result, _record_of(run)
+    split = published_split(dataset)
+    fields = {field.stem: field for field in dataset.fields}
+    return Section(
+        setup.model,
+        result.scores,
+        result.summary,
+        setup.rule,
+        worst=[
+            Pictured(fields[stem].name, result.scores[stem], _picture(fields[stem], run))
+            for stem in worst_fields(result.scores, worst)
+        ],
+        made=[_pace(result), f"{'; '.join(describe_values(SegmentParams, asdict(setup.params)))}."],
+        details=[
+            *(f"{name}: sha256 {sha}" for name, sha in record["plan"]["weights_sha256"].items()),
+            *map(_describe_session, record["sessions"]),
+            "Every field's labels, scores and checksums are in the folder of the results.",
+        ],
+        failed=result.failed,
+        suspect={fields[stem].name: signs for stem, signs in result.suspect.items()},
+        published=list(_published(setup.model, result, split)),
+        caveat=caveat(setup.model, splits_of_bbbc039(dataset)),
+    )
+
+
+def _pace(result: Benchmark) -> str:
+    places = ", ".join(
+        f"{device} of {host} ({counted(count, 'field')})"
+        for (host, device), count in result.places.items()
+    )
+    return (
+        f"{result.seconds_per_field:.2f} s a field for network and post-processing, "
+        f"{result.whole_seconds_per_field:.2f} s with reading, scoring and writing, on {places}."
+    )
+
+
+def _describe_session(session: Mapping[str, Any]) -> str:
+    machine = session["machine"]
+    until = f" to {session['ended']}" if session["ended"] else ", interrupted"
+    return (
+        f"{session['started']}{until}: {machine['host']}, {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}, "
+        f"Python {machine['python']}"
+    )
+
+
+def _published(model: str, result: Benchmark, split: str | None) -> Iterator[Table]:
+    if split is not None:
+        tables = (
+            pixel_table(model, result.summary, split),
+            object_table(model, list(result.scores.values()), split),
+        )
+        yield from filter(None, tables)
+
+
+def _picture(field: Field, run: ModelRun) -> str:
+    labels = read_labels(Source(run.folder.labels_file(field.stem)))
+    rule = run.setup.rule
+    return as_link(
+        picture_verdicts(
+            field.read_image().data, field.read_truth(), labels, rule.threshold, rule.preset.strict
+        )
+    )
+
+
+def _record_of(run: ModelRun) -> Mapping[str, Any]:
+    record = run.folder.read_run()
+    assert record is not None
+    return record

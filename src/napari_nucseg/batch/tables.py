@@ -1,0 +1,267 @@
+"""Tables of a run, made from its records alone, so that an interruption leaves no trace in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from napari_nucseg.analysis.object_rows import Columns, join
+from napari_nucseg.analysis.score_records import Record, field_row, summary_record, summary_rows
+from napari_nucseg.batch.field_record import FieldRecord
+from napari_nucseg.batch.plan import Plan
+from napari_nucseg.batch.results_folder import TABLES, ResultsFolder
+from napari_nucseg.io.atomic import files_at_once, whole_file
+from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.writers import (
+    as_lists,
+    csv_lines,
+    import_pyarrow,
+    write_json,
+    write_parquet,
+    write_table,
+    write_text,
+)
+from napari_nucseg.metrics.score import Score
+from napari_nucseg.metrics.summary import Summary, summarise
+from napari_nucseg.report.text import latex_table, markdown_table
+
+ROWS_AT_ONCE = 20_000
+
+
+class ObjectTables:
+    """``objects.csv`` and, if wanted, ``objects.parquet``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go.
+    parquet : bool
+        Whether there are both.
+    files : ExitStack
+        Gives the files their names when it is closed, unless by an error.
+    """
+
+    def __init__(self, folder: Path, parquet: bool, files: ExitStack) -> None:
+        self._csv = files.enter_context(whole_file(folder / "objects.csv"))
+        self._begun = False
+        self._parquet: _ParquetRows | None = None
+        if parquet:
+            file = files.enter_context(whole_file(folder / "objects.parquet"))
+            self._parquet = _ParquetRows(file)
+            files.callback(self._parquet.close)
+
+    def add(self, columns: Columns) -> None:
+        """Write the rows of a field, as columns."""
+        if not self._begun:
+            self._csv.write(csv_lines([columns]))
+            self._begun = True
+        self._csv.write(csv_lines(zip(*columns.values(), strict=True)))
+        if self._parquet is not None:
+            self._parquet.add(columns)
+
+
+class _ParquetRows:
+    """Gathers rows, since many small groups of rows make a large file that is slow to read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._waiting: list[Columns] = []
+        self._rows = 0
+        self._writer: Any = None
+
+    def add(self, columns: Columns) -> None:
+        self._waiting.append(columns)
+        self._rows += len(columns["object"])
+        if self._rows >= ROWS_AT_ONCE:
+            self._write()
+
+    def close(self) -> None:
+        if self._waiting:
+            self._write()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write(self) -> None:
+        pyarrow, parquet = import_pyarrow()
+        columns = join(self._waiting)
+        self._waiting, self._rows = [], 0
+        if self._writer is None:
+            # Named, since fields without nuclei do not tell what their columns hold
+            schema = pyarrow.schema([(name, _kind(pyarrow, name)) for name in columns])
+            self._writer = parquet.ParquetWriter(self._file, schema)
+        self._writer.write_table(pyarrow.table(as_lists(columns), schema=self._writer.schema))
+
+
+def _kind(pyarrow: Any, column: str) -> Any:
+    if column in ("object", "area_px"):
+        return pyarrow.int64()
+    if column in ("field", "side", "verdict", "preset"):
+        return pyarrow.string()
+    if column == "partners":
+        return pyarrow.list_(pyarrow.int64())
+    return pyarrow.bool_() if column == "beside_error" else pyarrow.float64()
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What a run found.
+
+    Attributes
+    ----------
+    scores : mapping
+        Stem of a field to its score, in the dataset's order; without the fields that failed.
+    summary : Summary
+        Of these.
+    failed : mapping
+        Stem of a field to its error.
+    seconds : tuple of float
+        What network and post-processing took in each field, and with reading, scoring and writing.
+    places : mapping
+        Computer and device to the number of fields that were done there.
+    empty_as_one : bool
+        Whether the summary counts fields without nuclei as 1.
+    suspect : mapping
+        Stem of a field to the signs that the model does not suit it; without all others.
+    """
+
+    scores: Mapping[str, Score]
+    summary: Summary
+    failed: Mapping[str, str]
+    seconds: tuple[tuple[float, float], ...] = field(repr=False)
+    places: Mapping[tuple[str, str], int]
+    empty_as_one: bool = False
+    suspect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def seconds_per_field(self) -> float:
+        """Mean time of network and post-processing."""
+        return sum(made for made, _ in self.seconds) / len(self.seconds)
+
+    @property
+    def whole_seconds_per_field(self) -> float:
+        """Mean time of reading, segmenting, scoring and writing."""
+        return sum(whole for _, whole in self.seconds) / len(self.seconds)
+
+
+def write_tables(
+    dataset: Dataset, plan: Plan, folder: ResultsFolder, *, empty_as_one: bool, parquet: bool
+) -> Benchmark:
+    """Write all tables of a run whose fields are done, reading one record at a time.
+
+    They take their places together; those of an earlier time that are not written now go.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Whose fields have a record each.
+    plan : Plan
+        What the run was begun with.
+    folder : ResultsFolder
+        Where the records are, and the tables go.
+    empty_as_one : bool
+        See `summarise`.
+    parquet : bool
+        Write ``fields.parquet`` and ``objects.parquet``, too.
+
+    Raises
+    ------
+    ValueError
+        If all fields failed.
+    """
+    with files_at_once(folder.path, TABLES) as stage:
+        gathered = _gather(dataset, folder, stage, parquet)
+        if not gathered.rows:
+            _write_failures(folder.path, gathered.failed)
+            stem, error = next(iter(gathered.failed.items()))
+            count = len(gathered.failed)
+            raise ValueError(f"all {count} fields failed, the first is {stem}: {error}")
+        result = gathered.benchmark(empty_as_one)
+        _write_failures(stage, result.failed)
+        _write_fields(stage, gathered.rows, parquet)
+        _write_summary(dataset, plan, result, stage)
+    return result
+
+
+def _gather(dataset: Dataset, folder: ResultsFolder, stage: Path, parquet: bool) -> _Gathered:
+    """Read all records, and write the tables of objects on the way."""
+    gathered = _Gathered()
+    with ExitStack() as files:
+        objects = ObjectTables(stage, parquet, files)
+        for one in dataset.fields:
+            record = folder.read(one.stem)
+            if record is None:
+                raise ValueError(f"{folder.record_file(one.stem)}: it has gone; run it again")
+            gathered.take(one, record)
+            if record.objects is not None:
+                objects.add(record.objects)
+    return gathered
+
+
+class _Gathered:
+    """What is kept of all records: everything but the objects."""
+
+    def __init__(self) -> None:
+        self.rows: list[Record] = []
+        self.scores: dict[str, Score] = {}
+        self.failed: dict[str, str] = {}
+        self.suspect: dict[str, tuple[str, ...]] = {}
+        self.seconds: list[tuple[float, float]] = []
+        self.places: Counter[tuple[str, str]] = Counter()
+
+    def take(self, field: Field, record: FieldRecord) -> None:
+        if record.score is None or record.made is None:
+            self.failed[field.stem] = record.error or "it has no score"
+            return
+        suspect = tuple(record.made.get("suspect", ()))
+        size = {"diameter_px": record.made.get("diameter"), "suspect": "; ".join(suspect)}
+        self.rows.append(field_row(field, record.score) | size)
+        if suspect:
+            self.suspect[field.stem] = suspect
+        self.scores[field.stem] = record.score
+        self.seconds.append((record.made["seconds"], record.seconds))
+        self.places[record.host, record.made["device"]] += 1
+
+    def benchmark(self, empty_as_one: bool) -> Benchmark:
+        summary = summarise(list(self.scores.values()), empty_as_one)
+        seconds, places = tuple(self.seconds), dict(self.places)
+        return Benchmark(
+            self.scores, summary, self.failed, seconds, places, empty_as_one, self.suspect
+        )
+
+
+def _write_failures(out: Path, failed: Mapping[str, str]) -> None:
+    if failed:
+        rows = [{"stem": stem, "error": error} for stem, error in failed.items()]
+        write_table(out / "failed.csv", rows)
+
+
+def _write_fields(out: Path, rows: Sequence[Record], parquet: bool) -> None:
+    write_table(out / "fields.csv", rows)
+    if parquet:
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        write_parquet(out / "fields.parquet", columns)
+
+
+def _write_summary(dataset: Dataset, plan: Plan, result: Benchmark, out: Path) -> None:
+    summary = result.summary
+    write_table(out / "summary.csv", summary_rows(summary))
+    write_text(out / "summary.md", markdown_table(summary, dataset.name))
+    write_text(out / "summary.tex", latex_table(summary, dataset.name))
+    write_json(
+        out / "summary.json",
+        {
+            "dataset": dataset.name,
+            "fields": summary.fields,
+            "empty_fields": summary.empty,
+            "absent_fields": list(dataset.absent),
+            "failed_fields": list(result.failed),
+            **summary_record(summary),
+            "segmentation": {
+                key: plan[key] for key in ("model", "weights_sha256", "parameters", "versions")
+            },
+        },
+    )

@@ -1,0 +1,216 @@
+"""The command that runs models over a dataset."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from napari_nucseg.batch.plan import Setup
+from napari_nucseg.batch.tables import Benchmark
+from napari_nucseg.cli.options import (
+    DEFAULT_PRESET,
+    DeviceName,
+    EmptyAsOne,
+    PresetName,
+    Scheduler,
+    Threshold,
+    counting,
+    errors,
+    follow_with,
+    rule_of,
+    takes,
+)
+from napari_nucseg.cli.running import console, prepare, warn
+from napari_nucseg.io.fields import Dataset
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.system_info import versions
+
+_FAILURES_SHOWN = 5
+
+
+@takes(SegmentParams, "Segmentation", "the model's own")
+def benchmark(
+    dataset: Annotated[Path, typer.Argument(help="Folder, split file or images.zip of a dataset.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder of the results. [dim]\\[default: results/DATASET-MODELS][/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="training, validation, test, or another list of the dataset; or the path of a "
+            "list of names, one a line. All fields if not given."
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Name of a model, see [b]models[/b], or its file; again for several, which are "
+            f"compared. [dim]\\[default: {catalogue.BUNDLED}][/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    device: DeviceName = "auto",
+    iou: Threshold = 0.5,
+    preset: PresetName = DEFAULT_PRESET,
+    empty_as_one: EmptyAsOne = False,
+    parquet: Annotated[
+        bool | None,
+        typer.Option(help="Write tables as Parquet, too; if not given, where pyarrow is there."),
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option(help="Go on without fields of the split that are absent.")
+    ] = False,
+    scheduler: Scheduler = None,
+    worst: Annotated[
+        int, typer.Option(min=0, help="Fields that the report pictures, the worst first.")
+    ] = 6,
+    chosen: dict[str, Any] | None = None,
+) -> None:
+    """Segment and score every field of a dataset; the same command again goes on after a stop.
+
+    Exit code 1 if a field failed; the others are done.
+    """
+    from napari_nucseg.batch.dataset_run import run_models
+    from napari_nucseg.batch.executor import workers_for
+    from napari_nucseg.batch.results_folder import default_folder
+    from napari_nucseg.io.datasets import open_dataset
+    from napari_nucseg.io.writers import has_parquet
+
+    fields = open_dataset(dataset, split, allow_missing=allow_missing)
+    _warn(fields)
+    rule = rule_of(iou, preset, empty_as_one)
+    models = model or [catalogue.BUNDLED]
+    setups = [prepare(name, device, chosen, rule) for name in models]
+    if out is None:
+        out = default_folder(fields.name, [setup.model for setup in setups])
+        console.print(f"Results go to {out}")
+    with (
+        _going_on(),
+        workers_for(scheduler, device) as run_fields,
+        counting() as progress,
+    ):
+        results = run_models(
+            fields,
+            setups,
+            out,
+            report=follow_with(progress, "Fields"),
+            parquet=has_parquet() if parquet is None else parquet,
+            run_fields=run_fields,
+            worst=worst,
+            command=["napari-nucseg", *sys.argv[1:]],
+        )
+    for setup, result in zip(setups, results, strict=True):
+        _tell(fields, setup, result)
+    _tell_comparison(fields, setups, results)
+    console.print(f"Results are in {out}, the report is {out / 'report.html'}")
+    if any(result.failed for result in results):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Say after Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print("Stopped; the same command goes on from here")
+        raise
+
+
+def _warn(fields: Dataset) -> None:
+    from napari_nucseg.report.text import counted
+
+    if fields.absent:
+        console.print(
+            f"{counted(len(fields.absent), 'field')} without an image, the first is "
+            f"{fields.absent[0]}: named by a list, or there is ground truth",
+            style="yellow",
+        )
+    missing = fields.without_mask
+    if missing and len(missing) < len(fields.fields):
+        console.print(
+            f"{counted(len(missing), 'field')} without a mask, which will fail; the first is "
+            f"{missing[0].stem}",
+            style="yellow",
+        )
+
+
+def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
+    from napari_nucseg.report.published import (
+        object_table,
+        pixel_table,
+        published_split,
+        splits_of_bbbc039,
+    )
+    from napari_nucseg.report.text import summary_table
+
+    console.print(summary_table(result.summary))
+    split = published_split(fields)
+    if split is not None:
+        _print(pixel_table(setup.model, result.summary, split))
+        _print(object_table(setup.model, list(result.scores.values()), split))
+    places = ", ".join(f"{device} of {host}" for host, device in result.places)
+    console.print(
+        f"{fields.name}, {setup.model}: {len(result.scores)} fields, {result.summary.empty} of "
+        f"them empty, {result.seconds_per_field:.2f} s a field on {places}"
+    )
+    _tell_failures(result.failed)
+    _tell_suspects(result.suspect)
+    caveat = catalogue.caveat(setup.model, splits_of_bbbc039(fields))
+    if caveat:
+        console.print(f"Note: {caveat}", style="yellow")
+
+
+def _tell_failures(failed: Mapping[str, str]) -> None:
+    if not failed:
+        return
+    from napari_nucseg.report.text import counted
+
+    console.print(f"{counted(len(failed), 'field')} failed, see failed.csv:", style="red")
+    for stem, error in list(failed.items())[:_FAILURES_SHOWN]:
+        console.print(f"  {stem}: {error}", style="red")
+
+
+def _tell_suspects(suspect: Mapping[str, tuple[str, ...]]) -> None:
+    if not suspect:
+        return
+    from napari_nucseg.report.text import counted
+
+    warn(f"{counted(len(suspect), 'field')} to look at, see the column suspect of fields.csv:")
+    for stem, signs in list(suspect.items())[:_FAILURES_SHOWN]:
+        warn(f"  {stem}: {'; '.join(signs)}")
+
+
+def _tell_comparison(
+    fields: Dataset, setups: Sequence[Setup], results: Sequence[Benchmark]
+) -> None:
+    from napari_nucseg.batch.run_report import comparison_table
+
+    console.print(", ".join(f"{name} {number}" for name, number in versions().items()))
+    if len(setups) > 1:
+        names = [setup.model for setup in setups]
+        _print(comparison_table(dict(zip(names, results, strict=True))))
+
+
+def _print(rows: Sequence[Sequence[str]]) -> None:
+    """Draw a table of rows, the header first; without rows nothing."""
+    if rows:
+        table = Table(*rows[0])
+        for row in rows[1:]:
+            table.add_row(*row)
+        console.print(table)

@@ -1,0 +1,69 @@
+"""The demo: a drawn field segmented, scored and shown, in a window or without one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import napari
+from rich.table import Table
+
+from napari_nucseg.analysis.drawing import picture_verdicts
+from napari_nucseg.batch.plan import Setup
+from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.io.writers import write_picture
+from napari_nucseg.metrics.score import score_with_boundaries
+from napari_nucseg.report.text import score_table
+from napari_nucseg.ui.commands import show_errors_when_compared
+from napari_nucseg.ui.score.panel import ScorePanel
+from napari_nucseg.ui.segment.panel import SegmentPanel
+
+PLUGIN = "napari-nucseg"
+SEGMENT, SCORE = "Segment nuclei", "Score nuclei"
+
+
+def has_display() -> bool:
+    """Whether a window can be opened."""
+    if sys.platform.startswith("linux"):
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True
+
+
+def run_headless(setup: Setup, out: Path) -> tuple[Table, Path]:
+    """Segment and score the sample field, and write its overlay as PNG.
+
+    Returns
+    -------
+    table : rich.table.Table
+        The scores.
+    path : Path
+        The picture.
+    """
+    field = draw_field()
+    labels = setup.load()(field.image, setup.params, lambda done, total: None).labels
+    write_picture(out, picture_verdicts(field.image, field.labels, labels))
+    return score_table(score_with_boundaries(field.labels, labels)), out
+
+
+def run_window() -> None:
+    """Open napari and go through the steps a user would; returns when the window is closed."""
+    viewer = napari.Viewer(title="napari-nucseg demo")
+    start_demo(viewer)
+    napari.run()
+
+
+def start_demo(viewer: napari.Viewer) -> tuple[SegmentPanel, ScorePanel]:
+    """Open the sample and both panels, and press Segment; scores and overlay follow by themselves.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        An empty viewer.
+    """
+    viewer.open_sample(PLUGIN, "synthetic")
+    _, segment = viewer.window.add_plugin_dock_widget(PLUGIN, SEGMENT)
+    _, score = viewer.window.add_plugin_dock_widget(PLUGIN, SCORE, tabify=True)
+    show_errors_when_compared(score)
+    segment.start()
+    return segment, score

@@ -1,0 +1,223 @@
+"""The same pipeline without a viewer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from napari_nucseg import __version__
+from napari_nucseg.cli.benchmark import benchmark
+from napari_nucseg.cli.options import (
+    DEFAULT_PRESET,
+    ChannelAxis,
+    ChannelName,
+    DeviceName,
+    EmptyAsOne,
+    ModelName,
+    Out,
+    PresetName,
+    Scheduler,
+    Threshold,
+    Volume,
+    counting,
+    follow_with,
+    rule_of,
+    takes,
+    transferring,
+)
+from napari_nucseg.cli.running import console, prepare, refuse_failures, warn
+from napari_nucseg.cli.train import train
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams
+
+if TYPE_CHECKING:
+    from napari_nucseg.batch.image_task import Failed, ImageWork
+    from napari_nucseg.batch.task import Run
+    from napari_nucseg.io.sources import Source
+
+app = typer.Typer(
+    name="napari-nucseg",
+    help="Segment nuclei, score the labels against ground truth, train a model.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+app.command()(benchmark)
+app.command()(train)
+
+
+def main() -> None:
+    """Run the command line; bad input is one line on standard error and exit code 2."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        typer.echo(f"napari-nucseg: {error}", err=True)
+        sys.exit(2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@takes(SegmentParams, "Segmentation", "the model's own")
+@takes(VolumeParams, "Stacks in depth", name="in_depth")
+def segment(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images or folders.")],
+    out: Out,
+    model: ModelName = catalogue.BUNDLED,
+    device: DeviceName = "auto",
+    channel: ChannelName = None,
+    channel_axis: ChannelAxis = None,
+    volume: Volume = None,
+    scheduler: Scheduler = None,
+    chosen: dict[str, Any] | None = None,
+    in_depth: dict[str, Any] | None = None,
+) -> None:
+    """Segment images: one label TIFF each, named as the image; after a stop it goes on.
+
+    Exit code 1 if an image failed; the others are done.
+    """
+    from napari_nucseg.batch.executor import cluster_for
+    from napari_nucseg.batch.image_run import find_images, refuse_overwriting
+    from napari_nucseg.batch.image_task import Choice, ImageWork
+    from napari_nucseg.io.channels import Channel
+
+    if channel_axis is not None and channel is None:
+        raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
+    choice = Choice(
+        None if channel is None else Channel.named(channel, channel_axis),
+        volume,
+        VolumeParams(**(in_depth or {})),
+    )
+    sources = find_images(inputs)
+    refuse_overwriting(sources, out)
+    setup = prepare(model, device, chosen)
+    with cluster_for(scheduler, device) as cluster:
+        if cluster is None:
+            setup.load()  # what is wrong with it is told before anything is written
+        failed = _segment_all(sources, ImageWork(setup, out, choice), cluster)
+    refuse_failures([ValueError(one.error) for one in failed], len(sources))
+
+
+def _segment_all(sources: Sequence[Source], work: ImageWork, cluster: Run | None) -> list[Failed]:
+    """Segment images and tell of each; return those that failed."""
+    from napari_nucseg.batch.image_run import describe, segment_images
+    from napari_nucseg.batch.image_task import Saved
+
+    found: list[Saved | Failed] = []
+    with counting() as progress:
+        report = follow_with(progress, "Images")
+
+        def tick(name: str) -> None:
+            report(len(found), len(sources), name)
+
+        for one in segment_images(sources, work, tick, cluster):
+            found.append(one)
+            if isinstance(one, Saved):
+                console.print(f"{one.name}: {describe(one)}")
+                for sign in one.suspect:
+                    warn(f"{one.name}: {sign}")
+    return [one for one in found if not isinstance(one, Saved)]
+
+
+@app.command()
+def score(
+    predicted: Annotated[Path, typer.Argument(help="Label TIFF, mask PNG, or a folder of them.")],
+    truth: Annotated[Path, typer.Argument(help="The ground truth, the same kind.")],
+    iou: Threshold = 0.5,
+    preset: PresetName = DEFAULT_PRESET,
+    empty_as_one: EmptyAsOne = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Score labels against the ground truth."""
+    from napari_nucseg.analysis.score_records import score_record, summary_record
+    from napari_nucseg.batch.image_run import pair_labels
+    from napari_nucseg.metrics.summary import summarise
+    from napari_nucseg.report.text import score_table, summary_table
+
+    rule = rule_of(iou, preset, empty_as_one)
+    scores = [pair.score(rule) for pair in pair_labels(predicted, truth)]
+    summary = summarise(scores, empty_as_one)
+    if as_json:
+        record = score_record(summary.pooled)
+        if not predicted.is_file():
+            record |= summary_record(summary)
+            del record["pooled"]
+        typer.echo(json.dumps(record, allow_nan=False))
+    else:
+        console.print(score_table(scores[0]) if predicted.is_file() else summary_table(summary))
+
+
+@app.command()
+def models(device: DeviceName = "auto") -> None:
+    """List the models, and the device that they would run on."""
+    from napari_nucseg.segmenters.devices import choose
+    from napari_nucseg.segmenters.model import weights_folder
+
+    table = Table("Model", "Size", "Here?", "About")
+    for model in catalogue.models():
+        size = f"{model.megabytes} MB"
+        table.add_row(model.name, size, "yes" if model.is_ready else "no", model.about)
+    console.print(table)
+    console.print(f"Weights folder: {weights_folder()}")
+    console.print(f"Device: {choose(device)}")
+
+
+@app.command()
+def download(
+    to: Annotated[
+        Path | None, typer.Option(help="Folder of the dataset; a cache folder if not given.")
+    ] = None,
+) -> None:
+    """Download BBBC039 (80 MB), or the rest of it after an interruption."""
+    from napari_nucseg.io.bbbc039 import dataset_folder, download_dataset, missing_archives
+
+    missing = missing_archives(folder := to or dataset_folder())
+    with transferring() as progress:
+        follow = follow_with(progress, "Download")
+        download_dataset(folder, lambda done, total: follow(done, total, ""))
+    names = ", ".join(archive.name for archive in missing)
+    console.print(f"Downloaded and checked: {names}" if missing else "Nothing was missing")
+    console.print(f"Try: napari-nucseg benchmark '{folder}' --split validation --out results")
+
+
+@app.command()
+def demo(
+    headless: Annotated[
+        bool, typer.Option(help="No window: print the table and write the overlay.")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Overlay of a headless demo.")] = Path(
+        "demo/overlay.png"
+    ),
+) -> None:
+    """Segment, score and overlay the synthetic sample field."""
+    from napari_nucseg.cli.demo import has_display, run_headless
+
+    if not headless and has_display():
+        from napari_nucseg.cli.demo import run_window
+
+        run_window()
+        return
+    table, path = run_headless(prepare(catalogue.BUNDLED, "auto", None), out)
+    console.print(table)
+    console.print(f"The overlay is in {path}")

@@ -1,0 +1,175 @@
+"""Command-line options made from dataclasses of parameters, and progress bars."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from napari_nucseg.metrics.presets import PRESETS, STARDIST, ScoreRule, find_preset
+from napari_nucseg.parameter_spec import knobs
+from napari_nucseg.segmenters.parameters import Depth
+
+ModelName = Annotated[
+    str, typer.Option("--model", "-m", help="Name of a model, see [b]models[/b], or its file.")
+]
+DeviceName = Annotated[
+    Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where the network runs.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
+PresetName = Annotated[
+    str, typer.Option("--preset", help=f"Rule of comparison: {', '.join(PRESETS)}.")
+]
+ChannelName = Annotated[
+    str | None,
+    typer.Option(
+        help="Of colour images: a number from 1, red, green, blue, mean, or haematoxylin, the "
+        "stain of nuclei in histology."
+    ),
+]
+ChannelAxis = Annotated[
+    Literal["first", "last"] | None,
+    typer.Option(help="Where channels lie, if the file does not say."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Dask cluster to run on, such as tcp://host:8786; here if not given."),
+]
+Volume = Annotated[
+    Depth | None,
+    typer.Option(help="Stacks: each plane by itself, stitched by overlap, or flows in 3d."),
+]
+Threshold = Annotated[float, typer.Option("--iou", help="Least IoU of a match.")]
+EmptyAsOne = Annotated[
+    bool, typer.Option(help="Count fields without nuclei on either side as 1 in means.")
+]
+
+
+DEFAULT_PRESET = STARDIST.name
+
+errors = Console(stderr=True)
+
+
+def rule_of(threshold: float, preset: str, empty_as_one: bool) -> ScoreRule:
+    """Make the rule that the options ask for."""
+    return ScoreRule(threshold, find_preset(preset), empty_as_one)
+
+
+def takes(
+    params: type, panel: str, default: str | None = None, name: str = "chosen"
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for each field of a dataclass.
+
+    Parameters
+    ----------
+    params : type
+        Dataclass whose fields carry a `Knob`. The command receives the options that were given
+        as a dict.
+    panel : str
+        Heading of the options in the help.
+    default : str, optional
+        What an option that is not given stands for, if not the dataclass's default.
+    name : str
+        Of the dict among the command's arguments.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        options = _options(params, panel, default)
+
+        def wrapped(**values: Any) -> None:
+            given = {option.name: values.pop(option.name) for option in options}
+            command(**values, **{name: {k: v for k, v in given.items() if v is not None}})
+
+        own = [
+            parameter
+            for parameter in inspect.signature(command, eval_str=True).parameters.values()
+            if parameter.name != name
+        ]
+        wrapped.__name__ = command.__name__
+        wrapped.__doc__ = command.__doc__
+        wrapped.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {p.name: p.annotation for p in [*own, *options]}
+        return wrapped
+
+    return decorate
+
+
+def _options(params: type, panel: str, default: str | None) -> list[inspect.Parameter]:
+    kinds = get_type_hints(params)
+    options = []
+    for field in fields(params):
+        knob = knobs(params)[field.name]
+        bounds = "" if kinds[field.name] is bool else f"{knob.low:g} to {knob.high:g}; "
+        option = typer.Option(
+            f"--{field.name.replace('_', '-')}",
+            help=f"{knob.help} [dim]\\[{bounds}default {default or field.default}][/dim]",
+            rich_help_panel=panel,
+            show_default=False,
+        )
+        annotation: Any = Annotated[kinds[field.name] | None, option]
+        options.append(
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+            )
+        )
+    return options
+
+
+def counting() -> Progress:
+    """Return a bar that counts things."""
+    return _bar(TextColumn("{task.completed:.0f} of {task.total:.0f}"))
+
+
+def transferring() -> Progress:
+    """Return a bar that counts bytes."""
+    return _bar(DownloadColumn(), TransferSpeedColumn())
+
+
+def follow_with(progress: Progress, what: str) -> Callable[[int, int, str], None]:
+    """Add a task to a bar.
+
+    Parameters
+    ----------
+    progress : Progress
+        The bar, already shown.
+    what : str
+        Title of the task.
+
+    Returns
+    -------
+    callable
+        Called with (done, in all, name of what is worked on).
+    """
+    task = progress.add_task(what, total=1, name="")
+
+    def follow(done: int, total: int, name: str) -> None:
+        progress.update(task, completed=done, total=total, name=name)
+
+    return follow
+
+
+def _bar(*amounts: ProgressColumn) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *amounts,
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[name]}", markup=False),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    )

@@ -1,1 +1,0 @@
-"""Reading, matching and scoring: numpy, scipy, scikit-image and tifffile alone."""

@@ -1,0 +1,1 @@
+"""Files in and out; nothing here knows of scores or networks."""

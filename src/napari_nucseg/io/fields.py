@@ -1,0 +1,144 @@
+"""Fields of view and datasets of them: which files they are, read when asked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_nucseg.array_types import Labels
+from napari_nucseg.io.images import (
+    Image,
+    read_image,
+    read_image_header,
+    read_labels,
+    read_labels_shape,
+)
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.tiff import Header
+
+_LARGEST_LABEL = np.iinfo(np.int32).max
+_NAME_IN_BBBC039 = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of view and where its image and ground truth are.
+
+    Attributes
+    ----------
+    stem : str
+        File name without ending: the only key that is unique in a dataset.
+    image, mask : Source or None
+        The files, where there are any; the mask is the ground truth in any form.
+    split : str or None
+        Name of the split that lists the field.
+    """
+
+    stem: str
+    image: Source | None = None
+    mask: Source | None = None
+    split: str | None = None
+
+    @property
+    def well(self) -> str | None:
+        """Well of the plate, A01 to P24, if the name tells."""
+        return self._part("well")
+
+    @property
+    def site(self) -> int | None:
+        """Site within the well, 1 to 9, if the name tells."""
+        site = self._part("site")
+        return None if site is None else int(site)
+
+    @property
+    def name(self) -> str:
+        """Short name for the screen: ``A02_s1``, or the stem of other files."""
+        return self.stem if self.well is None else f"{self.well}_s{self.site}"
+
+    def read_image(self) -> Image:
+        """Read the image."""
+        if self.image is None:
+            raise ValueError(f"{self.stem}: the dataset has no image of this field")
+        return read_image(self.image)
+
+    def read_truth(self, header: Header | None = None) -> Labels:
+        """Read the ground truth.
+
+        Parameters
+        ----------
+        header : Header, optional
+            Of the image, if it was read.
+
+        Returns
+        -------
+        ndarray of int32, shape (height, width)
+
+        Raises
+        ------
+        ValueError
+            If there is none, it is no label image, or its shape is not the image's.
+        """
+        if self.mask is None:
+            raise ValueError(
+                f"{self.stem}: the dataset has no mask of this field; add it to masks/ or labels/"
+            )
+        if self.image is not None:
+            self.check_shape(header or read_image_header(self.image))
+        labels = read_labels(self.mask)
+        if labels.max(initial=0) > _LARGEST_LABEL:
+            raise ValueError(
+                f"{self.mask}: label {labels.max()} does not fit into 32 bits; number the nuclei "
+                "from 1"
+            )
+        return labels.astype(np.int32, copy=False)
+
+    def check_shape(self, header: Header) -> None:
+        """Refuse a mask whose shape is not the image's."""
+        if self.mask is None:
+            return
+        shape = read_labels_shape(self.mask)
+        if shape != header.shape:
+            raise ValueError(
+                f"{self.mask}: the mask is {_size(shape)} px but its image {self.image} is "
+                f"{_size(header.shape)} px; they are not of the same field, replace one of them"
+            )
+
+    def _part(self, part: str) -> str | None:
+        match = _NAME_IN_BBBC039.fullmatch(self.stem)
+        return None if match is None else match[part]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Fields that belong together.
+
+    Attributes
+    ----------
+    name : str
+        Name for the screen.
+    fields : tuple of Field
+        Sorted by stem, or in the order of the split file.
+    absent : tuple of str
+        Stems that the split file names and the dataset lacks; without one, those that the splits
+        name or that have a mask, and no image.
+    """
+
+    name: str
+    fields: tuple[Field, ...]
+    absent: tuple[str, ...] = ()
+
+    @property
+    def has_images(self) -> bool:
+        """Whether every field has an image."""
+        return all(field.image is not None for field in self.fields)
+
+    @property
+    def without_mask(self) -> tuple[Field, ...]:
+        """Fields whose ground truth is missing."""
+        return tuple(field for field in self.fields if field.mask is None)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(edge) for edge in shape)

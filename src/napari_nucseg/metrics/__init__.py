@@ -1,0 +1,1 @@
+"""Two label images in, scores out: numpy, scipy and scikit-image alone."""

@@ -1,0 +1,211 @@
+"""All scores of a field, from one table of overlaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import add
+
+from napari_nucseg.array_types import Labels
+from napari_nucseg.metrics.aggregated import AreaCounts
+from napari_nucseg.metrics.boundaries import LEAST_IOU, Boundaries, measure_boundaries
+from napari_nucseg.metrics.boundary_counts import BoundaryCounts, Spacing
+from napari_nucseg.metrics.counts import CaicedoCounts, ObjectCounts, PixelCounts, VerdictCounts
+from napari_nucseg.metrics.matching import Matching, match
+from napari_nucseg.metrics.overlap import find_overlap
+from napari_nucseg.metrics.presets import AP_THRESHOLDS, F1_THRESHOLDS, STARDIST, Preset
+from napari_nucseg.metrics.verdicts import judge
+
+PIXEL_RATIOS = ("dice", "iou", "precision", "recall", "accuracy")
+AT_THRESHOLD = ("precision", "recall", "f1", "ap")
+_OF_MEANS = ("mean_ap", "mean_f1")
+AT_HALF = ("sq", "rq", "pq")
+_OF_AREAS = ("aji", "aji_plus", "seg")
+OBJECT_RATIOS = AT_THRESHOLD + _OF_MEANS + AT_HALF + _OF_AREAS
+BOUNDARY_RATIOS = ("boundary_f", "hausdorff_px", "hd95_px", "distance_px")
+
+
+@dataclass(frozen=True)
+class Score:
+    """Everything counted in a field, or in several together.
+
+    Attributes
+    ----------
+    threshold : float
+        IoU threshold of ``objects`` and ``verdicts``.
+    preset : Preset
+        The rule of comparison.
+    pixels : PixelCounts
+        Foreground against background.
+    objects : ObjectCounts
+        At the threshold.
+    by_threshold : tuple of ObjectCounts
+        At each of `AP_THRESHOLDS`.
+    verdicts : VerdictCounts
+        At the threshold.
+    areas : AreaCounts
+        What AJI, AJI+, SEG and the count error follow from.
+    caicedo : CaicedoCounts
+        Splits, merges and missed nuclei as the dataset's paper counts them.
+    boundaries : BoundaryCounts or None
+        Distances of outlines at the threshold, where they were measured.
+    """
+
+    threshold: float
+    preset: Preset
+    pixels: PixelCounts
+    objects: ObjectCounts
+    by_threshold: tuple[ObjectCounts, ...]
+    verdicts: VerdictCounts
+    areas: AreaCounts
+    caicedo: CaicedoCounts
+    boundaries: BoundaryCounts | None = None
+
+    @property
+    def mean_ap(self) -> float:
+        """Mean of AP over `AP_THRESHOLDS`."""
+        return sum(counts.ap for counts in self.by_threshold) / len(AP_THRESHOLDS)
+
+    @property
+    def mean_f1(self) -> float:
+        """Mean of F1 over `F1_THRESHOLDS`."""
+        first = self.by_threshold[: len(F1_THRESHOLDS)]
+        return sum(counts.f1 for counts in first) / len(F1_THRESHOLDS)
+
+    @property
+    def at_half(self) -> ObjectCounts:
+        """Counts at IoU 0.5, which SQ, RQ and PQ are defined by."""
+        return self.by_threshold[0]
+
+    @property
+    def count_error(self) -> int:
+        """Predicted objects less true ones."""
+        return self.areas.count_error
+
+    def ratios(self) -> dict[str, dict[str, float]]:
+        """Every ratio by name, under "pixels", "objects" and, if measured, "boundaries"."""
+        found = {
+            "pixels": {name: getattr(self.pixels, name) for name in PIXEL_RATIOS},
+            "objects": {name: getattr(self.objects, name) for name in AT_THRESHOLD}
+            | {name: getattr(self, name) for name in _OF_MEANS}
+            | {name: getattr(self.at_half, name) for name in AT_HALF}
+            | {name: getattr(self.areas, name) for name in _OF_AREAS},
+        }
+        if self.boundaries is not None:
+            found["boundaries"] = self.boundaries.ratios()
+        return found
+
+    def ratios_at(self) -> dict[tuple[float, str], float]:
+        """Precision, recall, F1 and AP of the objects at each of `AP_THRESHOLDS`."""
+        return {
+            (threshold, name): getattr(counts, name)
+            for threshold, counts in zip(AP_THRESHOLDS, self.by_threshold, strict=True)
+            for name in AT_THRESHOLD
+        }
+
+    def __add__(self, other: Score) -> Score:
+        """Pool with another score: counts are added, ratios follow."""
+        if self.threshold != other.threshold:
+            raise ValueError(
+                f"scores at IoU {self.threshold} and {other.threshold} cannot be pooled; score "
+                "both at the same threshold"
+            )
+        if self.preset != other.preset:
+            raise ValueError(
+                f"scores by {self.preset.title} and by {other.preset.title} cannot be pooled; "
+                "score both by the same preset"
+            )
+        if (self.boundaries is None) != (other.boundaries is None):
+            raise ValueError(
+                "outlines were measured in some of the fields; measure them in all or none"
+            )
+        return Score(
+            self.threshold,
+            self.preset,
+            self.pixels + other.pixels,
+            self.objects + other.objects,
+            tuple(map(add, self.by_threshold, other.by_threshold)),
+            self.verdicts + other.verdicts,
+            self.areas + other.areas,
+            self.caicedo + other.caicedo,
+            None
+            if self.boundaries is None or other.boundaries is None
+            else self.boundaries + other.boundaries,
+        )
+
+
+def score(
+    truth: Labels, predicted: Labels, threshold: float = 0.5, preset: Preset = STARDIST
+) -> Score:
+    """Score predicted labels against the truth, all but the outlines.
+
+    Parameters
+    ----------
+    truth, predicted : ndarray of integers, of one shape
+        Label images of any number of axes; 0 is background.
+    threshold : float
+        Least IoU of a match, above 0 and at most 1.
+    preset : Preset
+        The rule of comparison: whether an IoU of exactly the threshold is a match.
+    """
+    return score_matching(match(find_overlap(truth, predicted), threshold, preset.strict), preset)
+
+
+def score_with_boundaries(
+    truth: Labels,
+    predicted: Labels,
+    threshold: float = 0.5,
+    preset: Preset = STARDIST,
+    spacing: Spacing | None = None,
+) -> Score:
+    """Score predicted labels against the truth, with the distances of outlines.
+
+    Parameters
+    ----------
+    truth, predicted, threshold, preset
+        As in `score`.
+    spacing : Spacing, optional
+        Edges of a pixel; without it distances are in pixels alone.
+    """
+    overlap = find_overlap(truth, predicted)
+    matching = match(overlap, threshold, preset.strict)
+    least = min(LEAST_IOU, threshold)
+    boundaries = measure_boundaries(truth, predicted, overlap, spacing=spacing, least=least)
+    return score_matching(matching, preset, boundaries)
+
+
+def score_matching(
+    matching: Matching, preset: Preset = STARDIST, boundaries: Boundaries | None = None
+) -> Score:
+    """Score objects that have been matched.
+
+    Parameters
+    ----------
+    matching : Matching
+        By the preset's rule.
+    preset : Preset
+        The rule of comparison.
+    boundaries : Boundaries, optional
+        Outlines of the same field.
+
+    Raises
+    ------
+    ValueError
+        If the objects were matched by another rule.
+    """
+    if matching.strict != preset.strict:
+        raise ValueError(
+            f"the objects were matched by another rule than {preset.hit} of {preset.title}; "
+            "match them with its `strict`"
+        )
+    overlap = matching.overlap
+    return Score(
+        matching.threshold,
+        preset,
+        PixelCounts.of(overlap),
+        ObjectCounts.of(matching),
+        tuple(ObjectCounts.of(match(overlap, t, preset.strict)) for t in AP_THRESHOLDS),
+        VerdictCounts.of(judge(matching)),
+        AreaCounts.of(overlap),
+        CaicedoCounts.of(overlap),
+        None if boundaries is None else boundaries.of(matching),
+    )

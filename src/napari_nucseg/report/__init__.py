@@ -1,0 +1,1 @@
+"""Summaries and runs as people read them: text, Markdown, LaTeX, pages and plots."""

@@ -1,0 +1,181 @@
+"""A report as a page: one HTML file that needs no network, whatever was scored."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_nucseg.analysis.drawing import VERDICT_COLOURS
+from napari_nucseg.io.writers import write_text
+from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import Score
+from napari_nucseg.metrics.summary import Summary
+from napari_nucseg.report.plots import plot_errors, plot_fields, plot_thresholds
+from napari_nucseg.report.published import Table
+from napari_nucseg.report.text import counted, describe_verdicts, summary_cells
+from napari_nucseg.system_info import versions
+
+Name = TypeVar("Name")
+
+WORST = 6
+"""Fields that are pictured, if not asked for others."""
+_QUICK = 3
+"""Level of zlib: a page is a fifth larger than at the highest, and ten times faster written."""
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """A field and its errors.
+
+    Attributes
+    ----------
+    name : str
+        Of the field.
+    score : Score
+        Its score.
+    picture : str
+        As `as_link` gives it.
+    """
+
+    name: str
+    score: Score
+    picture: str = field(repr=False)
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Number of nuclei by verdict, without those that match or do not occur."""
+        counts = asdict(self.score.verdicts)
+        words = [verdict.word for verdict in VERDICT_COLOURS if not verdict.is_match]
+        return {word: counts[word] for word in words if counts[word]}
+
+
+@dataclass(frozen=True)
+class Section:
+    """What is said of one model's labels.
+
+    Attributes
+    ----------
+    name : str
+        Of the model.
+    scores : mapping
+        Name or number of a field to its score.
+    summary : Summary
+        Of these.
+    rule : ScoreRule
+        How they were scored.
+    worst : sequence of Pictured
+        The worst fields first.
+    made, details : sequence of str
+        How the labels were made, in paragraphs and in smaller lines.
+    failed : mapping
+        Name of a field to its error.
+    suspect : mapping
+        Name of a field to the signs that the model does not suit it.
+    published : sequence of Table
+        Scores beside those of others.
+    caveat : str, optional
+        What makes the scores look better than they are.
+    """
+
+    name: str
+    scores: Mapping[Any, Score] = field(repr=False)
+    summary: Summary = field(repr=False)
+    rule: ScoreRule
+    worst: Sequence[Pictured]
+    made: Sequence[str]
+    details: Sequence[str] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    suspect: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    published: Sequence[Table] = ()
+    caveat: str | None = None
+
+    @property
+    def cells(self) -> list[tuple[str, ...]]:
+        """Table of the scores, the header first."""
+        return summary_cells(self.summary)
+
+    @property
+    def verdicts(self) -> str:
+        """Verdicts of all fields in a sentence."""
+        return describe_verdicts(self.summary.pooled)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report.
+
+    Attributes
+    ----------
+    title : str
+        What was scored.
+    fields : int
+        How many fields.
+    sections : sequence of Section
+        One a model.
+    absent : int
+        Fields of the split that are not there.
+    comparison : sequence of tuple of str
+        Table of the models, the header first; empty for one model.
+    command : str
+        Command line that repeats it; empty if there is none.
+    results : str
+        Folder that its results went to; empty if there is none.
+    """
+
+    title: str
+    fields: int
+    sections: Sequence[Section]
+    absent: int = 0
+    comparison: Sequence[tuple[str, ...]] = ()
+    command: str = ""
+    results: str = ""
+
+    @property
+    def notes(self) -> list[str]:
+        """Caveats, each once, with the models that it is about."""
+        models: dict[str, list[str]] = {}
+        for section in self.sections:
+            if section.caveat:
+                models.setdefault(section.caveat, []).append(section.name)
+        return [
+            caveat if names[0] in caveat else f"{', '.join(names)}: {caveat}"
+            for caveat, names in models.items()
+        ]
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Write a report."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.filters["counted"] = counted
+    text = environment.get_template("report.html.jinja").render(
+        page=page,
+        plots=[plot(page.sections) for plot in (plot_fields, plot_thresholds, plot_errors)],
+        legend={verdict.word: colour for verdict, colour in VERDICT_COLOURS.items()},
+        versions=versions(),
+    )
+    write_text(path, text)
+
+
+def worst_fields(scores: Mapping[Name, Score], count: int) -> list[Name]:
+    """Name the fields of the lowest mean AP, the worst first; those without one are left out."""
+    defined = [name for name, score in scores.items() if not math.isnan(score.mean_ap)]
+    return sorted(defined, key=lambda name: scores[name].mean_ap)[:count]
+
+
+def as_link(picture: NDArray[np.uint8]) -> str:
+    """Put a picture, an RGB array of shape (height, width, 3), into an address of itself."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG", compress_level=_QUICK)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,168 @@
+"""Plots of a report, as SVG that stands within a page."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from napari_nucseg.analysis.drawing import VERDICT_COLOURS
+from napari_nucseg.metrics.presets import AP_THRESHOLDS
+from napari_nucseg.metrics.score import Score
+from napari_nucseg.metrics.summary import Key, Summary
+from napari_nucseg.metrics.verdicts import Verdict
+from napari_nucseg.report.text import title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Of models, in their order (Okabe and Ito, 2008)."""
+_SHOWN: tuple[Key, ...] = (
+    *(("pixels", "dice"), ("objects", "mean_ap"), ("objects", "f1"), ("objects", "pq")),
+    *(("objects", "aji"), ("boundaries", "boundary_f")),
+)
+_ERRORS = (Verdict.MISSED, Verdict.MERGED, Verdict.SPLIT, Verdict.OFF, Verdict.TANGLED)
+_BESIDE = 0.16
+_MOST_AS_SHAPES = 500
+"""Fields whose dots are drawn as shapes; more are pixels."""
+_DOTS_PER_INCH = 200
+
+
+class Scored(Protocol):
+    """A model with its scores."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        ...
+
+    @property
+    def scores(self) -> Mapping[Any, Score]:
+        """Score of each field."""
+        ...
+
+    @property
+    def summary(self) -> Summary:
+        """Summary of the scores."""
+        ...
+
+
+def plot_fields(sections: Sequence[Scored]) -> str:
+    """Draw a dot for every field and score, beside its mean, a colour a model.
+
+    Above some hundred fields the dots are pixels, while axes and words stay shapes: an element a
+    dot made 18 MB a model of a screen of 20,585 fields, which no browser shows with ease.
+    """
+    from matplotlib.patheffects import withStroke
+
+    figure, axes = _figure(7.6, 3.6)
+    shift = _BESIDE * (len(sections) - 1) / 2
+    for number, section in enumerate(sections):
+        ratios = [score.ratios() for score in section.scores.values()]
+        for place, (group, name) in enumerate(_SHOWN):
+            column = [of_field[group][name] for of_field in ratios]
+            values = np.array([value for value in column if not math.isnan(value)])
+            middle = place - shift + number * _BESIDE
+            # Beside one another by the golden ratio, so that a plot is the same each time
+            at = middle + 0.1 * ((np.arange(len(values)) * 0.618) % 1 - 0.5)
+            dots = axes.plot(at, values, ".", ms=4, alpha=0.45, color=_colour(number), zorder=2)
+            dots[0].set_rasterized(len(values) > _MOST_AS_SHAPES)
+            axes.plot(
+                [middle - 0.07, middle + 0.07],
+                [values.mean()] * 2 if len(values) else [math.nan] * 2,
+                color=_colour(number),
+                lw=2,
+                path_effects=[withStroke(linewidth=4, foreground="white")],
+                label=section.name if place == 0 else None,
+                zorder=3,  # after all dots, so that these are one picture
+            )
+    axes.set_xticks(range(len(_SHOWN)), [title(*key) for key in _SHOWN])
+    axes.set_ylabel("Score of a field")
+    axes.set_ylim(top=1.02)
+    axes.legend(frameon=False, loc="lower left")
+    return _as_svg(figure)
+
+
+def plot_thresholds(sections: Sequence[Scored]) -> str:
+    """Draw the mean AP of fields against the IoU threshold, a line a model."""
+    figure, axes = _figure(3.7, 3.2)
+    for number, section in enumerate(sections):
+        axes.plot(
+            AP_THRESHOLDS,
+            _mean_aps(list(section.scores.values())),
+            "o-",
+            ms=4,
+            color=_colour(number),
+            label=section.name,
+        )
+    axes.set_xlabel("IoU threshold")
+    axes.set_ylabel("AP, mean of fields")
+    axes.set_ylim(0, 1.02)
+    axes.legend(frameon=False, loc="lower left")
+    return _as_svg(figure)
+
+
+def plot_errors(sections: Sequence[Scored]) -> str:
+    """Draw how many nuclei got each verdict but matched, a bar a model."""
+    figure, axes = _figure(3.7, 3.2)
+    kinds = [*_ERRORS, Verdict.SPURIOUS]
+    height = 0.8 / len(sections)
+    for number, section in enumerate(sections):
+        counts = asdict(section.summary.pooled.verdicts)
+        bars = axes.barh(
+            np.arange(len(kinds)) + height * (number - (len(sections) - 1) / 2),
+            [counts[kind.word] for kind in kinds],
+            height=height * 0.9,
+            color=[_dark(kind) for kind in kinds] if len(sections) == 1 else _colour(number),
+            label=section.name,
+        )
+        axes.bar_label(bars, padding=2, fontsize=8)
+    axes.set_yticks(range(len(kinds)), [kind.word for kind in kinds])
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set_xlabel("Nuclei")
+    axes.set_xlim(0, max(1, axes.get_xlim()[1]))
+    axes.locator_params(axis="x", integer=True)
+    if len(sections) > 1:
+        axes.legend(frameon=False, loc="lower right")
+    return _as_svg(figure)
+
+
+def _mean_aps(scores: Sequence[Score]) -> list[float]:
+    """Return the mean of fields at each of `AP_THRESHOLDS`, leaving out undefined ones."""
+    table = np.array([[counts.ap for counts in score.by_threshold] for score in scores])
+    defined = table[~np.isnan(table).any(axis=1)]
+    return defined.mean(axis=0).tolist() if len(defined) else [math.nan] * len(AP_THRESHOLDS)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, axis="y")
+    return figure, axes
+
+
+def _as_svg(figure: Figure) -> str:
+    """Return a figure as an element of a page, without what is for a file of its own."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", dpi=_DOTS_PER_INCH, metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
+
+
+def _dark(verdict: Verdict) -> str:
+    """Return a verdict's colour, but for the white one, which is not seen on paper."""
+    return "#888888" if verdict is Verdict.TANGLED else VERDICT_COLOURS[verdict]

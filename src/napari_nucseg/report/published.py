@@ -1,0 +1,146 @@
+"""Scores that others published for the splits of BBBC039, to stand beside ours.
+
+The pixel scores are of a course report (F. Kloda, 2025) that scored Cellpose-SAM on the test split
+as it comes; they are computed from its table of fields. The scores of nuclei are others' reports;
+there AP is the mean over fields, and a field without nuclei counts 1 if nothing is predicted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from napari_nucseg.io.fields import Dataset
+from napari_nucseg.metrics.score import Score
+from napari_nucseg.metrics.summary import Key, Spread, Summary
+from napari_nucseg.report.text import as_number, as_spread, title
+
+_FIELDS = {"test": 50, "validation": 50}
+_AP = {0.5: 0, 0.75: 5, 0.9: 8}
+"""IoU threshold to its number in `Score.by_threshold`."""
+COURSE_REPORT = "cpsam, F. Kloda 2025"
+
+
+@dataclass(frozen=True)
+class PixelScore:
+    """A published pixel score: pooled over all pixels, and mean and range of fields."""
+
+    pooled: float
+    mean: float
+    low: float
+    high: float
+
+
+PIXELS: Mapping[str, PixelScore] = {
+    "dice": PixelScore(0.96799, 0.96730, 0.93023, 0.98118),
+    "iou": PixelScore(0.93796, 0.93684, 0.86955, 0.96306),
+    "precision": PixelScore(0.97177, 0.97247, 0.94992, 0.99028),
+    "recall": PixelScore(0.96423, 0.96256, 0.88381, 0.99162),
+    "accuracy": PixelScore(0.98789, 0.98789, 0.97427, 0.99905),
+}
+"""Of `COURSE_REPORT`, on the test split."""
+
+
+@dataclass(frozen=True)
+class ObjectScores:
+    """Published scores of nuclei; None for what was not told."""
+
+    model: str
+    mean_ap: float | None
+    ap_50: float
+    ap_75: float
+    ap_90: float
+    f1: float
+
+
+OBJECTS: Mapping[str, tuple[ObjectScores, ...]] = {
+    "validation": (
+        ObjectScores("cpsam_v2, Cellpose 4.2.1.1", 0.807, 0.928, 0.886, 0.643, 0.962),
+        ObjectScores("Otsu and watershed", 0.555, 0.720, 0.596, 0.387, 0.821),
+    ),
+    "test": (
+        ObjectScores("cpsam_v2, Cellpose 4.2.1.1", 0.791, 0.918, 0.865, 0.633, 0.956),
+        ObjectScores("cpsam_v2, tuned on 40 fields", None, 0.934, 0.871, 0.641, 0.965),
+    ),
+}
+
+Table = list[tuple[str, ...]]
+"""Rows of cells, the header first."""
+
+
+def published_split(dataset: Dataset) -> str | None:
+    """Name the split that a dataset is, whole, if scores of it were published."""
+    splits = splits_of_bbbc039(dataset)
+    split = splits.pop() if len(splits) == 1 else None
+    if split is None or len(dataset.fields) != _FIELDS.get(split) or dataset.absent:
+        return None
+    return split
+
+
+def splits_of_bbbc039(dataset: Dataset) -> set[str | None]:
+    """Name the splits of BBBC039 that fields are of; None for fields that are not of BBBC039."""
+    return {None if field.well is None else field.split for field in dataset.fields}
+
+
+def pixel_table(model: str, summary: Summary, split: str) -> Table:
+    """Stand a run beside the course report; no rows where it says nothing of the split.
+
+    If some fields failed, the header says on how many the run's scores stand.
+    """
+    if split != "test":
+        return []
+    ours = f"{_on_fields(model, summary.fields, split)}, mean (range)"
+    header = ("Pixels", ours, COURSE_REPORT, "Pooled", "Pooled there")
+    pooled = summary.pooled.ratios()["pixels"]
+    rows: Table = [header]
+    for name, theirs in PIXELS.items():
+        key: Key = ("pixels", name)
+        told = as_spread(Spread(theirs.mean, theirs.low, theirs.high, _FIELDS[split]))
+        rows.append(
+            (
+                title(*key),
+                as_spread(summary.spread[key]),
+                told,
+                as_number(pooled[name]),
+                as_number(theirs.pooled),
+            )
+        )
+    return rows
+
+
+def object_table(model: str, scores: Sequence[Score], split: str) -> Table:
+    """Stand a run beside published scores of nuclei.
+
+    Parameters
+    ----------
+    model : str
+        That ran.
+    scores : sequence of Score
+        Of the fields that it has done; if some failed, its row says how many these are.
+    split : str
+        From `published_split`.
+    """
+    ours = [_mean([score.mean_ap for score in scores])]
+    ours += [_mean([score.by_threshold[at].ap for score in scores]) for at in _AP.values()]
+    ours += [_mean([score.at_half.f1 for score in scores])]
+    rows: Table = [
+        ("Nuclei", "AP .50:.95", *(f"AP {t:g}" for t in _AP), "F1 0.5"),
+        (_on_fields(model, len(scores), split), *map(as_number, ours)),
+    ]
+    for one in OBJECTS[split]:
+        told = (one.mean_ap, one.ap_50, one.ap_75, one.ap_90, one.f1)
+        rows.append((one.model, *("" if value is None else as_number(value) for value in told)))
+    return rows
+
+
+def _on_fields(model: str, done: int, split: str) -> str:
+    """Name a model, and how much of the split it has done unless that is all."""
+    count = _FIELDS[split]
+    return model if done == count else f"{model}, {done} of {count} fields"
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean of fields; an undefined one, of a field without nuclei, counts 1."""
+    return fmean(1.0 if math.isnan(value) else value for value in values)

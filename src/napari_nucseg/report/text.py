@@ -1,0 +1,218 @@
+"""Summaries as tables for a terminal, and for papers in Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from napari_nucseg.metrics.score import BOUNDARY_RATIOS, OBJECT_RATIOS, PIXEL_RATIOS, Score
+from napari_nucseg.metrics.summary import LEVEL, RESAMPLES, Interval, Spread, Summary
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TITLES = {
+    ("pixels", "dice"): "Dice (= F1)",
+    ("pixels", "iou"): "IoU",
+    ("pixels", "precision"): "Precision",
+    ("pixels", "recall"): "Recall",
+    ("pixels", "accuracy"): "Accuracy",
+    ("objects", "precision"): "Precision",
+    ("objects", "recall"): "Recall",
+    ("objects", "f1"): "F1",
+    ("objects", "ap"): "AP",
+    ("objects", "mean_ap"): "AP .50:.95",
+    ("objects", "mean_f1"): "F1 .50:.90",
+    ("objects", "sq"): "SQ",
+    ("objects", "rq"): "RQ",
+    ("objects", "pq"): "PQ",
+    ("objects", "aji"): "AJI",
+    ("objects", "aji_plus"): "AJI+",
+    ("objects", "seg"): "SEG",
+    ("boundaries", "boundary_f"): "F within 2 px",
+    ("boundaries", "hausdorff_px"): "Hausdorff (px)",
+    ("boundaries", "hd95_px"): "HD95 (px)",
+    ("boundaries", "distance_px"): "Mean (px)",
+}
+"""How each ratio is called wherever people read it."""
+GROUPS = {"pixels": "Pixels", "objects": "Nuclei", "boundaries": "Outlines"}
+RATIOS = tuple(
+    [("pixels", name) for name in PIXEL_RATIOS]
+    + [("objects", name) for name in OBJECT_RATIOS]
+    + [("boundaries", name) for name in BOUNDARY_RATIOS]
+)
+_UNIT_TITLES = {"hausdorff": "Hausdorff", "hd95": "HD95", "distance": "Mean"}
+
+_HEADER = ("", "Score", "Pooled", f"{LEVEL} %", "Mean of fields", f"{LEVEL} %", "Range")
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "<": r"\textless{}", ">": r"\textgreater{}", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+}  # fmt: skip
+
+
+def title(group: str, name: str) -> str:
+    """Return how a ratio is called, also of distances in a unit that is not known beforehand."""
+    if (group, name) in TITLES:
+        return TITLES[group, name]
+    kind, _, unit = name.partition("_")
+    return f"{_UNIT_TITLES[kind]} ({unit})"
+
+
+def as_number(value: float) -> str:
+    """Three decimals; "empty" for what is undefined."""
+    return "empty" if math.isnan(value) else f"{value:.3f}"
+
+
+def as_spread(spread: Spread) -> str:
+    """Mean and range of fields."""
+    if spread.count == 0:
+        return "empty"
+    return f"{spread.mean:.3f} ({spread.low:.3f}-{spread.high:.3f})"
+
+
+def as_interval(interval: Interval, dash: str = "-") -> str:
+    """Two bounds; nothing where they are undefined."""
+    return "" if math.isnan(interval[0]) else f"{interval[0]:.3f}{dash}{interval[1]:.3f}"
+
+
+def counted(number: int, word: str) -> str:
+    """Write a number and what it counts, in the plural if need be."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def as_signed(count: int) -> str:
+    """Write a count with its sign; 0 has none."""
+    return f"{count:+d}" if count else "0"
+
+
+def score_table(score: Score) -> Table:
+    """Table of one score."""
+    table = _table("Score")
+    for group, ratios in score.ratios().items():
+        for name, value in ratios.items():
+            table.add_row(GROUPS[group], title(group, name), as_number(value))
+    table.caption = describe_verdicts(score)
+    return table
+
+
+def summary_table(summary: Summary) -> Table:
+    """Table of many fields: pooled, mean and range."""
+    table = _table("Pooled", "Mean of fields (range)", f"{LEVEL} % of the mean")
+    pooled = summary.pooled.ratios()
+    for (group, name), spread in summary.spread.items():
+        table.add_row(
+            GROUPS[group],
+            title(group, name),
+            as_number(pooled[group][name]),
+            as_spread(spread),
+            as_interval(spread.interval),
+        )
+    table.caption = describe_verdicts(summary.pooled)
+    return table
+
+
+def describe_verdicts(score: Score) -> str:
+    """Count the verdicts in a sentence."""
+    v = score.verdicts
+    return (
+        f"{v.matched} nuclei matched at IoU {score.threshold:g} ({v.loose} loosely), {v.missed} "
+        f"missed, {v.merged} merged, {v.split} split, {v.off} off, {v.tangled} tangled; "
+        f"{v.spurious} spurious; count error {as_signed(score.count_error)}"
+    )
+
+
+def _table(*columns: str) -> Table:
+    from rich.table import Table  # not for the score panel, which has a table of its own
+
+    table = Table("", "", caption_justify="left")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def markdown_table(summary: Summary, name: str) -> str:
+    """Draw a summary in Markdown.
+
+    Parameters
+    ----------
+    summary : Summary
+        Of the fields.
+    name : str
+        What was scored, for the caption.
+    """
+    lines = [map(_markdown, line) for line in summary_cells(summary)]
+    lines.insert(1, map(str, ("---", "---", *["---:"] * 5)))
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{table}\n\n{_markdown(_caption(summary, name))}\n"
+
+
+def latex_table(summary: Summary, name: str) -> str:
+    r"""Draw a summary in LaTeX, for a document that uses the package booktabs.
+
+    Parameters
+    ----------
+    summary : Summary
+        Of the fields.
+    name : str
+        What was scored, for the caption.
+    """
+    body = [rf"{' & '.join(map(_latex, line))} \\" for line in _rows(summary, "--")]
+    lines = [
+        r"\begin{table}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",  # as wide as an article's text
+        rf"\caption{{{_latex(_caption(summary, name))}}}",
+        r"\begin{tabular}{@{}llrrrrr@{}}",
+        r"\toprule",
+        rf"{' & '.join(map(_latex, _HEADER))} \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def summary_cells(summary: Summary) -> list[tuple[str, ...]]:
+    """Return the cells of the table, the header first."""
+    return [_HEADER, *_rows(summary, "-")]
+
+
+def _rows(summary: Summary, dash: str) -> list[tuple[str, ...]]:
+    pooled = summary.pooled.ratios()
+    rows: list[tuple[str, ...]] = []
+    before = ""
+    for (group, name), spread in summary.spread.items():
+        rows.append(
+            (
+                "" if group == before else GROUPS[group],
+                title(group, name),
+                as_number(pooled[group][name]),
+                as_interval(summary.intervals[group, name], dash),
+                as_number(spread.mean),
+                as_interval(spread.interval, dash),
+                as_interval((spread.low, spread.high), dash),
+            )
+        )
+        before = group
+    return rows
+
+
+def _caption(summary: Summary, name: str) -> str:
+    preset, score = summary.pooled.preset, summary.pooled
+    return (
+        f"{name}: {summary.fields} fields, {summary.empty} of them without nuclei; hits by "
+        f"{preset.hit} ({preset.title}), t = {score.threshold:g} where no other is named; SQ, RQ "
+        f"and PQ at 0.5. {LEVEL} % intervals: bootstrap over fields, {RESAMPLES} draws. Count "
+        f"error {as_signed(score.count_error)} in all, {summary.count_error.mean:.2f} a field."
+    )
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([|\\`*_<>\[\]&])", r"\\\1", " ".join(text.split()))
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))

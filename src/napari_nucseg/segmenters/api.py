@@ -1,0 +1,274 @@
+"""What a segmentation is, and what makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.array_types import Labels
+from napari_nucseg.parameter_spec import knobs
+from napari_nucseg.segmenters.parameters import SegmentParams
+
+Report = Callable[[int, int], None]
+"""Called with (steps done, steps in all); may raise to stop the work."""
+
+
+class Stopped(Exception):
+    """The user asked to stop."""
+
+
+class OutOfDeviceMemory(OSError):
+    """A device cannot hold what has to be computed at once."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__(
+            f"{device} has not enough memory for this image: choose the device cpu, or close other "
+            "programs that use it"
+        )
+
+
+@dataclass(frozen=True)
+class Flows:
+    """What a network says of a field, before thresholds.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (2, height, width)
+        Flow along y and x, scaled by 5 as Cellpose does.
+    cellprob : ndarray of float32, shape (height, width)
+        Cell probability as a logit.
+    steps : int
+        How many steps of one pixel a pixel follows the flow for.
+    notes : tuple of str
+        What the user should know of how they were made.
+    diameter : float or None
+        Diameter of nuclei, in pixels, that the network was run for; None if it takes nuclei of
+        any size that it may meet.
+    is_estimated : bool
+        Whether the diameter was found in the image, not set.
+    least_area : int
+        Area, in pixels, of the smallest object that the network can have seen: fewer pixels are
+        left of it where the image was reduced.
+    """
+
+    vectors: NDArray[np.float32]
+    cellprob: NDArray[np.float32]
+    steps: int = 200
+    notes: tuple[str, ...] = ()
+    diameter: float | None = None
+    is_estimated: bool = False
+    least_area: int = 0
+
+
+@dataclass(frozen=True)
+class Concern:
+    """A sign that a model does not suit an image, or that its result is not to be trusted.
+
+    Attributes
+    ----------
+    reason : str
+        What was seen, in a clause without a full stop: "38 bright objects, 1 nucleus".
+    advice : str
+        What the user can do about it, as an order: "Try the model otsu".
+    change : mapping
+        Parameters, by name, with which another run may do better; empty if none would.
+    """
+
+    reason: str
+    advice: str
+    change: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.reason}. {self.advice}."
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How labels were made.
+
+    Attributes
+    ----------
+    model : str
+        Its name.
+    weights_sha256 : str
+        Fingerprint of the file of weights that ran; empty without weights.
+    parameters : mapping
+        A `SegmentParams` as plain values.
+    device, precision : str
+        Where and how exactly the network ran.
+    versions : mapping
+        Of this package and the libraries that it ran on.
+    seconds : float
+        That it took.
+    notes : tuple of str
+        What the user should know.
+    weights : str
+        Name of the file of weights that ran.
+    depth : mapping
+        How the planes of a volume were put together; empty for a plane by itself.
+    diameter : float or None
+        Diameter of nuclei, in pixels, that the network was run for; None if it takes nuclei of
+        any size that it may meet.
+    is_estimated : bool
+        Whether the diameter was found in the image, not set.
+    suspect : tuple of str
+        Signs that the model does not suit the image: the text of each `Concern`.
+    """
+
+    model: str
+    weights_sha256: str
+    parameters: Mapping[str, float]
+    device: str
+    precision: str
+    versions: Mapping[str, str]
+    seconds: float
+    notes: tuple[str, ...] = ()
+    weights: str = ""
+    depth: Mapping[str, float | str] = field(default_factory=dict)
+    diameter: float | None = None
+    is_estimated: bool = False
+    suspect: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON and layer metadata."""
+        return {**asdict(self), "notes": list(self.notes), "suspect": list(self.suspect)}
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Labels of a field, how they were made, and what is needed to make others.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (height, width)
+        0 is background.
+    flows : Flows or None
+        That gave the labels; None for what needs no network.
+    provenance : Provenance
+        Model, parameters and machine.
+    labeller : callable
+        Makes the labels of the same flows under other thresholds, without the network.
+    ignores : frozenset of str
+        Names of the parameters that what made it has no use for.
+    concerns : tuple of Concern
+        Signs that the model does not suit the image, the most telling first.
+    """
+
+    labels: Labels
+    flows: Flows | None
+    provenance: Provenance
+    labeller: Callable[[SegmentParams], Labels]
+    ignores: frozenset[str] = frozenset()
+    concerns: tuple[Concern, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it keeps: labels twice, since the labeller has its own, and the flows."""
+        flows = self.flows
+        kept = 0 if flows is None else flows.vectors.nbytes + flows.cellprob.nbytes
+        return 2 * self.labels.nbytes + kept
+
+    def outdated_by(self, params: SegmentParams) -> list[str]:
+        """Name the parameters that differ and need the network, as they are on the form."""
+        wanted = asdict(params)
+        return [
+            knob.label
+            for name, knob in knobs(SegmentParams).items()
+            if knob.needs_network
+            and name not in self.ignores
+            and wanted[name] != self.provenance.parameters[name]
+        ]
+
+    def relabelled(self, params: SegmentParams) -> Segmentation:
+        """Segment the same field with other thresholds, without the network.
+
+        Raises
+        ------
+        ValueError
+            If a parameter differs that the network has to run for.
+        """
+        outdated = self.outdated_by(params)
+        if outdated:
+            raise ValueError(f"{', '.join(outdated)}: a change needs the network; segment again")
+        # Signs were seen with the thresholds that the network ran with
+        made = replace(self.provenance, parameters=asdict(params), suspect=())
+        return replace(self, labels=self.labeller(params), provenance=made, concerns=())
+
+
+@dataclass(frozen=True)
+class VolumeSegmentation:
+    """Labels of a stack, shape (planes, height, width), and how they were made."""
+
+    labels: Labels
+    provenance: Provenance
+
+
+class Segmenter(Protocol):
+    """Anything that turns a grey image into a `Segmentation`."""
+
+    def __call__(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Segmentation:
+        """Segment one field.
+
+        Parameters
+        ----------
+        image : ndarray, shape (height, width)
+            Intensities, of any scale.
+        params : SegmentParams
+            Thresholds and diameter.
+        report : callable
+            Progress; what it raises stops the work and passes through.
+        """
+        ...
+
+
+def with_bright_nuclei(image: NDArray[Any], params: SegmentParams) -> NDArray[Any]:
+    """Turn an image over if its nuclei are darker than their ground; every model does this first.
+
+    Parameters
+    ----------
+    image : ndarray
+        Intensities that `check_image` lets pass, of any type and shape.
+    params : SegmentParams
+        Tells whether nuclei are dark.
+
+    Returns
+    -------
+    ndarray
+        The largest value minus each, integers as unsigned ones; or the image itself.
+
+    Examples
+    --------
+    >>> with_bright_nuclei(np.array([3, 200], dtype=np.uint8), SegmentParams(invert=True))
+    array([197,   0], dtype=uint8)
+    """
+    if not params.invert:
+        return image
+    if image.dtype.kind == "b":
+        return ~image
+    # Differences may be too large for signed integers, and too fine for half precision
+    is_float = image.dtype.kind == "f"
+    wide = np.result_type(image, np.float32) if is_float else np.dtype(f"u{image.dtype.itemsize}")
+    turned: NDArray[Any] = np.subtract(image.max(), image, dtype=wide, casting="unsafe")
+    return turned
+
+
+def check_image(image: NDArray[Any], name: str) -> None:
+    """Refuse what no network can segment: not 2-D, empty, complex, NaN or infinite.
+
+    Raises
+    ------
+    ValueError
+        Naming the image and the remedy.
+    """
+    if image.ndim != 2 or 0 in image.shape:
+        raise ValueError(
+            f"{name}: an image of shape {image.shape}; choose one grey plane of height x width"
+        )
+    if image.dtype.kind not in "uifb":
+        raise ValueError(f"{name}: {image.dtype} values; convert the image to grey intensities")
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise ValueError(f"{name}: it holds NaN or infinite values; replace them before segmenting")

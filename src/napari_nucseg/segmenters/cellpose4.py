@@ -1,0 +1,210 @@
+"""Running Cellpose 4's own networks, tile by tile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_nucseg.segmenters.api import Flows, OutOfDeviceMemory, Report
+from napari_nucseg.segmenters.cellpose_conventions import Tiles, normalise_as_cellpose
+from napari_nucseg.segmenters.checkpoints import check_complete, kind_of, read_state
+from napari_nucseg.segmenters.devices import Device, computes_bfloat16, free_memory
+from napari_nucseg.segmenters.model import CELLPOSE
+from napari_nucseg.segmenters.network import refuse_too_large
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.segmenters.tiling import tile_starts
+
+NATIVE_DIAMETER = 30.0
+"""Nucleus diameter, in pixels, that Cellpose's networks were trained at."""
+FLOW_STEPS = 200
+GPU_BATCH = 8
+"""Tiles at once on a GPU."""
+TILE_SIZE = {"sam_vitl": 256}
+"""Edge of a tile in pixels by backbone; 384 for the others."""
+LEAST_EDGE = 16
+MAX_PIXELS = 2**27
+"""The largest image that is run, at the network's own scale: it takes 6 GB, with flipped
+copies 16 GB."""
+
+
+@dataclass(frozen=True)
+class CellposeSAM:
+    """A Cellpose 4 network on a device, ready to run.
+
+    Attributes
+    ----------
+    net : cellpose.vit.CPSAM or cellpose.vit.CPDINO
+        In evaluation mode.
+    device : Device
+        Where it is.
+    starts : callable
+        Places tiles along an edge; see `tile_starts`.
+    """
+
+    net: Any
+    device: Device
+    starts: Callable[[int, int, int], Sequence[int]] = tile_starts
+
+    @classmethod
+    def load(cls, path: Path, device: Device) -> Self:
+        """Read a checkpoint and bring it to the device.
+
+        Raises
+        ------
+        ValueError
+            If the file is no whole Cellpose 4 model, or needs a package that is not installed.
+        """
+        from cellpose.models import CellposeModel
+
+        state = read_state(path)
+        if kind_of(state, path) != "cellpose":
+            raise ValueError(f"{path}: not a Cellpose 4 model")
+        if "encoder.cls_token" in state and find_spec("dinov3") is None:
+            raise ValueError(
+                f"{path}: this model needs the package dinov3, which is not on PyPI: "
+                "pip install git+https://github.com/facebookresearch/dinov3"
+            )
+        try:
+            model = CellposeModel(
+                pretrained_model=str(path),
+                device=torch.device(device.kind),
+                use_bfloat16=False,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"{path}: not a whole Cellpose 4 model: {error}") from error
+        check_complete(state, model.net.state_dict(), path)
+        if computes_bfloat16(device):
+            model.net.dtype = torch.bfloat16
+        return cls(model.net.eval(), device)
+
+    @property
+    def ignores(self) -> frozenset[str]:
+        """Names of the parameters that it makes no use of."""
+        return CELLPOSE.ignores
+
+    @property
+    def precision(self) -> str:
+        """Precision of the weights, as torch names it."""
+        return str(self.net.dtype).removeprefix("torch.")
+
+    def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
+        """Scale intensities by their percentiles."""
+        return normalise_as_cellpose(image, params)
+
+    def scale(self, params: SegmentParams) -> float:
+        """Scale nuclei of the diameter, if there is one, to `NATIVE_DIAMETER`."""
+        return NATIVE_DIAMETER / params.diameter if params.diameter else 1.0
+
+    def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+        """Run the network tile by tile on a normalised field.
+
+        Parameters
+        ----------
+        image : ndarray of float32, shape (height, width)
+            From `normalise`.
+        params : SegmentParams
+            Diameter, augmentation, tile overlap and batch size are used.
+        report : callable
+            Called before each batch of tiles and at the end.
+
+        Raises
+        ------
+        ValueError
+            If the image, at the network's own scale, has more than `MAX_PIXELS`.
+        OutOfDeviceMemory
+            If the device cannot hold a single tile.
+
+        Notes
+        -----
+        As ``cellpose.models.CellposeModel.eval`` does it, but for the number of tiles: fewer are
+        run than it can be asked for, and they can be counted and stopped between. With
+        augmentation they are Cellpose's own.
+        """
+        from cellpose.transforms import resize_image
+
+        scale = self.scale(params)
+        refuse_too_large(image.shape, scale, MAX_PIXELS)
+        if scale == 1.0:
+            return self.run(image, params, report)
+        # An edge scaled to next to nothing could not be resized
+        least = math.ceil(LEAST_EDGE / scale)
+        padded = np.pad(image, [(0, max(0, least - edge)) for edge in image.shape], mode="edge")
+        scaled = resize_image(padded[..., None], rsz=scale)[..., 0]
+        output, notes = self._run(scaled, params, report)
+        output = resize_image(output.transpose(1, 2, 0), *padded.shape).transpose(2, 0, 1)
+        height, width = image.shape
+        output = np.ascontiguousarray(output[:, :height, :width])
+        return Flows(output[:2], output[2], max(1, int(FLOW_STEPS / scale)), notes)
+
+    def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+        """As `infer`, for an image at the network's own scale."""
+        output, notes = self._run(image, params, report)
+        return Flows(output[:2], output[2], FLOW_STEPS, notes)
+
+    def _run(
+        self, image: NDArray[np.float32], params: SegmentParams, report: Report
+    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+        """Return flows along y and x and cell probability, blended where tiles overlap."""
+        from cellpose.transforms import get_pad_yx
+
+        size = TILE_SIZE.get(self.net.backbone, 384)
+        height, width = image.shape
+        top, bottom, left, right = get_pad_yx(height, width, min_size=(size, size))
+        padded = np.pad(image, [(top, bottom), (left, right)])
+        if params.augment:
+            tiles = Tiles.of(padded[None], size, augment=True)
+        else:
+            tiles = self._cut(padded, size, params.tile_overlap)
+        batch = params.batch_size or (1 if self.device.kind == "cpu" else GPU_BATCH)
+        outputs, notes = self._run_tiles(tiles.cut, batch, report)
+        return tiles.join(outputs)[:, top : top + height, left : left + width], notes
+
+    def _cut(self, image: NDArray[np.float32], size: int, overlap: int) -> Tiles:
+        rows, columns = (
+            [(start, start + size) for start in self.starts(edge, size, overlap)]
+            for edge in image.shape
+        )
+        places = list(product(rows, columns))
+        cut = np.stack([image[slice(*y), slice(*x)] for y, x in places])
+        ys, xs = zip(*places, strict=True)
+        return Tiles(cut[:, None], ys, xs, (image.shape[0], image.shape[1]))
+
+    def _run_tiles(
+        self, tiles: NDArray[np.float32], batch: int, report: Report
+    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+        """Run tiles, at most a batch at once; fewer where memory does not suffice."""
+        outputs: list[NDArray[np.float32]] = []
+        notes: list[str] = []
+        done = 0
+        while done < len(tiles):
+            report(done, len(tiles))
+            chosen = tiles[done : done + batch]
+            try:
+                outputs.append(self._forward(chosen))
+            except torch.OutOfMemoryError as error:
+                free_memory(self.device)
+                if len(chosen) == 1:
+                    raise OutOfDeviceMemory(str(self.device)) from error
+                batch = len(chosen) // 2
+                notes.append(
+                    f"{self.device} has no memory for {len(chosen)} tiles at once; ran {batch}"
+                )
+            else:
+                done += len(chosen)
+        report(done, len(tiles))
+        return np.concatenate(outputs), tuple(notes)
+
+    def _forward(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        batch = torch.from_numpy(tiles).to(self.net.device, self.net.dtype)
+        with torch.inference_mode():
+            output: torch.Tensor = self.net(batch)[0]
+        return output.float().cpu().numpy()

@@ -1,0 +1,1 @@
+"""Labels from flows: points follow them to their objects' centres."""

@@ -1,0 +1,294 @@
+"""The one list of parameters of a segmentation, and the one of a training.
+
+The form, the command line and the saved metadata are made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+from napari_nucseg.parameter_spec import Knob, check_bounds
+
+COARSEST = 32
+"""Edge, in pixels, of the largest pixel of any network here."""
+
+
+@dataclass(frozen=True)
+class SegmentParams:
+    """How to segment; the same values on the form, the command line and in the metadata."""
+
+    diameter: Annotated[
+        float,
+        Knob(
+            "Diameter",
+            "Typical nucleus diameter in pixels. automatic (0): fluo-nuclei finds it in the image, "
+            "other models take the size that they were trained with. Set it when nuclei are "
+            "missed or cut into pieces.",
+            0.0,
+            2000.0,
+            1.0,
+            "px",
+            needs_network=True,
+            lowest="automatic",
+        ),
+    ] = 0.0
+    flow_threshold: Annotated[
+        float,
+        Knob(
+            "Flow threshold",
+            "Largest allowed disagreement between a nucleus and its flows. Raise it when nuclei "
+            "are missing, lower it when shapes look wrong. 0 keeps all; volumes in 3-D have none.",
+            0.0,
+            3.0,
+            0.05,
+        ),
+    ] = 0.4
+    cellprob_threshold: Annotated[
+        float,
+        Knob(
+            "Cell probability",
+            "Pixels above this cell probability (a logit, -6 to 6) belong to nuclei. Lower it to "
+            "find more and larger nuclei, raise it to lose dim ones.",
+            -6.0,
+            6.0,
+            0.1,
+        ),
+    ] = 0.0
+    min_size: Annotated[
+        int,
+        Knob(
+            "Minimum size",
+            "Nuclei of fewer pixels are dropped. Lower it to keep debris and micronuclei.",
+            0,
+            1000,
+            1,
+            "px",
+        ),
+    ] = 15
+    invert: Annotated[
+        bool,
+        Knob(
+            "Dark nuclei",
+            "For nuclei darker than their ground: the image is turned over (its largest value "
+            "minus each) before the model sees it. Intensities are measured as stored.",
+            needs_network=True,
+        ),
+    ] = False
+    split_depth: Annotated[
+        float,
+        Knob(
+            "Split depth",
+            "Cuts a nucleus whose waist is narrower than its halves by this many pixels "
+            "(watershed). 0 cuts none. Try 1 to 2 where touching nuclei come out as one; the "
+            "bundled model does not need it.",
+            0.0,
+            10.0,
+            0.25,
+            "px",
+            advanced=True,
+        ),
+    ] = 0.0
+    niter: Annotated[
+        int,
+        Knob(
+            "Flow steps",
+            "How many steps pixels follow the flow. 0 uses the model's own number (200); raise it "
+            "for long or very large nuclei that come out in pieces.",
+            0,
+            2000,
+            50,
+            advanced=True,
+        ),
+    ] = 0
+    max_size_fraction: Annotated[
+        float,
+        Knob(
+            "Largest nucleus",
+            "Objects that cover more than this share of the field are dropped. Raise it when a "
+            "single nucleus fills a small image.",
+            0.05,
+            1.0,
+            0.05,
+            advanced=True,
+        ),
+    ] = 0.4
+    low_percentile: Annotated[
+        float,
+        Knob(
+            "Dark percentile",
+            "Intensity percentile that becomes black before the network. Raise it when the "
+            "background is uneven or bright.",
+            0.0,
+            50.0,
+            0.5,
+            "%",
+            advanced=True,
+            needs_network=True,
+        ),
+    ] = 1.0
+    high_percentile: Annotated[
+        float,
+        Knob(
+            "Bright percentile",
+            "Intensity percentile that becomes white before the network. Lower it when nuclei are "
+            "few or dim beside a bright spot, raise it when they saturate.",
+            50.0,
+            100.0,
+            0.1,
+            "%",
+            advanced=True,
+            needs_network=True,
+        ),
+    ] = 99.0
+    tile_overlap: Annotated[
+        int,
+        Knob(
+            "Tile overlap",
+            "Pixels that neighbouring tiles share at least, for Cellpose's own networks. Raise it "
+            "when nuclei break at straight lines; more tiles take longer.",
+            0,
+            96,
+            8,
+            "px",
+            advanced=True,
+            needs_network=True,
+        ),
+    ] = 16
+    batch_size: Annotated[
+        int,
+        Knob(
+            "Tiles at once",
+            "Tiles given to Cellpose's own networks together. 0 chooses: 1 on a CPU, 8 on a GPU. "
+            "Lower it when the GPU runs out of memory.",
+            0,
+            64,
+            1,
+            advanced=True,
+            needs_network=True,
+        ),
+    ] = 0
+    augment: Annotated[
+        bool,
+        Knob(
+            "Flipped copies",
+            "Runs the network on flipped tiles, too, and averages what it says (test-time "
+            "augmentation). A little more exact at outlines; takes about four times as long.",
+            advanced=True,
+            needs_network=True,
+        ),
+    ] = False
+
+    def __post_init__(self) -> None:
+        """Refuse values outside the bounds."""
+        check_bounds(self)
+
+
+def completed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the parameters that a `SegmentParams` of an older version did not have.
+
+    Parameters
+    ----------
+    values : mapping
+        By their names, as that version saved them.
+
+    Returns
+    -------
+    dict
+        The same, with the default of each that is missing: what that version did.
+
+    Examples
+    --------
+    >>> completed({"min_size": 40})["invert"]
+    False
+    """
+    return {**asdict(SegmentParams()), **values}
+
+
+class Depth(StrEnum):
+    """How the planes of a stack belong together."""
+
+    PLANES = "planes"
+    STITCHED = "stitched"
+    IN_3D = "3d"
+
+
+@dataclass(frozen=True)
+class VolumeParams:
+    """How to segment a stack in depth; used beside `SegmentParams`."""
+
+    stitch_threshold: Annotated[
+        float,
+        Knob(
+            "Stitch threshold",
+            "For stitched planes: nuclei of neighbouring planes are one nucleus from this overlap "
+            "(IoU) on. Raise it when nuclei above one another are joined, lower it when one "
+            "nucleus gets several numbers.",
+            0.0,
+            1.0,
+            0.05,
+        ),
+    ] = 0.25
+    anisotropy: Annotated[
+        float,
+        Knob(
+            "Anisotropy",
+            "For 3d: the distance of two planes over the edge of a pixel; 2 for planes 0.5 um "
+            "apart and pixels of 0.25 um.",
+            0.1,
+            20.0,
+            0.1,
+        ),
+    ] = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse values outside the bounds."""
+        check_bounds(self)
+
+
+@dataclass(frozen=True)
+class TrainParams:
+    """How to train; the defaults made the bundled model."""
+
+    batches: Annotated[
+        int, Knob("Batches", "How many batches of crops are learned from.", 1, 10_000_000, 1)
+    ] = 16_000
+    batch_size: Annotated[int, Knob("Batch size", "Crops seen at once.", 2, 256, 1)] = 8
+    crop: Annotated[int, Knob("Crop", "Edge of a crop.", 64, 1024, COARSEST, "px")] = 256
+    smallest: Annotated[
+        float,
+        Knob(
+            "Smallest diameter",
+            "Crops are resized so that their image's median diameter lies between the smallest and "
+            "the largest, and between half and twice its own.",
+            4.0,
+            500.0,
+            1.0,
+            "px",
+        ),
+    ] = 12.0
+    largest: Annotated[
+        float, Knob("Largest diameter", "See the smallest diameter.", 4.0, 500.0, 1.0, "px")
+    ] = 60.0
+    learning_rate: Annotated[
+        float,
+        Knob("Learning rate", "Highest of AdamW: it rises, then falls to 0.", 0.0, 1.0, 1e-4),
+    ] = 2e-3
+    weight_decay: Annotated[float, Knob("Weight decay", "Of AdamW.", 0.0, 1.0, 1e-3)] = 1e-2
+    validate_every: Annotated[
+        int,
+        Knob("Validate every", "Batches after which the held-out images are scored.", 1, 10**7, 1),
+    ] = 1000
+    seed: Annotated[int, Knob("Seed", "Of the first weights and of every crop.", 0, 2**31, 1)] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values outside the bounds."""
+        check_bounds(self)
+        if self.crop % COARSEST:
+            raise ValueError(f"crop is {self.crop}; it must be a multiple of {COARSEST} px")
+        if self.smallest > self.largest:
+            raise ValueError(
+                f"smallest diameter is {self.smallest:g} px, above the largest, {self.largest:g} px"
+            )

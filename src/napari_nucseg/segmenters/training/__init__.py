@@ -1,0 +1,1 @@
+"""Training networks: crops in, weights out."""

@@ -1,0 +1,235 @@
+"""Training a network: crops in, weights out, with checkpoints that training goes on from.
+
+Targets and losses are those of Cellpose [1]_; the loop is our own, because Cellpose's has neither
+callback nor checkpoint, and one batch after the other is drawn while the network learns from the
+one before.
+
+References
+----------
+.. [1] Stringer et al., Cellpose: a generalist algorithm for cellular segmentation,
+   Nature Methods 18, 100-106 (2021); ``cellpose.train``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_nucseg.segmenters.checkpoints import UNet
+from napari_nucseg.segmenters.devices import Device, computes_bfloat16
+from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
+from napari_nucseg.segmenters.parameters import TrainParams
+from napari_nucseg.segmenters.training.crops import Batch, Example, draw_batch
+from napari_nucseg.segmenters.training.learners import Learner
+
+AVERAGED = 1000
+"""Batches over which weights are averaged, in the long run."""
+WARM_UP = 0.03
+"""Share of the batches during which the learning rate rises."""
+_AHEAD = 2
+"""Batches that are drawn ahead."""
+
+
+def new_net(params: TrainParams) -> UNet:
+    """Make the network of any nuclei with random weights, which the seed decides."""
+    torch.manual_seed(params.seed)
+    return FluoUNet(FluoShape())
+
+
+@dataclass
+class Training:
+    """A network that is being trained.
+
+    Attributes
+    ----------
+    learner : Learner
+        What learns.
+    params : TrainParams
+        Course of the training.
+    device : Device
+        Where it learns.
+    done : int
+        Batches that it has learned from.
+    averaged : Module
+        The net with its weights averaged over the last batches: the one to keep.
+    """
+
+    learner: Learner
+    params: TrainParams
+    device: Device
+    done: int = 0
+    averaged: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Bring the net to its device."""
+        self.place = torch.device(self.device.kind)
+        self._net = self.learner.net
+        # Half of the time on a CPU; not implemented everywhere for MPS
+        on_mps = self.device.kind == "mps"
+        self.layout = torch.contiguous_format if on_mps else torch.channels_last
+        self._net.to(self.place).to(memory_format=self.layout)
+        self.averaged = deepcopy(self._net).eval()
+        self._optimiser = torch.optim.AdamW(
+            self._net.parameters(),
+            lr=self.params.learning_rate,
+            weight_decay=self.params.weight_decay,
+        )
+        self._in_bfloat16 = computes_bfloat16(self.device)
+
+    @property
+    def precision(self) -> str:
+        """Of the convolutions; weights are always float32."""
+        return "bfloat16" if self._in_bfloat16 else "float32"
+
+    def learn(self, batch: Batch) -> float:
+        """Learn from one batch, and return the loss.
+
+        Raises
+        ------
+        ValueError
+            If the loss is not finite: nothing that follows would be.
+        OSError
+            If the device has not enough memory.
+        """
+        try:
+            return self._learn(batch)
+        except torch.OutOfMemoryError as error:
+            raise OSError(
+                f"{self.device} has not enough memory for a batch of {self.params.batch_size} "
+                f"crops of {self.params.crop} px; lower the batch size or the crop"
+            ) from error
+
+    def _learn(self, batch: Batch) -> float:
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate(self.done, self.params)
+        self._net.train()
+        images = torch.from_numpy(batch.images).to(self.place, memory_format=self.layout)
+        with torch.autocast(self.place.type, torch.bfloat16, enabled=self._in_bfloat16):
+            output = self.learner.forward(self._net, images)
+        loss = loss_of(output.float(), batch)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise ValueError(
+                f"the loss of batch {self.done + 1} is {value}; lower the learning rate"
+            )
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimiser.step()
+        self.done += 1
+        self._average()
+        return value
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copy the averaged weights, to be kept and saved."""
+        return {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self.averaged.state_dict().items()
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next batch depends on."""
+        return {
+            "done": self.done,
+            "net": self._net.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "computed": {"device": self.device.kind, "in_bfloat16": self._in_bfloat16},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned, as exactly as there if the device is of that kind."""
+        self._net.load_state_dict(state["net"])
+        self.averaged.load_state_dict(state["averaged"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.done = int(state["done"])
+        if state["computed"]["device"] == self.device.kind:
+            self._in_bfloat16 = bool(state["computed"]["in_bfloat16"])
+
+    def _average(self) -> None:
+        """Move the average towards the net, faster while it is young."""
+        share = max(1 / AVERAGED, 1 / (1 + self.done / 10))
+        with torch.no_grad():
+            for mean, value in zip(
+                self.averaged.state_dict().values(), self._net.state_dict().values(), strict=True
+            ):
+                if mean.is_floating_point():
+                    mean.lerp_(value, share)
+                else:
+                    mean.copy_(value)
+
+
+def learning_rate(done: int, params: TrainParams) -> float:
+    """Return the learning rate of a batch: it rises evenly, then falls as a cosine to 0."""
+    share = (done + 0.5) / params.batches
+    if share < WARM_UP:
+        return params.learning_rate * share / WARM_UP
+    fall = min((share - WARM_UP) / (1 - WARM_UP), 1.0)
+    return params.learning_rate * (1 + math.cos(math.pi * fall)) / 2
+
+
+def loss_of(output: Tensor, batch: Batch) -> Tensor:
+    """Return Cellpose's loss: squared error of the flows, cross entropy of inside and outside.
+
+    Parameters
+    ----------
+    output : Tensor, shape (crops, 3, edge, edge)
+        Of the network.
+    batch : Batch
+        What it shall be; pixels count by their weights.
+    """
+    flows, inside, weights = (
+        torch.from_numpy(part).to(output.device)
+        for part in (batch.flows, batch.inside, batch.weights)
+    )
+    error = (output[:, :2] - 5 * flows).square().mean(dim=1) / 2
+    entropy = functional.binary_cross_entropy_with_logits(output[:, 2], inside, reduction="none")
+    return ((error + entropy) * weights).mean()
+
+
+def batches(
+    examples: Sequence[Example], params: TrainParams, first: int
+) -> Generator[Batch, None, None]:
+    """Draw batch after batch, ahead of their use.
+
+    Each depends on the seed and its own number alone, so that training that goes on sees what it
+    would have seen.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        What there is to learn from.
+    params : TrainParams
+        Size of crops and batches, and the seed.
+    first : int
+        Number of the first batch.
+    """
+
+    def draw(number: int) -> Batch:
+        rng = np.random.default_rng([params.seed, number])
+        diameters = params.smallest, params.largest
+        return draw_batch(examples, params.batch_size, params.crop, diameters, rng)
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # crops are small, and the cores are the network's
+    pool = ThreadPoolExecutor(1, thread_name_prefix="crops")
+    try:
+        numbers = range(first, params.batches)
+        waiting = [pool.submit(draw, number) for number in numbers[:_AHEAD]]
+        for number in numbers:
+            batch = waiting.pop(0).result()
+            if number + _AHEAD in numbers:
+                waiting.append(pool.submit(draw, number + _AHEAD))
+            yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(before)

@@ -1,0 +1,70 @@
+"""The computer and the software that this runs on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import platformdirs
+
+from napari_nucseg import __version__
+
+CACHE_VARIABLE = "NUCSEG_CACHE"
+"""Names the cache folder where the user's own is not to be used."""
+
+
+_LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy", "scipy", "scikit-image")
+
+
+def cache_folder() -> Path:
+    """Folder of what can be made anew: ``$NUCSEG_CACHE``, or that in the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen or platformdirs.user_cache_dir("napari-nucseg", appauthor=False))
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processor() -> str:
+    """Name the processor as its maker does, where the system tells."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def describe_machine() -> dict[str, str | int | float]:
+    """Describe this computer: its name, processor, memory in GB, and system."""
+    import psutil
+
+    return {
+        "host": platform.node(),
+        "processor": processor(),
+        "cores": cores(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, and of the libraries that labels and scores depend on."""
+    return {"napari-nucseg": __version__} | dict(_installed())
+
+
+def _installed() -> Iterator[tuple[str, str]]:
+    for name in _LIBRARIES:
+        try:
+            yield name, version(name)
+        except PackageNotFoundError:
+            continue

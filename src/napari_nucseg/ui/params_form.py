@@ -1,0 +1,184 @@
+"""A form made from a dataclass of parameters, and the parameters made from the form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Label, SpinBox
+from magicgui.widgets.bases import ValueWidget, Widget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QGraphicsOpacityEffect,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST
+from napari_nucseg.parameter_spec import Knob, knobs
+
+Params = TypeVar("Params")
+DOCK_WIDTH = 345
+"""Pixels that every row of a panel fits into, beside a scroll bar."""
+LEAST_THRESHOLD = 0.05
+"""Of the IoU: outlines are compared from there on."""
+_MOST_SLIDER_STEPS = 200
+_FAINT = 0.4
+"""Opacity of what is locked."""
+
+
+class ParamsForm(Generic[Params]):
+    """One widget a field: a switch, a slider where few steps cover the range, or a number box.
+
+    Attributes
+    ----------
+    rows : tuple of ValueWidget
+        In the order of the fields.
+    main, advanced : tuple of ValueWidget
+        Those always in sight, and those to be folded away.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._type = type(params)
+        kinds = get_type_hints(self._type)
+        described = knobs(self._type)
+        self.rows = tuple(
+            _row(name, kinds[name], getattr(params, name), knob) for name, knob in described.items()
+        )
+        self.main = tuple(row for row in self.rows if not described[row.name].advanced)
+        self.advanced = tuple(row for row in self.rows if described[row.name].advanced)
+
+    def __getitem__(self, name: str) -> ValueWidget:
+        """Return the widget of a field."""
+        return next(row for row in self.rows if row.name == name)
+
+    @property
+    def params(self) -> Params:
+        """The values on the form."""
+        return self._type(**{row.name: row.value for row in self.rows})
+
+    @params.setter
+    def params(self, params: Params) -> None:
+        for row in self.rows:
+            row.value = getattr(params, row.name)
+
+
+def threshold_slider() -> FloatSlider:
+    """Return the slider of the IoU from which on nuclei match."""
+    return FloatSlider(
+        label="IoU threshold",
+        value=DEFAULT_RULE.threshold,
+        min=LEAST_THRESHOLD,
+        max=1.0,
+        step=0.01,
+        tooltip="Nuclei match when their intersection over union is at least this.",
+    )
+
+
+def preset_box() -> ComboBox:
+    """Return the choice of a published rule of comparison."""
+    return ComboBox(
+        label="Preset",
+        value=STARDIST.name,
+        choices=[(preset.title, preset.name) for preset in PRESETS.values()],
+        tooltip="Published rule of comparison: whether an IoU of exactly the threshold counts "
+        "(StarDist / Cellpose) or not (DSB2018, Caicedo 2019).",
+    )
+
+
+def labelled(rows: Iterable[Widget]) -> QWidget:
+    """Lay out widgets under one another, their labels in a column of one width."""
+    box = QWidget()
+    layout = QFormLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for row in rows:
+        label = QLabel(row.label)
+        label.setToolTip(row.tooltip or "")
+        layout.addRow(label, row.native)
+    return box
+
+
+def show_row(box: QWidget, row: Widget, shown: bool) -> None:
+    """Show or hide a row of what `labelled` laid out, with its label."""
+    layout = box.layout()
+    if isinstance(layout, QFormLayout):
+        layout.setRowVisible(row.native, shown)
+
+
+def folded(title: str, tooltip: str, *widgets: QWidget) -> QCollapsible:
+    """Fold widgets away under a title that opens them; what is folded away takes no focus."""
+    fold = QCollapsible(title)
+    for widget in widgets:
+        fold.addWidget(widget)
+    fold.toggleButton().setToolTip(tooltip)
+    fold.content().setVisible(False)
+    fold.toggled.connect(fold.content().setVisible)
+    return fold
+
+
+def show_enabled(row: Widget) -> None:
+    """Let a widget that is locked be faint: napari's themes draw sliders all the same."""
+    faint = row.native.graphicsEffect()
+    if faint is None:
+        faint = QGraphicsOpacityEffect(row.native)
+        faint.setOpacity(_FAINT)
+        row.native.setGraphicsEffect(faint)
+    faint.setEnabled(not row.enabled)
+
+
+def scrolled(*widgets: QWidget) -> QScrollArea:
+    """Stack widgets in an area that scrolls where the window is too low for them."""
+    body = QWidget()
+    layout = QVBoxLayout(body)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        layout.addWidget(widget)
+    layout.addStretch()
+    area = QScrollArea()
+    area.setWidget(body)
+    area.setWidgetResizable(True)
+    area.setMinimumWidth(DOCK_WIDTH)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return area
+
+
+def text_line() -> Label:
+    """Return a line of text that wraps within the panel and can be copied."""
+    line = Label(label="")
+    line.native.setWordWrap(True)
+    line.native.setAlignment(Qt.AlignmentFlag.AlignLeft)
+    line.native.setTextFormat(Qt.TextFormat.PlainText)
+    line.native.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    policy.setHeightForWidth(True)
+    line.native.setSizePolicy(policy)
+    return line
+
+
+def _row(name: str, kind: type, value: Any, knob: Knob) -> ValueWidget:
+    if kind is bool:
+        return CheckBox(name=name, label=knob.label, text="", tooltip=knob.help, value=value)
+    few = (knob.high - knob.low) / knob.step <= _MOST_SLIDER_STEPS
+    widget = SpinBox if kind is int else FloatSlider if few else FloatSpinBox
+    unit = f" ({knob.unit})" if knob.unit else ""
+    row = widget(
+        name=name,
+        label=f"{knob.label}{unit}",
+        tooltip=knob.help,
+        value=value,
+        min=knob.low if kind is float else int(knob.low),
+        max=knob.high if kind is float else int(knob.high),
+        step=knob.step if kind is float else int(knob.step),
+    )
+    if knob.lowest:
+        row.native.setSpecialValueText(knob.lowest)
+    return row

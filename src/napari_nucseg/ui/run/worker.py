@@ -1,0 +1,156 @@
+"""What the run panel's worker does: plain values in, a line of text out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from napari_nucseg.batch.tables import Benchmark
+from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.ui.jobs import Tell
+from napari_nucseg.ui.progress import WARM_UP, in_words
+
+PLUGIN = "napari-nucseg"
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What is asked for, as plain values.
+
+    Attributes
+    ----------
+    dataset, out : Path
+        Folder of the fields, and of the results.
+    split : str or None
+        Which of them.
+    models : tuple of str
+        Names or files of models, which run one after the other.
+    device : str
+        auto, cuda, mps or cpu.
+    rule : ScoreRule
+        How fields are scored.
+    chosen : mapping
+        Values other than those that suit the model.
+    scheduler : str or None
+        Address of a Dask scheduler.
+    """
+
+    dataset: Path
+    out: Path
+    split: str | None
+    models: tuple[str, ...]
+    device: str
+    rule: ScoreRule
+    chosen: Mapping[str, float]
+    scheduler: str | None
+
+    @property
+    def command(self) -> list[str]:
+        """The command line that does the same."""
+        line = [PLUGIN, "benchmark", str(self.dataset), "--out", str(self.out)]
+        line += ["--split", self.split] if self.split else []
+        for model in self.models:
+            line += ["--model", model]
+        line += ["--device", self.device, "--iou", f"{self.rule.threshold:g}"]
+        line += ["--preset", self.rule.preset.name]
+        line += ["--empty-as-one"] if self.rule.empty_as_one else []
+        line += ["--scheduler", self.scheduler] if self.scheduler else []
+        for name, value in self.chosen.items():
+            option = f"--{name.replace('_', '-')}"
+            line += [option] if value is True else [option, str(value)]
+        return line
+
+
+class Progress:
+    """Tells how far a run over fields is.
+
+    Parameters
+    ----------
+    tell : callable
+        Gets (done, in all, what).
+    models : sequence of str
+        That run, one after the other.
+    clock : callable, optional
+        Seconds of a clock.
+    """
+
+    def __init__(
+        self,
+        tell: Tell,
+        models: Sequence[str],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._tell, self._models, self._clock = tell, models, clock
+        self._begun: tuple[float, int] | None = None
+
+    def report(self, done: int, total: int, name: str) -> None:
+        """Tell how many fields are done over all models, and what is at work."""
+        if not name:
+            self._tell(done, total, "Writing the tables...")
+            return
+        now = self._clock()
+        if self._begun is None:
+            self._begun = now, done
+        fields = max(total // len(self._models), 1)
+        model = self._models[min(done // fields, len(self._models) - 1)]
+        words = [f"{model}: {name}", f"field {done % fields + 1} of {fields}"]
+        self._tell(done, total, ", ".join([*words, *self._left(now, done, total)]))
+
+    def _left(self, now: float, done: int, total: int) -> list[str]:
+        assert self._begun is not None
+        start, before = self._begun
+        elapsed = now - start
+        if done == before or elapsed < WARM_UP:
+            return []
+        return [f"{in_words(elapsed / (done - before) * (total - done))} left"]
+
+
+def run_request(request: RunRequest, tell: Tell) -> str:
+    """Fetch weights, run, and say in words what came out; called in a worker.
+
+    Raises
+    ------
+    ValueError, OSError
+        As by `run_models`.
+    """
+    from napari_nucseg.batch.dataset_run import run_models
+    from napari_nucseg.batch.executor import workers_for
+    from napari_nucseg.batch.run_setup import set_up
+    from napari_nucseg.io.datasets import open_dataset
+    from napari_nucseg.io.writers import has_parquet
+
+    dataset = open_dataset(request.dataset, request.split)
+    models = [catalogue.find(name) for name in request.models]
+    for model in models:
+        catalogue.download(model, partial(_tell_download, tell, model.name))
+    setups = [set_up(model, request.device, request.chosen, request.rule) for model in models]
+    with workers_for(request.scheduler, request.device) as run_fields:
+        results = run_models(
+            dataset,
+            setups,
+            request.out,
+            report=Progress(tell, [model.name for model in models]).report,
+            run_fields=run_fields,
+            parquet=has_parquet(),
+            command=request.command,
+        )
+    names = [setup.model for setup in setups]
+    return "\n".join(_in_words(*one) for one in zip(names, results, strict=True))
+
+
+def _in_words(model: str, result: Benchmark) -> str:
+    pooled = result.summary.pooled
+    told = (
+        f"{model}: {len(result.scores)} fields, Dice {pooled.pixels.dice:.3f}, F1 "
+        f"{pooled.objects.f1:.3f}, AP .50:.95 {pooled.mean_ap:.3f} (pooled)."
+    )
+    return told + (f" {len(result.failed)} failed, see failed.csv." if result.failed else "")
+
+
+def _tell_download(tell: Tell, name: str, done: int, total: int | None) -> None:
+    megabytes = f"{done // 10**6:,} of {(total or 0) // 10**6:,} MB"
+    tell(done >> 20, (total or 0) >> 20, f"Fetching {name}: {megabytes}")

@@ -1,0 +1,264 @@
+"""The comparison as files: tables of nuclei, of fields and of scores, and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
+
+from napari_nucseg.analysis.comparison import FieldPair
+from napari_nucseg.analysis.drawing import picture_verdicts
+from napari_nucseg.analysis.object_rows import join, object_columns
+from napari_nucseg.analysis.score_records import Record, score_row, summary_record
+from napari_nucseg.io.writers import (
+    check_parquet,
+    with_ending,
+    write_columns,
+    write_json,
+    write_parquet,
+    write_table,
+    write_text,
+)
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import find_overlap
+from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import Score
+from napari_nucseg.metrics.summary import Summary
+from napari_nucseg.parameter_spec import describe_values
+from napari_nucseg.report.page import (
+    WORST,
+    Page,
+    Pictured,
+    Section,
+    as_link,
+    worst_fields,
+    write_page,
+)
+from napari_nucseg.report.text import latex_table, markdown_table
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.ui.jobs import Run, Tell
+from napari_nucseg.ui.layers import find_image, full_data, plane_of, record_of
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
+from napari_nucseg.ui.score.worker import Both, Sum, read_plane, sum_up
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a file is written from; plain values, so that a worker can write it.
+
+    Attributes
+    ----------
+    title : str
+        What was scored.
+    rule : ScoreRule
+        By which rule.
+    pairs : mapping
+        Number of a field to its comparison.
+    names : mapping
+        Number of a field to its name.
+    read : callable
+        Reads a field's true and predicted labels as they are, to be kept.
+    read_image : callable
+        Reads a field's intensities; zeros where there is no image.
+    copies : mapping
+        Labels of fields whose outlines are not compared yet.
+    made : mapping
+        How the prediction was made; empty if that is not known.
+    pixel_size : float or None
+        Edge of a pixel in micrometres.
+    """
+
+    title: str
+    rule: ScoreRule
+    pairs: Mapping[int, FieldPair]
+    names: Mapping[int, str]
+    read: Callable[[int], Both]
+    read_image: Callable[[int], NDArray[Any]]
+    copies: Mapping[int, Both]
+    made: Mapping[str, Any]
+    pixel_size: float | None
+
+    def objects(self, tell: Tell) -> dict[str, list[object]]:
+        """List all objects of both sides, as the command line does."""
+        tables = []
+        for done, plane in enumerate(self.pairs):
+            tell(done, len(self.pairs), "Listing")
+            preset, name, size = self.rule.preset, self.names[plane], self.pixel_size
+            labels = self.read(plane)
+            # Not the overlap that is known: labels may have been painted in since
+            matching = match(find_overlap(*labels), self.rule.threshold, preset.strict)
+            tables.append(object_columns(name, *labels, matching, preset, pixel_size=size))
+        return join(tables)
+
+    def fields(self, tell: Tell) -> list[Record]:
+        """Return a row a field."""
+        scores = self._scores(self._sum(tell))
+        return [{"field": self.names[plane]} | score_row(score) for plane, score in scores.items()]
+
+    def summary(self, tell: Tell) -> Summary:
+        """Sum up the fields."""
+        return self._sum(tell).summary
+
+    def report(self, tell: Tell) -> Page:
+        """Gather a report, with pictures of the worst fields."""
+        found = self._sum(tell)
+        scores = self._scores(found)
+        worst = []
+        for done, plane in enumerate(worst_fields(scores, WORST)):
+            tell(done, WORST, "Drawing")
+            worst.append(Pictured(self.names[plane], scores[plane], self._picture(plane)))
+        section = Section(
+            self.title,
+            scores,
+            found.summary,
+            self.rule,
+            worst=worst,
+            made=list(_describe(self.made)),
+        )
+        return Page(self.title, len(scores), [section])
+
+    def _sum(self, tell: Tell) -> Sum:
+        return sum_up(self.pairs, self.copies, self.rule, tell)
+
+    def _scores(self, found: Sum) -> dict[int, Score]:
+        pairs, rule = {**self.pairs, **found.measured}, self.rule
+        return {plane: pair.score(rule.threshold, rule.preset) for plane, pair in pairs.items()}
+
+    def _picture(self, plane: int) -> str:
+        image, (truth, predicted) = self.read_image(plane), self.read(plane)
+        rule = self.rule
+        return as_link(
+            picture_verdicts(
+                np.asarray(image), truth, predicted, rule.threshold, rule.preset.strict
+            )
+        )
+
+
+Write = Callable[[Path, Exported, Tell], None]
+KINDS: dict[str, tuple[str, Write]] = {
+    "Nuclei as CSV...": (".csv", lambda path, e, tell: write_columns(path, e.objects(tell))),
+    "Nuclei as Parquet...": (
+        ".parquet",
+        lambda path, e, tell: write_parquet(path, e.objects(tell)),
+    ),
+    "Fields as CSV...": (".csv", lambda path, e, tell: write_table(path, e.fields(tell))),
+    "Scores as JSON...": (
+        ".json",
+        lambda path, e, tell: write_json(path, summary_record(e.summary(tell))),
+    ),
+    "Scores as LaTeX...": (
+        ".tex",
+        lambda path, e, tell: write_text(path, latex_table(e.summary(tell), e.title)),
+    ),
+    "Scores as Markdown...": (
+        ".md",
+        lambda path, e, tell: write_text(path, markdown_table(e.summary(tell), e.title)),
+    ),
+    "Report as HTML...": (".html", lambda path, e, tell: write_page(path, e.report(tell))),
+}
+"""What can be exported: the ending of the file, and how it is written."""
+
+
+def _describe(made: Mapping[str, Any]) -> Iterator[str]:
+    """Say how labels were made, as far as it is known."""
+    if "model" not in made:
+        yield "How these labels were made is not known."
+        return
+    values = describe_values(SegmentParams, made.get("parameters", {}))
+    yield f"Model {made['model']}: {'; '.join(values)}."
+    if made.get("weights_sha256"):
+        yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"
+
+
+class ExportButton(QPushButton):
+    """A menu of files.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Over which it asks for a file.
+    state : ComparisonState
+        What is exported.
+    run : callable
+        Does work in the background.
+    tell : callable
+        Shows a line of text.
+    """
+
+    def __init__(
+        self,
+        parent: QWidget,
+        state: ComparisonState,
+        run: Run,
+        tell: Callable[[str], None],
+    ) -> None:
+        super().__init__("Export", parent)
+        self._state, self._run, self._tell = state, run, tell
+        self.setToolTip(
+            "Write nuclei, fields, scores or a report to a file; plots have a Save of their own."
+        )
+        menu = QMenu(self)
+        for text in KINDS:
+            action = menu.addAction(text)
+            assert action is not None
+            action.triggered.connect(lambda checked=False, text=text: self.ask(text))
+        self.setMenu(menu)
+
+    def ask(self, kind: str) -> None:
+        """Ask for a file, and write it."""
+        if not self._state.is_there:
+            self._tell(NOTHING_COMPARED)
+            return
+        ending = KINDS[kind][0]
+        name, _ = QFileDialog.getSaveFileName(self, kind, f"scores{ending}", f"*{ending}")
+        if name:
+            self.write(kind, Path(name))
+
+    def write(self, kind: str, path: Path) -> None:
+        """Write a file in the background; its name gets the ending unless it has it."""
+        ending, write = KINDS[kind]
+        try:
+            path = with_ending(path, ending)
+            if ending == ".parquet":
+                check_parquet()
+        except (ValueError, OSError) as error:
+            self._tell(str(error))
+            return
+        exported = self._exported()
+        self._tell(f"Writing {path.name}...")
+        self._run(
+            lambda tell: write(path, exported, tell),
+            lambda nothing: self._tell(f"Written: {path}"),
+        )
+
+    def _exported(self) -> Exported:
+        state = self._state
+        assert state.prediction is not None
+        assert state.truth is not None
+        truth, predicted = full_data(state.truth), full_data(state.prediction)
+        record, image = record_of(state.prediction), self._image()
+        micrometres = str(state.truth.units[-1]) in ("um", "micrometer", "micron")
+        return Exported(
+            state.prediction.name,
+            state.rule,
+            dict(state.pairs),
+            {plane: state.name_of(plane) for plane in state.pairs},
+            lambda plane: (read_plane(truth, plane).copy(), read_plane(predicted, plane).copy()),
+            lambda plane: np.asarray(plane_of(image, plane)),
+            state.copy_unmeasured(),
+            (record and record.provenance) or {},
+            float(state.truth.scale[-1]) if micrometres else None,
+        )
+
+    def _image(self) -> NDArray[Any]:
+        """Return the intensities that the prediction was made from; zeros if there are none."""
+        assert self._state.prediction is not None
+        image = find_image(self._state.viewer.layers, self._state.prediction)
+        if image is not None and full_data(image).shape == full_data(self._state.prediction).shape:
+            return full_data(image)
+        return np.broadcast_to(np.uint8(0), full_data(self._state.prediction).shape)

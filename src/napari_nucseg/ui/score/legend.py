@@ -1,0 +1,117 @@
+"""Verdicts as a legend with counts, which switches them on and off."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import QGridLayout, QSizePolicy, QToolButton, QWidget
+
+from napari_nucseg.analysis.drawing import VERDICT_COLOURS
+from napari_nucseg.metrics.verdicts import Verdict
+from napari_nucseg.ui.score.model import ComparisonState
+
+LEGEND = {
+    Verdict.MATCHED: "Has a partner at the IoU threshold; the loose ones are counted here, too.",
+    Verdict.LOOSE: "Matched, but with an IoU below 0.7.",
+    Verdict.MISSED: "A true nucleus that no predicted one covers.",
+    Verdict.MERGED: "True nuclei that one predicted nucleus swallowed.",
+    Verdict.SPLIT: "A true nucleus that was cut into pieces.",
+    Verdict.OFF: "Found, but with an IoU below the threshold.",
+    Verdict.TANGLED: "Several true and several predicted nuclei across one another.",
+    Verdict.SPURIOUS: "A predicted nucleus where there is none.",
+}
+_WIDTHS = (30, 21, 24, 25)
+"""Parts of the width; "matched" needs most."""
+_SIDE = 11
+_FRAME = "#808080"
+
+
+class VerdictLegend(QWidget):
+    """Colour, name and count of each verdict in the field shown; a click hides it.
+
+    Parameters
+    ----------
+    state : ComparisonState
+        Whose verdicts they are.
+    """
+
+    def __init__(self, state: ComparisonState) -> None:
+        super().__init__()
+        self._state = state
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(0)
+        for column, width in enumerate(_WIDTHS):
+            grid.setColumnStretch(column, width)
+        self.buttons = {}
+        for number, (verdict, text) in enumerate(LEGEND.items()):
+            button = _button(verdict, text)
+            button.toggled.connect(self._on_toggled)
+            grid.addWidget(button, *divmod(number, len(_WIDTHS)))
+            self.buttons[verdict] = button
+        for signal in (state.compared, state.ruled, state.edited, state.moved):
+            signal.connect(self.refresh)
+        state.hid.connect(self._show_hidden)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Write the counts of the field shown; none without a comparison."""
+        score = self._state.score
+        for verdict, button in self.buttons.items():
+            count = "" if score is None else f" {getattr(score.verdicts, verdict.word)}"
+            button.setText(f"{verdict.word}{count}")
+
+    def text(self, verdict: Verdict) -> str:
+        """Return what the legend says of a verdict."""
+        return self.buttons[verdict].text()
+
+    def _on_toggled(self) -> None:
+        self._strike_out()
+        self._state.hide(
+            frozenset(verdict for verdict, b in self.buttons.items() if not b.isChecked())
+        )
+
+    def _show_hidden(self) -> None:
+        for verdict, button in self.buttons.items():
+            button.blockSignals(True)
+            button.setChecked(verdict not in self._state.hidden)
+            button.blockSignals(False)
+        self._strike_out()
+
+    def _strike_out(self) -> None:
+        """Strike out what is hidden: an empty square alone looks like a white one."""
+        for button in self.buttons.values():
+            font = button.font()
+            font.setStrikeOut(not button.isChecked())
+            button.setFont(font)
+
+
+def _button(verdict: Verdict, text: str) -> QToolButton:
+    button = QToolButton()
+    button.setCheckable(True)
+    button.setChecked(True)
+    button.setAutoRaise(True)
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    button.setIcon(_squares(VERDICT_COLOURS[verdict]))
+    button.setIconSize(QSize(_SIDE, _SIDE))
+    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    button.setStyleSheet("QToolButton { background: transparent; border: none; padding: 1px; }")
+    button.setToolTip(
+        f"{text} True nuclei are counted here, and spurious ones; the table lists other predicted "
+        "nuclei without a match, too. Click to hide or show it in overlay and table."
+    )
+    return button
+
+
+def _squares(colour: str) -> QIcon:
+    """Return a full square for a verdict that is shown, and an empty one for one that is not."""
+    icon = QIcon()
+    for state, fill in ((QIcon.State.On, QColor(colour)), (QIcon.State.Off, None)):
+        pixmap = QPixmap(_SIDE, _SIDE)
+        pixmap.fill(QColor(0, 0, 0, 0) if fill is None else fill)
+        painter = QPainter(pixmap)
+        painter.setPen(QColor(_FRAME))
+        painter.drawRect(0, 0, _SIDE - 1, _SIDE - 1)
+        painter.end()
+        icon.addPixmap(pixmap, QIcon.Mode.Normal, state)
+    return icon

@@ -1,0 +1,204 @@
+"""Buttons and keys for the overlays, and for stepping through the errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from magicgui.widgets import PushButton
+from napari.layers import Labels
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QGridLayout, QShortcut, QWidget
+
+from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU
+from napari_nucseg.ui.score.model import NOTHING_COMPARED
+from napari_nucseg.ui.score.overlay_drawing import KINDS
+from napari_nucseg.ui.score.overlays import Overlays
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as napari and as Qt write it, and what it does."""
+
+    napari: str
+    qt: str
+    what: str
+
+
+NEXT = Key("N", "N", "next error")
+PREVIOUS = Key("Shift-N", "Shift+N", "previous error")
+ERRORS_ONLY = Key("E", "E", "errors only, and back")
+KEYS = (NEXT, PREVIOUS, ERRORS_ONLY)
+Actions = Mapping[Key, Callable[[], object]]
+
+
+class ErrorKeys:
+    """Binds keys to layers and to a panel.
+
+    Parameters
+    ----------
+    panel : QWidget
+        Where the keys work while the focus is in it.
+    actions : mapping
+        What each key does.
+    """
+
+    def __init__(self, panel: QWidget, actions: Actions) -> None:
+        self._actions = actions
+        self._bound: list[Labels] = []
+        for key, act in actions.items():
+            shortcut = QShortcut(QKeySequence(key.qt), panel)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(act)
+
+    def bind(self, layers: list[Labels]) -> None:
+        """Let the keys work while one of these layers is selected, and no others."""
+        for layer in self._bound:
+            for key in self._actions:
+                layer.bind_key(key.napari, None)
+        self._bound = list(dict.fromkeys(layers))
+        for layer in self._bound:
+            for key, act in self._actions.items():
+                layer.bind_key(key.napari, _called(act), overwrite=True)
+
+
+def describe_keys() -> str:
+    """List the keys and when they work."""
+    keys = ", ".join(f"{key.qt} {key.what}" for key in KEYS)
+    return f"{keys}; while one of the compared layers is selected or the panel has the focus."
+
+
+def _called(act: Callable[[], object]) -> Callable[[Any], None]:
+    def press(layer: Any) -> None:
+        act()
+
+    return press
+
+
+class OverlayBox(QWidget):
+    """Two rows of buttons, and the keys that do the same.
+
+    Parameters
+    ----------
+    panel : QWidget
+        Where the keys work while the focus is in it.
+    overlays : Overlays
+        What is shown.
+    go : callable
+        Goes to the next error (1) or the one before (-1); False if there is none.
+    tell : callable
+        Shows a line of text.
+    """
+
+    def __init__(
+        self,
+        panel: QWidget,
+        overlays: Overlays,
+        go: Callable[[int], bool],
+        tell: Callable[[str], None],
+    ) -> None:
+        super().__init__()
+        self._overlays, self._go, self._tell = overlays, go, tell
+        self._make_buttons()
+        self._lay_out()
+        self._connect()
+        self.keys = ErrorKeys(
+            panel,
+            {
+                NEXT: partial(self.step, 1),
+                PREVIOUS: partial(self.step, -1),
+                ERRORS_ONLY: self.toggle_errors_only,
+            },
+        )
+
+    def show_overlay(self, role: str) -> None:
+        """Show an overlay, and say what its colours mean where the legend does not."""
+        if not self._overlays.show(role):
+            self._tell(NOTHING_COMPARED)
+            self._show_pressed()
+        elif KINDS[role].legend:
+            self._tell(KINDS[role].legend)
+
+    def toggle_errors_only(self) -> None:
+        """Hide everything but the image and the errors, or bring it back."""
+        if not self._overlays.toggle_errors_only():
+            self._tell(NOTHING_COMPARED)
+            self._show_pressed()
+
+    def step(self, step: int) -> None:
+        """Go to the next error (1), or the one before (-1), of those that are listed."""
+        if not self._go(step):
+            self._tell("No error is listed: every nucleus matches, or a filter hides it.")
+
+    def _make_buttons(self) -> None:
+        self.errors = _button(
+            "Errors",
+            "Outline every nucleus in the colour of its verdict; true ones thick, predicted ones "
+            "without a match thin. Press again to hide.",
+        )
+        self.agreement = _button(
+            "Pixels",
+            "Colour the pixels: found green, missed orange-red, too much blue. Press again to "
+            "hide.",
+        )
+        self.iou = _button(
+            "IoU",
+            "Colour every true nucleus by its IoU: from dark, nothing shared, to yellow. Press "
+            "again to hide.",
+        )
+        self.errors_only = _button(
+            "Errors only",
+            f"Hide everything but the errors, or bring it back ({ERRORS_ONLY.qt}).",
+        )
+        self.previous = _button("< Previous", f"Go to the error before ({PREVIOUS.qt}).")
+        self.next = _button("Next error >", f"Go to the next error ({NEXT.qt}).")
+        self.help = _button("?", f"Keys: {describe_keys()}")
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(3)
+        for column, button in enumerate((self.errors, self.agreement, self.iou)):
+            grid.addWidget(button.native, 0, column)
+        grid.addWidget(self.errors_only.native, 0, 3)
+        grid.addWidget(self.previous.native, 1, 0)
+        grid.addWidget(self.next.native, 1, 1, 1, 2)
+        grid.addWidget(self.help.native, 1, 3)
+
+        for one in (*self._of_overlays.values(), self.errors_only):
+            one.native.setCheckable(True)
+
+    @property
+    def _of_overlays(self) -> dict[str, PushButton]:
+        return {ERRORS: self.errors, AGREEMENT: self.agreement, IOU: self.iou}
+
+    def _connect(self) -> None:
+        for role, button in self._of_overlays.items():
+            button.native.clicked.connect(partial(self._on_pressed, role))
+        self._overlays.changed.connect(self._show_pressed)
+        self.errors_only.native.clicked.connect(lambda: self.toggle_errors_only())
+        self.next.changed.connect(lambda: self.step(1))
+        self.previous.changed.connect(lambda: self.step(-1))
+        self.help.changed.connect(lambda: self._tell(f"Keys: {describe_keys()}"))
+
+    def _on_pressed(self, role: str, pressed: bool) -> None:
+        if pressed:
+            self.show_overlay(role)
+        else:
+            self._overlays.hide(role)
+
+    def _show_pressed(self) -> None:
+        """Let the buttons tell what is shown, whoever has shown or hidden it."""
+        only = self._overlays.is_errors_only
+        for role, button in self._of_overlays.items():
+            button.native.setChecked(self._overlays.is_shown(role) and not only)
+        self.errors_only.native.setChecked(only)
+
+
+def _button(text: str, tooltip: str) -> PushButton:
+    button = PushButton(text=text, tooltip=tooltip)
+    button.native.setMinimumWidth(0)
+    return button

@@ -1,0 +1,242 @@
+"""What each overlay shows, and in which colours; fields are drawn when they are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+from napari.utils.colormaps import ensure_colormap
+from numpy.typing import NDArray
+
+from napari_nucseg.analysis.drawing import (
+    AGREEMENT_COLOURS,
+    VERDICT_COLOURS,
+    draw_agreement,
+    draw_verdicts,
+    look_up,
+)
+from napari_nucseg.analysis.prediction_comparison import Disagreement
+from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.metrics.boundaries import find_outlines
+from napari_nucseg.metrics.verdicts import Verdict, Verdicts
+from napari_nucseg.ui.layers import (
+    AGREEMENT,
+    DIFFERENCE,
+    ERRORS,
+    IOU,
+    LayerRecord,
+    colormap,
+    full_data,
+    plane_of,
+    put_labels,
+    role_of,
+)
+
+DrawPlane = Callable[[int], NDArray[np.uint8] | None]
+"""Number of a field to its picture of shape (height, width), or None for a blank one."""
+
+IOU_STEPS = 100
+"""IoU 0 is drawn as 1, IoU 1 as 101."""
+Draw = Callable[[LabelImage, LabelImage, Verdicts], NDArray[np.uint8]]
+
+FIRST, SECOND = 1, 2
+COLOURS = {FIRST: "#56B4E9", SECOND: "#E69F00"}
+"""Found by the first prediction alone, and by the second alone."""
+
+
+class DrawnPlanes:
+    """Looks like an array of shape (..., height, width); a stack has more than is looked at.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (..., height, width).
+    draw : callable
+        Draws a field as it is to be shown now.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, shape: tuple[int, ...], draw: DrawPlane) -> None:
+        self.shape = shape
+        self.draw = draw
+        self._last: tuple[int, NDArray[np.uint8]] | None = None
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Pixels of all fields."""
+        return int(np.prod(self.shape))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def forget(self) -> None:
+        """Draw anew what is looked at next."""
+        self._last = None
+
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
+        key = key if isinstance(key, tuple) else (key,)
+        if Ellipsis in [part for part in key if not isinstance(part, np.ndarray)]:
+            at = next(i for i, part in enumerate(key) if part is Ellipsis)
+            rest = (slice(None),) * (self.ndim - len(key) + 1)
+            key = key[:at] + rest + key[at + 1 :]
+        stack = self.shape[:-2]
+        numbers = np.arange(int(np.prod(stack))).reshape(stack)
+        wanted = np.asarray(numbers[key[: len(stack)]])
+        inside = key[len(stack) :]
+        planes = [self._plane(int(number))[inside] for number in wanted.flat]
+        return np.stack(planes).reshape((*wanted.shape, *planes[0].shape))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[(slice(None),) * self.ndim], dtype=dtype)
+
+    def _plane(self, number: int) -> NDArray[np.uint8]:
+        if self._last is None or self._last[0] != number:
+            drawn = self.draw(number)
+            blank = np.zeros(self.shape[-2:], dtype=self.dtype)
+            self._last = (number, blank if drawn is None else drawn)
+        return self._last[1]
+
+
+def draw_ious(truth: LabelImage, predicted: LabelImage, verdicts: Verdicts) -> NDArray[np.uint8]:
+    """Fill every true object with 1 + 100 IoU, and spurious ones with 1.
+
+    Parameters
+    ----------
+    truth, predicted : ndarray of integers, shape (height, width)
+        Labels that were judged.
+    verdicts : Verdicts
+        Theirs.
+    """
+    drawn = np.zeros(truth.shape, dtype=np.uint8)
+    spurious = verdicts.predicted.ids[verdicts.predicted.codes == Verdict.SPURIOUS]
+    drawn[np.isin(predicted, spurious)] = 1
+    steps = 1 + np.rint(IOU_STEPS * verdicts.truth.ious).astype(np.uint8)
+    found = look_up(truth, verdicts.truth.ids, steps)
+    return np.where(found > 0, found, drawn)
+
+
+def iou_colours() -> dict[int, Any]:
+    """Colour of each value of `draw_ious`: dark for nothing shared, yellow for all."""
+    steps = np.linspace(0, 1, IOU_STEPS + 1)
+    return dict(enumerate(ensure_colormap("viridis").map(steps), start=1))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How an overlay is drawn and coloured."""
+
+    draw: Draw
+    colours: Callable[[frozenset[Verdict]], Mapping[Any, Any]]
+    opacity: float
+    legend: str
+
+
+def _shown_verdicts(hidden: frozenset[Verdict]) -> Mapping[int, Any]:
+    return {verdict: colour for verdict, colour in VERDICT_COLOURS.items() if verdict not in hidden}
+
+
+KINDS = {
+    ERRORS: Kind(
+        draw_verdicts,
+        _shown_verdicts,
+        1.0,
+        "",
+    ),
+    AGREEMENT: Kind(
+        lambda truth, predicted, verdicts: draw_agreement(truth, predicted),
+        lambda hidden: dict(AGREEMENT_COLOURS),
+        0.5,
+        "Pixels: green found, orange-red missed, blue too much.",
+    ),
+    IOU: Kind(
+        draw_ious,
+        lambda hidden: iou_colours(),
+        0.7,
+        "IoU of true nuclei: dark violet 0, green 0.6, yellow 1; spurious ones are dark, too.",
+    ),
+}
+
+
+def show_difference(
+    viewer: ViewerModel, truth: Labels, prediction: Labels, differing: Sequence[Disagreement]
+) -> Labels:
+    """Outline true nuclei in the colour of the prediction that found them.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layer is added, or refreshed.
+    truth : Labels
+        Whose nuclei are outlined.
+    prediction : Labels
+        The first one, which the layer belongs to.
+    differing : sequence of Disagreement
+        The nuclei.
+    """
+    selected = set(viewer.layers.selection)
+    layer = put_labels(
+        viewer,
+        DrawnPlanes(full_data(truth).shape, _drawer(truth, differing)),
+        prediction,
+        LayerRecord(DIFFERENCE, source=str(prediction.unique_id)),
+        f"{prediction.name} {DIFFERENCE}",
+        colormap=colormap(COLOURS),
+        opacity=1.0,
+    )
+    layer.editable = False
+    if selected:
+        viewer.layers.selection = selected
+    return layer
+
+
+def redraw_difference(
+    viewer: ViewerModel, truth: Labels | None, differing: Sequence[Disagreement]
+) -> None:
+    """Let the overlay, where there is one, show other nuclei; parameters as `show_difference`.
+
+    Parameters
+    ----------
+    truth : Labels or None
+        None for a blank overlay.
+    """
+    for layer in viewer.layers:
+        if role_of(layer) == DIFFERENCE and isinstance(layer.data, DrawnPlanes):
+            layer.data.draw = _blank if truth is None else _drawer(truth, differing)
+            layer.data.forget()
+            layer.refresh(thumbnail=False, extent=False)
+
+
+def _drawer(truth: Labels, differing: Sequence[Disagreement]) -> DrawPlane:
+    labels = full_data(truth)
+    by_plane: dict[int, dict[int, list[int]]] = {}
+    for one in differing:
+        sides = by_plane.setdefault(one.plane, {FIRST: [], SECOND: []})
+        sides[FIRST if one.in_first else SECOND].append(one.label)
+
+    def draw(plane: int) -> NDArray[np.uint8]:
+        return _outline(np.asarray(plane_of(labels, plane)), by_plane.get(plane, {}))
+
+    return draw
+
+
+def _blank(plane: int) -> None:
+    """Draw nothing."""
+
+
+def _outline(field: NDArray[Any], sides: Mapping[int, Sequence[int]]) -> NDArray[np.uint8]:
+    drawn = np.zeros(field.shape, dtype=np.uint8)
+    for value, labels in sides.items():
+        mine = np.where(np.isin(field, labels), field, 0)
+        edge = find_outlines(mine)
+        drawn[edge | find_outlines(np.where(edge, 0, mine))] = value
+    return drawn

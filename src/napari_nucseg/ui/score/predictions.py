@@ -1,0 +1,267 @@
+"""Predictions beside the compared one: every layer's scores, and labels that runs have saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+from psygnal import Signal
+from qtpy.QtCore import QObject, QTimer
+
+from napari_nucseg.analysis.prediction_comparison import FieldOfRival, Rival, score_rivals
+from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.batch.results import holds_results, open_results
+from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.parameter_spec import describe_values
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.ui.jobs import Job, Run, Tell
+from napari_nucseg.ui.layers import (
+    GROUND_TRUTH,
+    OVERLAYS,
+    PREDICTION,
+    LayerRecord,
+    full_data,
+    placement,
+    record_of,
+    role_of,
+    tag,
+)
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
+from napari_nucseg.ui.score.worker import read_plane, scored_planes
+
+_PAUSE = 300
+"""Milliseconds without an edit before edited fields are scored again."""
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """Labels on disk.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    files : mapping
+        Number of a field to the file of its labels; fields that are not done are left out.
+    """
+
+    name: str
+    files: Mapping[int, Path]
+
+
+def find_runs(folder: Path, truth: Labels) -> list[SavedRun]:
+    """Find the labels of a run, or of each of several models, for the fields of a ground truth.
+
+    Parameters
+    ----------
+    folder : Path
+        Of results, or with a file ``<stem>.tif`` for each field.
+    truth : Labels
+        Whose record names the fields.
+
+    Raises
+    ------
+    ValueError
+        If the layer does not name its fields, or a run has none of them.
+    """
+    record = record_of(truth)
+    if record is None or not record.stems:
+        raise ValueError(
+            f"{truth.name} does not tell the names of its fields; open it with napari-nucseg, or "
+            "add the saved labels as a Labels layer"
+        )
+    return [_find(name, labels, record.stems) for name, labels in _folders_of_labels(folder)]
+
+
+def read_run(run: SavedRun, shape: tuple[int, ...], tell: Tell) -> LabelImage:
+    """Read all labels of a run; fields that are not done are empty.
+
+    Parameters
+    ----------
+    run : SavedRun
+        What to read.
+    shape : tuple of int
+        Of the ground truth, (..., height, width).
+    tell : callable
+        Gets (done, in all, what); raises to stop.
+
+    Raises
+    ------
+    ValueError
+        If labels have another size.
+    """
+    stack = np.zeros((int(np.prod(shape[:-2])), *shape[-2:]), dtype=np.int32)
+    for done, (plane, path) in enumerate(run.files.items()):
+        tell(done, len(run.files), "Reading")
+        labels = read_labels(Source(path))
+        if labels.shape != shape[-2:]:
+            raise ValueError(
+                f"{path}: its labels are {labels.shape} px and the ground truth {shape[-2:]} px; "
+                "choose the folder of a run on the same fields"
+            )
+        stack[plane] = labels
+    return stack.reshape(shape)
+
+
+def as_layer(run: SavedRun, truth: Labels, labels: LabelImage) -> Labels:
+    """Return labels that were read as a layer that lies where their ground truth does."""
+    record = record_of(truth)
+    assert record is not None
+    done = tuple(run.files)
+    named = LayerRecord(
+        PREDICTION,
+        stems=record.stems,
+        fields=None if len(done) == len(record.stems) else done,
+        provenance=_made(run.files[done[0]]),
+    )
+    return Labels(labels, name=run.name, metadata=tag(named), **placement(truth))
+
+
+def _folders_of_labels(folder: Path) -> Iterator[tuple[str, Path]]:
+    if not holds_results(folder):
+        yield folder.name, folder
+        return
+    for results in open_results(folder):
+        yield f"{folder.name} {results.model}", results.folder.labels
+
+
+def _find(name: str, folder: Path, stems: tuple[str, ...]) -> SavedRun:
+    paths = {plane: folder / f"{stem}.tif" for plane, stem in enumerate(stems)}
+    files = {plane: path for plane, path in paths.items() if path.is_file()}
+    if not files:
+        raise ValueError(
+            f"{folder}: none of the {len(stems)} fields is in it, {paths[0].name} for one; choose "
+            "the folder of a run on the same fields"
+        )
+    return SavedRun(name, files)
+
+
+def _made(path: Path) -> dict[str, Any] | None:
+    """Tell how labels were made; None for those of other programs, which do not say."""
+    try:
+        return read_provenance(path)
+    except ValueError:
+        return None
+
+
+class RivalScores:
+    """Scores predictions in the background, the chosen one first.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        With the predictions.
+    state : ComparisonState
+        Whose prediction comes first, and is what the others are compared with.
+    run : callable
+        Does work in the background.
+    parent : QObject
+        Whose life the timer shares.
+    """
+
+    changed = Signal()
+    """There are other scores, or none any more."""
+
+    def __init__(
+        self, viewer: ViewerModel, state: ComparisonState, run: Run, parent: QObject
+    ) -> None:
+        self._viewer, self._state, self._run = viewer, state, run
+        self.rivals: list[Rival] = []
+        self.layers: list[Labels] = []
+        self._stale: set[int] = set()
+        self._job: Job | None = None
+        self._soon = QTimer(parent)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_PAUSE)
+        self._soon.timeout.connect(self._score_again)
+        state.compared.connect(self.forget)
+        state.ruled.connect(self.forget)
+        state.edited.connect(self._on_edited)
+
+    def compare(self) -> str:
+        """Score all predictions that have the chosen one's shape; say what is done, or why not."""
+        self.forget()
+        if not self._state.is_there:
+            return NOTHING_COMPARED
+        self.layers = self._predictions()
+        if len(self.layers) < 2:
+            return "There is one prediction. Add another Labels layer of the same fields."
+        planes = self._planes()
+        if not planes:
+            return "No field has all predictions; segment the same fields with each model."
+        self._score({})
+        return f"Scoring {len(self.layers)} predictions in {len(planes)} fields..."
+
+    def forget(self) -> None:
+        """Let go of the scores: other layers or another rule are compared now."""
+        self._soon.stop()
+        if self._job is not None:
+            self._job.abandon()
+        self.rivals, self._stale = [], set()
+        self.changed.emit()
+
+    def _planes(self) -> list[int]:
+        return sorted(set.intersection(*(set(scored_planes(p)) for p in self.layers)))
+
+    def _score(self, known: dict[str, dict[int, FieldOfRival]]) -> None:
+        reads = {layer.name: partial(read_plane, full_data(layer)) for layer in self.layers}
+        truth = partial(read_plane, full_data(self._state.truth))
+        planes, rule = self._planes(), self._state.rule
+        work = partial(score_rivals, truth, reads, planes, rule, known=known)
+        self._job = self._run(work, self._show)
+
+    def _score_again(self) -> None:
+        """Score the edited fields again, of those predictions that are still there."""
+        if any(layer not in self._viewer.layers for layer in self.layers):
+            self.forget()
+            return
+        fields = {rival.name: dict(rival.fields) for rival in self.rivals}
+        for plane in self._stale:
+            for parts in fields.values():
+                parts.pop(plane, None)
+        self._score(fields)
+
+    def _on_edited(self, plane: int) -> None:
+        at_work = self._job is not None and not self._job.is_over
+        if not self.rivals and not at_work:
+            return
+        self._stale.add(plane)
+        if self._job is not None:
+            self._job.abandon()
+        self._soon.start()
+
+    def _show(self, rivals: list[Rival]) -> None:
+        self.rivals, self._stale = rivals, set()
+        self.changed.emit()
+
+    def _predictions(self) -> list[Labels]:
+        """List the predictions, the chosen one first."""
+        chosen, truth = self._state.prediction, self._state.truth
+        shape = full_data(truth).shape
+        others = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Labels)
+            and role_of(layer) not in (GROUND_TRUTH, *OVERLAYS)
+            and layer not in (chosen, truth)
+            and full_data(layer).shape == shape
+        ]
+        return [chosen, *others] if chosen is not None else others
+
+
+def how_made(layer: Labels) -> str:
+    """Tell how a prediction was made, as far as its layer knows."""
+    record = record_of(layer)
+    made = None if record is None else record.provenance
+    if not made:
+        return "how it was made is not known"
+    values = describe_values(SegmentParams, made.get("parameters") or {})
+    return "; ".join([str(made.get("model")), *values])

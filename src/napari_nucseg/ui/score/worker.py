@@ -1,0 +1,157 @@
+"""What the score panel's worker does: fields compared, and summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+
+from napari_nucseg.analysis.comparison import FieldPair, compare
+from napari_nucseg.analysis.object_rows import find_places
+from napari_nucseg.analysis.objects import Placed
+from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.metrics.boundaries import measure_boundaries
+from napari_nucseg.metrics.overlap import Overlap
+from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.summary import Summary, summarise
+from napari_nucseg.ui.jobs import Tell
+from napari_nucseg.ui.layers import count_planes, plane_of, record_of
+
+Both = tuple[LabelImage, LabelImage]
+"""True and predicted labels of a field."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Fields that were compared, by their number in the stack.
+
+    Attributes
+    ----------
+    pairs : mapping
+        What the scores follow from.
+    placed : mapping
+        Where the objects are.
+    """
+
+    pairs: Mapping[int, FieldPair]
+    placed: Mapping[int, Placed]
+
+
+def scored_planes(prediction: Labels) -> tuple[int, ...]:
+    """Return the numbers of the fields that have a prediction."""
+    record = record_of(prediction)
+    if record is not None and record.fields is not None:
+        return tuple(sorted(record.fields))
+    return tuple(range(count_planes(prediction)))
+
+
+def compare_planes(
+    truth: Any,
+    predicted: Any,
+    planes: tuple[int, ...],
+    copies: Mapping[int, Both],
+    tell: Tell,
+) -> Compared:
+    """Compare two label arrays field by field.
+
+    Parameters
+    ----------
+    truth, predicted : array, shape (..., height, width)
+        Labels, in memory or lazy.
+    planes : tuple of int
+        Numbers of the fields to compare.
+    copies : mapping
+        Labels of fields as they were when this was asked for, and are to be compared.
+    tell : callable
+        Gets (done, in all, what); raises to stop.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(
+            f"the ground truth is {truth.shape} px and the prediction {predicted.shape} px; choose "
+            "two layers of the same fields"
+        )
+    pairs, placed = {}, {}
+    for done, plane in enumerate(planes):
+        tell(done, len(planes), "Comparing")
+        # Copies, because labels may be painted in meanwhile
+        true, found = copies.get(plane) or [
+            read_plane(labels, plane).copy() for labels in (truth, predicted)
+        ]
+        pairs[plane] = compare(true, found)
+        placed[plane] = place(pairs[plane].overlap, true, found)
+    return Compared(pairs, placed)
+
+
+def place(overlap: Overlap, truth: LabelImage, predicted: LabelImage) -> Placed:
+    """Find the objects of a field whose overlap was counted."""
+    return Placed(
+        overlap,
+        find_places(truth, overlap.truth_ids),
+        find_places(predicted, overlap.predicted_ids),
+    )
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What takes too long to be waited for.
+
+    Attributes
+    ----------
+    measured : mapping
+        Number of a field to what is known of it, with its outlines.
+    summary : Summary
+        Of all fields.
+    """
+
+    measured: Mapping[int, FieldPair]
+    summary: Summary
+
+
+def sum_up(
+    pairs: Mapping[int, FieldPair], copies: Mapping[int, Both], rule: ScoreRule, tell: Tell
+) -> Sum:
+    """Compare the outlines of edited fields, then pool and average the scores of all.
+
+    Parameters
+    ----------
+    pairs : mapping
+        Number of a field to what is known of it.
+    copies : mapping
+        Labels of the fields whose outlines were not compared yet.
+    rule : ScoreRule
+        How fields are scored.
+    tell : callable
+        Gets (done, in all, what); raises to stop.
+    """
+    measured, scores = {}, []
+    for done, (plane, known) in enumerate(pairs.items()):
+        tell(done, len(pairs), "Summing up")
+        pair = known
+        if plane in copies:
+            boundaries = measure_boundaries(*copies[plane], pair.overlap)
+            pair = measured[plane] = replace(pair, boundaries=boundaries)
+        scores.append(pair.score(rule.threshold, rule.preset))
+    return Sum(measured, summarise(scores, rule.empty_as_one))
+
+
+def read_plane(data: Any, plane: int) -> LabelImage:
+    """Read one field of a stack of labels."""
+    return np.asarray(plane_of(data, plane))
+
+
+def read_all(data: Any, tell: Tell) -> LabelImage:
+    """Read all fields of a stack of labels into memory."""
+    labels = np.empty(data.shape, dtype=data.dtype)
+    planes = int(np.prod(data.shape[:-2]))
+    for plane in range(planes):
+        tell(plane, planes, "Reading")
+        plane_of(labels, plane)[...] = read_plane(data, plane)
+    return labels

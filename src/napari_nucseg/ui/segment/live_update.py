@@ -1,0 +1,196 @@
+"""Letting labels follow the sliders, without the network, shortly after they have come to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from napari.layers import Image
+from qtpy.QtCore import QTimer
+
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.ui.layers import count_planes
+from napari_nucseg.ui.panel import Panel
+from napari_nucseg.ui.segment import settings
+from napari_nucseg.ui.segment.image_source import source_of
+from napari_nucseg.ui.segment.prediction_layer import Provenance, parts_of, provenance_by_field
+from napari_nucseg.ui.segment.request import Chosen
+from napari_nucseg.ui.segment.result_cache import KeptResults, Parts
+from napari_nucseg.ui.segment.worker import Result, relabel
+
+DEBOUNCE = 60
+"""Milliseconds that a slider has to rest before labels follow it."""
+
+Show = Callable[[Image, Result, str], None]
+"""Shows what was made of an image, with a remark."""
+
+
+@dataclass
+class Plan:
+    """What becomes of fields when a slider moves.
+
+    Attributes
+    ----------
+    fields : list of Parts
+        Those that can follow.
+    reasons : list of str
+        What has changed that the network has to run for.
+    outdated, absent : int
+        Fields that the network has to run for, and that are not in memory.
+    volumes : int
+        Fields that are planes of a volume, of which no network output is kept.
+    """
+
+    fields: list[Parts] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    outdated: int = 0
+    absent: int = 0
+    volumes: int = 0
+
+    @property
+    def remark(self) -> str:
+        """Say what keeps fields from following; empty if nothing does."""
+        if not self.outdated and not self.absent and not self.volumes:
+            return ""
+        several = len(self.fields) + self.outdated + self.absent > 1
+        why = []
+        if self.outdated:
+            who = f" in {_fields(self.outdated)}" if several else ""
+            why.append(f"{', '.join(self.reasons)} needs the network{who}")
+        if self.absent:
+            who = _fields(self.absent) if several else "this field's result is"
+            why.append(f"{who} not in memory")
+        if self.volumes:
+            why.append("a volume follows no slider")
+        return f"Press Segment: {'; '.join(why)}."
+
+
+def plan(
+    planes: Iterable[int],
+    told: Mapping[int, Provenance],
+    known: Mapping[int, Parts],
+    params: SegmentParams,
+    channel: str,
+) -> Plan:
+    """Tell which fields can get labels of other values without the network.
+
+    Parameters
+    ----------
+    planes : iterable of int
+        Fields that are to follow; those that were never segmented are left out.
+    told : mapping
+        How each field in the layer was made.
+    known : mapping
+        What is in memory, by field.
+    params : SegmentParams
+        The other values.
+    channel : str
+        Of a colour image; empty for a grey one.
+    """
+    result = Plan()
+    reasons: dict[str, None] = {}
+    for plane in planes:
+        if plane not in told:
+            continue
+        if told[plane].get("depth"):
+            result.volumes += 1
+            continue
+        parts = known.get(plane, {})
+        outdated = _outdated(parts, params, channel)
+        if len(parts) != len(parts_of(told[plane])):
+            result.absent += 1
+        elif outdated:
+            result.outdated += 1
+            reasons |= outdated
+        else:
+            result.fields.append(parts)
+    result.reasons = list(reasons)
+    return result
+
+
+def _outdated(parts: Parts, params: SegmentParams, channel: str) -> dict[str, None]:
+    reasons: dict[str, None] = {}
+    for spot, kept in parts.items():
+        if spot.channel != channel:
+            reasons["Channel"] = None
+        reasons |= dict.fromkeys(kept.result.outdated_by(params))
+    return reasons
+
+
+def _fields(count: int) -> str:
+    return "1 field" if count == 1 else f"{count} fields"
+
+
+class Follower:
+    """Makes labels anew when a value moves that needs no network.
+
+    Parameters
+    ----------
+    panel : Panel
+        Runs the work, and says what cannot follow.
+    chosen : Chosen
+        Image, model and values.
+    kept : KeptResults
+        What can follow.
+    show : callable
+        Shows the labels.
+    """
+
+    def __init__(self, panel: Panel, chosen: Chosen, kept: KeptResults, show: Show) -> None:
+        self._panel = panel
+        self._chosen = chosen
+        self._kept = kept
+        self._show = show
+        self._resting = QTimer(panel.native)
+        self._resting.setSingleShot(True)
+        self._resting.setInterval(DEBOUNCE)
+        self._resting.timeout.connect(self.follow)
+        form = chosen.form
+        for row in (*form.params.rows, *form.volume.rows, form.channel):
+            row.changed.connect(self.begin)
+        form.model.changed.connect(self.rest)
+        form.follow_all.changed.connect(self.follow_everywhere)
+
+    @property
+    def is_about_to(self) -> bool:
+        """Whether labels are about to follow a slider that has just moved."""
+        return self._resting.isActive()
+
+    def begin(self) -> None:
+        """Follow once the slider rests."""
+        self._resting.start()
+
+    def rest(self) -> None:
+        """Leave labels as they are: the values are not such as the user moved."""
+        self._resting.stop()
+
+    def follow(self) -> None:
+        """Give the shown field the labels of the values on the form."""
+        if self._panel.running:
+            self._resting.start()  # once what is on its way is there
+        elif self._chosen.image is not None:
+            settings.save_params(self._chosen.model, self._chosen.form.params.params)
+            self._relabel(self._chosen.image, [self._chosen.plane])
+
+    def follow_everywhere(self) -> None:
+        """Give every field that was segmented before the labels of the values on the form."""
+        image = self._chosen.image
+        if image is not None:
+            self._relabel(image, range(count_planes(image)))
+
+    def _relabel(self, image: Image, planes: Iterable[int]) -> None:
+        prediction = self._chosen.prediction
+        if prediction is None:
+            return
+        params = self._chosen.form.params.params
+        source = source_of(image, self._chosen.form.channel.value)
+        known = self._kept.of(str(image.unique_id), self._chosen.model)
+        todo = plan(planes, provenance_by_field(prediction), known, params, source.channel)
+        if todo.fields:
+            name = image.name
+            self._panel.run(
+                lambda tell: relabel(todo.fields, source, name, params, tell),
+                lambda result: self._show(image, result, todo.remark),
+            )
+        elif todo.remark:
+            self._panel.status.value = todo.remark

@@ -1,0 +1,240 @@
+"""The nuclei's measures, kept with their layer, shown as a table, and as colours of the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+from napari.utils.colormaps import AVAILABLE_COLORMAPS, DirectLabelColormap
+from napari.utils.colormaps.colormap import LabelColormapBase
+from numpy.typing import NDArray
+
+from napari_nucseg.analysis.measurements import Nuclei, doubtful_first
+from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.ui.layers import shown_plane
+from napari_nucseg.ui.segment.image_source import Box
+
+_KEY = "nucseg nuclei"
+_CLOSE = 4.0
+"""Canvas pixels that an image pixel gets at least when a nucleus is gone to."""
+
+LABEL = "label"
+"""Stands for the layer's own colours."""
+COLUMNS = {
+    "area": ("area_um2", "area_px"),
+    "mean intensity": ("intensity_mean",),
+    "eccentricity": ("eccentricity",),
+    "solidity": ("solidity",),
+    "flow error": ("flow_error",),
+    "cell probability": ("cellprob_logit",),
+}
+"""Columns that a measure may stand in; the first that is there counts."""
+UNITS = {"area_um2": " um2", "area_px": " px"}
+UNKNOWN = "#808080"
+"""Colour of a nucleus without the measure."""
+
+
+@dataclass(frozen=True)
+class Nucleus:
+    """A nucleus in the viewer: its field, its label, and its centre in pixels."""
+
+    plane: int
+    label: int
+    y: float
+    x: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """The measures of a field's nuclei.
+
+    Attributes
+    ----------
+    nuclei : Nuclei
+        One row a nucleus.
+    fingerprint : int or None
+        Of the labels that were measured; None if some of them are still to be.
+    """
+
+    nuclei: Nuclei
+    fingerprint: int | None
+
+
+def keep_tables(layer: Labels, tables: Mapping[int, Table]) -> None:
+    """Keep the measures of the fields' nuclei with the layer."""
+    layer.metadata = layer.metadata | {_KEY: dict(tables)}
+
+
+def tables_of(layer: Labels) -> Mapping[int, Table]:
+    """Return what is kept with a layer, by the number of the field."""
+    tables: Mapping[int, Table] = layer.metadata.get(_KEY, {})
+    return tables
+
+
+def nuclei_of(layer: Labels, plane: int) -> Nuclei:
+    """Return the measures of a field; none where there are none."""
+    table = tables_of(layer).get(plane)
+    return {} if table is None else table.nuclei
+
+
+def show_table(layer: Labels, plane: int) -> None:
+    """Make a field's measures the layer's features, which the status bar shows on hover.
+
+    napari has one table a layer, but labels are numbered anew in every field.
+    """
+    layer.features = nuclei_of(layer, plane) or {"index": np.zeros(0, dtype=np.int64)}
+
+
+def moved(nuclei: Nuclei, by: int, box: Box) -> Nuclei:
+    """Return the measures of nuclei in a box as they are in the field: other numbers and places."""
+    return nuclei | {
+        "index": nuclei["index"] + by,
+        "centroid_y": nuclei["centroid_y"] + box.top,
+        "centroid_x": nuclei["centroid_x"] + box.left,
+    }
+
+
+def merged(nuclei: Nuclei, earlier: Nuclei | None, field: LabelImage) -> Nuclei:
+    """Add the earlier measures of a field's nuclei that are still there, but for their edges."""
+    if earlier is None or set(earlier) != set(nuclei):
+        return nuclei
+    there = np.isin(earlier["index"], np.setdiff1d(field, nuclei["index"]))
+    return {name: np.concatenate([earlier[name][there], nuclei[name]]) for name in nuclei}
+
+
+def joined(layer: Labels, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Put the tables of all fields under one another.
+
+    Parameters
+    ----------
+    layer : Labels
+        With tables.
+    names : sequence of str
+        Of the fields; their numbers where there are none.
+    """
+    tables = {plane: table.nuclei for plane, table in tables_of(layer).items()}
+    if not tables:
+        return {}
+    fields = [
+        np.full(len(table["index"]), names[plane] if names else str(plane))
+        for plane, table in sorted(tables.items())
+    ]
+    shared = [
+        column
+        for column in next(iter(tables.values()))
+        if all(column in table for table in tables.values())
+    ]
+    rows = {
+        column: np.concatenate([table[column] for _, table in sorted(tables.items())])
+        for column in shared
+    }
+    return {"field": np.concatenate(fields), **rows}
+
+
+def most_doubtful(layer: Labels, plane: int) -> list[Nucleus]:
+    """List a field's nuclei by doubt; none where no network told it."""
+    table = nuclei_of(layer, plane)
+    if "flow_error" not in table:
+        return []
+    row_of = {int(label): row for row, label in enumerate(table["index"])}
+    return [
+        Nucleus(
+            plane,
+            int(label),
+            float(table["centroid_y"][row_of[int(label)]]),
+            float(table["centroid_x"][row_of[int(label)]]),
+        )
+        for label in doubtful_first(table)
+    ]
+
+
+def go_to(viewer: ViewerModel, layer: Labels, nucleus: Nucleus) -> None:
+    """Select a nucleus, and move the camera to it."""
+    stack = np.unravel_index(nucleus.plane, layer.data.shape[:-2]) if layer.ndim > 2 else ()
+    place = layer.data_to_world((*map(int, stack), nucleus.y, nucleus.x))
+    viewer.layers.selection = {layer}
+    layer.selected_label = nucleus.label
+    viewer.scene.camera.center = tuple(place[-2:])
+    viewer.scene.camera.zoom = max(viewer.scene.camera.zoom, _CLOSE / float(layer.scale[-1]))
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that the darkest and the brightest colour stand for."""
+
+    column: str
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        unit = UNITS.get(self.column, "")
+        return f"{self.low:.3g} (dark) to {self.high:.3g}{unit} (bright)"
+
+
+class Colouring:
+    """Colours predictions by a measure, and gives them their own colours back.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where they are.
+
+    Attributes
+    ----------
+    measure : str
+        One of `COLUMNS`, or `LABEL`.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.measure = LABEL
+        self._viewer = viewer
+        self._own: WeakKeyDictionary[Labels, LabelColormapBase] = WeakKeyDictionary()
+
+    def choose(self, measure: str) -> None:
+        """Colour all predictions by another measure."""
+        self.measure = measure
+        for layer in self._viewer.layers:
+            if isinstance(layer, Labels) and tables_of(layer):
+                self.show(layer)
+
+    def show(self, layer: Labels) -> None:
+        """Colour the field in sight of a prediction, whose measures may be others now."""
+        measured = self.range_of(layer)
+        if measured is None:
+            own = self._own.pop(layer, None)
+            if own is not None:
+                layer.colormap = own
+            return
+        self._own.setdefault(layer, layer.colormap)
+        nuclei = nuclei_of(layer, shown_plane(self._viewer.dims.point, layer))
+        layer.colormap = _colormap(nuclei, measured)
+
+    def range_of(self, layer: Labels) -> Range | None:
+        """Return the range over all fields of a prediction; None if it has no such measure."""
+        tables = [table.nuclei for table in tables_of(layer).values()]
+        for column in COLUMNS.get(self.measure, ()):
+            values = [nuclei[column] for nuclei in tables if column in nuclei]
+            known = np.concatenate(values) if values else np.zeros(0)
+            known = known[np.isfinite(known)]
+            if known.size:
+                return Range(column, float(known.min()), float(known.max()))
+        return None
+
+
+def _colormap(nuclei: Nuclei, measured: Range) -> DirectLabelColormap:
+    index = nuclei.get("index", np.zeros(0, dtype=np.int64))
+    values = nuclei.get(measured.column, np.full(len(index), np.nan)).astype(float)
+    known = np.isfinite(values)
+    width = measured.high - measured.low
+    part = (values[known] - measured.low) / (width or 1.0)
+    colours = AVAILABLE_COLORMAPS["viridis"].map(part) if part.size else ()
+    # A background alone would be taken for the default colours
+    return DirectLabelColormap(
+        color_dict={None: UNKNOWN, 0: "transparent"}
+        | dict(zip(map(int, index[known]), colours, strict=True))
+    )

@@ -1,0 +1,254 @@
+"""Keeping the measures of all predictions right, in a worker, whoever changes their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, QTimer
+
+from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
+from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.segmenters.api import Flows, Segmentation
+from napari_nucseg.ui.jobs import Job, tell_user
+from napari_nucseg.ui.layers import plane_of, record_of, shown_plane
+from napari_nucseg.ui.segment.image_source import FieldSource, pixel_size, source_of
+from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, show_table, tables_of
+from napari_nucseg.ui.segment.prediction_layer import parts_of, provenance_by_field
+from napari_nucseg.ui.segment.result_cache import KeptResults, Parts
+from napari_nucseg.ui.segment.worker import fingerprint
+
+DOUBT = ("flow_error", "cellprob_logit")
+"""Measures that need the network's output."""
+
+REST = 300
+"""Milliseconds that labels have to rest before they are measured again."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """Labels that may have been edited since they were measured.
+
+    Attributes
+    ----------
+    labels : array of integers, shape (height, width)
+        As they are now.
+    plane : int
+        Number of the field in the stack.
+    image : FieldSource
+        What was segmented.
+    pixel_size : float or None
+        Edge of a pixel in micrometres.
+    table : Table
+        Their measures as they were.
+    parts : Parts
+        All that the networks said of the field; empty where it is not in memory.
+    """
+
+    labels: Any
+    plane: int
+    image: FieldSource
+    pixel_size: float | None
+    table: Table
+    parts: Parts
+
+
+def measure_changed(field: Field) -> Table | None:
+    """Measure a field's nuclei; None where the labels are those that were measured.
+
+    Where the network's output is in memory, doubt is told anew; else nuclei that are as they were
+    keep theirs, and that of the others is NaN.
+    """
+    labels = np.array(field.labels)
+    mark = fingerprint(labels)
+    if field.table.fingerprint == mark:
+        return None
+    image = field.image.read(field.plane)
+    if image.shape != labels.shape:
+        return None
+    if field.parts:
+        ids = np.unique(labels[labels > 0])
+        numbered = np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.int32)
+        nuclei = measure_nuclei(_whole(field.parts, numbered), image, field.pixel_size)
+        return Table(nuclei | {"index": ids.astype(np.int64)}, mark)
+    nuclei = measure(labels, image, pixel_size=field.pixel_size)
+    return Table(nuclei | _doubt_as_before(nuclei, field.table.nuclei), mark)
+
+
+def _whole(parts: Parts, labels: LabelImage) -> Segmentation:
+    """Put what networks said of a field and of boxes in it together."""
+    results = [kept.result for kept in parts.values()]
+    if len(parts) == 1 and next(iter(parts)).box is None:
+        return replace(results[0], labels=labels)
+    vectors = np.zeros((2, *labels.shape), dtype=np.float32)
+    cellprob = np.zeros(labels.shape, dtype=np.float32)
+    for spot, result in zip(parts, results, strict=True):
+        if result.flows is None:
+            return replace(result, labels=labels)
+        where = spot.box.slices if spot.box is not None else (slice(None), slice(None))
+        vectors[:, *where] = result.flows.vectors
+        cellprob[where] = result.flows.cellprob
+    return replace(results[-1], labels=labels, flows=Flows(vectors, cellprob))
+
+
+def _doubt_as_before(nuclei: Nuclei, before: Nuclei) -> Nuclei:
+    """Return the doubt of nuclei that have the place and size that they had."""
+    rows = {int(label): row for row, label in enumerate(before["index"])}
+    row = np.array([rows.get(int(label), -1) for label in nuclei["index"]], dtype=int)
+    same = row >= 0
+    for column in ("area_px", "centroid_y", "centroid_x"):
+        same[same] = before[column][row[same]] == nuclei[column][same]
+    doubt = {}
+    for column in DOUBT:
+        if column in before:
+            doubt[column] = np.full(len(row), np.nan)
+            doubt[column][same] = before[column][row[same]]
+    return doubt
+
+
+class NucleiKeeper:
+    """Shows the measures of the field in sight, and measures again what was edited.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose predictions are kept right.
+    kept : KeptResults
+        Where the networks' outputs are, for the doubt.
+    shown : callable
+        Called with a layer whose measures changed or are those of another field.
+    parent : QObject
+        Owns the timer.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        kept: KeptResults,
+        shown: Callable[[Labels], None],
+        parent: QObject,
+    ) -> None:
+        self._viewer = viewer
+        self._kept = kept
+        self._shown = shown
+        self._suspects: set[tuple[Labels, int]] = set()
+        self._job: Job | None = None
+        self._resting = QTimer(parent)
+        self._resting.setSingleShot(True)
+        self._resting.setInterval(REST)
+        self._resting.timeout.connect(self._look)
+        viewer.dims.events.current_step.connect(self.show_fields)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
+        for layer in viewer.layers:
+            self._connect(layer)
+
+    @property
+    def measuring(self) -> bool:
+        """Whether labels are about to be measured, or are being so."""
+        return self._resting.isActive() or self._job is not None
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer and its layers."""
+        self._resting.stop()
+        if self._job is not None:
+            self._job.abandon()
+        self._suspects.clear()
+        self._viewer.dims.events.current_step.disconnect(self.show_fields)
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        for layer in self._viewer.layers:
+            self._disconnect(layer)
+
+    def show_fields(self, event: Any = None) -> None:
+        """Show the measures of the field in sight, of every prediction."""
+        for layer in self._viewer.layers:
+            if isinstance(layer, Labels):
+                self.show(layer)
+
+    def show(self, layer: Labels) -> None:
+        """Show the measures of the field in sight."""
+        if tables_of(layer):
+            show_table(layer, shown_plane(self._viewer.dims.point, layer))
+            self._shown(layer)
+
+    def _connect(self, layer: Any) -> None:
+        if isinstance(layer, Labels):
+            layer.events.paint.connect(self._suspect)
+            layer.events.set_data.connect(self._suspect)  # of undoing, and of data from elsewhere
+
+    def _disconnect(self, layer: Any) -> None:
+        if isinstance(layer, Labels):
+            layer.events.paint.disconnect(self._suspect)
+            layer.events.set_data.disconnect(self._suspect)
+            self._suspects = {(one, plane) for one, plane in self._suspects if one is not layer}
+
+    def _on_inserted(self, event: Any) -> None:
+        self._connect(event.value)
+
+    def _on_removed(self, event: Any) -> None:
+        self._disconnect(event.value)
+
+    def _suspect(self, event: Any) -> None:
+        layer = event.source
+        tables = tables_of(layer)
+        if tables:
+            several = layer.n_edit_dimensions > 2
+            shown = shown_plane(self._viewer.dims.point, layer)
+            planes = tables if several else {shown} & tables.keys()
+            self._suspects |= {(layer, plane) for plane in planes}
+            self._resting.start()
+
+    def _look(self) -> None:
+        if self._job is not None:
+            self._resting.start()
+            return
+        places = sorted(self._suspects, key=lambda place: place[1])
+        self._suspects.clear()
+        asked = {place: field for place in places if (field := self._field(*place))}
+        if not asked:
+            return
+        job = Job(lambda tell: {place: measure_changed(one) for place, one in asked.items()})
+        job.returned.connect(lambda found: self._take_up(asked, found))
+        job.failed.connect(tell_user)
+        job.finished.connect(self._on_finished)
+        self._job = job
+        job.start()
+
+    def _on_finished(self) -> None:
+        self._job = None
+
+    def _field(self, layer: Labels, plane: int) -> Field | None:
+        """Put together what is needed to measure a field; None without its image."""
+        record = record_of(layer)
+        source = "" if record is None else record.source
+        image = next((i for i in self._viewer.layers if str(i.unique_id) == source), None)
+        table = tables_of(layer).get(plane)
+        made = provenance_by_field(layer).get(plane)
+        if not isinstance(image, Image) or table is None or made is None:
+            return None
+        parts = self._kept.of(source, str(made["model"])).get(plane, {})
+        return Field(
+            labels=plane_of(layer.data, plane),
+            plane=plane,
+            image=source_of(image, made.get("channel", "")),
+            pixel_size=pixel_size(image),
+            table=table,
+            parts=parts if len(parts) == len(parts_of(made)) else {},
+        )
+
+    def _take_up(
+        self,
+        asked: dict[tuple[Labels, int], Field],
+        found: dict[tuple[Labels, int], Table | None],
+    ) -> None:
+        for (layer, plane), table in found.items():
+            tables = tables_of(layer)
+            if table is None or tables.get(plane) is not asked[layer, plane].table:
+                continue  # unchanged, or made anew since
+            keep_tables(layer, {**tables, plane: table})
+            self.show(layer)

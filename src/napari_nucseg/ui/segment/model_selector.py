@@ -1,0 +1,184 @@
+"""Choosing a model: what it is, whether it is ready, where it runs, and which values suit it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari_nucseg.segmenters import catalogue, devices, timing
+from napari_nucseg.segmenters import model as traits
+from napari_nucseg.segmenters.model import DEVICE, Model, weights_folder
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.progress import in_words
+from napari_nucseg.ui.segment import settings
+from napari_nucseg.ui.segment.prediction_layer import short_name
+from napari_nucseg.ui.segment.request import Chosen
+from napari_nucseg.ui.segment.settings import ModelFiles, ask_for_model
+
+
+def describe_model(model: Model) -> str:
+    """Say what a model is, and where its weights will go if they are not here."""
+    if model.is_ready or model.remote is None:
+        return model.about
+    return f"{model.about}; Segment fetches its {model.megabytes} MB to {weights_folder()} first"
+
+
+def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
+    """Say where a model will run, how exactly, what is missing, and how long a field takes.
+
+    Parameters
+    ----------
+    model : Model
+        That will run.
+    key : str
+        What it is told from others by.
+    wanted : str
+        auto, cuda, mps or cpu.
+    pixels : int
+        Of a field.
+    """
+    on_cpu_alone = model.traits is not None and DEVICE in model.traits.ignores
+    try:
+        device = devices.known("cpu" if on_cpu_alone else wanted)
+    except ValueError as error:
+        return str(error)
+    if device is None:
+        where = "A GPU if torch can use the one that is here, else the CPU; told when it first runs"
+        return f"{where}; {_weights(model)}"
+    seconds = timing.expected(key, str(device), pixels)
+    how_long = "not timed on this computer yet"
+    if seconds is not None:
+        how_long = f"about {in_words(seconds)} a field"
+    return f"{device}; {_precision(model, device)}; {_weights(model)}; {how_long}"
+
+
+def _precision(model: Model, device: devices.Device) -> str:
+    told = model.traits.precision if model.traits is not None else None
+    return told or devices.known_precision(device) or "float32 or bfloat16, told when it runs"
+
+
+def _weights(model: Model) -> str:
+    if model.path is None:
+        return "needs no weights"
+    if model.is_ready:
+        return "weights here"
+    return "weights missing" if model.remote is None else f"{model.megabytes} MB to download first"
+
+
+class ModelChooser:
+    """Keeps the form's rows of model, device and values in step, and remembers them.
+
+    Parameters
+    ----------
+    chosen : Chosen
+        What is chosen, and the form whose rows they are.
+    run : callable
+        Does work in the background.
+    """
+
+    def __init__(self, chosen: Chosen, run: Run) -> None:
+        self._chosen = chosen
+        self._form = form = chosen.form
+        self._run = run
+        self._files = ModelFiles()
+        self._learned: dict[str, traits.Traits] = {}
+        form.model.choices = self._files.choices
+        last = settings.load_model()
+        if last in form.model.choices:
+            form.model.value = last
+        form.model.changed.connect(self._show_model)
+        form.device.changed.connect(self.show_device)
+        form.defaults.changed.connect(self.use_defaults)
+        form.add_model.changed.connect(self.add_file)
+        self._show_model()
+
+    @property
+    def model(self) -> Model:
+        """The chosen model; a file that is not there now is one that is not ready."""
+        path = Path(self._chosen.model)
+        if not self._files.is_there(self._chosen.model):
+            about = f"{path} is not there now; bring it back, or choose another model"
+            return Model(path.name, about, path, 0)
+        model = catalogue.find(self._chosen.model)
+        return replace(model, traits=model.traits or self._learned.get(self._chosen.model))
+
+    def learn(self, key: str, ignores: frozenset[str] | None) -> None:
+        """Take up of a run what a file is: it is not opened before."""
+        kinds = (traits.FLUO, traits.UNET, traits.CLASSIC, traits.CELLPOSE)
+        known = next((kind for kind in kinds if kind.ignores == ignores), None)
+        if known is not None:
+            self._learned[key] = known
+            self._form.show_traits(self.model)
+
+    def use_defaults(self) -> None:
+        """Set every value to what suits the model."""
+        settings.save_params(self._chosen.model, None)
+        self._form.params.params = self.model.defaults
+
+    def use_settings(
+        self, model: str, params: SegmentParams, depth: Mapping[str, Any] | None = None
+    ) -> None:
+        """Choose a model and values, as they made other labels.
+
+        Parameters
+        ----------
+        model : str
+            Its name, or the path of a file.
+        params : SegmentParams
+            The values.
+        depth : mapping, optional
+            How planes were put together, if they were; see `Provenance.depth`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such model here, or several files of the name.
+        """
+        keys = [key for _, key in self._files.choices()]
+        alike = [key for key in keys if key == model] or [
+            key for key in keys if short_name(key) == short_name(model)
+        ]
+        if not alike:
+            raise ValueError(f"there is no model {model!r} here; add its file first")
+        if len(alike) > 1:
+            raise ValueError(f"{' and '.join(alike)} are both named {model!r}; choose one yourself")
+        self._form.model.value = alike[0]
+        self._form.params.params = params
+        self._form.use_depth(depth or {})
+
+    def add_file(self) -> None:
+        """Ask for a model file, and choose it if it is one."""
+        path = ask_for_model(self._form.add_model.native)
+        if path is not None:
+            self._run(lambda tell: catalogue.check(path), lambda _: self._take_up(path))
+
+    def refresh(self) -> None:
+        """Show which files are there now."""
+        with self._form.model.changed.blocked():
+            chosen = self._chosen.model
+            self._form.model.reset_choices()
+            self._form.model.value = chosen
+        self._form.about.value = describe_model(self.model)
+
+    def show_device(self) -> None:
+        """Say where the model will run, and for how long."""
+        wanted = self._form.device.value
+        self._form.place.value = describe_device(
+            self.model, self._chosen.model, wanted, self._chosen.pixels
+        )
+
+    def _show_model(self) -> None:
+        model = self.model
+        settings.save_model(self._chosen.model)
+        self._form.about.value = describe_model(model)
+        self._form.params.params = settings.load_params(self._chosen.model) or model.defaults
+        self._form.show_traits(model)
+        self.show_device()
+
+    def _take_up(self, path: Path) -> None:
+        self._files.add(path)
+        self._form.model.reset_choices()
+        self._form.model.value = str(path)

@@ -1,0 +1,172 @@
+"""How labels were made, and making others the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import Container, PushButton
+from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtWidgets import QFileDialog
+
+from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.parameter_spec import describe_values
+from napari_nucseg.segmenters.parameters import Depth, SegmentParams
+from napari_nucseg.ui.jobs import tell_user
+from napari_nucseg.ui.layers import shown_plane
+from napari_nucseg.ui.params_form import text_line
+from napari_nucseg.ui.segment.prediction_layer import parts_of, provenance_by_field
+
+_TOLD = {"model", "parameters", "versions", "device", "precision", "seconds", "weights_sha256"}
+"""What is known of labels that a model made; corrected or foreign ones lack some of it."""
+
+Use = Callable[[str, SegmentParams, Mapping[str, Any]], None]
+"""Called with the name of a model, its parameters, and how planes were put together."""
+
+
+class ProvenanceBox(Container[Any]):
+    """Tells how the selected labels were made, and takes their settings over.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose selected layer is described.
+    use : callable
+        Takes the settings over; raises ValueError where it cannot.
+    """
+
+    def __init__(self, viewer: ViewerModel, use: Use) -> None:
+        self.text = text_line()
+        self.take_over = PushButton(
+            text="Use these settings",
+            tooltip="Choose the model and the values that made the selected labels.",
+        )
+        self.open = PushButton(
+            text="From a file...",
+            tooltip="Take the settings of a label image that napari-nucseg has written.",
+        )
+        buttons = Container(widgets=[self.take_over, self.open], layout="horizontal", labels=False)
+        buttons.margins = (0, 0, 0, 0)
+        super().__init__(widgets=[self.text, buttons], labels=False)
+        self.margins = (0, 0, 0, 0)
+        self._viewer = viewer
+        self._use = use
+        self._locked = False
+        self.take_over.changed.connect(self.use_selected)
+        self.open.changed.connect(self.use_file)
+        viewer.layers.selection.events.active.connect(self.show_selected)
+        viewer.dims.events.current_step.connect(self.show_selected)
+        self.show_selected()
+
+    def disconnect_viewer(self) -> None:
+        """Disconnect from the events of the viewer."""
+        self._viewer.layers.selection.events.active.disconnect(self.show_selected)
+        self._viewer.dims.events.current_step.disconnect(self.show_selected)
+
+    def show_selected(self, event: Any = None) -> None:
+        """Describe how the selected labels were made."""
+        made = self._selected()
+        self.text.value = describe(made) if made else "Select labels that were made here."
+        self.take_over.enabled = made is not None and not self._locked
+
+    def lock(self, locked: bool) -> None:
+        """Take over no settings while a network works with others."""
+        self._locked = locked
+        self.open.enabled = not locked
+        self.show_selected()
+
+    def use_selected(self) -> None:
+        """Take over the settings of the selected labels."""
+        made = self._selected()
+        if made is not None:
+            self._take_over(made)
+
+    def use_file(self) -> None:
+        """Ask for a label image, and take over its settings."""
+        name, _ = QFileDialog.getOpenFileName(self.native, "Label image", "", "*.tif *.tiff")
+        if not name:
+            return
+        try:
+            made = read_provenance(Path(name))
+        except (ValueError, OSError) as error:
+            tell_user(error)
+            return
+        self._take_over(made)
+
+    def _take_over(self, made: Mapping[str, Any]) -> None:
+        if not made.keys() >= _TOLD:
+            tell_user(ValueError("this file does not say how its labels were segmented"))
+            return
+        try:
+            params = SegmentParams(**made["parameters"])
+            self._use(str(made["model"]), params, made.get("depth") or {})
+        except (ValueError, TypeError, LookupError) as error:
+            tell_user(ValueError(f"these settings cannot be used here: {error}"))
+
+    def _selected(self) -> Mapping[str, Any] | None:
+        layer = self._viewer.layers.selection.active
+        if not isinstance(layer, Labels):
+            return None
+        made = provenance_by_field(layer).get(shown_plane(self._viewer.dims.point, layer))
+        return made if made and made.keys() >= _TOLD else None
+
+
+def describe(made: Mapping[str, Any]) -> str:
+    """Say in lines how labels were made; of boxes that were segmented later, what differs.
+
+    Parameters
+    ----------
+    made : mapping
+        A `napari_nucseg.segmenters.api.Provenance` as plain values, and of boxes in the field.
+    """
+    first, *boxes = parts_of(made)
+    before = _lines(first)
+    text = [_where(first), *before]
+    for box in boxes:
+        lines = _lines(box)
+        new = [line for line in lines if line not in before]
+        text += ["", f"{_where(box)}, later:", *(new or ["the same way"])]
+    return "\n".join(text)
+
+
+def _where(made: Mapping[str, Any]) -> str:
+    name, box = made.get("image", "an image"), made.get("box")
+    if box is None:
+        return f"All of {name}"
+    top, left, bottom, right = box
+    return f"Rows {top} to {bottom - 1}, columns {left} to {right - 1} of {name}"
+
+
+def _lines(made: Mapping[str, Any]) -> list[str]:
+    versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
+    channel = made.get("channel")
+    weights = made["weights_sha256"][:12]
+    return [
+        f"Model {made['model']}, {made['seconds']:.2f} s",
+        *([f"Channel {channel}"] if channel else []),
+        f"{made['device']}, {made['precision']}",
+        *_depth(made.get("depth") or {}),
+        *describe_values(SegmentParams, made["parameters"]),
+        *_estimate(made),
+        versions,
+        *([f"Weights {made.get('weights', '')} {weights}"] if weights else []),
+        *made.get("notes", ()),
+    ]
+
+
+def _estimate(made: Mapping[str, Any]) -> list[str]:
+    """Say what diameter was found in the image, if that decided anything."""
+    if made.get("diameter") is None or not made.get("is_estimated"):
+        return []
+    return [f"Diameter {made['diameter']:.0f} px (estimated)"]
+
+
+def _depth(depth: Mapping[str, Any]) -> list[str]:
+    """Say how the planes of a volume were put together, if they were."""
+    if depth.get("method") == Depth.STITCHED:
+        return [f"A plane of a volume, stitched from an overlap of {depth['stitch_threshold']:g}"]
+    if depth.get("method") == Depth.IN_3D:
+        return [f"A plane of a volume, segmented in 3-D with anisotropy {depth['anisotropy']:g}"]
+    return []

@@ -1,0 +1,156 @@
+"""From what is chosen on the form to what a worker is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+
+from napari_nucseg.io.channels import MOST_COLOURS
+from napari_nucseg.segmenters.model import Model
+from napari_nucseg.ui.layers import count_planes, field_shape, shown_plane
+from napari_nucseg.ui.segment.form import SegmentForm
+from napari_nucseg.ui.segment.image_source import (
+    DEPTHS,
+    Box,
+    Scope,
+    drawn_box,
+    pixel_size,
+    seen_box,
+    source_of,
+)
+from napari_nucseg.ui.segment.prediction_layer import find_prediction
+from napari_nucseg.ui.segment.result_cache import Spot
+from napari_nucseg.ui.segment.worker import Request
+
+
+class Chosen:
+    """The chosen image, and what the chosen model made of it.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where they are.
+
+    Attributes
+    ----------
+    form : SegmentForm
+        Where they are chosen.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self.form = SegmentForm(self._images)
+
+    @property
+    def image(self) -> Image | None:
+        """The layer to segment."""
+        layer: Image | None = self.form.image.value
+        return layer
+
+    @property
+    def model(self) -> str:
+        """What the model is told from others by: its name, or the whole path of a file."""
+        return str(self.form.model.value)
+
+    @property
+    def prediction(self) -> Labels | None:
+        """The labels that the model made of the image."""
+        image = self.image
+        if image is None:
+            return None
+        return find_prediction(self._viewer, str(image.unique_id), self.model)
+
+    @property
+    def plane(self) -> int:
+        """Number of the field in sight."""
+        return 0 if self.image is None else shown_plane(self._viewer.dims.point, self.image)
+
+    @property
+    def pixels(self) -> int:
+        """Of a field."""
+        if self.image is None:
+            return 0
+        height, width = field_shape(self.image)[-2:]
+        return height * width
+
+    def _images(self, widget: Any = None) -> list[Image]:
+        return [layer for layer in self._viewer.layers[::-1] if isinstance(layer, Image)]
+
+
+def ask(
+    viewer: ViewerModel, layer: Image, form: SegmentForm, key: str, model: Model, memory: int
+) -> Request:
+    """Put together what is asked for.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where rectangles are drawn, and which field is shown.
+    layer : Image
+        To be segmented.
+    form : SegmentForm
+        What was chosen.
+    key : str
+        What the model is told from others by.
+    model : Model
+        To be run.
+    memory : int
+        Bytes that results may take which are kept to follow the sliders.
+
+    Raises
+    ------
+    ValueError
+        If there is no such part of the image; the message says what to do.
+    """
+    _refuse_channels_last(layer)
+    box = _box(viewer, layer, form.scope.value)
+    planes = _planes(viewer, layer, form.scope.value)
+    source, uid = source_of(layer, form.channel.value), str(layer.unique_id)
+    return Request(
+        name=layer.name,
+        source=source,
+        spots=tuple(Spot(uid, key, plane, source.channel, box) for plane in planes),
+        model=model,
+        device=form.device.value,
+        params=form.params.params,
+        memory=memory,
+        pixel_size=pixel_size(layer),
+        depth=DEPTHS.get(form.scope.value),
+        volume=form.volume.params,
+    )
+
+
+def _refuse_channels_last(layer: Image) -> None:
+    """Refuse channels that napari takes for columns: labels would not lie on their nuclei."""
+    shape = field_shape(layer)
+    if len(shape) > 2 and shape[-1] <= MOST_COLOURS < min(shape[-3:-1]):
+        raise ValueError(
+            f"{layer.name}: its last axis, of length {shape[-1]}, seems to hold channels; add the "
+            "image with one layer a channel: viewer.add_image(data, channel_axis=-1)"
+        )
+
+
+def _planes(viewer: ViewerModel, layer: Image, scope: Scope) -> Iterable[int]:
+    """List the fields to segment; a volume's are those along the last axis of the stack."""
+    shown = shown_plane(viewer.dims.point, layer)
+    if scope == Scope.ALL:
+        return range(count_planes(layer))
+    if scope not in DEPTHS:
+        return (shown,)
+    deep = field_shape(layer)[-3]
+    return range(shown - shown % deep, shown - shown % deep + deep)
+
+
+def _box(viewer: ViewerModel, layer: Image, scope: Scope) -> Box | None:
+    """Return the rectangle to segment; None for all of the field."""
+    if scope not in (Scope.BOX, Scope.SEEN):
+        return None
+    box = drawn_box(viewer, layer) if scope == Scope.BOX else seen_box(viewer, layer)
+    if box is None and scope == Scope.BOX:
+        raise ValueError("Draw a rectangle in a Shapes layer, or choose another scope.")
+    if box is None:
+        raise ValueError("Nothing of this image is in sight; move it into the canvas.")
+    return None if box == (0, 0, *field_shape(layer)[-2:]) else box

@@ -1,0 +1,303 @@
+"""What the segment panel's worker does: plain values in, plain values out."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
+from napari_nucseg.array_types import Labels
+from napari_nucseg.segmenters import catalogue, timing
+from napari_nucseg.segmenters.api import (
+    Concern,
+    Provenance,
+    Segmenter,
+    VolumeSegmentation,
+    check_image,
+)
+from napari_nucseg.segmenters.flows import is_compiling
+from napari_nucseg.segmenters.model import Model
+from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.segmenters.volumes import segment_volume
+from napari_nucseg.ui.jobs import Tell
+from napari_nucseg.ui.progress import Countdown
+from napari_nucseg.ui.segment.image_source import FieldSource
+from napari_nucseg.ui.segment.result_cache import Kept, Parts, Spot
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for when Segment was pressed.
+
+    Attributes
+    ----------
+    name : str
+        Of the image's layer.
+    source : FieldSource
+        Its fields, read one by one.
+    spots : tuple of Spot
+        What of them is segmented, by which model.
+    model : Model
+        The same, with where its weights are.
+    device : str
+        auto, cuda, mps or cpu.
+    params : SegmentParams
+        Thresholds and diameter.
+    memory : int
+        Bytes that results may take which are kept to follow the sliders.
+    pixel_size : float or None
+        Edge of a pixel in micrometres, if it is known.
+    depth : Depth or None
+        How the planes belong together that are one volume; None for fields by themselves.
+    volume : VolumeParams
+        For a volume.
+    """
+
+    name: str
+    source: FieldSource
+    spots: tuple[Spot, ...]
+    model: Model
+    device: str
+    params: SegmentParams
+    memory: int
+    pixel_size: float | None
+    depth: Depth | None = None
+    volume: VolumeParams = field(default_factory=VolumeParams)
+
+
+@dataclass(frozen=True)
+class Made:
+    """Labels of a field or of a box in it.
+
+    Attributes
+    ----------
+    spot : Spot
+        Where they belong.
+    labels : ndarray of int32, shape (height, width)
+        0 is background.
+    nuclei : Nuclei
+        Their measures.
+    provenance : mapping
+        How they were made, as plain values.
+    fingerprint : int
+        Of the labels, to see whether they are edited.
+    concerns : tuple of Concern
+        Signs that the model does not suit the field.
+    """
+
+    spot: Spot
+    labels: Labels
+    nuclei: Nuclei
+    provenance: Mapping[str, Any]
+    fingerprint: int
+    concerns: tuple[Concern, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was made of what was asked for, and what is kept of it.
+
+    Attributes
+    ----------
+    made : tuple of Made
+        In the order of their making.
+    kept : Parts
+        What there was memory for.
+    ignores : frozenset of str or None
+        Names of the parameters that the model makes no use of; None where that is not told.
+    """
+
+    made: tuple[Made, ...]
+    kept: Parts
+    ignores: frozenset[str] | None = None
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether the fields are planes that were segmented as one."""
+        return bool(self.made[0].provenance["depth"])
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on all fields."""
+        if self.is_volume:
+            return float(self.made[0].provenance["seconds"])
+        return float(sum(made.provenance["seconds"] for made in self.made))
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """Numbers of the fields that something was made of."""
+        return tuple(dict.fromkeys(made.spot.plane for made in self.made))
+
+    @property
+    def estimate(self) -> float | None:
+        """Median diameter, in pixels, that was found in the fields and used; None if none was."""
+        made = [made.provenance for made in self.made]
+        found = [one["diameter"] for one in made if one["is_estimated"] and one["diameter"]]
+        return float(np.median(found)) if found else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the run, each thing once."""
+        notes = [note for made in self.made for note in made.provenance["notes"]]
+        return tuple(dict.fromkeys(notes))
+
+
+def segment_fields(request: Request, tell: Tell) -> Result:
+    """Segment what is asked for, one field after the other; only one is in memory at a time.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the model or an image cannot be used; the message names it.
+    """
+    segmenter = load(request, tell)
+    made: list[Made] = []
+    kept: Parts = {}
+    countdown = Countdown(tell, len(request.spots))
+    for number, spot in enumerate(request.spots):
+        countdown.begin(number)
+        image = request.source.read(spot.plane, spot.box)
+        check_image(image, request.name)
+        warm = not is_compiling()
+        result = segmenter(image, request.params, countdown.report)
+        timing.remember(spot.model, result.provenance, image.size, warm)
+        kept[spot] = Kept(result, image, request.pixel_size)
+        made.append(_made(spot, kept[spot], request.name))
+        while kept and sum(each.nbytes for each in kept.values()) > request.memory:
+            del kept[next(iter(kept))]
+    return Result(tuple(made), kept, result.ignores)
+
+
+def relabel(
+    fields: Sequence[Parts],
+    source: FieldSource,
+    name: str,
+    params: SegmentParams,
+    tell: Tell,
+) -> Result:
+    """Make the labels of kept results anew, with other thresholds and without the network.
+
+    Parameters
+    ----------
+    fields : sequence of Parts
+        All that lies in each field.
+    source : FieldSource
+        The image, to see whether it is still what was segmented.
+    name : str
+        Of the image's layer.
+    params : SegmentParams
+        The other thresholds.
+    tell : callable
+        Progress.
+
+    Raises
+    ------
+    ValueError
+        If the image holds other values now.
+    """
+    kept: Parts = {}
+    for number, parts in enumerate(fields):
+        tell(number, len(fields), "Following the sliders")
+        for spot, before in parts.items():
+            _check_unchanged(source, spot, before, name)
+            kept[spot] = replace(before, result=before.result.relabelled(params))
+    return Result(tuple(_made(spot, one, name) for spot, one in kept.items()), kept)
+
+
+def fingerprint(labels: Labels) -> int:
+    """Return a number that changes when labels do, whatever their type of integer."""
+    return zlib.crc32(np.ascontiguousarray(labels, dtype=np.int32).data)
+
+
+def _check_unchanged(source: FieldSource, spot: Spot, before: Kept, name: str) -> None:
+    """Refuse an image that was written to since; one on disk is trusted, reading it takes long."""
+    if source.is_in_memory and not np.array_equal(source.read(spot.plane, spot.box), before.image):
+        raise ValueError(f"{name}: the image has changed since it was segmented; press Segment")
+
+
+def _made(spot: Spot, kept: Kept, name: str) -> Made:
+    result = kept.result
+    nuclei = measure_nuclei(result, kept.image, kept.pixel_size)
+    provenance = provenance_at(spot, result.provenance, name)
+    own = fingerprint(result.labels)
+    return Made(spot, result.labels, nuclei, provenance, own, result.concerns)
+
+
+def provenance_at(spot: Spot, made: Provenance, name: str) -> dict[str, Any]:
+    """Say how labels were made and of what, as plain values."""
+    return {
+        **made.as_dict(),
+        "model": spot.model,
+        "image": name,
+        "channel": spot.channel,
+        "box": None if spot.box is None else list(spot.box),
+    }
+
+
+def load(request: Request, tell: Tell) -> Segmenter:
+    """Load the model that was asked for, once its weights are here.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it cannot be used; the message names it.
+    """
+    model = request.model
+    if not model.is_ready and model.remote is None:
+        raise ValueError(
+            f"{model.path}: this model file is not there; bring it back, or choose another"
+        )
+    fetching = Countdown(tell, 1)
+    catalogue.require_device(request.device)
+    catalogue.download(model, fetching.follow_download(model.name, model.megabytes))
+    tell(0, 1, f"Loading {model.name}")
+    return catalogue.load(model, request.device)
+
+
+def segment_stack(request: Request, tell: Tell) -> Result:
+    """Segment planes as one volume, which is in memory whole; a nucleus has one number in all.
+
+    The nuclei are measured plane by plane. Nothing is kept to follow the sliders.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the model or the image cannot be used; the message names it.
+    """
+    if request.depth is None:
+        raise ValueError(f"{request.name}: it was not said how its planes belong together")
+    segmenter = load(request, tell)
+    planes = []
+    for number, spot in enumerate(request.spots):
+        tell(number, len(request.spots), f"Reading plane {number + 1} of {len(request.spots)}")
+        planes.append(request.source.read(spot.plane))
+    volume = np.stack(planes)
+    report = Countdown(tell, 1, step="plane").report
+    try:
+        result = segment_volume(
+            segmenter, volume, request.params, request.depth, request.volume, report
+        )
+    except ValueError as error:
+        raise ValueError(f"{request.name}: {error}") from error
+    made = []
+    for number, (spot, labels) in enumerate(zip(request.spots, result.labels, strict=True)):
+        tell(number, len(request.spots), f"Measuring plane {number + 1} of {len(request.spots)}")
+        made.append(_made_of_volume(request, spot, labels, volume[number], result))
+    return Result(tuple(made), {})
+
+
+def _made_of_volume(
+    request: Request,
+    spot: Spot,
+    labels: Labels,
+    image: NDArray[np.generic],
+    result: VolumeSegmentation,
+) -> Made:
+    nuclei = measure(labels, image, pixel_size=request.pixel_size)
+    provenance = provenance_at(spot, result.provenance, request.name)
+    return Made(spot, labels, nuclei, provenance, fingerprint(labels))

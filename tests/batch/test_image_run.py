@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_nucseg.batch.image_run import describe, find_images, segment_images
+from napari_nucseg.batch.image_task import Choice, Failed, ImageWork, Saved
+from napari_nucseg.io.channels import Channel
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.segmenters.parameters import Depth
+from tests.oracle import PARAMS, oracle_setup
+
+
+@pytest.fixture
+def folder(tmp_path, drawn_fields):
+    """A folder with a TIFF, a PNG, and files that are no images."""
+    path = tmp_path / "images"
+    path.mkdir()
+    tifffile.imwrite(path / "b.tif", drawn_fields[0].image)
+    Image.fromarray(drawn_fields[1].image).save(path / "a.PNG")
+    (path / "notes.txt").write_text("x")
+    (path / ".hidden.tif").write_text("x")
+    return path
+
+
+def segment(source, segmenter, out, choice=Choice()):  # noqa: B008
+    """Segment one image; return what was saved, or the error."""
+    work = ImageWork(oracle_setup(segmenter), out, choice)
+    [found] = segment_images([source], work, lambda name: None)
+    return found
+
+
+def test_images_of_a_folder_are_found_in_the_order_of_their_names(folder):
+    assert [source.name for source in find_images([folder])] == ["a.PNG", "b.tif"]
+
+
+def test_files_and_folders_can_be_mixed(folder, tmp_path, drawn_fields):
+    tifffile.imwrite(tmp_path / "z.tif", drawn_fields[2].image)
+    found = find_images([tmp_path / "z.tif", folder])
+    assert [source.name for source in found] == ["z.tif", "a.PNG", "b.tif"]
+
+
+def test_two_images_of_one_name_are_refused(folder, tmp_path, drawn_fields):
+    tifffile.imwrite(tmp_path / "a.tif", drawn_fields[2].image)
+    with pytest.raises(ValueError, match=r"both would be saved as a\.tif") as failure:
+        find_images([folder, tmp_path / "a.tif"])
+    assert str(folder / "a.PNG") in str(failure.value)
+    assert str(tmp_path / "a.tif") in str(failure.value)
+
+
+def test_what_is_not_there_is_named(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: there is no such file or folder"):
+        find_images([folder, tmp_path / "nowhere"])
+
+
+def test_a_folder_without_images_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no TIFF or PNG image here"):
+        find_images([tmp_path])
+
+
+@pytest.mark.parametrize(("name", "number"), [("b.tif", 0), ("a.PNG", 1)])
+def test_labels_are_saved_under_the_images_name(
+    folder, tmp_path, drawn_fields, oracle_of, name, number
+):
+    source = Source(folder / name)
+    saved = segment(source, oracle_of(drawn_fields), tmp_path / "out")
+    assert saved.path == tmp_path / "out" / f"{source.stem}.tif"
+    assert saved.count == drawn_fields[number].labels.max()
+    assert saved.channel == ""
+    with tifffile.TiffFile(saved.path) as tiff:
+        assert np.array_equal(tiff.asarray(), drawn_fields[number].labels)
+        made = json.loads(tiff.pages[0].description)["nucseg"]
+    assert made["image"] == name
+    assert made["parameters"]["min_size"] == PARAMS.min_size
+
+
+def test_a_stack_is_refused_with_its_name(tmp_path, oracle_of):
+    stack = np.zeros((3, 20, 30), np.uint16)
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    error = segment(Source(tmp_path / "stack.tif"), oracle_of([]), tmp_path / "out")
+    assert "stack.tif: a stack of 3 planes" in error.error
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["channels first", "channels last"])
+def test_a_channel_of_a_colour_image_is_segmented_and_told(
+    tmp_path, drawn_fields, oracle_of, first
+):
+    grey = drawn_fields[0].image
+    colours = np.stack([grey // 2, grey, grey // 3], axis=0 if first else 2)
+    tifffile.imwrite(tmp_path / "a.tif", colours, photometric="minisblack")
+    source = Source(tmp_path / "a.tif")
+    choice = Choice(Channel("green"))
+    saved = segment(source, oracle_of(drawn_fields), tmp_path / "out", choice)
+    assert saved.channel == "channel green of 3"
+    assert saved.count == drawn_fields[0].labels.max()
+    assert read_provenance(saved.path)["channel"] == "channel green of 3"
+
+
+def test_planes_of_a_stack_are_labelled_each_by_itself(tmp_path, drawn_fields, oracle_of):
+    stack = np.stack([field.image for field in drawn_fields])
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    choice = Choice(depth=Depth.PLANES)
+    source = Source(tmp_path / "stack.tif")
+    saved = segment(source, oracle_of(drawn_fields), tmp_path / "out", choice)
+    expected = np.stack([field.labels for field in drawn_fields])
+    assert np.array_equal(tifffile.imread(saved.path), expected)
+    assert read_provenance(saved.path)["depth"]["method"] == "planes"
+
+
+def test_a_volume_of_several_axes_is_refused(tmp_path, oracle_of):
+    stack = np.zeros((2, 3, 20, 30), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "TZYX"})
+    choice = Choice(depth=Depth.STITCHED)
+    error = segment(Source(tmp_path / "a.tif"), oracle_of([]), tmp_path / "out", choice)
+    assert "a.tif: a stack of several axes, TZ before" in error.error
+
+
+def test_the_diameter_that_was_found_and_doubts_are_saved(
+    folder, tmp_path, drawn_fields, oracle_of
+):
+    oracle = oracle_of(drawn_fields)
+    oracle.estimate, oracle.suspect = 112.4, ("38 bright objects, 1 nucleus",)
+    source = Source(folder / "b.tif")
+    made = segment(source, oracle, tmp_path / "out")
+    for saved in (made, Saved.of(made.path, read_provenance(made.path))):
+        assert saved.estimate == 112.4
+        assert saved.suspect == ("38 bright objects, 1 nucleus",)
+        assert ", diameter 112 px (estimated), " in describe(saved)
+
+
+def test_a_diameter_that_was_set_is_no_estimate(folder, tmp_path, drawn_fields, oracle_of):
+    saved = segment(Source(folder / "b.tif"), oracle_of(drawn_fields), tmp_path / "out")
+    assert (saved.estimate, saved.suspect) == (None, ())
+    assert "(estimated)" not in describe(saved)
+
+
+def test_an_image_that_breaks_the_model_fails_by_its_name(folder, tmp_path):
+    def breaks(image, params, report):
+        raise RuntimeError("out of memory")
+
+    failed = segment(Source(folder / "b.tif"), breaks, tmp_path / "out")
+    assert failed == Failed("b.tif", f"{folder / 'b.tif'}: RuntimeError: out of memory")
+
+
+def test_labels_by_other_weights_than_the_run_was_begun_with_are_refused(
+    folder, tmp_path, drawn_fields, oracle_of
+):
+    setup = replace(oracle_setup(oracle_of(drawn_fields)), weights={"oracle.pt": "cd" * 32})
+    work = ImageWork(setup, tmp_path / "out", Choice())
+    [failed] = segment_images([Source(folder / "b.tif")], work, lambda name: None)
+    assert f"{folder / 'b.tif'}: " in failed.error
+    assert "other weights of oracle than the run was begun with" in failed.error
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,303 @@
+"""Datasets of other layouts than BBBC039's."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_nucseg.io.datasets import find_field, list_splits, open_dataset
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.synthetic import SyntheticField
+from tests.conftest import write_mask
+
+STEMS = ("a", "b.1", "c")
+
+
+def write(path: Path, data: np.ndarray) -> None:
+    """Write an image or labels of 16 bits as the ending says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".png":
+        Image.fromarray(data.astype(np.uint16)).save(path)
+    else:
+        tifffile.imwrite(path, data.astype(np.uint16), photometric="minisblack")
+
+
+def lay_out(
+    root: Path, fields: Sequence[SyntheticField], image: str = "images/{}.tif", truth: str = ""
+) -> Path:
+    """Write drawn fields as files of the given names."""
+    for stem, field in zip(STEMS, fields, strict=True):
+        write(root / image.format(stem), field.image)
+        if truth:
+            write(root / truth.format(stem), field.labels)
+    return root
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, drawn_fields: Sequence[SyntheticField]) -> Path:
+    """The drawn fields in the layout of DSB2018."""
+    return lay_out(tmp_path / "drawn", drawn_fields, truth="labels/{}.tif")
+
+
+def message_of_refusal(open_it: Callable[[], object]) -> str:
+    with pytest.raises((ValueError, OSError)) as failure:
+        open_it()
+    return str(failure.value)
+
+
+def stems(path: Path, split: str | None = None) -> list[str]:
+    return [field.stem for field in open_dataset(path, split).fields]
+
+
+# Where images and ground truth lie
+
+
+@pytest.mark.parametrize("image", ["images/{}.tif", "images/{}.png", "images/images/{}.TIF"])
+@pytest.mark.parametrize(
+    "truth",
+    ["masks/{}.tif", "masks/{}.png", "labels/{}.tiff", "labels/{}.png", "labels/labels/{}.tif"],
+)
+def test_truth_in_a_folder_of_its_own_is_paired_by_stem(tmp_path, drawn_fields, image, truth):
+    root = lay_out(tmp_path / "drawn", drawn_fields, image, truth)
+    dataset = open_dataset(root)
+    assert (dataset.name, dataset.absent) == ("drawn", ())
+    assert [field.stem for field in dataset.fields] == list(STEMS)
+    for field, drawn in zip(dataset.fields, drawn_fields, strict=True):
+        np.testing.assert_array_equal(field.read_image().data, drawn.image)
+        assert find_field(field.image.path) == field
+        assert field.read_truth().dtype == np.int32
+        np.testing.assert_array_equal(field.read_truth(), drawn.labels)
+
+
+@pytest.mark.parametrize("inside", ["images", "labels"])
+def test_a_part_of_a_dataset_opens_all_of_it(dataset, inside):
+    opened = open_dataset(dataset / inside)
+    assert opened == open_dataset(dataset)
+    assert opened.without_mask == ()
+
+
+def test_archives_of_labels_open_in_place(dataset, drawn_fields):
+    for part in ("images", "labels"):
+        shutil.make_archive(str(dataset / part), "zip", dataset, part)
+        shutil.rmtree(dataset / part)
+    for field, drawn in zip(open_dataset(dataset / "labels.zip").fields, drawn_fields, strict=True):
+        np.testing.assert_array_equal(field.read_truth(), drawn.labels)
+
+
+@pytest.mark.parametrize("image", ["{}.tif", "{}.png"])
+@pytest.mark.parametrize("truth", ["{}_masks.tif", "{}_masks.png"])
+def test_images_and_truth_lie_in_one_folder_as_cellpose_has_it(
+    tmp_path, drawn_fields, image, truth
+):
+    root = lay_out(tmp_path / "train", drawn_fields, image, truth)
+    for made in ("a_flows.tif", "a_cp_masks.png", "a_cp_output.png"):  # by Cellpose, of the image
+        write(root / made, drawn_fields[0].labels)
+    dataset = open_dataset(root)
+    assert [field.stem for field in dataset.fields] == list(STEMS)
+    assert dataset.without_mask == dataset.absent == ()
+    for field, drawn in zip(dataset.fields, drawn_fields, strict=True):
+        np.testing.assert_array_equal(field.read_image().data, drawn.image)
+        assert find_field(field.image.path) == field
+    np.testing.assert_array_equal(dataset.fields[0].read_truth(), drawn_fields[0].labels)
+
+
+def test_a_cellpose_image_without_truth_is_told_and_so_is_truth_without_image(
+    tmp_path, drawn_fields
+):
+    root = lay_out(tmp_path / "train", drawn_fields, "{}.tif", "{}_masks.tif")
+    (root / "a_masks.tif").unlink()
+    (root / "c.tif").unlink()
+    dataset = open_dataset(root)
+    assert [field.stem for field in dataset.without_mask] == ["a"]
+    assert dataset.absent == ("c",)
+
+
+def test_a_folder_of_images_alone_has_no_truth(tmp_path, drawn_fields):
+    root = lay_out(tmp_path / "pictures", drawn_fields, "{}.png")
+    assert len(open_dataset(root).without_mask) == 3
+
+
+def test_the_labels_of_a_run_are_no_ground_truth(tmp_path, drawn_fields):
+    root = lay_out(tmp_path / "results", drawn_fields, "labels/{}.tif")
+    (root / "run.json").write_text("{}")
+    assert len(open_dataset(root / "labels").without_mask) == 3
+    assert find_field(root / "labels" / "a.tif").mask is None
+
+
+# Two files of one field
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("images/a.tif", "images/a.tiff"),
+        ("images/a.tif", "images/a.png"),
+        ("labels/a.tif", "labels/a.png"),
+        ("labels/a.tif", "masks/a.png"),
+    ],
+)
+def test_two_files_of_one_field_are_refused_by_name(dataset, one, other):
+    write(dataset / other, np.zeros((160, 200)))
+    message = message_of_refusal(lambda: open_dataset(dataset))
+    assert str(dataset / one) in message
+    assert str(dataset / other) in message
+    assert "move one of them away" in message
+
+
+def test_two_truths_beside_an_image_are_refused_by_name(tmp_path, drawn_fields):
+    root = lay_out(tmp_path / "train", drawn_fields, "{}.tif", "{}_masks.tif")
+    write(root / "a_masks.png", drawn_fields[0].labels)
+    for open_it in (lambda: open_dataset(root), lambda: find_field(root / "a.tif")):
+        message = message_of_refusal(open_it)
+        assert "a_masks.tif" in message
+        assert "a_masks.png" in message
+
+
+# Truth that is none
+
+
+def test_truth_of_another_shape_is_refused_with_both_sizes(dataset):
+    field = open_dataset(dataset).fields[0]
+    write(field.mask.path, np.zeros((160, 100)))
+    message = message_of_refusal(field.read_truth)
+    for word in (str(field.mask), str(field.image), "160 x 100", "160 x 200"):
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        (np.zeros((160, 200), np.float32), "not a label image"),
+        (np.full((160, 200), -1, np.int32), "not a label image"),
+        (np.full((160, 200), 2**31, np.uint32), "does not fit into 32 bits"),
+    ],
+)
+def test_truth_that_is_no_label_image_is_refused_by_name(dataset, labels, reason):
+    field = open_dataset(dataset).fields[0]
+    tifffile.imwrite(field.mask.path, labels)
+    message = message_of_refusal(field.read_truth)
+    assert str(field.mask) in message
+    assert reason in message
+
+
+def test_an_image_without_truth_says_where_it_belongs(dataset):
+    (dataset / "labels" / "a.tif").unlink()
+    message = message_of_refusal(open_dataset(dataset).fields[0].read_truth)
+    assert "add it to masks/ or labels/" in message
+
+
+# Lists
+
+
+@pytest.mark.parametrize("where", [".", "metadata"])
+@pytest.mark.parametrize(
+    "names",
+    [("c", "a"), ("c.tif", "a.png"), ("labels/c.tif", "images/a.tiff"), ("c_masks.tif", "a")],
+)
+def test_a_list_lies_beside_the_images_or_in_metadata(dataset, where, names):
+    (dataset / where).mkdir(exist_ok=True)
+    listing = dataset / where / "validation.txt"
+    listing.write_text("\n".join(names))
+    assert stems(dataset, "validation") == stems(listing) == ["c", "a"]
+    splits = [field.split for field in open_dataset(dataset).fields]
+    assert splits == ["validation", None, "validation"]
+    assert find_field(dataset / "images" / "a.tif").split == "validation"
+    assert list_splits(dataset) == list_splits(dataset / "images") == ("validation",)
+
+
+def test_a_list_lies_beside_images_of_cellposes_layout(tmp_path, drawn_fields):
+    root = lay_out(tmp_path / "train", drawn_fields, "{}.tif", "{}_masks.tif")
+    (root / "mine.txt").write_text("b.1_masks.tif\n")
+    assert stems(root, "mine") == ["b.1"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"Nuclei of three fields.\nThe first is\na.tif\nand there is more to say.",
+        b"",
+        b"\xff\xfe\x00\xd8",
+        b"another.tif\nset.tif\n",
+    ],
+)
+@pytest.mark.parametrize("where", [".", "metadata"])
+def test_a_text_that_lists_no_fields_is_no_split(dataset, where, text):
+    (dataset / where).mkdir(exist_ok=True)
+    (dataset / where / "readme.txt").write_bytes(text)
+    (dataset / "training.txt").write_text("a.tif\n")
+    assert list_splits(dataset) == ("training",)
+    assert open_dataset(dataset).absent == ()
+    message = message_of_refusal(lambda: open_dataset(dataset, "readme"))
+    assert "readme.txt: most of its lines name no field" in message
+    assert message.endswith("there are training")
+
+
+def test_a_note_with_the_name_of_a_split_is_none(dataset):
+    (dataset / "test.txt").write_text("To do: draw more nuclei.\nAnd test them.\n")
+    assert list_splits(dataset) == ()
+    assert open_dataset(dataset).absent == ()
+
+
+def test_a_split_that_is_here_in_part_is_still_a_split(dataset):
+    (dataset / "test.txt").write_text("x.tif\ny.tif\nz.tif\na.tif\n")
+    message = message_of_refusal(lambda: open_dataset(dataset, "test"))
+    assert "3 of its 4 fields are not in the dataset, the first is x" in message
+    assert open_dataset(dataset).absent == ("x", "y", "z")
+
+
+def test_two_lists_of_one_name_are_refused_only_if_they_differ(dataset):
+    (dataset / "metadata").mkdir()
+    (dataset / "metadata" / "test.txt").write_text("a.tif\r\nc.tif")
+    (dataset / "test.txt").write_text("a\nc\n")
+    assert stems(dataset, "test") == ["a", "c"]
+    (dataset / "test.txt").write_text("a\n")
+    message = message_of_refusal(lambda: open_dataset(dataset, "test"))
+    assert str(dataset / "metadata" / "test.txt") in message
+    assert str(dataset / "test.txt") in message
+
+
+def test_a_split_that_is_not_there_says_where_to_put_it(dataset):
+    message = message_of_refusal(lambda: open_dataset(dataset, "training"))
+    assert message.startswith(f"{dataset / 'training.txt'}: there is no such split; put a list")
+
+
+# BBBC039's own rules are for its names alone
+
+
+def test_masks_of_other_datasets_may_be_colourings_too(dataset, drawn_fields):
+    (dataset / "labels" / "a.tif").unlink()
+    write_mask(dataset / "labels" / "a.png", drawn_fields[0].labels)
+    truth = open_dataset(dataset).fields[0].read_truth()
+    assert len(np.unique(truth)) == len(np.unique(drawn_fields[0].labels))
+
+
+def test_fields_of_other_datasets_have_neither_well_nor_site(dataset):
+    field = open_dataset(dataset).fields[1]
+    assert (field.name, field.well, field.site) == ("b.1", None, None)
+    assert field.image == Source(dataset / "images" / "b.1.tif")
+
+
+# The real DSB2018
+
+
+@pytest.mark.parametrize(
+    ("split", "count", "nuclei"), [("training", 299, 9605), ("validation", 99, 3757)]
+)
+def test_the_real_splits_of_dsb2018_hold_all_their_nuclei(dsb2018, split, count, nuclei):
+    dataset = open_dataset(dsb2018, split)
+    assert len(dataset.fields) == count
+    assert {field.split for field in dataset.fields} == {split}
+    assert dataset.absent == dataset.without_mask == ()
+    truths = (field.read_truth() for field in dataset.fields)
+    assert sum(len(np.unique(truth[truth > 0])) for truth in truths) == nuclei
+
+
+def test_the_real_dsb2018_has_its_two_lists_and_no_other(dsb2018):
+    assert list_splits(dsb2018) == ("training", "validation")
+    assert len(open_dataset(dsb2018).fields) == 398

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import doctest
+import math
+from dataclasses import FrozenInstanceError, asdict, fields
+
+import numpy as np
+import pytest
+
+from napari_nucseg.parameter_spec import Knob, knobs
+from napari_nucseg.segmenters import api, parameters
+from napari_nucseg.segmenters.api import check_image, with_bright_nuclei
+from napari_nucseg.segmenters.parameters import SegmentParams, completed
+
+KNOBS = knobs(SegmentParams)
+
+
+@pytest.fixture(params=KNOBS)
+def name(request: pytest.FixtureRequest) -> str:
+    """Each parameter in turn."""
+    return str(request.param)
+
+
+# Parameters
+
+
+def test_every_parameter_has_a_knob_in_the_order_of_the_form():
+    assert list(KNOBS) == [field.name for field in fields(SegmentParams)]
+    assert all(isinstance(knob, Knob) for knob in KNOBS.values())
+
+
+def test_a_knob_says_what_it_is_for_and_has_room_to_turn(name):
+    knob = KNOBS[name]
+    assert knob.label
+    assert knob.help.endswith(".")
+    assert knob.low < knob.high
+    assert 0 < knob.step <= knob.high - knob.low
+
+
+def test_the_default_lies_inside_the_bounds(name):
+    assert KNOBS[name].low <= getattr(SegmentParams(), name) <= KNOBS[name].high
+
+
+def test_labels_of_parameters_differ():
+    assert len({knob.label for knob in KNOBS.values()}) == len(KNOBS)
+
+
+@pytest.mark.parametrize("bound", ["low", "high"])
+def test_both_bounds_are_allowed(name, bound):
+    value = getattr(KNOBS[name], bound)
+    assert asdict(SegmentParams(**{name: value}))[name] == value
+
+
+@pytest.mark.parametrize("side", ["below", "above", "infinite", "undefined"])
+def test_a_value_outside_the_bounds_is_refused_with_its_name_and_its_bounds(name, side):
+    knob = KNOBS[name]
+    values = {
+        "below": knob.low - knob.step,
+        "above": knob.high + knob.step,
+        "infinite": math.inf,
+        "undefined": math.nan,
+    }
+    with pytest.raises(ValueError, match=f"^{knob.label.lower()} is ") as failure:
+        SegmentParams(**{name: values[side]})
+    assert f"is {values[side]}; it must be {knob.low:g} to {knob.high:g}" in str(failure.value)
+    assert str(failure.value).endswith(knob.unit)
+
+
+def test_parameters_cannot_change_once_they_are_checked(name):
+    with pytest.raises(FrozenInstanceError):
+        setattr(SegmentParams(), name, KNOBS[name].low)
+
+
+def test_values_of_an_older_version_are_completed_by_what_it_did():
+    older = {name: value for name, value in asdict(SegmentParams()).items() if name != "invert"}
+    assert completed(older | {"min_size": 40}) == asdict(SegmentParams(min_size=40))
+    assert completed({"invert": True})["invert"] is True
+
+
+@pytest.mark.parametrize("module", [parameters, api])
+def test_the_examples_in_the_documentation_are_right(module):
+    assert doctest.testmod(module).failed == 0
+
+
+# Images
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "int16", "int64", "float32"])
+def test_a_grey_image_of_any_type_may_be_segmented(dtype):
+    image = np.eye(4, 6).astype(dtype)
+    assert check_image(image, "field") is None
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (3, 4, 5), (4, 5, 3), (0, 5), (5, 0)], ids=str)
+def test_an_image_of_no_plane_is_refused_by_name(shape):
+    with pytest.raises(ValueError, match=r"^field: an image of shape") as failure:
+        check_image(np.zeros(shape), "field")
+    assert str(shape) in str(failure.value)
+    assert "grey plane" in str(failure.value)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "object", "U3", "datetime64[s]"])
+def test_an_image_of_no_intensities_is_refused_by_name(dtype):
+    with pytest.raises(ValueError, match=r"^field: .*grey intensities"):
+        check_image(np.zeros((4, 5)).astype(dtype), "field")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_an_image_with_holes_is_refused_by_name(dtype, value):
+    image = np.ones((4, 5), dtype=dtype)
+    image[2, 3] = value
+    with pytest.raises(ValueError, match=r"^field: it holds NaN or infinite values"):
+        check_image(image, "field")
+
+
+def test_an_image_of_huge_but_finite_values_may_be_segmented():
+    assert check_image(np.full((4, 5), np.finfo(np.float64).max), "field") is None
+
+
+# Dark nuclei
+
+DARK = SegmentParams(invert=True)
+
+
+def test_an_image_of_bright_nuclei_stays_as_it_is():
+    image = np.eye(4, dtype=np.uint8)
+    assert with_bright_nuclei(image, SegmentParams()) is image
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ([0, 3, 255], "u1", [255, 252, 0]),
+        ([7, 7, 7], "u2", [0, 0, 0]),
+        ([0, 9, 65535], ">u2", [65535, 65526, 0]),
+        ([0, 2**64 - 1, 5], "u8", [2**64 - 1, 0, 2**64 - 6]),
+        ([-128, 0, 127], "i1", [255, 127, 0]),
+        ([-(2**63), 2**63 - 1, 0], "i8", [2**64 - 1, 0, 2**63 - 1]),
+        ([-65504, 65504, 0], "f2", [131008, 0, 65504]),
+        ([0.25, -1.5, 1.0], "f4", [0.75, 2.5, 0]),
+        ([0.25, -1.5, 1.0], ">f8", [0.75, 2.5, 0]),
+        ([True, False, True], "?", [False, True, False]),
+    ],
+    ids=str,
+)
+def test_dark_nuclei_become_bright_whatever_the_type(values, kind, expected):
+    image = np.array([values], dtype=kind)
+    before = image.copy()
+    assert with_bright_nuclei(image, DARK).tolist() == [expected]
+    assert np.array_equal(image, before)
