@@ -21,7 +21,7 @@ from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.fields import Field
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.verdicts import Verdict, Verdicts, judge
+from napari_nucseg.metrics.verdicts import Verdict, Verdicts, classify
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Segmentation
 from napari_nucseg.segmenters.dynamics.flow_check import flow_errors
@@ -78,13 +78,13 @@ def judge_fields(path: Path) -> dict[str, list[Judged]]:
         f"flow threshold {model.defaults.flow_threshold:g}": model.defaults,
         "no flow threshold": replace(model.defaults, flow_threshold=0.0),
     }
-    judged: dict[str, list[Judged]] = {name: [] for name in settings}
+    classified: dict[str, list[Judged]] = {name: [] for name in settings}
     for field in open_dataset(path, "validation").fields:
         image = field.read_image().data
         segmentation = segmenter(image, model.defaults, lambda done, total: None)
         for name, params in settings.items():
-            judged[name].append(judge_field(field, image, segmentation.relabelled(params)))
-    return judged
+            classified[name].append(judge_field(field, image, segmentation.relabelled(params)))
+    return classified
 
 
 def judge_field(field: Field, image: NDArray[np.generic], result: Segmentation) -> Judged:
@@ -95,7 +95,7 @@ def judge_field(field: Field, image: NDArray[np.generic], result: Segmentation) 
         flow_errors=flow_errors(result.labels, result.flows.vectors),
         cellprob=result.flows.cellprob,
     )
-    verdicts: Verdicts = judge(match(find_overlap(field.read_truth(), result.labels)))
+    verdicts: Verdicts = classify(match(find_overlap(field.read_truth(), result.labels)))
     return Judged(nuclei, verdicts.predicted.codes, verdicts.truth.count(Verdict.MISSED))
 
 

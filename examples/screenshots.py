@@ -121,10 +121,10 @@ def shoot_errors(viewer: napari.Viewer, score: ScorePanel) -> None:
         score.plots.kind.setCurrentText(kind)
         shoot(viewer, f"plot_{name}")
     hide_overlays(viewer)
-    score.tabs.setCurrentWidget(score.rivals)
-    score.rivals.compare()
-    wait(lambda: bool(score.rivals.scores.rivals) and not score.running)
-    score.rivals.show_differences()
+    score.tabs.setCurrentWidget(score.all_scored)
+    score.all_scored.compare()
+    wait(lambda: bool(score.all_scored.scores.all_scored) and not score.running)
+    score.all_scored.show_differences()
     shoot(viewer, "errors_compare")
 
 

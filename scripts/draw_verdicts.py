@@ -17,7 +17,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS, draw_verdicts
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.verdicts import ObjectVerdicts, Verdict, judge
+from napari_nucseg.metrics.verdicts import ObjectVerdicts, Verdict, classify
 
 TARGET = Path(__file__).parents[1] / "docs" / "images" / "verdicts.png"
 SIZE, ZOOM, MARGIN, LINE = 48, 6, 14, 20
@@ -63,7 +63,7 @@ def draw_example(
 ) -> Image.Image:
     """Draw one example at IoU 0.5, with what is said of each of its objects."""
     truth, predicted = label(true), label(found)
-    verdicts = judge(match(find_overlap(truth, predicted)))
+    verdicts = classify(match(find_overlap(truth, predicted)))
     if {*verdicts.truth.codes.tolist(), *verdicts.predicted.codes.tolist()} != {verdict}:
         raise ValueError(f"the example of {verdict.word} is no example of it: {verdicts}")
     rgb = fill(truth, predicted)

@@ -26,7 +26,7 @@ def export(weights: Path) -> Path:
     net = load_unet(weights)
     if not isinstance(net, FluoUNet):
         raise TypeError(f"{weights}: only networks like fluo-nuclei are exported")
-    traits = {"channels": 1, "stride": net.shape.stride, "reach": REACH}
+    capabilities = {"channels": 1, "stride": net.shape.stride, "reach": REACH}
     target = weights.with_suffix(".onnx")
     edge = 4 * net.shape.stride
     sizes = {2: "height", 3: "width"}
@@ -44,7 +44,7 @@ def export(weights: Path) -> Path:
     )
     model = onnx.load(target)
     _refer(model, weights)
-    onnx.helper.set_model_props(model, {TRAITS: json.dumps(traits)})
+    onnx.helper.set_model_props(model, {TRAITS: json.dumps(capabilities)})
     onnx.save(model, target)
     return target
 

@@ -21,7 +21,7 @@ from napari_nucseg.batch import executor
 from napari_nucseg.cli.main import app, main
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.writers import read_provenance, write_labels
-from napari_nucseg.parameter_spec import knobs
+from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.report.text import TITLES
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.checkpoints import load_unet
@@ -203,10 +203,10 @@ def test_the_options_are_exactly_the_parameters(command, panel, params):
     options = typer.main.get_command(app).commands[command].params
     in_panel = [o for o in options if getattr(o, "rich_help_panel", None) == panel]
     assert [option.name for option in in_panel] == [field.name for field in fields(params)]
-    for option, knob in zip(in_panel, knobs(params).values(), strict=True):
+    for option, spec in zip(in_panel, specs_of(params).values(), strict=True):
         assert option.opts == [f"--{option.name.replace('_', '-')}"]
-        assert knob.help in option.help
-        assert option.is_flag or f"{knob.low:g} to {knob.high:g}" in option.help
+        assert spec.help in option.help
+        assert option.is_flag or f"{spec.low:g} to {spec.high:g}" in option.help
         assert option.default is None
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 
 @dataclass(frozen=True)
-class Knob:
+class Spec:
     """How a parameter is shown and what it may be.
 
     Attributes
@@ -38,16 +38,16 @@ class Knob:
     lowest: str = ""
 
 
-_known: dict[type, Mapping[str, Knob]] = {}
+_known: dict[type, Mapping[str, Spec]] = {}
 
 
-def knobs(params: type) -> Mapping[str, Knob]:
-    """Return each field's `Knob`, in the order of the fields.
+def specs_of(params: type) -> Mapping[str, Spec]:
+    """Return each field's `Spec`, in the order of the fields.
 
     Parameters
     ----------
     params : type
-        A dataclass whose fields are annotated ``Annotated[type, Knob(...)]``.
+        A dataclass whose fields are annotated ``Annotated[type, Spec(...)]``.
     """
     if params not in _known:  # reading annotations takes milliseconds
         hints = get_type_hints(params, include_extras=True)
@@ -61,13 +61,13 @@ def describe_values(params: type, values: Mapping[str, Any]) -> list[str]:
     Parameters
     ----------
     params : type
-        As of `knobs`.
+        As of `specs_of`.
     values : mapping
         By the names of the fields.
     """
     return [
-        f"{knob.label}{_told(values[name], knob)}"
-        for name, knob in knobs(params).items()
+        f"{spec.label}{_told(values[name], spec)}"
+        for name, spec in specs_of(params).items()
         if name in values
     ]
 
@@ -80,18 +80,18 @@ def check_bounds(params: Any) -> None:
     ValueError
         Naming the parameter, its value and its bounds.
     """
-    for name, knob in knobs(type(params)).items():
+    for name, spec in specs_of(type(params)).items():
         value = getattr(params, name)
-        if not knob.low <= value <= knob.high:
+        if not spec.low <= value <= spec.high:
             raise ValueError(
-                f"{knob.label.lower()} is {value}; it must be {knob.low:g} to {knob.high:g}"
-                f"{' ' + knob.unit if knob.unit else ''}"
+                f"{spec.label.lower()} is {value}; it must be {spec.low:g} to {spec.high:g}"
+                f"{' ' + spec.unit if spec.unit else ''}"
             )
 
 
-def _told(value: Any, knob: Knob) -> str:
+def _told(value: Any, spec: Spec) -> str:
     if isinstance(value, bool):
         return " on" if value else " off"
-    if knob.lowest and value == knob.low:
-        return f": {knob.lowest}"
-    return f" {value:g} {knob.unit}".rstrip()
+    if spec.lowest and value == spec.low:
+        return f": {spec.lowest}"
+    return f" {value:g} {spec.unit}".rstrip()

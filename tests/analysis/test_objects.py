@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.measure import regionprops
 
-from napari_nucseg.analysis.object_rows import find_places, move_places
+from napari_nucseg.analysis.object_rows import find_geometry, move_geometry
 from napari_nucseg.analysis.objects import Placed, join_overlaps, list_objects
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.score import score_matching
-from napari_nucseg.metrics.verdicts import Verdict, judge
+from napari_nucseg.metrics.verdicts import Verdict, classify
 
 
 @pytest.fixture
@@ -36,14 +36,16 @@ def placed(fields):
 def place(truth, found) -> Placed:
     overlap = find_overlap(truth, found)
     return Placed(
-        overlap, find_places(truth, overlap.truth_ids), find_places(found, overlap.predicted_ids)
+        overlap,
+        find_geometry(truth, overlap.truth_ids),
+        find_geometry(found, overlap.predicted_ids),
     )
 
 
 def test_places_are_those_of_scikit_image(fields):
     for truth, _ in fields.values():
         ids = np.unique(truth[truth > 0])
-        places = find_places(truth, ids)
+        places = find_geometry(truth, ids)
         for row, region in enumerate(regionprops(truth)):
             assert region.label == ids[row]
             assert tuple(places.boxes[row]) == region.bbox
@@ -61,11 +63,11 @@ def test_after_an_edit_places_are_as_if_found_anew(before, painted, top, left):
     after = before.copy()
     after[box] = painted
     old_ids, ids = (np.unique(one[one > 0]).astype(np.int64) for one in (before, after))
-    places = find_places(before, old_ids)
+    places = find_geometry(before, old_ids)
 
-    moved = move_places(places, old_ids, ids, box, before[box], after)
+    moved = move_geometry(places, old_ids, ids, box, before[box], after)
 
-    anew = find_places(after, ids)
+    anew = find_geometry(after, ids)
     for name in ("y", "x", "boxes"):
         assert np.array_equal(getattr(moved, name), getattr(anew, name)), name
 
@@ -76,7 +78,7 @@ def test_the_rows_are_the_verdicts_of_each_field(fields, placed, threshold):
 
     assert (np.diff(objects.plane) >= 0).all()
     for plane in fields:
-        verdicts = judge(match(placed[plane].overlap, threshold))
+        verdicts = classify(match(placed[plane].overlap, threshold))
         for side, is_true in ((verdicts.truth, True), (verdicts.predicted, False)):
             for number, code, iou, partners in zip(
                 side.ids, side.codes, side.ious, side.partners, strict=True

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_nucseg.analysis.prediction_comparison import best_of, disagreements, score_rivals
+from napari_nucseg.analysis.prediction_comparison import best_of, compare_predictions, disagreements
 from napari_nucseg.metrics.presets import DEFAULT_RULE
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.summary import compare_fields
@@ -21,7 +21,7 @@ def spoiled(truths, label: int):
 def rivals_of(truths, **predictions):
     reads = {name: fields.__getitem__ for name, fields in predictions.items()}
     planes = range(len(truths))
-    return score_rivals(truths.__getitem__, reads, planes, DEFAULT_RULE, lambda *told: None)
+    return compare_predictions(truths.__getitem__, reads, planes, DEFAULT_RULE, lambda *told: None)
 
 
 def test_each_prediction_has_its_own_scores(truths):

@@ -20,7 +20,7 @@ from napari_nucseg.batch import executor
 from napari_nucseg.batch.dataset_run import run_benchmark
 from napari_nucseg.batch.executor import connected, one_worker_a_gpu, visible_gpus
 from napari_nucseg.batch.image_run import segment_images
-from napari_nucseg.batch.image_task import Choice, Failed, ImageWork, Saved
+from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.cli.main import main
 from napari_nucseg.io.datasets import open_dataset
@@ -306,7 +306,7 @@ def images_of(dataset):
 
 def segment(dataset, setup, out, run=None):
     """Segment a dataset's images; return what became of each by its name."""
-    work = ImageWork(setup, out, Choice())
+    work = ImageTask(setup, out, Choice())
     return {one.name: one for one in segment_images(images_of(dataset), work, ignore_name, run)}
 
 
@@ -338,7 +338,7 @@ def test_images_that_fail_or_kill_workers_do_not_stop_the_others(
     broken = tmp_path / "broken.tif"
     broken.write_bytes(b"not a TIFF")
     with connected(two_workers) as run:
-        work = ImageWork(setup_of("always"), tmp_path / "out", Choice())
+        work = ImageTask(setup_of("always"), tmp_path / "out", Choice())
         sources = [*images_of(dataset), Source(broken)]
         found = list(segment_images(sources, work, ignore_name, run))
     failed = {one.name: one.error for one in found if isinstance(one, Failed)}

@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from napari_nucseg.batch.image_run import describe, find_images, segment_images
-from napari_nucseg.batch.image_task import Choice, Failed, ImageWork, Saved
+from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
 from napari_nucseg.io.channels import Channel
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
@@ -31,7 +31,7 @@ def folder(tmp_path, drawn_fields):
 
 def segment(source, segmenter, out, choice=Choice()):  # noqa: B008
     """Segment one image; return what was saved, or the error."""
-    work = ImageWork(oracle_setup(segmenter), out, choice)
+    work = ImageTask(oracle_setup(segmenter), out, choice)
     [found] = segment_images([source], work, lambda name: None)
     return found
 
@@ -152,7 +152,7 @@ def test_labels_by_other_weights_than_the_run_was_begun_with_are_refused(
     folder, tmp_path, drawn_fields, oracle_of
 ):
     setup = replace(oracle_setup(oracle_of(drawn_fields)), weights={"oracle.pt": "cd" * 32})
-    work = ImageWork(setup, tmp_path / "out", Choice())
+    work = ImageTask(setup, tmp_path / "out", Choice())
     [failed] = segment_images([Source(folder / "b.tif")], work, lambda name: None)
     assert f"{folder / 'b.tif'}: " in failed.error
     assert "other weights of oracle than the run was begun with" in failed.error

@@ -13,7 +13,7 @@ from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.counts import PixelCounts, VerdictCounts
 from napari_nucseg.metrics.matching import Matching, match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.verdicts import Agreement, ObjectVerdicts, Verdict, Verdicts, judge
+from napari_nucseg.metrics.verdicts import Agreement, ObjectVerdicts, Verdict, Verdicts, classify
 from tests.metrics.brute_force import Ious, Pixels, pairwise, pixels_of, shared
 from tests.metrics.distortions import DISTORTIONS
 from tests.metrics.test_matching import EXACT, Pair, label_pairs, named_pairs, quick
@@ -31,7 +31,7 @@ def row(picture: str) -> np.ndarray:
 
 
 def judge_labels(truth: np.ndarray, predicted: np.ndarray, threshold: float = 0.5) -> Verdicts:
-    return judge(match(find_overlap(truth, predicted), threshold))
+    return classify(match(find_overlap(truth, predicted), threshold))
 
 
 def judge_rows(truth: str, predicted: str, threshold: float = 0.5) -> Verdicts:
@@ -219,7 +219,7 @@ def assert_verdicts_are_those_of_their_definition(
         {a: [b for b in sorted(ious[a]) if is_edge(a, b)] for a in true},
         {b: [a for a in sorted(suoi[b]) if is_edge(a, b)] for b in found},
     )
-    verdicts = judge(matching)
+    verdicts = classify(matching)
     there = dict(named_pairs(matching))
     back = {b: a for a, b in there.items()}
     assert rows_of(verdicts.truth) == expected_side(joined, ious, there, MISSED, MERGED)
@@ -242,7 +242,7 @@ def test_swapping_the_sides_swaps_the_errors(pair, threshold):
 
 def assert_verdicts_add_up(truth: np.ndarray, predicted: np.ndarray, threshold: float) -> None:
     matching = match(find_overlap(truth, predicted), threshold)
-    verdicts = judge(matching)
+    verdicts = classify(matching)
     counts = VerdictCounts.of(verdicts)
     assert counts.matched == matching.tp
     assert counts.missed + counts.off + counts.merged + counts.split + counts.tangled == matching.fn

@@ -7,12 +7,12 @@ from dataclasses import FrozenInstanceError, asdict, fields
 import numpy as np
 import pytest
 
-from napari_nucseg.parameter_spec import Knob, knobs
+from napari_nucseg.parameter_spec import Spec, specs_of
 from napari_nucseg.segmenters import api, parameters
 from napari_nucseg.segmenters.api import check_image, with_bright_nuclei
 from napari_nucseg.segmenters.parameters import SegmentParams, completed
 
-KNOBS = knobs(SegmentParams)
+KNOBS = specs_of(SegmentParams)
 
 
 @pytest.fixture(params=KNOBS)
@@ -26,15 +26,15 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def test_every_parameter_has_a_knob_in_the_order_of_the_form():
     assert list(KNOBS) == [field.name for field in fields(SegmentParams)]
-    assert all(isinstance(knob, Knob) for knob in KNOBS.values())
+    assert all(isinstance(spec, Spec) for spec in KNOBS.values())
 
 
 def test_a_knob_says_what_it_is_for_and_has_room_to_turn(name):
-    knob = KNOBS[name]
-    assert knob.label
-    assert knob.help.endswith(".")
-    assert knob.low < knob.high
-    assert 0 < knob.step <= knob.high - knob.low
+    spec = KNOBS[name]
+    assert spec.label
+    assert spec.help.endswith(".")
+    assert spec.low < spec.high
+    assert 0 < spec.step <= spec.high - spec.low
 
 
 def test_the_default_lies_inside_the_bounds(name):
@@ -42,7 +42,7 @@ def test_the_default_lies_inside_the_bounds(name):
 
 
 def test_labels_of_parameters_differ():
-    assert len({knob.label for knob in KNOBS.values()}) == len(KNOBS)
+    assert len({spec.label for spec in KNOBS.values()}) == len(KNOBS)
 
 
 @pytest.mark.parametrize("bound", ["low", "high"])
@@ -53,17 +53,17 @@ def test_both_bounds_are_allowed(name, bound):
 
 @pytest.mark.parametrize("side", ["below", "above", "infinite", "undefined"])
 def test_a_value_outside_the_bounds_is_refused_with_its_name_and_its_bounds(name, side):
-    knob = KNOBS[name]
+    spec = KNOBS[name]
     values = {
-        "below": knob.low - knob.step,
-        "above": knob.high + knob.step,
+        "below": spec.low - spec.step,
+        "above": spec.high + spec.step,
         "infinite": math.inf,
         "undefined": math.nan,
     }
-    with pytest.raises(ValueError, match=f"^{knob.label.lower()} is ") as failure:
+    with pytest.raises(ValueError, match=f"^{spec.label.lower()} is ") as failure:
         SegmentParams(**{name: values[side]})
-    assert f"is {values[side]}; it must be {knob.low:g} to {knob.high:g}" in str(failure.value)
-    assert str(failure.value).endswith(knob.unit)
+    assert f"is {values[side]}; it must be {spec.low:g} to {spec.high:g}" in str(failure.value)
+    assert str(failure.value).endswith(spec.unit)
 
 
 def test_parameters_cannot_change_once_they_are_checked(name):

@@ -12,7 +12,7 @@ from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.verdicts import Verdict, judge
+from napari_nucseg.metrics.verdicts import Verdict, classify
 from napari_nucseg.segmenters.splitting import number_in_raster_order, split_touching
 
 DEPTHS = (0.25, 0.5, 1, 2, 4)
@@ -141,7 +141,7 @@ def test_pairs_that_were_merged_come_apart_where_they_were():
     assert count(merged) < count(truth)
 
     def lost(labels):
-        return judge(match(find_overlap(truth, labels))).truth.count(Verdict.MERGED)
+        return classify(match(find_overlap(truth, labels))).truth.count(Verdict.MERGED)
 
     assert lost(split_touching(merged, 1)) < lost(merged)
 

@@ -59,33 +59,33 @@ def press(qtbot, panel, button) -> None:
 
 
 def test_predictions_are_listed_with_differences_and_the_best_in_bold(qtbot, panel, truths, other):
-    press(qtbot, panel, panel.rivals.start)
+    press(qtbot, panel, panel.comparison.start)
 
     ours = [score(truth, found) for truth, found in zip(truths, spoil(truths), strict=True)]
     theirs = [score(truth, found) for truth, found in zip(truths, other, strict=True)]
     difference = compare_fields(theirs, ours)["objects", "mean_ap"]
-    first, second = panel.rivals.model.rows
+    first, second = panel.comparison.model.rows
     assert first[0] == "found"
     assert second[0] == "other"
     assert first[2:] == ("", "")
     assert second[2] == f"{difference.mean:+.3f}"
     assert second[3] == "{:+.3f} to {:+.3f}".format(*difference.interval)
-    assert panel.rivals.model._bold == 1
+    assert panel.comparison.model._bold == 1
     assert "Best by AP .50:.95: other" in panel.status.value
 
 
 def test_the_tooltip_tells_how_a_prediction_was_made(qtbot, panel):
-    press(qtbot, panel, panel.rivals.start)
+    press(qtbot, panel, panel.comparison.start)
 
-    assert panel.rivals.model._tips[0] == "found: fluo-nuclei; Diameter 30 px"
-    assert "not known" in panel.rivals.model._tips[1]
+    assert panel.comparison.model._tips[0] == "found: fluo-nuclei; Diameter 30 px"
+    assert "not known" in panel.comparison.model._tips[1]
 
 
 def test_where_two_predictions_differ_is_outlined_and_listed(qtbot, viewer, panel, truths):
-    press(qtbot, panel, panel.rivals.start)
-    panel.rivals.differ.click()
+    press(qtbot, panel, panel.comparison.start)
+    panel.comparison.differ.click()
 
-    rows = {(row[0], row[1], row[2]) for row in panel.rivals.listed.rows}
+    rows = {(row[0], row[1], row[2]) for row in panel.comparison.listed.rows}
     assert rows == {("second", "A01", "3"), ("first", "A01", "7"), ("second", "A02", "2")}
     (layer,) = overlays(viewer, DIFFERENCE)
     drawn = np.asarray(layer.data)
@@ -95,12 +95,12 @@ def test_where_two_predictions_differ_is_outlined_and_listed(qtbot, viewer, pane
 
 
 def test_a_click_on_a_difference_goes_there(qtbot, panel):
-    press(qtbot, panel, panel.rivals.start)
-    panel.rivals.differ.click()
-    row = [line[1] for line in panel.rivals.listed.rows].index("A02")
+    press(qtbot, panel, panel.comparison.start)
+    panel.comparison.differ.click()
+    row = [line[1] for line in panel.comparison.listed.rows].index("A02")
 
-    panel.tabs.setCurrentWidget(panel.rivals)
-    view, index = panel.rivals.list, panel.rivals.listed.index(row, 0)
+    panel.tabs.setCurrentWidget(panel.comparison)
+    view, index = panel.comparison.list, panel.comparison.listed.index(row, 0)
     view.scrollTo(index)
     qtbot.mouseClick(
         view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(index).center()
@@ -113,27 +113,27 @@ def test_a_click_on_a_difference_goes_there(qtbot, panel):
 def test_one_prediction_alone_is_not_compared(qtbot, viewer, panel):
     viewer.layers.remove("other")
 
-    panel.rivals.start.click()
+    panel.comparison.start.click()
 
     assert "There is one prediction" in panel.status.value
 
 
 def test_another_threshold_empties_tables_and_overlay(qtbot, viewer, panel):
-    press(qtbot, panel, panel.rivals.start)
-    panel.rivals.differ.click()
+    press(qtbot, panel, panel.comparison.start)
+    panel.comparison.differ.click()
 
     panel.threshold.value = 0.8
 
-    assert not panel.rivals.model.rows
-    assert not panel.rivals.listed.rows
+    assert not panel.comparison.model.rows
+    assert not panel.comparison.listed.rows
     (layer,) = overlays(viewer, DIFFERENCE)
     assert not np.asarray(layer.data).any()
     settled(qtbot, panel)
 
 
 def test_after_an_edit_the_predictions_are_scored_again(qtbot, viewer, panel, truths, other):
-    press(qtbot, panel, panel.rivals.start)
-    panel.rivals.differ.click()
+    press(qtbot, panel, panel.comparison.start)
+    panel.comparison.differ.click()
     viewer.dims.set_current_step(0, 0)
     overlays(viewer, DIFFERENCE)[0].visible = False
     panel.objects.show_row(panel.state.objects.find(0, 3, is_true=True))
@@ -144,10 +144,10 @@ def test_after_an_edit_the_predictions_are_scored_again(qtbot, viewer, panel, tr
     theirs = [score(t, f) for t, f in zip(truths, other, strict=True)]
     difference = compare_fields(theirs, ours)["objects", "mean_ap"]
     qtbot.waitUntil(
-        lambda: panel.rivals.model.rows[1][2] == f"{difference.mean:+.3f}", timeout=20_000
+        lambda: panel.comparison.model.rows[1][2] == f"{difference.mean:+.3f}", timeout=20_000
     )
 
-    rows = {(row[0], row[1], row[2]) for row in panel.rivals.listed.rows}
+    rows = {(row[0], row[1], row[2]) for row in panel.comparison.listed.rows}
     assert rows == {("first", "A01", "7"), ("second", "A02", "2")}
     (layer,) = overlays(viewer, DIFFERENCE)
     assert not layer.visible
@@ -158,19 +158,19 @@ def test_after_an_edit_the_predictions_are_scored_again(qtbot, viewer, panel, tr
 def test_an_edit_while_predictions_are_scored_is_counted(qtbot, viewer, panel, truths, other):
     viewer.dims.set_current_step(0, 0)
     panel.objects.show_row(panel.state.objects.find(0, 3, is_true=True))
-    panel.rivals.start.click()
+    panel.comparison.start.click()
     panel.corrections.truth.native.click()
-    qtbot.waitUntil(lambda: bool(panel.rivals.model.rows) and not panel.running, timeout=20_000)
+    qtbot.waitUntil(lambda: bool(panel.comparison.model.rows) and not panel.running, timeout=20_000)
 
     theirs = [score(t, f) for t, f in zip(truths, other, strict=True)]
     ours = [score(t, f) for t, f in zip(truths, panel.state.prediction.data, strict=True)]
     difference = compare_fields(theirs, ours)["objects", "mean_ap"]
-    assert panel.rivals.model.rows[1][2] == f"{difference.mean:+.3f}"
+    assert panel.comparison.model.rows[1][2] == f"{difference.mean:+.3f}"
 
 
 def test_deleting_prediction_and_difference_together_is_safe(qtbot, viewer, panel):
-    press(qtbot, panel, panel.rivals.start)
-    panel.rivals.differ.click()
+    press(qtbot, panel, panel.comparison.start)
+    panel.comparison.differ.click()
     viewer.layers.selection = {panel.prediction.value, overlays(viewer, DIFFERENCE)[0]}
 
     viewer.layers.remove_selected()
@@ -180,9 +180,9 @@ def test_deleting_prediction_and_difference_together_is_safe(qtbot, viewer, pane
 
 
 def test_a_difference_cannot_be_painted_and_takes_no_selection(qtbot, viewer, panel):
-    press(qtbot, panel, panel.rivals.start)
+    press(qtbot, panel, panel.comparison.start)
     selected = set(viewer.layers.selection)
-    panel.rivals.differ.click()
+    panel.comparison.differ.click()
 
     (layer,) = overlays(viewer, DIFFERENCE)
     assert not layer.editable
@@ -190,15 +190,15 @@ def test_a_difference_cannot_be_painted_and_takes_no_selection(qtbot, viewer, pa
 
 
 def test_all_scores_of_all_predictions_are_saved(qtbot, tmp_path, panel):
-    press(qtbot, panel, panel.rivals.start)
+    press(qtbot, panel, panel.comparison.start)
 
-    panel.rivals.save_to(tmp_path / "table")
+    panel.comparison.save_to(tmp_path / "table")
 
     with (tmp_path / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
     (ap,) = [r for r in rows if (r["prediction"], r["score"]) == ("other", "mean_ap")]
-    assert f"{float(ap['mean_of_fields']):.3f}" == panel.rivals.model.rows[1][1]
-    assert f"{float(ap['difference']):+.3f}" == panel.rivals.model.rows[1][2]
+    assert f"{float(ap['mean_of_fields']):.3f}" == panel.comparison.model.rows[1][1]
+    assert f"{float(ap['difference']):+.3f}" == panel.comparison.model.rows[1][2]
     assert {row["made"] for row in rows} == {
         "fluo-nuclei; Diameter 30 px",
         "how it was made is not known",
@@ -211,7 +211,7 @@ def test_a_saved_run_leaves_the_chosen_prediction_first(qtbot, viewer, tmp_path,
     for stem, labels in zip(STEMS, other, strict=True):
         write_labels(tmp_path / "monday" / f"{stem}.tif", labels, {"model": "fluo-nuclei"})
 
-    panel.rivals.add_saved(tmp_path / "monday", panel.truth.value)
+    panel.comparison.add_saved(tmp_path / "monday", panel.truth.value)
     qtbot.waitUntil(lambda: "monday" in viewer.layers, timeout=20_000)
 
     assert panel.prediction.value is chosen
@@ -234,7 +234,7 @@ def test_a_saved_run_becomes_a_prediction(qtbot, viewer, tmp_path, panel, other)
     for stem, labels in zip(STEMS, other, strict=True):
         write_labels(folder / f"{stem}.tif", labels, {"model": "fluo-nuclei"})
 
-    panel.rivals.add_saved(folder, panel.truth.value)
+    panel.comparison.add_saved(folder, panel.truth.value)
     qtbot.waitUntil(lambda: "monday" in viewer.layers, timeout=20_000)
     settled(qtbot, panel)
 
@@ -252,7 +252,7 @@ def test_a_folder_of_results_is_a_saved_run_as_far_as_it_is_done(
     folder.write_run({"plan": plan, "sources": dict.fromkeys(STEMS, source)})
     write_labels(folder.labels_file("A02"), other[1], {"model": "otsu"})
 
-    panel.rivals.add_saved(folder.path, panel.truth.value)
+    panel.comparison.add_saved(folder.path, panel.truth.value)
     qtbot.waitUntil(lambda: "monday otsu" in viewer.layers, timeout=20_000)
     settled(qtbot, panel)
 
@@ -266,7 +266,7 @@ def test_labels_of_another_program_are_a_saved_run(qtbot, viewer, tmp_path, pane
     for stem, labels in zip(STEMS, other, strict=True):
         tifffile.imwrite(tmp_path / f"{stem}.tif", labels.astype(np.uint16))
 
-    panel.rivals.add_saved(tmp_path, panel.truth.value)
+    panel.comparison.add_saved(tmp_path, panel.truth.value)
     qtbot.waitUntil(lambda: tmp_path.name in viewer.layers, timeout=20_000)
     settled(qtbot, panel)
 
@@ -275,7 +275,7 @@ def test_labels_of_another_program_are_a_saved_run(qtbot, viewer, tmp_path, pane
 
 
 def test_a_folder_of_other_fields_is_refused_in_words(qtbot, tmp_path, panel):
-    panel.rivals.add_saved(tmp_path, panel.truth.value)
+    panel.comparison.add_saved(tmp_path, panel.truth.value)
 
     assert "none of the 3 fields is in it, A01.tif for one" in panel.status.value
 
@@ -290,11 +290,11 @@ def test_an_export_is_written_though_the_threshold_moves(qtbot, tmp_path, panel)
 
 
 def test_a_comparison_by_a_rule_that_is_past_is_not_shown(qtbot, panel):
-    panel.rivals.start.click()
+    panel.comparison.start.click()
     panel.threshold.value = 0.8
     settled(qtbot, panel)
 
-    assert not panel.rivals.model.rows
+    assert not panel.comparison.model.rows
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

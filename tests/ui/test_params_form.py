@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 from magicgui.widgets import CheckBox, FloatSlider, SpinBox
 
-from napari_nucseg.parameter_spec import knobs
+from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.params_form import ParamsForm
 
@@ -21,10 +21,10 @@ def row(form, name):
 
 def test_every_parameter_has_a_row_with_its_bounds_and_help(form):
     assert [widget.name for widget in form.rows] == [f.name for f in fields(SegmentParams)]
-    for widget, knob in zip(form.rows, knobs(SegmentParams).values(), strict=True):
+    for widget, spec in zip(form.rows, specs_of(SegmentParams).values(), strict=True):
         if not isinstance(widget, CheckBox):
-            assert (widget.min, widget.max) == (knob.low, knob.high)
-        assert widget.tooltip == knob.help
+            assert (widget.min, widget.max) == (spec.low, spec.high)
+        assert widget.tooltip == spec.help
 
 
 def test_what_is_typed_comes_back_as_parameters(form):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_nucseg.ui.progress import Countdown, in_words
+from napari_nucseg.ui.progress import RemainingTime, in_words
 
 
 class Clock:
@@ -30,7 +30,7 @@ def listener(told):
 
 
 def test_nothing_is_foretold_before_anything_is_done(clock, told):
-    countdown = Countdown(listener(told), 1, clock)
+    countdown = RemainingTime(listener(told), 1, clock)
     clock.now += 5
 
     countdown.report(0, 9)
@@ -39,7 +39,7 @@ def test_nothing_is_foretold_before_anything_is_done(clock, told):
 
 
 def test_the_rest_takes_as_long_as_what_is_done(clock, told):
-    countdown = Countdown(listener(told), 50, clock)
+    countdown = RemainingTime(listener(told), 50, clock)
     countdown.begin(2)
     clock.now += 10
 
@@ -49,7 +49,7 @@ def test_the_rest_takes_as_long_as_what_is_done(clock, told):
 
 
 def test_the_last_tile_leaves_nothing_to_foretell(clock, told):
-    countdown = Countdown(listener(told), 1, clock)
+    countdown = RemainingTime(listener(told), 1, clock)
     clock.now += 10
 
     countdown.report(9, 9)
@@ -58,7 +58,7 @@ def test_the_last_tile_leaves_nothing_to_foretell(clock, told):
 
 
 def test_of_a_download_what_was_here_before_took_no_time(clock, told):
-    follow = Countdown(listener(told), 1, clock).follow_download("net", 1200)
+    follow = RemainingTime(listener(told), 1, clock).follow_download("net", 1200)
     follow(600_000_000, 1_200_000_000)
     clock.now += 10
     follow(900_000_000, 1_200_000_000)

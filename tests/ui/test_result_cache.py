@@ -11,26 +11,26 @@ from napari_nucseg.segmenters.api import Provenance, Segmentation
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.segment.image_source import Box
 from napari_nucseg.ui.segment.live_update import plan
-from napari_nucseg.ui.segment.result_cache import Kept, KeptResults, Spot
+from napari_nucseg.ui.segment.result_cache import CachedResult, ResultCache, ResultKey
 
 BYTES = 10 * 10 * (4 + 4 + 4)
 
 
-def kept(**values: float) -> Kept:
+def kept(**values: float) -> CachedResult:
     params = SegmentParams(**values)
     made = Provenance("net", "", asdict(params), "CPU, test", "float32", {}, 0.1)
     labels = np.zeros((10, 10), np.int32)
     result = Segmentation(labels, None, made, lambda params: labels)
-    return Kept(result, np.zeros((10, 10), np.int32), None)
+    return CachedResult(result, np.zeros((10, 10), np.int32), None)
 
 
-def spot(plane: int = 0, box: Box | None = None, channel: str = "") -> Spot:
-    return Spot("image", "net", plane, channel, box)
+def key(plane: int = 0, box: Box | None = None, channel: str = "") -> ResultKey:
+    return ResultKey("image", "net", plane, channel, box)
 
 
 @pytest.fixture
-def results() -> KeptResults:
-    return KeptResults(100 * BYTES)
+def results() -> ResultCache:
+    return ResultCache(100 * BYTES)
 
 
 SMALL, LARGE, OTHER = Box(2, 2, 4, 4), Box(1, 1, 5, 5), Box(3, 3, 8, 8)
@@ -49,19 +49,19 @@ SMALL, LARGE, OTHER = Box(2, 2, 4, 4), Box(1, 1, 5, 5), Box(3, 3, 8, 8)
 )
 def test_a_result_replaces_what_it_covers(results, first, second, left):
     for box in (first, second):
-        results.replace(spot(box=box), kept())
+        results.replace(key(box=box), kept())
     assert [where.box for where in results.of("image", "net")[0]] == left
 
 
 def test_another_channel_replaces_the_one_before(results):
-    results.replace(spot(channel="Red"), kept())
-    results.replace(spot(channel="Blue"), kept())
+    results.replace(key(channel="Red"), kept())
+    results.replace(key(channel="Blue"), kept())
     assert [where.channel for where in results.of("image", "net")[0]] == ["Blue"]
 
 
 def test_the_oldest_are_dropped_beyond_the_limit(results):
     for plane in range(5):
-        results.replace(spot(plane), kept())
+        results.replace(key(plane), kept())
     results.limit = 2 * BYTES
     results.shrink()
     assert sorted(results.of("image", "net")) == [3, 4]
@@ -69,20 +69,20 @@ def test_the_oldest_are_dropped_beyond_the_limit(results):
 
 
 def test_fields_are_asked_one_by_one_what_keeps_them_from_following(results):
-    results.replace(spot(0), kept(diameter=30))
-    results.replace(spot(1), kept())
-    results.replace(spot(2, box=SMALL), kept())  # its field is not in memory
+    results.replace(key(0), kept(diameter=30))
+    results.replace(key(1), kept())
+    results.replace(key(2, box=SMALL), kept())  # its field is not in memory
     told = {0: {}, 1: {}, 2: {"boxes": [{}]}, 3: {}}
 
     todo = plan(range(6), told, results.of("image", "net"), SegmentParams(), "")
 
-    assert [list(parts) for parts in todo.fields] == [[spot(1)]]
+    assert [list(parts) for parts in todo.fields] == [[key(1)]]
     assert todo.remark == (
         "Press Segment: Diameter needs the network in 1 field; 2 fields not in memory."
     )
 
 
 def test_nothing_is_said_where_all_follow(results):
-    results.replace(spot(0), kept())
+    results.replace(key(0), kept())
     todo = plan([0], {0: {}}, results.of("image", "net"), SegmentParams(min_size=50), "")
     assert todo.remark == ""

@@ -11,7 +11,7 @@ from PIL import ImageColor
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.verdicts import Agreement, ObjectVerdicts, Verdict, Verdicts, judge
+from napari_nucseg.metrics.verdicts import Agreement, ObjectVerdicts, Verdict, Verdicts, classify
 
 VERDICT_COLOURS = {
     Verdict.MATCHED: "#009E73",
@@ -43,7 +43,7 @@ def draw_verdicts(truth: Labels, predicted: Labels, verdicts: Verdicts) -> NDArr
     truth, predicted : ndarray of integers, shape (height, width)
         The label images that were judged.
     verdicts : Verdicts
-        From `judge`.
+        From `classify`.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def picture_verdicts(
     """
     from scipy import ndimage  # not above: opening the score panel would wait for it
 
-    verdicts = judge(match(find_overlap(truth, predicted), threshold, strict))
+    verdicts = classify(match(find_overlap(truth, predicted), threshold, strict))
     drawn = draw_verdicts(truth, predicted, verdicts)
     # One pixel wide and the darkest of the colours, they would be lost on a bright nucleus
     wider = ndimage.binary_dilation(drawn == Verdict.SPURIOUS, np.ones((2, 2)))

@@ -13,7 +13,7 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.matching import Matching
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.metrics.presets import Preset
-from napari_nucseg.metrics.verdicts import ObjectVerdicts, Verdict, judge
+from napari_nucseg.metrics.verdicts import ObjectVerdicts, Verdict, classify
 
 Box = tuple[slice, slice]
 """Rows and columns of a field."""
@@ -23,7 +23,7 @@ Columns = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
-class Places:
+class ObjectGeometry:
     """Where the objects of a label image are, in the order of their numbers.
 
     Attributes
@@ -39,7 +39,9 @@ class Places:
     boxes: Index
 
 
-def find_places(labels: Labels, ids: NDArray[np.int64], origin: tuple[int, int] = (0, 0)) -> Places:
+def find_geometry(
+    labels: Labels, ids: NDArray[np.int64], origin: tuple[int, int] = (0, 0)
+) -> ObjectGeometry:
     """Find all objects in one pass.
 
     Parameters
@@ -61,26 +63,26 @@ def find_places(labels: Labels, ids: NDArray[np.int64], origin: tuple[int, int] 
     for column, place in enumerate((y, x)):
         np.minimum.at(boxes[:, column], owner, place)
         np.maximum.at(boxes[:, column + 2], owner, place + 1)
-    return Places(
+    return ObjectGeometry(
         np.bincount(owner, weights=y, minlength=len(ids)) / areas,
         np.bincount(owner, weights=x, minlength=len(ids)) / areas,
         boxes,
     )
 
 
-def move_places(
-    places: Places,
+def move_geometry(
+    places: ObjectGeometry,
     old_ids: NDArray[np.int64],
     ids: NDArray[np.int64],
     box: Box,
     before: Labels,
     labels: Labels,
-) -> Places:
+) -> ObjectGeometry:
     """Find the objects after an edit, looking at those alone that it touched.
 
     Parameters
     ----------
-    places : Places
+    places : ObjectGeometry
         Before the edit, in the order of ``old_ids``.
     old_ids, ids : ndarray of int64, shape (n,) and (m,)
         All labels before and after it, ascending.
@@ -100,13 +102,13 @@ def move_places(
     part = labels[top:bottom, left:right]
     new = np.isin(ids, touched)
     inside = np.where(np.isin(part, ids[new]), part, 0)
-    found = find_places(inside, ids[new], (top, left))
+    found = find_geometry(inside, ids[new], (top, left))
     kept = [(a[~old], b) for a, b in zip(_columns(places), _columns(found), strict=True)]
     y, x, boxes = (_merge(new, stay, come) for stay, come in kept)
-    return Places(y, x, boxes)
+    return ObjectGeometry(y, x, boxes)
 
 
-def _columns(places: Places) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def _columns(places: ObjectGeometry) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     return places.y, places.x, places.boxes
 
 
@@ -152,7 +154,7 @@ def object_columns(
         ``preset`` and ``threshold``, the rule of scores and the IoU that verdicts are by. A
         centroid counts from the middle of the field's first pixel.
     """
-    verdicts, overlap = judge(matching), matching.overlap
+    verdicts, overlap = classify(matching), matching.overlap
     sides = (
         ("truth", truth, verdicts.truth, overlap.truth_areas),
         ("predicted", predicted, verdicts.predicted, overlap.predicted_areas),
@@ -175,7 +177,7 @@ def _side(
     areas: NDArray[np.int64],
     pixel_size: float | None,
 ) -> Columns:
-    places = find_places(labels, verdicts.ids)
+    places = find_geometry(labels, verdicts.ids)
     columns = {
         "field": [field] * len(verdicts.ids),
         "side": [side] * len(verdicts.ids),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.object_rows import Places
+from napari_nucseg.analysis.object_rows import ObjectGeometry
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import Index, Overlap
 from napari_nucseg.metrics.verdicts import Verdict, examine
@@ -20,8 +20,8 @@ class Placed:
     """The overlap of a field, and where the objects of both sides are."""
 
     overlap: Overlap
-    truth: Places
-    predicted: Places
+    truth: ObjectGeometry
+    predicted: ObjectGeometry
 
 
 class ObjectKey(NamedTuple):
@@ -55,7 +55,7 @@ class Objects:
     y, x : ndarray of float64, shape (n,)
         Centroid in pixels.
     box : ndarray of intp, shape (n, 4)
-        See `Places`.
+        See `ObjectGeometry`.
     starts : ndarray of intp, shape (n,)
         Where the partners of each begin.
     counts : ndarray of intp, shape (n,)

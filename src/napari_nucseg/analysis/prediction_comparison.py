@@ -21,7 +21,7 @@ ReadField = Callable[[int], Labels]
 
 
 @dataclass(frozen=True)
-class FieldOfRival:
+class ScoredField:
     """A field of one prediction: its score, and which true objects it found.
 
     Attributes
@@ -43,7 +43,7 @@ class FieldOfRival:
 
 
 @dataclass(frozen=True)
-class Rival:
+class ScoredPrediction:
     """A prediction that was scored.
 
     Attributes
@@ -59,7 +59,7 @@ class Rival:
     """
 
     name: str
-    fields: Mapping[int, FieldOfRival] = field(repr=False)
+    fields: Mapping[int, ScoredField] = field(repr=False)
     summary: Summary = field(repr=False)
     differences: Mapping[Key, Spread] = field(repr=False)
 
@@ -86,14 +86,14 @@ class Disagreement:
     ious: tuple[float, float]
 
 
-def score_rivals(
+def compare_predictions(
     truth: ReadField,
     predictions: Mapping[str, ReadField],
     planes: Sequence[int],
     rule: ScoreRule,
     tell: Callable[[int, int, str], None],
-    known: Mapping[str, Mapping[int, FieldOfRival]] | None = None,
-) -> list[Rival]:
+    known: Mapping[str, Mapping[int, ScoredField]] | None = None,
+) -> list[ScoredPrediction]:
     """Score predictions of the same fields, and compare all with the first.
 
     Parameters
@@ -112,7 +112,7 @@ def score_rivals(
         Name of a prediction to its fields that need not be scored again.
     """
     before = known or {}
-    results: dict[str, dict[int, FieldOfRival]] = {name: {} for name in predictions}
+    results: dict[str, dict[int, ScoredField]] = {name: {} for name in predictions}
     for done, plane in enumerate(planes):
         tell(done, len(planes), "Scoring predictions")
         left = [name for name in predictions if plane not in before.get(name, {})]
@@ -126,7 +126,7 @@ def score_rivals(
     scores = {name: [part.score for part in parts.values()] for name, parts in results.items()}
     first = next(iter(scores.values()))
     return [
-        Rival(
+        ScoredPrediction(
             name,
             results[name],
             summarise(own, rule.empty_as_one),
@@ -136,7 +136,7 @@ def score_rivals(
     ]
 
 
-def disagreements(first: Rival, second: Rival) -> list[Disagreement]:
+def disagreements(first: ScoredPrediction, second: ScoredPrediction) -> list[Disagreement]:
     """List the true objects that only one of two predictions found."""
     found = []
     for plane, one in first.fields.items():
@@ -147,46 +147,48 @@ def disagreements(first: Rival, second: Rival) -> list[Disagreement]:
     return found
 
 
-def rival_rows(rivals: Sequence[Rival], made: Mapping[str, str]) -> list[Record]:
+def prediction_rows(
+    all_scored: Sequence[ScoredPrediction], made: Mapping[str, str]
+) -> list[Record]:
     """Return a row for every prediction and score.
 
     Parameters
     ----------
-    rivals : sequence of Rival
+    all_scored : sequence of ScoredPrediction
         All of the same fields.
     made : mapping
         Name of a prediction to how it was made.
     """
     return [
         {
-            "prediction": rival.name,
-            "made": made.get(rival.name, ""),
+            "prediction": scored.name,
+            "made": made.get(scored.name, ""),
             "group": group,
             "score": name,
             "mean_of_fields": defined(spread.mean),
             "mean_low": defined(spread.interval[0]),
             "mean_high": defined(spread.interval[1]),
-            "difference": defined(rival.differences[group, name].mean),
-            "difference_low": defined(rival.differences[group, name].interval[0]),
-            "difference_high": defined(rival.differences[group, name].interval[1]),
+            "difference": defined(scored.differences[group, name].mean),
+            "difference_low": defined(scored.differences[group, name].interval[0]),
+            "difference_high": defined(scored.differences[group, name].interval[1]),
             "fields": spread.count,
         }
-        for rival in rivals
-        for (group, name), spread in rival.summary.spread.items()
+        for scored in all_scored
+        for (group, name), spread in scored.summary.spread.items()
     ]
 
 
-def best_of(rivals: Sequence[Rival], key: Key) -> int:
+def best_of(all_scored: Sequence[ScoredPrediction], key: Key) -> int:
     """Return which prediction has the largest mean of a ratio."""
-    means = [rival.summary.spread[key].mean for rival in rivals]
+    means = [scored.summary.spread[key].mean for scored in all_scored]
     return int(np.nanargmax(means)) if not np.isnan(means).all() else 0
 
 
-def _score(truth: Labels, predicted: Labels, rule: ScoreRule) -> FieldOfRival:
+def _score(truth: Labels, predicted: Labels, rule: ScoreRule) -> ScoredField:
     overlap = find_overlap(truth, predicted)
     matching = match(overlap, rule.threshold, rule.preset.strict)
     n = len(overlap.truth_ids)
     found, ious = np.zeros(n, dtype=np.bool_), np.zeros(n)
     found[matching.truth_index] = True
     np.maximum.at(ious, overlap.truth_index, overlap.ious)
-    return FieldOfRival(score_matching(matching, rule.preset), overlap.truth_ids, found, ious)
+    return ScoredField(score_matching(matching, rule.preset), overlap.truth_ids, found, ious)

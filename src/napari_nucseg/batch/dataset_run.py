@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from napari_nucseg.batch.field_task import FieldWork, Outcome, run_here
+from napari_nucseg.batch.field_task import FieldTask, Outcome, run_here
 from napari_nucseg.batch.plan import Plan, Setup
 from napari_nucseg.batch.results import sources_record
 from napari_nucseg.batch.results_folder import COMPARISON, REPORT, ResultsFolder, check_for_models
@@ -22,7 +22,7 @@ from napari_nucseg.io.writers import check_parquet, write_table
 from napari_nucseg.report.page import WORST
 from napari_nucseg.system_info import describe_machine
 
-RunFields = Callable[[FieldWork, Sequence[Field], Tick], Iterator[Outcome]]
+RunFieldTasks = Callable[[FieldTask, Sequence[Field], Tick], Iterator[Outcome]]
 """Does fields, here or elsewhere, in any order."""
 
 
@@ -32,7 +32,7 @@ def run_benchmark(
     out: Path,
     *,
     report: Callable[[int, int, str], None],
-    run_fields: RunFields = run_here,
+    run_fields: RunFieldTasks = run_here,
     parquet: bool = False,
     command: Sequence[str] = (),
 ) -> Benchmark:
@@ -74,7 +74,7 @@ def do_run(
     run: PreparedRun,
     *,
     report: Callable[[int, int, str], None],
-    run_fields: RunFields,
+    run_fields: RunFieldTasks,
     parquet: bool,
     command: Sequence[str],
 ) -> Benchmark:
@@ -83,7 +83,7 @@ def do_run(
     folder.check(plan)  # another process may have begun there
     done = _finished(dataset, folder)
     session = _Session(folder, plan, dataset, command)
-    work = FieldWork(setup, plan["has_scale"], folder)
+    work = FieldTask(setup, plan["has_scale"], folder)
     left = [field for field in dataset.fields if field.stem not in done]
     session.fields = _follow(work, left, run_fields, report, len(done))
     empty_as_one = setup.rule.empty_as_one
@@ -93,9 +93,9 @@ def do_run(
 
 
 def _follow(
-    work: FieldWork,
+    work: FieldTask,
     left: Sequence[Field],
-    run_fields: RunFields,
+    run_fields: RunFieldTasks,
     report: Callable[[int, int, str], None],
     before: int,
 ) -> int:
@@ -182,7 +182,7 @@ def run_models(
     out: Path,
     *,
     report: Callable[[int, int, str], None],
-    run_fields: RunFields = run_here,
+    run_fields: RunFieldTasks = run_here,
     parquet: bool = False,
     command: Sequence[str] = (),
     worst: int = WORST,

@@ -17,9 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nucseg.batch.dataset_run import RunFields
+from napari_nucseg.batch.dataset_run import RunFieldTasks
 from napari_nucseg.batch.field_task import run_here
-from napari_nucseg.batch.task import Item, Result, Run, Tick, Work
+from napari_nucseg.batch.task import Executor, Item, Result, Task, Tick
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -39,7 +39,7 @@ _logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Run]:
+def connected(address: str) -> Iterator[Executor]:
     """Use a cluster that there is.
 
     Parameters
@@ -65,7 +65,7 @@ def connected(address: str) -> Iterator[Run]:
 
 
 @contextmanager
-def one_worker_a_gpu(gpus: Sequence[str]) -> Iterator[Run]:
+def one_worker_a_gpu(gpus: Sequence[str]) -> Iterator[Executor]:
     """Start a process for each of several GPUs of this machine.
 
     Parameters
@@ -117,7 +117,7 @@ class _Cluster:
         self._alone_since: float | None = None
 
     def __call__(
-        self, work: Work[Item, Result], items: Iterable[Item], tick: Tick, /
+        self, work: Task[Item, Result], items: Iterable[Item], tick: Tick, /
     ) -> Iterator[Result]:
         """Do work; what was with workers that died is then done one by one.
 
@@ -140,7 +140,7 @@ class _Cluster:
                     yield work.blame(suspect, why)
 
     def _done(
-        self, work: Work[Item, Result], items: Iterable[Item], tick: Tick
+        self, work: Task[Item, Result], items: Iterable[Item], tick: Tick
     ) -> Iterator[tuple[Any, Item]]:
         """Submit items, few at a time, and yield them as they are done."""
         left, pending = iter(items), dict[Any, Item]()
@@ -233,14 +233,14 @@ def _import_distributed() -> Any:
 
 
 @contextmanager
-def workers_for(scheduler: str | None, device: str) -> Iterator[RunFields]:
+def executor_for(scheduler: str | None, device: str) -> Iterator[RunFieldTasks]:
     """Choose who does the fields of a benchmark, as `cluster_for` does."""
     with cluster_for(scheduler, device) as cluster:
         yield run_here if cluster is None else cluster
 
 
 @contextmanager
-def cluster_for(scheduler: str | None, device: str) -> Iterator[Run | None]:
+def cluster_for(scheduler: str | None, device: str) -> Iterator[Executor | None]:
     """Choose who does the work, and let go of them at the end.
 
     Parameters

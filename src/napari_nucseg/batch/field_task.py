@@ -55,7 +55,7 @@ class Segmented:
 
 
 @dataclass(frozen=True)
-class FieldWork:
+class FieldTask:
     """A function of a field that can be sent to other processes.
 
     Attributes
@@ -152,7 +152,7 @@ class FieldWork:
         return score_matching(matching, rule.preset, boundaries), objects
 
 
-def run_here(work: FieldWork, fields: Sequence[Field], tick: Tick) -> Iterator[Outcome]:
+def run_here(work: FieldTask, fields: Sequence[Field], tick: Tick) -> Iterator[Outcome]:
     """Do fields one after the other in this process, scoring each while the next is segmented."""
     with ThreadPoolExecutor(1, "nucseg-score") as pool:
         before: Future[Outcome] | None = None

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from napari_nucseg.batch.image_task import Failed, ImageWork, Saved, labels_file
-from napari_nucseg.batch.task import Run, Tick, one_by_one
+from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
+from napari_nucseg.batch.task import Executor, Tick, run_serially
 from napari_nucseg.io.images import PNG_SUFFIXES, TIFF_SUFFIXES, read_labels
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.writers import read_provenance
@@ -69,7 +69,7 @@ def describe(saved: Saved) -> str:
 
 
 def segment_images(
-    sources: Sequence[Source], work: ImageWork, tick: Tick, cluster: Run | None = None
+    sources: Sequence[Source], work: ImageTask, tick: Tick, cluster: Executor | None = None
 ) -> Iterator[Saved | Failed]:
     """Segment images, but for those whose labels are there already, which come first.
 
@@ -77,7 +77,7 @@ def segment_images(
     ----------
     sources : sequence of Source
         The images.
-    work : ImageWork
+    work : ImageTask
         What is done with each.
     tick : callable
         Called with the name of an image now and then; may raise to stop.
@@ -103,14 +103,14 @@ def segment_images(
         else:
             yield saved
     if cluster is None:
-        yield from one_by_one(work, left, tick)
+        yield from run_serially(work, left, tick)
         return
     work = replace(work, out=work.out.absolute())  # other processes have other working folders
     left = [replace(source, path=source.path.absolute()) for source in left]
     yield from cluster(work, left, tick)
 
 
-def find_saved(source: Source, work: ImageWork) -> Saved | None:
+def find_saved(source: Source, work: ImageTask) -> Saved | None:
     """Find labels of an image that would come out the same again."""
     path, setup = labels_file(source, work.out), work.setup
     try:

@@ -92,7 +92,7 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class ImageWork:
+class ImageTask:
     """A function of an image that can be sent to other processes.
 
     Attributes

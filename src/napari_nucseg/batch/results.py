@@ -19,7 +19,7 @@ from napari_nucseg.io.sources import Source
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule, find_preset
-from napari_nucseg.metrics.verdicts import judge
+from napari_nucseg.metrics.verdicts import classify
 
 _CHECKED = 50
 """Fields at least, if there are as many, whose files are read to see that they are the same."""
@@ -61,7 +61,7 @@ class Results:
         """Outline the objects of a field in their verdicts, shape (height, width)."""
         truth, labels = self.dataset.fields[number].read_truth(), self.labels(number)
         matching = match(find_overlap(truth, labels), self.rule.threshold, self.rule.preset.strict)
-        return draw_verdicts(truth, labels, judge(matching))
+        return draw_verdicts(truth, labels, classify(matching))
 
 
 def moved_to(results: Results, dataset: Dataset) -> Results:

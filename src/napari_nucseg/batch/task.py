@@ -30,7 +30,7 @@ _Item = TypeVar("_Item", bound=Named, contravariant=True)
 _Result = TypeVar("_Result", covariant=True)
 
 
-class Work(Protocol[_Item, _Result]):
+class Task(Protocol[_Item, _Result]):
     """A function of a thing that can be sent to other processes; it writes what it makes itself.
 
     What is wrong with the thing is in the result; an error that others would meet, too, is raised.
@@ -43,16 +43,18 @@ class Work(Protocol[_Item, _Result]):
         """Return, and write down, that a thing cannot be done."""
 
 
-class Run(Protocol):
+class Executor(Protocol):
     """Does all of many things, here or elsewhere, in any order."""
 
     def __call__(
-        self, work: Work[Item, Result], items: Iterable[Item], tick: Tick, /
+        self, work: Task[Item, Result], items: Iterable[Item], tick: Tick, /
     ) -> Iterator[Result]:
         """Yield what became of each."""
 
 
-def one_by_one(work: Work[Item, Result], items: Iterable[Item], tick: Tick, /) -> Iterator[Result]:
+def run_serially(
+    work: Task[Item, Result], items: Iterable[Item], tick: Tick, /
+) -> Iterator[Result]:
     """Do things one after the other in this process."""
     for item in items:
         tick(item.name)

@@ -50,7 +50,7 @@ class Best:
 
 
 @dataclass
-class Course:
+class TrainingCourse:
     """A training with its log; what it holds between two batches can be saved and gone on from.
 
     Attributes

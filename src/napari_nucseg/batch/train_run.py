@@ -22,7 +22,7 @@ from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.system_info import versions
 
 if TYPE_CHECKING:
-    from napari_nucseg.batch.train_course import Course, Follow
+    from napari_nucseg.batch.train_course import Follow, TrainingCourse
 
 ENDINGS = (".pt", ".safetensors")
 """Of files of weights; each is written in its own format."""
@@ -154,9 +154,9 @@ def _prepare(
     files: TrainFiles,
     follow: Follow,
     clock: Callable[[], float],
-) -> Course:
+) -> TrainingCourse:
     """Read the data, make or load the net, and bring it to where it was if it is to go on."""
-    from napari_nucseg.batch.train_course import Course
+    from napari_nucseg.batch.train_course import TrainingCourse
     from napari_nucseg.segmenters.checkpoints import load_unet, read_record
     from napari_nucseg.segmenters.devices import choose
     from napari_nucseg.segmenters.training.crops import Example, mean_diameter
@@ -179,7 +179,7 @@ def _prepare(
     count = len(learn)
     learner.set_diameter(mean_diameter(examples[:count]))
     training = Training(learner, recipe.params, device)
-    course = Course(
+    course = TrainingCourse(
         training, examples[:count], examples[count:], files, plan, follow=follow, clock=clock
     )
     if record is not None:
@@ -209,7 +209,7 @@ def _refuse_another(old: dict[str, Any], new: dict[str, Any], checkpoint: Path) 
         )
 
 
-def _finish(course: Course, sets: TrainSets) -> None:
+def _finish(course: TrainingCourse, sets: TrainSets) -> None:
     """Write the best weights there are, if any, with their record and the log."""
     from napari_nucseg.segmenters.checkpoints import write_state
 
@@ -239,7 +239,7 @@ def _finish(course: Course, sets: TrainSets) -> None:
     )
 
 
-def _where_it_is(course: Course) -> str:
+def _where_it_is(course: TrainingCourse) -> str:
     """Tell after a stop what is there."""
     best = course.best
     if best is None:

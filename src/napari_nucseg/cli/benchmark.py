@@ -86,7 +86,7 @@ def benchmark(
     Exit code 1 if a field failed; the others are done.
     """
     from napari_nucseg.batch.dataset_run import run_models
-    from napari_nucseg.batch.executor import workers_for
+    from napari_nucseg.batch.executor import executor_for
     from napari_nucseg.batch.results_folder import default_folder
     from napari_nucseg.io.datasets import open_dataset
     from napari_nucseg.io.writers import has_parquet
@@ -101,7 +101,7 @@ def benchmark(
         console.print(f"Results go to {out}")
     with (
         _going_on(),
-        workers_for(scheduler, device) as run_fields,
+        executor_for(scheduler, device) as run_fields,
         counting() as progress,
     ):
         results = run_models(

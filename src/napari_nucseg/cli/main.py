@@ -37,8 +37,8 @@ from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams
 
 if TYPE_CHECKING:
-    from napari_nucseg.batch.image_task import Failed, ImageWork
-    from napari_nucseg.batch.task import Run
+    from napari_nucseg.batch.image_task import Failed, ImageTask
+    from napari_nucseg.batch.task import Executor
     from napari_nucseg.io.sources import Source
 
 app = typer.Typer(
@@ -99,7 +99,7 @@ def segment(
     """
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.image_run import find_images, refuse_overwriting
-    from napari_nucseg.batch.image_task import Choice, ImageWork
+    from napari_nucseg.batch.image_task import Choice, ImageTask
     from napari_nucseg.io.channels import Channel
 
     if channel_axis is not None and channel is None:
@@ -115,11 +115,13 @@ def segment(
     with cluster_for(scheduler, device) as cluster:
         if cluster is None:
             setup.load()  # what is wrong with it is told before anything is written
-        failed = _segment_all(sources, ImageWork(setup, out, choice), cluster)
+        failed = _segment_all(sources, ImageTask(setup, out, choice), cluster)
     refuse_failures([ValueError(one.error) for one in failed], len(sources))
 
 
-def _segment_all(sources: Sequence[Source], work: ImageWork, cluster: Run | None) -> list[Failed]:
+def _segment_all(
+    sources: Sequence[Source], work: ImageTask, cluster: Executor | None
+) -> list[Failed]:
     """Segment images and tell of each; return those that failed."""
     from napari_nucseg.batch.image_run import describe, segment_images
     from napari_nucseg.batch.image_task import Saved

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 
 from napari_nucseg.metrics.presets import PRESETS, STARDIST, ScoreRule, find_preset
-from napari_nucseg.parameter_spec import knobs
+from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import Depth
 
 ModelName = Annotated[
@@ -77,7 +77,7 @@ def takes(
     Parameters
     ----------
     params : type
-        Dataclass whose fields carry a `Knob`. The command receives the options that were given
+        Dataclass whose fields carry a `Spec`. The command receives the options that were given
         as a dict.
     panel : str
         Heading of the options in the help.
@@ -112,11 +112,11 @@ def _options(params: type, panel: str, default: str | None) -> list[inspect.Para
     kinds = get_type_hints(params)
     options = []
     for field in fields(params):
-        knob = knobs(params)[field.name]
-        bounds = "" if kinds[field.name] is bool else f"{knob.low:g} to {knob.high:g}; "
+        spec = specs_of(params)[field.name]
+        bounds = "" if kinds[field.name] is bool else f"{spec.low:g} to {spec.high:g}; "
         option = typer.Option(
             f"--{field.name.replace('_', '-')}",
-            help=f"{knob.help} [dim]\\[{bounds}default {default or field.default}][/dim]",
+            help=f"{spec.help} [dim]\\[{bounds}default {default or field.default}][/dim]",
             rich_help_panel=panel,
             show_default=False,
         )

@@ -12,13 +12,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.metrics.counts import Summed, ratio
+from napari_nucseg.metrics.counts import AddableCounts, ratio
 from napari_nucseg.metrics.matching import assign
 from napari_nucseg.metrics.overlap import Index, Overlap
 
 
 @dataclass(frozen=True)
-class AreaCounts(Summed):
+class AreaCounts(AddableCounts):
     """Sums over the objects of a field.
 
     Attributes

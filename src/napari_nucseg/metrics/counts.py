@@ -31,7 +31,7 @@ TOUCHES, FOUND = 0.1, 0.7
 """IoU above which an object counts as a part, and above which a nucleus counts as found."""
 
 
-class Summed:
+class AddableCounts:
     """Base of dataclasses of counts that are added to pool fields."""
 
     def __add__(self, other: Self) -> Self:
@@ -63,7 +63,7 @@ def _ratios(part: NDArray[np.float64], whole: NDArray[Any], seen: NDArray[Any]) 
 
 
 @dataclass(frozen=True)
-class PixelCounts(Summed):
+class PixelCounts(AddableCounts):
     """Foreground pixels found, too many and missed, and background pixels left alone.
 
     The Dice coefficient is also the F1 score of the pixels.
@@ -114,7 +114,7 @@ class PixelCounts(Summed):
 
 
 @dataclass(frozen=True)
-class ObjectCounts(Summed):
+class ObjectCounts(AddableCounts):
     """Objects matched, spurious and missed at one threshold, and the matched pairs' sum of IoU."""
 
     tp: int
@@ -168,7 +168,7 @@ class ObjectCounts(Summed):
 
 
 @dataclass(frozen=True)
-class VerdictCounts(Summed):
+class VerdictCounts(AddableCounts):
     """Objects of each verdict; ``matched`` counts the loose ones, too.
 
     The errors of the true side add up to FN, those of the predicted side to FP.
@@ -202,7 +202,7 @@ class VerdictCounts(Summed):
 
 
 @dataclass(frozen=True)
-class CaicedoCounts(Summed):
+class CaicedoCounts(AddableCounts):
     """Errors of a field.
 
     Attributes

@@ -13,7 +13,7 @@ from napari_nucseg.metrics.counts import CaicedoCounts, ObjectCounts, PixelCount
 from napari_nucseg.metrics.matching import Matching, match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, F1_THRESHOLDS, STARDIST, Preset
-from napari_nucseg.metrics.verdicts import judge
+from napari_nucseg.metrics.verdicts import classify
 
 PIXEL_RATIOS = ("dice", "iou", "precision", "recall", "accuracy")
 AT_THRESHOLD = ("precision", "recall", "f1", "ap")
@@ -204,7 +204,7 @@ def score_matching(
         PixelCounts.of(overlap),
         ObjectCounts.of(matching),
         tuple(ObjectCounts.of(match(overlap, t, preset.strict)) for t in AP_THRESHOLDS),
-        VerdictCounts.of(judge(matching)),
+        VerdictCounts.of(classify(matching)),
         AreaCounts.of(overlap),
         CaicedoCounts.of(overlap),
         None if boundaries is None else boundaries.of(matching),

@@ -114,7 +114,7 @@ class Verdicts:
     predicted: ObjectVerdicts
 
 
-def judge(matching: Matching) -> Verdicts:
+def classify(matching: Matching) -> Verdicts:
     """Give every object its verdict.
 
     Returns
@@ -169,7 +169,7 @@ class Findings:
 
 
 def examine(matching: Matching) -> Findings:
-    """Give every object its verdict, without gathering its partners; see `judge`."""
+    """Give every object its verdict, without gathering its partners; see `classify`."""
     overlap = matching.overlap
     edges = _is_edge(overlap)
     codes, beside = _codes(matching, number_components(overlap, edges))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.parameter_spec import knobs
+from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
 
 Report = Callable[[int, int], None]
@@ -176,9 +176,9 @@ class Segmentation:
         """Name the parameters that differ and need the network, as they are on the form."""
         wanted = asdict(params)
         return [
-            knob.label
-            for name, knob in knobs(SegmentParams).items()
-            if knob.needs_network
+            spec.label
+            for name, spec in specs_of(SegmentParams).items()
+            if spec.needs_network
             and name not in self.ignores
             and wanted[name] != self.provenance.parameters[name]
         ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from napari_nucseg.io.download import RemoteFile, fetch
 from napari_nucseg.io.sources import sha256
-from napari_nucseg.segmenters import model as traits
+from napari_nucseg.segmenters import model as capabilities
 from napari_nucseg.segmenters.api import Segmenter
 from napari_nucseg.segmenters.devices import Device, choose, load_torch
 from napari_nucseg.segmenters.flows import compiling
@@ -36,21 +36,21 @@ def models() -> tuple[Model, ...]:
             BUNDLED,
             "bundled with the plugin: fluorescent nuclei of any kind and size; fast on any CPU",
             SegmentParams(),
-            traits.FLUO,
+            capabilities.FLUO,
         ),
         _bundled(
             BBBC039_ALONE,
             "bundled with the plugin, trained on BBBC039 alone: closest outlines there",
             # Chosen by the validation split of BBBC039
             SegmentParams(flow_threshold=0.45, cellprob_threshold=-0.1, min_size=15),
-            traits.UNET,
+            capabilities.UNET,
         ),
         Model(
             BASELINE,
             "Otsu's threshold and a watershed, no network: the baseline",
             None,
             0,
-            traits=traits.OTSU,
+            capabilities=capabilities.OTSU,
         ),
         _classic("nuclei", "nucleitorch_0", "Cellpose 1's model of nuclei; fast on a CPU"),
         _classic("cyto", "cytotorch_0", "Cellpose 1's model of cells; fast on a CPU"),
@@ -174,7 +174,9 @@ def load(model: Model, device: str = "auto") -> Segmenter:
     return load_network(model.name, path, model.onnx, path.stat().st_mtime_ns, device)
 
 
-def _bundled(name: str, about: str, defaults: SegmentParams, kind: traits.Traits) -> Model:
+def _bundled(
+    name: str, about: str, defaults: SegmentParams, kind: capabilities.Capabilities
+) -> Model:
     path = Path(__file__).parent / "weights" / f"{name}.safetensors"
     graph = path.with_suffix(".onnx")
     megabytes = round(path.stat().st_size / 1e6)
@@ -185,18 +187,22 @@ def _bundled(name: str, about: str, defaults: SegmentParams, kind: traits.Traits
         megabytes,
         onnx=graph if graph.is_file() else None,
         defaults=defaults,
-        traits=kind,
+        capabilities=kind,
     )
 
 
 def _published(name: str, about: str, megabytes: int) -> Model:
     remote = RemoteFile(name, _HUB + name)
-    return Model(name, about, weights_folder() / name, megabytes, remote, traits=traits.CELLPOSE)
+    return Model(
+        name, about, weights_folder() / name, megabytes, remote, capabilities=capabilities.CELLPOSE
+    )
 
 
 def _classic(name: str, file: str, about: str) -> Model:
     remote = RemoteFile(file, _CLASSICS + file)
-    return Model(name, about, weights_folder() / file, 27, remote, traits=traits.CLASSIC)
+    return Model(
+        name, about, weights_folder() / file, 27, remote, capabilities=capabilities.CLASSIC
+    )
 
 
 @lru_cache(maxsize=2)

@@ -47,7 +47,7 @@ class CellposeSAM:
     device : Device
         Where it is.
     starts : callable
-        Places tiles along an edge; see `tile_starts`.
+        ObjectGeometry tiles along an edge; see `tile_starts`.
     """
 
     net: Any

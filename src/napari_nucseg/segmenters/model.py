@@ -33,7 +33,7 @@ class Model:
         The graph by which ONNX Runtime runs the weights on a CPU without loading torch.
     defaults : SegmentParams
         Parameters that suit it.
-    traits : Traits or None
+    capabilities : Capabilities or None
         Of its kind; None for a file that was not opened yet.
     """
 
@@ -44,7 +44,7 @@ class Model:
     remote: RemoteFile | None = None
     onnx: Path | None = None
     defaults: SegmentParams = field(default_factory=SegmentParams)
-    traits: Traits | None = None
+    capabilities: Capabilities | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -61,7 +61,7 @@ def weights_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Traits:
+class Capabilities:
     """What can be said of a model before it is loaded.
 
     Attributes
@@ -76,18 +76,18 @@ class Traits:
     precision: str | None
 
 
-OTSU = Traits(
+OTSU = Capabilities(
     frozenset(field.name for field in fields(SegmentParams)) - {"min_size", "invert"} | {DEVICE},
     "float64",
 )
 """Of Otsu's threshold: there are no flows, no cell probability and no diameter in it."""
-FLUO = Traits(
+FLUO = Capabilities(
     frozenset({"tile_overlap", "batch_size", "low_percentile", "high_percentile"}), "float32"
 )
 """Of `fluo-nuclei` and networks trained like it, which scale intensities in their own way."""
-UNET = Traits(frozenset({"tile_overlap", "batch_size"}), "float32")
+UNET = Capabilities(frozenset({"tile_overlap", "batch_size"}), "float32")
 """Of this package's residual U-Nets, which see a field whole or in tiles that they choose."""
-CLASSIC = Traits(frozenset({"tile_overlap"}), "float32")
+CLASSIC = Capabilities(frozenset({"tile_overlap"}), "float32")
 """Of the U-Nets of Cellpose 1 to 3, whose tiles overlap as in Cellpose 3."""
-CELLPOSE = Traits(frozenset(), None)
+CELLPOSE = Capabilities(frozenset(), None)
 """Of Cellpose 4's networks."""

@@ -29,10 +29,10 @@ def load(path: Path) -> TiledNet:
     # What a large image took is given back; otherwise it stays taken for good
     after_run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    traits = json.loads(session.get_modelmeta().custom_metadata_map[TRAITS])
+    capabilities = json.loads(session.get_modelmeta().custom_metadata_map[TRAITS])
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         output: NDArray[np.float32] = session.run(None, {INPUT: images}, after_run)[0]
         return output
 
-    return TiledNet(run, **traits)
+    return TiledNet(run, **capabilities)

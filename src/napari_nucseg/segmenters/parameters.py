@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from napari_nucseg.parameter_spec import Knob, check_bounds
+from napari_nucseg.parameter_spec import Spec, check_bounds
 
 COARSEST = 32
 """Edge, in pixels, of the largest pixel of any network here."""
@@ -22,7 +22,7 @@ class SegmentParams:
 
     diameter: Annotated[
         float,
-        Knob(
+        Spec(
             "Diameter",
             "Typical nucleus diameter in pixels. automatic (0): fluo-nuclei finds it in the image, "
             "other models take the size that they were trained with. Set it when nuclei are "
@@ -37,7 +37,7 @@ class SegmentParams:
     ] = 0.0
     flow_threshold: Annotated[
         float,
-        Knob(
+        Spec(
             "Flow threshold",
             "Largest allowed disagreement between a nucleus and its flows. Raise it when nuclei "
             "are missing, lower it when shapes look wrong. 0 keeps all; volumes in 3-D have none.",
@@ -48,7 +48,7 @@ class SegmentParams:
     ] = 0.4
     cellprob_threshold: Annotated[
         float,
-        Knob(
+        Spec(
             "Cell probability",
             "Pixels above this cell probability (a logit, -6 to 6) belong to nuclei. Lower it to "
             "find more and larger nuclei, raise it to lose dim ones.",
@@ -59,7 +59,7 @@ class SegmentParams:
     ] = 0.0
     min_size: Annotated[
         int,
-        Knob(
+        Spec(
             "Minimum size",
             "Nuclei of fewer pixels are dropped. Lower it to keep debris and micronuclei.",
             0,
@@ -70,7 +70,7 @@ class SegmentParams:
     ] = 15
     invert: Annotated[
         bool,
-        Knob(
+        Spec(
             "Dark nuclei",
             "For nuclei darker than their ground: the image is turned over (its largest value "
             "minus each) before the model sees it. Intensities are measured as stored.",
@@ -79,7 +79,7 @@ class SegmentParams:
     ] = False
     split_depth: Annotated[
         float,
-        Knob(
+        Spec(
             "Split depth",
             "Cuts a nucleus whose waist is narrower than its halves by this many pixels "
             "(watershed). 0 cuts none. Try 1 to 2 where touching nuclei come out as one; the "
@@ -93,7 +93,7 @@ class SegmentParams:
     ] = 0.0
     niter: Annotated[
         int,
-        Knob(
+        Spec(
             "Flow steps",
             "How many steps pixels follow the flow. 0 uses the model's own number (200); raise it "
             "for long or very large nuclei that come out in pieces.",
@@ -105,7 +105,7 @@ class SegmentParams:
     ] = 0
     max_size_fraction: Annotated[
         float,
-        Knob(
+        Spec(
             "Largest nucleus",
             "Objects that cover more than this share of the field are dropped. Raise it when a "
             "single nucleus fills a small image.",
@@ -117,7 +117,7 @@ class SegmentParams:
     ] = 0.4
     low_percentile: Annotated[
         float,
-        Knob(
+        Spec(
             "Dark percentile",
             "Intensity percentile that becomes black before the network. Raise it when the "
             "background is uneven or bright.",
@@ -131,7 +131,7 @@ class SegmentParams:
     ] = 1.0
     high_percentile: Annotated[
         float,
-        Knob(
+        Spec(
             "Bright percentile",
             "Intensity percentile that becomes white before the network. Lower it when nuclei are "
             "few or dim beside a bright spot, raise it when they saturate.",
@@ -145,7 +145,7 @@ class SegmentParams:
     ] = 99.0
     tile_overlap: Annotated[
         int,
-        Knob(
+        Spec(
             "Tile overlap",
             "Pixels that neighbouring tiles share at least, for Cellpose's own networks. Raise it "
             "when nuclei break at straight lines; more tiles take longer.",
@@ -159,7 +159,7 @@ class SegmentParams:
     ] = 16
     batch_size: Annotated[
         int,
-        Knob(
+        Spec(
             "Tiles at once",
             "Tiles given to Cellpose's own networks together. 0 chooses: 1 on a CPU, 8 on a GPU. "
             "Lower it when the GPU runs out of memory.",
@@ -172,7 +172,7 @@ class SegmentParams:
     ] = 0
     augment: Annotated[
         bool,
-        Knob(
+        Spec(
             "Flipped copies",
             "Runs the network on flipped tiles, too, and averages what it says (test-time "
             "augmentation). A little more exact at outlines; takes about four times as long.",
@@ -221,7 +221,7 @@ class VolumeParams:
 
     stitch_threshold: Annotated[
         float,
-        Knob(
+        Spec(
             "Stitch threshold",
             "For stitched planes: nuclei of neighbouring planes are one nucleus from this overlap "
             "(IoU) on. Raise it when nuclei above one another are joined, lower it when one "
@@ -233,7 +233,7 @@ class VolumeParams:
     ] = 0.25
     anisotropy: Annotated[
         float,
-        Knob(
+        Spec(
             "Anisotropy",
             "For 3d: the distance of two planes over the edge of a pixel; 2 for planes 0.5 um "
             "apart and pixels of 0.25 um.",
@@ -253,13 +253,13 @@ class TrainParams:
     """How to train; the defaults made the bundled model."""
 
     batches: Annotated[
-        int, Knob("Batches", "How many batches of crops are learned from.", 1, 10_000_000, 1)
+        int, Spec("Batches", "How many batches of crops are learned from.", 1, 10_000_000, 1)
     ] = 16_000
-    batch_size: Annotated[int, Knob("Batch size", "Crops seen at once.", 2, 256, 1)] = 8
-    crop: Annotated[int, Knob("Crop", "Edge of a crop.", 64, 1024, COARSEST, "px")] = 256
+    batch_size: Annotated[int, Spec("Batch size", "Crops seen at once.", 2, 256, 1)] = 8
+    crop: Annotated[int, Spec("Crop", "Edge of a crop.", 64, 1024, COARSEST, "px")] = 256
     smallest: Annotated[
         float,
-        Knob(
+        Spec(
             "Smallest diameter",
             "Crops are resized so that their image's median diameter lies between the smallest and "
             "the largest, and between half and twice its own.",
@@ -270,18 +270,18 @@ class TrainParams:
         ),
     ] = 12.0
     largest: Annotated[
-        float, Knob("Largest diameter", "See the smallest diameter.", 4.0, 500.0, 1.0, "px")
+        float, Spec("Largest diameter", "See the smallest diameter.", 4.0, 500.0, 1.0, "px")
     ] = 60.0
     learning_rate: Annotated[
         float,
-        Knob("Learning rate", "Highest of AdamW: it rises, then falls to 0.", 0.0, 1.0, 1e-4),
+        Spec("Learning rate", "Highest of AdamW: it rises, then falls to 0.", 0.0, 1.0, 1e-4),
     ] = 2e-3
-    weight_decay: Annotated[float, Knob("Weight decay", "Of AdamW.", 0.0, 1.0, 1e-3)] = 1e-2
+    weight_decay: Annotated[float, Spec("Weight decay", "Of AdamW.", 0.0, 1.0, 1e-3)] = 1e-2
     validate_every: Annotated[
         int,
-        Knob("Validate every", "Batches after which the held-out images are scored.", 1, 10**7, 1),
+        Spec("Validate every", "Batches after which the held-out images are scored.", 1, 10**7, 1),
     ] = 1000
-    seed: Annotated[int, Knob("Seed", "Of the first weights and of every crop.", 0, 2**31, 1)] = 0
+    seed: Annotated[int, Spec("Seed", "Of the first weights and of every crop.", 0, 2**31, 1)] = 0
 
     def __post_init__(self) -> None:
         """Refuse values outside the bounds."""

@@ -15,7 +15,7 @@ from napari_nucseg.segmenters.api import Stopped
 _STOPPED = object()
 Tell = Callable[[int, int, str], None]
 """Called with (done, in all, what); raises `Stopped` when the work was asked to stop."""
-Work = Callable[[Tell], Any]
+Task = Callable[[Tell], Any]
 """What a job does; it gets a `Tell`."""
 
 
@@ -33,7 +33,7 @@ class Job(QObject):
     _told = Signal(int, int, str)
     _running: ClassVar[set[Job]] = set()
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Task) -> None:
         super().__init__()
         self._work = work
         self._stop = threading.Event()
@@ -97,7 +97,7 @@ class Job(QObject):
         self.finished.emit()
 
 
-Run = Callable[[Work, Callable[[Any], None]], Job]
+Run = Callable[[Task, Callable[[Any], None]], Job]
 """Starts a job: gets the work, and what shows its result."""
 
 

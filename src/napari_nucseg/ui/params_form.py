@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST
-from napari_nucseg.parameter_spec import Knob, knobs
+from napari_nucseg.parameter_spec import Spec, specs_of
 
 Params = TypeVar("Params")
 DOCK_WIDTH = 345
@@ -46,9 +46,9 @@ class ParamsForm(Generic[Params]):
     def __init__(self, params: Params) -> None:
         self._type = type(params)
         kinds = get_type_hints(self._type)
-        described = knobs(self._type)
+        described = specs_of(self._type)
         self.rows = tuple(
-            _row(name, kinds[name], getattr(params, name), knob) for name, knob in described.items()
+            _row(name, kinds[name], getattr(params, name), spec) for name, spec in described.items()
         )
         self.main = tuple(row for row in self.rows if not described[row.name].advanced)
         self.advanced = tuple(row for row in self.rows if described[row.name].advanced)
@@ -164,21 +164,21 @@ def text_line() -> Label:
     return line
 
 
-def _row(name: str, kind: type, value: Any, knob: Knob) -> ValueWidget:
+def _row(name: str, kind: type, value: Any, spec: Spec) -> ValueWidget:
     if kind is bool:
-        return CheckBox(name=name, label=knob.label, text="", tooltip=knob.help, value=value)
-    few = (knob.high - knob.low) / knob.step <= _MOST_SLIDER_STEPS
+        return CheckBox(name=name, label=spec.label, text="", tooltip=spec.help, value=value)
+    few = (spec.high - spec.low) / spec.step <= _MOST_SLIDER_STEPS
     widget = SpinBox if kind is int else FloatSlider if few else FloatSpinBox
-    unit = f" ({knob.unit})" if knob.unit else ""
+    unit = f" ({spec.unit})" if spec.unit else ""
     row = widget(
         name=name,
-        label=f"{knob.label}{unit}",
-        tooltip=knob.help,
+        label=f"{spec.label}{unit}",
+        tooltip=spec.help,
         value=value,
-        min=knob.low if kind is float else int(knob.low),
-        max=knob.high if kind is float else int(knob.high),
-        step=knob.step if kind is float else int(knob.step),
+        min=spec.low if kind is float else int(spec.low),
+        max=spec.high if kind is float else int(spec.high),
+        step=spec.step if kind is float else int(spec.step),
     )
-    if knob.lowest:
-        row.native.setSpecialValueText(knob.lowest)
+    if spec.lowest:
+        row.native.setSpecialValueText(spec.lowest)
     return row

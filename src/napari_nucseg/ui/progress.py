@@ -11,7 +11,7 @@ WARM_UP = 0.5
 """Seconds of work before the rest is estimated from them."""
 
 
-class Countdown:
+class RemainingTime:
     """Tells how far a run over fields is.
 
     Parameters

@@ -12,7 +12,7 @@ from napari_nucseg.metrics.boundary_counts import DISTANCES, Spacing
 from napari_nucseg.metrics.counts import CaicedoCounts
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.verdicts import Verdicts, judge
+from napari_nucseg.metrics.verdicts import Verdicts, classify
 
 
 def aggregated_jaccard(truth: Labels, predicted: Labels) -> float:
@@ -210,7 +210,7 @@ def verdicts(
     ValueError
         If the shapes differ, labels are no whole numbers from 0, or the threshold is no IoU.
     """
-    return judge(match(find_overlap(truth, predicted), threshold, strict))
+    return classify(match(find_overlap(truth, predicted), threshold, strict))
 
 
 def caicedo_errors(truth: Labels, predicted: Labels) -> CaicedoCounts:

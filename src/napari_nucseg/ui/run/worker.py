@@ -118,7 +118,7 @@ def run_request(request: RunRequest, tell: Tell) -> str:
         As by `run_models`.
     """
     from napari_nucseg.batch.dataset_run import run_models
-    from napari_nucseg.batch.executor import workers_for
+    from napari_nucseg.batch.executor import executor_for
     from napari_nucseg.batch.run_setup import set_up
     from napari_nucseg.io.datasets import open_dataset
     from napari_nucseg.io.writers import has_parquet
@@ -128,7 +128,7 @@ def run_request(request: RunRequest, tell: Tell) -> str:
     for model in models:
         catalogue.download(model, partial(_tell_download, tell, model.name))
     setups = [set_up(model, request.device, request.chosen, request.rule) for model in models]
-    with workers_for(request.scheduler, request.device) as run_fields:
+    with executor_for(request.scheduler, request.device) as run_fields:
         results = run_models(
             dataset,
             setups,

@@ -13,10 +13,10 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QPushButton, QWi
 
 from napari_nucseg.analysis.prediction_comparison import (
     Disagreement,
-    Rival,
+    ScoredPrediction,
     best_of,
     disagreements,
-    rival_rows,
+    prediction_rows,
 )
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.io.writers import with_ending, write_table
@@ -33,7 +33,7 @@ from napari_nucseg.ui.score.overlay_drawing import (
     show_difference,
 )
 from napari_nucseg.ui.score.predictions import (
-    RivalScores,
+    PredictionScores,
     SavedRun,
     as_layer,
     find_runs,
@@ -52,7 +52,7 @@ RATIOS = {
 }
 
 
-class RivalsBox(QWidget):
+class ComparisonWidget(QWidget):
     """Compares every prediction of the viewer.
 
     Parameters
@@ -79,7 +79,7 @@ class RivalsBox(QWidget):
     ) -> None:
         super().__init__()
         self._viewer, self._state, self._run, self._tell, self._add = viewer, state, run, tell, add
-        self.scores = RivalScores(viewer, state, run, self)
+        self.scores = PredictionScores(viewer, state, run, self)
         self.differing: list[Disagreement] = []
         self._second: int | None = None
         self._make_buttons()
@@ -93,18 +93,18 @@ class RivalsBox(QWidget):
 
     def show_differences(self) -> None:
         """List and outline the true nuclei that the chosen prediction alone found, or missed."""
-        if len(self.scores.rivals) < 2:
+        if len(self.scores.all_scored) < 2:
             self._tell("Press Compare predictions first.")
             return
         chosen = self.table.currentIndex().row()
-        if chosen == 0 and len(self.scores.rivals) > 2:
+        if chosen == 0 and len(self.scores.all_scored) > 2:
             self._tell("Choose the row of another prediction: they are compared with the first.")
             return
         self._second = max(chosen, 1)
         self._list_differences()
         assert self._state.truth is not None
         show_difference(self._viewer, self._state.truth, self.scores.layers[0], self.differing)
-        first, second = self.scores.rivals[0], self.scores.rivals[self._second]
+        first, second = self.scores.all_scored[0], self.scores.all_scored[self._second]
         count = sum(d.in_first for d in self.differing)
         self._tell(
             f"{count} nuclei are right in {first.name} alone, "
@@ -141,7 +141,7 @@ class RivalsBox(QWidget):
 
     def ask_and_save(self) -> None:
         """Ask for a file, and write all scores of all predictions to it."""
-        if not self.scores.rivals:
+        if not self.scores.all_scored:
             self._tell("Press Compare predictions first.")
             return
         name, _ = QFileDialog.getSaveFileName(self, "Save table", "predictions.csv", "*.csv")
@@ -153,7 +153,7 @@ class RivalsBox(QWidget):
         made = {layer.name: how_made(layer) for layer in self.scores.layers}
         try:
             path = with_ending(path, ".csv")
-            write_table(path, rival_rows(self.scores.rivals, made))
+            write_table(path, prediction_rows(self.scores.all_scored, made))
         except OSError as error:
             self._tell(str(error))
             return
@@ -214,28 +214,30 @@ class RivalsBox(QWidget):
 
     def _on_scores(self) -> None:
         self._list_rivals()
-        rivals = self.scores.rivals
-        if not rivals:
+        all_scored = self.scores.all_scored
+        if not all_scored:
             self._forget_differences()
         elif self._second is not None:
             self._list_differences()
             redraw_difference(self._viewer, self._state.truth, self.differing)
         else:
-            best = rivals[best_of(rivals, RATIOS[self.ratio.currentText()])]
+            best = all_scored[best_of(all_scored, RATIOS[self.ratio.currentText()])]
             self._tell(f"Best by {self.ratio.currentText()}: {best.name}.")
 
     def _list_rivals(self) -> None:
-        key, rivals = RATIOS[self.ratio.currentText()], self.scores.rivals
-        layers = self.scores.layers[: len(rivals)]
+        key, all_scored = RATIOS[self.ratio.currentText()], self.scores.all_scored
+        layers = self.scores.layers[: len(all_scored)]
         self.model.show_rows(
-            [_cells(rival, key, is_first=rival is rivals[0]) for rival in rivals],
-            bold=best_of(rivals, key) if rivals else None,
+            [_cells(scored, key, is_first=scored is all_scored[0]) for scored in all_scored],
+            bold=best_of(all_scored, key) if all_scored else None,
             tips=[f"{layer.name}: {how_made(layer)}" for layer in layers],
         )
 
     def _list_differences(self) -> None:
         assert self._second is not None
-        self.differing = disagreements(self.scores.rivals[0], self.scores.rivals[self._second])
+        self.differing = disagreements(
+            self.scores.all_scored[0], self.scores.all_scored[self._second]
+        )
         name_of = self._state.name_of
         self.listed.show_rows(
             [
@@ -266,11 +268,11 @@ def _button(text: str, tooltip: str, act: Callable[[], None]) -> QPushButton:
     return button
 
 
-def _cells(rival: Rival, key: Key, *, is_first: bool) -> tuple[str, ...]:
-    told = rival.name, as_number(rival.summary.spread[key].mean)
+def _cells(scored: ScoredPrediction, key: Key, *, is_first: bool) -> tuple[str, ...]:
+    told = scored.name, as_number(scored.summary.spread[key].mean)
     if is_first:
         return *told, "", ""
-    difference = rival.differences[key]
+    difference = scored.differences[key]
     low, high = difference.interval
     interval = "" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}"
     change = "empty" if math.isnan(difference.mean) else f"{difference.mean:+.3f}"

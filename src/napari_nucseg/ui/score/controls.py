@@ -24,7 +24,7 @@ from napari_nucseg.ui.layers import (
 from napari_nucseg.ui.params_form import LEAST_THRESHOLD, labelled, preset_box, threshold_slider
 
 
-class ScoreChoices:
+class ScoreControls:
     """Prediction, ground truth, IoU threshold and preset.
 
     Parameters

@@ -26,7 +26,7 @@ from napari_nucseg.ui.layers import (
     originals_of,
     record_of,
 )
-from napari_nucseg.ui.score.edit_tracker import EditWatch
+from napari_nucseg.ui.score.edit_tracker import EditTracker
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.worker import read_plane
@@ -157,7 +157,7 @@ def _write(layer: Labels, plane: int, before: LabelImage, after: LabelImage) -> 
         layer.visible = visible
 
 
-class CorrectionBox(QWidget):
+class CorrectionControls(QWidget):
     """Takes one side's nucleus over into the other.
 
     Parameters
@@ -168,7 +168,7 @@ class CorrectionBox(QWidget):
         Its current row is what is corrected.
     tell : callable
         Shows a line of text.
-    edits : EditWatch
+    edits : EditTracker
         Counts what was corrected, and reads labels that are in files.
     run : callable
         Does work in the background.
@@ -179,7 +179,7 @@ class CorrectionBox(QWidget):
         state: ComparisonState,
         table: ObjectTable,
         tell: Callable[[str], None],
-        edits: EditWatch,
+        edits: EditTracker,
         run: Run,
     ) -> None:
         super().__init__()

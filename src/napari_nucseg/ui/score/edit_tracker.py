@@ -18,7 +18,7 @@ from napari_nucseg.ui.score.model import ComparisonState
 from napari_nucseg.ui.score.worker import Both, read_all, read_plane
 
 
-class EditWatch:
+class EditTracker:
     """Finds what changed in the labels, and has it counted again.
 
     napari has no event for undo, but shows the layer anew after it, so that labels are compared

@@ -44,7 +44,7 @@ from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import Run, Tell
 from napari_nucseg.ui.layers import find_image, full_data, plane_of, record_of
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
-from napari_nucseg.ui.score.worker import Both, Sum, read_plane, sum_up
+from napari_nucseg.ui.score.worker import Both, DatasetScore, read_plane, score_dataset
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,10 @@ class Exported:
         )
         return Page(self.title, len(scores), [section])
 
-    def _sum(self, tell: Tell) -> Sum:
-        return sum_up(self.pairs, self.copies, self.rule, tell)
+    def _sum(self, tell: Tell) -> DatasetScore:
+        return score_dataset(self.pairs, self.copies, self.rule, tell)
 
-    def _scores(self, found: Sum) -> dict[int, Score]:
+    def _scores(self, found: DatasetScore) -> dict[int, Score]:
         pairs, rule = {**self.pairs, **found.measured}, self.rule
         return {plane: pair.score(rule.threshold, rule.preset) for plane, pair in pairs.items()}
 

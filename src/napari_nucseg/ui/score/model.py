@@ -10,7 +10,7 @@ from napari.layers import Labels
 from psygnal import Signal
 
 from napari_nucseg.analysis.comparison import FieldPair
-from napari_nucseg.analysis.object_rows import Box, move_places
+from napari_nucseg.analysis.object_rows import Box, move_geometry
 from napari_nucseg.analysis.objects import Objects, Placed, list_objects, no_objects
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
@@ -48,7 +48,7 @@ def _in_box(placed: Placed, box: Box, before: Both, labels: Both) -> Placed:
     new = old.updated(before, (labels[0][box], labels[1][box]))
     ids = ((old.truth_ids, new.truth_ids), (old.predicted_ids, new.predicted_ids))
     truth, predicted = (
-        move_places(places, *known, box, was, now)
+        move_geometry(places, *known, box, was, now)
         for places, known, was, now in zip(
             (placed.truth, placed.predicted), ids, before, labels, strict=True
         )

@@ -69,7 +69,7 @@ def show_box(viewer: ViewerModel, layer: Labels, box: list[int]) -> None:
     viewer.scene.camera.zoom = float(np.min(np.asarray(viewer.canvas.size) / size))
 
 
-class Pointing:
+class CanvasPicker:
     """Connects the pointer with the objects of a comparison.
 
     Parameters

@@ -78,7 +78,7 @@ def _called(act: Callable[[], object]) -> Callable[[Any], None]:
     return press
 
 
-class OverlayBox(QWidget):
+class OverlayControls(QWidget):
     """Two rows of buttons, and the keys that do the same.
 
     Parameters

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_nucseg.metrics.matching import match
-from napari_nucseg.metrics.verdicts import Verdict, judge
+from napari_nucseg.metrics.verdicts import Verdict, classify
 from napari_nucseg.ui.layers import (
     ERRORS,
     OVERLAYS,
@@ -243,7 +243,7 @@ class Overlays:
             return None
         pair, rule = state.pairs[plane], state.rule
         both = state.copies.get(plane) or state.labels_now(plane)
-        verdicts = judge(match(pair.overlap, rule.threshold, rule.preset.strict))
+        verdicts = classify(match(pair.overlap, rule.threshold, rule.preset.strict))
         return KINDS[role].draw(*both, verdicts)
 
 

@@ -13,19 +13,19 @@ from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QWidget
 from napari_nucseg.ui.layers import ERRORS, OVERLAYS, forget, full_data, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import DOCK_WIDTH
-from napari_nucseg.ui.score.comparison_widget import RivalsBox
-from napari_nucseg.ui.score.controls import ScoreChoices
-from napari_nucseg.ui.score.corrections import CorrectionBox
-from napari_nucseg.ui.score.edit_tracker import EditWatch
+from napari_nucseg.ui.score.comparison_widget import ComparisonWidget
+from napari_nucseg.ui.score.controls import ScoreControls
+from napari_nucseg.ui.score.corrections import CorrectionControls
+from napari_nucseg.ui.score.edit_tracker import EditTracker
 from napari_nucseg.ui.score.export import ExportButton
 from napari_nucseg.ui.score.legend import VerdictLegend
 from napari_nucseg.ui.score.model import ComparisonState
-from napari_nucseg.ui.score.navigation import Pointing, describe_object, go_to_row
+from napari_nucseg.ui.score.navigation import CanvasPicker, describe_object, go_to_row
 from napari_nucseg.ui.score.object_table import ObjectTable
-from napari_nucseg.ui.score.overlay_controls import OverlayBox
+from napari_nucseg.ui.score.overlay_controls import OverlayControls
 from napari_nucseg.ui.score.overlays import Overlays
-from napari_nucseg.ui.score.plots import PlotBox
-from napari_nucseg.ui.score.score_table import ScoreTable, Summing
+from napari_nucseg.ui.score.plots import PlotsWidget
+from napari_nucseg.ui.score.score_table import BackgroundScoring, ScoreTable
 from napari_nucseg.ui.score.worker import Compared, compare_planes, scored_planes
 
 _LINES = 2
@@ -47,7 +47,7 @@ class ScorePanel(Panel):
     def __init__(self, viewer: napari.Viewer) -> None:
         self._layers = viewer.layers
         self.state = ComparisonState(viewer)
-        self.choices = ScoreChoices(viewer.layers)
+        self.choices = ScoreControls(viewer.layers)
         self.prediction, self.truth = self.choices.prediction, self.choices.truth
         self.threshold = self.choices.threshold
         self.score = PushButton(text="Score", tooltip="Compare the two layers as they are now.")
@@ -62,15 +62,17 @@ class ScorePanel(Panel):
         self.table, self.legend = ScoreTable(), VerdictLegend(self.state)
         self.overlays = Overlays(viewer, self.state)
         self.objects = ObjectTable(self.state)
-        self.buttons = OverlayBox(native, self.overlays, self.objects.step, self._tell)
-        self.plots = PlotBox(viewer, self.state, self._set_threshold, self._tell)
-        self.rivals = RivalsBox(viewer, self.state, self.run_errand, self._tell, self._add_beside)
-        self.pointing = Pointing(viewer, self.state, self._choose)
-        self.edits = EditWatch(self.state, native, self._begin_anew)
-        self.corrections = CorrectionBox(
+        self.buttons = OverlayControls(native, self.overlays, self.objects.step, self._tell)
+        self.plots = PlotsWidget(viewer, self.state, self._set_threshold, self._tell)
+        self.comparison = ComparisonWidget(
+            viewer, self.state, self.run_errand, self._tell, self._add_beside
+        )
+        self.pointing = CanvasPicker(viewer, self.state, self._choose)
+        self.edits = EditTracker(self.state, native, self._begin_anew)
+        self.corrections = CorrectionControls(
             self.state, self.objects, self._tell, self.edits, self.run_errand
         )
-        self.summing = Summing(self.state, self.table, self.run, self.drop_job, native)
+        self.summing = BackgroundScoring(self.state, self.table, self.run, self.drop_job, native)
 
     def _lay_out(self) -> None:
         self.tabs = QTabWidget()
@@ -79,7 +81,7 @@ class ScorePanel(Panel):
             (self.table, "Scores", "Scores of the field shown and of all fields."),
             (self.objects, "Nuclei", "A row a nucleus: click to go there, or correct it."),
             (self.plots, "Plots", "Scores, nuclei and fields as plots that can be clicked."),
-            (self.rivals, "Compare", "Predictions and saved runs side by side."),
+            (self.comparison, "Compare", "Predictions and saved runs side by side."),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(tab, title), tip)
         self.export = ExportButton(self.native, self.state, self.run_errand, self._tell)
@@ -165,7 +167,7 @@ class ScorePanel(Panel):
     def _show_comparison(self, compared: Compared) -> None:
         self.state.show(compared)
         self.edits.look()  # for what was painted meanwhile
-        self.summing.sum_up()
+        self.summing.score_dataset()
         self.compared.emit()
 
     def _show_field(self) -> None:

@@ -44,7 +44,7 @@ _REACH = 10.0
 """Screen pixels from a dot within which a click is meant for it."""
 
 
-class PlotBox(QWidget):
+class PlotsWidget(QWidget):
     """One plot at a time, drawn while it is in sight.
 
     Parameters

@@ -14,7 +14,11 @@ from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 
-from napari_nucseg.analysis.prediction_comparison import FieldOfRival, Rival, score_rivals
+from napari_nucseg.analysis.prediction_comparison import (
+    ScoredField,
+    ScoredPrediction,
+    compare_predictions,
+)
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.batch.results import holds_results, open_results
 from napari_nucseg.io.images import read_labels
@@ -152,7 +156,7 @@ def _made(path: Path) -> dict[str, Any] | None:
         return None
 
 
-class RivalScores:
+class PredictionScores:
     """Scores predictions in the background, the chosen one first.
 
     Parameters
@@ -174,7 +178,7 @@ class RivalScores:
         self, viewer: ViewerModel, state: ComparisonState, run: Run, parent: QObject
     ) -> None:
         self._viewer, self._state, self._run = viewer, state, run
-        self.rivals: list[Rival] = []
+        self.all_scored: list[ScoredPrediction] = []
         self.layers: list[Labels] = []
         self._stale: set[int] = set()
         self._job: Job | None = None
@@ -205,17 +209,17 @@ class RivalScores:
         self._soon.stop()
         if self._job is not None:
             self._job.abandon()
-        self.rivals, self._stale = [], set()
+        self.all_scored, self._stale = [], set()
         self.changed.emit()
 
     def _planes(self) -> list[int]:
         return sorted(set.intersection(*(set(scored_planes(p)) for p in self.layers)))
 
-    def _score(self, known: dict[str, dict[int, FieldOfRival]]) -> None:
+    def _score(self, known: dict[str, dict[int, ScoredField]]) -> None:
         reads = {layer.name: partial(read_plane, full_data(layer)) for layer in self.layers}
         truth = partial(read_plane, full_data(self._state.truth))
         planes, rule = self._planes(), self._state.rule
-        work = partial(score_rivals, truth, reads, planes, rule, known=known)
+        work = partial(compare_predictions, truth, reads, planes, rule, known=known)
         self._job = self._run(work, self._show)
 
     def _score_again(self) -> None:
@@ -223,7 +227,7 @@ class RivalScores:
         if any(layer not in self._viewer.layers for layer in self.layers):
             self.forget()
             return
-        fields = {rival.name: dict(rival.fields) for rival in self.rivals}
+        fields = {scored.name: dict(scored.fields) for scored in self.all_scored}
         for plane in self._stale:
             for parts in fields.values():
                 parts.pop(plane, None)
@@ -231,15 +235,15 @@ class RivalScores:
 
     def _on_edited(self, plane: int) -> None:
         at_work = self._job is not None and not self._job.is_over
-        if not self.rivals and not at_work:
+        if not self.all_scored and not at_work:
             return
         self._stale.add(plane)
         if self._job is not None:
             self._job.abandon()
         self._soon.start()
 
-    def _show(self, rivals: list[Rival]) -> None:
-        self.rivals, self._stale = rivals, set()
+    def _show(self, all_scored: list[ScoredPrediction]) -> None:
+        self.all_scored, self._stale = all_scored, set()
         self.changed.emit()
 
     def _predictions(self) -> list[Labels]:

@@ -19,7 +19,7 @@ from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.report.text import GROUPS, RATIOS, TITLES, as_number, as_spread
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.score.model import ComparisonState
-from napari_nucseg.ui.score.worker import Sum, sum_up
+from napari_nucseg.ui.score.worker import DatasetScore, score_dataset
 
 COLUMNS = ("this\nfield", "mean of fields\n(range)", "pooled")
 HELP = {
@@ -112,7 +112,7 @@ class ScoreTable(QTableWidget):
         self.setItem(self._rows[group, name], column, item)
 
 
-class Summing:
+class BackgroundScoring:
     """Keeps the columns of all fields right.
 
     Parameters
@@ -141,7 +141,7 @@ class Summing:
         self._later = QTimer(parent)
         self._later.setSingleShot(True)
         self._later.setInterval(_PAUSE)
-        self._later.timeout.connect(self.sum_up)
+        self._later.timeout.connect(self.score_dataset)
         state.ruled.connect(self._sum_up_later)
         state.edited.connect(self._sum_up_later)
         state.compared.connect(self._clear)
@@ -151,12 +151,12 @@ class Summing:
         """Whether work is about to begin."""
         return self._later.isActive()
 
-    def sum_up(self) -> None:
+    def score_dataset(self) -> None:
         """Compare the outlines of edited fields, then pool and average all fields."""
         state = self._state
         copies = state.copy_unmeasured()
         if copies or state.is_stack:
-            self._run(partial(sum_up, dict(state.pairs), copies, state.rule), self._show)
+            self._run(partial(score_dataset, dict(state.pairs), copies, state.rule), self._show)
 
     def stop(self) -> None:
         """Begin nothing more."""
@@ -171,7 +171,7 @@ class Summing:
         self._later.stop()
         self._table.show_summary(None)
 
-    def _show(self, result: Sum) -> None:
+    def _show(self, result: DatasetScore) -> None:
         if result.measured:
             self._state.set_pairs(result.measured)
             self._table.show_field(self._state.score)

@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_nucseg.analysis.comparison import FieldPair, compare
-from napari_nucseg.analysis.object_rows import find_places
+from napari_nucseg.analysis.object_rows import find_geometry
 from napari_nucseg.analysis.objects import Placed
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.metrics.boundaries import measure_boundaries
@@ -94,13 +94,13 @@ def place(overlap: Overlap, truth: LabelImage, predicted: LabelImage) -> Placed:
     """Find the objects of a field whose overlap was counted."""
     return Placed(
         overlap,
-        find_places(truth, overlap.truth_ids),
-        find_places(predicted, overlap.predicted_ids),
+        find_geometry(truth, overlap.truth_ids),
+        find_geometry(predicted, overlap.predicted_ids),
     )
 
 
 @dataclass(frozen=True)
-class Sum:
+class DatasetScore:
     """What takes too long to be waited for.
 
     Attributes
@@ -115,9 +115,9 @@ class Sum:
     summary: Summary
 
 
-def sum_up(
+def score_dataset(
     pairs: Mapping[int, FieldPair], copies: Mapping[int, Both], rule: ScoreRule, tell: Tell
-) -> Sum:
+) -> DatasetScore:
     """Compare the outlines of edited fields, then pool and average the scores of all.
 
     Parameters
@@ -133,13 +133,13 @@ def sum_up(
     """
     measured, scores = {}, []
     for done, (plane, known) in enumerate(pairs.items()):
-        tell(done, len(pairs), "Summing up")
+        tell(done, len(pairs), "BackgroundScoring up")
         pair = known
         if plane in copies:
             boundaries = measure_boundaries(*copies[plane], pair.overlap)
             pair = measured[plane] = replace(pair, boundaries=boundaries)
         scores.append(pair.score(rule.threshold, rule.preset))
-    return Sum(measured, summarise(scores, rule.empty_as_one))
+    return DatasetScore(measured, summarise(scores, rule.empty_as_one))
 
 
 def read_plane(data: Any, plane: int) -> LabelImage:

@@ -11,7 +11,7 @@ from napari.layers import Image
 from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
-from napari_nucseg.parameter_spec import knobs
+from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import DEVICE, Model
 from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams
@@ -161,10 +161,10 @@ class SegmentForm:
 
     def show_traits(self, model: Model) -> None:
         """Offer what a model makes use of, and say of the rest that it does not."""
-        self._ignored = frozenset() if model.traits is None else model.traits.ignores
+        self._ignored = frozenset() if model.capabilities is None else model.capabilities.ignores
         unused = f"{model.name} makes no use of this. "
-        for name, knob in knobs(SegmentParams).items():
-            self.params[name].tooltip = (unused if name in self._ignored else "") + knob.help
+        for name, spec in specs_of(SegmentParams).items():
+            self.params[name].tooltip = (unused if name in self._ignored else "") + spec.help
         self.device.tooltip = (
             f"{model.name} runs on the CPU alone."
             if DEVICE in self._ignored

@@ -13,16 +13,16 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_nucseg.io.channels import HAEMATOXYLIN, MEAN, propose_channel
-from napari_nucseg.parameter_spec import knobs
+from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.api import Concern
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layers import field_shape, plane_of, shown_plane
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.image_source import drawn_length
-from napari_nucseg.ui.segment.request import Chosen
+from napari_nucseg.ui.segment.request import Selection
 
 
-class AdviceBox(Container[Any]):
+class AdviceWidget(Container[Any]):
     """A line that tells of a concern, and a button that follows its advice.
 
     Parameters
@@ -89,8 +89,8 @@ def describe_change(change: Mapping[str, Any]) -> str:
     """
     told = []
     for name, value in change.items():
-        knob = knobs(SegmentParams)[name]
-        label, unit = knob.label.lower(), f" {knob.unit}" if knob.unit else ""
+        spec = specs_of(SegmentParams)[name]
+        label, unit = spec.label.lower(), f" {spec.unit}" if spec.unit else ""
         if isinstance(value, bool):
             told.append(label if value else f"{label} off")
         else:
@@ -103,11 +103,11 @@ class ColourChannel:
 
     Parameters
     ----------
-    chosen : Chosen
+    chosen : Selection
         The chosen image, and the form.
     """
 
-    def __init__(self, chosen: Chosen) -> None:
+    def __init__(self, chosen: Selection) -> None:
         self._chosen = chosen
         self._row = chosen.form.channel
         self._by_image: dict[str, str] = {}

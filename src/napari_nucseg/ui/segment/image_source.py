@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pint import DimensionalityError
 
 from napari_nucseg.io.channels import COLOURS, HAEMATOXYLIN, MEAN, Channel
-from napari_nucseg.parameter_spec import knobs
+from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import Depth, VolumeParams
 from napari_nucseg.ui.layers import count_planes, field_shape, full_data
 
@@ -156,8 +156,8 @@ def anisotropy(layer: Image) -> float:
         )
     except DimensionalityError:
         return 1.0
-    knob = knobs(VolumeParams)["anisotropy"]
-    return float(np.clip(round(apart / float(np.sqrt(height * width)), 1), knob.low, knob.high))
+    spec = specs_of(VolumeParams)["anisotropy"]
+    return float(np.clip(round(apart / float(np.sqrt(height * width)), 1), spec.low, spec.high))
 
 
 def drawn_box(viewer: ViewerModel, image: Image) -> Box | None:

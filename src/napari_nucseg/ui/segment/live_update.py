@@ -14,8 +14,8 @@ from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.segment import settings
 from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.prediction_layer import Provenance, parts_of, provenance_by_field
-from napari_nucseg.ui.segment.request import Chosen
-from napari_nucseg.ui.segment.result_cache import KeptResults, Parts
+from napari_nucseg.ui.segment.request import Selection
+from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
 from napari_nucseg.ui.segment.worker import Result, relabel
 
 DEBOUNCE = 60
@@ -110,8 +110,8 @@ def plan(
 
 def _outdated(parts: Parts, params: SegmentParams, channel: str) -> dict[str, None]:
     reasons: dict[str, None] = {}
-    for spot, kept in parts.items():
-        if spot.channel != channel:
+    for key, kept in parts.items():
+        if key.channel != channel:
             reasons["Channel"] = None
         reasons |= dict.fromkeys(kept.result.outdated_by(params))
     return reasons
@@ -121,22 +121,22 @@ def _fields(count: int) -> str:
     return "1 field" if count == 1 else f"{count} fields"
 
 
-class Follower:
+class LiveUpdate:
     """Makes labels anew when a value moves that needs no network.
 
     Parameters
     ----------
     panel : Panel
         Runs the work, and says what cannot follow.
-    chosen : Chosen
+    chosen : Selection
         Image, model and values.
-    kept : KeptResults
+    kept : ResultCache
         What can follow.
     show : callable
         Shows the labels.
     """
 
-    def __init__(self, panel: Panel, chosen: Chosen, kept: KeptResults, show: Show) -> None:
+    def __init__(self, panel: Panel, chosen: Selection, kept: ResultCache, show: Show) -> None:
         self._panel = panel
         self._chosen = chosen
         self._kept = kept

@@ -176,7 +176,7 @@ class Range:
         return f"{self.low:.3g} (dark) to {self.high:.3g}{unit} (bright)"
 
 
-class Colouring:
+class ColourBy:
     """Colours predictions by a measure, and gives them their own colours back.
 
     Parameters

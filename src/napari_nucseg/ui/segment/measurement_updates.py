@@ -19,7 +19,7 @@ from napari_nucseg.ui.layers import plane_of, record_of, shown_plane
 from napari_nucseg.ui.segment.image_source import FieldSource, pixel_size, source_of
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, show_table, tables_of
 from napari_nucseg.ui.segment.prediction_layer import parts_of, provenance_by_field
-from napari_nucseg.ui.segment.result_cache import KeptResults, Parts
+from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
 from napari_nucseg.ui.segment.worker import fingerprint
 
 DOUBT = ("flow_error", "cellprob_logit")
@@ -86,10 +86,10 @@ def _whole(parts: Parts, labels: LabelImage) -> Segmentation:
         return replace(results[0], labels=labels)
     vectors = np.zeros((2, *labels.shape), dtype=np.float32)
     cellprob = np.zeros(labels.shape, dtype=np.float32)
-    for spot, result in zip(parts, results, strict=True):
+    for key, result in zip(parts, results, strict=True):
         if result.flows is None:
             return replace(result, labels=labels)
-        where = spot.box.slices if spot.box is not None else (slice(None), slice(None))
+        where = key.box.slices if key.box is not None else (slice(None), slice(None))
         vectors[:, *where] = result.flows.vectors
         cellprob[where] = result.flows.cellprob
     return replace(results[-1], labels=labels, flows=Flows(vectors, cellprob))
@@ -110,14 +110,14 @@ def _doubt_as_before(nuclei: Nuclei, before: Nuclei) -> Nuclei:
     return doubt
 
 
-class NucleiKeeper:
+class MeasurementUpdates:
     """Shows the measures of the field in sight, and measures again what was edited.
 
     Parameters
     ----------
     viewer : ViewerModel
         Whose predictions are kept right.
-    kept : KeptResults
+    kept : ResultCache
         Where the networks' outputs are, for the doubt.
     shown : callable
         Called with a layer whose measures changed or are those of another field.
@@ -128,7 +128,7 @@ class NucleiKeeper:
     def __init__(
         self,
         viewer: ViewerModel,
-        kept: KeptResults,
+        kept: ResultCache,
         shown: Callable[[Labels], None],
         parent: QObject,
     ) -> None:

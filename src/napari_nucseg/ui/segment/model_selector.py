@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from napari_nucseg.segmenters import catalogue, devices, timing
-from napari_nucseg.segmenters import model as traits
+from napari_nucseg.segmenters import model as capabilities
 from napari_nucseg.segmenters.model import DEVICE, Model, weights_folder
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.progress import in_words
 from napari_nucseg.ui.segment import settings
 from napari_nucseg.ui.segment.prediction_layer import short_name
-from napari_nucseg.ui.segment.request import Chosen
+from napari_nucseg.ui.segment.request import Selection
 from napari_nucseg.ui.segment.settings import ModelFiles, ask_for_model
 
 
@@ -40,7 +40,7 @@ def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
     pixels : int
         Of a field.
     """
-    on_cpu_alone = model.traits is not None and DEVICE in model.traits.ignores
+    on_cpu_alone = model.capabilities is not None and DEVICE in model.capabilities.ignores
     try:
         device = devices.known("cpu" if on_cpu_alone else wanted)
     except ValueError as error:
@@ -56,7 +56,7 @@ def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
 
 
 def _precision(model: Model, device: devices.Device) -> str:
-    told = model.traits.precision if model.traits is not None else None
+    told = model.capabilities.precision if model.capabilities is not None else None
     return told or devices.known_precision(device) or "float32 or bfloat16, told when it runs"
 
 
@@ -68,23 +68,23 @@ def _weights(model: Model) -> str:
     return "weights missing" if model.remote is None else f"{model.megabytes} MB to download first"
 
 
-class ModelChooser:
+class ModelSelector:
     """Keeps the form's rows of model, device and values in step, and remembers them.
 
     Parameters
     ----------
-    chosen : Chosen
+    chosen : Selection
         What is chosen, and the form whose rows they are.
     run : callable
         Does work in the background.
     """
 
-    def __init__(self, chosen: Chosen, run: Run) -> None:
+    def __init__(self, chosen: Selection, run: Run) -> None:
         self._chosen = chosen
         self._form = form = chosen.form
         self._run = run
         self._files = ModelFiles()
-        self._learned: dict[str, traits.Traits] = {}
+        self._learned: dict[str, capabilities.Capabilities] = {}
         form.model.choices = self._files.choices
         last = settings.load_model()
         if last in form.model.choices:
@@ -103,11 +103,13 @@ class ModelChooser:
             about = f"{path} is not there now; bring it back, or choose another model"
             return Model(path.name, about, path, 0)
         model = catalogue.find(self._chosen.model)
-        return replace(model, traits=model.traits or self._learned.get(self._chosen.model))
+        return replace(
+            model, capabilities=model.capabilities or self._learned.get(self._chosen.model)
+        )
 
     def learn(self, key: str, ignores: frozenset[str] | None) -> None:
         """Take up of a run what a file is: it is not opened before."""
-        kinds = (traits.FLUO, traits.UNET, traits.CLASSIC, traits.CELLPOSE)
+        kinds = (capabilities.FLUO, capabilities.UNET, capabilities.CLASSIC, capabilities.CELLPOSE)
         known = next((kind for kind in kinds if kind.ignores == ignores), None)
         if known is not None:
             self._learned[key] = known

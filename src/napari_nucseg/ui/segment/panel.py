@@ -12,15 +12,15 @@ from napari_nucseg.ui.layers import PREDICTION, record_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import folded, scrolled
 from napari_nucseg.ui.segment import settings
-from napari_nucseg.ui.segment.hints import AdviceBox, ColourChannel, propose_diameter
-from napari_nucseg.ui.segment.live_update import Follower
-from napari_nucseg.ui.segment.measurement_updates import NucleiKeeper
-from napari_nucseg.ui.segment.model_selector import ModelChooser
+from napari_nucseg.ui.segment.hints import AdviceWidget, ColourChannel, propose_diameter
+from napari_nucseg.ui.segment.live_update import LiveUpdate
+from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
+from napari_nucseg.ui.segment.model_selector import ModelSelector
 from napari_nucseg.ui.segment.prediction_layer import find_prediction, put_prediction
-from napari_nucseg.ui.segment.provenance_widget import ProvenanceBox
-from napari_nucseg.ui.segment.request import Chosen, ask
-from napari_nucseg.ui.segment.result_cache import ImageWatch, KeptResults
-from napari_nucseg.ui.segment.results_widget import ResultBox
+from napari_nucseg.ui.segment.provenance_widget import ProvenanceWidget
+from napari_nucseg.ui.segment.request import Selection, make_request
+from napari_nucseg.ui.segment.result_cache import ImageWatch, ResultCache
+from napari_nucseg.ui.segment.results_widget import ResultsWidget
 from napari_nucseg.ui.segment.worker import Result, segment_fields, segment_stack
 
 STOPPED = "Stopped. No layer was added or changed."
@@ -42,17 +42,17 @@ class SegmentPanel(Panel):
         self._layer: Image | None = None
         self._stopped = STOPPED
         self._layers = viewer.layers
-        self._kept = KeptResults(settings.memory_limit())
-        self._chosen = Chosen(viewer)
+        self._kept = ResultCache(settings.memory_limit())
+        self._chosen = Selection(viewer)
         self.form = self._chosen.form
         self._channel = ColourChannel(self._chosen)
         super().__init__(viewer, [])
-        self.chooser = ModelChooser(self._chosen, self.run)
-        self.follower = Follower(self, self._chosen, self._kept, self._show_result)
-        self.result = ResultBox(viewer, self._chosen, self._say)
-        self.advice = AdviceBox(self.follow_advice)
-        self.provenance = ProvenanceBox(viewer, self.chooser.use_settings)
-        self.keeper = NucleiKeeper(viewer, self._kept, self.result.recolour, self.native)
+        self.chooser = ModelSelector(self._chosen, self.run)
+        self.follower = LiveUpdate(self, self._chosen, self._kept, self._show_result)
+        self.result = ResultsWidget(viewer, self._chosen, self._say)
+        self.advice = AdviceWidget(self.follow_advice)
+        self.provenance = ProvenanceWidget(viewer, self.chooser.use_settings)
+        self.keeper = MeasurementUpdates(viewer, self._kept, self.result.recolour, self.native)
         self._watch = ImageWatch(viewer, self._on_image_data)
         self.native.layout().addWidget(
             scrolled(
@@ -119,7 +119,7 @@ class SegmentPanel(Panel):
         key, model = self._chosen.model, self.chooser.model
         self.form.memory.value = settings.memory_limit() // 10**6  # napari's settings have it
         try:
-            request = ask(self._viewer, layer, self.form, key, model, self._kept.limit)
+            request = make_request(self._viewer, layer, self.form, key, model, self._kept.limit)
         except ValueError as error:
             self._say(str(error))
             return
@@ -194,9 +194,9 @@ class SegmentPanel(Panel):
             return
         labels = put_prediction(self._viewer, layer, result.made)
         for made in result.made:
-            self._kept.replace(made.spot, result.kept.get(made.spot))
+            self._kept.replace(made.key, result.kept.get(made.key))
         if self.segmenting:
-            self.chooser.learn(result.made[0].spot.model, result.ignores)
+            self.chooser.learn(result.made[0].key.model, result.ignores)
         self.result.begin_anew()
         self.keeper.show(labels)
         self.provenance.show_selected()
@@ -204,7 +204,7 @@ class SegmentPanel(Panel):
         self._show_taken()
         self._say(f"{self.result.describe(labels, result, self.segmenting)} {remark}".rstrip())
         if self.segmenting:
-            self.advice.tell({made.spot.plane: made.concerns for made in result.made})
+            self.advice.tell({made.key.plane: made.concerns for made in result.made})
         else:
             self.advice.clear()  # it was about other values
         for note in result.notes if self.segmenting else ():

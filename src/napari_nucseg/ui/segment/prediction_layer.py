@@ -24,7 +24,7 @@ from napari_nucseg.ui.layers import (
 )
 from napari_nucseg.ui.segment.image_source import Box
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, merged, moved, tables_of
-from napari_nucseg.ui.segment.worker import Made
+from napari_nucseg.ui.segment.worker import FieldResult
 
 Provenance = Mapping[str, Any]
 BOXES = "boxes"
@@ -37,7 +37,7 @@ def find_prediction(viewer: ViewerModel, source: str, model: str) -> Labels | No
     return find_labels(viewer.layers, LayerRecord(PREDICTION, source=source, provenance=made))
 
 
-def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[Made]) -> Labels:
+def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult]) -> Labels:
     """Show labels over their image; what was segmented before keeps its labels elsewhere.
 
     Parameters
@@ -46,11 +46,11 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[Made]) -> L
         Where the image is.
     image : Image
         What was segmented.
-    made : sequence of Made
+    made : sequence of FieldResult
         By one model, in the order of their making.
     """
     shape = field_shape(image)
-    earlier = find_prediction(viewer, str(image.unique_id), made[0].spot.model)
+    earlier = find_prediction(viewer, str(image.unique_id), made[0].key.model)
     labels = np.zeros(shape, dtype=np.int32)
     tables: dict[int, Table] = {}
     told: dict[int, Provenance] = {}
@@ -58,12 +58,12 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[Made]) -> L
         labels, tables = earlier.data, dict(tables_of(earlier))
         told = dict(provenance_by_field(earlier))
     for one in made:
-        plane = one.spot.plane
+        plane = one.key.plane
         above = 0 if one.provenance.get("depth") else _highest_of_volumes(labels, told, plane)
         tables[plane] = _write(plane_of(labels, plane), one, tables.get(plane), above)
         told[plane] = stacked(told.get(plane), one.provenance)
-    record = _record(image, told, made[-1].spot.plane)
-    name = f"{image.name} {short_name(made[0].spot.model)}"
+    record = _record(image, told, made[-1].key.plane)
+    name = f"{image.name} {short_name(made[0].key.model)}"
     layer = put_labels(viewer, labels, image, record, name)
     keep_tables(layer, tables)
     return layer
@@ -129,14 +129,14 @@ def _highest_of_volumes(labels: LabelImage, told: Mapping[int, Provenance], plan
     return max(int(part.max(initial=0)) for part in (planes[:plane], planes[plane + 1 :]))
 
 
-def _write(field: LabelImage, made: Made, earlier: Table | None, above: int) -> Table:
+def _write(field: LabelImage, made: FieldResult, earlier: Table | None, above: int) -> Table:
     """Write labels into their field, in a box with numbers that are not taken outside of it.
 
     Parameters
     ----------
     field : ndarray of int32, shape (height, width)
         Of the layer.
-    made : Made
+    made : FieldResult
         What is written.
     earlier : Table or None
         The measures of what was there.
@@ -148,7 +148,7 @@ def _write(field: LabelImage, made: Made, earlier: Table | None, above: int) -> 
     Table
         The measures of all nuclei of the field, by the numbers that they have then.
     """
-    box = made.spot.box
+    box = made.key.box
     if box is None and not above:
         field[...] = made.labels
         return Table(made.nuclei, made.fingerprint)

@@ -26,7 +26,7 @@ Use = Callable[[str, SegmentParams, Mapping[str, Any]], None]
 """Called with the name of a model, its parameters, and how planes were put together."""
 
 
-class ProvenanceBox(Container[Any]):
+class ProvenanceWidget(Container[Any]):
     """Tells how the selected labels were made, and takes their settings over.
 
     Parameters

@@ -22,11 +22,11 @@ from napari_nucseg.ui.segment.image_source import (
     source_of,
 )
 from napari_nucseg.ui.segment.prediction_layer import find_prediction
-from napari_nucseg.ui.segment.result_cache import Spot
+from napari_nucseg.ui.segment.result_cache import ResultKey
 from napari_nucseg.ui.segment.worker import Request
 
 
-class Chosen:
+class Selection:
     """The chosen image, and what the chosen model made of it.
 
     Parameters
@@ -80,7 +80,7 @@ class Chosen:
         return [layer for layer in self._viewer.layers[::-1] if isinstance(layer, Image)]
 
 
-def ask(
+def make_request(
     viewer: ViewerModel, layer: Image, form: SegmentForm, key: str, model: Model, memory: int
 ) -> Request:
     """Put together what is asked for.
@@ -112,7 +112,7 @@ def ask(
     return Request(
         name=layer.name,
         source=source,
-        spots=tuple(Spot(uid, key, plane, source.channel, box) for plane in planes),
+        spots=tuple(ResultKey(uid, key, plane, source.channel, box) for plane in planes),
         model=model,
         device=form.device.value,
         params=form.params.params,

@@ -59,7 +59,7 @@ class ImageWatch:
 
 
 @dataclass(frozen=True)
-class Spot:
+class ResultKey:
     """Where a result belongs.
 
     Attributes
@@ -82,7 +82,7 @@ class Spot:
     channel: str = ""
     box: Box | None = None
 
-    def covers(self, other: Spot) -> bool:
+    def covers(self, other: ResultKey) -> bool:
         """Whether a result here replaces all of one there."""
         if (self.source, self.model, self.plane) != (other.source, other.model, other.plane):
             return False
@@ -90,7 +90,7 @@ class Spot:
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedResult:
     """A result, and what else is needed to make it anew.
 
     Attributes
@@ -113,11 +113,11 @@ class Kept:
         return self.result.nbytes + self.image.nbytes
 
 
-Parts = dict[Spot, Kept]
+Parts = dict[ResultKey, CachedResult]
 """What lies on top of one another in a field, in the order of their making."""
 
 
-class KeptResults:
+class ResultCache:
     """Results by their spot; the oldest are dropped beyond a limit of memory.
 
     Attributes
@@ -130,11 +130,11 @@ class KeptResults:
         self.limit = limit
         self._results: Parts = {}
 
-    def replace(self, spot: Spot, kept: Kept | None) -> None:
+    def replace(self, key: ResultKey, kept: CachedResult | None) -> None:
         """Keep a result, as the newest, in place of all that it covers; None only drops those."""
-        self._results = {s: k for s, k in self._results.items() if not spot.covers(s)}
+        self._results = {s: k for s, k in self._results.items() if not key.covers(s)}
         if kept is not None:
-            self._results[spot] = kept
+            self._results[key] = kept
         self.shrink()
 
     def shrink(self) -> None:
@@ -150,15 +150,15 @@ class KeptResults:
     def of(self, source: str, model: str) -> dict[int, Parts]:
         """Return what is kept of an image layer and model, by the number of the field."""
         fields: dict[int, Parts] = {}
-        for spot, kept in self._results.items():
-            if (spot.source, spot.model) == (source, model):
-                fields.setdefault(spot.plane, {})[spot] = kept
+        for key, kept in self._results.items():
+            if (key.source, key.model) == (source, model):
+                fields.setdefault(key.plane, {})[key] = kept
         return fields
 
     def forget(self, source: str, model: str | None = None) -> None:
         """Drop what is kept of an image layer, by one model or by all."""
         self._results = {
-            spot: kept
-            for spot, kept in self._results.items()
-            if spot.source != source or model not in (None, spot.model)
+            key: kept
+            for key, kept in self._results.items()
+            if key.source != source or model not in (None, key.model)
         }

@@ -19,28 +19,28 @@ from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.measurement_tables import (
     COLUMNS,
     LABEL,
-    Colouring,
+    ColourBy,
     go_to,
     joined,
     most_doubtful,
     nuclei_of,
     tables_of,
 )
-from napari_nucseg.ui.segment.request import Chosen
+from napari_nucseg.ui.segment.request import Selection
 from napari_nucseg.ui.segment.worker import Result
 
 _NO_NUCLEUS = "There is no nucleus in this field."
 _NO_DOUBT = "No doubt is known here: segment this field by a network."
 
 
-class ResultBox(Container[Any]):
+class ResultsWidget(Container[Any]):
     """Buttons that act on the prediction of the segment panel.
 
     Parameters
     ----------
     viewer : ViewerModel
         Where it is shown.
-    chosen : Chosen
+    chosen : Selection
         Image and model, whose labels they act on.
     tell : callable
         Shows a line of text.
@@ -49,7 +49,7 @@ class ResultBox(Container[Any]):
     def __init__(
         self,
         viewer: ViewerModel,
-        chosen: Chosen,
+        chosen: Selection,
         tell: Callable[[str], None],
     ) -> None:
         self.doubtful = PushButton(
@@ -77,7 +77,7 @@ class ResultBox(Container[Any]):
         self._viewer = viewer
         self._chosen = chosen
         self._tell = tell
-        self._colouring = Colouring(viewer)
+        self._colouring = ColourBy(viewer)
         self._walked: tuple[str, int, int] = ("", 0, 0)
         self.range.visible = False
         self.doubtful.changed.connect(self.go_to_doubtful)
@@ -125,7 +125,7 @@ class ResultBox(Container[Any]):
             return _describe_volume(result)
         count = sum(len(nuclei_of(labels, plane)["index"]) for plane in result.planes)
         where = f" in {len(result.planes)} fields" if len(result.planes) > 1 else ""
-        if ran and result.made[0].spot.box is not None:
+        if ran and result.made[0].key.box is not None:
             count = sum(len(made.nuclei["index"]) for made in result.made)
             where = " in the rectangle"
         took = f" in {result.seconds:.2f} s" if ran else ""

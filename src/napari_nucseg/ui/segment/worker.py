@@ -25,9 +25,9 @@ from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
 from napari_nucseg.ui.jobs import Tell
-from napari_nucseg.ui.progress import Countdown
+from napari_nucseg.ui.progress import RemainingTime
 from napari_nucseg.ui.segment.image_source import FieldSource
-from napari_nucseg.ui.segment.result_cache import Kept, Parts, Spot
+from napari_nucseg.ui.segment.result_cache import CachedResult, Parts, ResultKey
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Request:
         Of the image's layer.
     source : FieldSource
         Its fields, read one by one.
-    spots : tuple of Spot
+    spots : tuple of ResultKey
         What of them is segmented, by which model.
     model : Model
         The same, with where its weights are.
@@ -60,7 +60,7 @@ class Request:
 
     name: str
     source: FieldSource
-    spots: tuple[Spot, ...]
+    spots: tuple[ResultKey, ...]
     model: Model
     device: str
     params: SegmentParams
@@ -71,12 +71,12 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Made:
+class FieldResult:
     """Labels of a field or of a box in it.
 
     Attributes
     ----------
-    spot : Spot
+    key : ResultKey
         Where they belong.
     labels : ndarray of int32, shape (height, width)
         0 is background.
@@ -90,7 +90,7 @@ class Made:
         Signs that the model does not suit the field.
     """
 
-    spot: Spot
+    key: ResultKey
     labels: Labels
     nuclei: Nuclei
     provenance: Mapping[str, Any]
@@ -104,7 +104,7 @@ class Result:
 
     Attributes
     ----------
-    made : tuple of Made
+    made : tuple of FieldResult
         In the order of their making.
     kept : Parts
         What there was memory for.
@@ -112,7 +112,7 @@ class Result:
         Names of the parameters that the model makes no use of; None where that is not told.
     """
 
-    made: tuple[Made, ...]
+    made: tuple[FieldResult, ...]
     kept: Parts
     ignores: frozenset[str] | None = None
 
@@ -131,7 +131,7 @@ class Result:
     @property
     def planes(self) -> tuple[int, ...]:
         """Numbers of the fields that something was made of."""
-        return tuple(dict.fromkeys(made.spot.plane for made in self.made))
+        return tuple(dict.fromkeys(made.key.plane for made in self.made))
 
     @property
     def estimate(self) -> float | None:
@@ -156,18 +156,18 @@ def segment_fields(request: Request, tell: Tell) -> Result:
         If the model or an image cannot be used; the message names it.
     """
     segmenter = load(request, tell)
-    made: list[Made] = []
+    made: list[FieldResult] = []
     kept: Parts = {}
-    countdown = Countdown(tell, len(request.spots))
-    for number, spot in enumerate(request.spots):
+    countdown = RemainingTime(tell, len(request.spots))
+    for number, key in enumerate(request.spots):
         countdown.begin(number)
-        image = request.source.read(spot.plane, spot.box)
+        image = request.source.read(key.plane, key.box)
         check_image(image, request.name)
         warm = not is_compiling()
         result = segmenter(image, request.params, countdown.report)
-        timing.remember(spot.model, result.provenance, image.size, warm)
-        kept[spot] = Kept(result, image, request.pixel_size)
-        made.append(_made(spot, kept[spot], request.name))
+        timing.remember(key.model, result.provenance, image.size, warm)
+        kept[key] = CachedResult(result, image, request.pixel_size)
+        made.append(_made(key, kept[key], request.name))
         while kept and sum(each.nbytes for each in kept.values()) > request.memory:
             del kept[next(iter(kept))]
     return Result(tuple(made), kept, result.ignores)
@@ -203,10 +203,10 @@ def relabel(
     kept: Parts = {}
     for number, parts in enumerate(fields):
         tell(number, len(fields), "Following the sliders")
-        for spot, before in parts.items():
-            _check_unchanged(source, spot, before, name)
-            kept[spot] = replace(before, result=before.result.relabelled(params))
-    return Result(tuple(_made(spot, one, name) for spot, one in kept.items()), kept)
+        for key, before in parts.items():
+            _check_unchanged(source, key, before, name)
+            kept[key] = replace(before, result=before.result.relabelled(params))
+    return Result(tuple(_made(key, one, name) for key, one in kept.items()), kept)
 
 
 def fingerprint(labels: Labels) -> int:
@@ -214,28 +214,28 @@ def fingerprint(labels: Labels) -> int:
     return zlib.crc32(np.ascontiguousarray(labels, dtype=np.int32).data)
 
 
-def _check_unchanged(source: FieldSource, spot: Spot, before: Kept, name: str) -> None:
+def _check_unchanged(source: FieldSource, key: ResultKey, before: CachedResult, name: str) -> None:
     """Refuse an image that was written to since; one on disk is trusted, reading it takes long."""
-    if source.is_in_memory and not np.array_equal(source.read(spot.plane, spot.box), before.image):
+    if source.is_in_memory and not np.array_equal(source.read(key.plane, key.box), before.image):
         raise ValueError(f"{name}: the image has changed since it was segmented; press Segment")
 
 
-def _made(spot: Spot, kept: Kept, name: str) -> Made:
+def _made(key: ResultKey, kept: CachedResult, name: str) -> FieldResult:
     result = kept.result
     nuclei = measure_nuclei(result, kept.image, kept.pixel_size)
-    provenance = provenance_at(spot, result.provenance, name)
+    provenance = provenance_at(key, result.provenance, name)
     own = fingerprint(result.labels)
-    return Made(spot, result.labels, nuclei, provenance, own, result.concerns)
+    return FieldResult(key, result.labels, nuclei, provenance, own, result.concerns)
 
 
-def provenance_at(spot: Spot, made: Provenance, name: str) -> dict[str, Any]:
+def provenance_at(key: ResultKey, made: Provenance, name: str) -> dict[str, Any]:
     """Say how labels were made and of what, as plain values."""
     return {
         **made.as_dict(),
-        "model": spot.model,
+        "model": key.model,
         "image": name,
-        "channel": spot.channel,
-        "box": None if spot.box is None else list(spot.box),
+        "channel": key.channel,
+        "box": None if key.box is None else list(key.box),
     }
 
 
@@ -252,7 +252,7 @@ def load(request: Request, tell: Tell) -> Segmenter:
         raise ValueError(
             f"{model.path}: this model file is not there; bring it back, or choose another"
         )
-    fetching = Countdown(tell, 1)
+    fetching = RemainingTime(tell, 1)
     catalogue.require_device(request.device)
     catalogue.download(model, fetching.follow_download(model.name, model.megabytes))
     tell(0, 1, f"Loading {model.name}")
@@ -273,11 +273,11 @@ def segment_stack(request: Request, tell: Tell) -> Result:
         raise ValueError(f"{request.name}: it was not said how its planes belong together")
     segmenter = load(request, tell)
     planes = []
-    for number, spot in enumerate(request.spots):
+    for number, key in enumerate(request.spots):
         tell(number, len(request.spots), f"Reading plane {number + 1} of {len(request.spots)}")
-        planes.append(request.source.read(spot.plane))
+        planes.append(request.source.read(key.plane))
     volume = np.stack(planes)
-    report = Countdown(tell, 1, step="plane").report
+    report = RemainingTime(tell, 1, step="plane").report
     try:
         result = segment_volume(
             segmenter, volume, request.params, request.depth, request.volume, report
@@ -285,19 +285,19 @@ def segment_stack(request: Request, tell: Tell) -> Result:
     except ValueError as error:
         raise ValueError(f"{request.name}: {error}") from error
     made = []
-    for number, (spot, labels) in enumerate(zip(request.spots, result.labels, strict=True)):
+    for number, (key, labels) in enumerate(zip(request.spots, result.labels, strict=True)):
         tell(number, len(request.spots), f"Measuring plane {number + 1} of {len(request.spots)}")
-        made.append(_made_of_volume(request, spot, labels, volume[number], result))
+        made.append(_made_of_volume(request, key, labels, volume[number], result))
     return Result(tuple(made), {})
 
 
 def _made_of_volume(
     request: Request,
-    spot: Spot,
+    key: ResultKey,
     labels: Labels,
     image: NDArray[np.generic],
     result: VolumeSegmentation,
-) -> Made:
+) -> FieldResult:
     nuclei = measure(labels, image, pixel_size=request.pixel_size)
-    provenance = provenance_at(spot, result.provenance, request.name)
-    return Made(spot, labels, nuclei, provenance, fingerprint(labels))
+    provenance = provenance_at(key, result.provenance, request.name)
+    return FieldResult(key, labels, nuclei, provenance, fingerprint(labels))
