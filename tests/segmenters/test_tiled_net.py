@@ -11,7 +11,7 @@ from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.fluo_unet import WIDTHS, FluoShape, FluoUNet
 from napari_nucseg.segmenters.residual_unet import ResidualUNet
 from napari_nucseg.segmenters.tiling import BORDER, TiledNet
-from napari_nucseg.segmenters.torch_unet import FlowsAlone
+from napari_nucseg.segmenters.unet import FlowsAlone
 from tests.segmenters.random_nets import SMALL, unsettle
 
 FLUO = FluoShape((4, 6, 8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_nucseg.ui.progress import RemainingTime, in_words
+from napari_nucseg.ui.jobs import RemainingTime, in_words
 
 
 class Clock:

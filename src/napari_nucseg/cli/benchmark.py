@@ -20,13 +20,15 @@ from napari_nucseg.cli.options import (
     PresetName,
     Scheduler,
     Threshold,
+    console,
     counting,
     errors,
     follow_with,
+    prepare,
     rule_of,
     takes,
+    warn,
 )
-from napari_nucseg.cli.running import console, prepare, warn
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams

@@ -25,13 +25,16 @@ from napari_nucseg.cli.options import (
     Scheduler,
     Threshold,
     Volume,
+    console,
     counting,
     follow_with,
+    prepare,
+    refuse_failures,
     rule_of,
     takes,
     transferring,
+    warn,
 )
-from napari_nucseg.cli.running import console, prepare, refuse_failures, warn
 from napari_nucseg.cli.train import train
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams

@@ -10,8 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_nucseg.cli.options import DeviceName, counting, errors, follow_with, takes
-from napari_nucseg.cli.running import console, fetch_weights
+from napari_nucseg.cli.options import (
+    DeviceName,
+    console,
+    counting,
+    errors,
+    fetch_weights,
+    follow_with,
+    takes,
+)
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.parameters import TrainParams

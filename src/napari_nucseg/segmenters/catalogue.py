@@ -244,7 +244,7 @@ def load_network(
 
 def _load_by_torch(path: Path, place: Device) -> Network:
     load_torch()
-    from napari_nucseg.segmenters import classic_unet, torch_unet
+    from napari_nucseg.segmenters import classic_unet, unet
     from napari_nucseg.segmenters.cellpose4 import CellposeSAM
     from napari_nucseg.segmenters.checkpoints import kind_of, load_unet, read_state
     from napari_nucseg.segmenters.residual_unet import ResidualUNet
@@ -255,4 +255,4 @@ def _load_by_torch(path: Path, place: Device) -> Network:
     # Ours have neither a style nor a second channel
     if isinstance(net, ResidualUNet) and (net.shape.style or net.shape.channels > 1):
         return classic_unet.wrap(net, place)
-    return torch_unet.wrap(net, place)
+    return unet.wrap(net, place)

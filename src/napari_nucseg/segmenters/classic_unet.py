@@ -26,7 +26,7 @@ from napari_nucseg.segmenters.network import refuse_too_large
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import OUTPUTS, ResidualUNet
 from napari_nucseg.segmenters.tiling import RunBatch
-from napari_nucseg.segmenters.torch_unet import FlowsAlone, runner
+from napari_nucseg.segmenters.unet import FlowsAlone, runner
 
 TILE_SIZE = 224
 """Edge of a tile, in pixels; that of the training's crops."""

@@ -24,8 +24,7 @@ from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.segmenters.intensities import scale_intensities
 from napari_nucseg.segmenters.model import FLUO
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.segmenters.tiling import TiledNet, tile_starts
-from napari_nucseg.segmenters.unet import resized, run_scaled
+from napari_nucseg.segmenters.tiling import TiledNet, resized, run_scaled, tile_starts
 
 SMALLEST, LARGEST = 22.0, 55.0
 """Range of diameters, in pixels, within which an image is left at its own size."""

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.segmenters.api import Report
+from napari_nucseg.segmenters.api import Flows, Report
+from napari_nucseg.segmenters.network import refuse_too_large
 
 Flip = tuple[bool, bool]
 """Whether an image is turned over along y, and along x."""
@@ -24,6 +26,11 @@ LARGEST_TILE = 2048
 
 RunBatch = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Images of shape (1, channels, height, width) to flows and cell probability (1, 3, ...)."""
+FLOW_STEPS = 200
+LEAST_SEEN = 15
+"""Area of the smallest object that is to be trusted, in pixels of the network's own scale."""
+MAX_PIXELS = 2**28
+"""The largest image whose flows are computed: they take 3 GB."""
 
 
 def tile_starts(length: int, size: int, overlap: int) -> tuple[int, ...]:
@@ -207,3 +214,55 @@ class _Piece:
     def inner(self) -> slice:
         """Where that lies in its own result."""
         return slice(self.first - self.start, self.last - self.start)
+
+
+def run_scaled(
+    net: TiledNet, image: NDArray[np.float32], scale: float, augment: bool, report: Report
+) -> Flows:
+    """Run a network on an image that is resized for it.
+
+    Parameters
+    ----------
+    net : TiledNet
+        Computes the network.
+    image : ndarray of float32, shape (height, width)
+        Normalised.
+    scale : float
+        How many times longer the image's edges are for the network.
+    augment : bool
+        Whether to take the mean over flipped copies.
+    report : callable
+        Called before each tile, and after the last.
+
+    Returns
+    -------
+    Flows
+        Of the image as it is.
+
+    Raises
+    ------
+    ValueError
+        If the resized image has more than `MAX_PIXELS`.
+    """
+    shape = image.shape
+    refuse_too_large(shape, scale, MAX_PIXELS)
+    if scale == 1.0:
+        output = net(image, augment, report)
+        return Flows(output[:2], output[2], FLOW_STEPS)
+    output = net(resized(image, scale), augment, report)
+    height, width = shape
+    back = np.stack([_to_shape(part, height, width) for part in output])
+    least = round(LEAST_SEEN / scale**2) if scale < 1 else 0
+    return Flows(back[:2], back[2], max(1, round(FLOW_STEPS / scale)), least_area=least)
+
+
+def resized(image: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    """Make an image's edges a number of times longer; a pixel is left at the least."""
+    height, width = (max(1, round(edge * scale)) for edge in image.shape)
+    return _to_shape(image, height, width)
+
+
+def _to_shape(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Interpolate between pixels, or average over them where there will be fewer."""
+    how = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.float32)

@@ -1,26 +1,23 @@
-"""Running a residual U-Net of this package on a field."""
+"""The residual U-Nets of this package on a field, computed by torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from napari_nucseg.segmenters.api import Flows, Report
-from napari_nucseg.segmenters.devices import Device
+from napari_nucseg.segmenters.api import Flows, OutOfDeviceMemory, Report
+from napari_nucseg.segmenters.devices import Device, free_memory
+from napari_nucseg.segmenters.fluo import FluoNuclei
+from napari_nucseg.segmenters.fluo_unet import REACH, FluoUNet
 from napari_nucseg.segmenters.model import UNET
-from napari_nucseg.segmenters.network import refuse_too_large
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.segmenters.tiling import TiledNet
-
-FLOW_STEPS = 200
-LEAST_SEEN = 15
-"""Area of the smallest object that is to be trusted, in pixels of the network's own scale."""
-MAX_PIXELS = 2**28
-"""The largest image whose flows are computed: they take 3 GB."""
+from napari_nucseg.segmenters.residual_unet import ResidualUNet
+from napari_nucseg.segmenters.tiling import RunBatch, TiledNet, run_scaled
 
 
 def normalise(
@@ -98,53 +95,46 @@ class UNet:
         return run_scaled(self.net, image, 1.0, params.augment, report)
 
 
-def run_scaled(
-    net: TiledNet, image: NDArray[np.float32], scale: float, augment: bool, report: Report
-) -> Flows:
-    """Run a network on an image that is resized for it.
-
-    Parameters
-    ----------
-    net : TiledNet
-        Computes the network.
-    image : ndarray of float32, shape (height, width)
-        Normalised.
-    scale : float
-        How many times longer the image's edges are for the network.
-    augment : bool
-        Whether to take the mean over flipped copies.
-    report : callable
-        Called before each tile, and after the last.
-
-    Returns
-    -------
-    Flows
-        Of the image as it is.
-
-    Raises
-    ------
-    ValueError
-        If the resized image has more than `MAX_PIXELS`.
-    """
-    shape = image.shape
-    refuse_too_large(shape, scale, MAX_PIXELS)
-    if scale == 1.0:
-        output = net(image, augment, report)
-        return Flows(output[:2], output[2], FLOW_STEPS)
-    output = net(resized(image, scale), augment, report)
-    height, width = shape
-    back = np.stack([_to_shape(part, height, width) for part in output])
-    least = round(LEAST_SEEN / scale**2) if scale < 1 else 0
-    return Flows(back[:2], back[2], max(1, round(FLOW_STEPS / scale)), least_area=least)
+def wrap(net: ResidualUNet | FluoUNet, device: Device) -> UNet | FluoNuclei:
+    """Bring a network in evaluation mode to the device."""
+    if isinstance(net, FluoUNet):
+        tiled = TiledNet(runner(net, device), 1, net.shape.stride, REACH)
+        return FluoNuclei(tiled, device)
+    tiled = TiledNet(
+        runner(FlowsAlone(net), device), net.shape.channels, net.shape.stride, net.shape.reach
+    )
+    return UNet(tiled, float(net.diam_labels), device)
 
 
-def resized(image: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
-    """Make an image's edges a number of times longer; a pixel is left at the least."""
-    height, width = (max(1, round(edge * scale)) for edge in image.shape)
-    return _to_shape(image, height, width)
+def runner(net: nn.Module, device: Device) -> RunBatch:
+    """Bring a network to the device, and return what computes its output there."""
+    place = torch.device(device.kind)
+    net.to(place)
+    # On a CPU half of the time in the usual layout; not implemented everywhere for MPS
+    layout = torch.contiguous_format if device.kind == "mps" else torch.channels_last
+    net.to(memory_format=layout)
+
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            batch = torch.from_numpy(images).to(place, memory_format=layout)
+            with torch.inference_mode():
+                output: NDArray[np.float32] = net(batch).cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            free_memory(device)
+            raise OutOfDeviceMemory(str(device)) from error
+        return output
+
+    return run
 
 
-def _to_shape(image: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Interpolate between pixels, or average over them where there will be fewer."""
-    how = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.float32)
+class FlowsAlone(nn.Module):
+    """A residual U-Net's flows and cell probability, without its style."""
+
+    def __init__(self, net: ResidualUNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Run the network."""
+        flows: Tensor = self.net(images)[0]
+        return flows

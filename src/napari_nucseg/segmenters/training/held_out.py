@@ -14,10 +14,9 @@ from napari_nucseg.segmenters.api import OutOfDeviceMemory
 from napari_nucseg.segmenters.devices import free_memory
 from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.segmenters.tiling import TiledNet
+from napari_nucseg.segmenters.tiling import TiledNet, run_scaled
 from napari_nucseg.segmenters.training.crops import Example
 from napari_nucseg.segmenters.training.loop import Training, loss_of
-from napari_nucseg.segmenters.unet import run_scaled
 
 
 @dataclass(frozen=True)

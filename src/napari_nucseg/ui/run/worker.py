@@ -11,8 +11,7 @@ from pathlib import Path
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui.jobs import Tell
-from napari_nucseg.ui.progress import WARM_UP, in_words
+from napari_nucseg.ui.jobs import WARM_UP, Tell, in_words
 
 PLUGIN = "napari-nucseg"
 

@@ -40,7 +40,7 @@ from napari_nucseg.ui.score.predictions import (
     how_made,
     read_run,
 )
-from napari_nucseg.ui.score.text_table import PlainModel, table_view
+from napari_nucseg.ui.score.score_table import PlainModel, table_view
 
 RATIOS = {
     "AP .50:.95": ("objects", "mean_ap"),

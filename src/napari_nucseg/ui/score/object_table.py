@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_nucseg.ui.score.model import ComparisonState
 from napari_nucseg.ui.score.object_model import FIELD, PLACE, VERDICT, ObjectFilter, ObjectModel
-from napari_nucseg.ui.score.text_table import table_view
+from napari_nucseg.ui.score.score_table import table_view
 
 _LARGEST_AREA = 999_999
 

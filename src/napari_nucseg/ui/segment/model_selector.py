@@ -11,8 +11,7 @@ from napari_nucseg.segmenters import catalogue, devices, timing
 from napari_nucseg.segmenters import model as capabilities
 from napari_nucseg.segmenters.model import DEVICE, Model, weights_folder
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.progress import in_words
+from napari_nucseg.ui.jobs import Run, in_words
 from napari_nucseg.ui.segment import settings
 from napari_nucseg.ui.segment.prediction_layer import short_name
 from napari_nucseg.ui.segment.request import Selection

@@ -24,8 +24,7 @@ from napari_nucseg.segmenters.flows import is_compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
-from napari_nucseg.ui.jobs import Tell
-from napari_nucseg.ui.progress import RemainingTime
+from napari_nucseg.ui.jobs import RemainingTime, Tell
 from napari_nucseg.ui.segment.image_source import FieldSource
 from napari_nucseg.ui.segment.result_cache import CachedResult, Parts, ResultKey
 
