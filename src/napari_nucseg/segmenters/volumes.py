@@ -148,10 +148,12 @@ def _segment_planes(
     made = [result.provenance for result in results]
     notes = dict.fromkeys(note for one in made for note in one.notes)
     found = [one.diameter for one in made if one.is_estimated and one.diameter]
+    suspects = [one.suspect for one in made if one.suspect]
     labels = np.stack([result.labels for result in results])
     return labels, replace(
         made[0],
         notes=tuple(notes),
+        suspect=suspects[0] if 2 * len(suspects) > total else (),
         diameter=float(np.median(found)) if found else made[0].diameter,
         is_estimated=bool(found),
     )
