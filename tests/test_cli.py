@@ -128,11 +128,13 @@ def installed(*arguments, cwd=None):
     )
 
 
+@pytest.mark.slow
 def test_the_program_tells_its_version():
     done = installed("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
 
 
+@pytest.mark.slow
 def test_bad_input_ends_the_program_with_code_2_and_one_line(tmp_path):
     done = installed("benchmark", tmp_path / "nowhere", "-o", tmp_path / "out")
     assert done.returncode == 2
@@ -141,6 +143,7 @@ def test_bad_input_ends_the_program_with_code_2_and_one_line(tmp_path):
     assert done.stderr == f"napari-nucseg: {message}\n"
 
 
+@pytest.mark.slow
 def test_an_error_in_the_middle_of_the_work_is_one_line_too(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
     done = installed("segment", "a.tif", "-o", "out", cwd=tmp_path)
@@ -150,6 +153,7 @@ def test_an_error_in_the_middle_of_the_work_is_one_line_too(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_demo_runs_without_a_window(tmp_path):
     done = installed("demo", "--headless", "--out", "new/overlay.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -362,6 +366,7 @@ def test_a_missing_image_is_told(run, drawn_dataset, tmp_path, told_by):
     assert parse((tmp_path / "out" / "summary.json").read_text())["absent_fields"] == [lost]
 
 
+@pytest.mark.slow
 def test_the_command_needs_no_folder_and_tells_where_results_are(drawn_dataset):
     line = ("benchmark", "drawn", "--split", "test", "--model", "otsu")
     for _ in range(2):  # the same command goes on
@@ -912,6 +917,7 @@ def test_a_net_of_any_nuclei_is_trained_on_several_datasets(run, trainable, tmp_
     assert [one["name"] for one in record["learned_from"]] == ["drawn first", "other first"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are of POSIX")
 def test_ctrl_c_keeps_the_best_weights_and_resume_goes_on(run, trainable, tmp_path):
     out = tmp_path / "mine.pt"

@@ -62,7 +62,9 @@ def test_there_are_no_more_modules_than_before(modules):
 
 
 def test_no_more_modules_are_large_than_before(modules):
-    large = [f"{path}: {_lines(text)} lines" for path, text in modules.items() if _lines(text) > 300]
+    large = [
+        f"{path}: {_lines(text)} lines" for path, text in modules.items() if _lines(text) > 300
+    ]
     _say(f"{len(large)} modules of more than 300 lines, at most {LARGE_MODULES}", *large)
 
     assert len(large) <= LARGE_MODULES, large

@@ -33,6 +33,7 @@ from tests.batch.cluster_stand_ins import WEIGHTS
 from tests.conftest import write_mask
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by signals"),
     # of sockets that a killed process leaves to the garbage collector
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -116,6 +116,7 @@ def interrupt_after(dataset: Path, out: Path, fields: int, sign: signal.Signals)
 # Stopped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [0, 1, 5])
 def test_a_run_that_is_killed_goes_on_to_the_same_tables(many, out, uninterrupted, fields):
     assert interrupt_after(many, out, fields, signal.SIGKILL)[0] == -signal.SIGKILL
@@ -132,6 +133,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_tables(many, out, uninterrupte
     assert all(session["ended"] is None for session in sessions[:-1])
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so_in_a_line(many, out, uninterrupted):
     code, told = interrupt_after(many, out, 2, signal.SIGINT)
     assert (code, told) == (130, "Stopped; the same command goes on from here\n")
@@ -197,6 +199,7 @@ def test_the_order_in_which_fields_are_done_leaves_no_trace(
     assert tables_of(other) == tables_of(out)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of files are of POSIX")
 def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(many, out, uninterrupted):
     def nearly_full() -> None:
@@ -285,6 +288,7 @@ def test_other_values_are_refused_with_what_differs(run, oracle_of, drawn_fields
     assert tables_of(out) == before
 
 
+@pytest.mark.slow
 def test_the_command_refuses_other_parameters_in_the_same_folder(many, out):
     interrupt_after(many, out, 1, signal.SIGKILL)
     done = run_whole(many, out, "--flow-threshold", "0.6", "--diameter", "20")
@@ -337,6 +341,7 @@ def test_a_second_run_at_once_is_refused(run, oracle_of, drawn_fields, out):
     run(oracle)
 
 
+@pytest.mark.slow
 def test_two_processes_cannot_run_in_one_folder_and_a_killed_one_lets_go(many, out):
     with subprocess.Popen(
         command(many, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -440,6 +445,7 @@ def test_a_run_whose_fields_all_fail_says_so(run, oracle_of, out):
     assert not (out / "objects.csv").exists()
 
 
+@pytest.mark.slow
 def test_the_exit_code_tells_that_a_field_failed(many, tmp_path, out):
     root = tmp_path / "copy"
     for part in ("images", "masks"):
@@ -468,6 +474,7 @@ def test_other_weights_on_another_machine_are_an_error_of_the_field(
         run_benchmark(open_dataset(drawn_dataset), setup, out, report=ignore)
 
 
+@pytest.mark.slow
 def test_unfinished_files_of_others_are_left_alone(many, out):
     out.mkdir()
     (out / "notes.partial").touch()

@@ -254,6 +254,7 @@ def test_progress_tells_loss_and_best_score(root, start, out):
 # Interrupted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", ["1", "7", "8 scoring"])
 def test_a_training_that_is_killed_goes_on_to_the_same_weights(root, start, out, undisturbed, last):
     done = subprocess.run(

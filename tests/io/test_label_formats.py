@@ -33,6 +33,7 @@ def test_a_mask_is_kept_as_the_published_ones_are(tmp_path, drawn_fields):
     assert np.array_equal(read_mask(Source(tmp_path / "mask.png")) > 0, labels > 0)
 
 
+@pytest.mark.slow
 def test_all_real_masks_come_back_as_they_were(bbbc039, tmp_path):
     paths = sorted((bbbc039 / "masks").iterdir())
     assert len(paths) == 150

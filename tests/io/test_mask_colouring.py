@@ -74,6 +74,7 @@ def test_a_torn_object_is_refused_with_what_to_do():
         colour(labels)
 
 
+@pytest.mark.slow
 def test_all_real_masks_need_no_more_colours_than_were_published(bbbc039):
     for path in sorted((bbbc039 / "masks").iterdir()):
         labels = read_mask(Source(path))

@@ -357,6 +357,7 @@ def test_both_libraries_compute_the_same_net(drawn_fields):
     np.testing.assert_allclose(one.cellprob, other.cellprob, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_on_a_processor_the_bundled_model_needs_no_torch():
     lines = [
         "import sys, numpy",

@@ -311,6 +311,7 @@ for name in names:
 """
 
 
+@pytest.mark.slow
 def test_importing_what_the_command_line_needs_loads_no_heavy_package():
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True

@@ -73,6 +73,7 @@ def test_a_model_that_needs_torch_is_refused_with_what_to_do(broken_torch, tmp_p
         catalogue.check(model.path)
 
 
+@pytest.mark.slow
 def test_on_the_command_line_it_is_one_line(tmp_path):
     (tmp_path / "torch.py").write_text(f"raise OSError({WINERROR!r})\n")
     weights = Path(catalogue.find(catalogue.BUNDLED).path)
