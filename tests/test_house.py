@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 import napari_nucseg
 
 PACKAGE = Path(napari_nucseg.__file__).parent
+ROOT = Path(__file__).parents[1]
 
 MODULES = 160
 """Python files of the package; the goal is 130."""
@@ -102,6 +104,34 @@ def test_the_lowest_floors_say_which_packages_they_need(floor):
 
     for package in THIRD_PARTY[floor].split():
         assert DISTRIBUTIONS.get(package, package) in said
+
+
+def test_the_readme_is_short():
+    words = len((ROOT / "README.md").read_text("utf-8").split())
+    _say(f"{words} words in the README, at most 500")
+
+    assert words <= 500
+
+
+def test_the_files_that_the_documents_name_are_there():
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *PACKAGE.rglob("*.md")]
+    named = [
+        (document.name, path)
+        for document in documents
+        for path in re.findall(r"`([\w./]+/[\w.]+\.py)`", document.read_text("utf-8"))
+    ]
+
+    assert named
+    missing = [one for one in named if not any((up / one[1]).is_file() for up in (ROOT, PACKAGE))]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs"])
+def test_the_links_of_the_documents_lead_somewhere(page):
+    for document in (ROOT / page).glob("*.md") if page == "docs" else [ROOT / page]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text("utf-8")):
+            found = "://" in target or (document.parent / target).exists()
+            assert found, f"{document.name}: {target}"
 
 
 def _say(*lines: str) -> None:

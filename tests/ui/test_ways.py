@@ -1,9 +1,11 @@
 """The two ways that most users go, and how many files of the package each of them enters.
 
-The figures only go down. `make house` prints the files in the order in which they are entered.
+The figures only go down. `make house` prints the files in the order in which they are entered;
+CONTRIBUTING.md lists them for newcomers.
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +33,7 @@ def test_from_an_image_to_its_labels(qtbot, viewer, drawn_dataset):
 
     assert predictions(viewer)[0].data.any()
     assert len(entered) <= FILES_TO_SEGMENT, entered
+    assert not _unlisted(entered)
 
 
 def test_from_two_layers_to_the_first_error(qtbot, viewer, drawn_fields):
@@ -44,8 +47,15 @@ def test_from_two_layers_to_the_first_error(qtbot, viewer, drawn_fields):
     assert viewer.layers.selection.active is truth
     assert truth.selected_label == 3
     assert len(entered) <= FILES_TO_AN_ERROR, entered
+    assert not _unlisted(entered)
 
 
 def _print(way: str, entered: list[str], most: int) -> None:
     sys.stdout.write(f"{way}: {len(entered)} files, at most {most}\n")
     sys.stdout.write("".join(f"  {path}\n" for path in entered))
+
+
+def _unlisted(entered: list[str]) -> list[str]:
+    """Return the files that CONTRIBUTING.md does not name."""
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text("utf-8")
+    return [path for path in entered if f"`{path}`" not in text]
