@@ -47,7 +47,7 @@ class CellposeSAM:
     device : Device
         Where it is.
     starts : callable
-        ObjectGeometry tiles along an edge; see `tile_starts`.
+        Places of tiles along an edge; see `tile_starts`.
     """
 
     net: Any
