@@ -133,7 +133,7 @@ def score_dataset(
     """
     measured, scores = {}, []
     for done, (plane, known) in enumerate(pairs.items()):
-        tell(done, len(pairs), "BackgroundScoring up")
+        tell(done, len(pairs), "Summing up")
         pair = known
         if plane in copies:
             boundaries = measure_boundaries(*copies[plane], pair.overlap)
