@@ -16,7 +16,8 @@ from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
-from napari_nucseg.metrics.summary import Key, Summary, summarise
+from napari_nucseg.metrics.registry import GROUPS, metrics, shown_in
+from napari_nucseg.metrics.summary import Summary, summarise
 from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.report.page import (
     WORST,
@@ -34,15 +35,9 @@ from napari_nucseg.report.published import (
     published_split,
     splits_of_bbbc039,
 )
-from napari_nucseg.report.text import GROUPS, RATIOS, as_number, as_spread, counted, title
+from napari_nucseg.report.text import as_number, as_spread, counted
 from napari_nucseg.segmenters.catalogue import caveat
 from napari_nucseg.segmenters.parameters import SegmentParams
-
-SHOWN: tuple[Key, ...] = (
-    *(("pixels", name) for name in ("dice", "iou", "precision", "recall", "accuracy")),
-    *(("objects", name) for name in ("mean_ap", "f1", "precision", "recall", "pq", "aji")),
-)
-"""Scores that are compared; all are in the table that is written."""
 
 
 def comparison_table(results: Mapping[str, Benchmark]) -> list[tuple[str, ...]]:
@@ -52,9 +47,9 @@ def comparison_table(results: Mapping[str, Benchmark]) -> list[tuple[str, ...]]:
     """
     rows: list[tuple[str, ...]] = [(_heading(results), *results)]
     summaries = _summaries(results).values()
-    for group, name in SHOWN:
-        cells = [as_spread(summary.spread[group, name]) for summary in summaries]
-        rows.append((f"{GROUPS[group]}: {title(group, name)}", *cells))
+    for metric in shown_in("models"):
+        cells = [as_spread(summary.spread[metric.key]) for summary in summaries]
+        rows.append((f"{GROUPS[metric.group]}: {metric.heading}", *cells))
     rows.append(
         ("Seconds a field", *(as_number(one.seconds_per_field) for one in results.values()))
     )
@@ -65,15 +60,14 @@ def comparison_rows(results: Mapping[str, Benchmark]) -> list[Record]:
     """Return a row for every model and score, of the same fields as the table, without times."""
     rows = []
     for model, summary in _summaries(results).items():
-        pooled = summary.pooled.ratios()
-        for group, name in RATIOS:
-            spread = summary.spread[group, name]
+        for metric in metrics():
+            spread = summary.spread[metric.key]
             rows.append(
                 {
                     "model": model,
-                    "group": group,
-                    "score": name,
-                    "pooled": defined(pooled[group][name]),
+                    "group": metric.group,
+                    "score": metric.name,
+                    "pooled": defined(metric.compute(summary.pooled)),
                     "mean_of_fields": defined(spread.mean),
                     "mean_low": defined(spread.interval[0]),
                     "mean_high": defined(spread.interval[1]),
