@@ -329,7 +329,9 @@ def test_the_exported_fields_are_a_row_each(qtbot, tmp_path, panel):
 
     with (tmp_path / "fields.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["field"] for row in rows] == list(STEMS)
+    assert list(rows[0])[:4] == ["stem", "well", "site", "split"]
+    assert [row["stem"] for row in rows] == list(STEMS)
+    assert {row["well"] for row in rows} == {""}  # such names tell no well
     tp = [panel.state.score_of(plane).objects.tp for plane in range(3)]
     assert [int(row["object_tp"]) for row in rows] == tp
 

@@ -113,13 +113,13 @@ def field_row(field: Field, score: Score, made: Mapping[str, Any] | None = None)
         "well": field.well,
         "site": field.site,
         "split": field.split,
-        **score_row(score),
+        **_score_row(score),
         "diameter_px": made.get("diameter"),
         "suspect": "; ".join(made.get("suspect", ())),
     }
 
 
-def score_row(score: Score) -> Record:
+def _score_row(score: Score) -> Record:
     """Return the scores of a field: the columns of a published table first, and then all others."""
     objects, ratios = score.objects, score.ratios()
     pixels = _plain(ratios["pixels"])
