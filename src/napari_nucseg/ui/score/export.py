@@ -28,7 +28,6 @@ from napari_nucseg.io.writers import (
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
-from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.report.page import (
@@ -109,7 +108,7 @@ class Exported:
         """Return a row a field, as the command line does."""
         return [
             field_row(self.fields[plane], score, self.made_by_field.get(plane))
-            for plane, score in self._scores(self._sum(tell)).items()
+            for plane, score in self._sum(tell).scores.items()
         ]
 
     def summary(self, tell: Tell) -> Summary:
@@ -119,7 +118,7 @@ class Exported:
     def report(self, tell: Tell) -> Page:
         """Gather a report, with pictures of the worst fields."""
         found = self._sum(tell)
-        scores = self._scores(found)
+        scores = found.scores
         worst = []
         for done, plane in enumerate(worst_fields(scores, WORST)):
             tell(done, WORST, "Drawing")
@@ -136,11 +135,7 @@ class Exported:
         return Page(self.title, len(scores), [section])
 
     def _sum(self, tell: Tell) -> DatasetScore:
-        return score_dataset(self.pairs, self.copies, self.rule, tell)
-
-    def _scores(self, found: DatasetScore) -> dict[int, Score]:
-        pairs, rule = {**self.pairs, **found.measured}, self.rule
-        return {plane: pair.score(rule.threshold, rule.preset) for plane, pair in pairs.items()}
+        return score_dataset(self.pairs, self.copies, self.rule, tell, self.pixel_size)
 
     def _picture(self, plane: int) -> str:
         image, (truth, predicted) = self.read_image(plane), self.read(plane)
