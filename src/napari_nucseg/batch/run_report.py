@@ -35,9 +35,10 @@ from napari_nucseg.report.published import (
     published_split,
     splits_of_bbbc039,
 )
-from napari_nucseg.report.text import as_number, as_spread, counted
+from napari_nucseg.report.text import as_number, as_spread
 from napari_nucseg.segmenters.catalogue import caveat
 from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.wording import counted
 
 
 def comparison_table(results: Mapping[str, Benchmark]) -> list[tuple[str, ...]]:
@@ -96,8 +97,7 @@ def _heading(results: Mapping[str, Benchmark]) -> str:
     if not common:
         return "Mean of each one's own fields (range); they have none in common"
     if any(len(result.scores) > len(common) for result in results.values()):
-        fields = "1 field" if len(common) == 1 else f"{len(common)} fields"
-        return f"Mean of the {fields} that all have done (range)"
+        return f"Mean of the {counted(len(common), 'field')} that all have done (range)"
     return "Mean of fields (range)"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_nucseg.metrics.registry import GROUPS
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import LEVEL, RESAMPLES, Interval, Spread, Summary
+from napari_nucseg.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,11 +37,6 @@ def as_spread(spread: Spread) -> str:
 def as_interval(interval: Interval, dash: str = "-") -> str:
     """Two bounds; nothing where they are undefined."""
     return "" if math.isnan(interval[0]) else f"{interval[0]:.3f}{dash}{interval[1]:.3f}"
-
-
-def counted(number: int, word: str) -> str:
-    """Write a number and what it counts, in the plural if need be."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def as_signed(count: int) -> str:
@@ -78,8 +74,8 @@ def describe_verdicts(score: Score) -> str:
     """Count the verdicts in a sentence."""
     v = score.verdicts
     return (
-        f"{v.matched} nuclei matched at IoU {score.threshold:g} ({v.loose} loosely), {v.missed} "
-        f"missed, {v.merged} merged, {v.split} split, {v.off} off, {v.tangled} tangled; "
+        f"{counted(v.matched, 'nucleus')} matched at IoU {score.threshold:g} ({v.loose} loosely), "
+        f"{v.missed} missed, {v.merged} merged, {v.split} split, {v.off} off, {v.tangled} tangled; "
         f"{v.spurious} spurious; count error {as_signed(score.count_error)}"
     )
 
@@ -164,9 +160,9 @@ def _rows(summary: Summary, dash: str) -> list[tuple[str, ...]]:
 def _caption(summary: Summary, name: str) -> str:
     preset, score = summary.pooled.preset, summary.pooled
     return (
-        f"{name}: {summary.fields} fields, {summary.empty} of them without nuclei; hits by "
-        f"{preset.hit} ({preset.title}), t = {score.threshold:g} where no other is named; SQ, RQ "
-        f"and PQ at 0.5. {LEVEL} % intervals: bootstrap over fields, {RESAMPLES} draws. Count "
+        f"{name}: {counted(summary.fields, 'field')}, {summary.empty} of them without nuclei; hits "
+        f"by {preset.hit} ({preset.title}), t = {score.threshold:g} where no other is named; SQ, "
+        f"RQ and PQ at 0.5. {LEVEL} % intervals: bootstrap over fields, {RESAMPLES} draws. Count "
         f"error {as_signed(score.count_error)} in all, {summary.count_error.mean:.2f} a field."
     )
 

@@ -42,6 +42,7 @@ from napari_nucseg.ui.score.predictions import (
     read_run,
 )
 from napari_nucseg.ui.score.score_table import PlainModel, table_view
+from napari_nucseg.wording import counted
 
 
 class ComparisonWidget(QWidget):
@@ -100,8 +101,8 @@ class ComparisonWidget(QWidget):
         first, second = self.scores.all_scored[0], self.scores.all_scored[self._second]
         count = sum(d.in_first for d in self.differing)
         self._tell(
-            f"{count} nuclei are right in {first.name} alone, "
-            f"{len(self.differing) - count} in {second.name} alone."
+            f"Right in {first.name} alone: {counted(count, 'nucleus')}; in {second.name} "
+            f"alone: {len(self.differing) - count}."
             if self.differing
             else f"{first.name} and {second.name} find the same nuclei."
         )
