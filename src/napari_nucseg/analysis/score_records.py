@@ -162,6 +162,13 @@ def _summary_row(
         "pooled": defined(pooled),
         "pooled_low": defined(interval[0]),
         "pooled_high": defined(interval[1]),
+        **spread_record(spread),
+    }
+
+
+def spread_record(spread: Spread) -> Record:
+    """Return the columns of a mean of fields, its interval and its range."""
+    return {
         "mean_of_fields": defined(spread.mean),
         "mean_low": defined(spread.interval[0]),
         "mean_high": defined(spread.interval[1]),

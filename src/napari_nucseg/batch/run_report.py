@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_nucseg.analysis.drawing import picture_verdicts
-from napari_nucseg.analysis.score_records import Record, defined
+from napari_nucseg.analysis.score_records import Record, defined, spread_record
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.batch.tables import Benchmark
@@ -59,25 +59,17 @@ def comparison_table(results: Mapping[str, Benchmark]) -> list[tuple[str, ...]]:
 
 def comparison_rows(results: Mapping[str, Benchmark]) -> list[Record]:
     """Return a row for every model and score, of the same fields as the table, without times."""
-    rows = []
-    for model, summary in _summaries(results).items():
-        for metric in metrics():
-            spread = summary.spread[metric.key]
-            rows.append(
-                {
-                    "model": model,
-                    "group": metric.group,
-                    "score": metric.name,
-                    "pooled": defined(metric.compute(summary.pooled)),
-                    "mean_of_fields": defined(spread.mean),
-                    "mean_low": defined(spread.interval[0]),
-                    "mean_high": defined(spread.interval[1]),
-                    "least": defined(spread.low),
-                    "largest": defined(spread.high),
-                    "fields": spread.count,
-                }
-            )
-    return rows
+    return [
+        {
+            "model": model,
+            "group": metric.group,
+            "score": metric.name,
+            "pooled": defined(metric.compute(summary.pooled)),
+            **spread_record(summary.spread[metric.key]),
+        }
+        for model, summary in _summaries(results).items()
+        for metric in metrics()
+    ]
 
 
 def _summaries(results: Mapping[str, Benchmark]) -> dict[str, Summary]:
