@@ -325,6 +325,7 @@ def test_the_exported_scores_are_those_of_the_table(qtbot, tmp_path, panel):
 
 
 def test_the_exported_fields_are_a_row_each(qtbot, tmp_path, panel):
+    panel.truth.value.metadata["splits"] = ["test"] * 3
     export(qtbot, panel, "Fields as CSV...", tmp_path / "fields.csv")
 
     with (tmp_path / "fields.csv").open() as file:
@@ -332,6 +333,7 @@ def test_the_exported_fields_are_a_row_each(qtbot, tmp_path, panel):
     assert list(rows[0])[:4] == ["stem", "well", "site", "split"]
     assert [row["stem"] for row in rows] == list(STEMS)
     assert {row["well"] for row in rows} == {""}  # such names tell no well
+    assert {row["split"] for row in rows} == {"test"}
     assert list(rows[0])[-2:] == ["diameter_px", "suspect"]
     assert "hausdorff_um" not in rows[0]  # the layers have no unit
     tp = [panel.state.score_of(plane).objects.tp for plane in range(3)]

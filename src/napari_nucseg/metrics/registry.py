@@ -109,13 +109,15 @@ def metrics(unit: str | None = None) -> tuple[Metric, ...]:
     unit : str, optional
         Of the pixel size; lengths in it stand after those in pixels.
     """
-    lengths = [] if unit is None else [_in_unit(one, unit) for one in METRICS if one.unit]
-    return tuple(one for group in GROUPS for one in (*METRICS, *lengths) if one.group == group)
+    known = list(METRICS)
+    if unit is not None:
+        known += filter(None, (_in_unit(one, unit) for one in METRICS))
+    return tuple(one for group in GROUPS for one in known if one.group == group)
 
 
 def find_metric(group: str, name: str) -> Metric:
     """Return a score by its group and name; lengths are in pixels."""
-    return next(one for one in METRICS if one.key == (group, name))
+    return {one.key: one for one in METRICS}[group, name]
 
 
 def shown_in(place: str) -> tuple[Metric, ...]:
@@ -124,9 +126,11 @@ def shown_in(place: str) -> tuple[Metric, ...]:
     return tuple(sorted(there, key=lambda one: one.shown[place]))
 
 
-def _in_unit(metric: Metric, unit: str) -> Metric:
+def _in_unit(metric: Metric, unit: str) -> Metric | None:
+    if metric.compute_in_unit is None:
+        return None
     name = f"{metric.name.removesuffix(metric.unit)}{unit}"
-    return replace(metric, name=name, unit=unit, compute=metric.compute_in_unit or metric.compute)
+    return replace(metric, name=name, unit=unit, compute=metric.compute_in_unit)
 
 
 def _counted(
