@@ -21,8 +21,8 @@ from napari_nucseg.batch import executor
 from napari_nucseg.cli.main import app, main
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.writers import read_provenance, write_labels
+from napari_nucseg.metrics.registry import metrics
 from napari_nucseg.parameter_spec import specs_of
-from napari_nucseg.report.text import TITLES
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.devices import choose
@@ -157,8 +157,8 @@ def test_an_error_in_the_middle_of_the_work_is_one_line_too(tmp_path):
 def test_the_demo_runs_without_a_window(tmp_path):
     done = installed("demo", "--headless", "--out", "new/overlay.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for title in TITLES.values():
-        assert f" {title} " in done.stdout
+    for metric in metrics():
+        assert f" {metric.heading} " in done.stdout
     assert "nuclei matched at IoU 0.5" in " ".join(done.stdout.split())
     assert "new/overlay.png" in done.stdout.replace("\\", "/")
     with Image.open(tmp_path / "new" / "overlay.png") as picture:
@@ -804,7 +804,7 @@ def test_scores_are_shown_as_a_table(run, scored):
 def test_an_undefined_ratio_is_shown_as_empty(run, scored):
     done = run("score", scored[0] / "b.tif", scored[1] / "b.png")
     assert done.code == 0
-    assert done.out.count("empty") == len(TITLES) - 1  # all but the pixels' accuracy
+    assert done.out.count("empty") == len(metrics()) - 1  # all but the pixels' accuracy
     assert "nan" not in done.out
 
 

@@ -11,12 +11,15 @@ import tifffile
 from napari_nucseg.batch.dataset_run import run_benchmark
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, DEFAULT_RULE, ScoreRule
-from napari_nucseg.metrics.score import BOUNDARY_RATIOS, OBJECT_RATIOS, PIXEL_RATIOS
+from napari_nucseg.metrics.registry import GROUPS, metrics
 from tests.oracle import PARAMS, oracle_setup
 
+PIXEL_RATIOS, OBJECT_RATIOS, BOUNDARY_RATIOS = (
+    tuple(metric.name for metric in metrics() if metric.group == group) for group in GROUPS
+)
 FIRST_COLUMNS = [
     *("stem", "well", "site", "split"),
-    *("dice", "iou", "precision", "recall", "f1", "tp", "fp", "fn", "tn", "percentage"),
+    *("dice", "iou", "precision", "recall", "f1", "tp", "fp", "fn", "tn", "percentage", "accuracy"),
 ]
 
 

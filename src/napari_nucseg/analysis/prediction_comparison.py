@@ -13,6 +13,7 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.registry import Metric
 from napari_nucseg.metrics.score import Score, score_matching
 from napari_nucseg.metrics.summary import Key, Spread, Summary, compare_fields, summarise
 
@@ -178,10 +179,12 @@ def prediction_rows(
     ]
 
 
-def best_of(all_scored: Sequence[ScoredPrediction], key: Key) -> int:
-    """Return which prediction has the largest mean of a ratio."""
-    means = [scored.summary.spread[key].mean for scored in all_scored]
-    return int(np.nanargmax(means)) if not np.isnan(means).all() else 0
+def best_of(all_scored: Sequence[ScoredPrediction], metric: Metric) -> int:
+    """Return which prediction has the best mean of a score."""
+    means = np.array([scored.summary.spread[metric.key].mean for scored in all_scored])
+    if np.isnan(means).all():
+        return 0
+    return int(np.nanargmax(means) if metric.better == "high" else np.nanargmin(means))
 
 
 def _score(truth: Labels, predicted: Labels, rule: ScoreRule) -> ScoredField:

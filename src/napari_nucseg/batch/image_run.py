@@ -15,6 +15,7 @@ from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score, score_with_boundaries
 from napari_nucseg.segmenters.parameters import completed
 from napari_nucseg.system_info import versions
+from napari_nucseg.wording import counted
 
 
 def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
@@ -65,7 +66,7 @@ def describe(saved: Saved) -> str:
     of = f" in {saved.channel}" if saved.channel else ""
     size = "" if saved.estimate is None else f", diameter {saved.estimate:.0f} px (estimated)"
     there = " (there already)" if saved.is_old else ""
-    return f"{saved.count} nuclei{of}{size}, {saved.path}{there}"
+    return f"{counted(saved.count, 'nucleus')}{of}{size}, {saved.path}{there}"
 
 
 def segment_images(

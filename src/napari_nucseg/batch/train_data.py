@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.fields import Dataset
-from napari_nucseg.report.text import counted
 from napari_nucseg.segmenters.api import check_image
+from napari_nucseg.wording import counted
 
 _DIGITS = 16
 """Hexadecimal digits of a fingerprint that are kept: enough to tell images apart."""

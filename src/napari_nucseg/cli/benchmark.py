@@ -33,6 +33,7 @@ from napari_nucseg.io.fields import Dataset
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import versions
+from napari_nucseg.wording import counted
 
 _FAILURES_SHOWN = 5
 
@@ -135,8 +136,6 @@ def _going_on() -> Iterator[None]:
 
 
 def _warn(fields: Dataset) -> None:
-    from napari_nucseg.report.text import counted
-
     if fields.absent:
         console.print(
             f"{counted(len(fields.absent), 'field')} without an image, the first is "
@@ -168,8 +167,9 @@ def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
         _print(object_table(setup.model, list(result.scores.values()), split))
     places = ", ".join(f"{device} of {host}" for host, device in result.places)
     console.print(
-        f"{fields.name}, {setup.model}: {len(result.scores)} fields, {result.summary.empty} of "
-        f"them empty, {result.seconds_per_field:.2f} s a field on {places}"
+        f"{fields.name}, {setup.model}: {counted(len(result.scores), 'field')}, "
+        f"{result.summary.empty} of them empty, {result.seconds_per_field:.2f} s a field on "
+        f"{places}"
     )
     _tell_failures(result.failed)
     _tell_suspects(result.suspect)
@@ -181,8 +181,6 @@ def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
 def _tell_failures(failed: Mapping[str, str]) -> None:
     if not failed:
         return
-    from napari_nucseg.report.text import counted
-
     console.print(f"{counted(len(failed), 'field')} failed, see failed.csv:", style="red")
     for stem, error in list(failed.items())[:_FAILURES_SHOWN]:
         console.print(f"  {stem}: {error}", style="red")
@@ -191,8 +189,6 @@ def _tell_failures(failed: Mapping[str, str]) -> None:
 def _tell_suspects(suspect: Mapping[str, tuple[str, ...]]) -> None:
     if not suspect:
         return
-    from napari_nucseg.report.text import counted
-
     warn(f"{counted(len(suspect), 'field')} to look at, see the column suspect of fields.csv:")
     for stem, signs in list(suspect.items())[:_FAILURES_SHOWN]:
         warn(f"  {stem}: {'; '.join(signs)}")

@@ -12,6 +12,7 @@ from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.jobs import WARM_UP, Tell, in_words
+from napari_nucseg.wording import counted
 
 PLUGIN = "napari-nucseg"
 
@@ -144,7 +145,7 @@ def run_request(request: RunRequest, tell: Tell) -> str:
 def _in_words(model: str, result: Benchmark) -> str:
     pooled = result.summary.pooled
     told = (
-        f"{model}: {len(result.scores)} fields, Dice {pooled.pixels.dice:.3f}, F1 "
+        f"{model}: {counted(len(result.scores), 'field')}, Dice {pooled.pixels.dice:.3f}, F1 "
         f"{pooled.objects.f1:.3f}, AP .50:.95 {pooled.mean_ap:.3f} (pooled)."
     )
     return told + (f" {len(result.failed)} failed, see failed.csv." if result.failed else "")

@@ -14,7 +14,8 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 from napari_nucseg.analysis.comparison import FieldPair
 from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.analysis.object_rows import join, object_columns
-from napari_nucseg.analysis.score_records import Record, score_row, summary_record
+from napari_nucseg.analysis.score_records import Record, field_row, summary_record
+from napari_nucseg.io.fields import Field
 from napari_nucseg.io.writers import (
     check_parquet,
     with_ending,
@@ -27,7 +28,6 @@ from napari_nucseg.io.writers import (
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
-from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.report.page import (
@@ -42,7 +42,13 @@ from napari_nucseg.report.page import (
 from napari_nucseg.report.text import latex_table, markdown_table
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import Run, Tell
-from napari_nucseg.ui.layers import find_image, full_data, plane_of, record_of
+from napari_nucseg.ui.layers import (
+    find_image,
+    full_data,
+    pixel_size,
+    plane_of,
+    record_of,
+)
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.worker import Both, DatasetScore, read_plane, score_dataset
 
@@ -59,8 +65,8 @@ class Exported:
         By which rule.
     pairs : mapping
         Number of a field to its comparison.
-    names : mapping
-        Number of a field to its name.
+    fields : mapping
+        Number of a field to its names; no files.
     read : callable
         Reads a field's true and predicted labels as they are, to be kept.
     read_image : callable
@@ -68,7 +74,9 @@ class Exported:
     copies : mapping
         Labels of fields whose outlines are not compared yet.
     made : mapping
-        How the prediction was made; empty if that is not known.
+        How the prediction was made, in a stack the one made last; empty if that is not known.
+    made_by_field : mapping
+        Number of a field to how its labels were made, as far as that is known.
     pixel_size : float or None
         Edge of a pixel in micrometres.
     """
@@ -76,11 +84,12 @@ class Exported:
     title: str
     rule: ScoreRule
     pairs: Mapping[int, FieldPair]
-    names: Mapping[int, str]
+    fields: Mapping[int, Field]
     read: Callable[[int], Both]
     read_image: Callable[[int], NDArray[Any]]
     copies: Mapping[int, Both]
     made: Mapping[str, Any]
+    made_by_field: Mapping[int, Mapping[str, Any]]
     pixel_size: float | None
 
     def objects(self, tell: Tell) -> dict[str, list[object]]:
@@ -88,17 +97,19 @@ class Exported:
         tables = []
         for done, plane in enumerate(self.pairs):
             tell(done, len(self.pairs), "Listing")
-            preset, name, size = self.rule.preset, self.names[plane], self.pixel_size
+            preset, name, size = self.rule.preset, self.fields[plane].stem, self.pixel_size
             labels = self.read(plane)
             # Not the overlap that is known: labels may have been painted in since
             matching = match(find_overlap(*labels), self.rule.threshold, preset.strict)
             tables.append(object_columns(name, *labels, matching, preset, pixel_size=size))
         return join(tables)
 
-    def fields(self, tell: Tell) -> list[Record]:
-        """Return a row a field."""
-        scores = self._scores(self._sum(tell))
-        return [{"field": self.names[plane]} | score_row(score) for plane, score in scores.items()]
+    def field_rows(self, tell: Tell) -> list[Record]:
+        """Return a row a field, as the command line does."""
+        return [
+            field_row(self.fields[plane], score, self.made_by_field.get(plane))
+            for plane, score in self._sum(tell).scores.items()
+        ]
 
     def summary(self, tell: Tell) -> Summary:
         """Sum up the fields."""
@@ -107,11 +118,12 @@ class Exported:
     def report(self, tell: Tell) -> Page:
         """Gather a report, with pictures of the worst fields."""
         found = self._sum(tell)
-        scores = self._scores(found)
+        scores = found.scores
         worst = []
         for done, plane in enumerate(worst_fields(scores, WORST)):
             tell(done, WORST, "Drawing")
-            worst.append(Pictured(self.names[plane], scores[plane], self._picture(plane)))
+            name = self.fields[plane].name
+            worst.append(Pictured(name, scores[plane], self._picture(plane)))
         section = Section(
             self.title,
             scores,
@@ -123,11 +135,7 @@ class Exported:
         return Page(self.title, len(scores), [section])
 
     def _sum(self, tell: Tell) -> DatasetScore:
-        return score_dataset(self.pairs, self.copies, self.rule, tell)
-
-    def _scores(self, found: DatasetScore) -> dict[int, Score]:
-        pairs, rule = {**self.pairs, **found.measured}, self.rule
-        return {plane: pair.score(rule.threshold, rule.preset) for plane, pair in pairs.items()}
+        return score_dataset(self.pairs, self.copies, self.rule, tell, self.pixel_size)
 
     def _picture(self, plane: int) -> str:
         image, (truth, predicted) = self.read_image(plane), self.read(plane)
@@ -146,7 +154,7 @@ KINDS: dict[str, tuple[str, Write]] = {
         ".parquet",
         lambda path, e, tell: write_parquet(path, e.objects(tell)),
     ),
-    "Fields as CSV...": (".csv", lambda path, e, tell: write_table(path, e.fields(tell))),
+    "Fields as CSV...": (".csv", lambda path, e, tell: write_table(path, e.field_rows(tell))),
     "Scores as JSON...": (
         ".json",
         lambda path, e, tell: write_json(path, summary_record(e.summary(tell))),
@@ -242,17 +250,18 @@ class ExportButton(QPushButton):
         assert state.truth is not None
         truth, predicted = full_data(state.truth), full_data(state.prediction)
         record, image = record_of(state.prediction), self._image()
-        micrometres = str(state.truth.units[-1]) in ("um", "micrometer", "micron")
+        made = (record and record.provenance) or {}
         return Exported(
             state.prediction.name,
             state.rule,
             dict(state.pairs),
-            {plane: state.name_of(plane) for plane in state.pairs},
+            {plane: state.field_of(plane) for plane in state.pairs},
             lambda plane: (read_plane(truth, plane).copy(), read_plane(predicted, plane).copy()),
             lambda plane: np.asarray(plane_of(image, plane)),
             state.copy_unmeasured(),
-            (record and record.provenance) or {},
-            float(state.truth.scale[-1]) if micrometres else None,
+            made,
+            (record and record.by_field) or dict.fromkeys(state.pairs, made),
+            pixel_size(state.truth),
         )
 
     def _image(self) -> NDArray[Any]:

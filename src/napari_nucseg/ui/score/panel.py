@@ -27,6 +27,7 @@ from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotsWidget
 from napari_nucseg.ui.score.score_table import BackgroundScoring, ScoreTable
 from napari_nucseg.ui.score.worker import Compared, compare_planes, scored_planes
+from napari_nucseg.wording import counted
 
 _LINES = 2
 """Of the status, so that buttons stay where they are whatever is told."""
@@ -182,7 +183,7 @@ class ScorePanel(Panel):
             self._tell(f"{where}this field has no prediction yet.")
         else:
             o = state.score.objects
-            told = f"{o.tp + o.fn} nuclei, {o.tp + o.fp} predicted, {o.tp} matched."
+            told = f"{counted(o.tp + o.fn, 'nucleus')}, {o.tp + o.fp} predicted, {o.tp} matched."
             self._tell(where + told)
 
     def _choose(self, row: int) -> None:

@@ -40,6 +40,7 @@ from napari_nucseg.ui.layers import (
 )
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.worker import read_plane, scored_planes
+from napari_nucseg.wording import counted
 
 _PAUSE = 300
 """Milliseconds without an edit before edited fields are scored again."""
@@ -202,7 +203,7 @@ class PredictionScores:
         if not planes:
             return "No field has all predictions; segment the same fields with each model."
         self._score({})
-        return f"Scoring {len(self.layers)} predictions in {len(planes)} fields..."
+        return f"Scoring {len(self.layers)} predictions in {counted(len(planes), 'field')}..."
 
     def forget(self) -> None:
         """Let go of the scores: other layers or another rule are compared now."""

@@ -16,6 +16,7 @@ from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.metrics.boundaries import measure_boundaries
 from napari_nucseg.metrics.overlap import Overlap
 from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary, summarise
 from napari_nucseg.ui.jobs import Tell
 from napari_nucseg.ui.layers import count_planes, plane_of, record_of
@@ -107,16 +108,23 @@ class DatasetScore:
     ----------
     measured : mapping
         Number of a field to what is known of it, with its outlines.
+    scores : mapping
+        Number of a field to its score.
     summary : Summary
         Of all fields.
     """
 
     measured: Mapping[int, FieldPair]
+    scores: Mapping[int, Score]
     summary: Summary
 
 
 def score_dataset(
-    pairs: Mapping[int, FieldPair], copies: Mapping[int, Both], rule: ScoreRule, tell: Tell
+    pairs: Mapping[int, FieldPair],
+    copies: Mapping[int, Both],
+    rule: ScoreRule,
+    tell: Tell,
+    pixel_size: float | None = None,
 ) -> DatasetScore:
     """Compare the outlines of edited fields, then pool and average the scores of all.
 
@@ -130,16 +138,20 @@ def score_dataset(
         How fields are scored.
     tell : callable
         Gets (done, in all, what); raises to stop.
+    pixel_size : float, optional
+        Edge of a pixel in micrometres, in which distances are given then, too.
     """
-    measured, scores = {}, []
+    measured, scores = {}, {}
     for done, (plane, known) in enumerate(pairs.items()):
         tell(done, len(pairs), "Summing up")
         pair = known
         if plane in copies:
             boundaries = measure_boundaries(*copies[plane], pair.overlap)
             pair = measured[plane] = replace(pair, boundaries=boundaries)
-        scores.append(pair.score(rule.threshold, rule.preset))
-    return DatasetScore(measured, summarise(scores, rule.empty_as_one))
+        if pixel_size is not None and pair.boundaries is not None:
+            pair = replace(pair, boundaries=pair.boundaries.in_unit(pixel_size))
+        scores[plane] = pair.score(rule.threshold, rule.preset)
+    return DatasetScore(measured, scores, summarise(list(scores.values()), rule.empty_as_one))
 
 
 def read_plane(data: Any, plane: int) -> LabelImage:

@@ -17,6 +17,7 @@ from napari_nucseg.ui.segment.prediction_layer import Provenance, parts_of, prov
 from napari_nucseg.ui.segment.request import Selection
 from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
 from napari_nucseg.ui.segment.worker import Result, relabel
+from napari_nucseg.wording import counted
 
 DEBOUNCE = 60
 """Milliseconds that a slider has to rest before labels follow it."""
@@ -55,10 +56,10 @@ class Plan:
         several = len(self.fields) + self.outdated + self.absent > 1
         why = []
         if self.outdated:
-            who = f" in {_fields(self.outdated)}" if several else ""
+            who = f" in {counted(self.outdated, 'field')}" if several else ""
             why.append(f"{', '.join(self.reasons)} needs the network{who}")
         if self.absent:
-            who = _fields(self.absent) if several else "this field's result is"
+            who = counted(self.absent, "field") if several else "this field's result is"
             why.append(f"{who} not in memory")
         if self.volumes:
             why.append("a volume follows no slider")
@@ -115,10 +116,6 @@ def _outdated(parts: Parts, params: SegmentParams, channel: str) -> dict[str, No
             reasons["Channel"] = None
         reasons |= dict.fromkeys(kept.result.outdated_by(params))
     return reasons
-
-
-def _fields(count: int) -> str:
-    return "1 field" if count == 1 else f"{count} fields"
 
 
 class LiveUpdate:

@@ -28,6 +28,7 @@ from napari_nucseg.ui.segment.measurement_tables import (
 )
 from napari_nucseg.ui.segment.request import Selection
 from napari_nucseg.ui.segment.worker import Result
+from napari_nucseg.wording import counted
 
 _NO_NUCLEUS = "There is no nucleus in this field."
 _NO_DOUBT = "No doubt is known here: segment this field by a network."
@@ -130,7 +131,8 @@ class ResultsWidget(Container[Any]):
             where = " in the rectangle"
         took = f" in {result.seconds:.2f} s" if ran else ""
         size = self._overview()
-        about = f"{_nuclei(count)}{where}{took}{', ' if size else ''}{size}{_estimate(result)}."
+        nuclei = counted(count, "nucleus")
+        about = f"{nuclei}{where}{took}{', ' if size else ''}{size}{_estimate(result)}."
         return f"{about} Sliders now change this result." if ran and result.kept else about
 
     def describe_field(self) -> str:
@@ -143,7 +145,7 @@ class ResultsWidget(Container[Any]):
             return "This field is not segmented yet."
         size = self._overview()
         count = len(table.nuclei["index"])
-        return f"{_nuclei(count)} in this field{', ' if size else ''}{size}."
+        return f"{counted(count, 'nucleus')} in this field{', ' if size else ''}{size}."
 
     def _overview(self) -> str:
         """Describe the field in sight: how large its nuclei are."""
@@ -195,17 +197,14 @@ class ResultsWidget(Container[Any]):
         return record.stems if record is not None else ()
 
 
-def _nuclei(count: int) -> str:
-    return "1 nucleus" if count == 1 else f"{count} nuclei"
-
-
 def _describe_volume(result: Result) -> str:
     """Say in a line what was made of a volume, whose nuclei lie in several planes."""
     planes = [made.nuclei for made in result.made]
     index = np.concatenate([nuclei["index"] for nuclei in planes])
     areas = np.concatenate([nuclei["area_px"] for nuclei in planes])
     numbers, which = np.unique(index, return_inverse=True)
-    about = f"{_nuclei(len(numbers))} in a volume of {len(planes)} planes in {result.seconds:.2f} s"
+    nuclei = counted(len(numbers), "nucleus")
+    about = f"{nuclei} in a volume of {len(planes)} planes in {result.seconds:.2f} s"
     if len(numbers):
         about = f"{about}, median volume {np.median(np.bincount(which, areas)):.0f} voxels"
     return f"{about}{_estimate(result)}."
