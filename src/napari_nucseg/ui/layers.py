@@ -1,4 +1,4 @@
-"""Layers that belong together: what each is, where it lies, and what it was before corrections.
+"""Layers that belong together: what each is, and where it lies.
 
 What a layer is stands in ``layer.metadata["nucseg"]``; names are for people and may change.
 """
@@ -14,8 +14,6 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_nucseg.array_types import Labels as LabelImage
-
 IMAGE = "image"
 GROUND_TRUTH = "ground truth"
 PREDICTION = "prediction"
@@ -26,8 +24,6 @@ DIFFERENCE = "difference"
 OVERLAYS = (ERRORS, AGREEMENT, IOU, DIFFERENCE)
 """Roles of layers that show a comparison, and are not compared themselves."""
 _KEY = "nucseg"
-
-_ORIGINALS, _LOST = "nucseg originals", "nucseg originals lost"
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,8 @@ class LayerRecord:
         How the labels of each plane of a stack were made.
     rule : mapping or None
         Values of the `ScoreRule` by which a run has scored the labels.
+    is_copy : bool
+        Whether it is a copy that keeps edits by hand, which no result is ever written to.
     """
 
     role: str
@@ -59,6 +57,7 @@ class LayerRecord:
     provenance: Mapping[str, Any] | None = None
     by_field: Mapping[int, Mapping[str, Any]] | None = None
     rule: Mapping[str, Any] | None = None
+    is_copy: bool = False
 
 
 def tag(record: LayerRecord) -> dict[str, Any]:
@@ -191,40 +190,10 @@ def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
 
 
 def _same(one: LayerRecord | None, other: LayerRecord) -> bool:
-    if one is None or (one.role, one.source) != (other.role, other.source):
+    if one is None or one.is_copy or (one.role, one.source) != (other.role, other.source):
         return False
     return _model(one) == _model(other)
 
 
 def _model(record: LayerRecord) -> Any:
     return (record.provenance or {}).get("model")
-
-
-def remember(layer: Labels, plane: int, before: LabelImage) -> None:
-    """Keep a field's labels as they were before the first edit."""
-    known = originals_of(layer)
-    if plane not in known:
-        layer.metadata = layer.metadata | {_ORIGINALS: {**known, plane: before.copy()}}
-
-
-def lose_track(layer: Labels) -> None:
-    """Note that fields were edited of which it is not known how they were before."""
-    layer.metadata = layer.metadata | {_LOST: True}
-
-
-def is_tracked(layer: Labels) -> bool:
-    """Whether all fields that were edited are known as they were before."""
-    return _LOST not in layer.metadata
-
-
-def forget(layer: Labels) -> None:
-    """Take a layer's labels, which were replaced, for the original."""
-    layer.metadata = {
-        key: value for key, value in layer.metadata.items() if key not in (_ORIGINALS, _LOST)
-    }
-
-
-def originals_of(layer: Labels) -> Mapping[int, LabelImage]:
-    """Return the labels of edited fields as they were before."""
-    known: Mapping[int, LabelImage] = layer.metadata.get(_ORIGINALS, {})
-    return known

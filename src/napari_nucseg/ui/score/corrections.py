@@ -17,31 +17,15 @@ from napari_nucseg.analysis.corrections import erase, find_changes, swapped, tak
 from napari_nucseg.analysis.objects import ObjectKey
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.io.writers import write_labels
+from napari_nucseg.ui.edits import changes_of, corrected_planes, is_tracked, write_field
 from napari_nucseg.ui.jobs import Job, Run
-from napari_nucseg.ui.layers import (
-    GROUND_TRUTH,
-    PREDICTION,
-    full_data,
-    is_tracked,
-    originals_of,
-    record_of,
-)
+from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, full_data, record_of
 from napari_nucseg.ui.score.edit_tracker import EditTracker
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.worker import read_plane
 
 _NOTHING = "No label was corrected since the layers were opened."
-
-
-def corrected_planes(layer: Labels) -> tuple[int, ...]:
-    """Return the fields of a layer whose labels differ from what they were."""
-    data = full_data(layer)
-    return tuple(
-        plane
-        for plane, before in sorted(originals_of(layer).items())
-        if not np.array_equal(before, read_plane(data, plane))
-    )
 
 
 def accept(state: ComparisonState, row: int, *, truth: bool) -> str:
@@ -77,7 +61,7 @@ def accept(state: ComparisonState, row: int, *, truth: bool) -> str:
             new = take_over(source, new, partner, overlap)
     layer = state.prediction if truth else state.truth
     told = _in_words(layer, target, new)
-    _write(layer, plane, target, new)
+    write_field(layer, plane, new)
     return told
 
 
@@ -108,7 +92,7 @@ def save_corrected(state: ComparisonState, folder: Path) -> list[Path]:
             assert layer is not None
             path = folder / f"{state.name_of(plane)} {kind} corrected.tif"
             now = read_plane(full_data(layer), plane)
-            writes[path] = partial(write_labels, path, now, _note(layer, plane, now))
+            writes[path] = partial(write_labels, path, now, _note(layer, plane))
     there = [path for path in writes if path.exists()]
     if there:
         raise FileExistsError(f"{there[0]} is there already; choose another folder, or move it")
@@ -133,28 +117,12 @@ def _in_words(layer: Labels, before: LabelImage, after: LabelImage) -> str:
     return f"{layer.name}: {'; '.join(done)}. Ctrl+Z on that layer takes it back."
 
 
-def _note(layer: Labels, plane: int, now: LabelImage) -> dict[str, Any]:
+def _note(layer: Labels, plane: int) -> dict[str, Any]:
     record = record_of(layer)
     made: Mapping[str, Any] = {}
     if record is not None:
         made = (record.by_field or {}).get(plane) or record.provenance or {}
-    changes = find_changes(originals_of(layer)[plane], now)
-    return {**made, "layer": layer.name, "corrections": asdict(changes)}
-
-
-def _write(layer: Labels, plane: int, before: LabelImage, after: LabelImage) -> None:
-    """Change labels as a stroke does, so that it can be undone."""
-    inside = np.nonzero(before != after)
-    if not len(inside[0]):
-        return
-    stack = np.unravel_index(plane, full_data(layer).shape[:-2]) if layer.ndim > 2 else ()
-    at = tuple(np.full(len(inside[0]), index) for index in stack) + inside
-    visible = layer.visible
-    layer.visible = True  # napari writes to what it shows, too, which may be another field else
-    try:
-        layer.data_setitem(at, after[inside])
-    finally:
-        layer.visible = visible
+    return {**made, "layer": layer.name, "corrections": asdict(changes_of(layer, plane))}
 
 
 class CorrectionControls(QWidget):

@@ -10,7 +10,8 @@ from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QWidget
 
-from napari_nucseg.ui.layers import ERRORS, OVERLAYS, forget, full_data, role_of
+from napari_nucseg.ui.edits import forget
+from napari_nucseg.ui.layers import ERRORS, OVERLAYS, full_data, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import DOCK_WIDTH
 from napari_nucseg.ui.score.comparison_widget import ComparisonWidget

@@ -11,6 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer
 
+from napari_nucseg.analysis.corrections import fingerprint
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
@@ -20,7 +21,6 @@ from napari_nucseg.ui.segment.image_source import FieldSource, pixel_size, sourc
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, show_table, tables_of
 from napari_nucseg.ui.segment.prediction_layer import parts_of, provenance_by_field
 from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
-from napari_nucseg.ui.segment.worker import fingerprint
 
 DOUBT = ("flow_error", "cellprob_logit")
 """Measures that need the network's output."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.analysis.corrections import fingerprint
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels
 from napari_nucseg.segmenters import catalogue, timing
@@ -206,11 +206,6 @@ def relabel(
             _check_unchanged(source, key, before, name)
             kept[key] = replace(before, result=before.result.relabelled(params))
     return Result(tuple(_made(key, one, name) for key, one in kept.items()), kept)
-
-
-def fingerprint(labels: Labels) -> int:
-    """Return a number that changes when labels do, whatever their type of integer."""
-    return zlib.crc32(np.ascontiguousarray(labels, dtype=np.int32).data)
 
 
 def _check_unchanged(source: FieldSource, key: ResultKey, before: CachedResult, name: str) -> None:

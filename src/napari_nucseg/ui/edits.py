@@ -1,0 +1,142 @@
+"""Edits by hand: labels as they were before, what differs now, and writing that can be undone.
+
+Labels that a model made here are kept as they were made, with their layer. Of other labels a field
+is kept when it is edited first, by whoever notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+
+from napari_nucseg.analysis.corrections import Changes, PackedLabels, find_changes, fingerprint
+from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.ui.layers import (
+    count_planes,
+    full_data,
+    placement,
+    plane_of,
+    record_of,
+    tag,
+)
+
+_MADE, _ORIGINALS, _LOST = "nucseg made", "nucseg originals", "nucseg originals lost"
+UNCHANGED = Changes(0, (), (), ())
+
+
+def keep_made(layer: Labels, made: Mapping[int, PackedLabels]) -> None:
+    """Keep the fields of a prediction as a model made them; a field without any was empty."""
+    layer.metadata = layer.metadata | {_MADE: dict(made)}
+
+
+def made_of(layer: Labels) -> Mapping[int, PackedLabels]:
+    """Return the fields of a prediction as a model made them, by their number."""
+    made: Mapping[int, PackedLabels] = layer.metadata.get(_MADE, {})
+    return made
+
+
+def remember(layer: Labels, plane: int, before: LabelImage) -> None:
+    """Keep a field's labels as they were before the first edit."""
+    known = layer.metadata.get(_ORIGINALS, {})
+    if _MADE not in layer.metadata and plane not in known:
+        packed = PackedLabels.of(before)
+        layer.metadata = layer.metadata | {_ORIGINALS: {**known, plane: packed}}
+
+
+def lose_track(layer: Labels) -> None:
+    """Note that fields were edited of which it is not known how they were before."""
+    if _MADE not in layer.metadata:
+        layer.metadata = layer.metadata | {_LOST: True}
+
+
+def is_tracked(layer: Labels) -> bool:
+    """Whether all fields that were edited are known as they were before."""
+    return _LOST not in layer.metadata
+
+
+def forget(layer: Labels) -> None:
+    """Take a layer's labels, which were replaced, for the original."""
+    layer.metadata = {
+        key: value for key, value in layer.metadata.items() if key not in (_ORIGINALS, _LOST)
+    }
+
+
+def corrected_planes(layer: Labels) -> tuple[int, ...]:
+    """Return the fields of a layer whose labels differ from what they were."""
+    made_here = _MADE in layer.metadata
+    planes = range(count_planes(layer)) if made_here else sorted(layer.metadata.get(_ORIGINALS, {}))
+    return tuple(plane for plane in planes if _differs(layer, plane))
+
+
+def changes_of(layer: Labels, plane: int) -> Changes:
+    """Tell how a field's labels differ from what they were before they were edited by hand."""
+    if not _differs(layer, plane):
+        return UNCHANGED
+    now = _now(layer, plane)
+    original = _original(layer, plane)
+    return find_changes(np.zeros_like(now) if original is None else original.unpacked(), now)
+
+
+def count_corrected(layer: Labels) -> int:
+    """Count the nuclei of all fields that were edited by hand."""
+    return sum(changes_of(layer, plane).nuclei for plane in corrected_planes(layer))
+
+
+def write_field(layer: Labels, plane: int, after: LabelImage) -> bool:
+    """Change a field's labels as a stroke does, so that Ctrl+Z takes it back.
+
+    Returns
+    -------
+    bool
+        Whether anything was changed.
+    """
+    inside = np.nonzero(plane_of(layer.data, plane) != after)
+    if not len(inside[0]):
+        return False
+    stack = np.unravel_index(plane, layer.data.shape[:-2]) if layer.ndim > 2 else ()
+    at = tuple(np.full(len(inside[0]), index) for index in stack) + inside
+    visible = layer.visible
+    layer.visible = True  # napari writes to what it shows, too, which may be another field else
+    try:
+        layer.data_setitem(at, after[inside])
+    finally:
+        layer.visible = visible
+    return True
+
+
+def add_copy(viewer: ViewerModel, layer: Labels) -> Labels:
+    """Add a hidden copy of labels that were edited by hand; what is selected stays selected."""
+    record = record_of(layer)
+    metadata = dict(layer.metadata)
+    if record is not None:
+        metadata |= tag(replace(record, is_copy=True))
+    selected = set(viewer.layers.selection)
+    copy = viewer.add_labels(
+        np.array(layer.data),
+        name=f"{layer.name} edited",
+        metadata=metadata,
+        visible=False,
+        **placement(layer),
+    )
+    viewer.layers.selection = selected
+    return copy
+
+
+def _original(layer: Labels, plane: int) -> PackedLabels | None:
+    known: Mapping[int, PackedLabels] = layer.metadata.get(_ORIGINALS, {})
+    return made_of(layer).get(plane, known.get(plane))
+
+
+def _differs(layer: Labels, plane: int) -> bool:
+    original, now = _original(layer, plane), _now(layer, plane)
+    if original is None:
+        return _MADE in layer.metadata and bool(now.any())
+    return original.fingerprint != fingerprint(now)
+
+
+def _now(layer: Labels, plane: int) -> LabelImage:
+    return np.asarray(plane_of(full_data(layer), plane))
