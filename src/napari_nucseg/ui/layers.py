@@ -24,6 +24,7 @@ DIFFERENCE = "difference"
 OVERLAYS = (ERRORS, AGREEMENT, IOU, DIFFERENCE)
 """Roles of layers that show a comparison, and are not compared themselves."""
 _KEY = "nucseg"
+_PLACED = ("scale", "translate", "units", "axis_labels")
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,18 @@ def find_labels(layers: Iterable[Layer], record: LayerRecord) -> Labels | None:
 
 def placement(layer: Layer) -> dict[str, Any]:
     """Return where a layer lies, for layers over it."""
-    return {name: getattr(layer, name) for name in ("scale", "translate", "units", "axis_labels")}
+    return {name: getattr(layer, name) for name in _PLACED}
+
+
+def place_like(layer: Layer, source: Layer) -> None:
+    """Move a layer to where another one lies now."""
+    for name, value in placement(source).items():
+        if not _same_place(getattr(layer, name), value):
+            setattr(layer, name, value)
+
+
+def _same_place(one: Any, other: Any) -> bool:
+    return np.array_equal(np.asarray(one, dtype=object), np.asarray(other, dtype=object))
 
 
 def put_labels(

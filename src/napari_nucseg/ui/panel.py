@@ -10,7 +10,7 @@ from magicgui.widgets.bases import Widget
 from napari.components import ViewerModel
 
 from napari_nucseg.ui.jobs import Job, Task, tell_user
-from napari_nucseg.ui.params_form import text_line
+from napari_nucseg.ui.params_form import WheelGuard, text_line
 
 
 class Panel(Container):
@@ -31,6 +31,7 @@ class Panel(Container):
         self._viewer = viewer
         self._docked = False
         super().__init__(widgets=[*widgets, self.status], labels=False)
+        WheelGuard(self.native)
         self.native_parent_changed.connect(self._on_parent)
         self.native.destroyed.connect(self._drop_all)
 

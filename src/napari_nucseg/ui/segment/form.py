@@ -110,6 +110,11 @@ class SegmentForm:
         """Add what begins and ends the work."""
         self.segment = PushButton(text="Segment", tooltip="Find the nuclei, in the background.")
         self.cancel = PushButton(text="Cancel", tooltip="Stop; no layer is added or changed.")
+        self.undo = PushButton(
+            text="Undo",
+            tooltip="Take back the last change of the labels: by a slider, by Segment, or by hand. "
+            "Ctrl+Z in the canvas does the same while the labels are selected and shown.",
+        )
         self.follow_all = PushButton(
             text="Apply to all fields",
             tooltip="Give the fields of the stack that were segmented before these values, too.",
@@ -121,7 +126,7 @@ class SegmentForm:
         self._locked = locked
         choices = (self.image, self.model, self.add_model, self.scope, *self.volume.rows)
         values = (self.measure, self.defaults, self.memory)
-        for widget in (*choices, *values, self.segment, self.follow_all):
+        for widget in (*choices, *values, self.segment, self.undo, self.follow_all):
             widget.enabled = not locked
         self.cancel.enabled = locked
         self.progress.visible = locked
@@ -184,8 +189,8 @@ class SegmentForm:
 
     @property
     def buttons(self) -> Container[Any]:
-        """Segment and Cancel, side by side."""
-        return _side_by_side(self.segment, self.cancel)
+        """Segment, Cancel and Undo, side by side."""
+        return _side_by_side(self.segment, self.cancel, self.undo)
 
     def top(self) -> QWidget:
         """Lay out what is always in sight."""

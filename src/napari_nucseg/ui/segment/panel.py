@@ -1,6 +1,6 @@
 """The panel that segments: choose an image and a model, press Segment, move the sliders."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import napari
@@ -8,10 +8,11 @@ from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 
 from napari_nucseg.ui.jobs import Job
-from napari_nucseg.ui.layers import PREDICTION, record_of
+from napari_nucseg.ui.layers import PREDICTION, count_planes, field_shape, record_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import folded, scrolled
 from napari_nucseg.ui.segment import settings
+from napari_nucseg.ui.segment.hand_edits import HandEdits, Targets
 from napari_nucseg.ui.segment.hints import AdviceWidget, ColourChannel, propose_diameter
 from napari_nucseg.ui.segment.live_update import LiveUpdate
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
@@ -19,9 +20,10 @@ from napari_nucseg.ui.segment.model_selector import ModelSelector
 from napari_nucseg.ui.segment.prediction_layer import find_prediction, put_prediction
 from napari_nucseg.ui.segment.provenance_widget import ProvenanceWidget
 from napari_nucseg.ui.segment.request import Selection, make_request
-from napari_nucseg.ui.segment.result_cache import ImageWatch, ResultCache
+from napari_nucseg.ui.segment.result_cache import ImageWatch, ResultCache, ResultKey
 from napari_nucseg.ui.segment.results_widget import ResultsWidget
-from napari_nucseg.ui.segment.worker import Result, segment_fields, segment_stack
+from napari_nucseg.ui.segment.undoing import has_history
+from napari_nucseg.ui.segment.worker import Request, Result, segment_fields, segment_stack
 
 STOPPED = "Stopped. No layer was added or changed."
 NO_IMAGE = "Open an image first: File > Open Sample > Nuclei segmentation has one."
@@ -48,11 +50,14 @@ class SegmentPanel(Panel):
         self._channel = ColourChannel(self._chosen)
         super().__init__(viewer, [])
         self.chooser = ModelSelector(self._chosen, self.run)
-        self.follower = LiveUpdate(self, self._chosen, self._kept, self._show_result)
+        self._edits = HandEdits(viewer, self.native)
+        self.follower = LiveUpdate(self, self._chosen, self._kept, self._edits, self._show_result)
         self.result = ResultsWidget(viewer, self._chosen, self._say)
         self.advice = AdviceWidget(self.follow_advice)
         self.provenance = ProvenanceWidget(viewer, self.chooser.use_settings)
-        self.keeper = MeasurementUpdates(viewer, self._kept, self.result.recolour, self.native)
+        self.keeper = MeasurementUpdates(
+            viewer, self._kept, self.result.recolour, self._on_undone, self.native
+        )
         self._watch = ImageWatch(viewer, self._on_image_data)
         self.native.layout().addWidget(
             scrolled(
@@ -85,6 +90,7 @@ class SegmentPanel(Panel):
         form.model.changed.connect(self._show_nothing)
         form.segment.changed.connect(self.start)
         form.cancel.changed.connect(self.stop)
+        form.undo.changed.connect(self.undo)
         form.measure.changed.connect(self.measure_diameter)
         form.memory.changed.connect(self._limit_memory)
         self._layers.events.inserted.connect(self.reset_choices)
@@ -124,6 +130,9 @@ class SegmentPanel(Panel):
             self._say(str(error))
             return
         self.follower.rest()
+        if not self._may_replace(request):
+            self._say("Nothing was changed.")
+            return
         settings.save_params(key, request.params)
         self._layer, self._stopped = layer, STOPPED
         segment = segment_fields if request.depth is None else segment_stack
@@ -150,6 +159,18 @@ class SegmentPanel(Panel):
         if self.job is not None:
             self._say("Stopping...")
             self.job.stop()
+
+    def undo(self) -> None:
+        """Take back the last change of the labels, whoever made it."""
+        layer = self._chosen.prediction
+        if layer is None or not has_history(layer):
+            self._say("There is nothing to undo.")
+            return
+        self.follower.rest()
+        self.drop_job()
+        layer.undo()
+        self.keeper.suspect(layer)
+        self._say(f"The last change of {layer.name} is undone.")
 
     def measure_diameter(self) -> None:
         """Set the diameter to what a drawn line or the labels say."""
@@ -192,6 +213,7 @@ class SegmentPanel(Panel):
     def _show_result(self, layer: Image, result: Result, remark: str = "") -> None:
         if layer not in self._viewer.layers:
             return
+        remark = f"{remark} {self._keep_late(layer, result)}".strip()
         labels = put_prediction(self._viewer, layer, result.made)
         for made in result.made:
             self._kept.replace(made.key, result.kept.get(made.key))
@@ -209,6 +231,26 @@ class SegmentPanel(Panel):
             self.advice.clear()  # it was about other values
         for note in result.notes if self.segmenting else ():
             show_warning(note)
+
+    def _may_replace(self, request: Request) -> bool:
+        """Ask what becomes of labels that were edited by hand where others will be made."""
+        image, layer = self._chosen.image, self._chosen.prediction
+        if image is None or layer is None:
+            return True
+        return self._edits.may_replace(layer, _targets(layer, image, request.spots))
+
+    def _keep_late(self, image: Image, result: Result) -> str:
+        keys = [made.key for made in result.made]
+        layer = find_prediction(self._viewer, keys[0].source, keys[0].model)
+        if layer is None:
+            return ""
+        return self._edits.keep_late(layer, _targets(layer, image, keys))
+
+    def _on_undone(self, layer: Labels) -> None:
+        """Let form and texts tell of the labels that undo brought back."""
+        self.provenance.show_selected()
+        if layer == self._chosen.prediction and not self.running:
+            self.follower.put_back(live=False)
 
     def _say(self, line: str) -> None:
         self.status.value = line
@@ -282,3 +324,10 @@ class SegmentPanel(Panel):
             if not self.segmenting:
                 self.drop_job()
                 self._show_nothing()
+
+
+def _targets(layer: Labels, image: Image, keys: Iterable[ResultKey]) -> Targets:
+    """List what results replace of labels: all of them if they fit their image no more."""
+    if layer.data.shape != field_shape(image):
+        return dict.fromkeys(range(count_planes(layer)))
+    return {key.plane: key.box for key in keys}

@@ -17,7 +17,8 @@ from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layers import shown_plane
 from napari_nucseg.ui.params_form import text_line
-from napari_nucseg.ui.segment.prediction_layer import parts_of, provenance_by_field
+from napari_nucseg.ui.segment.prediction_layer import parts_of
+from napari_nucseg.ui.segment.undoing import provenance_by_field
 
 _TOLD = {"model", "parameters", "versions", "device", "precision", "seconds", "weights_sha256"}
 """What is known of labels that a model made; corrected or foreign ones lack some of it."""

@@ -1,0 +1,126 @@
+"""Asking before labels that were edited by hand are replaced, and keeping them in a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum, auto
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_nucseg.analysis.corrections import Changes, fingerprint
+from napari_nucseg.ui.edits import add_copy, changes_of
+from napari_nucseg.ui.layers import count_planes, plane_of
+from napari_nucseg.ui.segment.image_source import Box
+from napari_nucseg.ui.segment.undoing import notice_undo
+
+KEEP, DISCARD, CANCEL = "Keep the edits in a copy", "Discard the edits", "Cancel"
+
+Targets = Mapping[int, Box | None]
+"""What of each field is replaced, by the field's number; None for all of it."""
+
+
+class Answer(Enum):
+    """What is to become of edits."""
+
+    KEEP = auto()
+    DISCARD = auto()
+    CANCEL = auto()
+
+
+class HandEdits:
+    """Guards what a person painted into predictions.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where copies are added.
+    parent : QWidget
+        Over which it asks.
+    """
+
+    def __init__(self, viewer: ViewerModel, parent: QWidget) -> None:
+        self._viewer = viewer
+        self._parent = parent
+        self._agreed: dict[tuple[str, int], int] = {}
+
+    def count(self, layer: Labels, targets: Targets) -> int:
+        """Count the nuclei that were edited by hand in what is to be replaced."""
+        notice_undo(layer)
+        return sum(_count_edited(layer, plane, box) for plane, box in targets.items())
+
+    def may_replace(self, layer: Labels, targets: Targets) -> bool:
+        """Ask what becomes of edits, if there are any; False if nothing may be replaced."""
+        count = self.count(layer, targets)
+        answer = ask(self._parent, count) if count else Answer.DISCARD
+        if answer == Answer.CANCEL:
+            return False
+        if answer == Answer.KEEP:
+            add_copy(self._viewer, layer)
+        self._agree(layer, targets)
+        return True
+
+    def keep_late(self, layer: Labels, targets: Targets) -> str:
+        """Keep a copy of what was painted since it was asked; say so, or nothing.
+
+        A result may arrive long after it was asked for.
+        """
+        late = {
+            plane: box
+            for plane, box in targets.items()
+            if self._agreed.get(_place(layer, plane)) != _fingerprint(layer, plane)
+        }
+        if not self.count(layer, late):
+            return ""
+        copy = add_copy(self._viewer, layer)
+        self._agree(layer, range(count_planes(layer)))
+        return f"What you painted meanwhile is in {copy.name}."
+
+    def _agree(self, layer: Labels, planes: Iterable[int]) -> None:
+        for plane in planes:
+            self._agreed[_place(layer, plane)] = _fingerprint(layer, plane)
+
+
+def ask(parent: QWidget, count: int) -> Answer:
+    """Ask what is to become of nuclei that were edited by hand and would be replaced."""
+    nuclei = "1 nucleus was" if count == 1 else f"{count} nuclei were"
+    box = QMessageBox(parent)
+    box.setIcon(QMessageBox.Icon.Question)
+    box.setWindowTitle("Edited by hand")
+    box.setText(f"{nuclei} edited by hand.")
+    box.setInformativeText("These labels are about to be made anew, without the edits.")
+    keep = box.addButton(KEEP, QMessageBox.ButtonRole.AcceptRole)
+    discard = box.addButton(DISCARD, QMessageBox.ButtonRole.DestructiveRole)
+    cancel = box.addButton(CANCEL, QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(keep)
+    box.setEscapeButton(cancel)
+    box.exec()
+    clicked = box.clickedButton()
+    box.deleteLater()
+    if clicked is keep:
+        return Answer.KEEP
+    return Answer.DISCARD if clicked is discard else Answer.CANCEL
+
+
+def _count_edited(layer: Labels, plane: int, box: Box | None) -> int:
+    changes = changes_of(layer, plane)
+    if box is None or not changes.nuclei:
+        return changes.nuclei
+    return _within(layer, plane, box, changes)
+
+
+def _within(layer: Labels, plane: int, box: Box, changes: Changes) -> int:
+    """Count edited nuclei that reach into a box; those that are gone may have been there."""
+    there = np.unique(plane_of(layer.data, plane)[box.slices])
+    edited = np.array([*changes.added, *changes.changed], dtype=np.int64)
+    return int(np.isin(edited, there).sum()) + len(changes.removed)
+
+
+def _place(layer: Labels, plane: int) -> tuple[str, int]:
+    return str(layer.unique_id), plane
+
+
+def _fingerprint(layer: Labels, plane: int) -> int:
+    return fingerprint(plane_of(layer.data, plane))
