@@ -86,7 +86,7 @@ class SegmentForm:
 
     def _add_values(self) -> None:
         """Add the rows of parameters, and what sets them."""
-        self.params = ParamsForm(SegmentParams())
+        self.params = ParamsForm(SegmentParams(), has_resets=True)
         self.volume = ParamsForm(VolumeParams())
         self.measure = PushButton(
             text="Measure",
@@ -126,6 +126,8 @@ class SegmentForm:
         self._locked = locked
         choices = (self.image, self.model, self.add_model, self.scope, *self.volume.rows)
         values = (self.measure, self.defaults, self.memory)
+        for button in self.params.resets.values():
+            button.setEnabled(not locked)
         for widget in (*choices, *values, self.segment, self.undo, self.follow_all):
             widget.enabled = not locked
         self.cancel.enabled = locked
@@ -147,6 +149,11 @@ class SegmentForm:
         for name, scope in USED_BY.items():
             show_row(self._top, self.volume[name], self.scope.value == scope)
         self._enable_used()
+
+    def show_differing(self, count: int) -> None:
+        """Say on the button of defaults how many values differ from them, folded away or not."""
+        values = "1 value differs" if count == 1 else f"{count} values differ"
+        self.defaults.text = f"Defaults ({values})" if count else "Defaults"
 
     def propose_anisotropy(self) -> None:
         """Take the distance of planes from the image, which changes no labels by itself."""
@@ -200,7 +207,12 @@ class SegmentForm:
         measured.label, measured.tooltip = diameter.label, diameter.tooltip
         values = [measured if row is diameter else row for row in self.params.main]
         scope = (self.scope, *self.volume.rows)
-        self._top = labelled([self.image, self.channel, *model, *scope, *values])
+        rows = [self.image, self.channel, *model, *scope, *values]
+        self._top = labelled(rows, self.params.resets)
+        layout = self._top.layout()
+        assert layout is not None
+        layout.addWidget(self.defaults.native)
+        self.params.marked.connect(self.show_differing)
         self.scope.changed.connect(self.show_scope)
         self.image.changed.connect(self.propose_anisotropy)
         self.show_scope()
@@ -209,10 +221,9 @@ class SegmentForm:
 
     def advanced(self) -> QCollapsible:
         """Lay out what is rarely needed, folded away."""
-        buttons = _side_by_side(self.defaults, self.add_model).native
-        rows = labelled([*self.params.advanced, self.memory])
+        rows = labelled([*self.params.advanced, self.memory], self.params.resets)
         tip = "Values that are seldom changed, memory, and files of models."
-        return folded("Advanced", tip, rows, self.taken.native, buttons)
+        return folded("Advanced", tip, rows, self.taken.native, self.add_model.native)
 
 
 def _side_by_side(*widgets: Widget) -> Container[Any]:

@@ -13,7 +13,6 @@ from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layers import count_planes
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.segment import settings
 from napari_nucseg.ui.segment.hand_edits import HandEdits
 from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.prediction_layer import parts_of
@@ -140,6 +139,8 @@ class LiveUpdate:
         What can follow.
     edits : HandEdits
         Asks before labels are replaced that were edited by hand.
+    remember : callable
+        Remembers values that the user moved.
     show : callable
         Shows the labels.
     """
@@ -150,12 +151,14 @@ class LiveUpdate:
         chosen: Selection,
         kept: ResultCache,
         edits: HandEdits,
+        remember: Callable[[SegmentParams], None],
         show: Show,
     ) -> None:
         self._panel = panel
         self._chosen = chosen
         self._kept = kept
         self._edits = edits
+        self._remember = remember
         self._show = show
         self._waited = False
         self._resting = QTimer(panel.native)
@@ -187,7 +190,7 @@ class LiveUpdate:
             self._resting.start(DEBOUNCE)  # once what is on its way is there
         elif self._chosen.image is not None:
             self._relabel(self._chosen.image, [self._chosen.plane])
-            settings.save_params(self._chosen.model, self._chosen.form.params.params)
+            self._remember(self._chosen.form.params.params)
 
     def follow_everywhere(self) -> None:
         """Give every field that was segmented before the labels of the values on the form."""

@@ -51,7 +51,9 @@ class SegmentPanel(Panel):
         super().__init__(viewer, [])
         self.chooser = ModelSelector(self._chosen, self.run)
         self._edits = HandEdits(viewer, self.native)
-        self.follower = LiveUpdate(self, self._chosen, self._kept, self._edits, self._show_result)
+        self.follower = LiveUpdate(
+            self, self._chosen, self._kept, self._edits, self.chooser.remember, self._show_result
+        )
         self.result = ResultsWidget(viewer, self._chosen, self._say)
         self.advice = AdviceWidget(self.follow_advice)
         self.provenance = ProvenanceWidget(viewer, self.chooser.use_settings)
@@ -82,6 +84,7 @@ class SegmentPanel(Panel):
         form = self.form
         form.image.changed.connect(self._show_image)
         form.image.changed.connect(self._show_nothing)
+        form.image.changed.connect(self._show_image_values)
         form.image.changed.connect(self.advice.clear)
         form.model.changed.connect(self.advice.clear)
         form.channel.changed.connect(self.advice.clear)
@@ -133,7 +136,7 @@ class SegmentPanel(Panel):
         if not self._may_replace(request):
             self._say("Nothing was changed.")
             return
-        settings.save_params(key, request.params)
+        self.chooser.remember(request.params)
         self._layer, self._stopped = layer, STOPPED
         segment = segment_fields if request.depth is None else segment_stack
         self.run(
@@ -145,14 +148,11 @@ class SegmentPanel(Panel):
         self._show_running(True)
 
     def follow_advice(self, change: Mapping[str, Any]) -> None:
-        """Segment again with other values, which are for this image: they are not remembered."""
-        model = self._chosen.model
-        remembered = settings.load_params(model)
+        """Segment again with other values, which are for this image alone."""
         for name, value in change.items():
             self.form.params[name].value = value
         self.follower.rest()
         self.start()
-        settings.save_params(model, remembered)
 
     def stop(self) -> None:
         """Ask the running segmentation to stop."""
@@ -262,6 +262,13 @@ class SegmentPanel(Panel):
         self.advice.clear_elsewhere(self._chosen.plane)
         known = self.result.describe_field() or self._channel.describe()
         self._say(NO_IMAGE if self._chosen.image is None else known)
+
+    def _show_image_values(self) -> None:
+        """Leave the diameter of another image with that image."""
+        gone = self.chooser.show_image_values()
+        self.follower.rest()
+        if gone and not self.running:
+            self._say(f"{self.status.value} {gone}".strip())
 
     def _show_running(self, running: bool) -> None:
         self.form.lock(running)
