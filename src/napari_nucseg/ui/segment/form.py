@@ -109,7 +109,7 @@ class SegmentForm:
     def _add_actions(self) -> None:
         """Add what begins and ends the work."""
         self.segment = PushButton(text="Segment", tooltip="Find the nuclei, in the background.")
-        self.cancel = PushButton(text="Cancel", tooltip="Stop; no layer is added or changed.")
+        self.cancel = PushButton(text="Cancel", tooltip="Stop; fields that are done stay.")
         self.undo = PushButton(
             text="Undo",
             tooltip="Take back the last change of the labels: by a slider, by Segment, or by hand. "

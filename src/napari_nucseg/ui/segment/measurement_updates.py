@@ -90,7 +90,8 @@ def _whole(parts: Parts, labels: LabelImage) -> Segmentation:
     for key, result in zip(parts, results, strict=True):
         if result.flows is None:
             return replace(result, labels=labels)
-        where = key.box.slices if key.box is not None else (slice(None), slice(None))
+        part = key.segmented
+        where = part.slices if part is not None else (slice(None), slice(None))
         vectors[:, *where] = result.flows.vectors
         cellprob[where] = result.flows.cellprob
     return replace(results[-1], labels=labels, flows=Flows(vectors, cellprob))

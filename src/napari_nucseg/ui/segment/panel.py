@@ -337,4 +337,4 @@ def _targets(layer: Labels, image: Image, keys: Iterable[ResultKey]) -> Targets:
     """List what results replace of labels: all of them if they fit their image no more."""
     if layer.data.shape != field_shape(image):
         return dict.fromkeys(range(count_planes(layer)))
-    return {key.plane: key.box for key in keys}
+    return {key.plane: key.segmented for key in keys}

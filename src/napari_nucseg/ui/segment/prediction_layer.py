@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_nucseg.analysis.corrections import PackedLabels
-from napari_nucseg.analysis.measurements import Nuclei
+from napari_nucseg.analysis.field_parts import place_part
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.edits import keep_made, write_field
 from napari_nucseg.ui.layers import (
@@ -184,7 +184,7 @@ def _highest_of_volumes(labels: LabelImage, told: Mapping[int, Provenance], plan
 
 
 def _write(field: LabelImage, made: FieldResult, earlier: Table | None, above: int) -> Table:
-    """Write labels into their field, in a box with numbers that are not taken outside of it.
+    """Write labels into their field; of a box whole nuclei, with numbers that are free.
 
     Parameters
     ----------
@@ -202,17 +202,16 @@ def _write(field: LabelImage, made: FieldResult, earlier: Table | None, above: i
     Table
         The measures of all nuclei of the field, by the numbers that they have then.
     """
-    box = made.key.box
+    box, context = made.key.box, made.key.segmented
     if box is None and not above:
         field[...] = made.labels
         return Table(made.nuclei, made.fingerprint)
-    if box is None:
-        box, earlier = Box(0, 0, *field.shape), None
-    field[box.slices] = 0
-    taken = max(int(field.max(initial=0)), above)
-    field[box.slices] = np.where(made.labels > 0, made.labels + taken, 0)
-    nuclei: Nuclei = moved(made.nuclei, taken, box)
+    whole = Box(0, 0, *field.shape)
+    context = context or whole
+    placed = place_part(field, made.labels, context.slices, (box or whole).slices, above)
+    field[...] = placed.labels
+    nuclei = moved(made.nuclei, placed, context)
     if earlier is not None:
         nuclei = merged(nuclei, earlier.nuclei, field)
-    # Nuclei that the box cuts are still to be measured
+    # Nuclei that lost pixels to a neighbour are still to be measured
     return Table(nuclei, None)

@@ -27,7 +27,7 @@ from napari_nucseg.ui.segment.measurement_tables import (
     tables_of,
 )
 from napari_nucseg.ui.segment.request import Selection
-from napari_nucseg.ui.segment.worker import Result
+from napari_nucseg.ui.segment.worker import FieldResult, Result
 
 _NO_NUCLEUS = "There is no nucleus in this field."
 _NO_DOUBT = "No doubt is known here: segment this field by a network."
@@ -126,7 +126,7 @@ class ResultsWidget(Container[Any]):
         count = sum(len(nuclei_of(labels, plane)["index"]) for plane in result.planes)
         where = f" in {len(result.planes)} fields" if len(result.planes) > 1 else ""
         if ran and result.made[0].key.box is not None:
-            count = sum(len(made.nuclei["index"]) for made in result.made)
+            count = sum(_count_inside(made) for made in result.made)
             where = " in the rectangle"
         took = f" in {result.seconds:.2f} s" if ran else ""
         size = self._overview()
@@ -197,6 +197,17 @@ class ResultsWidget(Container[Any]):
 
 def _nuclei(count: int) -> str:
     return "1 nucleus" if count == 1 else f"{count} nuclei"
+
+
+def _count_inside(made: FieldResult) -> int:
+    """Count the nuclei whose centre lies in the box that was segmented, not in its context."""
+    box, context = made.key.box, made.key.segmented
+    if box is None or context is None:
+        return len(made.nuclei["index"])
+    y = made.nuclei["centroid_y"] + context.top
+    x = made.nuclei["centroid_x"] + context.left
+    within = (y >= box.top) & (y < box.bottom) & (x >= box.left) & (x < box.right)
+    return int(within.sum())
 
 
 def _describe_volume(result: Result) -> str:

@@ -78,7 +78,7 @@ class FieldResult:
     key : ResultKey
         Where they belong.
     labels : ndarray of int32, shape (height, width)
-        0 is background.
+        0 is background; of a box with the context that was segmented around it.
     nuclei : Nuclei
         Their measures.
     provenance : mapping
@@ -160,7 +160,7 @@ def segment_fields(request: Request, tell: Tell) -> Result:
     countdown = RemainingTime(tell, len(request.spots))
     for number, key in enumerate(request.spots):
         countdown.begin(number)
-        image = request.source.read(key.plane, key.box)
+        image = request.source.read(key.plane, key.segmented)
         check_image(image, request.name)
         warm = not is_compiling()
         result = segmenter(image, request.params, countdown.report)
@@ -210,7 +210,9 @@ def relabel(
 
 def _check_unchanged(source: FieldSource, key: ResultKey, before: CachedResult, name: str) -> None:
     """Refuse an image that was written to since; one on disk is trusted, reading it takes long."""
-    if source.is_in_memory and not np.array_equal(source.read(key.plane, key.box), before.image):
+    if source.is_in_memory and not np.array_equal(
+        source.read(key.plane, key.segmented), before.image
+    ):
         raise ValueError(f"{name}: the image has changed since it was segmented; press Segment")
 
 
