@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_nucseg.io.images import read_mask
 from napari_nucseg.metrics.score import score
@@ -166,6 +167,36 @@ def test_cancel_adds_no_layer_and_the_next_run_works(qtbot, viewer, image, panel
     stand_in.before = lambda report: None
     run(qtbot, panel)
     assert len(predictions(viewer)) == 1
+
+
+def test_each_field_shows_as_it_is_done_and_cancel_keeps_it(qtbot, viewer, stack, panel, stand_in):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold_at_the_last(report):
+        if len(stand_in.calls) == 2:
+            reached.set()
+            go_on.wait(30)
+
+    stand_in.before = hold_at_the_last
+    panel.form.scope.value = Scope.ALL
+    panel.form.segment.native.click()
+    assert reached.wait(30)
+    qtbot.waitUntil(lambda: bool(predictions(viewer)) and predictions(viewer)[0].data[1].any())
+    (labels,) = predictions(viewer)
+    assert panel.running
+    assert record_of(labels).fields == (0, 1)
+
+    qtbot.mouseClick(panel.form.cancel.native, Qt.MouseButton.LeftButton)
+    go_on.set()
+    qtbot.waitUntil(lambda: not panel.running)
+
+    assert labels in viewer.layers
+    assert record_of(labels).fields == (0, 1)
+    assert labels.data[0].any()
+    assert labels.data[1].any()
+    assert not labels.data[2].any()
+    assert panel.status.value.startswith("Stopped. 2 of 3 fields are done, and stay. ")
+    assert panel.form.segment.enabled
 
 
 def test_removing_the_image_stops_the_run(qtbot, viewer, image, panel, held):

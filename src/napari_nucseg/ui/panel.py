@@ -9,7 +9,7 @@ from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 from napari.components import ViewerModel
 
-from napari_nucseg.ui.jobs import Job, Task, tell_user
+from napari_nucseg.ui.jobs import Hand, Job, Task, Tell, tell_user
 from napari_nucseg.ui.params_form import WheelGuard, text_line
 
 
@@ -50,8 +50,32 @@ class Panel(Container):
         show : callable
             Gets the result, on the main thread.
         """
+        return self._launch(self._job(work, show))
+
+    def run_in_parts(
+        self,
+        work: Callable[[Tell, Hand], Any],
+        show_part: Callable[[Any], None],
+        show: Callable[[Any], None],
+    ) -> Job:
+        """Do work in a thread that hands over parts of its result; see `run`.
+
+        Parameters
+        ----------
+        work : callable
+            Gets functions to report progress, and to hand over what is done.
+        show_part : callable
+            Gets each part, on the main thread, also those done before the work was stopped.
+        show : callable
+            Gets what is returned, after all parts.
+        """
+        job = self._job(lambda tell: work(tell, job.hand), show)
+        job.handed.connect(show_part)
+        return self._launch(job)
+
+    def _launch(self, job: Job) -> Job:
         self.drop_job()
-        job = self.job = self._job(work, show)
+        self.job = job
         job.progressed.connect(self.on_progress)
         job.finished.connect(self._on_finished)
         job.start()

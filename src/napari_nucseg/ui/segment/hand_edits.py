@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_nucseg.analysis.corrections import Changes, fingerprint
 from napari_nucseg.ui.edits import add_copy, changes_of
-from napari_nucseg.ui.layers import count_planes, plane_of
+from napari_nucseg.ui.layers import count_planes, field_shape, plane_of
 from napari_nucseg.ui.segment.image_source import Box
+from napari_nucseg.ui.segment.prediction_layer import find_prediction
+from napari_nucseg.ui.segment.result_cache import ResultKey
 from napari_nucseg.ui.segment.undoing import notice_undo
 
 KEEP, DISCARD, CANCEL = "Keep the edits in a copy", "Discard the edits", "Cancel"
@@ -46,37 +48,59 @@ class HandEdits:
         self._parent = parent
         self._agreed: dict[tuple[str, int], int] = {}
 
-    def count(self, layer: Labels, targets: Targets) -> int:
-        """Count the nuclei that were edited by hand in what is to be replaced."""
+    def count(self, image: Image, keys: Sequence[ResultKey]) -> int:
+        """Count the nuclei that were edited by hand in what results would replace."""
+        layer = self._layer(keys)
+        if layer is None:
+            return 0
         notice_undo(layer)
-        return sum(_count_edited(layer, plane, box) for plane, box in targets.items())
+        return _count_edited(layer, _targets(layer, image, keys))
 
-    def may_replace(self, layer: Labels, targets: Targets) -> bool:
-        """Ask what becomes of edits, if there are any; False if nothing may be replaced."""
-        count = self.count(layer, targets)
+    def may_replace(self, image: Image, keys: Sequence[ResultKey]) -> bool:
+        """Ask what becomes of edits, if there are any; False if nothing may be replaced.
+
+        Parameters
+        ----------
+        image : Image
+            What is segmented.
+        keys : sequence of ResultKey
+            What of it, and by which model.
+        """
+        layer = self._layer(keys)
+        if layer is None:
+            return True
+        count = self.count(image, keys)
         answer = ask(self._parent, count) if count else Answer.DISCARD
         if answer == Answer.CANCEL:
             return False
         if answer == Answer.KEEP:
             add_copy(self._viewer, layer)
-        self._agree(layer, targets)
+        self._agree(layer, _targets(layer, image, keys))
         return True
 
-    def keep_late(self, layer: Labels, targets: Targets) -> str:
+    def keep_late(self, image: Image, keys: Sequence[ResultKey]) -> str:
         """Keep a copy of what was painted since it was asked; say so, or nothing.
 
         A result may arrive long after it was asked for.
         """
+        layer = self._layer(keys)
+        if layer is None:
+            return ""
+        notice_undo(layer)
+        targets = _targets(layer, image, keys)
         late = {
             plane: box
             for plane, box in targets.items()
             if self._agreed.get(_place(layer, plane)) != _fingerprint(layer, plane)
         }
-        if not self.count(layer, late):
+        if not _count_edited(layer, late):
             return ""
         copy = add_copy(self._viewer, layer)
         self._agree(layer, range(count_planes(layer)))
         return f"What you painted meanwhile is in {copy.name}."
+
+    def _layer(self, keys: Sequence[ResultKey]) -> Labels | None:
+        return find_prediction(self._viewer, keys[0].source, keys[0].model)
 
     def _agree(self, layer: Labels, planes: Iterable[int]) -> None:
         for plane in planes:
@@ -104,11 +128,22 @@ def ask(parent: QWidget, count: int) -> Answer:
     return Answer.DISCARD if clicked is discard else Answer.CANCEL
 
 
-def _count_edited(layer: Labels, plane: int, box: Box | None) -> int:
-    changes = changes_of(layer, plane)
-    if box is None or not changes.nuclei:
-        return changes.nuclei
-    return _within(layer, plane, box, changes)
+def _targets(layer: Labels, image: Image, keys: Iterable[ResultKey]) -> Targets:
+    """List what results replace of labels: all of them if they fit their image no more."""
+    if layer.data.shape != field_shape(image):
+        return dict.fromkeys(range(count_planes(layer)))
+    targets: dict[int, Box | None] = {}
+    for key in keys:  # of several parts of a field all of it counts
+        targets[key.plane] = None if key.plane in targets else key.segmented
+    return targets
+
+
+def _count_edited(layer: Labels, targets: Targets) -> int:
+    count = 0
+    for plane, box in targets.items():
+        changes = changes_of(layer, plane)
+        count += changes.nuclei if box is None else _within(layer, plane, box, changes)
+    return count
 
 
 def _within(layer: Labels, plane: int, box: Box, changes: Changes) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from napari.layers import Image, Labels
+from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 
@@ -206,7 +206,7 @@ class LiveUpdate:
         source = source_of(image, self._chosen.form.channel.value)
         known = self._kept.of(str(image.unique_id), self._chosen.model)
         todo = plan(planes, provenance_by_field(prediction), known, params, source.channel)
-        if todo.fields and self._may_replace(prediction, todo.fields):
+        if todo.fields and self._may_replace(image, todo.fields):
             name = image.name
             self._panel.run(
                 lambda tell: relabel(todo.fields, source, name, params, tell),
@@ -215,20 +215,20 @@ class LiveUpdate:
         elif todo.remark and not todo.fields:
             self._panel.status.value = todo.remark
 
-    def _may_replace(self, prediction: Labels, fields: Iterable[Parts]) -> bool:
+    def _may_replace(self, image: Image, fields: Iterable[Parts]) -> bool:
         """Ask first where labels were edited by hand, but not while a slider is held or typed in.
 
         Where the user does not want to, the sliders go back to what made the labels.
         """
-        targets = {key.plane: None for parts in fields for key in parts}
-        if not self._edits.count(prediction, targets):
-            return self._edits.may_replace(prediction, targets)
+        keys = [key for parts in fields for key in parts]
+        if not self._edits.count(image, keys):
+            return self._edits.may_replace(image, keys)
         if not self._waited or QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton:
             self._waited = True
             self._resting.start(ASKING)
             return False
         self._waited = False
-        if self._edits.may_replace(prediction, targets):
+        if self._edits.may_replace(image, keys):
             return True
         self.put_back()
         self._panel.status.value = "Nothing was changed. The sliders are back where they were."

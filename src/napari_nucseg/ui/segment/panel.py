@@ -1,6 +1,6 @@
 """The panel that segments: choose an image and a model, press Segment, move the sliders."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import napari
@@ -8,11 +8,11 @@ from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 
 from napari_nucseg.ui.jobs import Job
-from napari_nucseg.ui.layers import PREDICTION, count_planes, field_shape, record_of
+from napari_nucseg.ui.layers import PREDICTION, record_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import folded, scrolled
 from napari_nucseg.ui.segment import settings
-from napari_nucseg.ui.segment.hand_edits import HandEdits, Targets
+from napari_nucseg.ui.segment.hand_edits import HandEdits
 from napari_nucseg.ui.segment.hints import AdviceWidget, ColourChannel, propose_diameter
 from napari_nucseg.ui.segment.live_update import LiveUpdate
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
@@ -20,12 +20,18 @@ from napari_nucseg.ui.segment.model_selector import ModelSelector
 from napari_nucseg.ui.segment.prediction_layer import find_prediction, put_prediction
 from napari_nucseg.ui.segment.provenance_widget import ProvenanceWidget
 from napari_nucseg.ui.segment.request import Selection, make_request
-from napari_nucseg.ui.segment.result_cache import ImageWatch, ResultCache, ResultKey
+from napari_nucseg.ui.segment.result_cache import ImageWatch, ResultCache
 from napari_nucseg.ui.segment.results_widget import ResultsWidget
 from napari_nucseg.ui.segment.undoing import has_history
-from napari_nucseg.ui.segment.worker import Request, Result, segment_fields, segment_stack
+from napari_nucseg.ui.segment.worker import (
+    Result,
+    joined_results,
+    segment_fields,
+    segment_stack,
+)
 
 STOPPED = "Stopped. No layer was added or changed."
+SOME_DONE = "Stopped. {} of {} fields are done, and stay."
 NO_IMAGE = "Open an image first: File > Open Sample > Nuclei segmentation has one."
 HOW_MADE = "Model, values and versions of the selected labels, to be taken over."
 CHANGED = "Stopped, because the image has changed. Press Segment again."
@@ -43,6 +49,9 @@ class SegmentPanel(Panel):
     def __init__(self, viewer: napari.Viewer) -> None:
         self._layer: Image | None = None
         self._stopped = STOPPED
+        self._parts: list[Result] = []
+        self._asked = 0
+        self._late = ""
         self._layers = viewer.layers
         self._kept = ResultCache(settings.memory_limit())
         self._chosen = Selection(viewer)
@@ -128,20 +137,22 @@ class SegmentPanel(Panel):
         key, model = self._chosen.model, self.chooser.model
         self.form.memory.value = settings.memory_limit() // 10**6  # napari's settings have it
         try:
-            request = make_request(self._viewer, layer, self.form, key, model, self._kept.limit)
+            request = make_request(self._viewer, layer, self.form, key, model)
         except ValueError as error:
             self._say(str(error))
             return
         self.follower.rest()
-        if not self._may_replace(request):
+        if not self._edits.may_replace(layer, request.spots):
             self._say("Nothing was changed.")
             return
         self.chooser.remember(request.params)
         self._layer, self._stopped = layer, STOPPED
+        self._parts, self._asked, self._late = [], len(request.spots), ""
         segment = segment_fields if request.depth is None else segment_stack
-        self.run(
-            lambda tell: segment(request, tell),
-            lambda result: self._show_result(layer, result),
+        self.run_in_parts(
+            lambda tell, hand: segment(request, tell, hand),
+            lambda part: self._show_part(layer, part),
+            lambda nothing: self._end_run(),
         )
         self.advice.clear()
         self._say(f"Loading {model.name}...")
@@ -192,7 +203,9 @@ class SegmentPanel(Panel):
 
     def on_finished(self, job: Job) -> None:
         """Give the buttons back."""
-        if job.is_stopping:
+        if job.is_stopping and self._parts and self._stopped == STOPPED:
+            self._end_run(SOME_DONE.format(sum(len(one.made) for one in self._parts), self._asked))
+        elif job.is_stopping:
             self._say(self._stopped)
         if self.segmenting:
             self._layer = None
@@ -210,41 +223,49 @@ class SegmentPanel(Panel):
         self._layers.selection.events.active.disconnect(self._on_active)
         self._viewer.dims.events.current_step.disconnect(self._show_nothing)
 
+    def _show_part(self, layer: Image, part: Result) -> None:
+        """Show a field as soon as it is done, though others may be still to come."""
+        if layer in self._viewer.layers and self._stopped == STOPPED:
+            self._put(layer, part)
+            self._parts.append(part)
+
+    def _end_run(self, told: str = "") -> None:
+        """Tell of all that a network made, whether it was stopped or not."""
+        if not self._parts:
+            return
+        result, self._parts = joined_results(self._parts), []
+        first = result.made[0].key
+        labels = find_prediction(self._viewer, first.source, first.model)
+        if labels is None:
+            return
+        self.chooser.learn(first.model, result.ignores)
+        about = self.result.describe(labels, result, ran=True)
+        self._say(" ".join(filter(None, (told, about, self._late))))
+        self.advice.tell({one.key.plane: one.concerns for one in result.made})
+        for note in result.notes:
+            show_warning(note)
+
     def _show_result(self, layer: Image, result: Result, remark: str = "") -> None:
+        """Show labels that followed the sliders."""
         if layer not in self._viewer.layers:
             return
-        remark = f"{remark} {self._keep_late(layer, result)}".strip()
+        self._late = ""
+        labels = self._put(layer, result)
+        about = self.result.describe(labels, result, ran=False)
+        self._say(" ".join(filter(None, (about, remark, self._late))))
+        self.advice.clear()  # it was about other values
+
+    def _put(self, layer: Image, result: Result) -> Labels:
+        self._late = self._edits.keep_late(layer, [made.key for made in result.made]) or self._late
         labels = put_prediction(self._viewer, layer, result.made)
         for made in result.made:
             self._kept.replace(made.key, result.kept.get(made.key))
-        if self.segmenting:
-            self.chooser.learn(result.made[0].key.model, result.ignores)
         self.result.begin_anew()
         self.keeper.show(labels)
         self.provenance.show_selected()
         self.chooser.show_device()
         self._show_taken()
-        self._say(f"{self.result.describe(labels, result, self.segmenting)} {remark}".rstrip())
-        if self.segmenting:
-            self.advice.tell({made.key.plane: made.concerns for made in result.made})
-        else:
-            self.advice.clear()  # it was about other values
-        for note in result.notes if self.segmenting else ():
-            show_warning(note)
-
-    def _may_replace(self, request: Request) -> bool:
-        """Ask what becomes of labels that were edited by hand where others will be made."""
-        image, layer = self._chosen.image, self._chosen.prediction
-        if image is None or layer is None:
-            return True
-        return self._edits.may_replace(layer, _targets(layer, image, request.spots))
-
-    def _keep_late(self, image: Image, result: Result) -> str:
-        keys = [made.key for made in result.made]
-        layer = find_prediction(self._viewer, keys[0].source, keys[0].model)
-        if layer is None:
-            return ""
-        return self._edits.keep_late(layer, _targets(layer, image, keys))
+        return labels
 
     def _on_undone(self, layer: Labels) -> None:
         """Let form and texts tell of the labels that undo brought back."""
@@ -331,10 +352,3 @@ class SegmentPanel(Panel):
             if not self.segmenting:
                 self.drop_job()
                 self._show_nothing()
-
-
-def _targets(layer: Labels, image: Image, keys: Iterable[ResultKey]) -> Targets:
-    """List what results replace of labels: all of them if they fit their image no more."""
-    if layer.data.shape != field_shape(image):
-        return dict.fromkeys(range(count_planes(layer)))
-    return {key.plane: key.segmented for key in keys}

@@ -85,7 +85,7 @@ class Selection:
 
 
 def make_request(
-    viewer: ViewerModel, layer: Image, form: SegmentForm, key: str, model: Model, memory: int
+    viewer: ViewerModel, layer: Image, form: SegmentForm, key: str, model: Model
 ) -> Request:
     """Put together what is asked for.
 
@@ -101,8 +101,6 @@ def make_request(
         What the model is told from others by.
     model : Model
         To be run.
-    memory : int
-        Bytes that results may take which are kept to follow the sliders.
 
     Raises
     ------
@@ -121,7 +119,6 @@ def make_request(
         model=model,
         device=form.device.value,
         params=form.params.params,
-        memory=memory,
         pixel_size=pixel_size(layer),
         depth=DEPTHS.get(form.scope.value),
         volume=form.volume.params,

@@ -24,7 +24,7 @@ from napari_nucseg.segmenters.flows import is_compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
-from napari_nucseg.ui.jobs import RemainingTime, Tell
+from napari_nucseg.ui.jobs import Hand, RemainingTime, Tell
 from napari_nucseg.ui.segment.image_source import FieldSource
 from napari_nucseg.ui.segment.result_cache import CachedResult, Parts, ResultKey
 
@@ -47,8 +47,6 @@ class Request:
         auto, cuda, mps or cpu.
     params : SegmentParams
         Thresholds and diameter.
-    memory : int
-        Bytes that results may take which are kept to follow the sliders.
     pixel_size : float or None
         Edge of a pixel in micrometres, if it is known.
     depth : Depth or None
@@ -63,7 +61,6 @@ class Request:
     model: Model
     device: str
     params: SegmentParams
-    memory: int
     pixel_size: float | None
     depth: Depth | None = None
     volume: VolumeParams = field(default_factory=VolumeParams)
@@ -146,8 +143,24 @@ class Result:
         return tuple(dict.fromkeys(notes))
 
 
-def segment_fields(request: Request, tell: Tell) -> Result:
+def joined_results(parts: Sequence[Result]) -> Result:
+    """Put results of several fields by one model together."""
+    made = tuple(one for part in parts for one in part.made)
+    kept = {key: one for part in parts for key, one in part.kept.items()}
+    return Result(made, kept, parts[0].ignores)
+
+
+def segment_fields(request: Request, tell: Tell, hand: Hand) -> None:
     """Segment what is asked for, one field after the other; only one is in memory at a time.
+
+    Parameters
+    ----------
+    request : Request
+        What is asked for.
+    tell : callable
+        Progress.
+    hand : callable
+        Gets the `Result` of each field as soon as it is done.
 
     Raises
     ------
@@ -155,8 +168,6 @@ def segment_fields(request: Request, tell: Tell) -> Result:
         If the model or an image cannot be used; the message names it.
     """
     segmenter = load(request, tell)
-    made: list[FieldResult] = []
-    kept: Parts = {}
     countdown = RemainingTime(tell, len(request.spots))
     for number, key in enumerate(request.spots):
         countdown.begin(number)
@@ -165,11 +176,8 @@ def segment_fields(request: Request, tell: Tell) -> Result:
         warm = not is_compiling()
         result = segmenter(image, request.params, countdown.report)
         timing.remember(key.model, result.provenance, image.size, warm)
-        kept[key] = CachedResult(result, image, request.pixel_size)
-        made.append(_made(key, kept[key], request.name))
-        while kept and sum(each.nbytes for each in kept.values()) > request.memory:
-            del kept[next(iter(kept))]
-    return Result(tuple(made), kept, result.ignores)
+        kept = CachedResult(result, image, request.pixel_size)
+        hand(Result((_made(key, kept, request.name),), {key: kept}, result.ignores))
 
 
 def relabel(
@@ -255,10 +263,11 @@ def load(request: Request, tell: Tell) -> Segmenter:
     return catalogue.load(model, request.device)
 
 
-def segment_stack(request: Request, tell: Tell) -> Result:
+def segment_stack(request: Request, tell: Tell, hand: Hand) -> None:
     """Segment planes as one volume, which is in memory whole; a nucleus has one number in all.
 
-    The nuclei are measured plane by plane. Nothing is kept to follow the sliders.
+    The nuclei are measured plane by plane. Nothing is kept to follow the sliders. Parameters are
+    those of `segment_fields`; the volume is handed over as one.
 
     Raises
     ------
@@ -284,7 +293,7 @@ def segment_stack(request: Request, tell: Tell) -> Result:
     for number, (key, labels) in enumerate(zip(request.spots, result.labels, strict=True)):
         tell(number, len(request.spots), f"Measuring plane {number + 1} of {len(request.spots)}")
         made.append(_made_of_volume(request, key, labels, volume[number], result))
-    return Result(tuple(made), {})
+    hand(Result(tuple(made), {}))
 
 
 def _made_of_volume(
