@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
@@ -16,7 +17,6 @@ from napari.layers import Labels
 from napari_nucseg.analysis.corrections import Changes, PackedLabels, find_changes, fingerprint
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.layers import (
-    count_planes,
     full_data,
     placement,
     plane_of,
@@ -67,23 +67,34 @@ def forget(layer: Labels) -> None:
 
 def corrected_planes(layer: Labels) -> tuple[int, ...]:
     """Return the fields of a layer whose labels differ from what they were."""
-    made_here = _MADE in layer.metadata
-    planes = range(count_planes(layer)) if made_here else sorted(layer.metadata.get(_ORIGINALS, {}))
-    return tuple(plane for plane in planes if _differs(layer, plane))
+    return _corrected(layer.metadata, full_data(layer))
 
 
 def changes_of(layer: Labels, plane: int) -> Changes:
     """Tell how a field's labels differ from what they were before they were edited by hand."""
-    if not _differs(layer, plane):
-        return UNCHANGED
-    now = _now(layer, plane)
-    original = _original(layer, plane)
-    return find_changes(np.zeros_like(now) if original is None else original.unpacked(), now)
+    return _changes(layer.metadata, full_data(layer), plane)
 
 
 def count_corrected(layer: Labels) -> int:
     """Count the nuclei of all fields that were edited by hand."""
-    return sum(changes_of(layer, plane).nuclei for plane in corrected_planes(layer))
+    return count_corrected_in(layer.metadata, full_data(layer))
+
+
+def count_corrected_in(metadata: Mapping[str, Any], data: Any) -> int:
+    """Count the nuclei that were edited by hand, given a layer's metadata and data."""
+    return sum(_changes(metadata, data, plane).nuclei for plane in _corrected(metadata, data))
+
+
+def say_corrected(count: int) -> str:
+    """Say how many nuclei were edited by hand; nothing of none.
+
+    Examples
+    --------
+    >>> say_corrected(1), say_corrected(0)
+    ('corrected by hand: 1 nucleus', '')
+    """
+    nuclei = "1 nucleus" if count == 1 else f"{count} nuclei"
+    return f"corrected by hand: {nuclei}" if count else ""
 
 
 def write_field(layer: Labels, plane: int, after: LabelImage) -> bool:
@@ -108,6 +119,16 @@ def write_field(layer: Labels, plane: int, after: LabelImage) -> bool:
     return True
 
 
+def has_history(layer: Labels) -> bool:
+    """Whether there is a change of labels that can be undone."""
+    return bool(itself(layer)._undo_history)
+
+
+def itself(layer: Labels) -> Any:
+    """Return a layer of which panels may have napari's proxy, which is short-lived."""
+    return getattr(layer, "__wrapped__", layer)
+
+
 def add_copy(viewer: ViewerModel, layer: Labels) -> Labels:
     """Add a hidden copy of labels that were edited by hand; what is selected stays selected."""
     record = record_of(layer)
@@ -126,17 +147,26 @@ def add_copy(viewer: ViewerModel, layer: Labels) -> Labels:
     return copy
 
 
-def _original(layer: Labels, plane: int) -> PackedLabels | None:
-    known: Mapping[int, PackedLabels] = layer.metadata.get(_ORIGINALS, {})
-    return made_of(layer).get(plane, known.get(plane))
+def _corrected(metadata: Mapping[str, Any], data: Any) -> tuple[int, ...]:
+    known = metadata.get(_ORIGINALS, {})
+    planes = range(int(np.prod(data.shape[:-2]))) if _MADE in metadata else sorted(known)
+    return tuple(plane for plane in planes if _differs(metadata, data, plane))
 
 
-def _differs(layer: Labels, plane: int) -> bool:
-    original, now = _original(layer, plane), _now(layer, plane)
+def _changes(metadata: Mapping[str, Any], data: Any, plane: int) -> Changes:
+    if not _differs(metadata, data, plane):
+        return UNCHANGED
+    now, original = np.asarray(plane_of(data, plane)), _original(metadata, plane)
+    return find_changes(np.zeros_like(now) if original is None else original.unpacked(), now)
+
+
+def _original(metadata: Mapping[str, Any], plane: int) -> PackedLabels | None:
+    made: Mapping[int, PackedLabels] = metadata.get(_MADE, {})
+    return made.get(plane, metadata.get(_ORIGINALS, {}).get(plane))
+
+
+def _differs(metadata: Mapping[str, Any], data: Any, plane: int) -> bool:
+    original, now = _original(metadata, plane), np.asarray(plane_of(data, plane))
     if original is None:
-        return _MADE in layer.metadata and bool(now.any())
+        return _MADE in metadata and bool(now.any())
     return original.fingerprint != fingerprint(now)
-
-
-def _now(layer: Labels, plane: int) -> LabelImage:
-    return np.asarray(plane_of(full_data(layer), plane))

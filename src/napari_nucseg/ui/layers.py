@@ -13,6 +13,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
+from pint import DimensionalityError
 
 IMAGE = "image"
 GROUND_TRUTH = "ground truth"
@@ -92,6 +93,22 @@ def field_shape(layer: Layer) -> tuple[int, ...]:
 def count_planes(layer: Layer) -> int:
     """Count the fields of a layer: the product of all axes before height and width."""
     return int(np.prod(field_shape(layer)[:-2]))
+
+
+def pixel_size(layer: Layer) -> float | None:
+    """Return the edge of a pixel in micrometres; the geometric mean where pixels are no squares.
+
+    None where the layer's unit is no length.
+    """
+    units = layer.units[-2:]
+    try:
+        edges = [
+            float((scale * unit).to("um").magnitude)
+            for scale, unit in zip(layer.scale[-2:], units, strict=True)
+        ]
+    except DimensionalityError:
+        return None
+    return float(np.sqrt(abs(edges[0] * edges[1])))
 
 
 def plane_of(data: Any, number: int) -> Any:

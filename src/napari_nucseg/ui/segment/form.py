@@ -96,6 +96,7 @@ class SegmentForm:
         self.defaults = PushButton(
             text="Defaults", tooltip="Set every value to what suits the model."
         )
+        self.params.marked.connect(self.show_differing)
         self.memory = SpinBox(
             label="Memory (MB)",
             min=0,
@@ -212,7 +213,6 @@ class SegmentForm:
         layout = self._top.layout()
         assert layout is not None
         layout.addWidget(self.defaults.native)
-        self.params.marked.connect(self.show_differing)
         self.scope.changed.connect(self.show_scope)
         self.image.changed.connect(self.propose_anisotropy)
         self.show_scope()

@@ -16,8 +16,8 @@ from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
 from napari_nucseg.ui.jobs import Job, tell_user
-from napari_nucseg.ui.layers import plane_of, record_of, shown_plane
-from napari_nucseg.ui.segment.image_source import FieldSource, pixel_size, source_of
+from napari_nucseg.ui.layers import pixel_size, plane_of, record_of, shown_plane
+from napari_nucseg.ui.segment.image_source import FieldSource, source_of
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, show_table, tables_of
 from napari_nucseg.ui.segment.prediction_layer import parts_of
 from napari_nucseg.ui.segment.result_cache import Parts, ResultCache

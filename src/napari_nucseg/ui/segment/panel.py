@@ -7,6 +7,7 @@ import napari
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 
+from napari_nucseg.ui.edits import has_history
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import PREDICTION, record_of
 from napari_nucseg.ui.panel import Panel
@@ -22,7 +23,6 @@ from napari_nucseg.ui.segment.provenance_widget import ProvenanceWidget
 from napari_nucseg.ui.segment.request import Selection, make_request
 from napari_nucseg.ui.segment.result_cache import ImageWatch, ResultCache
 from napari_nucseg.ui.segment.results_widget import ResultsWidget
-from napari_nucseg.ui.segment.undoing import has_history
 from napari_nucseg.ui.segment.worker import (
     Result,
     joined_results,

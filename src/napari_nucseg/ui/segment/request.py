@@ -11,14 +11,13 @@ from napari.layers import Image, Labels
 from napari_nucseg.analysis.field_parts import with_context
 from napari_nucseg.io.channels import MOST_COLOURS
 from napari_nucseg.segmenters.model import Model
-from napari_nucseg.ui.layers import count_planes, field_shape, shown_plane
+from napari_nucseg.ui.layers import count_planes, field_shape, pixel_size, shown_plane
 from napari_nucseg.ui.segment.form import SegmentForm
 from napari_nucseg.ui.segment.image_source import (
     DEPTHS,
     Box,
     Scope,
     drawn_box,
-    pixel_size,
     seen_box,
     source_of,
 )

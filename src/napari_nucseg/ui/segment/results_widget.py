@@ -10,10 +10,12 @@ import numpy as np
 from magicgui.widgets import ComboBox, Container, PushButton
 from napari.components import ViewerModel
 from napari.layers import Labels
+from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.analysis.measurements import describe
 from napari_nucseg.io.writers import write_columns
+from napari_nucseg.ui.edits import changes_of, count_corrected, say_corrected
 from napari_nucseg.ui.layers import record_of, shown_plane
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.measurement_tables import (
@@ -143,7 +145,8 @@ class ResultsWidget(Container[Any]):
             return "This field is not segmented yet."
         size = self._overview()
         count = len(table.nuclei["index"])
-        return f"{_nuclei(count)} in this field{', ' if size else ''}{size}."
+        corrected = say_corrected(changes_of(layer, self._plane(layer)).nuclei)
+        return f"{', '.join(filter(None, (f'{_nuclei(count)} in this field', size, corrected)))}."
 
     def _overview(self) -> str:
         """Describe the field in sight: how large its nuclei are."""
@@ -184,8 +187,11 @@ class ResultsWidget(Container[Any]):
         suggestion = f"{layer.name} nuclei.csv"
         name, _ = QFileDialog.getSaveFileName(self.native, "Save measures", suggestion, "*.csv")
         if name:
+            columns |= {"corrected_by_hand": _corrected_rows(layer)}
             write_columns(Path(name), columns)
-            self._tell(f"Measures of {len(columns['field'])} nuclei are in {name}.")
+            told = f"Measures of {len(columns['field'])} nuclei are in {name}"
+            corrected = say_corrected(count_corrected(layer))
+            self._tell(f"{', '.join(filter(None, (told, corrected)))}.")
 
     def _plane(self, layer: Labels) -> int:
         return shown_plane(self._viewer.dims.point, layer)
@@ -193,6 +199,15 @@ class ResultsWidget(Container[Any]):
     def _names(self, layer: Labels) -> tuple[str, ...]:
         record = record_of(layer)
         return record.stems if record is not None else ()
+
+
+def _corrected_rows(layer: Labels) -> NDArray[np.int64]:
+    """Tell of each row of the measures whether its nucleus was added or changed by hand."""
+    rows = []
+    for plane, table in sorted(tables_of(layer).items()):
+        changes = changes_of(layer, plane)
+        rows.append(np.isin(table.nuclei["index"], [*changes.added, *changes.changed]))
+    return np.concatenate(rows).astype(np.int64)
 
 
 def _nuclei(count: int) -> str:

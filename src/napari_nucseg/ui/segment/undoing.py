@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from napari.layers import Labels
 
 from napari_nucseg.analysis.corrections import PackedLabels
-from napari_nucseg.ui.edits import keep_made, made_of
+from napari_nucseg.ui.edits import itself, keep_made, made_of
 from napari_nucseg.ui.layers import field_shape, record_of, tag
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, tables_of
 
@@ -104,18 +104,13 @@ def note_replacement(layer: Labels, before: States, after: States) -> None:
 
     napari has no event for undo, and no public view of its history.
     """
-    layer = _real(layer)
+    layer = itself(layer)
     _known.setdefault(layer, []).append(_Replacement(layer._undo_history[-1][0], before, after))
-
-
-def has_history(layer: Labels) -> bool:
-    """Whether there is a change of labels that can be undone."""
-    return bool(_real(layer)._undo_history)
 
 
 def notice_undo(layer: Labels) -> bool:
     """Bring back what was known of labels that were undone or redone; tell whether any were."""
-    layer = _real(layer)
+    layer = itself(layer)
     known = _known.get(layer, [])
     if not known:
         return False
@@ -130,8 +125,3 @@ def notice_undo(layer: Labels) -> bool:
         set_states(layer, one.before if one.is_undone else one.after)
     _known[layer] = [one for one in known if id(one.step) in done | undone]
     return bool(back or forth)
-
-
-def _real(layer: Labels) -> Any:
-    """Return the layer itself: panels may have napari's proxy of it, which is short-lived."""
-    return getattr(layer, "__wrapped__", layer)
