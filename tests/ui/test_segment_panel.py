@@ -33,6 +33,30 @@ def test_the_labels_lie_where_the_image_lies(qtbot, viewer, image, panel, stand_
     assert labels.units == image.units
 
 
+@pytest.mark.parametrize(
+    "transform",
+    [
+        {"rotate": 30},
+        {"shear": [0.3]},
+        {"affine": [[0.9, -0.2, 40], [0.25, 1.1, -7], [0, 0, 1]]},
+        {"scale": (2, 0.5), "rotate": 12, "translate": (5, 9), "affine": np.diag([2.0, 3.0, 1.0])},
+    ],
+    ids=str,
+)
+def test_labels_lie_on_an_image_that_is_turned_or_sheared(
+    qtbot, viewer, panel, stand_in, field, transform
+):
+    image = viewer.add_image(field.image, name="turned", **transform)
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    for corner in ((0, 0), (0, 200), (160, 0), (160, 200)):
+        np.testing.assert_allclose(labels.data_to_world(corner), image.data_to_world(corner))
+
+    image.translate = (100, 50)
+    run(qtbot, panel)
+    np.testing.assert_allclose(labels.data_to_world((7, 8)), image.data_to_world((7, 8)))
+
+
 def test_the_labels_say_how_they_were_made(qtbot, viewer, image, panel, stand_in):
     run(qtbot, panel)
 

@@ -25,7 +25,7 @@ DIFFERENCE = "difference"
 OVERLAYS = (ERRORS, AGREEMENT, IOU, DIFFERENCE)
 """Roles of layers that show a comparison, and are not compared themselves."""
 _KEY = "nucseg"
-_PLACED = ("scale", "translate", "units", "axis_labels")
+_PLACED = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 
 
 @dataclass(frozen=True)
@@ -161,18 +161,32 @@ def find_labels(layers: Iterable[Layer], record: LayerRecord) -> Labels | None:
 
 def placement(layer: Layer) -> dict[str, Any]:
     """Return where a layer lies, for layers over it."""
-    return {name: getattr(layer, name) for name in _PLACED}
+    placed = {name: getattr(layer, name) for name in _PLACED}
+    return {**placed, "affine": layer.affine.affine_matrix}
 
 
 def place_like(layer: Layer, source: Layer) -> None:
     """Move a layer to where another one lies now."""
+    now = placement(layer)
     for name, value in placement(source).items():
-        if not _same_place(getattr(layer, name), value):
+        if not np.array_equal(np.asarray(now[name], object), np.asarray(value, object)):
             setattr(layer, name, value)
 
 
-def _same_place(one: Any, other: Any) -> bool:
-    return np.array_equal(np.asarray(one, dtype=object), np.asarray(other, dtype=object))
+def describe_elsewhere(layer: Layer, other: Layer) -> str:
+    """Say if a layer has other pixels than another one, or lies elsewhere; else nothing."""
+    sizes = [np.abs(one.scale[-2:]) for one in (layer, other)]
+    if layer.units[-2:] != other.units[-2:] or not np.allclose(*sizes):
+        its, others = (f"{one.scale[-1]:g} {one.units[-1]:~}".strip() for one in (layer, other))
+        return f"{layer.name} has pixels of {its}, {other.name} of {others}"
+    height, width = field_shape(layer)[-2:]
+    corners = [(0, 0), (0, width), (height, 0), (height, width)]
+    placed = [
+        np.array([one.data_to_world((0,) * (one.ndim - 2) + corner)[-2:] for corner in corners])
+        for one in (layer, other)
+    ]
+    apart = np.abs(placed[0] - placed[1]).max()
+    return f"{layer.name} lies elsewhere than {other.name}" if apart > sizes[0].max() / 2 else ""
 
 
 def put_labels(
