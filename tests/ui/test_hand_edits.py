@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt, QTimer
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QApplication, QComboBox, QMessageBox
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QMessageBox,
+)
 
+from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.ui.edits import count_corrected
+from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment.form import Scope
 from napari_nucseg.ui.segment.hand_edits import CANCEL, DISCARD, KEEP
@@ -306,3 +315,46 @@ def test_an_edit_that_was_undone_is_no_edit(qtbot, edited, panel, questions):
     edited.undo()
     run(qtbot, panel)
     assert questions.texts == []
+
+
+def test_apply_to_all_fields_asks_for_all_of_them(qtbot, viewer, stack, panel, questions):
+    panel.form.scope.value = Scope.ALL
+    run(qtbot, panel)
+    (layer,) = predictions(viewer)
+    layer.data_setitem(np.nonzero(layer.data == 1), 0)  # in both fields that have nuclei
+    viewer.dims.set_current_step(0, 2)
+    panel.form.params["min_size"].value = 300
+    settle(qtbot, panel)
+    assert questions.texts == []
+    edited = layer.data.copy()
+
+    panel.form.follow_all.native.click()
+    settle(qtbot, panel)
+    assert questions.texts == ["2 nuclei were edited by hand."]
+    np.testing.assert_array_equal(layer.data, edited)
+
+
+def test_the_panel_and_its_table_say_what_was_corrected_by_hand(
+    qtbot, viewer, edited, panel, monkeypatch, tmp_path
+):
+    half = np.nonzero(edited.data == 2)
+    edited.data_setitem(tuple(axis[:20] for axis in half), 0)
+    settle(qtbot, panel)
+    path = tmp_path / "nuclei.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+
+    panel.result.save.native.click()
+    assert panel.status.value.endswith(", corrected by hand: 2 nuclei.")
+    header, *rows = (line.split(",") for line in path.read_text().splitlines())
+    marked = [row[header.index("index")] for row in rows if row[-1] == "1"]
+    assert (header[-1], marked) == ("corrected_by_hand", ["2"])
+
+    viewer.layers.selection.active = None
+    viewer.layers.selection.active = edited
+    assert panel.provenance.text.value.endswith("Corrected by hand: 2 nuclei")
+
+
+def test_a_saved_layer_says_what_was_corrected_by_hand(edited, tmp_path):
+    path = tmp_path / "labels.tif"
+    save_labels(str(path), edited.data, {"name": edited.name, "metadata": edited.metadata})
+    assert read_provenance(path)["corrected_by_hand"] == 1

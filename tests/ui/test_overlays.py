@@ -264,14 +264,10 @@ def test_a_field_is_drawn_when_it_is_looked_at(viewer, panel, monkeypatch):
 
 
 def test_overlays_lie_on_layers_that_are_turned_and_sheared(qtbot, viewer, truths):
-    turned = {"rotate": 20, "shear": [0.2], "affine": [[1, 0.1, 40], [0, 1.2, 0], [0, 0, 1]]}
     found, truth = add_stacks(viewer, truths[0], spoil(truths)[0])
     for layer in (found, truth):
-        layer.rotate, layer.shear, layer.affine = (
-            turned["rotate"],
-            turned["shear"],
-            turned["affine"],
-        )
+        layer.rotate, layer.shear = 20, [0.2]
+        layer.affine = [[1, 0.1, 40], [0, 1.2, 0], [0, 0, 1]]
     panel = open_panel(qtbot, viewer)
 
     panel.show_errors()

@@ -75,6 +75,20 @@ def changes_of(layer: Labels, plane: int) -> Changes:
     return _changes(layer.metadata, full_data(layer), plane)
 
 
+def count_edited_within(layer: Labels, plane: int, part: tuple[slice, slice]) -> int:
+    """Count a field's nuclei that were edited by hand and lie, or lay, in a part of it."""
+    changes = changes_of(layer, plane)
+    if not changes.nuclei:
+        return 0
+    now, original = plane_of(full_data(layer), plane), _original(layer.metadata, plane)
+    there = np.unique(now[part])
+    was_there = np.unique(original.unpacked()[part]) if original is not None else there[:0]
+    edited = set(np.intersect1d(there, [*changes.added, *changes.changed]).tolist())
+    return len(
+        edited | set(np.intersect1d(was_there, [*changes.removed, *changes.changed]).tolist())
+    )
+
+
 def count_corrected(layer: Labels) -> int:
     """Count the nuclei of all fields that were edited by hand."""
     return count_corrected_in(layer.metadata, full_data(layer))

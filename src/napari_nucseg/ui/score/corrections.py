@@ -157,8 +157,8 @@ class CorrectionControls(QWidget):
         self.truth.changed.connect(lambda: self.accept(truth=True))
         self.undo.changed.connect(self.take_back)
         self.save.changed.connect(self.ask_and_save)
-        state.edited.connect(self._counting.start)
-        state.compared.connect(self._counting.start)
+        state.edited.connect(self._count_soon)
+        state.compared.connect(self._count_soon)
 
     def accept(self, *, truth: bool) -> None:
         """Make one side of the chosen nucleus like the other."""
@@ -219,6 +219,9 @@ class CorrectionControls(QWidget):
         target.undo()
         self._edits.look()
         self._tell(f"The last change of {target.name} is undone.")
+
+    def _count_soon(self) -> None:
+        self._counting.start()
 
     def _count(self) -> None:
         """Tell how many nuclei were corrected by hand."""

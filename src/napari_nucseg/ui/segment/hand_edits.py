@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
 
-import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QMessageBox, QWidget
 
-from napari_nucseg.analysis.corrections import Changes, fingerprint
-from napari_nucseg.ui.edits import add_copy, changes_of
+from napari_nucseg.analysis.corrections import fingerprint
+from napari_nucseg.ui.edits import add_copy, changes_of, count_edited_within
 from napari_nucseg.ui.layers import count_planes, field_shape, plane_of
 from napari_nucseg.ui.segment.image_source import Box
 from napari_nucseg.ui.segment.prediction_layer import find_prediction
@@ -139,18 +138,12 @@ def _targets(layer: Labels, image: Image, keys: Iterable[ResultKey]) -> Targets:
 
 
 def _count_edited(layer: Labels, targets: Targets) -> int:
-    count = 0
-    for plane, box in targets.items():
-        changes = changes_of(layer, plane)
-        count += changes.nuclei if box is None else _within(layer, plane, box, changes)
-    return count
-
-
-def _within(layer: Labels, plane: int, box: Box, changes: Changes) -> int:
-    """Count edited nuclei that reach into a box; those that are gone may have been there."""
-    there = np.unique(plane_of(layer.data, plane)[box.slices])
-    edited = np.array([*changes.added, *changes.changed], dtype=np.int64)
-    return int(np.isin(edited, there).sum()) + len(changes.removed)
+    return sum(
+        changes_of(layer, plane).nuclei
+        if box is None
+        else count_edited_within(layer, plane, box.slices)
+        for plane, box in targets.items()
+    )
 
 
 def _place(layer: Labels, plane: int) -> tuple[str, int]:

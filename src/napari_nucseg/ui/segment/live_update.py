@@ -189,16 +189,16 @@ class LiveUpdate:
         if self._panel.running:
             self._resting.start(DEBOUNCE)  # once what is on its way is there
         elif self._chosen.image is not None:
-            self._relabel(self._chosen.image, [self._chosen.plane])
+            self._relabel(self._chosen.image, [self._chosen.plane], at_rest=self._waited)
             self._remember(self._chosen.form.params.params)
 
     def follow_everywhere(self) -> None:
         """Give every field that was segmented before the labels of the values on the form."""
         image = self._chosen.image
         if image is not None:
-            self._relabel(image, range(count_planes(image)))
+            self._relabel(image, range(count_planes(image)), at_rest=True)
 
-    def _relabel(self, image: Image, planes: Iterable[int]) -> None:
+    def _relabel(self, image: Image, planes: Iterable[int], *, at_rest: bool) -> None:
         prediction = self._chosen.prediction
         if prediction is None:
             return
@@ -206,7 +206,7 @@ class LiveUpdate:
         source = source_of(image, self._chosen.form.channel.value)
         known = self._kept.of(str(image.unique_id), self._chosen.model)
         todo = plan(planes, provenance_by_field(prediction), known, params, source.channel)
-        if todo.fields and self._may_replace(image, todo.fields):
+        if todo.fields and self._may_replace(image, todo.fields, at_rest=at_rest):
             name = image.name
             self._panel.run(
                 lambda tell: relabel(todo.fields, source, name, params, tell),
@@ -215,7 +215,7 @@ class LiveUpdate:
         elif todo.remark and not todo.fields:
             self._panel.status.value = todo.remark
 
-    def _may_replace(self, image: Image, fields: Iterable[Parts]) -> bool:
+    def _may_replace(self, image: Image, fields: Iterable[Parts], *, at_rest: bool) -> bool:
         """Ask first where labels were edited by hand, but not while a slider is held or typed in.
 
         Where the user does not want to, the sliders go back to what made the labels.
@@ -223,7 +223,7 @@ class LiveUpdate:
         keys = [key for parts in fields for key in parts]
         if not self._edits.count(image, keys):
             return self._edits.may_replace(image, keys)
-        if not self._waited or QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton:
+        if not at_rest or QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton:
             self._waited = True
             self._resting.start(ASKING)
             return False

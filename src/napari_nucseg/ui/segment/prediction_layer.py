@@ -118,7 +118,7 @@ def _compose(layer: Labels, made: Sequence[FieldResult]) -> dict[int, _Field]:
         above = 0 if one.provenance.get("depth") else _highest_of_volumes(layer.data, told, plane)
         table = _write(field.labels, one, field.state.table, above)
         told[plane] = stacked(told.get(plane), one.provenance)
-        as_made = _as_made(field, before, one)
+        as_made = one.packed if table.fingerprint is not None else _as_made(field, before, one)
         field.state = FieldState(told[plane], table, as_made)
     return fields
 
@@ -205,7 +205,7 @@ def _write(field: LabelImage, made: FieldResult, earlier: Table | None, above: i
     box, context = made.key.box, made.key.segmented
     if box is None and not above:
         field[...] = made.labels
-        return Table(made.nuclei, made.fingerprint)
+        return Table(made.nuclei, made.packed.fingerprint)
     whole = Box(0, 0, *field.shape)
     context = context or whole
     placed = place_part(field, made.labels, context.slices, (box or whole).slices, above)

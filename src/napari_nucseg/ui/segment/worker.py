@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.corrections import fingerprint
+from napari_nucseg.analysis.corrections import PackedLabels
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels
 from napari_nucseg.segmenters import catalogue, timing
@@ -80,8 +80,8 @@ class FieldResult:
         Their measures.
     provenance : mapping
         How they were made, as plain values.
-    fingerprint : int
-        Of the labels, to see whether they are edited.
+    packed : PackedLabels
+        The same labels, to see later whether they were edited.
     concerns : tuple of Concern
         Signs that the model does not suit the field.
     """
@@ -90,7 +90,7 @@ class FieldResult:
     labels: Labels
     nuclei: Nuclei
     provenance: Mapping[str, Any]
-    fingerprint: int
+    packed: PackedLabels
     concerns: tuple[Concern, ...] = ()
 
 
@@ -228,8 +228,8 @@ def _made(key: ResultKey, kept: CachedResult, name: str) -> FieldResult:
     result = kept.result
     nuclei = measure_nuclei(result, kept.image, kept.pixel_size)
     provenance = provenance_at(key, result.provenance, name)
-    own = fingerprint(result.labels)
-    return FieldResult(key, result.labels, nuclei, provenance, own, result.concerns)
+    packed = PackedLabels.of(result.labels)
+    return FieldResult(key, result.labels, nuclei, provenance, packed, result.concerns)
 
 
 def provenance_at(key: ResultKey, made: Provenance, name: str) -> dict[str, Any]:
@@ -305,4 +305,4 @@ def _made_of_volume(
 ) -> FieldResult:
     nuclei = measure(labels, image, pixel_size=request.pixel_size)
     provenance = provenance_at(key, result.provenance, request.name)
-    return FieldResult(key, labels, nuclei, provenance, fingerprint(labels))
+    return FieldResult(key, labels, nuclei, provenance, PackedLabels.of(labels))
