@@ -1,6 +1,7 @@
 """The panel that segments: choose an image and a model, press Segment, move the sliders."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import napari
@@ -227,14 +228,15 @@ class SegmentPanel(Panel):
         """Show a field as soon as it is done, though others may be still to come."""
         if layer in self._viewer.layers and self._stopped == STOPPED:
             self._put(layer, part)
-            self._parts.append(part)
+            self._parts.append(replace(part, kept={}))  # which the cache has, within its limit
 
     def _end_run(self, told: str = "") -> None:
         """Tell of all that a network made, whether it was stopped or not."""
         if not self._parts:
             return
-        result, self._parts = joined_results(self._parts), []
-        first = result.made[0].key
+        first = self._parts[0].made[0].key
+        known = self._kept.of(first.source, first.model)
+        result, self._parts = joined_results(self._parts, known), []
         labels = find_prediction(self._viewer, first.source, first.model)
         if labels is None:
             return

@@ -143,10 +143,11 @@ class Result:
         return tuple(dict.fromkeys(notes))
 
 
-def joined_results(parts: Sequence[Result]) -> Result:
-    """Put results of several fields by one model together."""
+def joined_results(parts: Sequence[Result], known: Mapping[int, Parts]) -> Result:
+    """Put results of several fields by one model together, with what of them is in memory."""
     made = tuple(one for part in parts for one in part.made)
-    kept = {key: one for part in parts for key, one in part.kept.items()}
+    in_memory = {key: one for fields in known.values() for key, one in fields.items()}
+    kept = {one.key: in_memory[one.key] for one in made if one.key in in_memory}
     return Result(made, kept, parts[0].ignores)
 
 
