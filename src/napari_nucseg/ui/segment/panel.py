@@ -1,7 +1,6 @@
 """The panel that segments: choose an image and a model, press Segment, move the sliders."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import napari
@@ -19,20 +18,19 @@ from napari_nucseg.ui.segment.hints import AdviceWidget, ColourChannel, propose_
 from napari_nucseg.ui.segment.live_update import LiveUpdate
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
 from napari_nucseg.ui.segment.model_selector import ModelSelector
-from napari_nucseg.ui.segment.prediction_layer import find_prediction, put_prediction
+from napari_nucseg.ui.segment.prediction_layer import find_prediction
 from napari_nucseg.ui.segment.provenance_widget import ProvenanceWidget
 from napari_nucseg.ui.segment.request import Selection, make_request
 from napari_nucseg.ui.segment.result_cache import ImageWatch, ResultCache
 from napari_nucseg.ui.segment.results_widget import ResultsWidget
+from napari_nucseg.ui.segment.run_results import RunResults
 from napari_nucseg.ui.segment.worker import (
     Result,
-    joined_results,
     segment_fields,
     segment_stack,
 )
 
 STOPPED = "Stopped. No layer was added or changed."
-SOME_DONE = "Stopped. {} of {} fields are done, and stay."
 NO_IMAGE = "Open an image first: File > Open Sample > Nuclei segmentation has one."
 HOW_MADE = "Model, values and versions of the selected labels, to be taken over."
 CHANGED = "Stopped, because the image has changed. Press Segment again."
@@ -50,9 +48,6 @@ class SegmentPanel(Panel):
     def __init__(self, viewer: napari.Viewer) -> None:
         self._layer: Image | None = None
         self._stopped = STOPPED
-        self._parts: list[Result] = []
-        self._asked = 0
-        self._late = ""
         self._layers = viewer.layers
         self._kept = ResultCache(settings.memory_limit())
         self._chosen = Selection(viewer)
@@ -61,6 +56,7 @@ class SegmentPanel(Panel):
         super().__init__(viewer, [])
         self.chooser = ModelSelector(self._chosen, self.run)
         self._edits = HandEdits(viewer, self.native)
+        self._results = RunResults(viewer, self._kept, self._edits, self._on_shown)
         self.follower = LiveUpdate(
             self, self._chosen, self._kept, self._edits, self.chooser.remember, self._show_result
         )
@@ -148,7 +144,7 @@ class SegmentPanel(Panel):
             return
         self.chooser.remember(request.params)
         self._layer, self._stopped = layer, STOPPED
-        self._parts, self._asked, self._late = [], len(request.spots), ""
+        self._results.begin(len(request.spots))
         segment = segment_fields if request.depth is None else segment_stack
         self.run_in_parts(
             lambda tell, hand: segment(request, tell, hand),
@@ -204,8 +200,9 @@ class SegmentPanel(Panel):
 
     def on_finished(self, job: Job) -> None:
         """Give the buttons back."""
-        if job.is_stopping and self._parts and self._stopped == STOPPED:
-            self._end_run(SOME_DONE.format(sum(len(one.made) for one in self._parts), self._asked))
+        done = self._results.described
+        if job.is_stopping and done and self._stopped == STOPPED:
+            self._end_run(f"Stopped. {done}")
         elif job.is_stopping:
             self._say(self._stopped)
         if self.segmenting:
@@ -225,24 +222,18 @@ class SegmentPanel(Panel):
         self._viewer.dims.events.current_step.disconnect(self._show_nothing)
 
     def _show_part(self, layer: Image, part: Result) -> None:
-        """Show a field as soon as it is done, though others may be still to come."""
         if layer in self._viewer.layers and self._stopped == STOPPED:
-            self._put(layer, part)
-            self._parts.append(replace(part, kept={}))  # which the cache has, within its limit
+            self._results.put_part(layer, part)
 
     def _end_run(self, told: str = "") -> None:
         """Tell of all that a network made, whether it was stopped or not."""
-        if not self._parts:
+        found = self._results.finish()
+        if found is None:
             return
-        first = self._parts[0].made[0].key
-        known = self._kept.of(first.source, first.model)
-        result, self._parts = joined_results(self._parts, known), []
-        labels = find_prediction(self._viewer, first.source, first.model)
-        if labels is None:
-            return
-        self.chooser.learn(first.model, result.ignores)
+        labels, result = found
+        self.chooser.learn(result.made[0].key.model, result.ignores)
         about = self.result.describe(labels, result, ran=True)
-        self._say(" ".join(filter(None, (told, about, self._late))))
+        self._say(" ".join(filter(None, (told, about, self._results.remark))))
         self.advice.tell({one.key.plane: one.concerns for one in result.made})
         for note in result.notes:
             show_warning(note)
@@ -251,23 +242,19 @@ class SegmentPanel(Panel):
         """Show labels that followed the sliders."""
         if layer not in self._viewer.layers:
             return
-        self._late = ""
-        labels = self._put(layer, result)
+        self._results.begin(0)
+        labels = self._results.put(layer, result)
         about = self.result.describe(labels, result, ran=False)
-        self._say(" ".join(filter(None, (about, remark, self._late))))
+        self._say(" ".join(filter(None, (about, remark, self._results.remark))))
         self.advice.clear()  # it was about other values
 
-    def _put(self, layer: Image, result: Result) -> Labels:
-        self._late = self._edits.keep_late(layer, [made.key for made in result.made]) or self._late
-        labels = put_prediction(self._viewer, layer, result.made)
-        for made in result.made:
-            self._kept.replace(made.key, result.kept.get(made.key))
+    def _on_shown(self, labels: Labels) -> None:
+        """Let all that tells of labels tell of those that are there now."""
         self.result.begin_anew()
         self.keeper.show(labels)
         self.provenance.show_selected()
         self.chooser.show_device()
         self._show_taken()
-        return labels
 
     def _on_undone(self, layer: Labels) -> None:
         """Let form and texts tell of the labels that undo brought back."""
