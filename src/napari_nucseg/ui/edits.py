@@ -111,8 +111,19 @@ def say_corrected(count: int) -> str:
     return f"corrected by hand: {nuclei}" if count else ""
 
 
-def write_field(layer: Labels, plane: int, after: LabelImage) -> bool:
+def write_field(layer: Labels, plane: int, after: LabelImage, *, refresh: bool = True) -> bool:
     """Change a field's labels as a stroke does, so that Ctrl+Z takes it back.
+
+    Parameters
+    ----------
+    layer : Labels
+        In memory.
+    plane : int
+        Number of the field.
+    after : ndarray of integers, shape (height, width)
+        What its labels shall be.
+    refresh : bool, optional
+        Whether napari shows them at once, which takes longer than all else.
 
     Returns
     -------
@@ -124,12 +135,16 @@ def write_field(layer: Labels, plane: int, after: LabelImage) -> bool:
         return False
     stack = np.unravel_index(plane, layer.data.shape[:-2]) if layer.ndim > 2 else ()
     at = tuple(np.full(len(inside[0]), index) for index in stack) + inside
-    visible = layer.visible
-    layer.visible = True  # napari writes to what it shows, too, which may be another field else
+    is_hidden = not layer.visible
+    if is_hidden:  # napari writes to what it shows, too, which may be another field else
+        layer.visible = True
     try:
-        layer.data_setitem(at, after[inside])
+        layer.data_setitem(at, after[inside], refresh=False)
     finally:
-        layer.visible = visible
+        if is_hidden:
+            layer.visible = False
+    if refresh:
+        layer.refresh(extent=False)
     return True
 
 

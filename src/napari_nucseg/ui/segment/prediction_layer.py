@@ -66,7 +66,8 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult
     before = {one.key.plane: state_of(layer, one.key.plane) for one in made}
     fields = _compose(layer, made)
     place_like(layer, image)
-    layer.visible = True
+    if not layer.visible:  # napari draws all anew
+        layer.visible = True
     with layer.block_history():
         replaced = [plane for plane, one in fields.items() if _replace(layer, plane, one.labels)]
     after = {plane: one.state for plane, one in fields.items()}
@@ -139,7 +140,7 @@ def _replace(layer: Labels, plane: int, labels: LabelImage) -> bool:
     """Write a field; tell whether that can be undone, which filling an empty one cannot."""
     field = plane_of(layer.data, plane)
     if field.any():
-        return write_field(layer, plane, labels)
+        return write_field(layer, plane, labels, refresh=False)
     field[...] = labels
     return False
 
