@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QMessageBox,
+    QScrollBar,
 )
 
 from napari_nucseg.io.writers import read_provenance
@@ -358,3 +359,34 @@ def test_a_saved_layer_says_what_was_corrected_by_hand(edited, tmp_path):
     path = tmp_path / "labels.tif"
     save_labels(str(path), edited.data, {"name": edited.name, "metadata": edited.metadata})
     assert read_provenance(path)["corrected_by_hand"] == 1
+
+
+@pytest.mark.parametrize("name", ["Score nuclei", "Run on dataset"])
+def test_the_wheel_changes_nothing_in_the_other_panels_either(make_napari_viewer, field, name):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_labels(field.labels, name="found")
+    viewer.add_labels(field.labels, name="true")
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", name)[1]
+    QApplication.processEvents()
+    kinds = (QAbstractSpinBox, QComboBox, QAbstractSlider)
+    boxes = [
+        one
+        for kind in kinds
+        for one in panel.native.findChildren(kind)
+        if not isinstance(one, QScrollBar)
+    ]
+    panel.native.setFocus()
+
+    def values():
+        return [
+            box.currentText() if isinstance(box, QComboBox) else box.property("value")
+            for box in boxes
+        ]
+
+    before = values()
+    for box in boxes:
+        turn_wheel(box, 2)
+        turn_wheel(box, -1)
+
+    assert len(boxes) > 3
+    assert values() == before
