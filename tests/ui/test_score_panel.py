@@ -317,3 +317,28 @@ def test_every_tab_fits_into_a_narrow_dock(qtbot, viewer, stacks, panel, theme):
         panel.native.ensurePolished()
         assert panel.native.minimumSizeHint().width() <= 340, panel.tabs.tabText(tab)
         assert panel.native.minimumSizeHint().height() <= 700, panel.tabs.tabText(tab)
+
+
+@pytest.mark.parametrize(
+    ("placed", "said"),
+    [
+        ({}, ""),
+        ({"scale": (1, 1)}, "A01 truth has pixels of 1 pixel, A01 fluo-nuclei of 0.645 pixel"),
+        ({"translate": (30, 0)}, "A01 truth lies elsewhere than A01 fluo-nuclei"),
+        ({"rotate": 30}, "A01 truth lies elsewhere than A01 fluo-nuclei"),
+    ],
+    ids=str,
+)
+def test_layers_that_do_not_lie_on_each_other_are_named_before_they_are_scored(
+    qtbot, layers, panel, placed, said
+):
+    for name, value in placed.items():
+        setattr(layers[1], name, value)
+
+    panel.score.native.click()
+
+    before = panel.status.value
+    settled(qtbot, panel)
+    for status in (before, panel.status.value):
+        assert status.startswith(f"{said}; scores compare pixel by pixel" if said else "")
+        assert bool(said) == ("pixel by pixel" in status)

@@ -16,6 +16,8 @@ from napari_nucseg.segmenters.api import Stopped
 _STOPPED = object()
 Tell = Callable[[int, int, str], None]
 """Called with (done, in all, what); raises `Stopped` when the work was asked to stop."""
+Hand = Callable[[Any], None]
+"""Called with a part of a result that is done, which is shown at once."""
 Task = Callable[[Tell], Any]
 """What a job does; it gets a `Tell`."""
 
@@ -31,10 +33,12 @@ class Job(QObject):
     """
 
     progressed = Signal(int, int, str)
+    handed = Signal(object)
     returned = Signal(object)
     failed = Signal(object)
     finished = Signal()
     _told = Signal(int, int, str)
+    _given = Signal(object)
     _running: ClassVar[set[Job]] = set()
 
     def __init__(self, work: Task) -> None:
@@ -52,6 +56,7 @@ class Job(QObject):
         worker.errored.connect(self._on_errored, queued)
         worker.finished.connect(self._on_finished, queued)
         self._told.connect(self._on_told, queued)
+        self._given.connect(self._on_given, queued)
         worker.start()
 
     @property
@@ -73,6 +78,10 @@ class Job(QObject):
         self.blockSignals(True)
         self.stop()
 
+    def hand(self, part: Any) -> None:
+        """Hand a part of the result over from the thread; it arrives though the rest is stopped."""
+        self._given.emit(part)
+
     def _run(self) -> Any:
         try:
             return self._work(self._report)
@@ -88,6 +97,9 @@ class Job(QObject):
 
     def _on_told(self, done: int, total: int, what: str) -> None:
         self.progressed.emit(done, total, what)
+
+    def _on_given(self, part: Any) -> None:
+        self.handed.emit(part)
 
     def _on_returned(self, value: Any) -> None:
         if value is not _STOPPED and not self._stop.is_set():

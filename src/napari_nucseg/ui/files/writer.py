@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_nucseg.io.label_formats import refuse_truth, require_whole, write_mask, write_rois
 from napari_nucseg.io.writers import write_labels
+from napari_nucseg.ui.edits import count_corrected_in
 from napari_nucseg.ui.layers import plane_of
 
 
@@ -67,7 +68,7 @@ def save_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """
     refuse_truth(Path(path))
     labels = np.asarray(_full(data, attributes))
-    _told(path, partial(write_labels, Path(path), labels, _provenance(attributes)))
+    _told(path, partial(write_labels, Path(path), labels, _provenance(attributes, labels)))
     return [path]
 
 
@@ -91,10 +92,14 @@ def _full(data: Any, attributes: dict[str, Any]) -> Any:
     return data[0] if attributes.get("multiscale") else data
 
 
-def _provenance(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return how labels were made; of those that were not made here, the name."""
-    record = attributes.get("metadata", {}).get("nucseg") or {}
+def _provenance(attributes: dict[str, Any], labels: Any) -> dict[str, Any]:
+    """Return how labels were made, and what was edited; of those not made here, the name."""
+    metadata = attributes.get("metadata", {})
+    record = metadata.get("nucseg") or {}
     made = dict(record.get("provenance") or {"image": attributes.get("name", "")})
+    corrected = count_corrected_in(metadata, labels)
+    if corrected:
+        made["corrected_by_hand"] = corrected
     by_field = record.get("by_field")
     return made | {"by_field": by_field} if by_field else made
 

@@ -77,7 +77,7 @@ class ScoreControls:
         """Take up a layer that was added."""
         self.reset()
         record = record_of(layer)
-        if record is not None and record.role == PREDICTION:
+        if record is not None and record.role == PREDICTION and not record.is_copy:
             if record.rule is not None:
                 self._take_rule(record.rule)
             self.prediction.value = layer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,12 @@ from napari_nucseg.report.page import (
 )
 from napari_nucseg.report.text import latex_table, markdown_table
 from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.ui.edits import (
+    changes_of,
+    corrected_planes,
+    count_corrected,
+    say_corrected,
+)
 from napari_nucseg.ui.jobs import Run, Tell
 from napari_nucseg.ui.layers import (
     find_image,
@@ -79,6 +85,8 @@ class Exported:
         Number of a field to how its labels were made, as far as that is known.
     pixel_size : float or None
         Edge of a pixel in micrometres.
+    corrected : mapping
+        How many nuclei of each field, of either side, were edited by hand.
     """
 
     title: str
@@ -91,6 +99,7 @@ class Exported:
     made: Mapping[str, Any]
     made_by_field: Mapping[int, Mapping[str, Any]]
     pixel_size: float | None
+    corrected: Mapping[int, int] = field(default_factory=dict)
 
     def objects(self, tell: Tell) -> dict[str, list[object]]:
         """List all objects of both sides, as the command line does."""
@@ -108,6 +117,7 @@ class Exported:
         """Return a row a field, as the command line does."""
         return [
             field_row(self.fields[plane], score, self.made_by_field.get(plane))
+            | {"corrected_by_hand": self.corrected.get(plane, 0)}
             for plane, score in self._sum(tell).scores.items()
         ]
 
@@ -157,7 +167,10 @@ KINDS: dict[str, tuple[str, Write]] = {
     "Fields as CSV...": (".csv", lambda path, e, tell: write_table(path, e.field_rows(tell))),
     "Scores as JSON...": (
         ".json",
-        lambda path, e, tell: write_json(path, summary_record(e.summary(tell))),
+        lambda path, e, tell: write_json(
+            path,
+            summary_record(e.summary(tell)) | {"corrected_by_hand": sum(e.corrected.values())},
+        ),
     ),
     "Scores as LaTeX...": (
         ".tex",
@@ -170,6 +183,25 @@ KINDS: dict[str, tuple[str, Write]] = {
     "Report as HTML...": (".html", lambda path, e, tell: write_page(path, e.report(tell))),
 }
 """What can be exported: the ending of the file, and how it is written."""
+
+
+def _count_corrected(state: ComparisonState) -> dict[int, int]:
+    layers = [layer for layer in (state.truth, state.prediction) if layer is not None]
+    return {
+        plane: sum(changes_of(layer, plane).nuclei for layer in layers)
+        for plane in {plane for layer in layers for plane in corrected_planes(layer)}
+    }
+
+
+def _title(state: ComparisonState) -> str:
+    """Name what was scored, and say on which side it was corrected by hand."""
+    assert state.prediction is not None
+    assert state.truth is not None
+    found, true = (
+        say_corrected(count_corrected(layer)) for layer in (state.prediction, state.truth)
+    )
+    told = ", ".join(filter(None, (found, f"ground truth {true}" if true else "")))
+    return f"{state.prediction.name} ({told})" if told else state.prediction.name
 
 
 def _describe(made: Mapping[str, Any]) -> Iterator[str]:
@@ -252,7 +284,7 @@ class ExportButton(QPushButton):
         record, image = record_of(state.prediction), self._image()
         made = (record and record.provenance) or {}
         return Exported(
-            state.prediction.name,
+            _title(state),
             state.rule,
             dict(state.pairs),
             {plane: state.field_of(plane) for plane in state.pairs},
@@ -262,6 +294,7 @@ class ExportButton(QPushButton):
             made,
             (record and record.by_field) or dict.fromkeys(state.pairs, made),
             pixel_size(state.truth),
+            _count_corrected(state),
         )
 
     def _image(self) -> NDArray[Any]:

@@ -17,7 +17,8 @@ from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.layers import full_data, record_of, remember, shown_plane
+from napari_nucseg.ui.edits import remember
+from napari_nucseg.ui.layers import full_data, record_of, shown_plane
 from napari_nucseg.ui.score.worker import Both, Compared, place, read_plane
 
 NOTHING = Compared({}, {})

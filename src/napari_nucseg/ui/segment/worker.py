@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.analysis.corrections import PackedLabels
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels
 from napari_nucseg.segmenters import catalogue, timing
@@ -24,7 +24,7 @@ from napari_nucseg.segmenters.flows import is_compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
-from napari_nucseg.ui.jobs import RemainingTime, Tell
+from napari_nucseg.ui.jobs import Hand, RemainingTime, Tell
 from napari_nucseg.ui.segment.image_source import FieldSource
 from napari_nucseg.ui.segment.result_cache import CachedResult, Parts, ResultKey
 
@@ -47,8 +47,6 @@ class Request:
         auto, cuda, mps or cpu.
     params : SegmentParams
         Thresholds and diameter.
-    memory : int
-        Bytes that results may take which are kept to follow the sliders.
     pixel_size : float or None
         Edge of a pixel in micrometres, if it is known.
     depth : Depth or None
@@ -63,7 +61,6 @@ class Request:
     model: Model
     device: str
     params: SegmentParams
-    memory: int
     pixel_size: float | None
     depth: Depth | None = None
     volume: VolumeParams = field(default_factory=VolumeParams)
@@ -78,13 +75,13 @@ class FieldResult:
     key : ResultKey
         Where they belong.
     labels : ndarray of int32, shape (height, width)
-        0 is background.
+        0 is background; of a box with the context that was segmented around it.
     nuclei : Nuclei
         Their measures.
     provenance : mapping
         How they were made, as plain values.
-    fingerprint : int
-        Of the labels, to see whether they are edited.
+    packed : PackedLabels
+        The same labels, to see later whether they were edited.
     concerns : tuple of Concern
         Signs that the model does not suit the field.
     """
@@ -93,7 +90,7 @@ class FieldResult:
     labels: Labels
     nuclei: Nuclei
     provenance: Mapping[str, Any]
-    fingerprint: int
+    packed: PackedLabels
     concerns: tuple[Concern, ...] = ()
 
 
@@ -146,8 +143,25 @@ class Result:
         return tuple(dict.fromkeys(notes))
 
 
-def segment_fields(request: Request, tell: Tell) -> Result:
+def joined_results(parts: Sequence[Result], known: Mapping[int, Parts]) -> Result:
+    """Put results of several fields by one model together, with what of them is in memory."""
+    made = tuple(one for part in parts for one in part.made)
+    in_memory = {key: one for fields in known.values() for key, one in fields.items()}
+    kept = {one.key: in_memory[one.key] for one in made if one.key in in_memory}
+    return Result(made, kept, parts[0].ignores)
+
+
+def segment_fields(request: Request, tell: Tell, hand: Hand) -> None:
     """Segment what is asked for, one field after the other; only one is in memory at a time.
+
+    Parameters
+    ----------
+    request : Request
+        What is asked for.
+    tell : callable
+        Progress.
+    hand : callable
+        Gets the `Result` of each field as soon as it is done.
 
     Raises
     ------
@@ -155,21 +169,16 @@ def segment_fields(request: Request, tell: Tell) -> Result:
         If the model or an image cannot be used; the message names it.
     """
     segmenter = load(request, tell)
-    made: list[FieldResult] = []
-    kept: Parts = {}
     countdown = RemainingTime(tell, len(request.spots))
     for number, key in enumerate(request.spots):
         countdown.begin(number)
-        image = request.source.read(key.plane, key.box)
+        image = request.source.read(key.plane, key.segmented)
         check_image(image, request.name)
         warm = not is_compiling()
         result = segmenter(image, request.params, countdown.report)
         timing.remember(key.model, result.provenance, image.size, warm)
-        kept[key] = CachedResult(result, image, request.pixel_size)
-        made.append(_made(key, kept[key], request.name))
-        while kept and sum(each.nbytes for each in kept.values()) > request.memory:
-            del kept[next(iter(kept))]
-    return Result(tuple(made), kept, result.ignores)
+        kept = CachedResult(result, image, request.pixel_size)
+        hand(Result((_made(key, kept, request.name),), {key: kept}, result.ignores))
 
 
 def relabel(
@@ -208,14 +217,11 @@ def relabel(
     return Result(tuple(_made(key, one, name) for key, one in kept.items()), kept)
 
 
-def fingerprint(labels: Labels) -> int:
-    """Return a number that changes when labels do, whatever their type of integer."""
-    return zlib.crc32(np.ascontiguousarray(labels, dtype=np.int32).data)
-
-
 def _check_unchanged(source: FieldSource, key: ResultKey, before: CachedResult, name: str) -> None:
     """Refuse an image that was written to since; one on disk is trusted, reading it takes long."""
-    if source.is_in_memory and not np.array_equal(source.read(key.plane, key.box), before.image):
+    if source.is_in_memory and not np.array_equal(
+        source.read(key.plane, key.segmented), before.image
+    ):
         raise ValueError(f"{name}: the image has changed since it was segmented; press Segment")
 
 
@@ -223,8 +229,8 @@ def _made(key: ResultKey, kept: CachedResult, name: str) -> FieldResult:
     result = kept.result
     nuclei = measure_nuclei(result, kept.image, kept.pixel_size)
     provenance = provenance_at(key, result.provenance, name)
-    own = fingerprint(result.labels)
-    return FieldResult(key, result.labels, nuclei, provenance, own, result.concerns)
+    packed = PackedLabels.of(result.labels)
+    return FieldResult(key, result.labels, nuclei, provenance, packed, result.concerns)
 
 
 def provenance_at(key: ResultKey, made: Provenance, name: str) -> dict[str, Any]:
@@ -258,10 +264,11 @@ def load(request: Request, tell: Tell) -> Segmenter:
     return catalogue.load(model, request.device)
 
 
-def segment_stack(request: Request, tell: Tell) -> Result:
+def segment_stack(request: Request, tell: Tell, hand: Hand) -> None:
     """Segment planes as one volume, which is in memory whole; a nucleus has one number in all.
 
-    The nuclei are measured plane by plane. Nothing is kept to follow the sliders.
+    The nuclei are measured plane by plane. Nothing is kept to follow the sliders. Parameters are
+    those of `segment_fields`; the volume is handed over as one.
 
     Raises
     ------
@@ -287,7 +294,7 @@ def segment_stack(request: Request, tell: Tell) -> Result:
     for number, (key, labels) in enumerate(zip(request.spots, result.labels, strict=True)):
         tell(number, len(request.spots), f"Measuring plane {number + 1} of {len(request.spots)}")
         made.append(_made_of_volume(request, key, labels, volume[number], result))
-    return Result(tuple(made), {})
+    hand(Result(tuple(made), {}))
 
 
 def _made_of_volume(
@@ -299,4 +306,4 @@ def _made_of_volume(
 ) -> FieldResult:
     nuclei = measure(labels, image, pixel_size=request.pixel_size)
     provenance = provenance_at(key, result.provenance, request.name)
-    return FieldResult(key, labels, nuclei, provenance, fingerprint(labels))
+    return FieldResult(key, labels, nuclei, provenance, PackedLabels.of(labels))
