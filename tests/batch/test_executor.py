@@ -188,9 +188,9 @@ def test_the_command_uses_a_cluster_and_loads_a_model_once_a_worker(
 
 
 def _loads():
-    from napari_nucseg.segmenters.catalogue import load_network
+    from napari_nucseg.segmenters.catalogue import load_once
 
-    return load_network.cache_info().misses
+    return load_once.cache_info().misses
 
 
 def test_a_scheduler_that_is_not_there_is_told(monkeypatch):

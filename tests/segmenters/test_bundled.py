@@ -18,9 +18,9 @@ from napari_nucseg.segmenters import catalogue, tiling
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.fluo import LARGEST, SMALLEST
-from napari_nucseg.segmenters.network import predict
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.tiling import FLIPS, flip, flip_flows
+from tests.segmenters.stand_ins import predict
 
 DEFAULTS = SegmentParams()
 UNSEEN = 0.05

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.network import predict
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import UNetShape
 from napari_nucseg.segmenters.unet import UNet, normalise
 from tests.segmenters.random_nets import write_residual_unet
+from tests.segmenters.stand_ins import predict
 
 DEFAULTS = SegmentParams()
 OWN = 24.0

@@ -12,10 +12,9 @@ from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.cellpose4 import CellposeSAM
 from napari_nucseg.segmenters.devices import Device
-from napari_nucseg.segmenters.network import NetSegmenter
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume, stitch_planes
-from tests.segmenters.stand_ins import Blobs, cellpose_model, cellposes_tiles
+from tests.segmenters.stand_ins import Blobs, cellpose_model, cellposes_tiles, segmenter_of
 
 USUAL = SegmentParams()
 
@@ -27,7 +26,7 @@ def network():
 
 @pytest.fixture
 def segmenter(network):
-    return NetSegmenter("stand-in", "0" * 64, network)
+    return segmenter_of(network)
 
 
 CENTRES = (5, 16, 16), (5, 20, 52), (5, 44, 34)

@@ -117,7 +117,7 @@ def find_saved(source: Source, work: ImageTask) -> Saved | None:
         made = read_provenance(path)
     except (ValueError, FileNotFoundError):
         return None
-    now = versions()
+    now = versions(made.get("versions", {}))
     is_same = (
         made.get("model") == setup.model
         and made.get("weights_sha256") in ("", *setup.weights.values())

@@ -115,6 +115,7 @@ def segment(
     sources = find_images(inputs)
     refuse_overwriting(sources, out)
     setup = prepare(model, device, chosen)
+    catalogue.find(model).check(setup.params, volume)
     with cluster_for(scheduler, device) as cluster:
         if cluster is None:
             setup.load()  # what is wrong with it is told before anything is written
@@ -179,10 +180,10 @@ def models(device: DeviceName = "auto") -> None:
     from napari_nucseg.segmenters.devices import choose
     from napari_nucseg.segmenters.model import weights_folder
 
-    table = Table("Model", "Size", "Here?", "About")
+    table = Table("Model", "Size", "Here?", "About", "Licence")
     for model in catalogue.models():
-        size = f"{model.megabytes} MB"
-        table.add_row(model.name, size, "yes" if model.is_ready else "no", model.about)
+        size, is_here = f"{model.megabytes} MB", "yes" if model.is_ready else "no"
+        table.add_row(model.name, size, is_here, model.about, model.licence)
     console.print(table)
     console.print(f"Weights folder: {weights_folder()}")
     console.print(f"Device: {choose(device)}")

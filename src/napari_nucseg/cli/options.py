@@ -24,6 +24,7 @@ from napari_nucseg.batch.plan import Setup
 from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST, ScoreRule, find_preset
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth
 
@@ -211,7 +212,7 @@ def fetch_weights(model: Model, device: str) -> None:
     """Download the weights of a model, unless they are here or the device is not."""
     if model.is_ready:
         return
-    catalogue.require_device(device)
+    choose(device)
     assert model.remote is not None
     console.print(
         f"Downloading {model.name}: {model.megabytes} MB from {model.remote.url} to {model.path}",

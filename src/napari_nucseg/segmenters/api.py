@@ -17,6 +17,10 @@ Report = Callable[[int, int], None]
 """Called with (steps done, steps in all); may raise to stop the work."""
 
 
+DEVICE = "device"
+"""Stands beside the parameters' names, in `Capabilities.ignores`, for the choice of a device."""
+
+
 class Stopped(Exception):
     """The user asked to stop."""
 
@@ -29,6 +33,58 @@ class OutOfDeviceMemory(OSError):
             f"{device} has not enough memory for this image: choose the device cpu, or close other "
             "programs that use it"
         )
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What can be said of a model before it is loaded.
+
+    Attributes
+    ----------
+    ignores : frozenset of str
+        Names of the parameters that change nothing, and `DEVICE` if it always runs on the CPU.
+    precision : str or None
+        As in `Provenance`; None if the device decides.
+    in_3d : bool
+        Whether it follows flows in three dimensions; any model does planes, and stitches them.
+    needs_diameter : bool
+        Whether it cannot do without the diameter of nuclei.
+    seen : frozenset of str
+        Splits of BBBC039 that it learned from, or was chosen by.
+    caveat : str
+        Why scores on those splits look better than they are; a clause without a full stop.
+    """
+
+    ignores: frozenset[str] = frozenset()
+    precision: str | None = None
+    in_3d: bool = False
+    needs_diameter: bool = False
+    seen: frozenset[str] = frozenset()
+    caveat: str = ""
+
+
+def all_but(*used: str) -> frozenset[str]:
+    """Name the device and every parameter but those that a model uses, as `Capabilities.ignores`.
+
+    Parameters
+    ----------
+    *used : str
+        Names of parameters of `SegmentParams`, or `DEVICE`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such parameter.
+
+    Examples
+    --------
+    >>> "diameter" in all_but("min_size", "invert")
+    True
+    """
+    names = {*specs_of(SegmentParams), DEVICE}
+    if not names >= set(used):
+        raise ValueError(f"{', '.join(set(used) - names)}: choose among {', '.join(sorted(names))}")
+    return frozenset(names - set(used))
 
 
 @dataclass(frozen=True)
@@ -117,6 +173,8 @@ class Provenance:
         Whether the diameter was found in the image, not set.
     suspect : tuple of str
         Signs that the model does not suit the image: the text of each `Concern`.
+    licence : str
+        Terms of the model; empty where they are not known, as of a user's own file.
     """
 
     model: str
@@ -132,6 +190,7 @@ class Provenance:
     diameter: float | None = None
     is_estimated: bool = False
     suspect: tuple[str, ...] = ()
+    licence: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and layer metadata."""
@@ -152,8 +211,8 @@ class Segmentation:
         Model, parameters and machine.
     labeller : callable
         Makes the labels of the same flows under other thresholds, without the network.
-    ignores : frozenset of str
-        Names of the parameters that what made it has no use for.
+    capabilities : Capabilities
+        Of the model that made it.
     concerns : tuple of Concern
         Signs that the model does not suit the image, the most telling first.
     """
@@ -162,7 +221,7 @@ class Segmentation:
     flows: Flows | None
     provenance: Provenance
     labeller: Callable[[SegmentParams], Labels]
-    ignores: frozenset[str] = frozenset()
+    capabilities: Capabilities = Capabilities()
     concerns: tuple[Concern, ...] = ()
 
     @property
@@ -179,7 +238,7 @@ class Segmentation:
             spec.label
             for name, spec in specs_of(SegmentParams).items()
             if spec.needs_network
-            and name not in self.ignores
+            and name not in self.capabilities.ignores
             and wanted[name] != self.provenance.parameters[name]
         ]
 

@@ -18,8 +18,7 @@ from napari_nucseg.segmenters.api import Flows, OutOfDeviceMemory, Report
 from napari_nucseg.segmenters.cellpose_conventions import Tiles, normalise_as_cellpose
 from napari_nucseg.segmenters.checkpoints import check_complete, kind_of, read_state
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16, free_memory
-from napari_nucseg.segmenters.model import CELLPOSE
-from napari_nucseg.segmenters.network import refuse_too_large
+from napari_nucseg.segmenters.network import Network, refuse_too_large
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.tiling import tile_starts
 
@@ -37,7 +36,7 @@ copies 16 GB."""
 
 
 @dataclass(frozen=True)
-class CellposeSAM:
+class CellposeSAM(Network):
     """A Cellpose 4 network on a device, ready to run.
 
     Attributes
@@ -87,11 +86,6 @@ class CellposeSAM:
         return cls(model.net.eval(), device)
 
     @property
-    def ignores(self) -> frozenset[str]:
-        """Names of the parameters that it makes no use of."""
-        return CELLPOSE.ignores
-
-    @property
     def precision(self) -> str:
         """Precision of the weights, as torch names it."""
         return str(self.net.dtype).removeprefix("torch.")
@@ -105,23 +99,7 @@ class CellposeSAM:
         return NATIVE_DIAMETER / params.diameter if params.diameter else 1.0
 
     def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
-        """Run the network tile by tile on a normalised field.
-
-        Parameters
-        ----------
-        image : ndarray of float32, shape (height, width)
-            From `normalise`.
-        params : SegmentParams
-            Diameter, augmentation, tile overlap and batch size are used.
-        report : callable
-            Called before each batch of tiles and at the end.
-
-        Raises
-        ------
-        ValueError
-            If the image, at the network's own scale, has more than `MAX_PIXELS`.
-        OutOfDeviceMemory
-            If the device cannot hold a single tile.
+        """Run it tile by tile; see `Network.infer`.
 
         Notes
         -----

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from napari_nucseg.segmenters.api import Flows, Report
 from napari_nucseg.segmenters.cellpose_conventions import Tiles, normalise_as_cellpose
 from napari_nucseg.segmenters.devices import Device
-from napari_nucseg.segmenters.model import CLASSIC
-from napari_nucseg.segmenters.network import refuse_too_large
+from napari_nucseg.segmenters.network import Network, refuse_too_large
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import OUTPUTS, ResidualUNet
 from napari_nucseg.segmenters.tiling import RunBatch
@@ -40,7 +39,7 @@ about twice that."""
 
 
 @dataclass(frozen=True)
-class ClassicUNet:
+class ClassicUNet(Network):
     """A U-Net of Cellpose 1 to 3 on a device, ready to run.
 
     Attributes
@@ -63,16 +62,6 @@ class ClassicUNet:
     own_diameter: np.float32
     device: Device
 
-    @property
-    def ignores(self) -> frozenset[str]:
-        """Names of the parameters that it makes no use of."""
-        return CLASSIC.ignores
-
-    @property
-    def precision(self) -> str:
-        """Always float32, so that a field gets the same labels on every machine."""
-        return "float32"
-
     def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
         """Scale intensities by their percentiles."""
         return normalise_as_cellpose(image, params)
@@ -82,21 +71,7 @@ class ClassicUNet:
         return float(self._scale(params))
 
     def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
-        """Run the net tile by tile on a normalised field.
-
-        Parameters
-        ----------
-        image : ndarray of float32, shape (height, width)
-            From `normalise`.
-        params : SegmentParams
-            Diameter, augmentation and batch size are used.
-        report : callable
-            Called before each batch of tiles and at the end.
-
-        Raises
-        ------
-        ValueError
-            If the image, at the net's own scale, has more than `MAX_PIXELS`.
+        """Run it tile by tile; see `Network.infer`.
 
         Notes
         -----

@@ -22,7 +22,7 @@ from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.dynamics.masks import finish, trace
 from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.segmenters.intensities import scale_intensities
-from napari_nucseg.segmenters.model import FLUO
+from napari_nucseg.segmenters.network import Network
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.tiling import TiledNet, resized, run_scaled, tile_starts
 
@@ -173,7 +173,7 @@ def _usual_diameter(labels: NDArray[Any]) -> float:
 
 
 @dataclass(frozen=True)
-class FluoNuclei:
+class FluoNuclei(Network):
     """The network on a device, ready to run.
 
     Attributes
@@ -187,16 +187,6 @@ class FluoNuclei:
     net: TiledNet
     device: Device
 
-    @property
-    def ignores(self) -> frozenset[str]:
-        """Names of the parameters that it makes no use of."""
-        return FLUO.ignores
-
-    @property
-    def precision(self) -> str:
-        """Always float32, so that a field gets the same labels on every machine."""
-        return "float32"
-
     def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
         """Scale intensities so that background is 0 and nuclei are about 1."""
         return scale_intensities(image)
@@ -206,26 +196,9 @@ class FluoNuclei:
         return scale_for(params.diameter) if params.diameter else 1.0
 
     def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
-        """Run the network on a normalised field, at a scale that suits its nuclei.
+        """Run it at a scale that suits the nuclei: a diameter of 0 is estimated.
 
-        Parameters
-        ----------
-        image : ndarray of float32, shape (height, width)
-            From `normalise`.
-        params : SegmentParams
-            Diameter and augmentation are used; a diameter of 0 is estimated.
-        report : callable
-            Called before each tile, and after the last.
-
-        Returns
-        -------
-        Flows
-            With the diameter, where one was set or the estimate made the image be resized.
-
-        Raises
-        ------
-        ValueError
-            If the resized image is too large.
+        The flows tell the diameter, where one was set or the estimate made the image be resized.
         """
         if params.diameter:
             return self._run_for(params.diameter, image, params, report)

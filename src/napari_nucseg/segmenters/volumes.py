@@ -186,7 +186,7 @@ def _segment_in_3d(
     report: Report,
 ) -> tuple[Labels, Provenance]:
     if not isinstance(segmenter, NetSegmenter):
-        raise ValueError("this model has no network and works in planes: choose stitched")
+        raise ValueError("this model works in planes, not in 3-D: choose stitched")
     if params.split_depth:
         raise ValueError("split depth cuts planes, not volumes: set it to 0, or choose stitched")
     if min(volume.shape) < 2:
@@ -194,7 +194,7 @@ def _segment_in_3d(
     load_torch()
     network = segmenter.network
     scaled = network.normalise(prepared(volume, params), params)
-    made = segmenter.provenance(params, 0.0, ())
+    made = segmenter.provenance(params, 0.0)
     if not scaled.any():
         return np.zeros(volume.shape, dtype=np.int32), made
     flows, notes = flows_in_3d(network, scaled, params, volume_params.anisotropy, report)

@@ -196,7 +196,7 @@ class SegmentPanel(Panel):
         for made in result.made:
             self._kept.replace(made.key, result.kept.get(made.key))
         if self.segmenting:
-            self.chooser.learn(result.made[0].key.model, result.ignores)
+            self.chooser.learn(result.made[0].key.model, result.capabilities)
         self.result.begin_anew()
         self.keeper.show(labels)
         self.provenance.show_selected()

@@ -14,12 +14,14 @@ from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels
 from napari_nucseg.segmenters import catalogue, timing
 from napari_nucseg.segmenters.api import (
+    Capabilities,
     Concern,
     Provenance,
     Segmenter,
     VolumeSegmentation,
     check_image,
 )
+from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.flows import is_compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
@@ -107,13 +109,13 @@ class Result:
         In the order of their making.
     kept : Parts
         What there was memory for.
-    ignores : frozenset of str or None
-        Names of the parameters that the model makes no use of; None where that is not told.
+    capabilities : Capabilities or None
+        Of the model; None where that is not told.
     """
 
     made: tuple[FieldResult, ...]
     kept: Parts
-    ignores: frozenset[str] | None = None
+    capabilities: Capabilities | None = None
 
     @property
     def is_volume(self) -> bool:
@@ -169,7 +171,7 @@ def segment_fields(request: Request, tell: Tell) -> Result:
         made.append(_made(key, kept[key], request.name))
         while kept and sum(each.nbytes for each in kept.values()) > request.memory:
             del kept[next(iter(kept))]
-    return Result(tuple(made), kept, result.ignores)
+    return Result(tuple(made), kept, result.capabilities)
 
 
 def relabel(
@@ -251,8 +253,12 @@ def load(request: Request, tell: Tell) -> Segmenter:
         raise ValueError(
             f"{model.path}: this model file is not there; bring it back, or choose another"
         )
+    try:
+        model.check(request.params, request.depth)
+    except ValueError as error:
+        raise ValueError(f"{request.name}: {error}") from error
     fetching = RemainingTime(tell, 1)
-    catalogue.require_device(request.device)
+    choose(request.device)
     catalogue.download(model, fetching.follow_download(model.name, model.megabytes))
     tell(0, 1, f"Loading {model.name}")
     return catalogue.load(model, request.device)
