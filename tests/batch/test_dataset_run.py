@@ -320,7 +320,7 @@ def test_where_all_fields_are_empty_ratios_are_null(run, oracle_of, drawn_fields
 def test_every_field_is_announced_and_gets_the_parameters(run, oracle_of, drawn_fields):
     steps = []
     oracle = oracle_of(drawn_fields)
-    run(oracle, report=lambda *step: steps.append(step))
+    run(oracle, progress=lambda *step: steps.append(step))
     names = ["A01_s1", "A02_s1", "A03_s1", ""]
     assert list(dict.fromkeys(name for _, _, name in steps)) == names
     # A field is scored while the next one is segmented
@@ -369,7 +369,7 @@ def test_results_do_not_go_into_the_dataset(oracle_of, drawn_fields, drawn_datas
             open_dataset(drawn_dataset),
             oracle_setup(oracle_of(drawn_fields)),
             drawn_dataset / part,
-            report=ignore,
+            progress=ignore,
         )
     assert sorted(drawn_dataset.rglob("*")) == before
 

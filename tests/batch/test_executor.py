@@ -97,7 +97,7 @@ def expected(dataset, tmp_path_factory):
     """The tables of a run in this process."""
     notes, out = tmp_path_factory.mktemp("notes"), tmp_path_factory.mktemp("here")
     load = partial(cluster_stand_ins.load, "", str(notes))
-    run_benchmark(dataset, Setup("stand-in", WEIGHTS, load, SegmentParams()), out, report=ignore)
+    run_benchmark(dataset, Setup("stand-in", WEIGHTS, load, SegmentParams()), out, progress=ignore)
     return tables_of(out)
 
 
@@ -110,7 +110,7 @@ def test_a_worker_that_is_killed_loses_its_field_alone_and_the_tables_are_the_sa
             dataset,
             setup_of("once"),
             tmp_path / "out",
-            report=lambda *step: steps.append(step),
+            progress=lambda *step: steps.append(step),
             run_fields=run_fields,
         )
     assert (notes / "killed").exists()
@@ -126,7 +126,7 @@ def test_a_field_that_kills_every_worker_fails_and_the_others_go_on(
 ):
     with connected(two_workers) as run_fields:
         result = run_benchmark(
-            dataset, setup_of("always"), tmp_path / "out", report=ignore, run_fields=run_fields
+            dataset, setup_of("always"), tmp_path / "out", progress=ignore, run_fields=run_fields
         )
     assert list(result.failed) == [f"f{FIELDS - 1}"]
     assert "worker after worker died of it" in result.failed[f"f{FIELDS - 1}"]
@@ -147,7 +147,7 @@ def test_few_fields_are_with_the_scheduler_at_a_time(
 
     monkeypatch.setattr(Client, "submit", counting)
     with connected(two_workers) as run_fields:
-        run_benchmark(dataset, setup_of(), tmp_path / "out", report=ignore, run_fields=run_fields)
+        run_benchmark(dataset, setup_of(), tmp_path / "out", progress=ignore, run_fields=run_fields)
     assert 2 <= max(pending) <= 2 * executor.AHEAD
 
 
@@ -160,10 +160,12 @@ def test_a_stopped_run_takes_its_tasks_back_and_goes_on_here(
 
     with connected(two_workers) as run_fields:
         with pytest.raises(Stopped):
-            run_benchmark(dataset, setup_of(), tmp_path / "out", report=stop, run_fields=run_fields)
+            run_benchmark(
+                dataset, setup_of(), tmp_path / "out", progress=stop, run_fields=run_fields
+            )
         with Client(two_workers) as client:
             assert client.run_on_scheduler(_waiting) == 0
-    run_benchmark(dataset, setup_of(), tmp_path / "out", report=ignore)
+    run_benchmark(dataset, setup_of(), tmp_path / "out", progress=ignore)
     assert tables_of(tmp_path / "out") == expected
 
 
@@ -237,14 +239,14 @@ def test_a_scheduler_that_is_lost_is_told_in_words_and_the_run_goes_on_without(
         pytest.raises(OSError, match="the scheduler has gone") as failure,
         connected(own_scheduler) as run_fields,
     ):
-        run_benchmark(dataset, setup, tmp_path / "out", report=kill, run_fields=run_fields)
+        run_benchmark(dataset, setup, tmp_path / "out", progress=kill, run_fields=run_fields)
     logging.getLogger("distributed.client").removeHandler(told)
     assert str(failure.value) == (
         f"{own_scheduler}: the scheduler has gone; start it and run the same command to go on"
     )
     assert told.records == []
     assert len(list((tmp_path / "out" / "records").iterdir())) >= 4
-    run_benchmark(dataset, setup_of(), tmp_path / "out", report=ignore)
+    run_benchmark(dataset, setup_of(), tmp_path / "out", progress=ignore)
     assert tables_of(tmp_path / "out") == expected
 
 
@@ -280,7 +282,7 @@ def test_a_cluster_without_workers_is_told_once_and_in_the_end_given_up(
             dataset,
             setup_of(),
             tmp_path / "out",
-            report=lambda *step: steps.append(step),
+            progress=lambda *step: steps.append(step),
             run_fields=run_fields,
         )
     waiting = f"waiting for workers of {address}"
@@ -295,7 +297,7 @@ def test_workers_that_come_late_are_waited_for(dataset, setup_of, no_workers, tm
 
     with connected(no_workers.scheduler_address) as run_fields:
         run_benchmark(
-            dataset, setup_of(), tmp_path / "out", report=start_workers, run_fields=run_fields
+            dataset, setup_of(), tmp_path / "out", progress=start_workers, run_fields=run_fields
         )
     assert tables_of(tmp_path / "out") == expected
 
@@ -394,7 +396,7 @@ def test_a_cluster_of_our_own_says_nothing_of_its_workings():
 
 def test_every_gpu_has_a_process_of_its_own(dataset, setup_of, tmp_path, expected):
     with one_worker_a_gpu(["3", "GPU-5"]) as run_fields:
-        run_benchmark(dataset, setup_of(), tmp_path / "out", report=ignore, run_fields=run_fields)
+        run_benchmark(dataset, setup_of(), tmp_path / "out", progress=ignore, run_fields=run_fields)
         client = Client.current()
         seen = sorted(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values())
     assert seen == ["3", "GPU-5"]

@@ -35,7 +35,7 @@ def compared(oracle_of, drawn_fields, drawn_dataset, tmp_path):
         rule = ScoreRule(empty_as_one=empty_as_one)
         models = {"lazy": lazy, "picky": picky}
         setups = [replace(oracle_setup(run, rule), model=name) for name, run in models.items()]
-        results = run_models(open_dataset(drawn_dataset), setups, tmp_path, report=ignore)
+        results = run_models(open_dataset(drawn_dataset), setups, tmp_path, progress=ignore)
         with (tmp_path / "comparison.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["score"] == "f1"]
         return dict(zip(models, results, strict=True)), rows

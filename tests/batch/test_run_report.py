@@ -80,7 +80,7 @@ def page(drawn_dataset, tmp_path):
         out = tmp_path / "out"
         command = ["napari-nucseg", "benchmark", "my data", "-o", "out"]
         dataset = open_dataset(drawn_dataset)
-        run_models(dataset, setups, out, report=ignore, command=command, **options)
+        run_models(dataset, setups, out, progress=ignore, command=command, **options)
         text = (out / "report.html").read_text(encoding="utf-8")
         opened = Page(text)
         assert opened.open == []

@@ -156,7 +156,7 @@ def test_a_field_is_segmented_alike_at_any_magnification(segmenter, drawn_fields
 def test_a_diameter_that_is_set_wins_over_the_image(segmenter, drawn_fields):
     field = drawn_fields[0]
     image, truth = magnified(field.image, field.labels, 4)
-    run = partial(segmenter, image, report=ignore)
+    run = partial(segmenter, image, progress=ignore)
     right, wrong = (run(params=SegmentParams(diameter=value)) for value in (130, 30))
     assert f1(truth, right.labels) >= 0.85
     assert f1(truth, wrong.labels) < 0.7

@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.parameter_spec import specs_of
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.parameters import SegmentParams
-
-Report = Callable[[int, int], None]
-"""Called with (steps done, steps in all); may raise to stop the work."""
-
 
 DEVICE = "device"
 """Stands beside the parameters' names, in `Capabilities.ignores`, for the choice of a device."""
@@ -269,7 +266,9 @@ class VolumeSegmentation:
 class Segmenter(Protocol):
     """Anything that turns a grey image into a `Segmentation`."""
 
-    def __call__(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Segmentation:
+    def __call__(
+        self, image: NDArray[Any], params: SegmentParams, progress: Progress
+    ) -> Segmentation:
         """Segment one field.
 
         Parameters
@@ -278,7 +277,7 @@ class Segmenter(Protocol):
             Intensities, of any scale.
         params : SegmentParams
             Thresholds and diameter.
-        report : callable
+        progress : Progress
             Progress; what it raises stops the work and passes through.
         """
         ...

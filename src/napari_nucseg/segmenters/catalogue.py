@@ -6,13 +6,14 @@ Nothing here imports torch before a model is loaded.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Iterator, Set
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from napari_nucseg.io.download import fetch
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import networks, otsu
 from napari_nucseg.segmenters.api import Segmenter
 from napari_nucseg.segmenters.model import Model, weights_folder
@@ -111,15 +112,15 @@ def caveat(name: str, splits: Set[str | None]) -> str | None:
     return known.caveat if known is not None and known.seen & splits else None
 
 
-def download(model: Model, report: Callable[[int, int | None], None]) -> None:
+def download(model: Model, progress: Progress) -> None:
     """Fetch a model's weights unless they are here.
 
     Parameters
     ----------
     model : Model
         From `find`.
-    report : callable
-        Called with (bytes done, bytes in all or None); may raise to stop.
+    progress : Progress
+        Called with the bytes done and in all; may raise to stop.
 
     Raises
     ------
@@ -127,7 +128,8 @@ def download(model: Model, report: Callable[[int, int | None], None]) -> None:
         If they cannot be had; the message says what to do.
     """
     if model.remote is not None and not model.is_ready:
-        fetch(model.remote, weights_folder(), report=report)
+        folder = weights_folder()
+        fetch(model.remote, folder, report=lambda done, total: progress(done, total or 0))
 
 
 def load(model: Model, device: str = "auto") -> Segmenter:

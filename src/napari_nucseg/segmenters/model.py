@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.download import RemoteFile, is_complete
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import (
     Capabilities,
     Provenance,
-    Report,
     Segmentation,
     Segmenter,
     check_image,
@@ -174,19 +174,23 @@ class LabelSegmenter:
     """
 
     model: Model
-    find: Callable[[NDArray[Any], SegmentParams, Report], NDArray[Any]]
+    find: Callable[[NDArray[Any], SegmentParams, Progress], NDArray[Any]]
     device: Device | None = None
     sha256: str = ""
 
-    def __call__(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Segmentation:
+    def __call__(
+        self, image: NDArray[Any], params: SegmentParams, progress: Progress
+    ) -> Segmentation:
         """Segment a field; see `napari_nucseg.segmenters.api.Segmenter`."""
         from napari_nucseg.segmenters.splitting import drop_small  # which takes long to import
 
         check_image(image, "image")
         self.model.check(params)
         start = time.perf_counter()
-        report(0, 1)
-        found = self._numbered(self.find(with_bright_nuclei(image, params), params, report), image)
+        progress(0, 1)
+        found = self._numbered(
+            self.find(with_bright_nuclei(image, params), params, progress), image
+        )
 
         def labeller(params: SegmentParams) -> Labels:
             return drop_small(found, params.min_size)
@@ -197,7 +201,7 @@ class LabelSegmenter:
         precision = capabilities.precision or "float32"
         device = self.device or choose("cpu")
         made = self.model.provenance(params, device, precision, seconds, self.sha256)
-        report(1, 1)
+        progress(1, 1)
         return Segmentation(labels, None, made, labeller, capabilities)
 
     def _numbered(self, labels: NDArray[Any], image: NDArray[Any]) -> Labels:

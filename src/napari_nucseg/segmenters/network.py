@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import (
     Capabilities,
     Flows,
     Provenance,
-    Report,
     Segmentation,
     check_image,
     with_bright_nuclei,
@@ -58,7 +58,7 @@ class Network(ABC):
         """Tell how many times larger nuclei of the diameter are at the network's own scale."""
 
     @abstractmethod
-    def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+    def infer(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """Run it on a normalised field.
 
         Parameters
@@ -67,7 +67,7 @@ class Network(ABC):
             From `normalise`.
         params : SegmentParams
             Those that need the network are used.
-        report : callable
+        progress : Progress
             Called before each step and at the end; may raise to stop.
 
         Raises
@@ -79,18 +79,18 @@ class Network(ABC):
         """
 
     @abstractmethod
-    def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+    def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """As `infer`, for an image at the network's own scale."""
 
 
 def infer(
-    network: Network, image: NDArray[np.float32], params: SegmentParams, report: Report
+    network: Network, image: NDArray[np.float32], params: SegmentParams, progress: Progress
 ) -> Flows:
     """As `Network.infer`; without contrast there are no nuclei, and the network is not run."""
     if image.any():
-        return network.infer(image, params, report)
-    report(0, 1)
-    report(1, 1)
+        return network.infer(image, params, progress)
+    progress(0, 1)
+    progress(1, 1)
     return empty_flows(image.shape)
 
 
@@ -155,13 +155,15 @@ class NetSegmenter:
     weights_sha256: str
     network: Network
 
-    def __call__(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Segmentation:
+    def __call__(
+        self, image: NDArray[Any], params: SegmentParams, progress: Progress
+    ) -> Segmentation:
         """Segment a field; see `napari_nucseg.segmenters.api.Segmenter`."""
         check_image(image, "image")
         start = time.perf_counter()
         bright = prepared(image, params)
         normalised = self.network.normalise(bright, params)
-        result = self.segment_normalised(normalised, params, report)
+        result = self.segment_normalised(normalised, params, progress)
         concerns = find_concerns(bright, self._found(result), params)
         made = replace(
             result.provenance,
@@ -171,11 +173,11 @@ class NetSegmenter:
         return replace(result, provenance=made, concerns=concerns)
 
     def segment_normalised(
-        self, image: NDArray[np.float32], params: SegmentParams, report: Report
+        self, image: NDArray[np.float32], params: SegmentParams, progress: Progress
     ) -> Segmentation:
         """Segment a field whose intensities `Network.normalise` has scaled."""
         start = time.perf_counter()
-        flows = infer(self.network, image, params, report)
+        flows = infer(self.network, image, params, progress)
         labeller = Labeller(flows, self.network.device)
         labels = labeller(params)
         made = replace(

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.segmenters.api import Capabilities, Report, all_but
+from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters.api import Capabilities, all_but
 from napari_nucseg.segmenters.model import LabelSegmenter, Model
 from napari_nucseg.segmenters.parameters import SegmentParams
 
@@ -32,7 +33,7 @@ three without at most 2.6.
 """
 
 
-def find_nuclei(image: NDArray[Any], params: SegmentParams, report: Report) -> Labels:
+def find_nuclei(image: NDArray[Any], params: SegmentParams, progress: Progress) -> Labels:
     """Find the nuclei of a field by its intensities.
 
     The image is smoothed, Otsu's threshold taken, holes filled, and touching nuclei cut apart by

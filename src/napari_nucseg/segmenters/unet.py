@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_nucseg.segmenters.api import Flows, OutOfDeviceMemory, Report
+from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters.api import Flows, OutOfDeviceMemory
 from napari_nucseg.segmenters.devices import Device, free_memory
 from napari_nucseg.segmenters.fluo import FluoNuclei
 from napari_nucseg.segmenters.fluo_unet import REACH, FluoUNet
@@ -60,14 +61,14 @@ class UNet(Network):
         """Give nuclei of the diameter, if there is one, the size of the training's."""
         return self.diameter / params.diameter if params.diameter else 1.0
 
-    def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+    def infer(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """Run it at its own scale; see `Network.infer`."""
-        flows = run_scaled(self.net, image, self.scale(params), params.augment, report)
+        flows = run_scaled(self.net, image, self.scale(params), params.augment, progress)
         return replace(flows, diameter=params.diameter or self.diameter)
 
-    def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+    def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """As `infer`, for an image at the network's own scale."""
-        return run_scaled(self.net, image, 1.0, params.augment, report)
+        return run_scaled(self.net, image, 1.0, params.augment, progress)
 
 
 def wrap(net: ResidualUNet | FluoUNet, device: Device) -> UNet | FluoNuclei:

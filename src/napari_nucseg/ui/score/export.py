@@ -30,6 +30,7 @@ from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.parameter_spec import describe_values
+from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import (
     WORST,
     Page,
@@ -41,7 +42,7 @@ from napari_nucseg.report.page import (
 )
 from napari_nucseg.report.text import latex_table, markdown_table
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.jobs import Run, Tell
+from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import find_image, full_data, plane_of, record_of
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.worker import Both, DatasetScore, read_plane, score_dataset
@@ -83,11 +84,11 @@ class Exported:
     made: Mapping[str, Any]
     pixel_size: float | None
 
-    def objects(self, tell: Tell) -> dict[str, list[object]]:
+    def objects(self, progress: Progress) -> dict[str, list[object]]:
         """List all objects of both sides, as the command line does."""
         tables = []
         for done, plane in enumerate(self.pairs):
-            tell(done, len(self.pairs), "Listing")
+            progress(done, len(self.pairs), "Listing")
             preset, name, size = self.rule.preset, self.names[plane], self.pixel_size
             labels = self.read(plane)
             # Not the overlap that is known: labels may have been painted in since
@@ -95,22 +96,22 @@ class Exported:
             tables.append(object_columns(name, *labels, matching, preset, pixel_size=size))
         return join(tables)
 
-    def fields(self, tell: Tell) -> list[Record]:
+    def fields(self, progress: Progress) -> list[Record]:
         """Return a row a field."""
-        scores = self._scores(self._sum(tell))
+        scores = self._scores(self._sum(progress))
         return [{"field": self.names[plane]} | score_row(score) for plane, score in scores.items()]
 
-    def summary(self, tell: Tell) -> Summary:
+    def summary(self, progress: Progress) -> Summary:
         """Sum up the fields."""
-        return self._sum(tell).summary
+        return self._sum(progress).summary
 
-    def report(self, tell: Tell) -> Page:
+    def report(self, progress: Progress) -> Page:
         """Gather a report, with pictures of the worst fields."""
-        found = self._sum(tell)
+        found = self._sum(progress)
         scores = self._scores(found)
         worst = []
         for done, plane in enumerate(worst_fields(scores, WORST)):
-            tell(done, WORST, "Drawing")
+            progress(done, WORST, "Drawing")
             worst.append(Pictured(self.names[plane], scores[plane], self._picture(plane)))
         section = Section(
             self.title,
@@ -122,8 +123,8 @@ class Exported:
         )
         return Page(self.title, len(scores), [section])
 
-    def _sum(self, tell: Tell) -> DatasetScore:
-        return score_dataset(self.pairs, self.copies, self.rule, tell)
+    def _sum(self, progress: Progress) -> DatasetScore:
+        return score_dataset(self.pairs, self.copies, self.rule, progress)
 
     def _scores(self, found: DatasetScore) -> dict[int, Score]:
         pairs, rule = {**self.pairs, **found.measured}, self.rule
@@ -139,27 +140,30 @@ class Exported:
         )
 
 
-Write = Callable[[Path, Exported, Tell], None]
+Write = Callable[[Path, Exported, Progress], None]
 KINDS: dict[str, tuple[str, Write]] = {
-    "Nuclei as CSV...": (".csv", lambda path, e, tell: write_columns(path, e.objects(tell))),
+    "Nuclei as CSV...": (
+        ".csv",
+        lambda path, e, p: write_columns(path, e.objects(p)),
+    ),
     "Nuclei as Parquet...": (
         ".parquet",
-        lambda path, e, tell: write_parquet(path, e.objects(tell)),
+        lambda path, e, p: write_parquet(path, e.objects(p)),
     ),
-    "Fields as CSV...": (".csv", lambda path, e, tell: write_table(path, e.fields(tell))),
+    "Fields as CSV...": (".csv", lambda path, e, p: write_table(path, e.fields(p))),
     "Scores as JSON...": (
         ".json",
-        lambda path, e, tell: write_json(path, summary_record(e.summary(tell))),
+        lambda path, e, p: write_json(path, summary_record(e.summary(p))),
     ),
     "Scores as LaTeX...": (
         ".tex",
-        lambda path, e, tell: write_text(path, latex_table(e.summary(tell), e.title)),
+        lambda path, e, p: write_text(path, latex_table(e.summary(p), e.title)),
     ),
     "Scores as Markdown...": (
         ".md",
-        lambda path, e, tell: write_text(path, markdown_table(e.summary(tell), e.title)),
+        lambda path, e, p: write_text(path, markdown_table(e.summary(p), e.title)),
     ),
-    "Report as HTML...": (".html", lambda path, e, tell: write_page(path, e.report(tell))),
+    "Report as HTML...": (".html", lambda path, e, p: write_page(path, e.report(p))),
 }
 """What can be exported: the ending of the file, and how it is written."""
 
@@ -232,7 +236,7 @@ class ExportButton(QPushButton):
         exported = self._exported()
         self._tell(f"Writing {path.name}...")
         self._run(
-            lambda tell: write(path, exported, tell),
+            lambda progress: write(path, exported, progress),
             lambda nothing: self._tell(f"Written: {path}"),
         )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue, timing
 from napari_nucseg.segmenters.api import (
     Capabilities,
@@ -26,7 +27,7 @@ from napari_nucseg.segmenters.flows import is_compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
-from napari_nucseg.ui.jobs import RemainingTime, Tell
+from napari_nucseg.ui.jobs import RemainingTime
 from napari_nucseg.ui.segment.image_source import FieldSource
 from napari_nucseg.ui.segment.result_cache import CachedResult, Parts, ResultKey
 
@@ -148,7 +149,7 @@ class Result:
         return tuple(dict.fromkeys(notes))
 
 
-def segment_fields(request: Request, tell: Tell) -> Result:
+def segment_fields(request: Request, progress: Progress) -> Result:
     """Segment what is asked for, one field after the other; only one is in memory at a time.
 
     Raises
@@ -156,10 +157,10 @@ def segment_fields(request: Request, tell: Tell) -> Result:
     ValueError, OSError
         If the model or an image cannot be used; the message names it.
     """
-    segmenter = load(request, tell)
+    segmenter = load(request, progress)
     made: list[FieldResult] = []
     kept: Parts = {}
-    countdown = RemainingTime(tell, len(request.spots))
+    countdown = RemainingTime(progress, len(request.spots))
     for number, key in enumerate(request.spots):
         countdown.begin(number)
         image = request.source.read(key.plane, key.box)
@@ -179,7 +180,7 @@ def relabel(
     source: FieldSource,
     name: str,
     params: SegmentParams,
-    tell: Tell,
+    progress: Progress,
 ) -> Result:
     """Make the labels of kept results anew, with other thresholds and without the network.
 
@@ -193,7 +194,7 @@ def relabel(
         Of the image's layer.
     params : SegmentParams
         The other thresholds.
-    tell : callable
+    progress : Progress
         Progress.
 
     Raises
@@ -203,7 +204,7 @@ def relabel(
     """
     kept: Parts = {}
     for number, parts in enumerate(fields):
-        tell(number, len(fields), "Following the sliders")
+        progress(number, len(fields), "Following the sliders")
         for key, before in parts.items():
             _check_unchanged(source, key, before, name)
             kept[key] = replace(before, result=before.result.relabelled(params))
@@ -240,7 +241,7 @@ def provenance_at(key: ResultKey, made: Provenance, name: str) -> dict[str, Any]
     }
 
 
-def load(request: Request, tell: Tell) -> Segmenter:
+def load(request: Request, progress: Progress) -> Segmenter:
     """Load the model that was asked for, once its weights are here.
 
     Raises
@@ -257,14 +258,14 @@ def load(request: Request, tell: Tell) -> Segmenter:
         model.check(request.params, request.depth)
     except ValueError as error:
         raise ValueError(f"{request.name}: {error}") from error
-    fetching = RemainingTime(tell, 1)
+    fetching = RemainingTime(progress, 1)
     choose(request.device)
     catalogue.download(model, fetching.follow_download(model.name, model.megabytes))
-    tell(0, 1, f"Loading {model.name}")
+    progress(0, 1, f"Loading {model.name}")
     return catalogue.load(model, request.device)
 
 
-def segment_stack(request: Request, tell: Tell) -> Result:
+def segment_stack(request: Request, progress: Progress) -> Result:
     """Segment planes as one volume, which is in memory whole; a nucleus has one number in all.
 
     The nuclei are measured plane by plane. Nothing is kept to follow the sliders.
@@ -276,13 +277,13 @@ def segment_stack(request: Request, tell: Tell) -> Result:
     """
     if request.depth is None:
         raise ValueError(f"{request.name}: it was not said how its planes belong together")
-    segmenter = load(request, tell)
-    planes = []
+    segmenter = load(request, progress)
+    planes, total = [], len(request.spots)
     for number, key in enumerate(request.spots):
-        tell(number, len(request.spots), f"Reading plane {number + 1} of {len(request.spots)}")
+        progress(number, total, f"Reading plane {number + 1} of {total}")
         planes.append(request.source.read(key.plane))
     volume = np.stack(planes)
-    report = RemainingTime(tell, 1, step="plane").report
+    report = RemainingTime(progress, 1, step="plane").report
     try:
         result = segment_volume(
             segmenter, volume, request.params, request.depth, request.volume, report
@@ -291,7 +292,9 @@ def segment_stack(request: Request, tell: Tell) -> Result:
         raise ValueError(f"{request.name}: {error}") from error
     made = []
     for number, (key, labels) in enumerate(zip(request.spots, result.labels, strict=True)):
-        tell(number, len(request.spots), f"Measuring plane {number + 1} of {len(request.spots)}")
+        progress(
+            number, len(request.spots), f"Measuring plane {number + 1} of {len(request.spots)}"
+        )
         made.append(_made_of_volume(request, key, labels, volume[number], result))
     return Result(tuple(made), {})
 
