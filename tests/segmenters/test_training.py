@@ -17,7 +17,7 @@ from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.training.crops import Example
 from napari_nucseg.segmenters.training.held_out import score_held_out
-from napari_nucseg.segmenters.training.learners import learner_of
+from napari_nucseg.segmenters.training.learners import Learner
 from napari_nucseg.segmenters.training.loop import (
     AVERAGED,
     WARM_UP,
@@ -38,7 +38,7 @@ NETS = {
 
 def training_of(kind="fluo", params=BRIEF):
     torch.manual_seed(params.seed)
-    return Training(learner_of(NETS[kind]()), params, choose("cpu"))
+    return Training(Learner(NETS[kind]()), params, choose("cpu"))
 
 
 def examples_for(learner, fields):
@@ -48,7 +48,7 @@ def examples_for(learner, fields):
 @pytest.fixture(scope="module")
 def examples(drawn_fields):
     """Two drawn fields with nuclei and one without."""
-    return examples_for(learner_of(NETS["fluo"]()), drawn_fields)
+    return examples_for(Learner(NETS["fluo"]()), drawn_fields)
 
 
 def learn(training, examples, until=None):
@@ -210,7 +210,7 @@ def test_held_out_images_are_scored_by_the_averaged_weights(kind, drawn_fields):
 
 def test_a_residual_net_remembers_the_diameter_of_what_it_learned_from():
     net = NETS["classic"]()
-    learner_of(net).set_diameter(21.5)
+    Learner(net).set_diameter(21.5)
     assert float(net.diam_labels) == float(net.diam_mean) == 21.5  # so that images stay as they are
 
 
@@ -219,7 +219,7 @@ def test_a_second_channel_is_empty():
     image = torch.rand(1, 1, 16, 16)
     with torch.inference_mode():
         expected = net(torch.cat([image, torch.zeros_like(image)], dim=1))[0]
-        assert torch.equal(learner_of(net).forward(net, image), expected)
+        assert torch.equal(Learner(net).forward(net, image), expected)
 
 
 # Parameters

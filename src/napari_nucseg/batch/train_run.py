@@ -161,7 +161,7 @@ def _prepare(
     from napari_nucseg.segmenters.checkpoints import load_unet, read_record
     from napari_nucseg.segmenters.devices import choose
     from napari_nucseg.segmenters.training.crops import Example, mean_diameter
-    from napari_nucseg.segmenters.training.learners import learner_of
+    from napari_nucseg.segmenters.training.learners import Learner
     from napari_nucseg.segmenters.training.loop import Training, new_net
 
     device = choose(recipe.device)
@@ -172,7 +172,7 @@ def _prepare(
     record = read_record(files.checkpoint) if recipe.resume else None
     if record is not None:
         _refuse_another(record["plan"], plan, files.checkpoint)
-    learner = learner_of(net)
+    learner = Learner(net)
     examples: list[Example] = []
     for number, one in enumerate([*learn, *held_out]):
         progress(0, recipe.params.batches, f"preparing {one.stem}, image {number + 1}")

@@ -47,7 +47,7 @@ class CellposeSAM(Network):
     device : Device
         Where it is.
     starts : callable
-        ObjectGeometry tiles along an edge; see `tile_starts`.
+        Places tiles along an edge; see `tile_starts`.
     """
 
     net: Any

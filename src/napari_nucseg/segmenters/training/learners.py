@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,29 +13,33 @@ from torch.nn import functional
 from napari_nucseg.segmenters.checkpoints import UNet
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
 from napari_nucseg.segmenters.intensities import scale_intensities
-from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
+from napari_nucseg.segmenters.residual_unet import UNetShape
 from napari_nucseg.segmenters.unet import normalise
 
 
-class Learner(Protocol):
-    """A network that can be trained, so that the loop does not ask which one it is."""
+@dataclass(frozen=True)
+class Learner:
+    """A network that can be trained, so that the loop does not ask which one it is.
 
-    @property
-    def net(self) -> nn.Module:
-        """The network; others of its kind go through `forward`, too."""
-        ...
+    Attributes
+    ----------
+    net : FluoUNet or ResidualUNet
+        A network of any nuclei, or a U-Net of Cellpose 1 to 3 or a smaller one of the kind.
+    """
+
+    net: UNet
 
     @property
     def shape(self) -> FluoShape | UNetShape:
         """Its stride and its reach."""
-        ...
+        return self.net.shape
 
     def normalise(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """Scale an image of shape (height, width) as it is scaled when the network is used."""
-        ...
+        return scale_intensities(image) if isinstance(self.net, FluoUNet) else normalise(image)
 
     def forward(self, net: nn.Module, images: Tensor) -> Tensor:
-        """Run a network of this kind.
+        """Run a network of this kind; a second channel, if it has one, is empty.
 
         Parameters
         ----------
@@ -49,68 +53,21 @@ class Learner(Protocol):
         Tensor, shape (batch, 3, height, width)
             Five times the flow along y and x, and the cell probability as a logit.
         """
-        ...
-
-    def set_diameter(self, diameter: float) -> None:
-        """Let the network remember the usual diameter, in pixels, of what it learns from."""
-        ...
-
-
-@dataclass(frozen=True)
-class FluoLearner:
-    """A network of any nuclei; see `Learner`."""
-
-    net: FluoUNet
-
-    @property
-    def shape(self) -> FluoShape:
-        """See `Learner`."""
-        return self.net.shape
-
-    def normalise(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Scale by the background and by what is bright; see `Learner`."""
-        return scale_intensities(image)
-
-    def forward(self, net: nn.Module, images: Tensor) -> Tensor:
-        """See `Learner`."""
-        output: Tensor = net(images)
+        output: Tensor
+        if isinstance(self.net, FluoUNet):
+            output = net(images)
+        else:
+            further = self.net.shape.channels - images.shape[1]
+            output = net(functional.pad(images, (0, 0, 0, 0, 0, further)))[0]
         return output
 
     def set_diameter(self, diameter: float) -> None:
-        """Do nothing: it sees images at their own scale, whatever the diameter."""
+        """Let the network remember the usual diameter, in pixels, of what it learns from.
 
-
-@dataclass(frozen=True)
-class ResidualLearner:
-    """A U-Net of Cellpose 1 to 3, or a smaller one of the kind; see `Learner`."""
-
-    net: ResidualUNet
-
-    @property
-    def shape(self) -> UNetShape:
-        """See `Learner`."""
-        return self.net.shape
-
-    def normalise(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Scale by two percentiles; see `Learner`."""
-        return normalise(image)
-
-    def forward(self, net: nn.Module, images: Tensor) -> Tensor:
-        """Run it with its second channel, if it has one, empty; see `Learner`."""
-        further = self.shape.channels - images.shape[1]
-        output: Tensor = net(functional.pad(images, (0, 0, 0, 0, 0, further)))[0]
-        return output
-
-    def set_diameter(self, diameter: float) -> None:
-        """Make it the size of what was learned from, and the size that images are scaled to.
-
-        It learns from images at their own scale, so that is how they have to be used: Cellpose
-        scales an image by the ratio of the two.
+        A residual U-Net learns from images at their own scale, so that is how they have to be
+        used: Cellpose scales an image by the ratio of the two diameters. The network of any nuclei
+        sees images at their own scale, whatever the diameter.
         """
-        self.net.diam_mean.data.fill_(diameter)
-        self.net.diam_labels.data.fill_(diameter)
-
-
-def learner_of(net: UNet) -> Learner:
-    """Choose how a network is trained."""
-    return FluoLearner(net) if isinstance(net, FluoUNet) else ResidualLearner(net)
+        if not isinstance(self.net, FluoUNet):
+            self.net.diam_mean.data.fill_(diameter)
+            self.net.diam_labels.data.fill_(diameter)
