@@ -20,8 +20,7 @@ from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.training.crops import Example
-from napari_nucseg.segmenters.training.learners import Learner
-from napari_nucseg.segmenters.training.loop import Training, batches
+from napari_nucseg.segmenters.training.loop import Learner, Training, batches
 from napari_nucseg.segmenters.unet import normalise
 
 WIDTHS = (24, 48, 96, 128, 128)

@@ -12,16 +12,13 @@ from napari_nucseg.batch.dataset_run import run_benchmark
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import BOUNDARY_RATIOS, OBJECT_RATIOS, PIXEL_RATIOS
+from napari_nucseg.progress import ignore
 from tests.oracle import PARAMS, oracle_setup
 
 FIRST_COLUMNS = [
     *("stem", "well", "site", "split"),
     *("dice", "iou", "precision", "recall", "f1", "tp", "fp", "fn", "tn", "percentage"),
 ]
-
-
-def ignore(done, total, name):
-    """Take no notice of progress."""
 
 
 def refuse_constant(name):

@@ -26,6 +26,7 @@ from napari_nucseg.cli.main import main
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.parameters import SegmentParams
 from tests.batch import cluster_stand_ins
@@ -40,10 +41,6 @@ pytestmark = [
 ]
 TABLES = ("fields.csv", "objects.csv", "summary.json", "summary.csv")
 FIELDS = 12
-
-
-def ignore(done, total, name):
-    """Take no notice of progress."""
 
 
 def tables_of(out: Path) -> dict[str, bytes]:

@@ -23,6 +23,7 @@ from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Stopped
 from tests.conftest import write_mask
 from tests.oracle import oracle_setup
@@ -32,10 +33,6 @@ TABLES = (
     *("summary.json", "summary.csv", "summary.md", "summary.tex"),
 )
 FIELDS = 20
-
-
-def ignore(done, total, name):
-    """Take no notice of progress."""
 
 
 def tables_of(out: Path) -> dict[str, bytes]:

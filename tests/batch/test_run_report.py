@@ -14,6 +14,7 @@ from PIL import Image
 
 from napari_nucseg.batch.dataset_run import run_models
 from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.progress import ignore
 from tests.oracle import oracle_setup
 
 VOID = {"meta", "img", "br"}
@@ -58,10 +59,6 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if self.open and self.open[-1] not in ("style", "script"):
             self.words.append(data)
-
-
-def ignore(done, total, name):
-    """Take no notice of progress."""
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from napari_nucseg.batch.dataset_run import run_models
 from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.batch.run_report import comparison_table
 from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.progress import ignore
 from tests.oracle import oracle_setup
 
 
@@ -21,10 +22,6 @@ def setups(oracle_of, drawn_fields):
     nothing = [np.zeros_like(field.labels) for field in drawn_fields]
     blind = replace(oracle_setup(oracle_of(drawn_fields, *nothing)), model="blind")
     return [oracle_setup(oracle_of(drawn_fields)), blind]
-
-
-def ignore(done, total, name):
-    """Take no notice of progress."""
 
 
 def test_models_have_a_folder_each_and_a_comparison(setups, drawn_dataset, tmp_path):

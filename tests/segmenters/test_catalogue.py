@@ -15,6 +15,7 @@ import pytest
 
 from napari_nucseg.io.download import DownloadError
 from napari_nucseg.io.sources import sha256
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.model import Model, weights_folder
@@ -324,7 +325,3 @@ def test_importing_what_the_command_line_needs_loads_no_heavy_package():
         "napari_nucseg.io.writers",
     }
     assert [line for line in lines if line[1:]] == []
-
-
-def ignore(done, total):
-    """Take no notice of progress."""

@@ -12,6 +12,7 @@ import torch
 
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import OutOfDeviceMemory, Stopped
 from napari_nucseg.segmenters.catalogue import load_once
@@ -448,7 +449,3 @@ def test_what_was_noted_is_in_the_provenance(field):
     segmenter = segmenter_of(CellposeSAM(Scarce(4), PROCESSOR))
     made = segmenter(field.image, SegmentParams(batch_size=8), ignore).provenance
     assert "ran 4" in made.notes[0]
-
-
-def ignore(done, total):
-    """Take no notice of progress."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.classic_unet import ClassicUNet
@@ -121,7 +122,3 @@ def test_an_image_without_contrast_is_no_error(tmp_path):
     segment = catalogue.load(catalogue.find(str(tmp_path / "random")), "cpu")
     flows = segment(np.full((40, 50), 7), SegmentParams(), ignore).flows
     assert np.isfinite(flows.vectors).all()
-
-
-def ignore(done, total):
-    """Take no notice of progress."""

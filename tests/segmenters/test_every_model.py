@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.cellpose4 import CellposeSAM
 from napari_nucseg.segmenters.devices import Device
@@ -51,10 +52,6 @@ def segment(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def image():
     return draw_field(4, shape=(120, 150), nuclei=12).image
-
-
-def ignore(done, total):
-    """Take no notice of progress."""
 
 
 @pytest.mark.parametrize(

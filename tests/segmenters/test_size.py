@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.dynamics.masks import warm_up
@@ -28,10 +29,6 @@ from tests.segmenters.cellpose_reference import discs, flows_of
 from tests.segmenters.changed_fields import f1, magnified, usual_diameter
 
 SURE = Look(20.0, 0.9, 0.05)
-
-
-def ignore(done, total):
-    """Take no notice of progress."""
 
 
 # The scale

@@ -52,6 +52,7 @@ def image(tmp_path, drawn_fields) -> Path:
 # The example of the documentation
 
 
+@pytest.mark.slow
 def test_the_example_is_listed_with_its_licence(site, command_line):
     install(site, NAME, example(), {NAME: "MODEL"})
     done = command_line("models")
@@ -61,6 +62,7 @@ def test_the_example_is_listed_with_its_licence(site, command_line):
     assert "MIT" in row
 
 
+@pytest.mark.slow
 def test_the_example_segments_and_the_file_says_by_what(site, command_line, image, tmp_path):
     install(site, NAME, example(), {NAME: "MODEL"})
     line = ("segment", image, "--out", tmp_path / "out", "--model", NAME, "--diameter", 25)
@@ -77,6 +79,7 @@ def test_the_example_segments_and_the_file_says_by_what(site, command_line, imag
     assert "there already" in command_line(*line).stdout
 
 
+@pytest.mark.slow
 def test_labels_of_an_earlier_version_are_made_anew(site, command_line, image, tmp_path):
     install(site, NAME, example(), {NAME: "MODEL"})
     line = ("segment", image, "--out", tmp_path / "out", "--model", NAME, "--diameter", 25)
@@ -90,6 +93,7 @@ def test_labels_of_an_earlier_version_are_made_anew(site, command_line, image, t
     assert read_provenance(tmp_path / "out" / "image.tif")["versions"][NAME] == "1.3"
 
 
+@pytest.mark.slow
 def test_what_it_cannot_do_is_refused_before_anything_is_written(
     site, command_line, image, tmp_path
 ):
@@ -133,6 +137,7 @@ def test_a_broken_package_is_named_and_the_others_stay(site, caplog, code, reaso
     assert reason in record.message
 
 
+@pytest.mark.slow
 def test_the_command_line_tells_of_a_broken_package_in_a_line(site, command_line):
     install(site, "broken", "raise RuntimeError('no licence server')", {"bad": "MODEL"})
     done = command_line("models")

@@ -17,10 +17,10 @@ from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.training.crops import Example
 from napari_nucseg.segmenters.training.held_out import score_held_out
-from napari_nucseg.segmenters.training.learners import Learner
 from napari_nucseg.segmenters.training.loop import (
     AVERAGED,
     WARM_UP,
+    Learner,
     Training,
     batches,
     learning_rate,

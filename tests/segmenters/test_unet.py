@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import UNetShape
@@ -15,10 +16,6 @@ from tests.segmenters.stand_ins import predict
 DEFAULTS = SegmentParams()
 OWN = 24.0
 """Diameter, in pixels, that the net was trained with."""
-
-
-def ignore(done, total):
-    """Take no notice of progress."""
 
 
 @pytest.fixture(scope="module")

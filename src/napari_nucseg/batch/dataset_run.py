@@ -110,7 +110,7 @@ def _follow(
     for outcome in run_fields(work, left, tell):
         done += 1
         failed += outcome.error is not None
-    progress(done, total)
+    progress(done, total, "")
     return done - before
 
 

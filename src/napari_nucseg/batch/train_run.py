@@ -161,8 +161,7 @@ def _prepare(
     from napari_nucseg.segmenters.checkpoints import load_unet, read_record
     from napari_nucseg.segmenters.devices import choose
     from napari_nucseg.segmenters.training.crops import Example, mean_diameter
-    from napari_nucseg.segmenters.training.learners import Learner
-    from napari_nucseg.segmenters.training.loop import Training, new_net
+    from napari_nucseg.segmenters.training.loop import Learner, Training, new_net
 
     device = choose(recipe.device)
     net = new_net(recipe.params) if recipe.start is None else load_unet(recipe.start)

@@ -61,12 +61,7 @@ class Capabilities:
 
 
 def all_but(*used: str) -> frozenset[str]:
-    """Name the device and every parameter but those that a model uses, as `Capabilities.ignores`.
-
-    Parameters
-    ----------
-    *used : str
-        Names of parameters of `SegmentParams`, or `DEVICE`.
+    """Name `DEVICE` and every parameter but those that a model uses; for `Capabilities.ignores`.
 
     Raises
     ------
@@ -278,40 +273,9 @@ class Segmenter(Protocol):
         params : SegmentParams
             Thresholds and diameter.
         progress : Progress
-            Progress; what it raises stops the work and passes through.
+            What it raises stops the work and passes through.
         """
         ...
-
-
-def with_bright_nuclei(image: NDArray[Any], params: SegmentParams) -> NDArray[Any]:
-    """Turn an image over if its nuclei are darker than their ground; every model does this first.
-
-    Parameters
-    ----------
-    image : ndarray
-        Intensities that `check_image` lets pass, of any type and shape.
-    params : SegmentParams
-        Tells whether nuclei are dark.
-
-    Returns
-    -------
-    ndarray
-        The largest value minus each, integers as unsigned ones; or the image itself.
-
-    Examples
-    --------
-    >>> with_bright_nuclei(np.array([3, 200], dtype=np.uint8), SegmentParams(invert=True))
-    array([197,   0], dtype=uint8)
-    """
-    if not params.invert:
-        return image
-    if image.dtype.kind == "b":
-        return ~image
-    # Differences may be too large for signed integers, and too fine for half precision
-    is_float = image.dtype.kind == "f"
-    wide = np.result_type(image, np.float32) if is_float else np.dtype(f"u{image.dtype.itemsize}")
-    turned: NDArray[Any] = np.subtract(image.max(), image, dtype=wide, casting="unsafe")
-    return turned
 
 
 def check_image(image: NDArray[Any], name: str) -> None:

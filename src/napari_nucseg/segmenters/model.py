@@ -24,9 +24,9 @@ from napari_nucseg.segmenters.api import (
     Segmentation,
     Segmenter,
     check_image,
-    with_bright_nuclei,
 )
 from napari_nucseg.segmenters.devices import Device, choose
+from napari_nucseg.segmenters.intensities import with_bright_nuclei
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from napari_nucseg.system_info import versions
 

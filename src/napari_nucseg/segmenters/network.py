@@ -17,10 +17,10 @@ from napari_nucseg.segmenters.api import (
     Provenance,
     Segmentation,
     check_image,
-    with_bright_nuclei,
 )
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.flows import Labeller
+from napari_nucseg.segmenters.intensities import with_bright_nuclei
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.suitability import Found, find_concerns

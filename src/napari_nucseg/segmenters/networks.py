@@ -5,8 +5,12 @@ Nothing here imports torch before a model is loaded.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_nucseg.io.download import RemoteFile
 from napari_nucseg.io.sources import sha256
@@ -16,6 +20,7 @@ from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.network import NetSegmenter, Network
 from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.system_info import cores
 
 FLUO = Capabilities(
     frozenset({"tile_overlap", "batch_size", "low_percentile", "high_percentile"}),
@@ -30,6 +35,10 @@ CLASSIC = Capabilities(frozenset({"tile_overlap"}), "float32", in_3d=True)
 CELLPOSE = Capabilities(in_3d=True)
 """Of Cellpose 4's networks."""
 
+ONNX_INPUT = "image"
+"""Name of a graph's input."""
+ONNX_SHAPE = "traits"
+"""Key of a graph's metadata that holds channels, stride and reach, as JSON."""
 _LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy")
 _HUB = "https://huggingface.co/mouseland/cellpose-sam/resolve/main/"
 _CLASSICS = "https://www.cellpose.org/models/"
@@ -85,10 +94,29 @@ def load(model: Model, device: str) -> NetSegmenter:
 
 
 def _load_by_onnx(graph: Path, place: Device) -> tuple[Capabilities, Network]:
-    from napari_nucseg.segmenters import onnx_unet
-    from napari_nucseg.segmenters.fluo import FluoNuclei
+    """Read a network that `scripts/export_onnx.py` wrote, without the seconds torch takes to load.
 
-    return FLUO, FluoNuclei(onnx_unet.load(graph), place)
+    The file holds the graph alone, and reads its weights from the file of safetensors beside it.
+    `docs/performance.md` has what else was tried.
+    """
+    import onnxruntime
+
+    from napari_nucseg.segmenters.fluo import FluoNuclei
+    from napari_nucseg.segmenters.tiling import TiledNet
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    after_run = onnxruntime.RunOptions()
+    # What a large image took is given back; otherwise it stays taken for good
+    after_run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    shape = json.loads(session.get_modelmeta().custom_metadata_map[ONNX_SHAPE])
+
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        output: NDArray[np.float32] = session.run(None, {ONNX_INPUT: images}, after_run)[0]
+        return output
+
+    return FLUO, FluoNuclei(TiledNet(run, **shape), place)
 
 
 def _load_by_torch(path: Path, place: Device) -> tuple[Capabilities, Network]:
