@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.progress import Progress, within
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.dynamics.masks import finish, trace
@@ -225,9 +225,13 @@ class FluoNuclei(Network):
 
     def _look(self, image: NDArray[np.float32], progress: Progress, scale: float) -> Look:
         compiling().result()
+
+        def begin(*_: object) -> None:
+            progress(0, 1)  # a look is no progress, but it can be stopped
+
         # a ground darker than the background would make the whole field stand out
         copy = np.maximum(resized(image, scale), 0)
-        return look_at(copy, lambda small: self.net(small, False, within(progress, 0, 1)))
+        return look_at(copy, lambda small: self.net(small, False, begin))
 
     def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """As `infer`, for an image at the network's own scale."""

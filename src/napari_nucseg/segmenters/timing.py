@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from napari_nucseg.io.atomic import whole_file
 from napari_nucseg.segmenters.api import Provenance
 from napari_nucseg.system_info import cache_folder
 
@@ -62,8 +62,10 @@ class Measurements:
             # Another process may have written since
             numbers = {**self._read(), key: number}
             try:
-                with whole_file(self.path) as file:
-                    file.write(json.dumps(numbers, indent=2, sort_keys=True).encode())
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                partial = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+                partial.write_text(json.dumps(numbers, indent=2, sort_keys=True))
+                os.replace(partial, self.path)
             except OSError as error:
                 _logger.warning(
                     "%s: cannot be written, so it is lost at exit: %s", self.path, error
