@@ -9,11 +9,14 @@ import pytest
 import tifffile
 
 from napari_nucseg.batch.dataset_run import run_benchmark
+from napari_nucseg.batch.run_setup import set_up
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import BOUNDARY_RATIOS, OBJECT_RATIOS, PIXEL_RATIOS
 from napari_nucseg.progress import ignore
+from napari_nucseg.segmenters import catalogue
 from tests.oracle import PARAMS, oracle_setup
+from tests.segmenters.random_nets import write_residual_unet
 
 FIRST_COLUMNS = [
     *("stem", "well", "site", "split"),
@@ -56,7 +59,7 @@ def run(drawn_dataset, tmp_path):
     """Benchmark a segmenter on the drawn dataset."""
 
     def benchmark(segmenter, split=None, rule=DEFAULT_RULE, **options):
-        options = {"report": ignore, **options}
+        options = {"progress": ignore, **options}
         dataset = open_dataset(drawn_dataset, split)
         return run_benchmark(dataset, oracle_setup(segmenter, rule), tmp_path / "out", **options)
 
@@ -409,3 +412,9 @@ def test_a_threshold_out_of_bounds_is_refused_before_anything_is_segmented(
         run(oracle, rule=ScoreRule(threshold))
     assert oracle.asked == []
     assert not out.exists()
+
+
+def test_a_file_named_as_a_model_is_not_taken_for_that_model(tmp_path):
+    path = write_residual_unet(tmp_path / "nuclei")
+    setup = set_up(catalogue.find(str(path)), "cpu", {}, DEFAULT_RULE)
+    assert setup.load().model.path == path

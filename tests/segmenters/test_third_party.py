@@ -161,6 +161,17 @@ def test_a_name_that_is_taken_is_refused_by_name(site, caplog):
     assert "c-second: its model new is left out" in caplog.text
 
 
+def test_weights_of_others_are_not_taken_for_those_of_cellpose(site, caplog):
+    remote = "remote=RemoteFile('cyto3', 'https://localhost/cyto3')"
+    code = DECLARATION.format(name="mine").replace("None)", f"None, {remote})")
+    code = f"from napari_nucseg.io.download import RemoteFile\n{code}"
+    install(site, "careless", code, {"x": "MODEL"})
+
+    assert "mine" not in [model.name for model in catalogue.models()]
+    assert "careless: its model mine is left out" in caplog.text
+    assert "file of cyto3" in caplog.text
+
+
 def test_a_package_can_add_several(site):
     code = DECLARATION.format(name="one") + "ALL = (MODEL, Model('two', '', '', None))\n"
     install(site, "several", code, {"family": "ALL"})

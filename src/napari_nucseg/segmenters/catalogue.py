@@ -42,18 +42,24 @@ def third_parties() -> tuple[Model, ...]:
 
     A warning in the log names each that is left out, and says why.
     """
-    found: dict[str, Model] = {}
-    taken = {model.name for model in _our_own()}
+    found = list(_our_own())
     for entry in sorted(entry_points(group=GROUP), key=_package_and_name):
         for model in _declared(entry):
-            if model.name in taken | found.keys():
-                _logger.warning(
-                    "%s: its model %s is left out, since there is another one of that name",
-                    _package_and_name(entry)[0], model.name,
-                )  # fmt: skip
+            alike = next((one for one in found if _clash(one, model)), None)
+            if alike is None:
+                found.append(model)
             else:
-                found[model.name] = model
-    return tuple(found.values())
+                _logger.warning(
+                    "%s: its model %s is left out, since the name or the weights' file of %s is "
+                    "the same", _package_and_name(entry)[0], model.name, alike.name,
+                )  # fmt: skip
+    return tuple(found[len(_our_own()) :])
+
+
+def _clash(one: Model, other: Model) -> bool:
+    """Tell whether two models have one name, or weights that would be fetched to one file."""
+    is_fetched = one.remote is not None and other.remote is not None
+    return one.name == other.name or (is_fetched and one.path == other.path)
 
 
 def _package_and_name(entry: EntryPoint) -> tuple[str, str]:

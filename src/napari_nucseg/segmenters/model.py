@@ -91,8 +91,7 @@ class Model:
         """Size of the weights, rounded."""
         if self.remote is not None:
             return self.download_mb
-        is_here = self.file is not None and self.file.is_file()
-        return round(self.file.stat().st_size / 1e6) if self.file and is_here else 0
+        return 0 if not self.file or not self.is_ready else round(self.file.stat().st_size / 1e6)
 
     @property
     def is_ready(self) -> bool:
