@@ -306,11 +306,7 @@ def images_of(dataset):
 def segment(dataset, setup, out, run=None):
     """Segment a dataset's images; return what became of each by its name."""
     work = ImageTask(setup, out, Choice())
-    return {one.name: one for one in segment_images(images_of(dataset), work, ignore_name, run)}
-
-
-def ignore_name(name):
-    """Take no notice of progress."""
+    return {one.name: one for one in segment_images(images_of(dataset), work, ignore, run)}
 
 
 def labels_in(out):
@@ -339,7 +335,7 @@ def test_images_that_fail_or_kill_workers_do_not_stop_the_others(
     with connected(two_workers) as run:
         work = ImageTask(setup_of("always"), tmp_path / "out", Choice())
         sources = [*images_of(dataset), Source(broken)]
-        found = list(segment_images(sources, work, ignore_name, run))
+        found = list(segment_images(sources, work, ignore, run))
     failed = {one.name: one.error for one in found if isinstance(one, Failed)}
     killer = dataset.fields[-1].image
     assert set(failed) == {"broken.tif", killer.name}
