@@ -23,7 +23,7 @@ from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.registry import metrics
 from napari_nucseg.parameter_spec import specs_of
-from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.fluo_unet import FluoShape
@@ -87,7 +87,11 @@ def offline(tmp_path, monkeypatch):
     """An empty folder for weights, and a server for them that refuses every connection."""
     monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path / "weights"))
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(catalogue, "_HUB", "http://127.0.0.1:1/")
+    nowhere = [
+        replace(model, remote=replace(model.remote, url="http://127.0.0.1:1/"))
+        for model in networks.PUBLISHED
+    ]
+    monkeypatch.setattr(networks, "PUBLISHED", nowhere)
     return tmp_path / "weights"
 
 

@@ -9,10 +9,14 @@ import pytest
 import tifffile
 
 from napari_nucseg.batch.dataset_run import run_benchmark
+from napari_nucseg.batch.run_setup import set_up
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.registry import GROUPS, metrics
+from napari_nucseg.progress import ignore
+from napari_nucseg.segmenters import catalogue
 from tests.oracle import PARAMS, oracle_setup
+from tests.segmenters.random_nets import write_residual_unet
 
 PIXEL_RATIOS, OBJECT_RATIOS, BOUNDARY_RATIOS = (
     tuple(metric.name for metric in metrics() if metric.group == group) for group in GROUPS
@@ -21,10 +25,6 @@ FIRST_COLUMNS = [
     *("stem", "well", "site", "split"),
     *("dice", "iou", "precision", "recall", "f1", "tp", "fp", "fn", "tn", "percentage", "accuracy"),
 ]
-
-
-def ignore(done, total, name):
-    """Take no notice of progress."""
 
 
 def refuse_constant(name):
@@ -62,7 +62,7 @@ def run(drawn_dataset, tmp_path):
     """Benchmark a segmenter on the drawn dataset."""
 
     def benchmark(segmenter, split=None, rule=DEFAULT_RULE, **options):
-        options = {"report": ignore, **options}
+        options = {"progress": ignore, **options}
         dataset = open_dataset(drawn_dataset, split)
         return run_benchmark(dataset, oracle_setup(segmenter, rule), tmp_path / "out", **options)
 
@@ -323,7 +323,7 @@ def test_where_all_fields_are_empty_ratios_are_null(run, oracle_of, drawn_fields
 def test_every_field_is_announced_and_gets_the_parameters(run, oracle_of, drawn_fields):
     steps = []
     oracle = oracle_of(drawn_fields)
-    run(oracle, report=lambda *step: steps.append(step))
+    run(oracle, progress=lambda *step: steps.append(step))
     names = ["A01_s1", "A02_s1", "A03_s1", ""]
     assert list(dict.fromkeys(name for _, _, name in steps)) == names
     # A field is scored while the next one is segmented
@@ -372,7 +372,7 @@ def test_results_do_not_go_into_the_dataset(oracle_of, drawn_fields, drawn_datas
             open_dataset(drawn_dataset),
             oracle_setup(oracle_of(drawn_fields)),
             drawn_dataset / part,
-            report=ignore,
+            progress=ignore,
         )
     assert sorted(drawn_dataset.rglob("*")) == before
 
@@ -415,3 +415,9 @@ def test_a_threshold_out_of_bounds_is_refused_before_anything_is_segmented(
         run(oracle, rule=ScoreRule(threshold))
     assert oracle.asked == []
     assert not out.exists()
+
+
+def test_a_file_named_as_a_model_is_not_taken_for_that_model(tmp_path):
+    path = write_residual_unet(tmp_path / "nuclei")
+    setup = set_up(catalogue.find(str(path)), "cpu", {}, DEFAULT_RULE)
+    assert setup.load().model.path == path

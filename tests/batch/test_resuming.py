@@ -23,6 +23,7 @@ from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Stopped
 from tests.conftest import write_mask
 from tests.oracle import oracle_setup
@@ -32,10 +33,6 @@ TABLES = (
     *("summary.json", "summary.csv", "summary.md", "summary.tex"),
 )
 FIELDS = 20
-
-
-def ignore(done, total, name):
-    """Take no notice of progress."""
 
 
 def tables_of(out: Path) -> dict[str, bytes]:
@@ -57,11 +54,11 @@ def run(drawn_dataset, out):
     """Run a segmenter over the drawn dataset, into the same folder each time."""
 
     def benchmark(
-        segmenter, *, rule=DEFAULT_RULE, report=ignore, into=out, split=None, parquet=True
+        segmenter, *, rule=DEFAULT_RULE, progress=ignore, into=out, split=None, parquet=True
     ):
         dataset = open_dataset(drawn_dataset, split)
         setup = oracle_setup(segmenter, rule)
-        return run_benchmark(dataset, setup, into, report=report, parquet=parquet)
+        return run_benchmark(dataset, setup, into, progress=progress, parquet=parquet)
 
     return benchmark
 
@@ -147,9 +144,9 @@ def test_a_run_that_was_stopped_does_what_is_left_alone(run, oracle_of, drawn_fi
             raise Stopped
 
     with pytest.raises(Stopped):
-        run(oracle_of(drawn_fields), report=stop)
+        run(oracle_of(drawn_fields), progress=stop)
     oracle, steps = oracle_of(drawn_fields), []
-    run(oracle, report=lambda *step: steps.append(step))
+    run(oracle, progress=lambda *step: steps.append(step))
     assert len(oracle.asked) == 1  # what was segmented before the stop was scored, too
     assert steps[0] == (2, 3, "A03_s1")
 
@@ -183,7 +180,7 @@ def test_the_order_in_which_fields_are_done_leaves_no_trace(
 ):
     run(oracle_of(drawn_fields))
 
-    def backwards(work, fields, tick):
+    def backwards(work, fields, progress):
         return (work(field) for field in reversed(fields))
 
     other = tmp_path / "other"
@@ -192,7 +189,7 @@ def test_the_order_in_which_fields_are_done_leaves_no_trace(
         open_dataset(drawn_dataset),
         setup,
         other,
-        report=ignore,
+        progress=ignore,
         run_fields=backwards,
         parquet=True,
     )
@@ -426,7 +423,7 @@ def test_failures_are_told_while_the_run_is_at_work(run, oracle_of, drawn_fields
     for image in sorted((drawn_dataset / "images").iterdir())[:2]:
         image.write_bytes(image.read_bytes()[:300])
     told = []
-    run(oracle_of(drawn_fields), report=lambda *step: told.append(step))
+    run(oracle_of(drawn_fields), progress=lambda *step: told.append(step))
     assert told[0] == (0, 3, "A01_s1")
     assert (1, 3, "A03_s1, 1 failed") in told
     assert told[-1] == (3, 3, "")
@@ -471,7 +468,7 @@ def test_other_weights_on_another_machine_are_an_error_of_the_field(
 ):
     setup = replace(oracle_setup(oracle_of(drawn_fields)), weights={"oracle.pt": "cd" * 32})
     with pytest.raises(ValueError, match="other weights of oracle than the run was begun with"):
-        run_benchmark(open_dataset(drawn_dataset), setup, out, report=ignore)
+        run_benchmark(open_dataset(drawn_dataset), setup, out, progress=ignore)
 
 
 @pytest.mark.slow

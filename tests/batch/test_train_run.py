@@ -24,6 +24,7 @@ from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.score import score
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.checkpoints import load_unet, read_state
@@ -51,10 +52,6 @@ def follow(done, total, told):
 
 train_on(sets_of(Path(root)), recipe_of(Path(start)), Path(out), follow, clock())
 """
-
-
-def ignore(done, total, told):
-    """Take no notice of progress."""
 
 
 def never(done, total, told):

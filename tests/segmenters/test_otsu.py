@@ -11,15 +11,12 @@ from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.summary import summarise
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import otsu
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.parameters import SegmentParams
 
 DEFAULTS = SegmentParams()
-
-
-def ignore(done, total):
-    """Take no notice of progress."""
 
 
 def segment(image, **params):

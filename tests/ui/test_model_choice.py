@@ -11,7 +11,9 @@ from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment import settings
+from napari_nucseg.ui.segment.prediction_layer import provenance_by_field
 from tests.segmenters.random_nets import write_residual_unet
+from tests.segmenters.third_party import NAME, example, install
 from tests.ui.segment_actions import RUN, predictions, run
 
 
@@ -39,6 +41,32 @@ def test_a_model_file_is_added_and_remembered(qtbot, viewer, image, panel, monke
     assert settings.load_model_files() == (path,)
     run(qtbot, panel)
     assert predictions(viewer)[0].name == "A01 mine.pt"
+
+
+@pytest.fixture
+def another_package(site):
+    install(site, NAME, example(), {NAME: "MODEL"})
+
+
+def test_a_model_of_another_package_is_chosen_as_ours_are(
+    qtbot, another_package, viewer, image, panel
+):
+    panel.form.model.value = NAME
+    assert panel.form.about.value == "A threshold that follows uneven light, no network"
+    assert not panel.form.params["flow_threshold"].enabled
+    assert not panel.form.device.enabled
+    run(qtbot, panel)
+    assert f"A01: {NAME} needs the diameter of nuclei" in panel.status.value
+
+    panel.form.params["diameter"].value = 25
+    run(qtbot, panel)
+
+    (layer,) = predictions(viewer)
+    assert layer.name == f"A01 {NAME}"
+    assert layer.data.max() > 5
+    (made,) = provenance_by_field(layer).values()
+    assert (made["model"], made["licence"]) == (NAME, "MIT")
+    assert made["versions"][NAME] == "1.2.3"
 
 
 def test_a_file_that_is_no_model_is_refused(qtbot, viewer, image, panel, monkeypatch, tmp_path):

@@ -16,6 +16,7 @@ from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.registry import Metric
 from napari_nucseg.metrics.score import Score, score_matching
 from napari_nucseg.metrics.summary import Key, Spread, Summary, compare_fields, summarise
+from napari_nucseg.progress import Progress
 
 ReadField = Callable[[int], Labels]
 """Number of a field to its labels."""
@@ -92,7 +93,7 @@ def compare_predictions(
     predictions: Mapping[str, ReadField],
     planes: Sequence[int],
     rule: ScoreRule,
-    tell: Callable[[int, int, str], None],
+    progress: Progress,
     known: Mapping[str, Mapping[int, ScoredField]] | None = None,
 ) -> list[ScoredPrediction]:
     """Score predictions of the same fields, and compare all with the first.
@@ -107,7 +108,7 @@ def compare_predictions(
         Fields that all predictions have.
     rule : ScoreRule
         How fields are scored.
-    tell : callable
+    progress : Progress
         Gets (done, in all, what); raises to stop.
     known : mapping, optional
         Name of a prediction to its fields that need not be scored again.
@@ -115,7 +116,7 @@ def compare_predictions(
     before = known or {}
     results: dict[str, dict[int, ScoredField]] = {name: {} for name in predictions}
     for done, plane in enumerate(planes):
-        tell(done, len(planes), "Scoring predictions")
+        progress(done, len(planes), "Scoring predictions")
         left = [name for name in predictions if plane not in before.get(name, {})]
         true = np.array(truth(plane)) if left else None
         for name, read in predictions.items():

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
-from napari_nucseg.batch.task import Executor, Tick, run_serially
+from napari_nucseg.batch.task import Executor, run_serially
 from napari_nucseg.io.images import PNG_SUFFIXES, TIFF_SUFFIXES, read_labels
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score, score_with_boundaries
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.parameters import completed
 from napari_nucseg.system_info import versions
 from napari_nucseg.wording import counted
@@ -70,7 +71,10 @@ def describe(saved: Saved) -> str:
 
 
 def segment_images(
-    sources: Sequence[Source], work: ImageTask, tick: Tick, cluster: Executor | None = None
+    sources: Sequence[Source],
+    work: ImageTask,
+    progress: Progress,
+    cluster: Executor | None = None,
 ) -> Iterator[Saved | Failed]:
     """Segment images, but for those whose labels are there already, which come first.
 
@@ -80,8 +84,8 @@ def segment_images(
         The images.
     work : ImageTask
         What is done with each.
-    tick : callable
-        Called with the name of an image now and then; may raise to stop.
+    progress : Progress
+        Called with (images done, images in all, name of one) now and then; may raise to stop.
     cluster : callable, optional
         Where images are segmented, if not in this process.
 
@@ -95,20 +99,25 @@ def segment_images(
     OSError
         If labels cannot be written.
     """
-    left = []
-    for source in sources:
-        tick(source.name)
+    left: list[Source] = []
+    for number, source in enumerate(sources):
+        progress(number - len(left), len(sources), source.name)
         saved = find_saved(source, work)
         if saved is None:
             left.append(source)
         else:
             yield saved
+    before = len(sources) - len(left)
+
+    def tell(done: int, _: int, name: str = "", /) -> None:
+        progress(before + done, len(sources), name)
+
     if cluster is None:
-        yield from run_serially(work, left, tick)
+        yield from run_serially(work, left, tell)
         return
     work = replace(work, out=work.out.absolute())  # other processes have other working folders
     left = [replace(source, path=source.path.absolute()) for source in left]
-    yield from cluster(work, left, tick)
+    yield from cluster(work, left, tell)
 
 
 def find_saved(source: Source, work: ImageTask) -> Saved | None:
@@ -118,7 +127,7 @@ def find_saved(source: Source, work: ImageTask) -> Saved | None:
         made = read_provenance(path)
     except (ValueError, FileNotFoundError):
         return None
-    now = versions()
+    now = versions(made.get("versions", {}))
     is_same = (
         made.get("model") == setup.model
         and made.get("weights_sha256") in ("", *setup.weights.values())

@@ -14,6 +14,7 @@ from napari_nucseg.io.channels import Channel
 from napari_nucseg.io.images import Image, read_image
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import write_labels
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Segmentation, Segmenter, VolumeSegmentation, check_image
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
@@ -139,7 +140,7 @@ def _segment(
         _check_stack(source, image)
         with _named(source):
             return image, segment_volume(
-                segmenter, image.data, params, choice.depth, choice.volume, _ignore
+                segmenter, image.data, params, choice.depth, choice.volume, ignore
             )
     if image.data.ndim != 2:
         raise ValueError(
@@ -147,7 +148,7 @@ def _segment(
             "stitched or 3d (segment --volume), or as channels (segment --channel)"
         )
     check_image(image.data, str(source))
-    return image, segmenter(image.data, params, _ignore)
+    return image, segmenter(image.data, params, ignore)
 
 
 def _save(
@@ -186,7 +187,3 @@ def _named(source: Source) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
-
-
-def _ignore(done: int, total: int) -> None:
-    """Take no notice of progress within an image."""

@@ -19,6 +19,7 @@ from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Segmenter
 from napari_nucseg.segmenters.model import Model
+from napari_nucseg.segmenters.networks import check
 
 
 def set_up(model: Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule) -> Setup:
@@ -38,20 +39,22 @@ def set_up(model: Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule
     Raises
     ------
     ValueError, OSError
-        If it is a file of the user's that holds no network we know.
+        If it is a file of the user's that holds no network we know, or lacks a parameter.
     """
+    params = replace(model.defaults, **chosen)
+    model.check(params)
     files = [path for path in (model.path, model.onnx) if path is not None]
-    named = any(one.name == model.name for one in catalogue.models())
     where = model.name
-    if model.path is not None and not named:
-        catalogue.check(model.path)  # workers would find out when other models have run
+    if model.path is not None and model.capabilities is None:
+        check(model.path)  # workers would find out when other models have run
         where = str(model.path.resolve())
     return Setup(
         model.name,
         {path.name: sha256(path) for path in files},
         partial(load_model, where, device),
-        replace(model.defaults, **chosen),
+        params,
         rule,
+        model.libraries,
     )
 
 

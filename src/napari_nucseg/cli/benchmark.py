@@ -105,13 +105,13 @@ def benchmark(
     with (
         _going_on(),
         executor_for(scheduler, device) as run_fields,
-        counting() as progress,
+        counting() as bar,
     ):
         results = run_models(
             fields,
             setups,
             out,
-            report=follow_with(progress, "Fields"),
+            progress=follow_with(bar, "Fields"),
             parquet=has_parquet() if parquet is None else parquet,
             run_fields=run_fields,
             worst=worst,

@@ -115,6 +115,7 @@ def segment(
     sources = find_images(inputs)
     refuse_overwriting(sources, out)
     setup = prepare(model, device, chosen)
+    catalogue.find(model).check(setup.params, volume)
     with cluster_for(scheduler, device) as cluster:
         if cluster is None:
             setup.load()  # what is wrong with it is told before anything is written
@@ -130,13 +131,8 @@ def _segment_all(
     from napari_nucseg.batch.image_task import Saved
 
     found: list[Saved | Failed] = []
-    with counting() as progress:
-        report = follow_with(progress, "Images")
-
-        def tick(name: str) -> None:
-            report(len(found), len(sources), name)
-
-        for one in segment_images(sources, work, tick, cluster):
+    with counting() as bar:
+        for one in segment_images(sources, work, follow_with(bar, "Images"), cluster):
             found.append(one)
             if isinstance(one, Saved):
                 console.print(f"{one.name}: {describe(one)}")
@@ -179,10 +175,10 @@ def models(device: DeviceName = "auto") -> None:
     from napari_nucseg.segmenters.devices import choose
     from napari_nucseg.segmenters.model import weights_folder
 
-    table = Table("Model", "Size", "Here?", "About")
+    table = Table("Model", "Size", "Here?", "About", "Licence")
     for model in catalogue.models():
-        size = f"{model.megabytes} MB"
-        table.add_row(model.name, size, "yes" if model.is_ready else "no", model.about)
+        size, is_here = f"{model.megabytes} MB", "yes" if model.is_ready else "no"
+        table.add_row(model.name, size, is_here, model.about, model.licence)
     console.print(table)
     console.print(f"Weights folder: {weights_folder()}")
     console.print(f"Device: {choose(device)}")
@@ -198,9 +194,8 @@ def download(
     from napari_nucseg.io.bbbc039 import dataset_folder, download_dataset, missing_archives
 
     missing = missing_archives(folder := to or dataset_folder())
-    with transferring() as progress:
-        follow = follow_with(progress, "Download")
-        download_dataset(folder, lambda done, total: follow(done, total, ""))
+    with transferring() as bar:
+        download_dataset(folder, follow_with(bar, "Download"))
     names = ", ".join(archive.name for archive in missing)
     console.print(f"Downloaded and checked: {names}" if missing else "Nothing was missing")
     console.print(f"Try: napari-nucseg benchmark '{folder}' --split validation --out results")

@@ -66,10 +66,10 @@ def train(
     )
     recipe = Recipe(params, device, _find_start(start, device), resume, overwrite)
     try:
-        with counting() as progress, _stop_between_steps() as check:
-            move = follow_with(progress, "Batches")
+        with counting() as bar, _stop_between_steps() as check:
+            move = follow_with(bar, "Batches")
 
-            def follow(done: int, total: int, told: str) -> None:
+            def follow(done: int, total: int, told: str = "", /) -> None:
                 move(done, total, told)
                 check()
 

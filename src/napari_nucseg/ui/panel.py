@@ -11,7 +11,8 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QComboBox, QScrollBar, QWidget
 
-from napari_nucseg.ui.jobs import Hand, Job, Task, Tell, tell_user
+from napari_nucseg.progress import Progress
+from napari_nucseg.ui.jobs import Hand, Job, Task, tell_user
 from napari_nucseg.ui.params_form import text_line
 
 
@@ -56,7 +57,7 @@ class Panel(Container):
 
     def run_in_parts(
         self,
-        work: Callable[[Tell, Hand], Any],
+        work: Callable[[Progress, Hand], Any],
         show_part: Callable[[Any], None],
         show: Callable[[Any], None],
     ) -> Job:
@@ -71,7 +72,7 @@ class Panel(Container):
         show : callable
             Gets what is returned, after all parts.
         """
-        job = self._job(lambda tell: work(tell, job.hand), show)
+        job = self._job(lambda progress: work(progress, job.hand), show)
         job.handed.connect(show_part)
         return self._launch(job)
 

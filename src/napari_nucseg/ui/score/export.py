@@ -30,6 +30,7 @@ from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.parameter_spec import describe_values
+from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import (
     WORST,
     Page,
@@ -47,7 +48,7 @@ from napari_nucseg.ui.edits import (
     count_corrected,
     say_corrected,
 )
-from napari_nucseg.ui.jobs import Run, Tell
+from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import (
     find_image,
     full_data,
@@ -101,11 +102,11 @@ class Exported:
     pixel_size: float | None
     corrected: Mapping[int, int] = field(default_factory=dict)
 
-    def objects(self, tell: Tell) -> dict[str, list[object]]:
+    def objects(self, progress: Progress) -> dict[str, list[object]]:
         """List all objects of both sides, as the command line does."""
         tables = []
         for done, plane in enumerate(self.pairs):
-            tell(done, len(self.pairs), "Listing")
+            progress(done, len(self.pairs), "Listing")
             preset, name, size = self.rule.preset, self.fields[plane].stem, self.pixel_size
             labels = self.read(plane)
             # Not the overlap that is known: labels may have been painted in since
@@ -113,25 +114,25 @@ class Exported:
             tables.append(object_columns(name, *labels, matching, preset, pixel_size=size))
         return join(tables)
 
-    def field_rows(self, tell: Tell) -> list[Record]:
+    def field_rows(self, progress: Progress) -> list[Record]:
         """Return a row a field, as the command line does."""
         return [
             field_row(self.fields[plane], score, self.made_by_field.get(plane))
             | {"corrected_by_hand": self.corrected.get(plane, 0)}
-            for plane, score in self._sum(tell).scores.items()
+            for plane, score in self._sum(progress).scores.items()
         ]
 
-    def summary(self, tell: Tell) -> Summary:
+    def summary(self, progress: Progress) -> Summary:
         """Sum up the fields."""
-        return self._sum(tell).summary
+        return self._sum(progress).summary
 
-    def report(self, tell: Tell) -> Page:
+    def report(self, progress: Progress) -> Page:
         """Gather a report, with pictures of the worst fields."""
-        found = self._sum(tell)
+        found = self._sum(progress)
         scores = found.scores
         worst = []
         for done, plane in enumerate(worst_fields(scores, WORST)):
-            tell(done, WORST, "Drawing")
+            progress(done, WORST, "Drawing")
             name = self.fields[plane].name
             worst.append(Pictured(name, scores[plane], self._picture(plane)))
         section = Section(
@@ -144,8 +145,8 @@ class Exported:
         )
         return Page(self.title, len(scores), [section])
 
-    def _sum(self, tell: Tell) -> DatasetScore:
-        return score_dataset(self.pairs, self.copies, self.rule, tell, self.pixel_size)
+    def _sum(self, progress: Progress) -> DatasetScore:
+        return score_dataset(self.pairs, self.copies, self.rule, progress, self.pixel_size)
 
     def _picture(self, plane: int) -> str:
         image, (truth, predicted) = self.read_image(plane), self.read(plane)
@@ -157,30 +158,33 @@ class Exported:
         )
 
 
-Write = Callable[[Path, Exported, Tell], None]
+Write = Callable[[Path, Exported, Progress], None]
 KINDS: dict[str, tuple[str, Write]] = {
-    "Nuclei as CSV...": (".csv", lambda path, e, tell: write_columns(path, e.objects(tell))),
+    "Nuclei as CSV...": (
+        ".csv",
+        lambda path, e, p: write_columns(path, e.objects(p)),
+    ),
     "Nuclei as Parquet...": (
         ".parquet",
-        lambda path, e, tell: write_parquet(path, e.objects(tell)),
+        lambda path, e, p: write_parquet(path, e.objects(p)),
     ),
-    "Fields as CSV...": (".csv", lambda path, e, tell: write_table(path, e.field_rows(tell))),
+    "Fields as CSV...": (".csv", lambda path, e, p: write_table(path, e.field_rows(p))),
     "Scores as JSON...": (
         ".json",
-        lambda path, e, tell: write_json(
+        lambda path, e, progress: write_json(
             path,
-            summary_record(e.summary(tell)) | {"corrected_by_hand": sum(e.corrected.values())},
+            summary_record(e.summary(progress)) | {"corrected_by_hand": sum(e.corrected.values())},
         ),
     ),
     "Scores as LaTeX...": (
         ".tex",
-        lambda path, e, tell: write_text(path, latex_table(e.summary(tell), e.title)),
+        lambda path, e, p: write_text(path, latex_table(e.summary(p), e.title)),
     ),
     "Scores as Markdown...": (
         ".md",
-        lambda path, e, tell: write_text(path, markdown_table(e.summary(tell), e.title)),
+        lambda path, e, p: write_text(path, markdown_table(e.summary(p), e.title)),
     ),
-    "Report as HTML...": (".html", lambda path, e, tell: write_page(path, e.report(tell))),
+    "Report as HTML...": (".html", lambda path, e, p: write_page(path, e.report(p))),
 }
 """What can be exported: the ending of the file, and how it is written."""
 
@@ -235,10 +239,10 @@ class ExportButton(QPushButton):
         parent: QWidget,
         state: ComparisonState,
         run: Run,
-        tell: Callable[[str], None],
+        progress: Callable[[str], None],
     ) -> None:
         super().__init__("Export", parent)
-        self._state, self._run, self._tell = state, run, tell
+        self._state, self._run, self._tell = state, run, progress
         self.setToolTip(
             "Write nuclei, fields, scores or a report to a file; plots have a Save of their own."
         )
@@ -272,7 +276,7 @@ class ExportButton(QPushButton):
         exported = self._exported()
         self._tell(f"Writing {path.name}...")
         self._run(
-            lambda tell: write(path, exported, tell),
+            lambda progress: write(path, exported, progress),
             lambda nothing: self._tell(f"Written: {path}"),
         )
 

@@ -25,8 +25,9 @@ from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.parameter_spec import describe_values
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.jobs import Job, Run, Tell
+from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     OVERLAYS,
@@ -86,7 +87,7 @@ def find_runs(folder: Path, truth: Labels) -> list[SavedRun]:
     return [_find(name, labels, record.stems) for name, labels in _folders_of_labels(folder)]
 
 
-def read_run(run: SavedRun, shape: tuple[int, ...], tell: Tell) -> LabelImage:
+def read_run(run: SavedRun, shape: tuple[int, ...], progress: Progress) -> LabelImage:
     """Read all labels of a run; fields that are not done are empty.
 
     Parameters
@@ -95,7 +96,7 @@ def read_run(run: SavedRun, shape: tuple[int, ...], tell: Tell) -> LabelImage:
         What to read.
     shape : tuple of int
         Of the ground truth, (..., height, width).
-    tell : callable
+    progress : Progress
         Gets (done, in all, what); raises to stop.
 
     Raises
@@ -105,7 +106,7 @@ def read_run(run: SavedRun, shape: tuple[int, ...], tell: Tell) -> LabelImage:
     """
     stack = np.zeros((int(np.prod(shape[:-2])), *shape[-2:]), dtype=np.int32)
     for done, (plane, path) in enumerate(run.files.items()):
-        tell(done, len(run.files), "Reading")
+        progress(done, len(run.files), "Reading")
         labels = read_labels(Source(path))
         if labels.shape != shape[-2:]:
             raise ValueError(

@@ -12,8 +12,9 @@ from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
 from napari_nucseg.parameter_spec import specs_of
+from napari_nucseg.segmenters.api import DEVICE
 from napari_nucseg.segmenters.devices import CHOICES
-from napari_nucseg.segmenters.model import DEVICE, Model
+from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams
 from napari_nucseg.ui.layers import count_planes
 from napari_nucseg.ui.params_form import (

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_nucseg.parameter_spec import describe_values
-from napari_nucseg.segmenters import catalogue, devices, timing
-from napari_nucseg.segmenters import model as capabilities
-from napari_nucseg.segmenters.model import DEVICE, Model, weights_folder
+from napari_nucseg.segmenters import catalogue, devices, networks, timing
+from napari_nucseg.segmenters.api import DEVICE, Capabilities
+from napari_nucseg.segmenters.model import Model, weights_folder
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import Run, in_words
 from napari_nucseg.ui.segment import settings
@@ -89,7 +89,7 @@ class ModelSelector:
         self._run = run
         self._files = ModelFiles()
         self._of_image: dict[tuple[str, str], dict[str, Any]] = {}
-        self._learned: dict[str, capabilities.Capabilities] = {}
+        self._learned: dict[str, Capabilities] = {}
         form.model.choices = self._files.choices
         last = settings.load_model()
         if last in form.model.choices:
@@ -108,18 +108,16 @@ class ModelSelector:
         path = Path(self._chosen.model)
         if not self._files.is_there(self._chosen.model):
             about = f"{path} is not there now; bring it back, or choose another model"
-            return Model(path.name, about, path, 0)
+            return networks.of_file(path, about)
         model = catalogue.find(self._chosen.model)
         return replace(
             model, capabilities=model.capabilities or self._learned.get(self._chosen.model)
         )
 
-    def learn(self, key: str, ignores: frozenset[str] | None) -> None:
+    def learn(self, key: str, capabilities: Capabilities | None) -> None:
         """Take up of a run what a file is: it is not opened before."""
-        kinds = (capabilities.FLUO, capabilities.UNET, capabilities.CLASSIC, capabilities.CELLPOSE)
-        known = next((kind for kind in kinds if kind.ignores == ignores), None)
-        if known is not None:
-            self._learned[key] = known
+        if capabilities is not None:
+            self._learned[key] = capabilities
             self._form.show_traits(self.model)
 
     def use_defaults(self) -> None:
@@ -179,7 +177,7 @@ class ModelSelector:
         """Ask for a model file, and choose it if it is one."""
         path = ask_for_model(self._form.add_model.native)
         if path is not None:
-            self._run(lambda tell: catalogue.check(path), lambda _: self._take_up(path))
+            self._run(lambda tell: networks.check(path), lambda _: self._take_up(path))
 
     def refresh(self) -> None:
         """Show which files are there now."""

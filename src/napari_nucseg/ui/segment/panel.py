@@ -231,7 +231,7 @@ class SegmentPanel(Panel):
         if found is None:
             return
         labels, result = found
-        self.chooser.learn(result.made[0].key.model, result.ignores)
+        self.chooser.learn(result.made[0].key.model, result.capabilities)
         about = self.result.describe(labels, result, ran=True)
         self._say(" ".join(filter(None, (told, about, self._results.remark))))
         self.advice.tell({one.key.plane: one.concerns for one in result.made})

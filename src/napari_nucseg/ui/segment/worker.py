@@ -12,19 +12,22 @@ from numpy.typing import NDArray
 from napari_nucseg.analysis.corrections import PackedLabels
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue, timing
 from napari_nucseg.segmenters.api import (
+    Capabilities,
     Concern,
     Provenance,
     Segmenter,
     VolumeSegmentation,
     check_image,
 )
+from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.flows import is_compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
-from napari_nucseg.ui.jobs import Hand, RemainingTime, Tell
+from napari_nucseg.ui.jobs import Hand, RemainingTime
 from napari_nucseg.ui.segment.image_source import FieldSource
 from napari_nucseg.ui.segment.result_cache import CachedResult, Parts, ResultKey
 
@@ -104,13 +107,13 @@ class Result:
         In the order of their making.
     kept : Parts
         What there was memory for.
-    ignores : frozenset of str or None
-        Names of the parameters that the model makes no use of; None where that is not told.
+    capabilities : Capabilities or None
+        Of the model; None where that is not told.
     """
 
     made: tuple[FieldResult, ...]
     kept: Parts
-    ignores: frozenset[str] | None = None
+    capabilities: Capabilities | None = None
 
     @property
     def is_volume(self) -> bool:
@@ -148,18 +151,18 @@ def joined_results(parts: Sequence[Result], known: Mapping[int, Parts]) -> Resul
     made = tuple(one for part in parts for one in part.made)
     in_memory = {key: one for fields in known.values() for key, one in fields.items()}
     kept = {one.key: in_memory[one.key] for one in made if one.key in in_memory}
-    return Result(made, kept, parts[0].ignores)
+    return Result(made, kept, parts[0].capabilities)
 
 
-def segment_fields(request: Request, tell: Tell, hand: Hand) -> None:
+def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
     """Segment what is asked for, one field after the other; only one is in memory at a time.
 
     Parameters
     ----------
     request : Request
         What is asked for.
-    tell : callable
-        Progress.
+    progress : Progress
+        Told after each step.
     hand : callable
         Gets the `Result` of each field as soon as it is done.
 
@@ -168,8 +171,8 @@ def segment_fields(request: Request, tell: Tell, hand: Hand) -> None:
     ValueError, OSError
         If the model or an image cannot be used; the message names it.
     """
-    segmenter = load(request, tell)
-    countdown = RemainingTime(tell, len(request.spots))
+    segmenter = load(request, progress)
+    countdown = RemainingTime(progress, len(request.spots))
     for number, key in enumerate(request.spots):
         countdown.begin(number)
         image = request.source.read(key.plane, key.segmented)
@@ -178,7 +181,7 @@ def segment_fields(request: Request, tell: Tell, hand: Hand) -> None:
         result = segmenter(image, request.params, countdown.report)
         timing.remember(key.model, result.provenance, image.size, warm)
         kept = CachedResult(result, image, request.pixel_size)
-        hand(Result((_made(key, kept, request.name),), {key: kept}, result.ignores))
+        hand(Result((_made(key, kept, request.name),), {key: kept}, result.capabilities))
 
 
 def relabel(
@@ -186,7 +189,7 @@ def relabel(
     source: FieldSource,
     name: str,
     params: SegmentParams,
-    tell: Tell,
+    progress: Progress,
 ) -> Result:
     """Make the labels of kept results anew, with other thresholds and without the network.
 
@@ -200,7 +203,7 @@ def relabel(
         Of the image's layer.
     params : SegmentParams
         The other thresholds.
-    tell : callable
+    progress : Progress
         Progress.
 
     Raises
@@ -210,7 +213,7 @@ def relabel(
     """
     kept: Parts = {}
     for number, parts in enumerate(fields):
-        tell(number, len(fields), "Following the sliders")
+        progress(number, len(fields), "Following the sliders")
         for key, before in parts.items():
             _check_unchanged(source, key, before, name)
             kept[key] = replace(before, result=before.result.relabelled(params))
@@ -244,7 +247,7 @@ def provenance_at(key: ResultKey, made: Provenance, name: str) -> dict[str, Any]
     }
 
 
-def load(request: Request, tell: Tell) -> Segmenter:
+def load(request: Request, progress: Progress) -> Segmenter:
     """Load the model that was asked for, once its weights are here.
 
     Raises
@@ -257,14 +260,18 @@ def load(request: Request, tell: Tell) -> Segmenter:
         raise ValueError(
             f"{model.path}: this model file is not there; bring it back, or choose another"
         )
-    fetching = RemainingTime(tell, 1)
-    catalogue.require_device(request.device)
+    try:
+        model.check(request.params, request.depth)
+    except ValueError as error:
+        raise ValueError(f"{request.name}: {error}") from error
+    fetching = RemainingTime(progress, 1)
+    choose(request.device)
     catalogue.download(model, fetching.follow_download(model.name, model.megabytes))
-    tell(0, 1, f"Loading {model.name}")
+    progress(0, 1, f"Loading {model.name}")
     return catalogue.load(model, request.device)
 
 
-def segment_stack(request: Request, tell: Tell, hand: Hand) -> None:
+def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
     """Segment planes as one volume, which is in memory whole; a nucleus has one number in all.
 
     The nuclei are measured plane by plane. Nothing is kept to follow the sliders. Parameters are
@@ -277,13 +284,13 @@ def segment_stack(request: Request, tell: Tell, hand: Hand) -> None:
     """
     if request.depth is None:
         raise ValueError(f"{request.name}: it was not said how its planes belong together")
-    segmenter = load(request, tell)
-    planes = []
+    segmenter = load(request, progress)
+    planes, total = [], len(request.spots)
     for number, key in enumerate(request.spots):
-        tell(number, len(request.spots), f"Reading plane {number + 1} of {len(request.spots)}")
+        progress(number, total, f"Reading plane {number + 1} of {total}")
         planes.append(request.source.read(key.plane))
     volume = np.stack(planes)
-    report = RemainingTime(tell, 1, step="plane").report
+    report = RemainingTime(progress, 1, step="plane").report
     try:
         result = segment_volume(
             segmenter, volume, request.params, request.depth, request.volume, report
@@ -292,7 +299,9 @@ def segment_stack(request: Request, tell: Tell, hand: Hand) -> None:
         raise ValueError(f"{request.name}: {error}") from error
     made = []
     for number, (key, labels) in enumerate(zip(request.spots, result.labels, strict=True)):
-        tell(number, len(request.spots), f"Measuring plane {number + 1} of {len(request.spots)}")
+        progress(
+            number, len(request.spots), f"Measuring plane {number + 1} of {len(request.spots)}"
+        )
         made.append(_made_of_volume(request, key, labels, volume[number], result))
     hand(Result(tuple(made), {}))
 
