@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image as PillowImage
 
-from napari_nucseg.io.images import read_mask
+from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.ui.files.field_groups import MAX_GROUPS
 from napari_nucseg.ui.files.reader import get_reader
@@ -72,7 +72,7 @@ def test_a_mask_alone_gives_labels(drawn_dataset):
     ((labels, about, kind),) = read(path)
 
     assert kind == "labels"
-    assert np.array_equal(labels, read_mask(Source(path)))
+    assert np.array_equal(labels, read_labels(Source(path)))
     assert about["name"] == f"A01_s1 {GROUND_TRUTH}"
 
 

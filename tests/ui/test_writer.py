@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from roifile import roiread
 
-from napari_nucseg.io.images import read_mask
+from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.ui.layers import PREDICTION, LayerRecord, tag
@@ -47,8 +47,8 @@ def save(layers, path):
 def test_labels_are_saved_as_a_mask(layers, labels, tmp_path):
     assert save(layers, tmp_path / "mask.png") == [str(tmp_path / "mask.png")]
 
-    assert np.array_equal(read_mask(Source(tmp_path / "mask.png")) > 0, labels > 0)
-    assert read_mask(Source(tmp_path / "mask.png")).max() == labels.max()
+    assert np.array_equal(read_labels(Source(tmp_path / "mask.png")) > 0, labels > 0)
+    assert read_labels(Source(tmp_path / "mask.png")).max() == labels.max()
 
 
 def test_a_stack_is_saved_as_a_folder_of_masks(layers, stack, tmp_path):
@@ -56,7 +56,7 @@ def test_a_stack_is_saved_as_a_folder_of_masks(layers, stack, tmp_path):
 
     assert written == [str(tmp_path / "mine" / f"{stem}.png") for stem in STEMS]
     for path, plane in zip(written, stack, strict=True):
-        assert read_mask(Source(tmp_path / path)).max() == plane.max()
+        assert read_labels(Source(tmp_path / path)).max() == plane.max()
 
 
 def test_masks_of_a_stack_are_not_replaced(layers, stack, tmp_path):
@@ -116,7 +116,7 @@ def test_multiscale_labels_are_saved_at_full_resolution(viewer, drawn_fields, tm
 
     save(viewer.layers, tmp_path / "mask.png")
 
-    assert read_mask(Source(tmp_path / "mask.png")).shape == data.shape
+    assert read_labels(Source(tmp_path / "mask.png")).shape == data.shape
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "zip"])

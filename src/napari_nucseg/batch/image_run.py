@@ -8,7 +8,8 @@ from pathlib import Path
 
 from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
 from napari_nucseg.batch.task import Executor, Tick, run_serially
-from napari_nucseg.io.images import PNG_SUFFIXES, TIFF_SUFFIXES, read_labels
+from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule

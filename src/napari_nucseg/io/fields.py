@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.images import (
+    NAME_IN_BBBC039,
     Image,
     read_image,
     read_image_header,
@@ -19,7 +19,6 @@ from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import Header
 
 _LARGEST_LABEL = np.iinfo(np.int32).max
-_NAME_IN_BBBC039 = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ class Field:
             )
 
     def _part(self, part: str) -> str | None:
-        match = _NAME_IN_BBBC039.fullmatch(self.stem)
+        match = NAME_IN_BBBC039.fullmatch(self.stem)
         return None if match is None else match[part]
 
 

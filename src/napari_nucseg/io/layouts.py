@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_nucseg.io.fields import Field
-from napari_nucseg.io.images import PNG_SUFFIXES, TIFF_SUFFIXES
+from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES
 from napari_nucseg.io.sources import Source, list_archive, list_folder
 
 IMAGES, LISTS = "images", "metadata"
