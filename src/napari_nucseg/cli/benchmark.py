@@ -15,6 +15,7 @@ from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.cli.options import (
     DEFAULT_PRESET,
+    Components,
     DeviceName,
     EmptyAsOne,
     PresetName,
@@ -39,7 +40,16 @@ _FAILURES_SHOWN = 5
 
 @takes(SegmentParams, "Segmentation", "the model's own")
 def benchmark(
-    dataset: Annotated[Path, typer.Argument(help="Folder, split file or images.zip of a dataset.")],
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder, split file, images.zip or table of pairs (.csv) of a dataset, or a "
+            "folder of images."
+        ),
+    ],
+    truth: Annotated[
+        Path | None, typer.Argument(help="Folder of the ground truth of a folder of images.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -77,6 +87,7 @@ def benchmark(
     allow_missing: Annotated[
         bool, typer.Option(help="Go on without fields of the split that are absent.")
     ] = False,
+    components: Components = False,
     scheduler: Scheduler = None,
     worst: Annotated[
         int, typer.Option(min=0, help="Fields that the report pictures, the worst first.")
@@ -93,7 +104,9 @@ def benchmark(
     from napari_nucseg.io.datasets import open_dataset
     from napari_nucseg.io.writers import has_parquet
 
-    fields = open_dataset(dataset, split, allow_missing=allow_missing)
+    fields = open_dataset(dataset, split, truths=truth, allow_missing=allow_missing)
+    if components:
+        fields = fields.with_components()
     _warn(fields)
     rule = rule_of(iou, preset, empty_as_one)
     models = model or [catalogue.BUNDLED]

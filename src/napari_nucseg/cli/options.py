@@ -60,6 +60,12 @@ Threshold = Annotated[float, typer.Option("--iou", help="Least IoU of a match.")
 EmptyAsOne = Annotated[
     bool, typer.Option(help="Count fields without nuclei on either side as 1 in means.")
 ]
+Components = Annotated[
+    bool,
+    typer.Option(
+        "--components", help="Take each piece of a binary mask for a nucleus, not all for one."
+    ),
+]
 
 
 DEFAULT_PRESET = STARDIST.name
@@ -183,6 +189,13 @@ def _bar(*amounts: ProgressColumn) -> Progress:
 def warn(line: str) -> None:
     """Tell on standard error of what need not be wrong."""
     errors.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def warn_of_reading(components: bool, *notes: str) -> None:
+    """Tell how files were read, and by which option labels are read otherwise."""
+    for note in notes:
+        hint = "" if components else "; --components takes each piece for a nucleus"
+        warn(note + (hint if "one nucleus" in note else ""))
 
 
 def prepare(

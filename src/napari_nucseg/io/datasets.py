@@ -5,21 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.layouts import (
-    IMAGE_SUFFIXES,
     LISTS,
+    PICTURE_SUFFIXES,
     Files,
+    are_images_and_truths,
+    explain_no_images,
+    explain_no_truth,
     find_files,
+    find_files_in_two,
     find_truth,
     list_part,
     part_folder,
     root_of,
     stem_of_truth,
 )
+from napari_nucseg.io.pairs import is_table, read_pairs
 from napari_nucseg.io.sources import Source, list_folder
 
 SPLITS = ("training", "validation", "test")
@@ -186,7 +191,7 @@ def _stem_of(name: str, stems: Set[str]) -> str:
 
 
 def _has_ending(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 def find_field(path: Path) -> Field:
@@ -201,17 +206,27 @@ def find_field(path: Path) -> Field:
     return Field(path.stem, Source(path), find_truth(path), split)
 
 
-def open_dataset(path: Path, split: str | None = None, *, allow_missing: bool = False) -> Dataset:
+def open_dataset(
+    path: Path,
+    split: str | None = None,
+    *,
+    truths: Path | None = None,
+    allow_missing: bool = False,
+) -> Dataset:
     """Find the fields of a dataset without reading any pixel.
 
     Parameters
     ----------
     path : Path
         The dataset's folder in any layout, one of its subfolders, one of its lists of fields, a
-        folder of images, or ``images.zip``, ``masks.zip`` or ``labels.zip``.
+        folder of images, ``images.zip``, ``masks.zip`` or ``labels.zip``, or a table of pairs,
+        which ends in ``.csv``.
     split : str, optional
         Keep the fields of a list alone: ``<split>.txt`` in ``metadata/``, in ``metadata.zip`` or
-        in the dataset's folder, or any file of names, one a line.
+        in the dataset's folder, or any file of names, one a line. Of a table of pairs those of
+        its column split.
+    truths : Path, optional
+        Folder of the ground truth, where the first one holds the images alone.
     allow_missing : bool
         Go on without the fields that the split names and the dataset lacks.
 
@@ -223,8 +238,13 @@ def open_dataset(path: Path, split: str | None = None, *, allow_missing: bool = 
     OSError
         If the folder or archive cannot be read.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file or folder")
+    for one in (path, truths):
+        if one is not None and not one.exists():
+            raise FileNotFoundError(f"{one}: there is no such file or folder")
+    if truths is not None:
+        return _open_two(path, truths, split, allow_missing)
+    if is_table(path):
+        return _open_table(path, split, allow_missing)
     root = root_of(path.parent if path.is_file() else path)
     listing = Source(path) if path.is_file() and is_list(path) else None
     if listing is not None and split is not None:
@@ -237,13 +257,79 @@ def open_dataset(path: Path, split: str | None = None, *, allow_missing: bool = 
             "line name the list by --split"
         )
     if not dataset.fields:
-        raise ValueError(
-            f"{root}: no images here; open the folder that holds images/ and masks/ or labels/, "
-            "images.zip, or a.tif with a_masks.tif"
-        )
+        raise ValueError(f"{root}: {explain_no_images(root)}")
     if split is not None:
         listing = find_list(root, split, files.stems)
     return dataset if listing is None else _keep_listed(dataset, listing, allow_missing)
+
+
+def open_datasets(paths: Sequence[Path], split: str | None = None) -> list[Dataset]:
+    """Open several datasets; a folder of images with one of their ground truth after it is one.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `open_dataset`.
+    """
+    found, left = [], list(paths)
+    while left:
+        path = left.pop(0)
+        truths = left.pop(0) if left and are_images_and_truths(path, left[0]) else None
+        found.append(open_dataset(path, split, truths=truths))
+    return found
+
+
+def require_images_and_truth(dataset: Dataset) -> None:
+    """Refuse a dataset of which nothing can be scored, or learned.
+
+    Raises
+    ------
+    ValueError
+        If an image is missing, or all ground truth; the message says what there is instead.
+    """
+    first = dataset.fields[0]
+    source = first.image or first.mask
+    root = Path(dataset.name) if source is None else root_of(source.path.parent)
+    if not dataset.has_images:
+        raise ValueError(f"{root}: there is ground truth but no image; {explain_no_images(root)}")
+    if len(dataset.without_mask) == len(dataset.fields):
+        raise ValueError(
+            f"{root}: none of the {len(dataset.fields)} fields of {dataset.name} has ground truth; "
+            f"{explain_no_truth(root)}"
+        )
+
+
+def _open_two(images: Path, truths: Path, split: str | None, allow_missing: bool) -> Dataset:
+    """Open images of one folder with the ground truth of another."""
+    for folder in (images, truths):
+        if not folder.is_dir():
+            raise ValueError(
+                f"{folder}: not a folder; give a folder of images and one of their ground truth"
+            )
+    root = root_of(images)
+    files = find_files_in_two(images, truths)
+    dataset = _open_whole(root, files)
+    if len(dataset.without_mask) == len(dataset.fields):
+        raise ValueError(
+            f"{truths}: its files are named as no image of {images} is; name each as its image, or "
+            "as it with _masks behind"
+        )
+    if split is None:
+        return dataset
+    return _keep_listed(dataset, find_list(root, split, files.stems), allow_missing)
+
+
+def _open_table(path: Path, split: str | None, allow_missing: bool) -> Dataset:
+    """Open the pairs of a table."""
+    fields = read_pairs(path)
+    dataset = Dataset(path.stem, fields)
+    if split is None:
+        return dataset
+    kept = tuple(field for field in fields if field.split == split)
+    if kept:
+        return Dataset(f"{dataset.name} {split}", kept)
+    listing = find_list(path.parent, split, {field.stem for field in fields})
+    return _keep_listed(dataset, listing, allow_missing)
 
 
 def list_splits(path: Path) -> tuple[str, ...]:
@@ -259,6 +345,8 @@ def list_splits(path: Path) -> tuple[str, ...]:
     ValueError, OSError
         As `open_dataset`.
     """
+    if is_table(path) and path.is_file():
+        return tuple(dict.fromkeys(field.split for field in read_pairs(path) if field.split))
     root = root_of(path.parent if path.is_file() else path)
     return tuple(find_lists(root, find_files(root).stems))
 

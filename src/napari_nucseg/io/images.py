@@ -162,15 +162,22 @@ def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
 
 def read_labels_shape(source: Source) -> tuple[int, ...]:
     """Read the shape of a label image without its pixels, and refuse a file that is cut off."""
+    return read_labels_header(source).shape
+
+
+def read_labels_header(source: Source) -> Header:
+    """Read what is known of a label image without its pixels, as int32; see `read_labels_shape`."""
+    dtype = np.dtype(np.int32)
     if is_seg(source):
-        return read_seg(source).shape
+        return Header(read_seg(source).shape, dtype)
     opened = look_into(source)
     if opened.kind is Kind.PNG:
-        return png_shape(source, opened.head)
+        return Header(png_shape(source, opened.head), dtype)
     if opened.kind is not Kind.TIFF:
-        return read_labels(source).shape
+        return Header(read_labels(source).shape, dtype)
     with open_tiff(source, opened.content) as tiff:
-        return tiff_header(source, tiff, find_planes(source, tiff)).shape
+        header = tiff_header(source, tiff, find_planes(source, tiff))
+        return replace(header, dtype=dtype)
 
 
 def _take_labels(source: Source, data: NDArray[Any], components: bool) -> LabelImage:

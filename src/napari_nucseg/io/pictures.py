@@ -28,6 +28,11 @@ from napari_nucseg.io.tiff import (
 TIFF_SUFFIXES = (".tif", ".tiff", ".stk")
 PNG_SUFFIXES = (".png",)
 JPEG_SUFFIXES = (".jpg", ".jpeg")
+READ_ELSEWHERE = (
+    *JPEG_SUFFIXES, ".npy", ".npz", ".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi", ".ims",
+    ".zarr", ".h5", ".hdf5", ".mrc", ".dv", ".svs", ".bmp", ".gif", ".webp",
+)  # fmt: skip
+"""Endings of images and labels that napari reads, perhaps by another plugin."""
 
 MAX_PNG_PIXELS = 2**26
 """Pixels above which a PNG or JPEG is taken for a decompression bomb."""
