@@ -48,6 +48,12 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
     return tuple(sources)
 
 
+def passed_over(inputs: Sequence[Path]) -> tuple[str, ...]:
+    """Say which images of folders are not read, a line a folder."""
+    told = ((path, _others_in(path)) for path in inputs if path.is_dir())
+    return tuple(f"{path}{others}".replace("; ", ": ", 1) for path, others in told if others)
+
+
 def refuse_overwriting(sources: Sequence[Source], out: Path) -> None:
     """Refuse a folder of results in which labels would replace an image.
 
@@ -113,7 +119,7 @@ def find_saved(source: Source, work: ImageTask) -> Saved | None:
     path, setup = labels_file(source, work.out), work.setup
     try:
         made = read_provenance(path)
-    except (ValueError, FileNotFoundError):
+    except (ValueError, OSError):
         return None
     now = versions()
     is_same = (
@@ -197,9 +203,8 @@ def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
 
 def _others_in(folder: Path, remedy: str = "segment the layer") -> str:
     """Say which endings of images that others read there are in a folder."""
-    kinds = {path.suffix.lower() for path in folder.iterdir() if path.is_file()}
-    found = sorted(kinds & set(READ_ELSEWHERE))
-    return f"; {not_read(' and '.join(found), remedy)}" if found else ""
+    kinds = {s.suffix for s in list_folder(folder, READ_ELSEWHERE) if not is_seg(s)}
+    return f"; {not_read(' and '.join(sorted(kinds)), remedy)}" if kinds else ""
 
 
 def _by_stem(folder: Path) -> dict[str, Source]:

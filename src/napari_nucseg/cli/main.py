@@ -110,7 +110,7 @@ def segment(
     Exit code 1 if an image failed; the others are done.
     """
     from napari_nucseg.batch.executor import cluster_for
-    from napari_nucseg.batch.image_run import find_images, refuse_overwriting
+    from napari_nucseg.batch.image_run import find_images, passed_over, refuse_overwriting
     from napari_nucseg.batch.image_task import Choice, ImageTask
     from napari_nucseg.io.channels import Channel
 
@@ -124,6 +124,8 @@ def segment(
     )
     sources = find_images(inputs)
     refuse_overwriting(sources, out)
+    for line in passed_over(inputs):
+        warn(line)
     setup = prepare(model, device, chosen)
     with cluster_for(scheduler, device) as cluster:
         if cluster is None:
