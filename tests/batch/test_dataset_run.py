@@ -13,6 +13,7 @@ from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import BOUNDARY_RATIOS, OBJECT_RATIOS, PIXEL_RATIOS
+from tests.conftest import write_scaled
 from tests.oracle import PARAMS, oracle_setup
 
 FIRST_COLUMNS = [
@@ -272,9 +273,10 @@ def test_every_object_of_every_field_has_its_row(run, flawed, out, lost):
 
 
 def test_where_every_field_has_a_scale_distances_are_in_micrometres_too(
-    run, oracle_of, drawn_fields, out, monkeypatch
+    run, oracle_of, drawn_fields, drawn_dataset, out
 ):
-    monkeypatch.setattr("napari_nucseg.io.tiff._metamorph_pixel_size", lambda tiff: 0.5)
+    for path in (drawn_dataset / "images").iterdir():
+        write_scaled(path, tifffile.imread(path))
     moved = np.roll(drawn_fields[0].labels, 1, axis=0)
     run(oracle_of(drawn_fields, moved))
     row = read_fields(out)[0]
@@ -340,7 +342,7 @@ def test_images_without_any_mask_are_refused_before_anything_is_segmented(
     for path in (drawn_dataset / "masks").iterdir():
         path.unlink()
     oracle = oracle_of(drawn_fields)
-    with pytest.raises(ValueError, match="of drawn has ground truth; add masks/ or labels/"):
+    with pytest.raises(ValueError, match="of drawn has ground truth; masks/: it is empty"):
         run(oracle)
     assert oracle.asked == []
     assert not out.exists()
@@ -399,7 +401,9 @@ def test_other_files_in_the_folder_stay(run, oracle_of, drawn_fields, out):
 def test_masks_without_images_are_refused(run, oracle_of, drawn_fields, drawn_dataset, out):
     for path in (drawn_dataset / "images").iterdir():
         path.unlink()
-    with pytest.raises(ValueError, match="add the folder images/"):
+    with pytest.raises(
+        ValueError, match="there is ground truth but no images here; images/: it is empty"
+    ):
         run(oracle_of(drawn_fields))
     assert not out.exists()
 

@@ -78,6 +78,14 @@ def test_a_torn_object_has_an_outline_a_piece(tmp_path):
     assert [roi.name for roi in roiread(tmp_path / "a.zip")] == ["5-1", "5-2", "6"]
 
 
+def test_neither_background_nor_negative_labels_have_outlines(tmp_path):
+    labels = np.array([[-1, -1, 0, 2, 0, 7], [-1, 0, 0, 2, 0, 0]])
+    write_rois(tmp_path / "a.zip", labels)
+    assert [roi.name for roi in roiread(tmp_path / "a.zip")] == ["2", "7"]
+    with pytest.raises(ValueError, match="label -1 is negative"):
+        write_mask(tmp_path / "a.png", labels)
+
+
 def test_outlines_in_a_stack_know_their_plane(tmp_path):
     stack = np.zeros((3, 6, 6), int)
     stack[1, 2:4, 2:4] = 9

@@ -6,9 +6,10 @@ import dask.array as da
 import numpy as np
 import pytest
 import tifffile
+from napari.utils.notifications import notification_manager
 from roifile import roiread
 
-from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.images import read_labels, read_labels_header
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.ui.layers import PREDICTION, LayerRecord, tag
@@ -93,6 +94,34 @@ def test_a_label_image_says_how_it_was_made(layers, labels, tmp_path, ending):
     assert np.array_equal(tifffile.imread(path), labels)
     assert tifffile.imread(path).dtype == np.uint16
     assert read_provenance(path) == MADE
+
+
+def test_a_label_image_keeps_the_size_of_its_pixels(viewer, drawn_fields, tmp_path):
+    data = np.stack([drawn_fields[0].labels] * 2)
+    viewer.add_labels(data, scale=(1.5, 500, 500), units=("um", "nm", "nm"))
+
+    save(viewer.layers, tmp_path / "labels.tif")
+
+    header = read_labels_header(Source(tmp_path / "labels.tif"))
+    assert (header.pixel_size, header.z_spacing) == (pytest.approx(0.5), 1.5)
+
+
+def test_a_layer_in_pixels_has_no_size_of_pixels(layers, labels, tmp_path):
+    save(layers, tmp_path / "labels.tif")
+
+    assert read_labels_header(Source(tmp_path / "labels.tif")).pixel_size is None
+
+
+def test_negative_labels_have_no_outline_and_that_is_said(viewer, tmp_path):
+    viewer.add_labels(np.array([[-1, 0, 3], [-1, 0, 3]]))
+
+    with notification_manager:
+        save(viewer.layers, tmp_path / "rois.zip")
+
+    assert [roi.name for roi in roiread(tmp_path / "rois.zip")] == ["3"]
+    assert "negative labels, such as -1, have no outlines" in (
+        notification_manager.records[-1].message
+    )
 
 
 def test_a_label_image_of_a_stack_says_how_each_field_was_made(layers, stack, tmp_path):

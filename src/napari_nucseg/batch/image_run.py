@@ -8,8 +8,8 @@ from pathlib import Path
 
 from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
 from napari_nucseg.batch.task import Executor, Tick, run_serially
-from napari_nucseg.io.cellpose_seg import NPY_SUFFIXES, is_seg
 from napari_nucseg.io.images import read_label_image
+from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
 from napari_nucseg.io.pictures import PNG_SUFFIXES, READ_ELSEWHERE, TIFF_SUFFIXES, not_read
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.writers import read_provenance

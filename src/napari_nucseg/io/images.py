@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.io.cellpose_seg import is_seg, read_seg
 from napari_nucseg.io.channels import (
     Channel,
     ChannelNeededError,
@@ -21,6 +20,8 @@ from napari_nucseg.io.channels import (
 from napari_nucseg.io.label_rules import (
     LabelImage,
     decode_colouring,
+    is_seg,
+    read_seg,
     take_labels,
 )
 from napari_nucseg.io.pictures import (

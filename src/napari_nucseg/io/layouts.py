@@ -10,12 +10,12 @@ Or two folders hold images and ground truth, whatever the folders are called.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_nucseg.io.cellpose_seg import NPY_SUFFIXES, SEG, is_seg
 from napari_nucseg.io.fields import Field
+from napari_nucseg.io.label_rules import NPY_SUFFIXES, SEG, is_seg
 from napari_nucseg.io.pictures import JPEG_SUFFIXES, PNG_SUFFIXES, TIFF_SUFFIXES
 from napari_nucseg.io.sources import Source, list_archive, list_folder
 
@@ -26,7 +26,8 @@ PARTS = (IMAGES, *TRUTHS, LISTS)
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, *PNG_SUFFIXES)
 PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *JPEG_SUFFIXES)
 """Endings of images of a dataset; labels in JPEG would have other numbers."""
-_TRUTH_SUFFIXES = (*IMAGE_SUFFIXES, *NPY_SUFFIXES)
+TRUTH_SUFFIXES = (*IMAGE_SUFFIXES, *NPY_SUFFIXES)
+ALL_SUFFIXES = (*PICTURE_SUFFIXES, *NPY_SUFFIXES)
 _CELLPOSE_TRUTH = "_masks"
 _CELLPOSE_OWN = "_cp_masks"
 """What Cellpose calls its own labels of an image, which count where there are no others."""
@@ -98,35 +99,8 @@ def find_files(root: Path) -> Files:
     images = list_part(root, IMAGES, PICTURE_SUFFIXES)
     truths = _list_truths(root)
     if not truths:
-        return _of_one_folder(images or _list_all(root))
+        return find_files_of_one(images or list_folder(root, ALL_SUFFIXES))
     return pair_up(images, truths)
-
-
-def find_files_in_two(images: Path, truths: Path) -> Files:
-    """Find images in one folder and their ground truth in another, without opening any.
-
-    Raises
-    ------
-    ValueError
-        If a folder holds none, or a field has two images or two ground truths.
-    """
-    found = list_folder(images, PICTURE_SUFFIXES)
-    labels = [source for source in list_folder(truths, _TRUTH_SUFFIXES) if _is_truth_kind(source)]
-    for folder, sources in ((images, found), (truths, labels)):
-        if not sources:
-            raise ValueError(f"{folder}: {_describe_folder(folder)}")
-    return pair_up(found, labels)
-
-
-def are_images_and_truths(images: Path, truths: Path) -> bool:
-    """Whether a folder holds images alone, and another one ground truth of some of them."""
-    if not (images.is_dir() and truths.is_dir()) or _of_one_folder(_list_all(images)).truths:
-        return False
-    try:
-        files = find_files_in_two(images, truths)
-    except ValueError:
-        return False
-    return not files.images.keys().isdisjoint(files.truths)
 
 
 def pair_up(images: Iterable[Source], truths: Iterable[Source]) -> Files:
@@ -204,7 +178,7 @@ def explain_no_truth(root: Path) -> str:
             continue
         if list_folder(folder, IMAGE_SUFFIXES):
             return f"the files of {part}/ are named as no image is; name each as its image"
-        return f"{part}/: {_describe_folder(folder)}"
+        return f"{part}/: {describe_folder(folder)}"
     return (
         "add masks/ or labels/, put labels beside the images, such as a_masks.tif beside a.tif, or "
         "segment without scoring"
@@ -215,14 +189,16 @@ def explain_no_images(root: Path) -> str:
     """Say why no image was found in a dataset's folder, and what to do."""
     folder = part_folder(root, IMAGES)
     if folder.is_dir():
-        return f"no images here; {IMAGES}/: {_describe_folder(folder)}"
+        return f"no images here; {IMAGES}/: {describe_folder(folder)}"
+    if _list_truths(root):
+        return f"no image; add the folder {IMAGES}/"
     return (
         "no images here; open the folder that holds images/ and masks/ or labels/, images.zip, or "
         "a.tif with a_masks.tif"
     )
 
 
-def _describe_folder(folder: Path) -> str:
+def describe_folder(folder: Path) -> str:
     """Say what files there are where none is read."""
     there = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     kinds = sorted({path.suffix.lower() or "nameless" for path in there})
@@ -248,15 +224,11 @@ def _has_images(root: Path) -> bool:
 
 
 def _list_truths(root: Path) -> list[Source]:
-    found = [source for part in TRUTHS for source in list_part(root, part, _TRUTH_SUFFIXES)]
-    return [source for source in found if _is_truth_kind(source)]
+    found = [source for part in TRUTHS for source in list_part(root, part, TRUTH_SUFFIXES)]
+    return [source for source in found if is_truth_kind(source)]
 
 
-def _list_all(folder: Path) -> list[Source]:
-    return list_folder(folder, (*PICTURE_SUFFIXES, *NPY_SUFFIXES))
-
-
-def _is_truth_kind(source: Source) -> bool:
+def is_truth_kind(source: Source) -> bool:
     """Whether labels of this kind are read: of NumPy's files only those of Cellpose's window."""
     return source.suffix in IMAGE_SUFFIXES or is_seg(source)
 
@@ -273,23 +245,19 @@ def _beside(image: Path) -> list[Source]:
     paths = [
         image.with_name(image.stem + ending + suffix)
         for ending in _TRUTH_ENDINGS
-        for suffix in _TRUTH_SUFFIXES
+        for suffix in TRUTH_SUFFIXES
     ]
     return [s for s in map(Source, paths) if _is_named_truth(s) and s.path.is_file()]
 
 
-def _without_own(truths: Iterable[Source]) -> list[Source]:
+def _without_own(truths: Sequence[Source]) -> list[Source]:
     """Leave out Cellpose's own labels of images that have others."""
-    truths = list(truths)
-    others = {stem_of_truth(s.stem) for s in truths if not s.stem.endswith(_CELLPOSE_OWN)}
-    return [
-        source
-        for source in truths
-        if not source.stem.endswith(_CELLPOSE_OWN) or stem_of_truth(source.stem) not in others
-    ]
+    own = {source for source in truths if source.stem.endswith(_CELLPOSE_OWN)}
+    others = {stem_of_truth(source.stem) for source in truths if source not in own}
+    return [s for s in truths if s not in own or stem_of_truth(s.stem) not in others]
 
 
-def _of_one_folder(sources: Iterable[Source]) -> Files:
+def find_files_of_one(sources: Iterable[Source]) -> Files:
     """Tell images from ground truth that lies among them."""
     there = [
         source

@@ -1,4 +1,4 @@
-"""Tables of pairs: which image belongs to which ground truth, said by a CSV file."""
+"""Which image belongs to which ground truth, as a user says it: by two folders, or by a table."""
 
 from __future__ import annotations
 
@@ -7,11 +7,51 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_nucseg.io.fields import Field
-from napari_nucseg.io.sources import Source
+from napari_nucseg.io.layouts import (
+    ALL_SUFFIXES,
+    PICTURE_SUFFIXES,
+    TRUTH_SUFFIXES,
+    Files,
+    describe_folder,
+    find_files_of_one,
+    is_truth_kind,
+    pair_up,
+)
+from napari_nucseg.io.sources import Source, list_folder
 
 _IMAGE = ("image", "images", "img", "raw")
 _TRUTH = ("mask", "masks", "label", "labels", "truth", "ground_truth", "target")
 _SPLIT = ("split", "set", "subset")
+
+
+def find_files_in_two(images: Path, truths: Path) -> Files:
+    """Find images in one folder and their ground truth in another, without opening any.
+
+    Raises
+    ------
+    ValueError
+        If a folder holds none, or a field has two images or two ground truths.
+    """
+    found = list_folder(images, PICTURE_SUFFIXES)
+    labels = [source for source in list_folder(truths, TRUTH_SUFFIXES) if is_truth_kind(source)]
+    for folder, sources in ((images, found), (truths, labels)):
+        if not sources:
+            raise ValueError(f"{folder}: {describe_folder(folder)}")
+    return pair_up(found, labels)
+
+
+def are_images_and_truths(images: Path, truths: Path) -> bool:
+    """Whether a folder holds images alone, and another one ground truth of some of them."""
+    if (
+        not (images.is_dir() and truths.is_dir())
+        or find_files_of_one(list_folder(images, ALL_SUFFIXES)).truths
+    ):
+        return False
+    try:
+        files = find_files_in_two(images, truths)
+    except ValueError:
+        return False
+    return not files.images.keys().isdisjoint(files.truths)
 
 
 def is_table(path: Path) -> bool:
