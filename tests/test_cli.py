@@ -619,7 +619,7 @@ def test_labels_of_a_version_that_knew_no_dark_nuclei_are_those_of_bright_ones(
         (("--channel", "teal"), "channel is 'teal'; it must be a number"),
         (("--channel-axis", "first"), "--channel-axis needs --channel"),
         (("--anisotropy", "0"), "anisotropy is 0.0; it must be 0.1 to 20"),
-        ((), "choose it (segment --channel 1 to 3, or mean; try --channel mean)"),
+        ((), "choose it by --channel 1 to 3, or mean; try --channel mean"),
     ],
     ids=str,
 )

@@ -18,6 +18,7 @@ import tifffile
 from PIL import Image
 
 from napari_nucseg.cli.main import main
+from napari_nucseg.io.datasets import open_datasets
 from napari_nucseg.io.images import read_image, read_labels
 from napari_nucseg.io.sources import Source
 
@@ -155,7 +156,7 @@ def test_a_binary_ground_truth_is_told_by_benchmark_and_can_be_separated(tmp_pat
     binary = (fields[0].labels > 0).astype(np.uint8)
     tifffile.imwrite(tmp_path / "d" / "a_masks.tif", binary)
     code, said = run("benchmark", tmp_path / "d", "-o", tmp_path / "one", *OTSU)
-    assert (code, "looks like a binary mask" in said) == (0, True)
+    assert (code, "; --components takes each piece for a nucleus" in said) == (0, True)
     code, said = run("benchmark", tmp_path / "d", "-o", tmp_path / "each", *OTSU, "--components")
     assert (code, "each piece was taken for a nucleus" in said) == (0, True)
     assert count_true(tmp_path / "one") == [1]
@@ -207,6 +208,18 @@ def test_two_folders_and_a_table_of_pairs_are_datasets(tmp_path, fields, run):
         assert code == 0, said
         stems = [row["stem"] for row in rows_of(tmp_path / name / "fields.csv")]
         assert stems == (["b"] if name == "split" else ["a", "b"])
+
+
+def test_a_folder_of_images_and_one_of_truth_after_it_are_one_dataset(tmp_path, fields):
+    for name, field in zip("ab", fields, strict=True):
+        pair(tmp_path / "pictures", name, field, truth="../gt/{}_masks.tif")
+        pair(tmp_path / "beside", name, field)
+    folders = [tmp_path / name for name in ("beside", "pictures", "gt")]
+    beside, two = open_datasets(folders)
+    for dataset in (beside, two):
+        assert dataset.without_mask == ()
+        for field, drawn in zip(dataset.fields, fields, strict=True):
+            assert np.array_equal(field.read_truth(), drawn.labels)
 
 
 def test_jpeg_images_are_read_with_a_word_on_their_losses(tmp_path, fields, run):

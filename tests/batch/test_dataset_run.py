@@ -401,9 +401,7 @@ def test_other_files_in_the_folder_stay(run, oracle_of, drawn_fields, out):
 def test_masks_without_images_are_refused(run, oracle_of, drawn_fields, drawn_dataset, out):
     for path in (drawn_dataset / "images").iterdir():
         path.unlink()
-    with pytest.raises(
-        ValueError, match="there is ground truth but no images here; images/: it is empty"
-    ):
+    with pytest.raises(ValueError, match="there is ground truth but no images here; images"):
         run(oracle_of(drawn_fields))
     assert not out.exists()
 

@@ -29,6 +29,7 @@ from napari_nucseg.cli.options import (
     rule_of,
     takes,
     warn,
+    warn_of_reading,
 )
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.segmenters import catalogue
@@ -185,7 +186,7 @@ def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
         f"them empty, {result.seconds_per_field:.2f} s a field on {places}"
     )
     _tell_failures(result.failed)
-    _tell_suspects(result.suspect)
+    _tell_suspects(result.suspect, any(field.components for field in fields.fields))
     caveat = catalogue.caveat(setup.model, splits_of_bbbc039(fields))
     if caveat:
         console.print(f"Note: {caveat}", style="yellow")
@@ -201,14 +202,14 @@ def _tell_failures(failed: Mapping[str, str]) -> None:
         console.print(f"  {stem}: {error}", style="red")
 
 
-def _tell_suspects(suspect: Mapping[str, tuple[str, ...]]) -> None:
+def _tell_suspects(suspect: Mapping[str, tuple[str, ...]], components: bool) -> None:
     if not suspect:
         return
     from napari_nucseg.report.text import counted
 
     warn(f"{counted(len(suspect), 'field')} to look at, see the column suspect of fields.csv:")
     for stem, signs in list(suspect.items())[:_FAILURES_SHOWN]:
-        warn(f"  {stem}: {'; '.join(signs)}")
+        warn_of_reading(components, f"  {stem}: {'; '.join(signs)}")
 
 
 def _tell_comparison(

@@ -107,6 +107,8 @@ def segment(
 ) -> None:
     """Segment images: one label TIFF each, named as the image; after a stop it goes on.
 
+    A stack that states the distance of its planes has its own anisotropy, unless it is given.
+
     Exit code 1 if an image failed; the others are done.
     """
     from napari_nucseg.batch.executor import cluster_for

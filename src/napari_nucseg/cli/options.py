@@ -193,9 +193,11 @@ def warn(line: str) -> None:
 
 def warn_of_reading(components: bool, *notes: str) -> None:
     """Tell how files were read, and by which option labels are read otherwise."""
+    from napari_nucseg.io.label_rules import BINARY
+
     for note in notes:
-        hint = "" if components else "; --components takes each piece for a nucleus"
-        warn(note + (hint if "one nucleus" in note else ""))
+        is_one = BINARY in note and not components
+        warn(f"{note}; --components takes each piece for a nucleus" if is_one else note)
 
 
 def prepare(

@@ -41,7 +41,7 @@ class ChannelNeededError(ValueError):
         The one to try first; empty if none is likely.
     """
 
-    def __init__(self, reason: str, choices: str, proposal: str = "") -> None:
+    def __init__(self, reason: str, choices: str = "", proposal: str = "") -> None:
         super().__init__(reason)
         self.reason, self.choices, self.proposal = reason, choices, proposal
 

@@ -46,6 +46,7 @@ looked at closely; by bytes a pixel."""
 _WHITE = (255, 65_535)
 """The one number of many a binary mask."""
 
+BINARY = "it looks like a binary mask"
 SEPARATED = "a binary mask, of which each piece was taken for a nucleus"
 
 
@@ -135,7 +136,7 @@ def take_labels(data: NDArray[Any], *, components: bool = False) -> LabelImage:
     if components:
         return LabelImage(separate_components(labels), (SEPARATED,), True)
     where = "in one piece, which is" if pieces == 1 else f"in {pieces} pieces, which are"
-    note = f"it looks like a binary mask: it holds one number, {largest}, {where} taken for "
+    note = f"{BINARY}: it holds one number, {largest}, {where} taken for "
     return LabelImage(labels, (note + "one nucleus",), True)
 
 
