@@ -251,6 +251,26 @@ def test_what_masks_holds_is_said_where_none_is_read(tmp_path, fields, run):
     assert "add" not in said
 
 
+@pytest.mark.parametrize("core", [b"numpy.core.", b"numpy._core."], ids=["numpy 1", "numpy 2"])
+def test_a_seg_file_of_any_numpy_is_read(tmp_path, fields, core):
+    record = {
+        "masks": fields[0].labels.astype(np.uint16),
+        "flows": [fields[0].image, [np.zeros(3, np.float32)], None],
+        "est_diam": np.float32(30),
+        "filename": np.str_("a.tif"),
+        "ismanual": np.zeros(3, bool),
+        "normalize_params": {"lowhigh": None, "percentile": [1.0, 99.0]},
+    }
+    path = tmp_path / "a_seg.npy"
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|O", "fortran_order": False, "shape": ()}
+        )
+        content = pickle.dumps(np.array(record, dtype=object), protocol=2)  # names are lines
+        file.write(content.replace(b"numpy._core.", core))
+    assert np.array_equal(read_labels(Source(path)), fields[0].labels)
+
+
 class Program:
     """What unpickling would run."""
 

@@ -154,7 +154,7 @@ def test_a_colour_tiff_is_refused_as_such(tmp_path, read, planes):
     shape = (30, 40, 3) if planes == "contig" else (3, 30, 40)
     data = np.zeros(shape, dtype=np.uint8)
     source = write_tiff(tmp_path / "rgb.tif", data, photometric="rgb", planarconfig=planes)
-    assert_refused(read, source, "colour", str(shape))
+    assert_refused(read, source, f"{source}: a colour image of shape {shape}")
 
 
 def test_a_colour_png_is_refused_as_an_image(tmp_path):

@@ -108,9 +108,10 @@ def read_image_header(source: Source, *, lossy: bool = False) -> Header:
     if opened.kind is Kind.TIFF:
         with open_tiff(source, opened.content) as tiff:
             planes = find_planes(source, tiff)
-            if not has_palette(planes):
-                _find_axis(source, planes.shape, planes.axes, None)
-                return tiff_header(source, tiff, planes)
+            header, is_resolved = tiff_header(source, tiff, planes), not has_palette(planes)
+        if is_resolved:
+            _find_axis(source, planes.shape, planes.axes, None)
+            return header
     return read_image(source, lossy=lossy).header
 
 

@@ -252,4 +252,4 @@ class _Unpickler(pickle.Unpickler):
                 f"it holds {module}.{name}, which may be a program and is not run; save its "
                 "labels as TIFF or PNG"
             )
-        return super().find_class(module, name)
+        return super().find_class(module.replace("numpy.core.", "numpy._core."), name)
