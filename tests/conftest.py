@@ -118,6 +118,11 @@ def published(
         yield servers
 
 
+def write_scaled(path: Path, image: np.ndarray) -> None:
+    """Write an image that says that its pixels are half a micrometre wide."""
+    tifffile.imwrite(path, image, imagej=True, resolution=(2, 2), metadata={"unit": "um"})
+
+
 def write_mask(path: Path, labels: np.ndarray) -> None:
     """Write labels as the dataset's masks are: RGBA, a red value that differs from neighbours'."""
     rgba = np.zeros((*labels.shape, 4), dtype=np.uint8)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -76,7 +75,7 @@ def test_labels_are_saved_under_the_images_name(
     assert saved.channel == ""
     with tifffile.TiffFile(saved.path) as tiff:
         assert np.array_equal(tiff.asarray(), drawn_fields[number].labels)
-        made = json.loads(tiff.pages[0].description)["nucseg"]
+    made = read_provenance(saved.path)
     assert made["image"] == name
     assert made["parameters"]["min_size"] == PARAMS.min_size
 

@@ -25,7 +25,7 @@ from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Stopped
-from tests.conftest import write_mask
+from tests.conftest import write_mask, write_scaled
 from tests.oracle import oracle_setup
 
 TABLES = (
@@ -381,16 +381,14 @@ def test_a_field_that_fails_is_recorded_and_the_others_go_on(
 
 
 def test_an_image_without_a_pixel_size_fails_in_a_run_in_micrometres(
-    run, oracle_of, drawn_fields, drawn_dataset, out, monkeypatch
+    run, oracle_of, drawn_fields, drawn_dataset, out
 ):
-    monkeypatch.setattr(
-        "napari_nucseg.io.tiff._metamorph_pixel_size",
-        lambda tiff: None if tiff.pages.first.description == "no size" else 0.5,
-    )
+    for path in (drawn_dataset / "images").iterdir():
+        write_scaled(path, tifffile.imread(path))
     image = sorted((drawn_dataset / "images").iterdir())[1]
     image.write_bytes(image.read_bytes()[:300])
     run(oracle_of(drawn_fields))
-    tifffile.imwrite(image, drawn_fields[1].image, description="no size", metadata=None)
+    tifffile.imwrite(image, drawn_fields[1].image)
     for parquet in (True, False):
         result = run(oracle_of(drawn_fields), parquet=parquet)
         assert list(result.failed) == [image.stem]
@@ -398,22 +396,19 @@ def test_an_image_without_a_pixel_size_fails_in_a_run_in_micrometres(
         rows = (out / "objects.csv").read_text().splitlines()
         assert "area_um2" in rows[0]
         assert {row.count(",") for row in rows} == {rows[0].count(",")}
-    tifffile.imwrite(image, drawn_fields[1].image)
+    write_scaled(image, drawn_fields[1].image)
     assert run(oracle_of(drawn_fields)).failed == {}
 
 
 def test_a_run_in_pixels_stays_one_when_an_image_gets_a_pixel_size(
-    run, oracle_of, drawn_fields, drawn_dataset, out, monkeypatch
+    run, oracle_of, drawn_fields, drawn_dataset, out
 ):
-    image = sorted((drawn_dataset / "images").iterdir())[1]
-    monkeypatch.setattr(
-        "napari_nucseg.io.tiff._metamorph_pixel_size",
-        lambda tiff: 0.5 if tiff.filehandle.name != image.name or sized else None,
-    )
-    sized = False
+    first, image, last = sorted((drawn_dataset / "images").iterdir())
+    for path in (first, last):
+        write_scaled(path, tifffile.imread(path))
     (drawn_dataset / "masks" / f"{image.stem}.png").rename(drawn_dataset / "lost.png")
     assert list(run(oracle_of(drawn_fields)).failed) == [image.stem]
-    sized = True
+    write_scaled(image, drawn_fields[1].image)
     (drawn_dataset / "lost.png").rename(drawn_dataset / "masks" / f"{image.stem}.png")
     assert run(oracle_of(drawn_fields)).failed == {}
     assert "_um" not in (out / "objects.csv").read_text().splitlines()[0]

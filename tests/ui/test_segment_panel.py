@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_nucseg.io.images import read_mask
+from napari_nucseg.io.images import read_labels
 from napari_nucseg.metrics.score import score
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment.form import Scope
@@ -281,7 +281,7 @@ def test_a_real_field_is_found_nearly_whole(qtbot, viewer, bbbc039, panel):
 
     from napari_nucseg.io.sources import Source
 
-    truth = read_mask(Source(bbbc039 / "masks" / f"{path.stem}.png"))
+    truth = read_labels(Source(bbbc039 / "masks" / f"{path.stem}.png"))
     assert score(truth, predictions(viewer)[0].data).objects.f1 > 0.9
 
 

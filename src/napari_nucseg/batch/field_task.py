@@ -15,6 +15,8 @@ from napari_nucseg.batch.field_record import FieldRecord, write_record
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.batch.task import MODEL_TURN, check_weights, in_words
+from napari_nucseg.io.atomic import is_of_disk
+from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image
 from napari_nucseg.io.tiff import Header
@@ -72,8 +74,8 @@ class FieldTask:
     def __call__(self, field: Field, progress: Progress = ignore) -> Outcome:
         """Do a field, and write its labels and then its record.
 
-        An error within a field is recorded; one of the folder or of the model is raised, since the
-        other fields would meet it, too.
+        An error within a field is recorded, also one of its labels' file; one of the folder or of
+        the model is raised, since the other fields would meet it, too.
         """
         return self.finish(self.segment(field, progress))
 
@@ -96,9 +98,10 @@ class FieldTask:
                 raise
             except Exception as error:  # noqa: BLE001 - it is told, and the other fields go on
                 return Segmented(field, time.perf_counter() - start, error=in_words(error))
-        header = Header(image.data.shape, image.data.dtype, image.pixel_size)
         made = {**found.provenance.as_dict(), "image": field.stem}
-        return Segmented(field, time.perf_counter() - start, header, found.labels, made)
+        if image.notes:
+            made["suspect"] = [*made.get("suspect", ()), *image.notes]
+        return Segmented(field, time.perf_counter() - start, image.header, found.labels, made)
 
     def finish(self, segmented: Segmented) -> Outcome:
         """Do the other half: score the labels, and write what there is."""
@@ -107,15 +110,25 @@ class FieldTask:
         if labels is None or made is None or segmented.header is None:
             return self._fail(segmented, error or "it has no labels")
         try:
-            score, objects = self._score(field, segmented.header, labels)
+            truth = field.read_truth_image(segmented.header)
+            score, objects = self._score(field, segmented.header, truth.data, labels)
             checksums = _checksums(field)
         except Exception as problem:  # noqa: BLE001 - as in `segment`
             return self._fail(segmented, in_words(problem))
-        write_labels(self.folder.labels_file(field.stem), labels, made)
-        seconds = segmented.seconds + time.perf_counter() - start
-        where = field.stem, platform.node(), seconds
-        record = FieldRecord(*where, checksums, None, score, made, objects)
-        write_record(self.folder.record_file(field.stem), record)
+        if truth.notes:
+            made = {**made, "suspect": [*made.get("suspect", ()), *truth.notes]}
+        try:
+            header = segmented.header
+            sizes = Calibration(header.pixel_size, header.z_spacing)
+            write_labels(self.folder.labels_file(field.stem), labels, made, sizes)
+            seconds = segmented.seconds + time.perf_counter() - start
+            where = field.stem, platform.node(), seconds
+            record = FieldRecord(*where, checksums, None, score, made, objects)
+            write_record(self.folder.record_file(field.stem), record)
+        except OSError as problem:
+            if is_of_disk(problem):
+                raise
+            return self._fail(segmented, in_words(problem))
         return Outcome(field.stem, None)
 
     def _fail(self, segmented: Segmented, error: str) -> Outcome:
@@ -132,9 +145,10 @@ class FieldTask:
                 "to measure all in pixels"
             )
 
-    def _score(self, field: Field, header: Header, labels: Labels) -> tuple[Score, Columns]:
+    def _score(
+        self, field: Field, header: Header, truth: Labels, labels: Labels
+    ) -> tuple[Score, Columns]:
         rule = self.setup.rule
-        truth = field.read_truth(header)
         size = header.pixel_size if self.has_scale else None
         overlap = find_overlap(truth, labels)
         matching = match(overlap, rule.threshold, rule.preset.strict)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
 from napari_nucseg.batch.task import Executor, run_serially
-from napari_nucseg.io.images import PNG_SUFFIXES, TIFF_SUFFIXES, read_labels
+from napari_nucseg.io.images import read_label_image
+from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
+from napari_nucseg.io.pictures import PNG_SUFFIXES, READ_ELSEWHERE, TIFF_SUFFIXES, not_read
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
@@ -35,7 +37,7 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
             raise FileNotFoundError(f"{path}: there is no such file or folder")
         found = list_folder(path, TIFF_SUFFIXES + PNG_SUFFIXES) if path.is_dir() else [Source(path)]
         if not found:
-            raise ValueError(f"{path}: no TIFF or PNG image here")
+            raise ValueError(f"{path}: no TIFF or PNG image here{_others_in(path)}")
         sources += found
     stems: dict[str, Source] = {}
     for source in sources:
@@ -46,6 +48,12 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
             )
         stems[source.stem] = source
     return tuple(sources)
+
+
+def passed_over(inputs: Sequence[Path]) -> tuple[str, ...]:
+    """Say which images of folders are not read, a line a folder."""
+    told = ((path, _others_in(path)) for path in inputs if path.is_dir())
+    return tuple(f"{path}{others}".replace("; ", ": ", 1) for path, others in told if others)
 
 
 def refuse_overwriting(sources: Sequence[Source], out: Path) -> None:
@@ -94,10 +102,6 @@ def segment_images(
     Saved or Failed
         What became of each image; an image that cannot be segmented does not stop the others.
 
-    Raises
-    ------
-    OSError
-        If labels cannot be written.
     """
     left: list[Source] = []
     for number, source in enumerate(sources):
@@ -125,7 +129,7 @@ def find_saved(source: Source, work: ImageTask) -> Saved | None:
     path, setup = labels_file(source, work.out), work.setup
     try:
         made = read_provenance(path)
-    except (ValueError, FileNotFoundError):
+    except (ValueError, OSError):
         return None
     now = versions(made.get("versions", {}))
     is_same = (
@@ -151,12 +155,32 @@ class LabelPair:
 
     def score(self, rule: ScoreRule = DEFAULT_RULE) -> Score:
         """Read and score; an error names both files."""
-        truth, predicted = self.truth, self.predicted
+        return self.score_and_note(rule)[0]
+
+    def score_and_note(
+        self, rule: ScoreRule = DEFAULT_RULE, *, components: bool = False
+    ) -> tuple[Score, tuple[str, ...]]:
+        """Read and score, and tell what the user should know of how the files were read.
+
+        Parameters
+        ----------
+        rule : ScoreRule
+            How they are scored.
+        components : bool
+            Whether the pieces of a binary mask are nuclei of their own.
+
+        Raises
+        ------
+        ValueError
+            If they cannot be scored; the message names both files.
+        """
+        sources = self.truth, self.predicted
         try:
-            labels = read_labels(truth), read_labels(predicted)
-            return score_with_boundaries(*labels, rule.threshold, rule.preset)
+            truth, predicted = (read_label_image(one, components=components) for one in sources)
+            score = score_with_boundaries(truth.data, predicted.data, rule.threshold, rule.preset)
         except ValueError as error:
-            raise ValueError(f"{predicted} against {truth}: {error}") from error
+            raise ValueError(f"{self.predicted} against {self.truth}: {error}") from error
+        return score, (*truth.notes, *predicted.notes)
 
 
 def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
@@ -187,10 +211,18 @@ def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
     return tuple(LabelPair(stem, found[stem], wanted[stem]) for stem in sorted(found))
 
 
+def _others_in(folder: Path, remedy: str = "segment the layer") -> str:
+    """Say which endings of images that others read there are in a folder."""
+    kinds = {s.suffix for s in list_folder(folder, READ_ELSEWHERE) if not is_seg(s)}
+    return f"; {not_read(' and '.join(sorted(kinds)), remedy)}" if kinds else ""
+
+
 def _by_stem(folder: Path) -> dict[str, Source]:
-    listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES)
+    every = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES + NPY_SUFFIXES)
+    listed = [source for source in every if source.suffix not in NPY_SUFFIXES or is_seg(source)]
     if not listed:
-        raise ValueError(f"{folder}: no label TIFF or mask PNG here")
+        others = _others_in(folder, "save the labels as TIFF")
+        raise ValueError(f"{folder}: no label TIFF or mask PNG here{others}")
     sources = {source.stem: source for source in listed}
     if len(sources) < len(listed):
         twice = next(s for s in listed if sources[s.stem] != s)

@@ -56,7 +56,8 @@ def make_plan(dataset: Dataset, setup: Setup, has_scale: bool) -> Plan:
     has_scale : bool
         Whether they are measured in micrometres, too.
     """
-    return {
+    components = any(field.components for field in dataset.fields)
+    return ({"components": True} if components else {}) | {
         "dataset": dataset.name,
         "model": setup.model,
         "weights_sha256": dict(setup.weights),

@@ -10,8 +10,8 @@ from typing import Any
 
 from napari_nucseg.batch.plan import Plan, Setup, make_plan
 from napari_nucseg.batch.results_folder import ResultsFolder
+from napari_nucseg.io.datasets import require_images_and_truth
 from napari_nucseg.io.fields import Dataset, Field
-from napari_nucseg.io.images import read_image_header
 from napari_nucseg.io.layouts import root_of
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.metrics.matching import check_threshold
@@ -108,7 +108,7 @@ def prepare_run(
         holds something else.
     """
     check_threshold(setup.rule.threshold)
-    _require_images_and_truth(dataset)
+    require_images_and_truth(dataset)
     folder = ResultsFolder(out.absolute())  # other processes have other working folders
     refuse_dataset(folder.path, dataset)
     begun = folder.read_run() if folder.path.is_dir() else None
@@ -127,7 +127,7 @@ def all_have_scale(dataset: Dataset) -> bool:
     sizes = []
     for field in dataset.fields:
         try:
-            sizes.append(None if field.image is None else read_image_header(field.image).pixel_size)
+            sizes.append(None if field.image is None else field.read_image_header().pixel_size)
         except (ValueError, OSError):
             continue
     return bool(sizes) and None not in sizes
@@ -151,16 +151,3 @@ def refuse_dataset(out: Path, dataset: Dataset) -> None:
 def _root(field: Field) -> Path | None:
     source = field.image or field.mask
     return None if source is None else root_of(source.path.parent)
-
-
-def _require_images_and_truth(dataset: Dataset) -> None:
-    if not dataset.has_images:
-        raise ValueError(
-            f"{_root(dataset.fields[0])}: there is ground truth but no image; add the folder "
-            "images/"
-        )
-    if len(dataset.without_mask) == len(dataset.fields):
-        raise ValueError(
-            f"{_root(dataset.fields[0])}: none of the {len(dataset.fields)} fields of "
-            f"{dataset.name} has ground truth; add masks/ or labels/, or segment without scoring"
-        )

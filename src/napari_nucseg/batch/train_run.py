@@ -70,12 +70,17 @@ class TrainSets:
     held_out: Sequence[Dataset]
 
 
+def _ignore(note: str) -> None:
+    """Take no notice of how files were read."""
+
+
 def train_on(
     sets: TrainSets,
     recipe: Recipe,
     out: Path,
     progress: Progress,
     clock: Callable[[], float] = time.monotonic,
+    tell: Callable[[str], None] = _ignore,
 ) -> None:
     """Train a net and write the weights that did best on what is held out.
 
@@ -95,6 +100,8 @@ def train_on(
         held-out image.
     clock : callable
         Seconds from any beginning on, which tell when a checkpoint is due.
+    tell : callable
+        Called with what the user should know of how files were read.
 
     Raises
     ------
@@ -107,7 +114,7 @@ def train_on(
     files = TrainFiles(out)
     _check_targets(files, recipe)
     load_torch()
-    course = _prepare(sets, recipe, files, progress, clock)
+    course = _prepare(sets, recipe, files, progress, clock, tell)
     try:
         course.save()
         course.run()
@@ -155,6 +162,7 @@ def _prepare(
     files: TrainFiles,
     progress: Progress,
     clock: Callable[[], float],
+    tell: Callable[[str], None],
 ) -> TrainingCourse:
     """Read the data, make or load the net, and bring it to where it was if it is to go on."""
     from napari_nucseg.batch.train_course import TrainingCourse
@@ -166,6 +174,8 @@ def _prepare(
     device = choose(recipe.device)
     net = new_net(recipe.params) if recipe.start is None else load_unet(recipe.start)
     learn, held_out = read_fields(sets.learn), read_fields(sets.held_out)
+    for note in (note for one in (*learn, *held_out) for note in one.notes):
+        tell(note)
     check_held_out(learn, held_out, _names(sets.learn), _names(sets.held_out))
     plan = _plan(recipe, learn, held_out)
     record = read_record(files.checkpoint) if recipe.resume else None

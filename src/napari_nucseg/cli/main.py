@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from napari_nucseg.cli.options import (
     DEFAULT_PRESET,
     ChannelAxis,
     ChannelName,
+    Components,
     DeviceName,
     EmptyAsOne,
     ModelName,
@@ -34,6 +36,7 @@ from napari_nucseg.cli.options import (
     takes,
     transferring,
     warn,
+    warn_of_reading,
 )
 from napari_nucseg.cli.train import train
 from napari_nucseg.segmenters import catalogue
@@ -58,7 +61,13 @@ app.command()(train)
 
 
 def main() -> None:
-    """Run the command line; bad input is one line on standard error and exit code 2."""
+    """Run the command line; bad input is one line on standard error and exit code 2.
+
+    What a terminal has no letters for is spelt out.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except (ValueError, OSError) as error:
@@ -98,10 +107,12 @@ def segment(
 ) -> None:
     """Segment images: one label TIFF each, named as the image; after a stop it goes on.
 
+    A stack that states the distance of its planes has its own anisotropy, unless it is given.
+
     Exit code 1 if an image failed; the others are done.
     """
     from napari_nucseg.batch.executor import cluster_for
-    from napari_nucseg.batch.image_run import find_images, refuse_overwriting
+    from napari_nucseg.batch.image_run import find_images, passed_over, refuse_overwriting
     from napari_nucseg.batch.image_task import Choice, ImageTask
     from napari_nucseg.io.channels import Channel
 
@@ -111,9 +122,12 @@ def segment(
         None if channel is None else Channel.named(channel, channel_axis),
         volume,
         VolumeParams(**(in_depth or {})),
+        takes_spacing="anisotropy" not in (in_depth or {}),
     )
     sources = find_images(inputs)
     refuse_overwriting(sources, out)
+    for line in passed_over(inputs):
+        warn(line)
     setup = prepare(model, device, chosen)
     catalogue.find(model).check(setup.params, volume)
     with cluster_for(scheduler, device) as cluster:
@@ -136,18 +150,21 @@ def _segment_all(
             found.append(one)
             if isinstance(one, Saved):
                 console.print(f"{one.name}: {describe(one)}")
-                for sign in one.suspect:
+                for sign in (*one.read_as, *one.suspect):
                     warn(f"{one.name}: {sign}")
     return [one for one in found if not isinstance(one, Saved)]
 
 
 @app.command()
 def score(
-    predicted: Annotated[Path, typer.Argument(help="Label TIFF, mask PNG, or a folder of them.")],
+    predicted: Annotated[
+        Path, typer.Argument(help="Label TIFF or PNG, _seg.npy of Cellpose, or a folder of them.")
+    ],
     truth: Annotated[Path, typer.Argument(help="The ground truth, the same kind.")],
     iou: Threshold = 0.5,
     preset: PresetName = DEFAULT_PRESET,
     empty_as_one: EmptyAsOne = False,
+    components: Components = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score labels against the ground truth."""
@@ -157,7 +174,11 @@ def score(
     from napari_nucseg.report.text import score_table, summary_table
 
     rule = rule_of(iou, preset, empty_as_one)
-    scores = [pair.score(rule) for pair in pair_labels(predicted, truth)]
+    scores = []
+    for pair in pair_labels(predicted, truth):
+        found, notes = pair.score_and_note(rule, components=components)
+        scores.append(found)
+        warn_of_reading(components, *notes)
     summary = summarise(scores, empty_as_one)
     if as_json:
         record = score_record(summary.pooled)

@@ -62,6 +62,12 @@ Threshold = Annotated[float, typer.Option("--iou", help="Least IoU of a match.")
 EmptyAsOne = Annotated[
     bool, typer.Option(help="Count fields without nuclei on either side as 1 in means.")
 ]
+Components = Annotated[
+    bool,
+    typer.Option(
+        "--components", help="Take each piece of a binary mask for a nucleus, not all for one."
+    ),
+]
 
 
 DEFAULT_PRESET = STARDIST.name
@@ -172,6 +178,15 @@ def _bar(*amounts: ProgressColumn) -> Bar:
 def warn(line: str) -> None:
     """Tell on standard error of what need not be wrong."""
     errors.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def warn_of_reading(components: bool, *notes: str) -> None:
+    """Tell how files were read, and by which option labels are read otherwise."""
+    from napari_nucseg.io.label_rules import BINARY
+
+    for note in notes:
+        is_one = BINARY in note and not components
+        warn(f"{note}; --components takes each piece for a nucleus" if is_one else note)
 
 
 def prepare(
