@@ -404,7 +404,7 @@ def test_a_list_from_anywhere_chooses_the_fields(run, refuse, drawn_dataset, tmp
     mine.write_text("\n".join(stems(drawn_dataset, "test")))
     done = run("benchmark", drawn_dataset, "--split", mine, "-m", "otsu", "-o", tmp_path / "out")
     assert done.code == 0, done.err
-    assert "drawn mine, otsu: 1 fields" in done.flat
+    assert "drawn mine, otsu: 1 field" in done.flat
     message = refuse("benchmark", mine, "-o", tmp_path / "other")
     assert f"{mine}: no images beside this list" in message
     assert "--split" in message
@@ -489,23 +489,80 @@ def test_labels_that_would_come_out_the_same_are_not_made_again(run, images, tmp
     assert (out / "b.tif").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("change", ["another image", "another value", "no longer whole"])
+@pytest.mark.parametrize("change", ["another image", "another value"])
 def test_labels_that_would_come_out_otherwise_are_made_again(
     run, images, tmp_path, drawn_fields, change
 ):
     out, options = tmp_path / "out", ()
     run("segment", images / "a.tif", "-o", out)
-    before = (out / "a.tif").read_bytes()
     if change == "another image":
         tifffile.imwrite(images / "a.tif", drawn_fields[1].image)
-    elif change == "another value":
-        options = ("--min-size", 100)
     else:
-        (out / "a.tif").write_bytes(before[:40])
+        options = ("--min-size", 100)
     done = run("segment", images / "a.tif", "-o", out, *options)
     assert done.code == 0, done.err
     assert "there already" not in done.flat
     assert tifffile.imread(out / "a.tif").shape == drawn_fields[0].image.shape
+
+
+def without_first_nucleus(path):
+    """Correct labels as napari does that has them open, and return them."""
+    labels = tifffile.imread(path)
+    labels[labels == 1] = 0
+    write_labels(path, labels, read_provenance(path))
+    return labels
+
+
+@pytest.mark.parametrize("option", [(), ("--min-size", 100)], ids=["same", "other value"])
+def test_labels_that_were_corrected_are_kept_until_told_otherwise(run, images, tmp_path, option):
+    out = tmp_path / "out"
+    run("segment", images / "a.tif", "-o", out)
+    made = tifffile.imread(out / "a.tif")
+    corrected = without_first_nucleus(out / "a.tif")
+    done = run("segment", images / "a.tif", "-o", out, *option)
+    assert done.code == 0, done.err
+    assert f"{len(np.unique(corrected)) - 1} nuclei" in done.flat
+    kept = "its labels were edited since, and are kept; --overwrite makes them anew"
+    assert kept in " ".join(done.err.split())
+    np.testing.assert_array_equal(tifffile.imread(out / "a.tif"), corrected)
+
+    assert run("segment", images / "a.tif", "-o", out, "--overwrite").code == 0
+    np.testing.assert_array_equal(tifffile.imread(out / "a.tif"), made)
+
+
+@pytest.mark.parametrize("content", ["labels of others", "a picture", "nothing", "cut off"])
+def test_files_of_others_at_the_place_of_labels_are_kept(run, images, tmp_path, content):
+    out = tmp_path / "out"
+    run("segment", images, "-o", out)
+    target = out / "a.tif"
+    if content == "labels of others":
+        tifffile.imwrite(target, tifffile.imread(target))
+    elif content == "a picture":
+        tifffile.imwrite(target, np.zeros((4, 5, 3), np.uint8), photometric="rgb")
+    else:
+        target.write_bytes(target.read_bytes()[: 40 if content == "cut off" else 0])
+    before = target.read_bytes()
+    done = run("segment", images, "-o", out)
+    assert done.code == 1
+    assert f"{target} is there, and not what this command has written; it is kept" in done.flat
+    assert done.flat.count("there already") == 1  # the other image is done
+    assert target.read_bytes() == before
+
+    assert run("segment", images, "-o", out, "--overwrite").code == 0
+    assert target.read_bytes() != before
+
+
+def test_labels_beside_the_images_are_no_images_of_the_next_call(run, images):
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(images / "b_masks.png")
+    (images / "a.tif").rename(images / "a.tiff")
+    for expected in ("1 file of labels left out", "3 files of labels left out"):
+        done = run("segment", images, "-o", images / "..", "--min-size", 20)
+        assert done.code == 0, done.err
+        assert expected in " ".join(done.err.split())
+        for name in ("a.tif", "b.tif"):
+            target = images.parent / name
+            if target.exists():
+                target.rename(images / f"{target.stem} of before.tif")
 
 
 def test_an_image_that_fails_does_not_stop_the_others(run, images, tmp_path):

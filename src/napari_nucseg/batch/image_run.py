@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
+import numpy as np
+
+from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, checksum, labels_file
 from napari_nucseg.batch.task import Executor, run_serially
-from napari_nucseg.io.images import read_label_image
+from napari_nucseg.io.images import read_label_image, read_labels
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
+from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
 from napari_nucseg.io.pictures import PNG_SUFFIXES, READ_ELSEWHERE, TIFF_SUFFIXES, not_read
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.writers import read_provenance
@@ -24,6 +28,8 @@ from napari_nucseg.wording import counted
 def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
     """List images: the files given, and those directly in the folders given.
 
+    Of a folder, labels are left out: those that were saved there, and ground truth by its name.
+
     Raises
     ------
     ValueError
@@ -35,7 +41,7 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
     for path in inputs:
         if not path.exists():
             raise FileNotFoundError(f"{path}: there is no such file or folder")
-        found = list_folder(path, TIFF_SUFFIXES + PNG_SUFFIXES) if path.is_dir() else [Source(path)]
+        found = _images_in(path) if path.is_dir() else [Source(path)]
         if not found:
             raise ValueError(f"{path}: no TIFF or PNG image here{_others_in(path)}")
         sources += found
@@ -50,10 +56,34 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
     return tuple(sources)
 
 
+def _images_in(folder: Path) -> list[Source]:
+    listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES)
+    return [source for source in listed if not _is_labels(source)]
+
+
+def _is_labels(source: Source) -> bool:
+    """Whether a file of a folder holds labels of an image beside it, or some that were saved."""
+    stem = stem_of_truth(source.stem)
+    beside = (source.path.with_name(stem + suffix) for suffix in PICTURE_SUFFIXES)
+    if stem != source.stem and any(path.is_file() for path in beside):
+        return True
+    try:
+        return bool(read_provenance(source.path))
+    except (ValueError, OSError):
+        return False
+
+
 def passed_over(inputs: Sequence[Path]) -> tuple[str, ...]:
-    """Say which images of folders are not read, a line a folder."""
-    told = ((path, _others_in(path)) for path in inputs if path.is_dir())
-    return tuple(f"{path}{others}".replace("; ", ": ", 1) for path, others in told if others)
+    """Say which files of folders are not segmented, a line a folder and kind."""
+    folders = [path for path in inputs if path.is_dir()]
+    told = ((path, _others_in(path)) for path in folders)
+    lines = [f"{path}{others}".replace("; ", ": ", 1) for path, others in told if others]
+    for path in folders:
+        labels = [s for s in list_folder(path, TIFF_SUFFIXES + PNG_SUFFIXES) if _is_labels(s)]
+        if labels:
+            count = counted(len(labels), "file")
+            lines.append(f"{path}: {count} of labels left out, the first is {labels[0].name}")
+    return tuple(lines)
 
 
 def refuse_overwriting(sources: Sequence[Source], out: Path) -> None:
@@ -101,16 +131,15 @@ def segment_images(
     ------
     Saved or Failed
         What became of each image; an image that cannot be segmented does not stop the others.
-
     """
     left: list[Source] = []
     for number, source in enumerate(sources):
         progress(number - len(left), len(sources), source.name)
-        saved = find_saved(source, work)
-        if saved is None:
+        there = find_saved(source, work)
+        if there is None:
             left.append(source)
         else:
-            yield saved
+            yield there
     before = len(sources) - len(left)
 
     def tell(done: int, _: int, name: str = "", /) -> None:
@@ -124,25 +153,60 @@ def segment_images(
     yield from cluster(work, left, tell)
 
 
-def find_saved(source: Source, work: ImageTask) -> Saved | None:
-    """Find labels of an image that would come out the same again."""
-    path, setup = labels_file(source, work.out), work.setup
+def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
+    """Find what stands where an image's labels belong, if it is to stay.
+
+    Labels that would come out the same again stay. So does whatever this has not written itself:
+    labels that were edited since, and files of others.
+
+    Returns
+    -------
+    Saved, Failed or None
+        The labels that stay; why the image is not segmented; None if it is to be.
+    """
+    path = labels_file(source, work.out)
+    if not path.exists():
+        return None
     try:
         made = read_provenance(path)
     except (ValueError, OSError):
+        made = {}
+    if "labels_sha256" in made and made["labels_sha256"] == _checksum_in(path):
+        return Saved.of(path, made, is_old=True) if _is_same(made, source, work) else None
+    if work.overwrite:
         return None
-    now = versions(made.get("versions", {}))
-    is_same = (
+    if made.get("image") == source.name and "labels_sha256" in made:
+        edited = "its labels were edited since, and are kept; --overwrite makes them anew"
+        kept = {**made, "nuclei": len(np.unique(read_labels(Source(path)))) - 1, "suspect": ()}
+        return replace(Saved.of(path, kept, is_old=True), read_as=(edited,))
+    return work.blame(
+        source,
+        f"{path} is there, and not what this command has written; it is kept. Choose another "
+        "--out, or replace it by --overwrite",
+    )
+
+
+def _checksum_in(path: Path) -> str | None:
+    """Return the checksum of a file's labels; None if it holds none."""
+    try:
+        return checksum(read_labels(Source(path)))
+    except (ValueError, OSError):
+        return None
+
+
+def _is_same(made: Mapping[str, Any], source: Source, work: ImageTask) -> bool:
+    """Whether labels would come out as those that are there, by how these were made."""
+    setup = work.setup
+    before = made.get("versions", {})
+    now = versions(before)
+    return bool(
         made.get("model") == setup.model
         and made.get("weights_sha256") in ("", *setup.weights.values())
         and completed(made.get("parameters", {})) == asdict(setup.params)
         and made.get("choice") == asdict(work.choice)
-        and all(now.get(name) == number for name, number in made.get("versions", {}).items())
+        and all(now.get(name) == number for name, number in before.items())
         and made.get("image_sha256") == source.sha256()
     )
-    if not is_same:
-        return None
-    return Saved.of(path, made, is_old=True)
 
 
 @dataclass(frozen=True)

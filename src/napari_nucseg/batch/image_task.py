@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.task import MODEL_TURN, check_weights, in_words
 from napari_nucseg.io.calibration import Calibration
@@ -74,7 +78,7 @@ class Saved:
     is_old : bool
         Whether they were there already.
     read_as : tuple of str
-        What the user should know of how the image was read.
+        What the user should know of how the image was read, or of labels that were there.
     """
 
     name: str
@@ -122,11 +126,14 @@ class ImageTask:
         Folder of the labels; all machines have to see it under the same name.
     choice : Choice
         What of it is segmented.
+    overwrite : bool
+        Whether to replace a file that is not exactly what this has written.
     """
 
     setup: Setup
     out: Path
     choice: Choice
+    overwrite: bool = False
 
     def __call__(self, source: Source) -> Saved | Failed:
         """Segment an image, and write its labels; what fails with it is told by its name."""
@@ -151,6 +158,20 @@ class ImageTask:
 def labels_file(source: Source, out: Path) -> Path:
     """Name the file of an image's labels."""
     return out / f"{source.stem}.tif"
+
+
+def checksum(labels: Labels) -> str:
+    """Return what tells whether labels in a file were edited: a hash of their numbers and shape.
+
+    Examples
+    --------
+    >>> labels = np.array([[0, 1, 1]])
+    >>> checksum(labels) == checksum(labels.astype(np.uint16))
+    True
+    """
+    shape = [length for length in labels.shape if length > 1]  # files lose axes of length 1
+    numbers = np.ascontiguousarray(labels, dtype="<u4")
+    return hashlib.sha256(np.array(shape, "<u8").tobytes() + numbers.tobytes()).hexdigest()
 
 
 def _segment(
@@ -198,6 +219,7 @@ def _save(
         "read_as": list(image.notes),
         "choice": asdict(choice),
         "nuclei": count,
+        "labels_sha256": checksum(result.labels),
     }
     write_labels(path, result.labels, made, Calibration(image.pixel_size, image.z_spacing))
     return Saved.of(path, made)

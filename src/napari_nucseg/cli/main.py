@@ -102,6 +102,12 @@ def segment(
     channel_axis: ChannelAxis = None,
     volume: Volume = None,
     scheduler: Scheduler = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace labels that were edited since, and files of others."
+        ),
+    ] = False,
     chosen: dict[str, Any] | None = None,
     in_depth: dict[str, Any] | None = None,
 ) -> None:
@@ -133,7 +139,7 @@ def segment(
     with cluster_for(scheduler, device) as cluster:
         if cluster is None:
             setup.load()  # what is wrong with it is told before anything is written
-        failed = _segment_all(sources, ImageTask(setup, out, choice), cluster)
+        failed = _segment_all(sources, ImageTask(setup, out, choice, overwrite), cluster)
     refuse_failures([ValueError(one.error) for one in failed], len(sources))
 
 
