@@ -137,8 +137,14 @@ def find_image(layers: Iterable[Layer], labels: Labels) -> Image | None:
 
 
 def find_truth(layers: Iterable[Layer], prediction: Labels) -> Labels | None:
-    """Return the ground truth of a prediction: a layer of that role with the same shape."""
-    truths = (layer for layer in list(layers)[::-1] if role_of(layer) == GROUND_TRUTH)
+    """Return the ground truth of a prediction: a layer of that role with the same shape.
+
+    Without one, and if the prediction was made here, labels that were not are taken for it.
+    """
+    newest_first = [layer for layer in list(layers)[::-1] if isinstance(layer, Labels)]
+    truths = [layer for layer in newest_first if role_of(layer) == GROUND_TRUTH]
+    if role_of(prediction) == PREDICTION:
+        truths += [layer for layer in newest_first if record_of(layer) is None]
     return next((layer for layer in truths if may_be_truth(layer, prediction)), None)
 
 
