@@ -1,5 +1,6 @@
 # make demo: install into .venv, then segment, score and overlay the sample field
 # make test: install into .venv, then lint, type-check and test under a virtual screen
+# make house: print how large the package is, and which files a click enters
 # make test-pyside6: the tests of the window with PySide6 instead of PyQt6
 
 PYTHON ?= python3
@@ -8,13 +9,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --upgrade
 SCREEN := $(if $(filter Linux,$(shell uname -s)),LIBGL_ALWAYS_SOFTWARE=1 xvfb-run --auto-servernum --server-args="-screen 0 1280x800x24",)
 
-.PHONY: demo test test-pyside6 lint bench screenshots clean
+.PHONY: demo test house test-pyside6 lint bench screenshots clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/napari-nucseg demo
 
 test: $(VENV)/test.stamp lint
 	$(SCREEN) $(BIN)/python -m pytest
+
+house: $(VENV)/test.stamp
+	$(SCREEN) $(BIN)/python -m pytest -q -rP tests/test_house.py tests/ui/test_ways.py
 
 test-pyside6: $(VENV)/pyside6.stamp
 	QT_API=pyside6 PYTEST_QT_API=pyside6 $(SCREEN) $(BIN)/python -m pytest tests/ui

@@ -69,7 +69,7 @@ def _run(dataset: Dataset) -> Callable[[], float]:
     def clock() -> float:
         with TemporaryDirectory() as folder:
             start = time.perf_counter()
-            run_models(dataset, [setup], Path(folder) / "out", report=lambda *step: None)
+            run_models(dataset, [setup], Path(folder) / "out", progress=lambda *step: None)
             return (time.perf_counter() - start) / len(dataset.fields)
 
     return clock

@@ -16,8 +16,8 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.boundaries import measure_boundaries
-from napari_nucseg.metrics.matching import Matching, match
-from napari_nucseg.metrics.overlap import find_overlap
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import Overlap, find_overlap
 from napari_nucseg.metrics.presets import AP_THRESHOLDS
 from napari_nucseg.metrics.score import score, score_matching
 
@@ -96,7 +96,7 @@ def _edit(pairs: list[Pair], runs: int) -> Row:
     return Row("All scores after an edit of one nucleus", seconds, bar=Within(0.002))
 
 
-Edit = tuple[Matching, Pair, Pair]
+Edit = tuple[Overlap, Pair, Pair]
 
 
 def _remove_a_nucleus(truth: Labels, predicted: Labels) -> Edit:
@@ -104,12 +104,12 @@ def _remove_a_nucleus(truth: Labels, predicted: Labels) -> Edit:
     box = ndi.find_objects(predicted)[label - 1]
     after = np.where(predicted[box] == label, 0, predicted[box])
     parts = (truth[box], predicted[box]), (truth[box], after)
-    return match(find_overlap(truth, predicted)), *parts
+    return find_overlap(truth, predicted), *parts
 
 
 def _score_edit(edit: Edit) -> None:
-    matching, before, after = edit
-    score_matching(matching.updated(before, after))
+    overlap, before, after = edit
+    score_matching(match(overlap.updated(before, after)))
 
 
 def _large(runs: int) -> list[Row]:

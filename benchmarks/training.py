@@ -20,8 +20,7 @@ from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.training.crops import Example
-from napari_nucseg.segmenters.training.learners import learner_of
-from napari_nucseg.segmenters.training.loop import Training, batches
+from napari_nucseg.segmenters.training.loop import Learner, Training, batches
 from napari_nucseg.segmenters.unet import normalise
 
 WIDTHS = (24, 48, 96, 128, 128)
@@ -36,7 +35,7 @@ def measure(setting: Setting) -> list[Row]:
     torch.manual_seed(PARAMS.seed)
     net = ResidualUNet(UNetShape(widths=WIDTHS))
     fields = [draw_field(nuclei, shape=SHAPE, nuclei=nuclei) for nuclei in NUCLEI]
-    learner = learner_of(net)
+    learner = Learner(net)
     examples = [Example.of(learner.normalise(field.image), field.labels) for field in fields]
     ours, cellpose = interleave(
         [_clock(net, _ours(examples)), _clock(net, _cellpose(fields))],
@@ -68,7 +67,7 @@ def _clock(net: ResidualUNet, train: Callable[[ResidualUNet], None]) -> Clock:
 
 def _ours(examples: list[Example]) -> Callable[[ResidualUNet], None]:
     def train(net: ResidualUNet) -> None:
-        training = Training(learner_of(net), PARAMS, choose("cpu"))
+        training = Training(Learner(net), PARAMS, choose("cpu"))
         with closing(batches(examples, PARAMS, 0)) as drawn:
             for batch in drawn:
                 training.learn(batch)

@@ -16,7 +16,7 @@ from benchmarks.setting import Setting
 from benchmarks.timing import interleave, timed
 from napari_nucseg.segmenters.cellpose4 import CellposeSAM
 from napari_nucseg.segmenters.devices import choose
-from napari_nucseg.segmenters.network import predict
+from napari_nucseg.segmenters.network import infer, prepared
 from napari_nucseg.segmenters.parameters import SegmentParams
 
 RUNS = 3
@@ -72,7 +72,8 @@ def _bare_cellpose(path: Path, precision: str) -> Any:
 
 
 def _predict(model: CellposeSAM, params: SegmentParams, image: NDArray[Any]) -> None:
-    predict(model, image, params, lambda done, total: None)
+    normalised = model.normalise(prepared(image, params), params)
+    infer(model, normalised, params, lambda done, total: None)
 
 
 def _evaluate(bare: Any, image: NDArray[Any]) -> None:

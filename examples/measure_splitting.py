@@ -16,9 +16,10 @@ from scipy import ndimage as ndi
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.score import Score, score
 from napari_nucseg.metrics.summary import summarise
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue, otsu
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.segmenters.splitting import split_touching
+from napari_nucseg.segmenters.splitting import drop_small, split_touching
 
 DEPTHS = (0.0, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 TITLE = """\
@@ -42,7 +43,8 @@ def score_fields(path: Path) -> Mapping[str, list[Score]]:
     scores: dict[str, list[Score]] = {name: [] for name in (threshold_alone, otsu.NAME, *names)}
     for field in open_dataset(path, "validation").fields:
         image, truth = field.read_image().data, field.read_truth()
-        uncut = otsu.drop_small(ndi.label(otsu.find_foreground(image))[0], SegmentParams())
+        objects, _ = ndi.label(otsu.find_foreground(image))
+        uncut = drop_small(objects, SegmentParams().min_size)
         scores[threshold_alone].append(score(truth, uncut))
         baseline = otsu.segment(image, SegmentParams(), ignore).labels
         scores[otsu.NAME].append(score(truth, baseline))
@@ -60,10 +62,6 @@ def table_row(name: str, scores: list[Score]) -> str:
     counts = verdicts.merged, verdicts.split, verdicts.predicted_split
     columns = [name, *(f"{mean:.4f}" for mean in means), *map(str, counts)]
     return f"| {' | '.join(columns)} |"
-
-
-def ignore(done: int, total: int) -> None:
-    """Take no notice of progress."""
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from onnx.external_data_helper import set_external_data
 
 from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.fluo_unet import REACH, FluoUNet
-from napari_nucseg.segmenters.onnx_unet import INPUT, TRAITS
+from napari_nucseg.segmenters.networks import ONNX_INPUT, ONNX_SHAPE
 
 OPSET = 17
 
@@ -38,13 +38,13 @@ def export(weights: Path) -> Path:
         opset_version=OPSET,
         do_constant_folding=False,
         training=torch.onnx.TrainingMode.PRESERVE,  # otherwise weights are folded, and stand twice
-        input_names=[INPUT],
+        input_names=[ONNX_INPUT],
         output_names=["flows"],
-        dynamic_axes={INPUT: sizes, "flows": sizes},
+        dynamic_axes={ONNX_INPUT: sizes, "flows": sizes},
     )
     model = onnx.load(target)
     _refer(model, weights)
-    onnx.helper.set_model_props(model, {TRAITS: json.dumps(capabilities)})
+    onnx.helper.set_model_props(model, {ONNX_SHAPE: json.dumps(capabilities)})
     onnx.save(model, target)
     return target
 

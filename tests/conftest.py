@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,6 +21,7 @@ from PIL import Image
 
 from napari_nucseg.io import bbbc039 as download
 from napari_nucseg.io.synthetic import SyntheticField, draw_field
+from napari_nucseg.segmenters import catalogue
 from tests.io.file_server import FileServer
 from tests.oracle import Oracle
 
@@ -116,6 +118,11 @@ def published(
         yield servers
 
 
+def write_scaled(path: Path, image: np.ndarray) -> None:
+    """Write an image that says that its pixels are half a micrometre wide."""
+    tifffile.imwrite(path, image, imagej=True, resolution=(2, 2), metadata={"unit": "um"})
+
+
 def write_mask(path: Path, labels: np.ndarray) -> None:
     """Write labels as the dataset's masks are: RGBA, a red value that differs from neighbours'."""
     rgba = np.zeros((*labels.shape, 4), dtype=np.uint8)
@@ -140,3 +147,18 @@ def colour(labels: np.ndarray) -> np.ndarray:
         taken = {int(values[other]) for other in others}
         values[label] = next(value for value in range(1, 255) if value not in taken)
     return values[labels]
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A folder of packages that is looked into."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+    catalogue.third_parties.cache_clear()
+    yield folder
+    catalogue.third_parties.cache_clear()
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) == str(folder / f"{name}.py"):
+            del sys.modules[name]

@@ -67,6 +67,7 @@ def test_a_clock_does_the_work_with_each_item_and_tells_the_seconds_of_one(monke
     assert done == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gets_arguments_and_variables():
     code = "import os, sys; print(sys.argv[1] + os.environ['ENDING'])"
     assert in_fresh_process(code, "field", ENDING=".tif") == "field.tif\n"
@@ -211,6 +212,7 @@ def run_benchmarks(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_group_is_measured_and_a_missed_bar_is_the_exit_code(tmp_path):
     path = tmp_path / "times.json"
     run = run_benchmarks("--only", "start", "--runs", "1", "--cores", "1", "--json", str(path))
@@ -223,6 +225,7 @@ def test_a_group_is_measured_and_a_missed_bar_is_the_exit_code(tmp_path):
         assert told in run.stdout
 
 
+@pytest.mark.slow
 def test_an_unknown_group_is_refused_with_those_there_are():
     run = run_benchmarks("--only", "nothing")
     assert run.returncode == 2

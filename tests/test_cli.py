@@ -21,9 +21,9 @@ from napari_nucseg.batch import executor
 from napari_nucseg.cli.main import app, main
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.writers import read_provenance, write_labels
+from napari_nucseg.metrics.registry import metrics
 from napari_nucseg.parameter_spec import specs_of
-from napari_nucseg.report.text import TITLES
-from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.fluo_unet import FluoShape
@@ -87,7 +87,11 @@ def offline(tmp_path, monkeypatch):
     """An empty folder for weights, and a server for them that refuses every connection."""
     monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path / "weights"))
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(catalogue, "_HUB", "http://127.0.0.1:1/")
+    nowhere = [
+        replace(model, remote=replace(model.remote, url="http://127.0.0.1:1/"))
+        for model in networks.PUBLISHED
+    ]
+    monkeypatch.setattr(networks, "PUBLISHED", nowhere)
     return tmp_path / "weights"
 
 
@@ -128,11 +132,13 @@ def installed(*arguments, cwd=None):
     )
 
 
+@pytest.mark.slow
 def test_the_program_tells_its_version():
     done = installed("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
 
 
+@pytest.mark.slow
 def test_bad_input_ends_the_program_with_code_2_and_one_line(tmp_path):
     done = installed("benchmark", tmp_path / "nowhere", "-o", tmp_path / "out")
     assert done.returncode == 2
@@ -141,6 +147,7 @@ def test_bad_input_ends_the_program_with_code_2_and_one_line(tmp_path):
     assert done.stderr == f"napari-nucseg: {message}\n"
 
 
+@pytest.mark.slow
 def test_an_error_in_the_middle_of_the_work_is_one_line_too(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
     done = installed("segment", "a.tif", "-o", "out", cwd=tmp_path)
@@ -150,11 +157,12 @@ def test_an_error_in_the_middle_of_the_work_is_one_line_too(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_demo_runs_without_a_window(tmp_path):
     done = installed("demo", "--headless", "--out", "new/overlay.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for title in TITLES.values():
-        assert f" {title} " in done.stdout
+    for metric in metrics():
+        assert f" {metric.heading} " in done.stdout
     assert "nuclei matched at IoU 0.5" in " ".join(done.stdout.split())
     assert "new/overlay.png" in done.stdout.replace("\\", "/")
     with Image.open(tmp_path / "new" / "overlay.png") as picture:
@@ -362,6 +370,7 @@ def test_a_missing_image_is_told(run, drawn_dataset, tmp_path, told_by):
     assert parse((tmp_path / "out" / "summary.json").read_text())["absent_fields"] == [lost]
 
 
+@pytest.mark.slow
 def test_the_command_needs_no_folder_and_tells_where_results_are(drawn_dataset):
     line = ("benchmark", "drawn", "--split", "test", "--model", "otsu")
     for _ in range(2):  # the same command goes on
@@ -395,7 +404,7 @@ def test_a_list_from_anywhere_chooses_the_fields(run, refuse, drawn_dataset, tmp
     mine.write_text("\n".join(stems(drawn_dataset, "test")))
     done = run("benchmark", drawn_dataset, "--split", mine, "-m", "otsu", "-o", tmp_path / "out")
     assert done.code == 0, done.err
-    assert "drawn mine, otsu: 1 fields" in done.flat
+    assert "drawn mine, otsu: 1 field" in done.flat
     message = refuse("benchmark", mine, "-o", tmp_path / "other")
     assert f"{mine}: no images beside this list" in message
     assert "--split" in message
@@ -428,9 +437,8 @@ def test_an_image_is_segmented(run, images, tmp_path, drawn_fields):
     done = run("segment", images / "a.tif", "-o", tmp_path / "out")
     assert done.code == 0, done.err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
-    with tifffile.TiffFile(tmp_path / "out" / "a.tif") as tiff:
-        labels = tiff.asarray()
-        made = parse(tiff.pages[0].description)["nucseg"]
+    labels = tifffile.imread(tmp_path / "out" / "a.tif")
+    made = read_provenance(tmp_path / "out" / "a.tif")
     assert labels.shape == drawn_fields[0].image.shape
     assert labels.dtype == np.uint16
     assert made["image"] == "a.tif"
@@ -481,23 +489,80 @@ def test_labels_that_would_come_out_the_same_are_not_made_again(run, images, tmp
     assert (out / "b.tif").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("change", ["another image", "another value", "no longer whole"])
+@pytest.mark.parametrize("change", ["another image", "another value"])
 def test_labels_that_would_come_out_otherwise_are_made_again(
     run, images, tmp_path, drawn_fields, change
 ):
     out, options = tmp_path / "out", ()
     run("segment", images / "a.tif", "-o", out)
-    before = (out / "a.tif").read_bytes()
     if change == "another image":
         tifffile.imwrite(images / "a.tif", drawn_fields[1].image)
-    elif change == "another value":
-        options = ("--min-size", 100)
     else:
-        (out / "a.tif").write_bytes(before[:40])
+        options = ("--min-size", 100)
     done = run("segment", images / "a.tif", "-o", out, *options)
     assert done.code == 0, done.err
     assert "there already" not in done.flat
     assert tifffile.imread(out / "a.tif").shape == drawn_fields[0].image.shape
+
+
+def without_first_nucleus(path):
+    """Correct labels as napari does that has them open, and return them."""
+    labels = tifffile.imread(path)
+    labels[labels == 1] = 0
+    write_labels(path, labels, read_provenance(path))
+    return labels
+
+
+@pytest.mark.parametrize("option", [(), ("--min-size", 100)], ids=["same", "other value"])
+def test_labels_that_were_corrected_are_kept_until_told_otherwise(run, images, tmp_path, option):
+    out = tmp_path / "out"
+    run("segment", images / "a.tif", "-o", out)
+    made = tifffile.imread(out / "a.tif")
+    corrected = without_first_nucleus(out / "a.tif")
+    done = run("segment", images / "a.tif", "-o", out, *option)
+    assert done.code == 0, done.err
+    assert f"{len(np.unique(corrected)) - 1} nuclei" in done.flat
+    kept = "its labels were edited since, and are kept; --overwrite makes them anew"
+    assert kept in " ".join(done.err.split())
+    np.testing.assert_array_equal(tifffile.imread(out / "a.tif"), corrected)
+
+    assert run("segment", images / "a.tif", "-o", out, "--overwrite").code == 0
+    np.testing.assert_array_equal(tifffile.imread(out / "a.tif"), made)
+
+
+@pytest.mark.parametrize("content", ["labels of others", "a picture", "nothing", "cut off"])
+def test_files_of_others_at_the_place_of_labels_are_kept(run, images, tmp_path, content):
+    out = tmp_path / "out"
+    run("segment", images, "-o", out)
+    target = out / "a.tif"
+    if content == "labels of others":
+        tifffile.imwrite(target, tifffile.imread(target))
+    elif content == "a picture":
+        tifffile.imwrite(target, np.zeros((4, 5, 3), np.uint8), photometric="rgb")
+    else:
+        target.write_bytes(target.read_bytes()[: 40 if content == "cut off" else 0])
+    before = target.read_bytes()
+    done = run("segment", images, "-o", out)
+    assert done.code == 1
+    assert f"{target} is there, and not what this command has written; it is kept" in done.flat
+    assert done.flat.count("there already") == 1  # the other image is done
+    assert target.read_bytes() == before
+
+    assert run("segment", images, "-o", out, "--overwrite").code == 0
+    assert target.read_bytes() != before
+
+
+def test_labels_beside_the_images_are_no_images_of_the_next_call(run, images):
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(images / "b_masks.png")
+    (images / "a.tif").rename(images / "a.tiff")
+    for expected in ("1 file of labels left out", "3 files of labels left out"):
+        done = run("segment", images, "-o", images / "..", "--min-size", 20)
+        assert done.code == 0, done.err
+        assert expected in " ".join(done.err.split())
+        for name in ("a.tif", "b.tif"):
+            target = images.parent / name
+            if target.exists():
+                target.rename(images / f"{target.stem} of before.tif")
 
 
 def test_an_image_that_fails_does_not_stop_the_others(run, images, tmp_path):
@@ -548,9 +613,8 @@ def test_a_stack_is_segmented_in_depth(run, tmp_path, drawn_fields, method):
     options = ("--volume", method, "--stitch-threshold", 0.5, "--anisotropy", 2)
     done = run("segment", tmp_path / "stack.tif", "-o", tmp_path / "out", *options)
     assert done.code == 0, done.err
-    with tifffile.TiffFile(tmp_path / "out" / "stack.tif") as tiff:
-        labels = tiff.asarray()
-        made = parse(tiff.pages[0].description)["nucseg"]
+    labels = tifffile.imread(tmp_path / "out" / "stack.tif")
+    made = read_provenance(tmp_path / "out" / "stack.tif")
     assert labels.shape == (4, *plane.shape)
     assert made["depth"] == {"method": method, "stitch_threshold": 0.5, "anisotropy": 2.0}
     count = drawn_fields[0].labels.max()
@@ -580,7 +644,7 @@ def test_nuclei_of_a_stained_section_are_found_in_its_haematoxylin(run, tmp_path
 def test_a_stained_section_is_refused_with_the_channel_to_try(refuse, tmp_path):
     Image.fromarray(draw_histology()[0]).save(tmp_path / "section.png")
     message = refuse("segment", tmp_path / "section.png", "-o", tmp_path / "out")
-    assert "choose it (segment --channel 1 to 3, or mean; try --channel haematoxylin)" in message
+    assert "choose it by --channel 1 to 3, or mean; try --channel haematoxylin" in message
 
 
 @pytest.mark.parametrize("model", ["otsu", "fluo-nuclei"])
@@ -594,9 +658,8 @@ def test_dark_nuclei_are_those_of_the_plain_field(run, tmp_path, drawn_fields, m
             *("--model", model, *options),
         )
         assert done.code == 0, done.err
-        with tifffile.TiffFile(tmp_path / "out" / f"{name}.tif") as tiff:
-            made.append(tiff.asarray())
-            told = parse(tiff.pages[0].description)["nucseg"]
+        made.append(tifffile.imread(tmp_path / "out" / f"{name}.tif"))
+        told = read_provenance(tmp_path / "out" / f"{name}.tif")
         assert told["parameters"]["invert"] is (name == "dark")
     assert made[0].any()
     assert np.array_equal(*made)
@@ -622,7 +685,7 @@ def test_labels_of_a_version_that_knew_no_dark_nuclei_are_those_of_bright_ones(
         (("--channel", "teal"), "channel is 'teal'; it must be a number"),
         (("--channel-axis", "first"), "--channel-axis needs --channel"),
         (("--anisotropy", "0"), "anisotropy is 0.0; it must be 0.1 to 20"),
-        ((), "choose it (segment --channel 1 to 3, or mean; try --channel mean)"),
+        ((), "choose it by --channel 1 to 3, or mean; try --channel mean"),
     ],
     ids=str,
 )
@@ -799,7 +862,7 @@ def test_scores_are_shown_as_a_table(run, scored):
 def test_an_undefined_ratio_is_shown_as_empty(run, scored):
     done = run("score", scored[0] / "b.tif", scored[1] / "b.png")
     assert done.code == 0
-    assert done.out.count("empty") == len(TITLES) - 1  # all but the pixels' accuracy
+    assert done.out.count("empty") == len(metrics()) - 1  # all but the pixels' accuracy
     assert "nan" not in done.out
 
 
@@ -897,8 +960,7 @@ def test_a_net_is_trained_and_can_be_used(run, trainable, images, tmp_path):
     assert record["start"] == sha256(catalogue.find(catalogue.BUNDLED).path)
     done = run("segment", images / "a.tif", "-o", tmp_path / "out", "--model", out)
     assert done.code == 0, done.err
-    with tifffile.TiffFile(tmp_path / "out" / "a.tif") as tiff:
-        assert parse(tiff.pages[0].description)["nucseg"]["model"] == "mine.safetensors"
+    assert read_provenance(tmp_path / "out" / "a.tif")["model"] == "mine.safetensors"
 
 
 def test_a_net_of_any_nuclei_is_trained_on_several_datasets(run, trainable, tmp_path):
@@ -912,6 +974,7 @@ def test_a_net_of_any_nuclei_is_trained_on_several_datasets(run, trainable, tmp_
     assert [one["name"] for one in record["learned_from"]] == ["drawn first", "other first"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are of POSIX")
 def test_ctrl_c_keeps_the_best_weights_and_resume_goes_on(run, trainable, tmp_path):
     out = tmp_path / "mine.pt"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -57,14 +58,17 @@ def describe_machine() -> dict[str, str | int | float]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of this package, and of the libraries that labels and scores depend on."""
-    return {"napari-nucseg": __version__} | dict(_installed())
+def versions(libraries: Iterable[str] = _LIBRARIES) -> dict[str, str]:
+    """Versions of this package, and of the libraries that labels and scores depend on.
 
-
-def _installed() -> Iterator[tuple[str, str]]:
-    for name in _LIBRARIES:
-        try:
-            yield name, version(name)
-        except PackageNotFoundError:
-            continue
+    Parameters
+    ----------
+    libraries : iterable of str, optional
+        Names of packages as they are installed by; one that is not installed is left out.
+    """
+    found = {"napari-nucseg": __version__}
+    for name in libraries:
+        if name not in found:
+            with suppress(PackageNotFoundError):
+                found[name] = version(name)
+    return found

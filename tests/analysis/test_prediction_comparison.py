@@ -5,6 +5,7 @@ import pytest
 
 from napari_nucseg.analysis.prediction_comparison import best_of, compare_predictions, disagreements
 from napari_nucseg.metrics.presets import DEFAULT_RULE
+from napari_nucseg.metrics.registry import find_metric
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.summary import compare_fields
 
@@ -30,7 +31,7 @@ def test_each_prediction_has_its_own_scores(truths):
     assert perfect.summary.pooled.objects.f1 == 1
     expected = [score(t, p).objects.f1 for t, p in zip(truths, spoiled(truths, 1), strict=True)]
     assert worse.summary.spread["objects", "f1"].mean == pytest.approx(np.nanmean(expected))
-    assert best_of([worse, perfect], ("objects", "f1")) == 1
+    assert best_of([worse, perfect], find_metric("objects", "f1")) == 1
 
 
 def test_a_prediction_does_not_differ_from_itself(truths):

@@ -9,19 +9,24 @@ import pytest
 import tifffile
 
 from napari_nucseg.batch.dataset_run import run_benchmark
+from napari_nucseg.batch.run_setup import set_up
 from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, DEFAULT_RULE, ScoreRule
-from napari_nucseg.metrics.score import BOUNDARY_RATIOS, OBJECT_RATIOS, PIXEL_RATIOS
+from napari_nucseg.metrics.registry import GROUPS, metrics
+from napari_nucseg.progress import ignore
+from napari_nucseg.segmenters import catalogue
+from tests.conftest import write_scaled
 from tests.oracle import PARAMS, oracle_setup
+from tests.segmenters.random_nets import write_residual_unet
 
+PIXEL_RATIOS, OBJECT_RATIOS, BOUNDARY_RATIOS = (
+    tuple(metric.name for metric in metrics() if metric.group == group) for group in GROUPS
+)
 FIRST_COLUMNS = [
     *("stem", "well", "site", "split"),
-    *("dice", "iou", "precision", "recall", "f1", "tp", "fp", "fn", "tn", "percentage"),
+    *("dice", "iou", "precision", "recall", "f1", "tp", "fp", "fn", "tn", "percentage", "accuracy"),
 ]
-
-
-def ignore(done, total, name):
-    """Take no notice of progress."""
 
 
 def refuse_constant(name):
@@ -59,7 +64,7 @@ def run(drawn_dataset, tmp_path):
     """Benchmark a segmenter on the drawn dataset."""
 
     def benchmark(segmenter, split=None, rule=DEFAULT_RULE, **options):
-        options = {"report": ignore, **options}
+        options = {"progress": ignore, **options}
         dataset = open_dataset(drawn_dataset, split)
         return run_benchmark(dataset, oracle_setup(segmenter, rule), tmp_path / "out", **options)
 
@@ -100,7 +105,7 @@ def test_label_images_are_packed_and_say_how_they_were_made(run, oracle_of, draw
             )
             assert page.dtype == np.uint16
             assert np.array_equal(page.asarray(), field.labels)
-            made = json.loads(page.description, parse_constant=refuse_constant)["nucseg"]
+        made = read_provenance(out / "labels" / f"{row['stem']}.tif")
         assert made["image"] == row["stem"]
         assert made["model"] == "oracle"
         assert made["weights_sha256"] == "ab" * 32
@@ -271,9 +276,10 @@ def test_every_object_of_every_field_has_its_row(run, flawed, out, lost):
 
 
 def test_where_every_field_has_a_scale_distances_are_in_micrometres_too(
-    run, oracle_of, drawn_fields, out, monkeypatch
+    run, oracle_of, drawn_fields, drawn_dataset, out
 ):
-    monkeypatch.setattr("napari_nucseg.io.tiff._metamorph_pixel_size", lambda tiff: 0.5)
+    for path in (drawn_dataset / "images").iterdir():
+        write_scaled(path, tifffile.imread(path))
     moved = np.roll(drawn_fields[0].labels, 1, axis=0)
     run(oracle_of(drawn_fields, moved))
     row = read_fields(out)[0]
@@ -320,7 +326,7 @@ def test_where_all_fields_are_empty_ratios_are_null(run, oracle_of, drawn_fields
 def test_every_field_is_announced_and_gets_the_parameters(run, oracle_of, drawn_fields):
     steps = []
     oracle = oracle_of(drawn_fields)
-    run(oracle, report=lambda *step: steps.append(step))
+    run(oracle, progress=lambda *step: steps.append(step))
     names = ["A01_s1", "A02_s1", "A03_s1", ""]
     assert list(dict.fromkeys(name for _, _, name in steps)) == names
     # A field is scored while the next one is segmented
@@ -339,7 +345,7 @@ def test_images_without_any_mask_are_refused_before_anything_is_segmented(
     for path in (drawn_dataset / "masks").iterdir():
         path.unlink()
     oracle = oracle_of(drawn_fields)
-    with pytest.raises(ValueError, match="of drawn has ground truth; add masks/ or labels/"):
+    with pytest.raises(ValueError, match="of drawn has ground truth; masks/: it is empty"):
         run(oracle)
     assert oracle.asked == []
     assert not out.exists()
@@ -369,7 +375,7 @@ def test_results_do_not_go_into_the_dataset(oracle_of, drawn_fields, drawn_datas
             open_dataset(drawn_dataset),
             oracle_setup(oracle_of(drawn_fields)),
             drawn_dataset / part,
-            report=ignore,
+            progress=ignore,
         )
     assert sorted(drawn_dataset.rglob("*")) == before
 
@@ -398,7 +404,7 @@ def test_other_files_in_the_folder_stay(run, oracle_of, drawn_fields, out):
 def test_masks_without_images_are_refused(run, oracle_of, drawn_fields, drawn_dataset, out):
     for path in (drawn_dataset / "images").iterdir():
         path.unlink()
-    with pytest.raises(ValueError, match="add the folder images/"):
+    with pytest.raises(ValueError, match="there is ground truth but no images here; images"):
         run(oracle_of(drawn_fields))
     assert not out.exists()
 
@@ -412,3 +418,9 @@ def test_a_threshold_out_of_bounds_is_refused_before_anything_is_segmented(
         run(oracle, rule=ScoreRule(threshold))
     assert oracle.asked == []
     assert not out.exists()
+
+
+def test_a_file_named_as_a_model_is_not_taken_for_that_model(tmp_path):
+    path = write_residual_unet(tmp_path / "nuclei")
+    setup = set_up(catalogue.find(str(path)), "cpu", {}, DEFAULT_RULE)
+    assert setup.load().model.path == path

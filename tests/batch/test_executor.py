@@ -26,6 +26,7 @@ from napari_nucseg.cli.main import main
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.parameters import SegmentParams
 from tests.batch import cluster_stand_ins
@@ -33,6 +34,7 @@ from tests.batch.cluster_stand_ins import WEIGHTS
 from tests.conftest import write_mask
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by signals"),
     # of sockets that a killed process leaves to the garbage collector
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -40,10 +42,6 @@ pytestmark = [
 ]
 TABLES = ("fields.csv", "objects.csv", "summary.json", "summary.csv")
 FIELDS = 12
-
-
-def ignore(done, total, name):
-    """Take no notice of progress."""
 
 
 def tables_of(out: Path) -> dict[str, bytes]:
@@ -97,7 +95,7 @@ def expected(dataset, tmp_path_factory):
     """The tables of a run in this process."""
     notes, out = tmp_path_factory.mktemp("notes"), tmp_path_factory.mktemp("here")
     load = partial(cluster_stand_ins.load, "", str(notes))
-    run_benchmark(dataset, Setup("stand-in", WEIGHTS, load, SegmentParams()), out, report=ignore)
+    run_benchmark(dataset, Setup("stand-in", WEIGHTS, load, SegmentParams()), out, progress=ignore)
     return tables_of(out)
 
 
@@ -110,7 +108,7 @@ def test_a_worker_that_is_killed_loses_its_field_alone_and_the_tables_are_the_sa
             dataset,
             setup_of("once"),
             tmp_path / "out",
-            report=lambda *step: steps.append(step),
+            progress=lambda *step: steps.append(step),
             run_fields=run_fields,
         )
     assert (notes / "killed").exists()
@@ -126,7 +124,7 @@ def test_a_field_that_kills_every_worker_fails_and_the_others_go_on(
 ):
     with connected(two_workers) as run_fields:
         result = run_benchmark(
-            dataset, setup_of("always"), tmp_path / "out", report=ignore, run_fields=run_fields
+            dataset, setup_of("always"), tmp_path / "out", progress=ignore, run_fields=run_fields
         )
     assert list(result.failed) == [f"f{FIELDS - 1}"]
     assert "worker after worker died of it" in result.failed[f"f{FIELDS - 1}"]
@@ -147,7 +145,7 @@ def test_few_fields_are_with_the_scheduler_at_a_time(
 
     monkeypatch.setattr(Client, "submit", counting)
     with connected(two_workers) as run_fields:
-        run_benchmark(dataset, setup_of(), tmp_path / "out", report=ignore, run_fields=run_fields)
+        run_benchmark(dataset, setup_of(), tmp_path / "out", progress=ignore, run_fields=run_fields)
     assert 2 <= max(pending) <= 2 * executor.AHEAD
 
 
@@ -160,10 +158,12 @@ def test_a_stopped_run_takes_its_tasks_back_and_goes_on_here(
 
     with connected(two_workers) as run_fields:
         with pytest.raises(Stopped):
-            run_benchmark(dataset, setup_of(), tmp_path / "out", report=stop, run_fields=run_fields)
+            run_benchmark(
+                dataset, setup_of(), tmp_path / "out", progress=stop, run_fields=run_fields
+            )
         with Client(two_workers) as client:
             assert client.run_on_scheduler(_waiting) == 0
-    run_benchmark(dataset, setup_of(), tmp_path / "out", report=ignore)
+    run_benchmark(dataset, setup_of(), tmp_path / "out", progress=ignore)
     assert tables_of(tmp_path / "out") == expected
 
 
@@ -188,9 +188,9 @@ def test_the_command_uses_a_cluster_and_loads_a_model_once_a_worker(
 
 
 def _loads():
-    from napari_nucseg.segmenters.catalogue import load_network
+    from napari_nucseg.segmenters.catalogue import load_once
 
-    return load_network.cache_info().misses
+    return load_once.cache_info().misses
 
 
 def test_a_scheduler_that_is_not_there_is_told(monkeypatch):
@@ -237,14 +237,14 @@ def test_a_scheduler_that_is_lost_is_told_in_words_and_the_run_goes_on_without(
         pytest.raises(OSError, match="the scheduler has gone") as failure,
         connected(own_scheduler) as run_fields,
     ):
-        run_benchmark(dataset, setup, tmp_path / "out", report=kill, run_fields=run_fields)
+        run_benchmark(dataset, setup, tmp_path / "out", progress=kill, run_fields=run_fields)
     logging.getLogger("distributed.client").removeHandler(told)
     assert str(failure.value) == (
         f"{own_scheduler}: the scheduler has gone; start it and run the same command to go on"
     )
     assert told.records == []
     assert len(list((tmp_path / "out" / "records").iterdir())) >= 4
-    run_benchmark(dataset, setup_of(), tmp_path / "out", report=ignore)
+    run_benchmark(dataset, setup_of(), tmp_path / "out", progress=ignore)
     assert tables_of(tmp_path / "out") == expected
 
 
@@ -280,7 +280,7 @@ def test_a_cluster_without_workers_is_told_once_and_in_the_end_given_up(
             dataset,
             setup_of(),
             tmp_path / "out",
-            report=lambda *step: steps.append(step),
+            progress=lambda *step: steps.append(step),
             run_fields=run_fields,
         )
     waiting = f"waiting for workers of {address}"
@@ -295,7 +295,7 @@ def test_workers_that_come_late_are_waited_for(dataset, setup_of, no_workers, tm
 
     with connected(no_workers.scheduler_address) as run_fields:
         run_benchmark(
-            dataset, setup_of(), tmp_path / "out", report=start_workers, run_fields=run_fields
+            dataset, setup_of(), tmp_path / "out", progress=start_workers, run_fields=run_fields
         )
     assert tables_of(tmp_path / "out") == expected
 
@@ -307,11 +307,7 @@ def images_of(dataset):
 def segment(dataset, setup, out, run=None):
     """Segment a dataset's images; return what became of each by its name."""
     work = ImageTask(setup, out, Choice())
-    return {one.name: one for one in segment_images(images_of(dataset), work, ignore_name, run)}
-
-
-def ignore_name(name):
-    """Take no notice of progress."""
+    return {one.name: one for one in segment_images(images_of(dataset), work, ignore, run)}
 
 
 def labels_in(out):
@@ -340,7 +336,7 @@ def test_images_that_fail_or_kill_workers_do_not_stop_the_others(
     with connected(two_workers) as run:
         work = ImageTask(setup_of("always"), tmp_path / "out", Choice())
         sources = [*images_of(dataset), Source(broken)]
-        found = list(segment_images(sources, work, ignore_name, run))
+        found = list(segment_images(sources, work, ignore, run))
     failed = {one.name: one.error for one in found if isinstance(one, Failed)}
     killer = dataset.fields[-1].image
     assert set(failed) == {"broken.tif", killer.name}
@@ -394,7 +390,7 @@ def test_a_cluster_of_our_own_says_nothing_of_its_workings():
 
 def test_every_gpu_has_a_process_of_its_own(dataset, setup_of, tmp_path, expected):
     with one_worker_a_gpu(["3", "GPU-5"]) as run_fields:
-        run_benchmark(dataset, setup_of(), tmp_path / "out", report=ignore, run_fields=run_fields)
+        run_benchmark(dataset, setup_of(), tmp_path / "out", progress=ignore, run_fields=run_fields)
         client = Client.current()
         seen = sorted(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values())
     assert seen == ["3", "GPU-5"]

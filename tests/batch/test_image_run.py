@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +12,7 @@ from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
 from napari_nucseg.io.channels import Channel
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.parameters import Depth
 from tests.oracle import PARAMS, oracle_setup
 
@@ -32,7 +32,7 @@ def folder(tmp_path, drawn_fields):
 def segment(source, segmenter, out, choice=Choice()):  # noqa: B008
     """Segment one image; return what was saved, or the error."""
     work = ImageTask(oracle_setup(segmenter), out, choice)
-    [found] = segment_images([source], work, lambda name: None)
+    [found] = segment_images([source], work, ignore)
     return found
 
 
@@ -75,7 +75,7 @@ def test_labels_are_saved_under_the_images_name(
     assert saved.channel == ""
     with tifffile.TiffFile(saved.path) as tiff:
         assert np.array_equal(tiff.asarray(), drawn_fields[number].labels)
-        made = json.loads(tiff.pages[0].description)["nucseg"]
+    made = read_provenance(saved.path)
     assert made["image"] == name
     assert made["parameters"]["min_size"] == PARAMS.min_size
 
@@ -153,7 +153,7 @@ def test_labels_by_other_weights_than_the_run_was_begun_with_are_refused(
 ):
     setup = replace(oracle_setup(oracle_of(drawn_fields)), weights={"oracle.pt": "cd" * 32})
     work = ImageTask(setup, tmp_path / "out", Choice())
-    [failed] = segment_images([Source(folder / "b.tif")], work, lambda name: None)
+    [failed] = segment_images([Source(folder / "b.tif")], work, ignore)
     assert f"{folder / 'b.tif'}: " in failed.error
     assert "other weights of oracle than the run was begun with" in failed.error
     assert not (tmp_path / "out").exists()

@@ -12,11 +12,8 @@ from napari_nucseg.batch.dataset_run import run_models
 from napari_nucseg.batch.run_report import comparison_table
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.progress import ignore
 from tests.oracle import oracle_setup
-
-
-def ignore(done, total, name):
-    """Take no notice of progress."""
 
 
 @pytest.fixture
@@ -35,7 +32,7 @@ def compared(oracle_of, drawn_fields, drawn_dataset, tmp_path):
         rule = ScoreRule(empty_as_one=empty_as_one)
         models = {"lazy": lazy, "picky": picky}
         setups = [replace(oracle_setup(run, rule), model=name) for name, run in models.items()]
-        results = run_models(open_dataset(drawn_dataset), setups, tmp_path, report=ignore)
+        results = run_models(open_dataset(drawn_dataset), setups, tmp_path, progress=ignore)
         with (tmp_path / "comparison.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["score"] == "f1"]
         return dict(zip(models, results, strict=True)), rows

@@ -23,8 +23,9 @@ from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Stopped
-from tests.conftest import write_mask
+from tests.conftest import write_mask, write_scaled
 from tests.oracle import oracle_setup
 
 TABLES = (
@@ -32,10 +33,6 @@ TABLES = (
     *("summary.json", "summary.csv", "summary.md", "summary.tex"),
 )
 FIELDS = 20
-
-
-def ignore(done, total, name):
-    """Take no notice of progress."""
 
 
 def tables_of(out: Path) -> dict[str, bytes]:
@@ -57,11 +54,11 @@ def run(drawn_dataset, out):
     """Run a segmenter over the drawn dataset, into the same folder each time."""
 
     def benchmark(
-        segmenter, *, rule=DEFAULT_RULE, report=ignore, into=out, split=None, parquet=True
+        segmenter, *, rule=DEFAULT_RULE, progress=ignore, into=out, split=None, parquet=True
     ):
         dataset = open_dataset(drawn_dataset, split)
         setup = oracle_setup(segmenter, rule)
-        return run_benchmark(dataset, setup, into, report=report, parquet=parquet)
+        return run_benchmark(dataset, setup, into, progress=progress, parquet=parquet)
 
     return benchmark
 
@@ -116,6 +113,7 @@ def interrupt_after(dataset: Path, out: Path, fields: int, sign: signal.Signals)
 # Stopped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [0, 1, 5])
 def test_a_run_that_is_killed_goes_on_to_the_same_tables(many, out, uninterrupted, fields):
     assert interrupt_after(many, out, fields, signal.SIGKILL)[0] == -signal.SIGKILL
@@ -132,6 +130,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_tables(many, out, uninterrupte
     assert all(session["ended"] is None for session in sessions[:-1])
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so_in_a_line(many, out, uninterrupted):
     code, told = interrupt_after(many, out, 2, signal.SIGINT)
     assert (code, told) == (130, "Stopped; the same command goes on from here\n")
@@ -145,9 +144,9 @@ def test_a_run_that_was_stopped_does_what_is_left_alone(run, oracle_of, drawn_fi
             raise Stopped
 
     with pytest.raises(Stopped):
-        run(oracle_of(drawn_fields), report=stop)
+        run(oracle_of(drawn_fields), progress=stop)
     oracle, steps = oracle_of(drawn_fields), []
-    run(oracle, report=lambda *step: steps.append(step))
+    run(oracle, progress=lambda *step: steps.append(step))
     assert len(oracle.asked) == 1  # what was segmented before the stop was scored, too
     assert steps[0] == (2, 3, "A03_s1")
 
@@ -181,7 +180,7 @@ def test_the_order_in_which_fields_are_done_leaves_no_trace(
 ):
     run(oracle_of(drawn_fields))
 
-    def backwards(work, fields, tick):
+    def backwards(work, fields, progress):
         return (work(field) for field in reversed(fields))
 
     other = tmp_path / "other"
@@ -190,13 +189,14 @@ def test_the_order_in_which_fields_are_done_leaves_no_trace(
         open_dataset(drawn_dataset),
         setup,
         other,
-        report=ignore,
+        progress=ignore,
         run_fields=backwards,
         parquet=True,
     )
     assert tables_of(other) == tables_of(out)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of files are of POSIX")
 def test_a_full_disk_stops_the_run_and_more_room_lets_it_go_on(many, out, uninterrupted):
     def nearly_full() -> None:
@@ -285,6 +285,7 @@ def test_other_values_are_refused_with_what_differs(run, oracle_of, drawn_fields
     assert tables_of(out) == before
 
 
+@pytest.mark.slow
 def test_the_command_refuses_other_parameters_in_the_same_folder(many, out):
     interrupt_after(many, out, 1, signal.SIGKILL)
     done = run_whole(many, out, "--flow-threshold", "0.6", "--diameter", "20")
@@ -337,6 +338,7 @@ def test_a_second_run_at_once_is_refused(run, oracle_of, drawn_fields, out):
     run(oracle)
 
 
+@pytest.mark.slow
 def test_two_processes_cannot_run_in_one_folder_and_a_killed_one_lets_go(many, out):
     with subprocess.Popen(
         command(many, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -379,16 +381,14 @@ def test_a_field_that_fails_is_recorded_and_the_others_go_on(
 
 
 def test_an_image_without_a_pixel_size_fails_in_a_run_in_micrometres(
-    run, oracle_of, drawn_fields, drawn_dataset, out, monkeypatch
+    run, oracle_of, drawn_fields, drawn_dataset, out
 ):
-    monkeypatch.setattr(
-        "napari_nucseg.io.tiff._metamorph_pixel_size",
-        lambda tiff: None if tiff.pages.first.description == "no size" else 0.5,
-    )
+    for path in (drawn_dataset / "images").iterdir():
+        write_scaled(path, tifffile.imread(path))
     image = sorted((drawn_dataset / "images").iterdir())[1]
     image.write_bytes(image.read_bytes()[:300])
     run(oracle_of(drawn_fields))
-    tifffile.imwrite(image, drawn_fields[1].image, description="no size", metadata=None)
+    tifffile.imwrite(image, drawn_fields[1].image)
     for parquet in (True, False):
         result = run(oracle_of(drawn_fields), parquet=parquet)
         assert list(result.failed) == [image.stem]
@@ -396,22 +396,19 @@ def test_an_image_without_a_pixel_size_fails_in_a_run_in_micrometres(
         rows = (out / "objects.csv").read_text().splitlines()
         assert "area_um2" in rows[0]
         assert {row.count(",") for row in rows} == {rows[0].count(",")}
-    tifffile.imwrite(image, drawn_fields[1].image)
+    write_scaled(image, drawn_fields[1].image)
     assert run(oracle_of(drawn_fields)).failed == {}
 
 
 def test_a_run_in_pixels_stays_one_when_an_image_gets_a_pixel_size(
-    run, oracle_of, drawn_fields, drawn_dataset, out, monkeypatch
+    run, oracle_of, drawn_fields, drawn_dataset, out
 ):
-    image = sorted((drawn_dataset / "images").iterdir())[1]
-    monkeypatch.setattr(
-        "napari_nucseg.io.tiff._metamorph_pixel_size",
-        lambda tiff: 0.5 if tiff.filehandle.name != image.name or sized else None,
-    )
-    sized = False
+    first, image, last = sorted((drawn_dataset / "images").iterdir())
+    for path in (first, last):
+        write_scaled(path, tifffile.imread(path))
     (drawn_dataset / "masks" / f"{image.stem}.png").rename(drawn_dataset / "lost.png")
     assert list(run(oracle_of(drawn_fields)).failed) == [image.stem]
-    sized = True
+    write_scaled(image, drawn_fields[1].image)
     (drawn_dataset / "lost.png").rename(drawn_dataset / "masks" / f"{image.stem}.png")
     assert run(oracle_of(drawn_fields)).failed == {}
     assert "_um" not in (out / "objects.csv").read_text().splitlines()[0]
@@ -421,7 +418,7 @@ def test_failures_are_told_while_the_run_is_at_work(run, oracle_of, drawn_fields
     for image in sorted((drawn_dataset / "images").iterdir())[:2]:
         image.write_bytes(image.read_bytes()[:300])
     told = []
-    run(oracle_of(drawn_fields), report=lambda *step: told.append(step))
+    run(oracle_of(drawn_fields), progress=lambda *step: told.append(step))
     assert told[0] == (0, 3, "A01_s1")
     assert (1, 3, "A03_s1, 1 failed") in told
     assert told[-1] == (3, 3, "")
@@ -440,6 +437,7 @@ def test_a_run_whose_fields_all_fail_says_so(run, oracle_of, out):
     assert not (out / "objects.csv").exists()
 
 
+@pytest.mark.slow
 def test_the_exit_code_tells_that_a_field_failed(many, tmp_path, out):
     root = tmp_path / "copy"
     for part in ("images", "masks"):
@@ -465,9 +463,10 @@ def test_other_weights_on_another_machine_are_an_error_of_the_field(
 ):
     setup = replace(oracle_setup(oracle_of(drawn_fields)), weights={"oracle.pt": "cd" * 32})
     with pytest.raises(ValueError, match="other weights of oracle than the run was begun with"):
-        run_benchmark(open_dataset(drawn_dataset), setup, out, report=ignore)
+        run_benchmark(open_dataset(drawn_dataset), setup, out, progress=ignore)
 
 
+@pytest.mark.slow
 def test_unfinished_files_of_others_are_left_alone(many, out):
     out.mkdir()
     (out / "notes.partial").touch()

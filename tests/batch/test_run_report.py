@@ -14,6 +14,7 @@ from PIL import Image
 
 from napari_nucseg.batch.dataset_run import run_models
 from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.progress import ignore
 from tests.oracle import oracle_setup
 
 VOID = {"meta", "img", "br"}
@@ -60,10 +61,6 @@ class Page(HTMLParser):
             self.words.append(data)
 
 
-def ignore(done, total, name):
-    """Take no notice of progress."""
-
-
 @pytest.fixture
 def flawed(oracle_of, drawn_fields):
     """Misses a nucleus of the second field."""
@@ -80,7 +77,7 @@ def page(drawn_dataset, tmp_path):
         out = tmp_path / "out"
         command = ["napari-nucseg", "benchmark", "my data", "-o", "out"]
         dataset = open_dataset(drawn_dataset)
-        run_models(dataset, setups, out, report=ignore, command=command, **options)
+        run_models(dataset, setups, out, progress=ignore, command=command, **options)
         text = (out / "report.html").read_text(encoding="utf-8")
         opened = Page(text)
         assert opened.open == []

@@ -12,6 +12,7 @@ from napari_nucseg.batch.dataset_run import run_models
 from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.batch.run_report import comparison_table
 from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.progress import ignore
 from tests.oracle import oracle_setup
 
 
@@ -23,14 +24,10 @@ def setups(oracle_of, drawn_fields):
     return [oracle_setup(oracle_of(drawn_fields)), blind]
 
 
-def ignore(done, total, name):
-    """Take no notice of progress."""
-
-
 def test_models_have_a_folder_each_and_a_comparison(setups, drawn_dataset, tmp_path):
     steps = []
     results = run_models(
-        open_dataset(drawn_dataset), setups, tmp_path, report=lambda *step: steps.append(step)
+        open_dataset(drawn_dataset), setups, tmp_path, progress=lambda *step: steps.append(step)
     )
     assert {path.name for path in tmp_path.iterdir()} >= {"oracle", "blind", "comparison.csv"}
     assert steps[0] == (0, 6, "A01_s1")
@@ -46,7 +43,7 @@ def test_models_have_a_folder_each_and_a_comparison(setups, drawn_dataset, tmp_p
 
 def test_a_model_named_twice_is_refused(setups, drawn_dataset, tmp_path):
     with pytest.raises(ValueError, match="oracle is named twice"):
-        run_models(open_dataset(drawn_dataset), [setups[0]] * 2, tmp_path / "x", report=ignore)
+        run_models(open_dataset(drawn_dataset), [setups[0]] * 2, tmp_path / "x", progress=ignore)
     assert not (tmp_path / "x").exists()
 
 
@@ -59,8 +56,8 @@ def out(tmp_path):
 @pytest.fixture
 def run(drawn_dataset, out):
     """Run models over the drawn dataset, into the same folder each time."""
-    return lambda setups, report=ignore: run_models(
-        open_dataset(drawn_dataset), setups, out, report=report
+    return lambda setups, progress=ignore: run_models(
+        open_dataset(drawn_dataset), setups, out, progress=progress
     )
 
 
@@ -97,9 +94,9 @@ def test_a_model_may_join_others_and_none_may_be_left_out(run, setups, out):
 
 def test_a_run_of_one_model_may_lie_in_a_folder_of_runs(run, setups, out, drawn_dataset):
     dataset = open_dataset(drawn_dataset)
-    run_models(dataset, setups[:1], out / "drawn-oracle", report=ignore)
+    run_models(dataset, setups[:1], out / "drawn-oracle", progress=ignore)
     run(setups[:1])
-    run_models(dataset, setups[:1], out / "drawn-oracle", report=ignore)
+    run_models(dataset, setups[:1], out / "drawn-oracle", progress=ignore)
 
 
 def test_several_models_hold_their_folder(run, setups, out):
@@ -156,5 +153,5 @@ def test_what_differs_for_one_model_is_told_before_another_runs(run, setups, out
 
 def test_results_of_several_models_do_not_go_into_the_dataset(setups, drawn_dataset):
     with pytest.raises(ValueError, match="this is the folder of the dataset"):
-        run_models(open_dataset(drawn_dataset), setups, drawn_dataset, report=ignore)
+        run_models(open_dataset(drawn_dataset), setups, drawn_dataset, progress=ignore)
     assert {path.name for path in drawn_dataset.iterdir()} == {"images", "masks", "metadata"}

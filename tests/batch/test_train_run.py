@@ -24,6 +24,7 @@ from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.score import score
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.checkpoints import load_unet, read_state
@@ -51,10 +52,6 @@ def follow(done, total, told):
 
 train_on(sets_of(Path(root)), recipe_of(Path(start)), Path(out), follow, clock())
 """
-
-
-def ignore(done, total, told):
-    """Take no notice of progress."""
 
 
 def never(done, total, told):
@@ -254,6 +251,7 @@ def test_progress_tells_loss_and_best_score(root, start, out):
 # Interrupted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", ["1", "7", "8 scoring"])
 def test_a_training_that_is_killed_goes_on_to_the_same_weights(root, start, out, undisturbed, last):
     done = subprocess.run(

@@ -6,7 +6,7 @@ from PIL import Image
 from roifile import ROI_TYPE, roiread
 from skimage.draw import polygon
 
-from napari_nucseg.io.images import read_mask
+from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.label_formats import refuse_truth, write_mask, write_rois
 from napari_nucseg.io.sources import Source
 
@@ -30,16 +30,17 @@ def test_a_mask_is_kept_as_the_published_ones_are(tmp_path, drawn_fields):
     assert not green.any()
     assert not blue.any()
     assert (alpha == 255).all()
-    assert np.array_equal(read_mask(Source(tmp_path / "mask.png")) > 0, labels > 0)
+    assert np.array_equal(read_labels(Source(tmp_path / "mask.png")) > 0, labels > 0)
 
 
+@pytest.mark.slow
 def test_all_real_masks_come_back_as_they_were(bbbc039, tmp_path):
     paths = sorted((bbbc039 / "masks").iterdir())
     assert len(paths) == 150
     for path in paths:
-        labels = read_mask(Source(path))
+        labels = read_labels(Source(path))
         write_mask(tmp_path / path.name, labels)
-        assert np.array_equal(read_mask(Source(tmp_path / path.name)), labels), path.name
+        assert np.array_equal(read_labels(Source(tmp_path / path.name)), labels), path.name
 
 
 def test_a_mask_that_cannot_be_kept_leaves_the_old_file(tmp_path):
@@ -62,7 +63,7 @@ def test_outlines_hold_the_pixels_of_their_objects(tmp_path, drawn_fields):
 
 def test_outlines_of_real_nuclei_hold_their_pixels(bbbc039, tmp_path):
     for path in sorted((bbbc039 / "masks").iterdir())[:3]:
-        labels = read_mask(Source(path))
+        labels = read_labels(Source(path))
         write_rois(tmp_path / "a.zip", labels)
         assert np.array_equal(drawn(roiread(tmp_path / "a.zip"), labels.shape), labels)
 
@@ -76,6 +77,14 @@ def test_outlines_at_the_border_and_of_single_pixels_are_whole(tmp_path):
 def test_a_torn_object_has_an_outline_a_piece(tmp_path):
     write_rois(tmp_path / "a.zip", np.array([[5, 0, 5, 0, 6]]))
     assert [roi.name for roi in roiread(tmp_path / "a.zip")] == ["5-1", "5-2", "6"]
+
+
+def test_neither_background_nor_negative_labels_have_outlines(tmp_path):
+    labels = np.array([[-1, -1, 0, 2, 0, 7], [-1, 0, 0, 2, 0, 0]])
+    write_rois(tmp_path / "a.zip", labels)
+    assert [roi.name for roi in roiread(tmp_path / "a.zip")] == ["2", "7"]
+    with pytest.raises(ValueError, match="label -1 is negative"):
+        write_mask(tmp_path / "a.png", labels)
 
 
 def test_outlines_in_a_stack_know_their_plane(tmp_path):

@@ -173,7 +173,7 @@ def test_truth_of_another_shape_is_refused_with_both_sizes(dataset):
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        (np.zeros((160, 200), np.float32), "not a label image"),
+        (np.full((160, 200), 0.5, np.float32), "not a label image"),
         (np.full((160, 200), -1, np.int32), "not a label image"),
         (np.full((160, 200), 2**31, np.uint32), "does not fit into 32 bits"),
     ],

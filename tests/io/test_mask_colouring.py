@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from skimage.measure import label
 
-from napari_nucseg.io.images import read_mask
+from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.label_formats import colour, touching
 from napari_nucseg.io.sources import Source
 
@@ -74,9 +74,10 @@ def test_a_torn_object_is_refused_with_what_to_do():
         colour(labels)
 
 
+@pytest.mark.slow
 def test_all_real_masks_need_no_more_colours_than_were_published(bbbc039):
     for path in sorted((bbbc039 / "masks").iterdir()):
-        labels = read_mask(Source(path))
+        labels = read_labels(Source(path))
         colours = colour(labels)
         assert colours.max() <= 3, path.name
         assert np.array_equal(label(colours, connectivity=2), labels), path.name

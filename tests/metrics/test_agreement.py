@@ -69,6 +69,7 @@ def without_empty(pairs: list[Pair]) -> Iterator[Pair]:
 # stardist
 
 
+@pytest.mark.slow
 def test_all_real_fields_are_matched_as_by_stardist(pairs):
     from stardist.matching import matching as stardist_matching
 
@@ -83,6 +84,7 @@ def test_all_real_fields_are_matched_as_by_stardist(pairs):
             assert ours == pytest.approx(theirs, **EXACT)
 
 
+@pytest.mark.slow
 def test_the_ious_of_real_matches_are_those_of_the_pairs_that_stardist_matched(pairs):
     # stardist keeps IoUs as 32-bit floats, wrong from the eighth digit on; its own overlap
     # table is of whole numbers, from which the IoUs of its pairs follow exactly.
@@ -142,6 +144,7 @@ def test_stardist_counts_a_field_without_objects_as_0():
 # Cellpose
 
 
+@pytest.mark.slow
 def test_all_real_fields_have_the_average_precision_of_cellpose(pairs):
     from cellpose.metrics import average_precision
 
@@ -202,6 +205,7 @@ def test_drawn_discs_have_the_panoptic_quality_of_panoptica():
         assert_as_by_panoptica(draw_discs(int(row["truth"].split()[1])), row)
 
 
+@pytest.mark.slow
 def test_all_real_fields_have_the_panoptic_quality_of_panoptica(truths):
     rows = [row for row in panoptica_rows() if row["truth"] in truths]
     assert len(rows) == len(truths)
@@ -212,6 +216,7 @@ def test_all_real_fields_have_the_panoptic_quality_of_panoptica(truths):
 # scikit-image
 
 
+@pytest.mark.slow
 def test_outlines_on_all_real_fields_lie_as_far_apart_as_by_scikit_image(pairs):
     for truth, predicted in pairs:
         matches = functions.matched_pairs(truth, predicted)
@@ -264,6 +269,7 @@ def best_sum_of_iou(true: Pixels, found: Pixels, ious: Ious) -> frozenset[tuple[
     return frozenset(pair for pair in chosen if pair in ious)
 
 
+@pytest.mark.slow
 def test_all_real_fields_score_as_sets_of_pixels_do(pairs):
     for truth, predicted in pairs:
         true, found = pixels_of(truth), pixels_of(predicted)

@@ -17,7 +17,8 @@ from napari_nucseg.metrics.counts import CaicedoCounts, ObjectCounts, PixelCount
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, STARDIST
-from napari_nucseg.metrics.score import OBJECT_RATIOS, PIXEL_RATIOS, Score, score, score_matching
+from napari_nucseg.metrics.registry import metrics
+from napari_nucseg.metrics.score import Score, score, score_matching
 from napari_nucseg.metrics.summary import summarise
 from tests.metrics.distortions import distort_all
 from tests.metrics.test_matching import EXACT, Pair, from_table, label_pairs, quick
@@ -25,6 +26,10 @@ from tests.metrics.test_matching import EXACT, Pair, from_table, label_pairs, qu
 REFERENCE = Path(__file__).parents[1] / "data" / "kloda_test_pixels.csv"
 """Published pixel agreement of Cellpose-SAM with the 50 test fields of BBBC039."""
 
+PIXEL_RATIOS, OBJECT_RATIOS = (
+    [metric.name for metric in metrics() if metric.group == group]
+    for group in ("pixels", "objects")
+)
 EMPTY = np.zeros((4, 5), dtype=int)
 FULL = np.array([[0, 1, 1, 0, 2]] * 4)
 

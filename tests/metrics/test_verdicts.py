@@ -267,6 +267,7 @@ def test_verdicts_add_up_to_the_score(pair, threshold):
     assert_verdicts_add_up(*pair, float(threshold))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distort", DISTORTIONS.values(), ids=DISTORTIONS)
 def test_verdicts_of_real_fields_add_up_to_the_score(bbbc039, distort):
     for field in open_dataset(bbbc039, "validation").fields[4:40:9]:

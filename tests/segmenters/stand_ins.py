@@ -6,6 +6,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from napari_nucseg.segmenters import networks
+from napari_nucseg.segmenters.model import Model
+from napari_nucseg.segmenters.network import NetSegmenter, infer, prepared
+
 
 class Blobs(torch.nn.Module):
     """Flows up the slope of the blurred image, cells where it is bright."""
@@ -58,3 +62,14 @@ class Uneven(Blobs):
 
     def forward(self, x):
         return 5 * self.convolve(x[:, :1]), torch.zeros(len(x), 256)
+
+
+def segmenter_of(network):
+    """A segmenter around a network on a device, under a name of its own."""
+    model = Model("stand-in", "a small net", "", networks.load, capabilities=networks.CELLPOSE)
+    return NetSegmenter(model, "0" * 64, network)
+
+
+def predict(network, image, params, report):
+    """The flows of a field of any intensities, which a network gives before thresholds."""
+    return infer(network, network.normalise(prepared(image, params), params), params, report)

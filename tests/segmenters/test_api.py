@@ -7,9 +7,11 @@ from dataclasses import FrozenInstanceError, asdict, fields
 import numpy as np
 import pytest
 
+from napari_nucseg import progress
 from napari_nucseg.parameter_spec import Spec, specs_of
-from napari_nucseg.segmenters import api, parameters
-from napari_nucseg.segmenters.api import check_image, with_bright_nuclei
+from napari_nucseg.segmenters import api, intensities, parameters
+from napari_nucseg.segmenters.api import check_image
+from napari_nucseg.segmenters.intensities import with_bright_nuclei
 from napari_nucseg.segmenters.parameters import SegmentParams, completed
 
 KNOBS = specs_of(SegmentParams)
@@ -77,7 +79,7 @@ def test_values_of_an_older_version_are_completed_by_what_it_did():
     assert completed({"invert": True})["invert"] is True
 
 
-@pytest.mark.parametrize("module", [parameters, api])
+@pytest.mark.parametrize("module", [parameters, api, intensities, progress])
 def test_the_examples_in_the_documentation_are_right(module):
     assert doctest.testmod(module).failed == 0
 

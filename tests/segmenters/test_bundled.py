@@ -14,13 +14,14 @@ from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.score import score
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue, tiling
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.fluo import LARGEST, SMALLEST
-from napari_nucseg.segmenters.network import predict
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.tiling import FLIPS, flip, flip_flows
+from tests.segmenters.stand_ins import predict
 
 DEFAULTS = SegmentParams()
 UNSEEN = 0.05
@@ -357,6 +358,7 @@ def test_both_libraries_compute_the_same_net(drawn_fields):
     np.testing.assert_allclose(one.cellprob, other.cellprob, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_on_a_processor_the_bundled_model_needs_no_torch():
     lines = [
         "import sys, numpy",
@@ -367,7 +369,3 @@ def test_on_a_processor_the_bundled_model_needs_no_torch():
         "assert not {'torch', 'cellpose'} & set(sys.modules)",
     ]
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
-
-
-def ignore(done, total):
-    """Take no notice of progress."""

@@ -15,15 +15,17 @@ import pytest
 
 from napari_nucseg.io.download import DownloadError
 from napari_nucseg.io.sources import sha256
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
+from napari_nucseg.segmenters.model import Model, weights_folder
 from napari_nucseg.segmenters.parameters import SegmentParams
 from tests.io.file_server import Cut, FileServer
 from tests.segmenters.random_nets import write_residual_unet
 
 PUBLISHED = ("cpsam_v2", "cpsam", "cpdino", "cpdino-vitb")
 CLASSIC = ("nuclei", "cyto", "cyto2", "cyto3")
-HERE = (catalogue.BUNDLED, catalogue.BBBC039_ALONE)
+HERE = (catalogue.BUNDLED, "u2os")
 NAMED = (*HERE, catalogue.BASELINE, *CLASSIC, *PUBLISHED)
 CONTENT = bytes(range(256)) * 4096
 
@@ -38,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def from_server(server: FileServer, name: str = "cpsam_v2") -> catalogue.Model:
+def from_server(server: FileServer, name: str = "cpsam_v2") -> Model:
     """A published model, had from a server on this computer."""
     model = catalogue.find(name)
     return replace(model, remote=replace(model.remote, url=server.url()))
@@ -114,7 +116,7 @@ def test_classic_models_are_had_from_where_cellpose_3_had_them(folder, name):
 
 
 def test_weights_go_where_cellpose_keeps_them(folder, tmp_path, monkeypatch):
-    assert catalogue.weights_folder() == folder
+    assert weights_folder() == folder
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(tmp_path))
     for unset in ("", None):
@@ -122,7 +124,7 @@ def test_weights_go_where_cellpose_keeps_them(folder, tmp_path, monkeypatch):
             monkeypatch.delenv("CELLPOSE_LOCAL_MODELS_PATH")
         else:
             monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", unset)
-        assert catalogue.weights_folder() == tmp_path / ".cellpose" / "models"
+        assert weights_folder() == tmp_path / ".cellpose" / "models"
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -311,6 +313,7 @@ for name in names:
 """
 
 
+@pytest.mark.slow
 def test_importing_what_the_command_line_needs_loads_no_heavy_package():
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True
@@ -323,7 +326,3 @@ def test_importing_what_the_command_line_needs_loads_no_heavy_package():
         "napari_nucseg.io.writers",
     }
     assert [line for line in lines if line[1:]] == []
-
-
-def ignore(done, total):
-    """Take no notice of progress."""

@@ -12,14 +12,21 @@ import torch
 
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import OutOfDeviceMemory, Stopped
-from napari_nucseg.segmenters.catalogue import load_network
+from napari_nucseg.segmenters.catalogue import load_once
 from napari_nucseg.segmenters.cellpose4 import CellposeSAM
 from napari_nucseg.segmenters.devices import Device, choose, computes_bfloat16
-from napari_nucseg.segmenters.network import NetSegmenter, predict
 from napari_nucseg.segmenters.parameters import SegmentParams
-from tests.segmenters.stand_ins import Blobs, Uneven, cellpose_model, cellposes_tiles
+from tests.segmenters.stand_ins import (
+    Blobs,
+    Uneven,
+    cellpose_model,
+    cellposes_tiles,
+    predict,
+    segmenter_of,
+)
 
 DEFAULTS = SegmentParams()
 PROCESSOR = Device("cpu", "any")
@@ -37,7 +44,7 @@ def network(net):
 
 @pytest.fixture
 def segmenter(network):
-    return NetSegmenter("stand-in", "0" * 64, network)
+    return segmenter_of(network)
 
 
 @pytest.fixture
@@ -206,7 +213,7 @@ def test_with_fewer_tiles_the_flows_are_nearly_cellposes(network, as_cellpose, f
 )
 def test_labels_are_those_of_cellpose_with_the_same_settings(as_cellpose, field, params):
     image = field.image[:300, :300]
-    segmenter = NetSegmenter("stand-in", "0" * 64, as_cellpose)
+    segmenter = segmenter_of(as_cellpose)
     labels = segmenter(image, SegmentParams(**params), Follow()).labels
     with torch.sparse.check_sparse_tensor_invariants(False):  # else torch warns of Cellpose's
         expected, _, _ = cellpose_model(as_cellpose.net).eval(image, batch_size=1, **params)
@@ -281,7 +288,7 @@ def transformer(weights, tmp_path_factory):
     path = tmp_path_factory.mktemp("transformer") / "my_cpsam"
     torch.save(weights, path)
     yield path, catalogue.load(catalogue.find(str(path)), "cpu")
-    load_network.cache_clear()
+    load_once.cache_clear()
     path.unlink()
 
 
@@ -439,10 +446,6 @@ def test_where_not_one_tile_fits_another_device_is_advised(field):
 
 
 def test_what_was_noted_is_in_the_provenance(field):
-    segmenter = NetSegmenter("stand-in", "0" * 64, CellposeSAM(Scarce(4), PROCESSOR))
+    segmenter = segmenter_of(CellposeSAM(Scarce(4), PROCESSOR))
     made = segmenter(field.image, SegmentParams(batch_size=8), ignore).provenance
     assert "ran 4" in made.notes[0]
-
-
-def ignore(done, total):
-    """Take no notice of progress."""

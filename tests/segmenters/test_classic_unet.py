@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.classic_unet import ClassicUNet
-from napari_nucseg.segmenters.network import predict
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.tiling import flip_flows
 from scripts.classic_reference import CHECKPOINT, EVERY, RANDOM, draw_image, random_weights
+from tests.segmenters.stand_ins import predict
 
 FILE = Path(__file__).parents[1] / "data" / "classic_unet.npz"
 
@@ -121,7 +122,3 @@ def test_an_image_without_contrast_is_no_error(tmp_path):
     segment = catalogue.load(catalogue.find(str(tmp_path / "random")), "cpu")
     flows = segment(np.full((40, 50), 7), SegmentParams(), ignore).flows
     assert np.isfinite(flows.vectors).all()
-
-
-def ignore(done, total):
-    """Take no notice of progress."""

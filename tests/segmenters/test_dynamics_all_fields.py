@@ -43,6 +43,7 @@ def compare(segment, field):
     return int(made.labels.max()), int(expected.max()), pairs, other
 
 
+@pytest.mark.slow
 def test_every_real_field_gets_cellposes_labels(bbbc039, one_torch_thread):
     """Up to a pixel in 10,000: Cellpose leaves the order of seeds that are hit alike to torch."""
     fields = [

@@ -109,6 +109,7 @@ def run(program, **environment):
     subprocess.run([sys.executable, "-c", program], check=True, env=os.environ | environment)
 
 
+@pytest.mark.slow
 def test_importing_compiles_nothing():
     run(
         "from numba.core import event\n"
@@ -130,6 +131,7 @@ assert finish(traced, flow_threshold=0.4, min_size=15).max() > 20
 """
 
 
+@pytest.mark.slow
 def test_after_warming_up_no_field_waits_for_the_compiler(tmp_path):
     run(
         "from numba.core.dispatcher import Dispatcher\n"
@@ -149,6 +151,7 @@ def test_after_warming_up_no_field_waits_for_the_compiler(tmp_path):
     assert list(tmp_path.rglob("*.nbc"))
 
 
+@pytest.mark.slow
 def test_fields_are_labelled_where_no_folder_can_be_written_to():
     run(
         "from numba.core import caching\n"

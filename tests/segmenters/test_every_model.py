@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.cellpose4 import CellposeSAM
 from napari_nucseg.segmenters.devices import Device
-from napari_nucseg.segmenters.network import NetSegmenter
 from napari_nucseg.segmenters.parameters import SegmentParams
 from scripts.classic_reference import RANDOM
 from tests.segmenters.random_nets import write_residual_unet
-from tests.segmenters.stand_ins import Blobs
+from tests.segmenters.stand_ins import Blobs, segmenter_of
 from tests.segmenters.test_classic_unet import write_weights
 
 DEFAULTS = SegmentParams()
@@ -33,7 +33,7 @@ def load(kind, folder):
         return catalogue.load(catalogue.find(str(path)), "cpu")
     if kind == "Cellpose-SAM":
         network = CellposeSAM(Blobs(), Device("cpu", "any"))
-        return NetSegmenter("stand-in", "0" * 64, network)
+        return segmenter_of(network)
     return catalogue.load(
         {
             "bundled": bundled,
@@ -52,10 +52,6 @@ def segment(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def image():
     return draw_field(4, shape=(120, 150), nuclei=12).image
-
-
-def ignore(done, total):
-    """Take no notice of progress."""
 
 
 @pytest.mark.parametrize(

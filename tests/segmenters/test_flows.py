@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 
@@ -33,10 +34,6 @@ def segment():
 def image(bbbc039):
     fields = {field.name: field for field in open_dataset(bbbc039, "validation").fields}
     return fields["A02_s1"].read_image().data
-
-
-def ignore(done, total):
-    """Take no notice of progress."""
 
 
 @pytest.mark.parametrize("others", OTHERS, ids=str)

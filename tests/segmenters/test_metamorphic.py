@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 from tests.segmenters.changed_fields import f1, magnified, usual_diameter
@@ -17,10 +18,6 @@ LEAST_TO_HALVE = 16.0
 BBBC039 = ("A02_s1", "B04_s4", "O13_s3")
 DSB2018 = ("00071198d059ba7f", "2869fad54664677e", "f728de04267283f0")
 """Fields of 256 x 256, 360 x 360 and 512 x 640 px, whose nuclei are 18, 35 and 35 px wide."""
-
-
-def ignore(done, total):
-    """Take no notice of progress."""
 
 
 @pytest.fixture(scope="module")

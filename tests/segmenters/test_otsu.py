@@ -11,15 +11,12 @@ from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.summary import summarise
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import otsu
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.parameters import SegmentParams
 
 DEFAULTS = SegmentParams()
-
-
-def ignore(done, total):
-    """Take no notice of progress."""
 
 
 def segment(image, **params):
@@ -38,6 +35,7 @@ def test_drawn_nuclei_are_found(drawn_fields):
         assert score(field.labels, segment(field.image)).objects.f1 >= 0.7
 
 
+@pytest.mark.slow
 def test_on_real_fields_it_does_what_the_documentation_says(bbbc039):
     fields = open_dataset(bbbc039, "validation").fields[::5]
     scores = [score(field.read_truth(), segment(field.read_image().data)) for field in fields]
@@ -200,6 +198,7 @@ def test_progress_is_told_and_may_stop(drawn_fields):
         otsu.segment(drawn_fields[0].image, DEFAULTS, stop)
 
 
+@pytest.mark.slow
 def test_it_needs_neither_torch_nor_numba():
     lines = [
         "import sys, numpy",

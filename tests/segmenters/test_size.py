@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.dynamics.masks import warm_up
@@ -28,10 +29,6 @@ from tests.segmenters.cellpose_reference import discs, flows_of
 from tests.segmenters.changed_fields import f1, magnified, usual_diameter
 
 SURE = Look(20.0, 0.9, 0.05)
-
-
-def ignore(done, total):
-    """Take no notice of progress."""
 
 
 # The scale
@@ -156,7 +153,7 @@ def test_a_field_is_segmented_alike_at_any_magnification(segmenter, drawn_fields
 def test_a_diameter_that_is_set_wins_over_the_image(segmenter, drawn_fields):
     field = drawn_fields[0]
     image, truth = magnified(field.image, field.labels, 4)
-    run = partial(segmenter, image, report=ignore)
+    run = partial(segmenter, image, progress=ignore)
     right, wrong = (run(params=SegmentParams(diameter=value)) for value in (130, 30))
     assert f1(truth, right.labels) >= 0.85
     assert f1(truth, wrong.labels) < 0.7

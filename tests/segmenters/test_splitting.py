@@ -206,6 +206,7 @@ def test_numbers_of_any_type_and_size_work(dtype):
 # Real nuclei
 
 
+@pytest.mark.slow
 def test_real_nuclei_are_hardly_cut_at_two_pixels(bbbc039):
     truth = open_dataset(bbbc039, "validation").fields[0].read_truth()
     parts = split_touching(truth, 2)

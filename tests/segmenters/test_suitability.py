@@ -10,6 +10,7 @@ from scipy import ndimage as ndi
 
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.suitability import FEWEST_LEFT, Found, find_concerns
@@ -18,10 +19,6 @@ from tests.segmenters.changed_fields import f1, usual_diameter
 
 DEFAULTS = SegmentParams()
 DARK = SegmentParams(invert=True)
-
-
-def ignore(done, total):
-    """Take no notice of progress."""
 
 
 @pytest.fixture(scope="module")

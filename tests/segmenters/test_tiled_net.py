@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import tiling
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.fluo_unet import WIDTHS, FluoShape, FluoUNet
@@ -22,10 +23,6 @@ DEEP = FluoShape((2,) * len(WIDTHS))
 def fluo(shape):
     torch.manual_seed(1)
     return unsettle(FluoUNet(shape)).double()
-
-
-def ignore(done, total):
-    """Take no notice of progress."""
 
 
 # How far a network sees

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.segmenters.devices import TorchNotLoaded, load_torch
 
 WINERROR = (
@@ -70,9 +70,10 @@ def test_a_model_that_needs_torch_is_refused_with_what_to_do(broken_torch, tmp_p
     with pytest.raises(TorchNotLoaded, match="WinError 1114"):
         catalogue.load(model, "cpu")
     with pytest.raises(TorchNotLoaded, match="WinError 1114"):
-        catalogue.check(model.path)
+        networks.check(model.path)
 
 
+@pytest.mark.slow
 def test_on_the_command_line_it_is_one_line(tmp_path):
     (tmp_path / "torch.py").write_text(f"raise OSError({WINERROR!r})\n")
     weights = Path(catalogue.find(catalogue.BUNDLED).path)

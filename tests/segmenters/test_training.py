@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
 from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.training.crops import Example
 from napari_nucseg.segmenters.training.held_out import score_held_out
-from napari_nucseg.segmenters.training.learners import learner_of
 from napari_nucseg.segmenters.training.loop import (
     AVERAGED,
     WARM_UP,
+    Learner,
     Training,
     batches,
     learning_rate,
@@ -38,7 +39,7 @@ NETS = {
 
 def training_of(kind="fluo", params=BRIEF):
     torch.manual_seed(params.seed)
-    return Training(learner_of(NETS[kind]()), params, choose("cpu"))
+    return Training(Learner(NETS[kind]()), params, choose("cpu"))
 
 
 def examples_for(learner, fields):
@@ -48,7 +49,7 @@ def examples_for(learner, fields):
 @pytest.fixture(scope="module")
 def examples(drawn_fields):
     """Two drawn fields with nuclei and one without."""
-    return examples_for(learner_of(NETS["fluo"]()), drawn_fields)
+    return examples_for(Learner(NETS["fluo"]()), drawn_fields)
 
 
 def learn(training, examples, until=None):
@@ -198,11 +199,11 @@ def test_held_out_images_are_scored_by_the_averaged_weights(kind, drawn_fields):
     examples = examples_for(training.learner, drawn_fields)
     learn(training, examples)
     seen = []
-    scores = score_held_out(training, examples, seen.append)
-    assert seen == [0, 1, 2]
+    scores = score_held_out(training, examples, lambda *step: seen.append(step))
+    assert seen == [(0, 3), (1, 3), (2, 3)]
     assert 0 <= scores.mean_ap <= scores.ap_50 <= scores.f1_50 <= 1
     assert 0 < scores.held_out_loss < 100
-    assert scores == score_held_out(training, examples, seen.append)
+    assert scores == score_held_out(training, examples, ignore)
 
 
 # What a net is fed with
@@ -210,7 +211,7 @@ def test_held_out_images_are_scored_by_the_averaged_weights(kind, drawn_fields):
 
 def test_a_residual_net_remembers_the_diameter_of_what_it_learned_from():
     net = NETS["classic"]()
-    learner_of(net).set_diameter(21.5)
+    Learner(net).set_diameter(21.5)
     assert float(net.diam_labels) == float(net.diam_mean) == 21.5  # so that images stay as they are
 
 
@@ -219,7 +220,7 @@ def test_a_second_channel_is_empty():
     image = torch.rand(1, 1, 16, 16)
     with torch.inference_mode():
         expected = net(torch.cat([image, torch.zeros_like(image)], dim=1))[0]
-        assert torch.equal(learner_of(net).forward(net, image), expected)
+        assert torch.equal(Learner(net).forward(net, image), expected)
 
 
 # Parameters

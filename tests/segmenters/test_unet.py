@@ -5,20 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.network import predict
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import UNetShape
 from napari_nucseg.segmenters.unet import UNet, normalise
 from tests.segmenters.random_nets import write_residual_unet
+from tests.segmenters.stand_ins import predict
 
 DEFAULTS = SegmentParams()
 OWN = 24.0
 """Diameter, in pixels, that the net was trained with."""
-
-
-def ignore(done, total):
-    """Take no notice of progress."""
 
 
 @pytest.fixture(scope="module")

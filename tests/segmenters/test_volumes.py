@@ -8,14 +8,14 @@ import torch
 from scipy import ndimage as ndi
 
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.cellpose4 import CellposeSAM
 from napari_nucseg.segmenters.devices import Device
-from napari_nucseg.segmenters.network import NetSegmenter
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume, stitch_planes
-from tests.segmenters.stand_ins import Blobs, cellpose_model, cellposes_tiles
+from tests.segmenters.stand_ins import Blobs, cellpose_model, cellposes_tiles, segmenter_of
 
 USUAL = SegmentParams()
 
@@ -27,7 +27,7 @@ def network():
 
 @pytest.fixture
 def segmenter(network):
-    return NetSegmenter("stand-in", "0" * 64, network)
+    return segmenter_of(network)
 
 
 CENTRES = (5, 16, 16), (5, 20, 52), (5, 44, 34)
@@ -44,8 +44,8 @@ def balls():
     return ndi.gaussian_filter(volume, (0, 1, 1)).astype(np.uint16)
 
 
-def segment(segmenter, volume, depth, params=USUAL, report=lambda done, total: None, **values):
-    return segment_volume(segmenter, volume, params, depth, VolumeParams(**values), report)
+def segment(segmenter, volume, depth, params=USUAL, progress=ignore, **values):
+    return segment_volume(segmenter, volume, params, depth, VolumeParams(**values), progress)
 
 
 def by_cellpose(network, volume, **options):
@@ -95,7 +95,11 @@ def test_stitching_joins_what_cellpose_joins(seed):
 def test_every_depth_finds_the_balls_and_says_how(segmenter, balls, depth, name):
     model = segmenter if name == "stand-in" else catalogue.load(catalogue.find(name), "cpu")
     steps = []
-    made = segment(model, balls, depth, report=lambda *step: steps.append(step), anisotropy=2)
+
+    def follow(done, total, name=""):
+        steps.append((done, total))
+
+    made = segment(model, balls, depth, progress=follow, anisotropy=2)
     assert made.labels.shape == balls.shape
     assert made.labels.dtype == np.int32
     inside = [int(made.labels[centre]) for centre in CENTRES]
@@ -132,12 +136,12 @@ def test_the_baseline_is_stitched_but_has_no_flows(balls):
 @pytest.mark.parametrize("depth", Depth)
 @pytest.mark.parametrize("step", [0, 3])
 def test_a_stop_passes_through(segmenter, balls, depth, step):
-    def stop(done, total):
+    def stop(done, total, name=""):
         if done == step:
             raise Stopped
 
     with pytest.raises(Stopped):
-        segment(segmenter, balls, depth, report=stop)
+        segment(segmenter, balls, depth, progress=stop)
 
 
 @pytest.mark.parametrize("depth", Depth)

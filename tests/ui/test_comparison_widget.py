@@ -325,13 +325,34 @@ def test_the_exported_scores_are_those_of_the_table(qtbot, tmp_path, panel):
 
 
 def test_the_exported_fields_are_a_row_each(qtbot, tmp_path, panel):
+    panel.truth.value.metadata["splits"] = ["test"] * 3
     export(qtbot, panel, "Fields as CSV...", tmp_path / "fields.csv")
 
     with (tmp_path / "fields.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["field"] for row in rows] == list(STEMS)
+    assert list(rows[0])[:4] == ["stem", "well", "site", "split"]
+    assert [row["stem"] for row in rows] == list(STEMS)
+    assert {row["well"] for row in rows} == {""}  # such names tell no well
+    assert {row["split"] for row in rows} == {"test"}
+    assert list(rows[0])[-2:] == ["diameter_px", "suspect"]
+    assert "hausdorff_um" not in rows[0]  # the layers have no unit
     tp = [panel.state.score_of(plane).objects.tp for plane in range(3)]
     assert [int(row["object_tp"]) for row in rows] == tp
+
+
+def test_distances_and_areas_are_in_micrometres_too_where_the_layer_is(qtbot, tmp_path, panel):
+    panel.truth.value.scale = (1, 0.5, 0.5)
+    panel.truth.value.units = ("pixel", "um", "um")
+    for kind, name in (("Fields as CSV...", "fields.csv"), ("Nuclei as CSV...", "nuclei.csv")):
+        panel.status.value = ""
+        export(qtbot, panel, kind, tmp_path / name)
+
+    field, nucleus = (
+        next(csv.DictReader((tmp_path / name).read_text().splitlines()))
+        for name in ("fields.csv", "nuclei.csv")
+    )
+    assert float(field["hausdorff_um"]) == float(field["hausdorff_px"]) / 2 > 0
+    assert float(nucleus["area_um2"]) == int(nucleus["area_px"]) / 4
 
 
 def test_the_report_has_plots_scores_settings_and_the_worst_fields(

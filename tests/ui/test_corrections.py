@@ -1,13 +1,15 @@
 """Correcting labels in a real window: strokes, undo, and one side taken over into the other."""
 
+import json
 import time
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QThread
+from qtpy.QtCore import Qt, QThread
 from qtpy.QtWidgets import QApplication
 
-from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.batch.image_run import pair_labels
+from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
@@ -46,6 +48,10 @@ def panel(qtbot, viewer, layers):
 
 def settled(qtbot, panel) -> None:
     qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+
+
+def saved(folder) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.tif"))
 
 
 def shown(panel, title: str) -> str:
@@ -169,7 +175,7 @@ def test_accepting_the_prediction_removes_a_missed_nucleus_from_the_truth(qtbot,
     qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
 
     assert not (layers[1].data == 1).any()
-    assert panel.status.value == "A01 truth: removed 1. Ctrl+Z on that layer takes it back."
+    assert panel.status.value == "A01 truth: removed 1. Undo takes it back."
 
 
 def test_accepting_a_spurious_nucleus_adds_it_to_the_truth(qtbot, layers, panel):
@@ -300,7 +306,7 @@ def test_what_is_painted_while_layers_are_compared_is_counted_and_saved(
 
     assert stack_panel.state.objects.find(0, 77, is_true=False) is not None
     stack_panel.corrections.save_to(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["0 prediction corrected.tif"]
+    assert saved(tmp_path) == ["prediction/0.tif"]
 
 
 def test_two_predictions_compared_are_saved_under_two_names(qtbot, viewer, tmp_path, stack_panel):
@@ -316,10 +322,7 @@ def test_two_predictions_compared_are_saved_under_two_names(qtbot, viewer, tmp_p
 
     stack_panel.corrections.save_to(tmp_path)
 
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "0 prediction corrected.tif",
-        "0 ground truth corrected.tif",
-    }
+    assert saved(tmp_path) == ["ground truth/0.tif", "prediction/0.tif"]
 
 
 def test_what_was_accepted_can_be_undone(qtbot, layers, panel, predicted):
@@ -332,6 +335,102 @@ def test_what_was_accepted_can_be_undone(qtbot, layers, panel, predicted):
     qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 1)
 
     assert np.array_equal(layers[0].data, before)
+
+
+def test_undo_takes_back_what_was_accepted_though_errors_hide_it(
+    qtbot, layers, panel, predicted, truth
+):
+    before = predicted.copy()
+    panel.show_errors()
+    choose(panel, Verdict.MISSED)
+    qtbot.mouseClick(panel.corrections.truth.native, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
+    assert panel.status.value.endswith(" Undo takes it back.")
+    assert not layers[0].visible
+
+    qtbot.mouseClick(panel.corrections.undo.native, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 1)
+
+    np.testing.assert_array_equal(layers[0].data, before)
+    np.testing.assert_array_equal(layers[1].data, truth)
+    assert "is undone" in panel.status.value
+    qtbot.mouseClick(panel.corrections.undo.native, Qt.MouseButton.LeftButton)
+    assert panel.status.value == "There is nothing to undo."
+
+
+def test_ctrl_z_takes_back_what_was_accepted(qtbot, make_napari_viewer, truth, predicted):
+    viewer = make_napari_viewer(show=True)
+    layer = viewer.add_labels(predicted.copy(), metadata=tag(LayerRecord(PREDICTION)))
+    viewer.add_labels(truth, metadata=tag(LayerRecord(GROUND_TRUTH)))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    settled(qtbot, panel)
+    choose(panel, Verdict.MISSED)
+    qtbot.mouseClick(panel.corrections.truth.native, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
+    assert viewer.layers.selection.active is layer
+
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 1)
+
+    np.testing.assert_array_equal(layer.data, predicted)
+    settled(qtbot, panel)
+
+
+def test_a_corrected_field_of_a_stack_is_saved_as_that_field(qtbot, tmp_path, viewer, drawn_fields):
+    truths = np.stack([field.labels for field in drawn_fields])
+    stems = ("A09_s1", "A16_s2", "A20_s3")
+    made = {"model": "fluo-nuclei", "image": "A09_s1"}
+    placed = {"scale": (1, 0.65, 0.65), "units": ("pixel", "um", "um")}
+    found = viewer.add_labels(
+        truths.copy(),
+        metadata=tag(LayerRecord(PREDICTION, stems=stems, provenance=made)),
+        **placed,
+    )
+    truth = LayerRecord(GROUND_TRUTH, stems=stems)
+    viewer.add_labels(truths, metadata=tag(truth), **placed)
+    viewer.dims.set_current_step(0, 1)
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    settled(qtbot, panel)
+    found.data_setitem(np.nonzero(np.arange(3)[:, None, None] * (found.data == 2) == 1), 0)
+    panel.edits.look()
+
+    panel.corrections.save_to(tmp_path / "out")
+
+    assert saved(tmp_path / "out") == ["prediction/A16_s2.tif"]
+    note = read_provenance(tmp_path / "out" / "prediction" / "A16_s2.tif")
+    assert note["image"] == "A16_s2"
+    assert note["pixel_size_um"] == pytest.approx(0.65)
+    assert note["corrections"]["removed"] == [2]
+    (tmp_path / "truth").mkdir()
+    write_labels(tmp_path / "truth" / "A16_s2.tif", truths[1], {})
+    (pair,) = pair_labels(tmp_path / "out" / "prediction", tmp_path / "truth")
+    assert pair.score().objects.fn == 1
+
+
+def test_exports_say_that_labels_were_corrected_by_hand(qtbot, tmp_path, layers, panel):
+    layers[0].data_setitem(np.nonzero(layers[0].data == 4), 0)
+    layers[0].data_setitem(np.nonzero(layers[0].data == 5), 0)
+    panel.edits.look()
+    qtbot.waitUntil(lambda: panel.corrections.corrected.value != "")
+    assert panel.corrections.corrected.value == "Prediction corrected by hand: 2 nuclei."
+    settled(qtbot, panel)
+
+    for kind, name in (
+        ("Fields as CSV...", "fields.csv"),
+        ("Scores as JSON...", "scores.json"),
+        ("Scores as LaTeX...", "scores.tex"),
+        ("Scores as Markdown...", "scores.md"),
+        ("Report as HTML...", "report.html"),
+    ):
+        panel.export.write(kind, tmp_path / name)
+        qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
+
+    for name in ("scores.tex", "scores.md", "report.html"):
+        assert "corrected by hand: 2 nuclei" in (tmp_path / name).read_text(), name
+    assert json.loads((tmp_path / "scores.json").read_text())["corrected_by_hand"] == 2
+    header, row = (tmp_path / "fields.csv").read_text().splitlines()
+    assert row.split(",")[header.split(",").index("corrected_by_hand")] == "2"
 
 
 def test_without_a_chosen_nucleus_nothing_is_accepted(layers, panel, predicted):
@@ -351,9 +450,9 @@ def test_corrected_labels_are_saved_with_a_note(qtbot, tmp_path, layers, panel, 
 
     panel.corrections.save_to(tmp_path)
 
-    (file,) = tmp_path.iterdir()
-    note = read_provenance(file)
-    assert file.name == "0 ground truth corrected.tif"
+    assert saved(tmp_path) == ["ground truth/0.tif"]
+    note = read_provenance(tmp_path / "ground truth" / "0.tif")
+    assert note["corrected_by_hand"] == 1
     assert note["corrections"] == {"pixels": pixels, "added": [], "removed": [1], "changed": []}
 
 
@@ -361,7 +460,8 @@ def test_no_file_is_overwritten(qtbot, tmp_path, layers, panel):
     choose(panel, Verdict.MISSED)
     panel.corrections.prediction.native.click()
     qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
-    taken = tmp_path / "0 ground truth corrected.tif"
+    taken = tmp_path / "ground truth" / "0.tif"
+    taken.parent.mkdir()
     taken.write_text("mine")
 
     panel.corrections.save_to(tmp_path)

@@ -136,7 +136,7 @@ def test_no_layer_is_watched_after_the_dock_is_closed(qtbot, viewer, image, pane
 def ours(emitter) -> bool:
     """Whether an event calls a method of the panel's."""
     told = str(emitter.callbacks)
-    return "'_on_data'" in told or "'_suspect'" in told
+    return "'_on_data'" in told or "'_on_change'" in told
 
 
 def test_another_channel_needs_the_network(qtbot, viewer, field, panel):

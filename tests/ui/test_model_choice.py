@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment import settings
+from napari_nucseg.ui.segment.prediction_layer import provenance_by_field
 from tests.segmenters.random_nets import write_residual_unet
+from tests.segmenters.third_party import NAME, example, install
 from tests.ui.segment_actions import RUN, predictions, run
 
 
@@ -38,6 +41,32 @@ def test_a_model_file_is_added_and_remembered(qtbot, viewer, image, panel, monke
     assert settings.load_model_files() == (path,)
     run(qtbot, panel)
     assert predictions(viewer)[0].name == "A01 mine.pt"
+
+
+@pytest.fixture
+def another_package(site):
+    install(site, NAME, example(), {NAME: "MODEL"})
+
+
+def test_a_model_of_another_package_is_chosen_as_ours_are(
+    qtbot, another_package, viewer, image, panel
+):
+    panel.form.model.value = NAME
+    assert panel.form.about.value == "A threshold that follows uneven light, no network"
+    assert not panel.form.params["flow_threshold"].enabled
+    assert not panel.form.device.enabled
+    run(qtbot, panel)
+    assert f"A01: {NAME} needs the diameter of nuclei" in panel.status.value
+
+    panel.form.params["diameter"].value = 25
+    run(qtbot, panel)
+
+    (layer,) = predictions(viewer)
+    assert layer.name == f"A01 {NAME}"
+    assert layer.data.max() > 5
+    (made,) = provenance_by_field(layer).values()
+    assert (made["model"], made["licence"]) == (NAME, "MIT")
+    assert made["versions"][NAME] == "1.2.3"
 
 
 def test_a_file_that_is_no_model_is_refused(qtbot, viewer, image, panel, monkeypatch, tmp_path):
@@ -187,3 +216,79 @@ def test_the_panel_says_before_a_run_what_will_run(qtbot, panel, monkeypatch, tm
 def test_every_generation_of_models_stands_in_the_tooltip(panel):
     for words in ("fluo-nuclei", "Cellpose 1 to 3", "Cellpose-SAM", "otsu"):
         assert words in panel.form.model.tooltip
+
+
+# Values of another day, and of another image
+
+
+def reset_button(panel, name):
+    return panel.form.params.resets[panel.form.params[name].label]
+
+
+def test_a_value_that_differs_is_marked_at_its_row_and_set_back_with_one_click(
+    qtbot, viewer, panel
+):
+    panel.form.params["min_size"].value = 77
+    panel.form.params["split_depth"].value = 1.0
+    assert reset_button(panel, "min_size").isVisibleTo(panel.native)
+    assert not reset_button(panel, "flow_threshold").isVisibleTo(panel.native)
+    assert panel.form.defaults.text == "Defaults (2 values differ)"
+    assert panel.form.defaults.native.isVisibleTo(panel.native)
+
+    qtbot.mouseClick(reset_button(panel, "min_size"), Qt.MouseButton.LeftButton)
+
+    assert panel.form.params.params.min_size == 15
+    assert not reset_button(panel, "min_size").isVisibleTo(panel.native)
+    assert panel.form.defaults.text == "Defaults (1 value differs)"
+    qtbot.mouseClick(panel.form.defaults.native, Qt.MouseButton.LeftButton)
+    assert panel.form.defaults.text == "Defaults"
+    assert panel.form.params.params == catalogue.find("fluo-nuclei").defaults
+
+
+def test_values_of_another_day_are_marked_when_the_panel_opens(
+    qtbot, viewer, image, panel, stand_in
+):
+    panel.form.params["min_size"].value = 77
+    panel.form.params["diameter"].value = 60.0
+    panel.form.params["invert"].value = True
+    run(qtbot, panel)
+    viewer.window.remove_dock_widget(panel.native)
+    viewer.layers.clear()
+
+    again = viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+
+    params = again.form.params.params
+    assert (params.min_size, params.diameter, params.invert) == (77, 0.0, False)
+    assert reset_button(again, "min_size").isVisibleTo(again.native)
+    assert again.form.defaults.text == "Defaults (1 value differs)"
+
+
+def test_a_diameter_stays_with_its_image(qtbot, viewer, image, panel, stand_in, field):
+    panel.form.params["diameter"].value = 60.0
+    panel.form.params["invert"].value = True
+
+    other = viewer.add_image(field.image, name="A02")
+
+    assert panel.form.image.value is other
+    assert panel.form.params.params.diameter == 0.0
+    assert not panel.form.params.params.invert
+    assert "Diameter 60 px, Dark nuclei on was of another image" in panel.status.value
+    run(qtbot, panel)
+    assert stand_in.calls[-1][1].diameter == 0.0
+
+    viewer.layers.selection.active = image
+    assert panel.form.params.params.diameter == 60.0
+    assert panel.form.params.params.invert
+
+
+def test_going_to_another_image_makes_no_labels_anew(qtbot, viewer, image, panel, field):
+    run(qtbot, panel)
+    (first,) = predictions(viewer)
+    before = first.data.copy()
+    viewer.add_image(np.fliplr(field.image), name="A02")
+    panel.form.params["min_size"].value = 500
+
+    viewer.layers.selection.active = image
+    qtbot.waitUntil(lambda: not panel.follows and not panel.running, timeout=RUN)
+
+    np.testing.assert_array_equal(first.data, before)

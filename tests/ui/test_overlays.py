@@ -261,3 +261,18 @@ def test_a_field_is_drawn_when_it_is_looked_at(viewer, panel, monkeypatch):
     viewer.dims.set_current_step(0, 1)
 
     assert set(drawn) == {0, 1}
+
+
+def test_overlays_lie_on_layers_that_are_turned_and_sheared(qtbot, viewer, truths):
+    found, truth = add_stacks(viewer, truths[0], spoil(truths)[0])
+    for layer in (found, truth):
+        layer.rotate, layer.shear = 20, [0.2]
+        layer.affine = [[1, 0.1, 40], [0, 1.2, 0], [0, 0, 1]]
+    panel = open_panel(qtbot, viewer)
+
+    panel.show_errors()
+
+    (errors,) = overlays(viewer, ERRORS)
+    for corner in ((0, 0), (0, 200), (160, 0)):
+        np.testing.assert_allclose(errors.data_to_world(corner), found.data_to_world(corner))
+    assert "elsewhere" not in panel.status.value

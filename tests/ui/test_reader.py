@@ -10,9 +10,10 @@ import npe2
 import numpy as np
 import pytest
 import tifffile
+from napari.utils.notifications import notification_manager
 from PIL import Image as PillowImage
 
-from napari_nucseg.io.images import read_mask
+from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.ui.files.field_groups import MAX_GROUPS
 from napari_nucseg.ui.files.reader import get_reader
@@ -72,7 +73,7 @@ def test_a_mask_alone_gives_labels(drawn_dataset):
     ((labels, about, kind),) = read(path)
 
     assert kind == "labels"
-    assert np.array_equal(labels, read_mask(Source(path)))
+    assert np.array_equal(labels, read_labels(Source(path)))
     assert about["name"] == f"A01_s1 {GROUND_TRUTH}"
 
 
@@ -243,6 +244,37 @@ def test_a_truth_by_itself_opens_as_labels(uneven, name):
     assert np.array_equal(labels, np.eye(4))
     assert about["name"] == f"f1 {GROUND_TRUTH}"
     assert about["metadata"]["nucseg"]["stems"] == ("f1",)
+
+
+def test_a_truth_that_is_a_binary_mask_brings_its_components(uneven):
+    path = uneven / "masks" / "f1.tif"
+    path.parent.mkdir()
+    mask = np.zeros((9, 9), np.uint8)
+    mask[1:3, 1:3] = mask[5:7, 5:7] = 255
+    options = {"imagej": True, "resolution": (2, 2), "metadata": {"unit": "micron"}}
+    tifffile.imwrite(path, mask, **options)
+
+    (parts, about_parts, _), (labels, about, _) = read(path)
+
+    assert np.array_equal(labels, mask)
+    assert np.unique(parts).tolist() == [0, 1, 2]
+    assert not about_parts["visible"]
+    assert about["scale"] == about_parts["scale"] == (0.5, 0.5)
+    assert "in 2 pieces" in notification_manager.records[-1].message
+
+
+def test_a_stack_that_states_the_distance_of_its_planes_lies_so(tmp_path):
+    (tmp_path / "images").mkdir()
+    data = np.zeros((3, 8, 9), np.uint16)
+    metadata = {"axes": "ZYX", "unit": "um", "spacing": 1.5}
+    path = tmp_path / "images" / "a.tif"
+    tifffile.imwrite(path, data, imagej=True, resolution=(2, 2), metadata=metadata)
+
+    ((_, one, _),) = read(path)
+    ((_, all_of_them, _),) = read(tmp_path)
+
+    assert (one["scale"], one["units"]) == ((1.5, 0.5, 0.5), ("um", "um", "um"))
+    assert all_of_them["scale"] == (1, 1.5, 0.5, 0.5)
 
 
 def test_an_image_and_truth_of_a_stack_open_with_an_axis_for_depth(viewer, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from napari.layers import Shapes
 
+from napari_nucseg.ui.edits import count_corrected
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment.form import Scope
 from napari_nucseg.ui.segment.image_source import drawn_box
@@ -22,11 +23,15 @@ def test_a_drawn_rectangle_is_segmented_alone(qtbot, viewer, image, panel, stand
 
     run(qtbot, panel)
 
-    assert stand_in.calls[-1][0].shape == (40, 50)
-    outside[20:60, 30:80] = 0
-    changed = labels.data.copy()
-    changed[20:60, 30:80] = 0
-    np.testing.assert_array_equal(changed, outside)
+    assert stand_in.calls[-1][0].shape == (60 + 64, 80 + 64)  # with what lies around it
+    assert shapes(labels.data) == shapes(outside)
+    inside = np.unique(labels.data[25:55, 35:75])
+    assert (inside[inside > 0] > outside.max()).any()
+
+
+def shapes(labels):
+    """The nuclei as sets of pixels, whatever their numbers."""
+    return {(labels == label).tobytes() for label in np.unique(labels)[1:]}
 
 
 def test_without_a_rectangle_the_panel_asks_for_one(image, panel):
@@ -103,10 +108,8 @@ def test_field_and_rectangle_follow_the_sliders_together(qtbot, viewer, image, p
     made = record_of(labels).provenance
     assert made["parameters"]["min_size"] == 250
     assert made["boxes"][0]["parameters"]["min_size"] == 250
-    sizes = np.bincount(labels.data[100:].ravel())[1:]  # cut by the rectangle, or whole
-    assert labels.data.any()
-    inside = np.bincount(labels.data[:100, :120].ravel())[1:]
-    assert min(inside[inside > 0].max(), sizes[sizes > 0].max()) >= 250
+    sizes = np.bincount(labels.data.ravel())[1:]
+    assert sizes[sizes > 0].min() >= 250  # whole, on both sides of the edge
 
 
 def test_nuclei_that_a_rectangle_cuts_are_measured_again(qtbot, viewer, image, panel):
@@ -119,6 +122,48 @@ def test_nuclei_that_a_rectangle_cuts_are_measured_again(qtbot, viewer, image, p
     np.testing.assert_array_equal(labels.features["index"], ids)
     np.testing.assert_array_equal(labels.features["area_px"], areas)
     assert labels.features["flow_error"].notna().all()
+
+
+def test_no_nucleus_is_cut_or_there_twice_after_rectangles_and_sliders(
+    qtbot, viewer, image, panel, stand_in
+):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    whole = shapes(labels.data)
+
+    for box in ((20, 30, 60, 80), (0, 0, 75, 200), (50, 60, 160, 111)):
+        segment_box(qtbot, viewer, image, panel, box)
+        assert shapes(labels.data) == whole
+    move(qtbot, panel, {"min_size": 16})
+
+    assert shapes(labels.data) == whole
+
+
+def test_in_an_empty_field_a_rectangle_gives_whole_nuclei(
+    qtbot, viewer, image, panel, stand_in, field
+):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    whole = shapes(labels.data)
+    viewer.layers.remove(labels)
+
+    segment_box(qtbot, viewer, image, panel, (0, 0, 80, 100))
+
+    (part,) = predictions(viewer)
+    assert 0 < len(shapes(part.data)) < len(whole)
+    assert shapes(part.data) < whole
+
+
+def test_edits_far_from_a_rectangle_stay_without_a_question(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    labels.brush_size = 5
+    labels.paint((155, 195), 99)
+
+    segment_box(qtbot, viewer, image, panel, (0, 0, 20, 30))
+
+    assert labels.data[155, 195] == 99
+    assert count_corrected(labels) >= 1
 
 
 def test_the_rectangle_of_the_selected_shapes_counts(viewer, image):

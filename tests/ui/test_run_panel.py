@@ -12,7 +12,7 @@ from napari_nucseg.io.bbbc039 import dataset_folder
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.segmenters import catalogue, otsu
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, role_of
-from napari_nucseg.ui.run.worker import Progress
+from napari_nucseg.ui.run.worker import RunProgress
 from tests.segmenters.random_nets import write_residual_unet
 
 
@@ -77,7 +77,8 @@ def test_results_that_are_there_can_be_shown_without_a_run(qtbot, panel, tmp_pat
 
 def test_progress_tells_model_field_and_time():
     told, now = [], iter((0.0, 1.0, 4.0))
-    progress = Progress(lambda *one: told.append(one), ["fluo-nuclei", "otsu"], lambda: next(now))
+    models = ["fluo-nuclei", "otsu"]
+    progress = RunProgress(lambda *one: told.append(one), models, lambda: next(now))
 
     progress.report(2, 12, "A03_s1")
     progress.report(3, 12, "A04_s1, 1 failed")

@@ -76,6 +76,23 @@ def test_the_truth_is_found_and_scored_by_itself(qtbot, layers, panel, truth, pr
     assert panel.table.isColumnHidden(2)
 
 
+@pytest.mark.parametrize("is_open", [True, False], ids=["panel open", "panel opened later"])
+def test_labels_of_ones_own_are_the_truth_of_what_was_made_here(
+    qtbot, viewer, truth, predicted, is_open
+):
+    def open_panel():
+        return viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+
+    panel = open_panel() if is_open else None
+    mine = viewer.add_labels(predicted, metadata=tag(LayerRecord(PREDICTION)))
+    drawn = viewer.add_labels(truth, name="drawn")
+    viewer.add_labels(truth[:50], name="of another size")
+    panel = panel or open_panel()
+    assert (panel.prediction.value, panel.truth.value) == (mine, drawn)
+    settled(qtbot, panel)
+    assert float(cell(panel, "F1")) == pytest.approx(score(truth, predicted).objects.f1, abs=1e-3)
+
+
 def test_a_new_prediction_is_chosen_and_scored(qtbot, viewer, layers, panel, truth):
     perfect = viewer.add_labels(truth, name="perfect", metadata=tag(LayerRecord(PREDICTION)))
 
@@ -317,3 +334,28 @@ def test_every_tab_fits_into_a_narrow_dock(qtbot, viewer, stacks, panel, theme):
         panel.native.ensurePolished()
         assert panel.native.minimumSizeHint().width() <= 340, panel.tabs.tabText(tab)
         assert panel.native.minimumSizeHint().height() <= 700, panel.tabs.tabText(tab)
+
+
+@pytest.mark.parametrize(
+    ("placed", "said"),
+    [
+        ({}, ""),
+        ({"scale": (1, 1)}, "A01 truth has pixels of 1 pixel, A01 fluo-nuclei of 0.645 pixel"),
+        ({"translate": (30, 0)}, "A01 truth lies elsewhere than A01 fluo-nuclei"),
+        ({"rotate": 30}, "A01 truth lies elsewhere than A01 fluo-nuclei"),
+    ],
+    ids=str,
+)
+def test_layers_that_do_not_lie_on_each_other_are_named_before_they_are_scored(
+    qtbot, layers, panel, placed, said
+):
+    for name, value in placed.items():
+        setattr(layers[1], name, value)
+
+    panel.score.native.click()
+
+    before = panel.status.value
+    settled(qtbot, panel)
+    for status in (before, panel.status.value):
+        assert status.startswith(f"{said}; scores compare pixel by pixel" if said else "")
+        assert bool(said) == ("pixel by pixel" in status)

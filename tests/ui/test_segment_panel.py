@@ -4,8 +4,9 @@ import threading
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
-from napari_nucseg.io.images import read_mask
+from napari_nucseg.io.images import read_labels
 from napari_nucseg.metrics.score import score
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment.form import Scope
@@ -30,6 +31,30 @@ def test_the_labels_lie_where_the_image_lies(qtbot, viewer, image, panel, stand_
     assert np.array_equal(labels.scale, image.scale)
     assert np.array_equal(labels.translate, image.translate)
     assert labels.units == image.units
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        {"rotate": 30},
+        {"shear": [0.3]},
+        {"affine": [[0.9, -0.2, 40], [0.25, 1.1, -7], [0, 0, 1]]},
+        {"scale": (2, 0.5), "rotate": 12, "translate": (5, 9), "affine": np.diag([2.0, 3.0, 1.0])},
+    ],
+    ids=str,
+)
+def test_labels_lie_on_an_image_that_is_turned_or_sheared(
+    qtbot, viewer, panel, stand_in, field, transform
+):
+    image = viewer.add_image(field.image, name="turned", **transform)
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    for corner in ((0, 0), (0, 200), (160, 0), (160, 200)):
+        np.testing.assert_allclose(labels.data_to_world(corner), image.data_to_world(corner))
+
+    image.translate = (100, 50)
+    run(qtbot, panel)
+    np.testing.assert_allclose(labels.data_to_world((7, 8)), image.data_to_world((7, 8)))
 
 
 def test_the_labels_say_how_they_were_made(qtbot, viewer, image, panel, stand_in):
@@ -168,6 +193,36 @@ def test_cancel_adds_no_layer_and_the_next_run_works(qtbot, viewer, image, panel
     assert len(predictions(viewer)) == 1
 
 
+def test_each_field_shows_as_it_is_done_and_cancel_keeps_it(qtbot, viewer, stack, panel, stand_in):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold_at_the_last(report):
+        if len(stand_in.calls) == 2:
+            reached.set()
+            go_on.wait(30)
+
+    stand_in.before = hold_at_the_last
+    panel.form.scope.value = Scope.ALL
+    panel.form.segment.native.click()
+    assert reached.wait(30)
+    qtbot.waitUntil(lambda: bool(predictions(viewer)) and predictions(viewer)[0].data[1].any())
+    (labels,) = predictions(viewer)
+    assert panel.running
+    assert record_of(labels).fields == (0, 1)
+
+    qtbot.mouseClick(panel.form.cancel.native, Qt.MouseButton.LeftButton)
+    go_on.set()
+    qtbot.waitUntil(lambda: not panel.running)
+
+    assert labels in viewer.layers
+    assert record_of(labels).fields == (0, 1)
+    assert labels.data[0].any()
+    assert labels.data[1].any()
+    assert not labels.data[2].any()
+    assert panel.status.value.startswith("Stopped. 2 of 3 fields are done, and stay. ")
+    assert panel.form.segment.enabled
+
+
 def test_removing_the_image_stops_the_run(qtbot, viewer, image, panel, held):
     panel.form.segment.native.click()
     assert held.reached.wait(30)
@@ -226,7 +281,7 @@ def test_a_real_field_is_found_nearly_whole(qtbot, viewer, bbbc039, panel):
 
     from napari_nucseg.io.sources import Source
 
-    truth = read_mask(Source(bbbc039 / "masks" / f"{path.stem}.png"))
+    truth = read_labels(Source(bbbc039 / "masks" / f"{path.stem}.png"))
     assert score(truth, predictions(viewer)[0].data).objects.f1 > 0.9
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"torch", "cellpose", "matplotlib", "pandas", "numba", "onnxruntime"}
 """Packages that take long to import, and that neither panel nor reader needs."""
 NAPARI_IS_UP = """

@@ -149,7 +149,7 @@ def test_what_a_volume_cannot_be_made_of_is_told_with_the_layers_name(
 
     run(qtbot, panel)
 
-    assert "depths: this model has no network" in panel.status.value
+    assert "depths: otsu works in planes, not in 3-D: choose stitched" in panel.status.value
     assert panel.form.segment.enabled
 
 

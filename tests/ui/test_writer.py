@@ -6,9 +6,10 @@ import dask.array as da
 import numpy as np
 import pytest
 import tifffile
+from napari.utils.notifications import notification_manager
 from roifile import roiread
 
-from napari_nucseg.io.images import read_mask
+from napari_nucseg.io.images import read_labels, read_labels_header
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.ui.layers import PREDICTION, LayerRecord, tag
@@ -47,8 +48,8 @@ def save(layers, path):
 def test_labels_are_saved_as_a_mask(layers, labels, tmp_path):
     assert save(layers, tmp_path / "mask.png") == [str(tmp_path / "mask.png")]
 
-    assert np.array_equal(read_mask(Source(tmp_path / "mask.png")) > 0, labels > 0)
-    assert read_mask(Source(tmp_path / "mask.png")).max() == labels.max()
+    assert np.array_equal(read_labels(Source(tmp_path / "mask.png")) > 0, labels > 0)
+    assert read_labels(Source(tmp_path / "mask.png")).max() == labels.max()
 
 
 def test_a_stack_is_saved_as_a_folder_of_masks(layers, stack, tmp_path):
@@ -56,7 +57,7 @@ def test_a_stack_is_saved_as_a_folder_of_masks(layers, stack, tmp_path):
 
     assert written == [str(tmp_path / "mine" / f"{stem}.png") for stem in STEMS]
     for path, plane in zip(written, stack, strict=True):
-        assert read_mask(Source(tmp_path / path)).max() == plane.max()
+        assert read_labels(Source(tmp_path / path)).max() == plane.max()
 
 
 def test_masks_of_a_stack_are_not_replaced(layers, stack, tmp_path):
@@ -95,6 +96,34 @@ def test_a_label_image_says_how_it_was_made(layers, labels, tmp_path, ending):
     assert read_provenance(path) == MADE
 
 
+def test_a_label_image_keeps_the_size_of_its_pixels(viewer, drawn_fields, tmp_path):
+    data = np.stack([drawn_fields[0].labels] * 2)
+    viewer.add_labels(data, scale=(1.5, 500, 500), units=("um", "nm", "nm"))
+
+    save(viewer.layers, tmp_path / "labels.tif")
+
+    header = read_labels_header(Source(tmp_path / "labels.tif"))
+    assert (header.pixel_size, header.z_spacing) == (pytest.approx(0.5), 1.5)
+
+
+def test_a_layer_in_pixels_has_no_size_of_pixels(layers, labels, tmp_path):
+    save(layers, tmp_path / "labels.tif")
+
+    assert read_labels_header(Source(tmp_path / "labels.tif")).pixel_size is None
+
+
+def test_negative_labels_have_no_outline_and_that_is_said(viewer, tmp_path):
+    viewer.add_labels(np.array([[-1, 0, 3], [-1, 0, 3]]))
+
+    with notification_manager:
+        save(viewer.layers, tmp_path / "rois.zip")
+
+    assert [roi.name for roi in roiread(tmp_path / "rois.zip")] == ["3"]
+    assert "negative labels, such as -1, have no outlines" in (
+        notification_manager.records[-1].message
+    )
+
+
 def test_a_label_image_of_a_stack_says_how_each_field_was_made(layers, stack, tmp_path):
     save(layers, tmp_path / "labels.tif")
 
@@ -116,7 +145,7 @@ def test_multiscale_labels_are_saved_at_full_resolution(viewer, drawn_fields, tm
 
     save(viewer.layers, tmp_path / "mask.png")
 
-    assert read_mask(Source(tmp_path / "mask.png")).shape == data.shape
+    assert read_labels(Source(tmp_path / "mask.png")).shape == data.shape
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "zip"])

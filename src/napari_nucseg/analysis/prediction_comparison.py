@@ -13,8 +13,10 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.registry import Metric
 from napari_nucseg.metrics.score import Score, score_matching
 from napari_nucseg.metrics.summary import Key, Spread, Summary, compare_fields, summarise
+from napari_nucseg.progress import Progress
 
 ReadField = Callable[[int], Labels]
 """Number of a field to its labels."""
@@ -91,7 +93,7 @@ def compare_predictions(
     predictions: Mapping[str, ReadField],
     planes: Sequence[int],
     rule: ScoreRule,
-    tell: Callable[[int, int, str], None],
+    progress: Progress,
     known: Mapping[str, Mapping[int, ScoredField]] | None = None,
 ) -> list[ScoredPrediction]:
     """Score predictions of the same fields, and compare all with the first.
@@ -106,7 +108,7 @@ def compare_predictions(
         Fields that all predictions have.
     rule : ScoreRule
         How fields are scored.
-    tell : callable
+    progress : Progress
         Gets (done, in all, what); raises to stop.
     known : mapping, optional
         Name of a prediction to its fields that need not be scored again.
@@ -114,7 +116,7 @@ def compare_predictions(
     before = known or {}
     results: dict[str, dict[int, ScoredField]] = {name: {} for name in predictions}
     for done, plane in enumerate(planes):
-        tell(done, len(planes), "Scoring predictions")
+        progress(done, len(planes), "Scoring predictions")
         left = [name for name in predictions if plane not in before.get(name, {})]
         true = np.array(truth(plane)) if left else None
         for name, read in predictions.items():
@@ -178,10 +180,12 @@ def prediction_rows(
     ]
 
 
-def best_of(all_scored: Sequence[ScoredPrediction], key: Key) -> int:
-    """Return which prediction has the largest mean of a ratio."""
-    means = [scored.summary.spread[key].mean for scored in all_scored]
-    return int(np.nanargmax(means)) if not np.isnan(means).all() else 0
+def best_of(all_scored: Sequence[ScoredPrediction], metric: Metric) -> int:
+    """Return which prediction has the best mean of a score."""
+    means = np.array([scored.summary.spread[metric.key].mean for scored in all_scored])
+    if np.isnan(means).all():
+        return 0
+    return int(np.nanargmax(means) if metric.better == "high" else np.nanargmin(means))
 
 
 def _score(truth: Labels, predicted: Labels, rule: ScoreRule) -> ScoredField:

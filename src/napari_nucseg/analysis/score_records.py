@@ -12,10 +12,15 @@ from typing import Any
 
 from napari_nucseg.io.fields import Field
 from napari_nucseg.metrics.presets import AP_THRESHOLDS
-from napari_nucseg.metrics.score import AT_HALF, AT_THRESHOLD, Score
+from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import UNDEFINED, Interval, Spread, Summary
 
 Record = dict[str, Any]
+
+_PUBLISHED = ("dice", "iou", "precision", "recall", "f1", "tp", "fp", "fn", "tn", "percentage")
+"""Columns of the table of fields that was published for the test split of BBBC039."""
+_THEIR_NAMES = {"f1": "dice", "percentage": "accuracy"}
+"""Those of them that have another name here."""
 
 
 def score_record(score: Score) -> dict[str, Record]:
@@ -70,12 +75,16 @@ def summary_rows(summary: Summary) -> list[Record]:
     `AP_THRESHOLDS`. Of the absolute count error, last, there is the mean of fields alone.
     """
     chosen = summary.pooled.threshold
-    pooled, pooled_at = summary.pooled.ratios(), summary.pooled.ratios_at()
+    pooled_at = summary.pooled.ratios_at()
     rows = [
-        (group, name, _threshold(group, name, chosen), pooled[group][name], spread, interval)
-        for ((group, name), spread), interval in zip(
-            summary.spread.items(), summary.intervals.values(), strict=True
+        (
+            *metric.key,
+            metric.iou_for(chosen),
+            metric.compute(summary.pooled),
+            summary.spread[metric.key],
+            summary.intervals[metric.key],
         )
+        for metric in summary.pooled.metrics
     ]
     rows += [
         ("objects", name, t, pooled_at[t, name], spread, summary.intervals_at[t, name])
@@ -86,31 +95,39 @@ def summary_rows(summary: Summary) -> list[Record]:
     return [_summary_row(*row) | {"preset": summary.pooled.preset.name} for row in rows]
 
 
-def field_row(field: Field, score: Score) -> Record:
-    """Return a field's row of ``fields.csv``: the pixel columns first, then those by object."""
-    place = {
+def field_row(field: Field, score: Score, made: Mapping[str, Any] | None = None) -> Record:
+    """Return a field's row of ``fields.csv``; None where something is not known.
+
+    Parameters
+    ----------
+    field : Field
+        Whose name is told; a split only if it is known.
+    score : Score
+        Its score.
+    made : mapping, optional
+        How its labels were made.
+    """
+    made = made or {}
+    return {
         "stem": field.stem,
         "well": field.well,
         "site": field.site,
         "split": field.split,
+        **_score_row(score),
+        "diameter_px": made.get("diameter"),
+        "suspect": "; ".join(made.get("suspect", ())),
     }
-    return place | score_row(score)
 
 
-def score_row(score: Score) -> Record:
-    """Return the scores of a field as they stand in its row."""
-    pixels, objects = score.pixels, score.objects
+def _score_row(score: Score) -> Record:
+    """Return the scores of a field: the columns of a published table first, and then all others."""
+    objects, ratios = score.objects, score.ratios()
+    pixels = _plain(ratios["pixels"])
+    known = pixels | asdict(score.pixels)
+    known |= {theirs: pixels[ours] for theirs, ours in _THEIR_NAMES.items()}
     return {
-        "dice": defined(pixels.dice),
-        "iou": defined(pixels.iou),
-        "precision": defined(pixels.precision),
-        "recall": defined(pixels.recall),
-        "f1": defined(pixels.dice),
-        "tp": pixels.tp,
-        "fp": pixels.fp,
-        "fn": pixels.fn,
-        "tn": pixels.tn,
-        "percentage": defined(pixels.accuracy),
+        **{name: known[name] for name in _PUBLISHED},
+        **pixels,
         "nuclei": objects.tp + objects.fn,
         "predicted": objects.tp + objects.fp,
         "preset": score.preset.name,
@@ -119,14 +136,14 @@ def score_row(score: Score) -> Record:
         "object_fp": objects.fp,
         "object_fn": objects.fn,
         "count_error": score.count_error,
-        **{f"object_{name}": value for name, value in _plain(score.ratios()["objects"]).items()},
+        **{f"object_{name}": value for name, value in _plain(ratios["objects"]).items()},
         **{
             f"ap_{threshold:.2f}": defined(counts.ap)
             for threshold, counts in zip(AP_THRESHOLDS, score.by_threshold, strict=True)
         },
         **{f"verdict_{name}": count for name, count in asdict(score.verdicts).items()},
         **{f"caicedo_{name}": count for name, count in asdict(score.caicedo).items()},
-        **_plain(score.ratios().get("boundaries", {})),
+        **_plain(ratios.get("boundaries", {})),
     }
 
 
@@ -145,6 +162,13 @@ def _summary_row(
         "pooled": defined(pooled),
         "pooled_low": defined(interval[0]),
         "pooled_high": defined(interval[1]),
+        **spread_record(spread),
+    }
+
+
+def spread_record(spread: Spread) -> Record:
+    """Return the columns of a mean of fields, its interval and its range."""
+    return {
         "mean_of_fields": defined(spread.mean),
         "mean_low": defined(spread.interval[0]),
         "mean_high": defined(spread.interval[1]),
@@ -154,26 +178,18 @@ def _summary_row(
     }
 
 
-def _threshold(group: str, name: str, chosen: float) -> float | None:
-    """Return the one threshold that a ratio is of, if there is one."""
-    if group == "boundaries":
-        return None if name == "boundary_f" else chosen
-    if group == "pixels":
-        return None
-    return chosen if name in AT_THRESHOLD else 0.5 if name in AT_HALF else None
-
-
 def _records_at(summary: Summary) -> list[Record]:
     """Return counts, ratios and means of the objects at each of `AP_THRESHOLDS`."""
     pooled = summary.pooled.ratios_at()
+    means = {key: spread.mean for key, spread in summary.spread_at.items()}
     return [
         {
             "threshold": t,
             "tp": counts.tp,
             "fp": counts.fp,
             "fn": counts.fn,
-            "pooled": _plain({name: pooled[t, name] for name in AT_THRESHOLD}),
-            "mean": _plain({name: summary.spread_at[t, name].mean for name in AT_THRESHOLD}),
+            "pooled": _plain({name: value for (at, name), value in pooled.items() if at == t}),
+            "mean": _plain({name: value for (at, name), value in means.items() if at == t}),
         }
         for t, counts in zip(AP_THRESHOLDS, summary.pooled.by_threshold, strict=True)
     ]

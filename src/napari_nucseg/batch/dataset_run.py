@@ -16,13 +16,13 @@ from napari_nucseg.batch.results_folder import COMPARISON, REPORT, ResultsFolder
 from napari_nucseg.batch.run_report import ModelRun, comparison_rows, write_report
 from napari_nucseg.batch.run_setup import PreparedRun, all_have_scale, prepare_run, refuse_dataset
 from napari_nucseg.batch.tables import Benchmark, write_tables
-from napari_nucseg.batch.task import Tick
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.writers import check_parquet, write_table
+from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import WORST
 from napari_nucseg.system_info import describe_machine
 
-RunFieldTasks = Callable[[FieldTask, Sequence[Field], Tick], Iterator[Outcome]]
+RunFieldTasks = Callable[[FieldTask, Sequence[Field], Progress], Iterator[Outcome]]
 """Does fields, here or elsewhere, in any order."""
 
 
@@ -31,7 +31,7 @@ def run_benchmark(
     setup: Setup,
     out: Path,
     *,
-    report: Callable[[int, int, str], None],
+    progress: Progress,
     run_fields: RunFieldTasks = run_here,
     parquet: bool = False,
     command: Sequence[str] = (),
@@ -47,7 +47,7 @@ def run_benchmark(
     out : Path
         Folder of the results, see `ResultsFolder` and `write_tables`. Fields that are done there
         are not done again, those that failed are.
-    report : callable
+    progress : Progress
         Called with (fields done, fields in all, name of one) now and then; may raise to stop.
     run_fields : callable
         Where fields are done.
@@ -67,13 +67,15 @@ def run_benchmark(
         check_parquet()
     run = prepare_run(dataset, setup, out, all_have_scale)
     with run.folder.held():
-        return do_run(run, report=report, run_fields=run_fields, parquet=parquet, command=command)
+        return do_run(
+            run, progress=progress, run_fields=run_fields, parquet=parquet, command=command
+        )
 
 
 def do_run(
     run: PreparedRun,
     *,
-    report: Callable[[int, int, str], None],
+    progress: Progress,
     run_fields: RunFieldTasks,
     parquet: bool,
     command: Sequence[str],
@@ -85,7 +87,7 @@ def do_run(
     session = _Session(folder, plan, dataset, command)
     work = FieldTask(setup, plan["has_scale"], folder)
     left = [field for field in dataset.fields if field.stem not in done]
-    session.fields = _follow(work, left, run_fields, report, len(done))
+    session.fields = _follow(work, left, run_fields, progress, len(done))
     empty_as_one = setup.rule.empty_as_one
     result = write_tables(dataset, plan, folder, empty_as_one=empty_as_one, parquet=parquet)
     session.end(dataset, result)
@@ -96,19 +98,19 @@ def _follow(
     work: FieldTask,
     left: Sequence[Field],
     run_fields: RunFieldTasks,
-    report: Callable[[int, int, str], None],
+    progress: Progress,
     before: int,
 ) -> int:
     """Do what is left and tell how far it is; return how many fields that were."""
     done, total, failed = before, before + len(left), 0
 
-    def tick(name: str) -> None:
-        report(done, total, f"{name}, {failed} failed" if failed else name)
+    def tell(_: int, __: int, name: str = "", /) -> None:
+        progress(done, total, f"{name}, {failed} failed" if failed else name)
 
-    for outcome in run_fields(work, left, tick):
+    for outcome in run_fields(work, left, tell):
         done += 1
         failed += outcome.error is not None
-    report(done, total, "")
+    progress(done, total, "")
     return done - before
 
 
@@ -181,7 +183,7 @@ def run_models(
     setups: Sequence[Setup],
     out: Path,
     *,
-    report: Callable[[int, int, str], None],
+    progress: Progress,
     run_fields: RunFieldTasks = run_here,
     parquet: bool = False,
     command: Sequence[str] = (),
@@ -196,7 +198,7 @@ def run_models(
         ``comparison.csv`` beside them. There is one ``report.html`` for all.
     setups : sequence of Setup
         One a model.
-    report : callable
+    progress : Progress
         Called with (fields done, fields in all, name of one), over all models.
     worst : int
         Fields of each model that the report pictures.
@@ -220,13 +222,13 @@ def run_models(
             check_for_models(out, [setup.model for setup in setups])
         for number, run in enumerate(runs):
 
-            def tell(done: int, total: int, name: str, before: int = number * count) -> None:
-                report(before + done, count * len(runs), name)
+            def tell(done: int, _: int, name: str = "", /, *, before: int = number * count) -> None:
+                progress(before + done, count * len(runs), name)
 
             with run.folder.held() if several else nullcontext():
                 results.append(
                     do_run(
-                        run, report=tell, run_fields=run_fields, parquet=parquet, command=command
+                        run, progress=tell, run_fields=run_fields, parquet=parquet, command=command
                     )
                 )
         _conclude(runs, results, out, worst)

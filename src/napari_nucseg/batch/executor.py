@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nucseg.batch.dataset_run import RunFieldTasks
 from napari_nucseg.batch.field_task import run_here
-from napari_nucseg.batch.task import Executor, Item, Result, Task, Tick
+from napari_nucseg.batch.task import Executor, Item, Result, Task
+from napari_nucseg.progress import Progress
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -117,7 +118,7 @@ class _Cluster:
         self._alone_since: float | None = None
 
     def __call__(
-        self, work: Task[Item, Result], items: Iterable[Item], tick: Tick, /
+        self, work: Task[Item, Result], items: Sequence[Item], progress: Progress, /
     ) -> Iterator[Result]:
         """Do work; what was with workers that died is then done one by one.
 
@@ -125,14 +126,18 @@ class _Cluster:
         """
         from distributed import KilledWorker
 
-        suspects = []
-        for future, item in self._done(work, items, tick):
+        suspects: list[Item] = []
+        for future, item in self._done(work, items, progress):
             try:
                 yield self._result(future)
             except KilledWorker:
                 suspects.append(item)
-        for suspect in suspects:
-            for future, _ in self._done(work, [suspect], tick):
+        for number, suspect in enumerate(suspects, len(items) - len(suspects)):
+
+            def alone(_: int, __: int, name: str = "", /, *, before: int = number) -> None:
+                progress(before, len(items), name)
+
+            for future, _ in self._done(work, [suspect], alone):
                 try:
                     yield self._result(future)
                 except KilledWorker as error:
@@ -140,10 +145,10 @@ class _Cluster:
                     yield work.blame(suspect, why)
 
     def _done(
-        self, work: Task[Item, Result], items: Iterable[Item], tick: Tick
+        self, work: Task[Item, Result], items: Sequence[Item], progress: Progress
     ) -> Iterator[tuple[Any, Item]]:
         """Submit items, few at a time, and yield them as they are done."""
-        left, pending = iter(items), dict[Any, Item]()
+        left, pending, done = iter(items), dict[Any, Item](), 0
         try:
             while True:
                 threads = self._threads()
@@ -152,8 +157,10 @@ class _Cluster:
                     pending[self._client.submit(work, item, pure=False, retries=RETRIES)] = item
                 if not pending:
                     return
-                tick(next(iter(pending.values())).name if threads else self._waiting())
+                name = next(iter(pending.values())).name if threads else self._waiting()
+                progress(done, len(items), name)
                 for future in self._ended(pending):
+                    done += 1
                     yield future, pending.pop(future)
         finally:
             if self._client.status == "running":

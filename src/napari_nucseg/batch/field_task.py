@@ -14,7 +14,9 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.field_record import FieldRecord, write_record
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.results_folder import ResultsFolder
-from napari_nucseg.batch.task import MODEL_TURN, Tick, check_weights, in_words
+from napari_nucseg.batch.task import MODEL_TURN, check_weights, in_words
+from napari_nucseg.io.atomic import is_of_disk
+from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image
 from napari_nucseg.io.tiff import Header
@@ -24,11 +26,8 @@ from napari_nucseg.metrics.boundary_counts import Spacing
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.score import Score, score_matching
-from napari_nucseg.segmenters.api import Report, Stopped, check_image
-
-
-def _ignore(done: int, total: int) -> None:
-    """Take no notice of progress within a field."""
+from napari_nucseg.progress import Progress, ignore, within
+from napari_nucseg.segmenters.api import Stopped, check_image
 
 
 @dataclass(frozen=True)
@@ -72,19 +71,19 @@ class FieldTask:
     has_scale: bool
     folder: ResultsFolder
 
-    def __call__(self, field: Field, report: Report = _ignore) -> Outcome:
+    def __call__(self, field: Field, progress: Progress = ignore) -> Outcome:
         """Do a field, and write its labels and then its record.
 
-        An error within a field is recorded; one of the folder or of the model is raised, since the
-        other fields would meet it, too.
+        An error within a field is recorded, also one of its labels' file; one of the folder or of
+        the model is raised, since the other fields would meet it, too.
         """
-        return self.finish(self.segment(field, report))
+        return self.finish(self.segment(field, progress))
 
     def blame(self, field: Field, reason: str) -> Outcome:
         """Record that a field cannot be done."""
         return self._fail(Segmented(field, 0.0), reason)
 
-    def segment(self, field: Field, report: Report = _ignore) -> Segmented:
+    def segment(self, field: Field, progress: Progress = ignore) -> Segmented:
         """Do the first half: what needs the model."""
         start = time.perf_counter()
         with MODEL_TURN:
@@ -93,15 +92,16 @@ class FieldTask:
                 image = field.read_image()
                 check_image(image.data, str(field.image))
                 self._check_scale(field, image)
-                found = segmenter(image.data, self.setup.params, report)
+                found = segmenter(image.data, self.setup.params, progress)
                 check_weights(self.setup, found.provenance)
             except Stopped:
                 raise
             except Exception as error:  # noqa: BLE001 - it is told, and the other fields go on
                 return Segmented(field, time.perf_counter() - start, error=in_words(error))
-        header = Header(image.data.shape, image.data.dtype, image.pixel_size)
         made = {**found.provenance.as_dict(), "image": field.stem}
-        return Segmented(field, time.perf_counter() - start, header, found.labels, made)
+        if image.notes:
+            made["suspect"] = [*made.get("suspect", ()), *image.notes]
+        return Segmented(field, time.perf_counter() - start, image.header, found.labels, made)
 
     def finish(self, segmented: Segmented) -> Outcome:
         """Do the other half: score the labels, and write what there is."""
@@ -110,15 +110,25 @@ class FieldTask:
         if labels is None or made is None or segmented.header is None:
             return self._fail(segmented, error or "it has no labels")
         try:
-            score, objects = self._score(field, segmented.header, labels)
+            truth = field.read_truth_image(segmented.header)
+            score, objects = self._score(field, segmented.header, truth.data, labels)
             checksums = _checksums(field)
         except Exception as problem:  # noqa: BLE001 - as in `segment`
             return self._fail(segmented, in_words(problem))
-        write_labels(self.folder.labels_file(field.stem), labels, made)
-        seconds = segmented.seconds + time.perf_counter() - start
-        where = field.stem, platform.node(), seconds
-        record = FieldRecord(*where, checksums, None, score, made, objects)
-        write_record(self.folder.record_file(field.stem), record)
+        if truth.notes:
+            made = {**made, "suspect": [*made.get("suspect", ()), *truth.notes]}
+        try:
+            header = segmented.header
+            sizes = Calibration(header.pixel_size, header.z_spacing)
+            write_labels(self.folder.labels_file(field.stem), labels, made, sizes)
+            seconds = segmented.seconds + time.perf_counter() - start
+            where = field.stem, platform.node(), seconds
+            record = FieldRecord(*where, checksums, None, score, made, objects)
+            write_record(self.folder.record_file(field.stem), record)
+        except OSError as problem:
+            if is_of_disk(problem):
+                raise
+            return self._fail(segmented, in_words(problem))
         return Outcome(field.stem, None)
 
     def _fail(self, segmented: Segmented, error: str) -> Outcome:
@@ -135,9 +145,10 @@ class FieldTask:
                 "to measure all in pixels"
             )
 
-    def _score(self, field: Field, header: Header, labels: Labels) -> tuple[Score, Columns]:
+    def _score(
+        self, field: Field, header: Header, truth: Labels, labels: Labels
+    ) -> tuple[Score, Columns]:
         rule = self.setup.rule
-        truth = field.read_truth(header)
         size = header.pixel_size if self.has_scale else None
         overlap = find_overlap(truth, labels)
         matching = match(overlap, rule.threshold, rule.preset.strict)
@@ -152,17 +163,15 @@ class FieldTask:
         return score_matching(matching, rule.preset, boundaries), objects
 
 
-def run_here(work: FieldTask, fields: Sequence[Field], tick: Tick) -> Iterator[Outcome]:
+def run_here(work: FieldTask, fields: Sequence[Field], progress: Progress) -> Iterator[Outcome]:
     """Do fields one after the other in this process, scoring each while the next is segmented."""
     with ThreadPoolExecutor(1, "nucseg-score") as pool:
         before: Future[Outcome] | None = None
-        for field in fields:
-            tick(field.name)
-
-            def report(done: int, total: int, name: str = field.name) -> None:
-                tick(name)
-
-            segmented = work.segment(field, report)
+        for number, field in enumerate(fields):
+            done = max(number - 1, 0)  # the one before is still being scored
+            tell = within(progress, done, len(fields), field.name)
+            tell(0, 1)
+            segmented = work.segment(field, tell)
             if before is not None:
                 yield before.result()
             before = pool.submit(work.finish, segmented)

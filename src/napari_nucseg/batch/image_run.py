@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
-from napari_nucseg.batch.task import Executor, Tick, run_serially
-from napari_nucseg.io.images import PNG_SUFFIXES, TIFF_SUFFIXES, read_labels
+import numpy as np
+
+from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, checksum, labels_file
+from napari_nucseg.batch.task import Executor, run_serially
+from napari_nucseg.io.images import read_label_image, read_labels
+from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
+from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
+from napari_nucseg.io.pictures import PNG_SUFFIXES, READ_ELSEWHERE, TIFF_SUFFIXES, not_read
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score, score_with_boundaries
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.parameters import completed
 from napari_nucseg.system_info import versions
+from napari_nucseg.wording import counted
 
 
 def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
     """List images: the files given, and those directly in the folders given.
+
+    Of a folder, labels are left out: those that were saved there, and ground truth by its name.
 
     Raises
     ------
@@ -31,9 +41,9 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
     for path in inputs:
         if not path.exists():
             raise FileNotFoundError(f"{path}: there is no such file or folder")
-        found = list_folder(path, TIFF_SUFFIXES + PNG_SUFFIXES) if path.is_dir() else [Source(path)]
+        found = _images_in(path) if path.is_dir() else [Source(path)]
         if not found:
-            raise ValueError(f"{path}: no TIFF or PNG image here")
+            raise ValueError(f"{path}: no TIFF or PNG image here{_others_in(path)}")
         sources += found
     stems: dict[str, Source] = {}
     for source in sources:
@@ -44,6 +54,36 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
             )
         stems[source.stem] = source
     return tuple(sources)
+
+
+def _images_in(folder: Path) -> list[Source]:
+    listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES)
+    return [source for source in listed if not _is_labels(source)]
+
+
+def _is_labels(source: Source) -> bool:
+    """Whether a file of a folder holds labels of an image beside it, or some that were saved."""
+    stem = stem_of_truth(source.stem)
+    beside = (source.path.with_name(stem + suffix) for suffix in PICTURE_SUFFIXES)
+    if stem != source.stem and any(path.is_file() for path in beside):
+        return True
+    try:
+        return bool(read_provenance(source.path))
+    except (ValueError, OSError):
+        return False
+
+
+def passed_over(inputs: Sequence[Path]) -> tuple[str, ...]:
+    """Say which files of folders are not segmented, a line a folder and kind."""
+    folders = [path for path in inputs if path.is_dir()]
+    told = ((path, _others_in(path)) for path in folders)
+    lines = [f"{path}{others}".replace("; ", ": ", 1) for path, others in told if others]
+    for path in folders:
+        labels = [s for s in list_folder(path, TIFF_SUFFIXES + PNG_SUFFIXES) if _is_labels(s)]
+        if labels:
+            count = counted(len(labels), "file")
+            lines.append(f"{path}: {count} of labels left out, the first is {labels[0].name}")
+    return tuple(lines)
 
 
 def refuse_overwriting(sources: Sequence[Source], out: Path) -> None:
@@ -65,11 +105,14 @@ def describe(saved: Saved) -> str:
     of = f" in {saved.channel}" if saved.channel else ""
     size = "" if saved.estimate is None else f", diameter {saved.estimate:.0f} px (estimated)"
     there = " (there already)" if saved.is_old else ""
-    return f"{saved.count} nuclei{of}{size}, {saved.path}{there}"
+    return f"{counted(saved.count, 'nucleus')}{of}{size}, {saved.path}{there}"
 
 
 def segment_images(
-    sources: Sequence[Source], work: ImageTask, tick: Tick, cluster: Executor | None = None
+    sources: Sequence[Source],
+    work: ImageTask,
+    progress: Progress,
+    cluster: Executor | None = None,
 ) -> Iterator[Saved | Failed]:
     """Segment images, but for those whose labels are there already, which come first.
 
@@ -79,8 +122,8 @@ def segment_images(
         The images.
     work : ImageTask
         What is done with each.
-    tick : callable
-        Called with the name of an image now and then; may raise to stop.
+    progress : Progress
+        Called with (images done, images in all, name of one) now and then; may raise to stop.
     cluster : callable, optional
         Where images are segmented, if not in this process.
 
@@ -88,47 +131,82 @@ def segment_images(
     ------
     Saved or Failed
         What became of each image; an image that cannot be segmented does not stop the others.
-
-    Raises
-    ------
-    OSError
-        If labels cannot be written.
     """
-    left = []
-    for source in sources:
-        tick(source.name)
-        saved = find_saved(source, work)
-        if saved is None:
+    left: list[Source] = []
+    for number, source in enumerate(sources):
+        progress(number - len(left), len(sources), source.name)
+        there = find_saved(source, work)
+        if there is None:
             left.append(source)
         else:
-            yield saved
+            yield there
+    before = len(sources) - len(left)
+
+    def tell(done: int, _: int, name: str = "", /) -> None:
+        progress(before + done, len(sources), name)
+
     if cluster is None:
-        yield from run_serially(work, left, tick)
+        yield from run_serially(work, left, tell)
         return
     work = replace(work, out=work.out.absolute())  # other processes have other working folders
     left = [replace(source, path=source.path.absolute()) for source in left]
-    yield from cluster(work, left, tick)
+    yield from cluster(work, left, tell)
 
 
-def find_saved(source: Source, work: ImageTask) -> Saved | None:
-    """Find labels of an image that would come out the same again."""
-    path, setup = labels_file(source, work.out), work.setup
+def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
+    """Find what stands where an image's labels belong, if it is to stay.
+
+    Labels that would come out the same again stay. So does whatever this has not written itself:
+    labels that were edited since, and files of others.
+
+    Returns
+    -------
+    Saved, Failed or None
+        The labels that stay; why the image is not segmented; None if it is to be.
+    """
+    path = labels_file(source, work.out)
+    if not path.exists():
+        return None
     try:
         made = read_provenance(path)
-    except (ValueError, FileNotFoundError):
+    except (ValueError, OSError):
+        made = {}
+    if "labels_sha256" in made and made["labels_sha256"] == _checksum_in(path):
+        return Saved.of(path, made, is_old=True) if _is_same(made, source, work) else None
+    if work.overwrite:
         return None
-    now = versions()
-    is_same = (
+    if made.get("image") == source.name and "labels_sha256" in made:
+        edited = "its labels were edited since, and are kept; --overwrite makes them anew"
+        kept = {**made, "nuclei": len(np.unique(read_labels(Source(path)))) - 1, "suspect": ()}
+        return replace(Saved.of(path, kept, is_old=True), read_as=(edited,))
+    return work.blame(
+        source,
+        f"{path} is there, and not what this command has written; it is kept. Choose another "
+        "--out, or replace it by --overwrite",
+    )
+
+
+def _checksum_in(path: Path) -> str | None:
+    """Return the checksum of a file's labels; None if it holds none."""
+    try:
+        return checksum(read_labels(Source(path)))
+    except (ValueError, OSError):
+        return None
+
+
+def _is_same(made: Mapping[str, Any], source: Source, work: ImageTask) -> bool:
+    """Whether labels would come out as those that are there, by how these were made."""
+    setup = work.setup
+    before = made.get("versions", {})
+    now = versions(before)
+    return bool(
         made.get("model") == setup.model
         and made.get("weights_sha256") in ("", *setup.weights.values())
         and completed(made.get("parameters", {})) == asdict(setup.params)
         and made.get("choice") == asdict(work.choice)
-        and all(now.get(name) == number for name, number in made.get("versions", {}).items())
+        and all(now.get(name) == number for name, number in before.items())
         and made.get("image_sha256") == source.sha256()
     )
-    if not is_same:
-        return None
-    return Saved.of(path, made, is_old=True)
 
 
 @dataclass(frozen=True)
@@ -141,12 +219,32 @@ class LabelPair:
 
     def score(self, rule: ScoreRule = DEFAULT_RULE) -> Score:
         """Read and score; an error names both files."""
-        truth, predicted = self.truth, self.predicted
+        return self.score_and_note(rule)[0]
+
+    def score_and_note(
+        self, rule: ScoreRule = DEFAULT_RULE, *, components: bool = False
+    ) -> tuple[Score, tuple[str, ...]]:
+        """Read and score, and tell what the user should know of how the files were read.
+
+        Parameters
+        ----------
+        rule : ScoreRule
+            How they are scored.
+        components : bool
+            Whether the pieces of a binary mask are nuclei of their own.
+
+        Raises
+        ------
+        ValueError
+            If they cannot be scored; the message names both files.
+        """
+        sources = self.truth, self.predicted
         try:
-            labels = read_labels(truth), read_labels(predicted)
-            return score_with_boundaries(*labels, rule.threshold, rule.preset)
+            truth, predicted = (read_label_image(one, components=components) for one in sources)
+            score = score_with_boundaries(truth.data, predicted.data, rule.threshold, rule.preset)
         except ValueError as error:
-            raise ValueError(f"{predicted} against {truth}: {error}") from error
+            raise ValueError(f"{self.predicted} against {self.truth}: {error}") from error
+        return score, (*truth.notes, *predicted.notes)
 
 
 def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
@@ -177,10 +275,18 @@ def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
     return tuple(LabelPair(stem, found[stem], wanted[stem]) for stem in sorted(found))
 
 
+def _others_in(folder: Path, remedy: str = "segment the layer") -> str:
+    """Say which endings of images that others read there are in a folder."""
+    kinds = {s.suffix for s in list_folder(folder, READ_ELSEWHERE) if not is_seg(s)}
+    return f"; {not_read(' and '.join(sorted(kinds)), remedy)}" if kinds else ""
+
+
 def _by_stem(folder: Path) -> dict[str, Source]:
-    listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES)
+    every = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES + NPY_SUFFIXES)
+    listed = [source for source in every if source.suffix not in NPY_SUFFIXES or is_seg(source)]
     if not listed:
-        raise ValueError(f"{folder}: no label TIFF or mask PNG here")
+        others = _others_in(folder, "save the labels as TIFF")
+        raise ValueError(f"{folder}: no label TIFF or mask PNG here{others}")
     sources = {source.stem: source for source in listed}
     if len(sources) < len(listed):
         twice = next(s for s in listed if sources[s.stem] != s)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.task import MODEL_TURN, check_weights, in_words
-from napari_nucseg.io.channels import Channel
+from napari_nucseg.io.calibration import Calibration
+from napari_nucseg.io.channels import Channel, ChannelNeededError
 from napari_nucseg.io.images import Image, read_image
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import write_labels
+from napari_nucseg.parameter_spec import specs_of
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Segmentation, Segmenter, VolumeSegmentation, check_image
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
@@ -31,11 +38,23 @@ class Choice:
         How the planes of a stack belong together; None if there are no stacks.
     volume : VolumeParams
         For stacks.
+    takes_spacing : bool
+        Whether a stack that states the distance of its planes has the anisotropy that follows,
+        as in the panel, not that of `volume`.
     """
 
     channel: Channel | None = None
     depth: Depth | None = None
     volume: VolumeParams = field(default_factory=VolumeParams)
+    takes_spacing: bool = False
+
+    def volume_of(self, image: Image) -> VolumeParams:
+        """Say how the planes of an image belong together."""
+        if not self.takes_spacing or image.z_spacing is None or image.pixel_size is None:
+            return self.volume
+        spec = specs_of(VolumeParams)["anisotropy"]
+        measured = round(image.z_spacing / image.pixel_size, 1)
+        return replace(self.volume, anisotropy=min(max(measured, spec.low), spec.high))
 
 
 @dataclass(frozen=True)
@@ -58,6 +77,8 @@ class Saved:
         Signs that the model does not suit the image.
     is_old : bool
         Whether they were there already.
+    read_as : tuple of str
+        What the user should know of how the image was read, or of labels that were there.
     """
 
     name: str
@@ -67,6 +88,7 @@ class Saved:
     estimate: float | None = None
     suspect: tuple[str, ...] = ()
     is_old: bool = False
+    read_as: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, path: Path, made: Mapping[str, Any], *, is_old: bool = False) -> Saved:
@@ -80,6 +102,7 @@ class Saved:
             estimate,
             tuple(made.get("suspect", ())),
             is_old,
+            tuple(made.get("read_as", ())),
         )
 
 
@@ -103,14 +126,17 @@ class ImageTask:
         Folder of the labels; all machines have to see it under the same name.
     choice : Choice
         What of it is segmented.
+    overwrite : bool
+        Whether to replace a file that is not exactly what this has written.
     """
 
     setup: Setup
     out: Path
     choice: Choice
+    overwrite: bool = False
 
     def __call__(self, source: Source) -> Saved | Failed:
-        """Segment an image, and write its labels."""
+        """Segment an image, and write its labels; what fails with it is told by its name."""
         with MODEL_TURN:
             segmenter = self.setup.load()
             try:
@@ -118,7 +144,10 @@ class ImageTask:
                 check_weights(self.setup, result.provenance)
             except Exception as error:  # noqa: BLE001 - it is told, and the other images go on
                 return self.blame(source, in_words(error))
-        return _save(source, image, result, self.out, self.choice)
+        try:
+            return _save(source, image, result, self.out, self.choice)
+        except (OSError, ValueError) as error:
+            return self.blame(source, in_words(error))
 
     def blame(self, source: Source, reason: str) -> Failed:
         """Tell of an image that cannot be segmented, by its name."""
@@ -131,23 +160,47 @@ def labels_file(source: Source, out: Path) -> Path:
     return out / f"{source.stem}.tif"
 
 
+def checksum(labels: Labels) -> str:
+    """Return what tells whether labels in a file were edited: a hash of their numbers and shape.
+
+    Examples
+    --------
+    >>> labels = np.array([[0, 1, 1]])
+    >>> checksum(labels) == checksum(labels.astype(np.uint16))
+    True
+    """
+    shape = [length for length in labels.shape if length > 1]  # files lose axes of length 1
+    numbers = np.ascontiguousarray(labels, dtype="<u4")
+    return hashlib.sha256(np.array(shape, "<u8").tobytes() + numbers.tobytes()).hexdigest()
+
+
 def _segment(
     source: Source, segmenter: Segmenter, params: SegmentParams, choice: Choice
 ) -> tuple[Image, Segmentation | VolumeSegmentation]:
-    image = read_image(source, choice.channel)
+    image = _read(source, choice.channel)
     if choice.depth is not None and image.data.ndim == 3:
         _check_stack(source, image)
         with _named(source):
+            volume = choice.volume_of(image)
             return image, segment_volume(
-                segmenter, image.data, params, choice.depth, choice.volume, _ignore
+                segmenter, image.data, params, choice.depth, volume, ignore
             )
     if image.data.ndim != 2:
         raise ValueError(
             f"{source}: a stack of {len(image.data)} planes; say how to take it: as planes, "
-            "stitched or 3d (segment --volume), or as channels (segment --channel)"
+            "stitched or 3d (--volume), or as channels (--channel)"
         )
     check_image(image.data, str(source))
-    return image, segmenter(image.data, params, _ignore)
+    return image, segmenter(image.data, params, ignore)
+
+
+def _read(source: Source, channel: Channel | None) -> Image:
+    """Read an image; where a channel has to be chosen, say by which option."""
+    try:
+        return read_image(source, channel)
+    except ChannelNeededError as error:
+        hint = f"; try --channel {error.proposal}" if error.proposal else ""
+        raise ValueError(f"{error}, or choose it by --channel {error.choices}{hint}") from error
 
 
 def _save(
@@ -163,10 +216,12 @@ def _save(
         "image": source.name,
         "image_sha256": source.sha256(),
         "channel": image.channel,
+        "read_as": list(image.notes),
         "choice": asdict(choice),
         "nuclei": count,
+        "labels_sha256": checksum(result.labels),
     }
-    write_labels(path, result.labels, made)
+    write_labels(path, result.labels, made, Calibration(image.pixel_size, image.z_spacing))
     return Saved.of(path, made)
 
 
@@ -186,7 +241,3 @@ def _named(source: Source) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
-
-
-def _ignore(done: int, total: int) -> None:
-    """Take no notice of progress within an image."""

@@ -32,6 +32,8 @@ class Setup:
         Thresholds and diameter.
     rule : ScoreRule
         How fields are scored.
+    libraries : tuple of str
+        Packages whose versions the labels depend on.
     """
 
     model: str
@@ -39,6 +41,7 @@ class Setup:
     load: Callable[[], Segmenter]
     params: SegmentParams
     rule: ScoreRule = DEFAULT_RULE
+    libraries: tuple[str, ...] = ()
 
 
 def make_plan(dataset: Dataset, setup: Setup, has_scale: bool) -> Plan:
@@ -53,7 +56,8 @@ def make_plan(dataset: Dataset, setup: Setup, has_scale: bool) -> Plan:
     has_scale : bool
         Whether they are measured in micrometres, too.
     """
-    return {
+    components = any(field.components for field in dataset.fields)
+    return ({"components": True} if components else {}) | {
         "dataset": dataset.name,
         "model": setup.model,
         "weights_sha256": dict(setup.weights),
@@ -64,7 +68,7 @@ def make_plan(dataset: Dataset, setup: Setup, has_scale: bool) -> Plan:
             "empty_as_one": setup.rule.empty_as_one,
         },
         "has_scale": has_scale,
-        "versions": versions(),
+        "versions": {**versions(), **versions(setup.libraries)},
         "absent": list(dataset.absent),
         "splits": {name: list(stems) for name, stems in _splits(dataset).items()},
     }

@@ -81,7 +81,7 @@ def moved_to(results: Results, dataset: Dataset) -> Results:
                 f"{dataset.name}: {field.stem} is not there, which {results.folder.path} has "
                 "results of; choose the dataset that the run was on"
             )
-        moved = replace(there[field.stem], split=field.split)
+        moved = replace(there[field.stem], split=field.split, components=field.components)
         record = results.folder.read(field.stem) if number in checked else None
         if record is not None:
             results.folder.check_unchanged(moved, record, "choose the dataset that the run was on")
@@ -116,6 +116,7 @@ def sources_record(dataset: Dataset) -> dict[str, Any]:
             "mask": _as_list(field.mask),
             "split": field.split,
         }
+        | ({"components": True} if field.components else {})
         for field in dataset.fields
     }
 
@@ -133,7 +134,13 @@ def _open(path: Path) -> Results:
     assert run is not None
     plan, rule = run["plan"], run["plan"]["rule"]
     fields = tuple(
-        Field(stem, _as_source(one["image"]), _as_source(one["mask"]), one["split"])
+        Field(
+            stem,
+            _as_source(one["image"]),
+            _as_source(one["mask"]),
+            one["split"],
+            one.get("components", False),
+        )
         for stem, one in run["sources"].items()
     )
     done = tuple(n for n, one in enumerate(fields) if folder.labels_file(one.stem).is_file())

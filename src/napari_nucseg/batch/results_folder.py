@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ TABLES = (
     *("summary.csv", "summary.md", "summary.tex", "summary.json"),
 )
 FORMAT = 1
+_LONGEST = 255
+"""Bytes of the longest name that disks take."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,10 @@ class ResultsFolder:
 
     def record_file(self, stem: str) -> Path:
         """Record of a field."""
-        return self.path / "records" / f"{stem}.json"
+        name = f"{stem}.json"
+        if len(os.fsencode(name)) > _LONGEST:  # that of its image is shorter by one
+            name = f"{sha256(os.fsencode(stem)).hexdigest()}.json"
+        return self.path / "records" / name
 
     def read(self, stem: str) -> FieldRecord | None:
         """Read what became of a field; None if it has yet to be done."""

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from napari_nucseg.analysis.drawing import picture_verdicts
-from napari_nucseg.analysis.score_records import Record, defined
+from napari_nucseg.analysis.score_records import Record, defined, spread_record
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
-from napari_nucseg.metrics.summary import Key, Summary, summarise
+from napari_nucseg.metrics.registry import GROUPS, metrics, shown_in
+from napari_nucseg.metrics.summary import Summary, summarise
 from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.report.page import (
     WORST,
@@ -34,15 +35,10 @@ from napari_nucseg.report.published import (
     published_split,
     splits_of_bbbc039,
 )
-from napari_nucseg.report.text import GROUPS, RATIOS, as_number, as_spread, counted, title
+from napari_nucseg.report.text import as_number, as_spread
 from napari_nucseg.segmenters.catalogue import caveat
 from napari_nucseg.segmenters.parameters import SegmentParams
-
-SHOWN: tuple[Key, ...] = (
-    *(("pixels", name) for name in ("dice", "iou", "precision", "recall", "accuracy")),
-    *(("objects", name) for name in ("mean_ap", "f1", "precision", "recall", "pq", "aji")),
-)
-"""Scores that are compared; all are in the table that is written."""
+from napari_nucseg.wording import counted
 
 
 def comparison_table(results: Mapping[str, Benchmark]) -> list[tuple[str, ...]]:
@@ -52,9 +48,9 @@ def comparison_table(results: Mapping[str, Benchmark]) -> list[tuple[str, ...]]:
     """
     rows: list[tuple[str, ...]] = [(_heading(results), *results)]
     summaries = _summaries(results).values()
-    for group, name in SHOWN:
-        cells = [as_spread(summary.spread[group, name]) for summary in summaries]
-        rows.append((f"{GROUPS[group]}: {title(group, name)}", *cells))
+    for metric in shown_in("models"):
+        cells = [as_spread(summary.spread[metric.key]) for summary in summaries]
+        rows.append((f"{GROUPS[metric.group]}: {metric.heading}", *cells))
     rows.append(
         ("Seconds a field", *(as_number(one.seconds_per_field) for one in results.values()))
     )
@@ -63,26 +59,17 @@ def comparison_table(results: Mapping[str, Benchmark]) -> list[tuple[str, ...]]:
 
 def comparison_rows(results: Mapping[str, Benchmark]) -> list[Record]:
     """Return a row for every model and score, of the same fields as the table, without times."""
-    rows = []
-    for model, summary in _summaries(results).items():
-        pooled = summary.pooled.ratios()
-        for group, name in RATIOS:
-            spread = summary.spread[group, name]
-            rows.append(
-                {
-                    "model": model,
-                    "group": group,
-                    "score": name,
-                    "pooled": defined(pooled[group][name]),
-                    "mean_of_fields": defined(spread.mean),
-                    "mean_low": defined(spread.interval[0]),
-                    "mean_high": defined(spread.interval[1]),
-                    "least": defined(spread.low),
-                    "largest": defined(spread.high),
-                    "fields": spread.count,
-                }
-            )
-    return rows
+    return [
+        {
+            "model": model,
+            "group": metric.group,
+            "score": metric.name,
+            "pooled": defined(metric.compute(summary.pooled)),
+            **spread_record(summary.spread[metric.key]),
+        }
+        for model, summary in _summaries(results).items()
+        for metric in metrics()
+    ]
 
 
 def _summaries(results: Mapping[str, Benchmark]) -> dict[str, Summary]:
@@ -102,8 +89,7 @@ def _heading(results: Mapping[str, Benchmark]) -> str:
     if not common:
         return "Mean of each one's own fields (range); they have none in common"
     if any(len(result.scores) > len(common) for result in results.values()):
-        fields = "1 field" if len(common) == 1 else f"{len(common)} fields"
-        return f"Mean of the {fields} that all have done (range)"
+        return f"Mean of the {counted(len(common), 'field')} that all have done (range)"
     return "Mean of fields (range)"
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from napari_nucseg.batch.plan import Plan, Setup, make_plan
 from napari_nucseg.batch.results_folder import ResultsFolder
+from napari_nucseg.io.datasets import require_images_and_truth
 from napari_nucseg.io.fields import Dataset, Field
-from napari_nucseg.io.images import read_image_header
 from napari_nucseg.io.layouts import root_of
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.metrics.matching import check_threshold
@@ -19,6 +19,7 @@ from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Segmenter
 from napari_nucseg.segmenters.model import Model
+from napari_nucseg.segmenters.networks import check
 
 
 def set_up(model: Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule) -> Setup:
@@ -38,20 +39,22 @@ def set_up(model: Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule
     Raises
     ------
     ValueError, OSError
-        If it is a file of the user's that holds no network we know.
+        If it is a file of the user's that holds no network we know, or lacks a parameter.
     """
+    params = replace(model.defaults, **chosen)
+    model.check(params)
     files = [path for path in (model.path, model.onnx) if path is not None]
-    named = any(one.name == model.name for one in catalogue.models())
     where = model.name
-    if model.path is not None and not named:
-        catalogue.check(model.path)  # workers would find out when other models have run
+    if model.path is not None and model.capabilities is None:
+        check(model.path)  # workers would find out when other models have run
         where = str(model.path.resolve())
     return Setup(
         model.name,
         {path.name: sha256(path) for path in files},
         partial(load_model, where, device),
-        replace(model.defaults, **chosen),
+        params,
         rule,
+        model.libraries,
     )
 
 
@@ -105,7 +108,7 @@ def prepare_run(
         holds something else.
     """
     check_threshold(setup.rule.threshold)
-    _require_images_and_truth(dataset)
+    require_images_and_truth(dataset)
     folder = ResultsFolder(out.absolute())  # other processes have other working folders
     refuse_dataset(folder.path, dataset)
     begun = folder.read_run() if folder.path.is_dir() else None
@@ -124,7 +127,7 @@ def all_have_scale(dataset: Dataset) -> bool:
     sizes = []
     for field in dataset.fields:
         try:
-            sizes.append(None if field.image is None else read_image_header(field.image).pixel_size)
+            sizes.append(None if field.image is None else field.read_image_header().pixel_size)
         except (ValueError, OSError):
             continue
     return bool(sizes) and None not in sizes
@@ -148,16 +151,3 @@ def refuse_dataset(out: Path, dataset: Dataset) -> None:
 def _root(field: Field) -> Path | None:
     source = field.image or field.mask
     return None if source is None else root_of(source.path.parent)
-
-
-def _require_images_and_truth(dataset: Dataset) -> None:
-    if not dataset.has_images:
-        raise ValueError(
-            f"{_root(dataset.fields[0])}: there is ground truth but no image; add the folder "
-            "images/"
-        )
-    if len(dataset.without_mask) == len(dataset.fields):
-        raise ValueError(
-            f"{_root(dataset.fields[0])}: none of the {len(dataset.fields)} fields of "
-            f"{dataset.name} has ground truth; add masks/ or labels/, or segment without scoring"
-        )

@@ -217,8 +217,7 @@ class _Gathered:
             self.failed[field.stem] = record.error or "it has no score"
             return
         suspect = tuple(record.made.get("suspect", ()))
-        size = {"diameter_px": record.made.get("diameter"), "suspect": "; ".join(suspect)}
-        self.rows.append(field_row(field, record.score) | size)
+        self.rows.append(field_row(field, record.score, record.made))
         if suspect:
             self.suspect[field.stem] = suspect
         self.scores[field.stem] = record.score

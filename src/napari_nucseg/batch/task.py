@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from napari_nucseg.batch.plan import Setup
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import Provenance
 
-Tick = Callable[[str], None]
-"""Called with the name of what is at work now and then; may raise to stop the run."""
 MODEL_TURN = threading.Lock()
 """Held while the model is used: a process has one, which takes one image at a time."""
 
@@ -47,17 +46,17 @@ class Executor(Protocol):
     """Does all of many things, here or elsewhere, in any order."""
 
     def __call__(
-        self, work: Task[Item, Result], items: Iterable[Item], tick: Tick, /
+        self, work: Task[Item, Result], items: Sequence[Item], progress: Progress, /
     ) -> Iterator[Result]:
         """Yield what became of each."""
 
 
 def run_serially(
-    work: Task[Item, Result], items: Iterable[Item], tick: Tick, /
+    work: Task[Item, Result], items: Sequence[Item], progress: Progress, /
 ) -> Iterator[Result]:
     """Do things one after the other in this process."""
-    for item in items:
-        tick(item.name)
+    for done, item in enumerate(items):
+        progress(done, len(items), item.name)
         yield work(item)
 
 

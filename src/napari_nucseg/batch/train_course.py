@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.writers import write_table
+from napari_nucseg.progress import Progress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from napari_nucseg.segmenters.training.held_out import HeldOutScores
     from napari_nucseg.segmenters.training.loop import Training
 
-Follow = Callable[[int, int, str], None]
-"""Called with (batches done, batches in all, how it goes); may raise `Stopped`."""
 CHECKPOINT_SECONDS = 180
 """What an interruption costs at most, but for the time to score the held-out images."""
 LOG_EVERY = 100
@@ -63,7 +62,7 @@ class TrainingCourse:
         Where log and checkpoint go.
     plan : mapping
         All that the course depends on; kept in the checkpoint.
-    follow : callable
+    progress : Progress
         Called before each batch and each held-out image.
     clock : callable
         Seconds from any beginning on.
@@ -78,7 +77,7 @@ class TrainingCourse:
     held_out: Sequence[Example]
     files: TrainFiles
     plan: Mapping[str, Any]
-    follow: Follow
+    progress: Progress
     clock: Callable[[], float]
     rows: list[LogRow] = field(default_factory=list, init=False)
     best: Best | None = field(default=None, init=False)
@@ -101,7 +100,7 @@ class TrainingCourse:
         return self._seconds + self.clock() - self._begun
 
     def run(self) -> None:
-        """Train to the end; what `follow` raises leaves a course that can be saved."""
+        """Train to the end; what `progress` raises leaves a course that can be saved."""
         from napari_nucseg.segmenters.training.loop import batches
 
         training = self.training
@@ -111,11 +110,11 @@ class TrainingCourse:
                 if self._is_scoring_due:
                     self._score()
                 else:
-                    self.follow(training.done, total, self._told)
+                    self.progress(training.done, total, self._told)
                     self._learn(next(drawn))
                 if self.clock() - self._saved >= CHECKPOINT_SECONDS:
                     self.save()
-        self.follow(total, total, self._told)
+        self.progress(total, total, self._told)
 
     def save(self) -> None:
         """Write the checkpoint."""
@@ -173,12 +172,11 @@ class TrainingCourse:
         from napari_nucseg.segmenters.training.held_out import score_held_out
 
         done, total = self.training.done, self.training.params.batches
-        images = len(self.held_out)
 
-        def tick(number: int) -> None:
-            self.follow(done, total, f"scoring held-out image {number + 1} of {images}")
+        def tell(number: int, images: int, _: str = "", /) -> None:
+            self.progress(done, total, f"scoring held-out image {number + 1} of {images}")
 
-        scores = score_held_out(self.training, self.held_out, tick)
+        scores = score_held_out(self.training, self.held_out, tell)
         if self.best is None or scores.mean_ap > self.best.scores.mean_ap:
             self.best = Best(done, scores, self.training.weights())
         self._scored = done

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
+from napari_nucseg.io.datasets import require_images_and_truth
 from napari_nucseg.io.fields import Dataset
-from napari_nucseg.report.text import counted
 from napari_nucseg.segmenters.api import check_image
+from napari_nucseg.wording import counted
 
 _DIGITS = 16
 """Hexadecimal digits of a fingerprint that are kept: enough to tell images apart."""
@@ -31,11 +32,14 @@ class TrainField:
         Intensities as stored.
     labels : ndarray of int32, shape (height, width)
         Its nuclei.
+    notes : tuple of str
+        What the user should know of how both were read.
     """
 
     stem: str
     image: NDArray[Any]
     labels: Labels
+    notes: tuple[str, ...] = ()
 
     @property
     def image_fingerprint(self) -> str:
@@ -92,10 +96,12 @@ def check_held_out(
 
 def _read(datasets: Sequence[Dataset]) -> Iterator[TrainField]:
     for dataset in datasets:
+        require_images_and_truth(dataset)
         for field in dataset.fields:
-            image, labels = field.read_image().data, field.read_truth()
-            check_image(image, field.stem)
-            yield TrainField(field.stem, image, labels)
+            image, truth = field.read_image(), field.read_truth_image()
+            check_image(image.data, field.stem)
+            notes = (*(f"{field.image}: {note}" for note in image.notes), *truth.notes)
+            yield TrainField(field.stem, image.data, truth.data, notes)
 
 
 def _fingerprint(array: NDArray[Any]) -> str:

@@ -16,13 +16,14 @@ from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.writers import write_json
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.devices import load_torch
 from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.system_info import versions
 
 if TYPE_CHECKING:
-    from napari_nucseg.batch.train_course import Follow, TrainingCourse
+    from napari_nucseg.batch.train_course import TrainingCourse
 
 ENDINGS = (".pt", ".safetensors")
 """Of files of weights; each is written in its own format."""
@@ -69,12 +70,17 @@ class TrainSets:
     held_out: Sequence[Dataset]
 
 
+def _ignore(note: str) -> None:
+    """Take no notice of how files were read."""
+
+
 def train_on(
     sets: TrainSets,
     recipe: Recipe,
     out: Path,
-    follow: Follow,
+    progress: Progress,
     clock: Callable[[], float] = time.monotonic,
+    tell: Callable[[str], None] = _ignore,
 ) -> None:
     """Train a net and write the weights that did best on what is held out.
 
@@ -89,16 +95,18 @@ def train_on(
         Course of the training, and where it begins.
     out : Path
         File of the weights, ``.pt`` or ``.safetensors``.
-    follow : callable
+    progress : Progress
         Called with (batches done, batches in all, how it goes) before each batch and each
         held-out image.
     clock : callable
         Seconds from any beginning on, which tell when a checkpoint is due.
+    tell : callable
+        Called with what the user should know of how files were read.
 
     Raises
     ------
     Stopped
-        If `follow` raised it: the best weights so far are written, and so is the checkpoint. It
+        If `progress` raised it: the best weights so far are written, and so is the checkpoint. It
         says so.
     ValueError, OSError
         If the files are taken, the data are of no use, or the checkpoint is of something else.
@@ -106,7 +114,7 @@ def train_on(
     files = TrainFiles(out)
     _check_targets(files, recipe)
     load_torch()
-    course = _prepare(sets, recipe, files, follow, clock)
+    course = _prepare(sets, recipe, files, progress, clock, tell)
     try:
         course.save()
         course.run()
@@ -152,35 +160,37 @@ def _prepare(
     sets: TrainSets,
     recipe: Recipe,
     files: TrainFiles,
-    follow: Follow,
+    progress: Progress,
     clock: Callable[[], float],
+    tell: Callable[[str], None],
 ) -> TrainingCourse:
     """Read the data, make or load the net, and bring it to where it was if it is to go on."""
     from napari_nucseg.batch.train_course import TrainingCourse
     from napari_nucseg.segmenters.checkpoints import load_unet, read_record
     from napari_nucseg.segmenters.devices import choose
     from napari_nucseg.segmenters.training.crops import Example, mean_diameter
-    from napari_nucseg.segmenters.training.learners import learner_of
-    from napari_nucseg.segmenters.training.loop import Training, new_net
+    from napari_nucseg.segmenters.training.loop import Learner, Training, new_net
 
     device = choose(recipe.device)
     net = new_net(recipe.params) if recipe.start is None else load_unet(recipe.start)
     learn, held_out = read_fields(sets.learn), read_fields(sets.held_out)
+    for note in (note for one in (*learn, *held_out) for note in one.notes):
+        tell(note)
     check_held_out(learn, held_out, _names(sets.learn), _names(sets.held_out))
     plan = _plan(recipe, learn, held_out)
     record = read_record(files.checkpoint) if recipe.resume else None
     if record is not None:
         _refuse_another(record["plan"], plan, files.checkpoint)
-    learner = learner_of(net)
+    learner = Learner(net)
     examples: list[Example] = []
     for number, one in enumerate([*learn, *held_out]):
-        follow(0, recipe.params.batches, f"preparing {one.stem}, image {number + 1}")
+        progress(0, recipe.params.batches, f"preparing {one.stem}, image {number + 1}")
         examples.append(Example.of(learner.normalise(one.image), one.labels))
     count = len(learn)
     learner.set_diameter(mean_diameter(examples[:count]))
     training = Training(learner, recipe.params, device)
     course = TrainingCourse(
-        training, examples[:count], examples[count:], files, plan, follow=follow, clock=clock
+        training, examples[:count], examples[count:], files, plan, progress=progress, clock=clock
     )
     if record is not None:
         course.restore(record)

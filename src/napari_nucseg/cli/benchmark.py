@@ -15,6 +15,7 @@ from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.cli.options import (
     DEFAULT_PRESET,
+    Components,
     DeviceName,
     EmptyAsOne,
     PresetName,
@@ -28,18 +29,29 @@ from napari_nucseg.cli.options import (
     rule_of,
     takes,
     warn,
+    warn_of_reading,
 )
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import versions
+from napari_nucseg.wording import counted
 
 _FAILURES_SHOWN = 5
 
 
 @takes(SegmentParams, "Segmentation", "the model's own")
 def benchmark(
-    dataset: Annotated[Path, typer.Argument(help="Folder, split file or images.zip of a dataset.")],
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder, split file, images.zip or table of pairs (.csv) of a dataset, or a "
+            "folder of images."
+        ),
+    ],
+    truth: Annotated[
+        Path | None, typer.Argument(help="Folder of the ground truth of a folder of images.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -77,6 +89,7 @@ def benchmark(
     allow_missing: Annotated[
         bool, typer.Option(help="Go on without fields of the split that are absent.")
     ] = False,
+    components: Components = False,
     scheduler: Scheduler = None,
     worst: Annotated[
         int, typer.Option(min=0, help="Fields that the report pictures, the worst first.")
@@ -93,7 +106,9 @@ def benchmark(
     from napari_nucseg.io.datasets import open_dataset
     from napari_nucseg.io.writers import has_parquet
 
-    fields = open_dataset(dataset, split, allow_missing=allow_missing)
+    fields = open_dataset(dataset, split, truths=truth, allow_missing=allow_missing)
+    if components:
+        fields = fields.with_components()
     _warn(fields)
     rule = rule_of(iou, preset, empty_as_one)
     models = model or [catalogue.BUNDLED]
@@ -104,13 +119,13 @@ def benchmark(
     with (
         _going_on(),
         executor_for(scheduler, device) as run_fields,
-        counting() as progress,
+        counting() as bar,
     ):
         results = run_models(
             fields,
             setups,
             out,
-            report=follow_with(progress, "Fields"),
+            progress=follow_with(bar, "Fields"),
             parquet=has_parquet() if parquet is None else parquet,
             run_fields=run_fields,
             worst=worst,
@@ -135,8 +150,6 @@ def _going_on() -> Iterator[None]:
 
 
 def _warn(fields: Dataset) -> None:
-    from napari_nucseg.report.text import counted
-
     if fields.absent:
         console.print(
             f"{counted(len(fields.absent), 'field')} without an image, the first is "
@@ -168,11 +181,12 @@ def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
         _print(object_table(setup.model, list(result.scores.values()), split))
     places = ", ".join(f"{device} of {host}" for host, device in result.places)
     console.print(
-        f"{fields.name}, {setup.model}: {len(result.scores)} fields, {result.summary.empty} of "
-        f"them empty, {result.seconds_per_field:.2f} s a field on {places}"
+        f"{fields.name}, {setup.model}: {counted(len(result.scores), 'field')}, "
+        f"{result.summary.empty} of them empty, {result.seconds_per_field:.2f} s a field on "
+        f"{places}"
     )
     _tell_failures(result.failed)
-    _tell_suspects(result.suspect)
+    _tell_suspects(result.suspect, any(field.components for field in fields.fields))
     caveat = catalogue.caveat(setup.model, splits_of_bbbc039(fields))
     if caveat:
         console.print(f"Note: {caveat}", style="yellow")
@@ -181,21 +195,17 @@ def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
 def _tell_failures(failed: Mapping[str, str]) -> None:
     if not failed:
         return
-    from napari_nucseg.report.text import counted
-
     console.print(f"{counted(len(failed), 'field')} failed, see failed.csv:", style="red")
     for stem, error in list(failed.items())[:_FAILURES_SHOWN]:
         console.print(f"  {stem}: {error}", style="red")
 
 
-def _tell_suspects(suspect: Mapping[str, tuple[str, ...]]) -> None:
+def _tell_suspects(suspect: Mapping[str, tuple[str, ...]], components: bool) -> None:
     if not suspect:
         return
-    from napari_nucseg.report.text import counted
-
     warn(f"{counted(len(suspect), 'field')} to look at, see the column suspect of fields.csv:")
     for stem, signs in list(suspect.items())[:_FAILURES_SHOWN]:
-        warn(f"  {stem}: {'; '.join(signs)}")
+        warn_of_reading(components, f"  {stem}: {'; '.join(signs)}")
 
 
 def _tell_comparison(

@@ -14,6 +14,7 @@ from napari_nucseg.batch.plan import Setup
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.io.writers import write_picture
 from napari_nucseg.metrics.score import score_with_boundaries
+from napari_nucseg.progress import ignore
 from napari_nucseg.report.text import score_table
 from napari_nucseg.ui.commands import show_errors_when_compared
 from napari_nucseg.ui.score.panel import ScorePanel
@@ -41,7 +42,7 @@ def run_headless(setup: Setup, out: Path) -> tuple[Table, Path]:
         The picture.
     """
     field = draw_field()
-    labels = setup.load()(field.image, setup.params, lambda done, total: None).labels
+    labels = setup.load()(field.image, setup.params, ignore).labels
     write_picture(out, picture_verdicts(field.image, field.labels, labels))
     return score_table(score_with_boundaries(field.labels, labels)), out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from napari_nucseg.cli.options import (
     DEFAULT_PRESET,
     ChannelAxis,
     ChannelName,
+    Components,
     DeviceName,
     EmptyAsOne,
     ModelName,
@@ -34,6 +36,7 @@ from napari_nucseg.cli.options import (
     takes,
     transferring,
     warn,
+    warn_of_reading,
 )
 from napari_nucseg.cli.train import train
 from napari_nucseg.segmenters import catalogue
@@ -58,7 +61,13 @@ app.command()(train)
 
 
 def main() -> None:
-    """Run the command line; bad input is one line on standard error and exit code 2."""
+    """Run the command line; bad input is one line on standard error and exit code 2.
+
+    What a terminal has no letters for is spelt out.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except (ValueError, OSError) as error:
@@ -93,15 +102,23 @@ def segment(
     channel_axis: ChannelAxis = None,
     volume: Volume = None,
     scheduler: Scheduler = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace labels that were edited since, and files of others."
+        ),
+    ] = False,
     chosen: dict[str, Any] | None = None,
     in_depth: dict[str, Any] | None = None,
 ) -> None:
     """Segment images: one label TIFF each, named as the image; after a stop it goes on.
 
+    A stack that states the distance of its planes has its own anisotropy, unless it is given.
+
     Exit code 1 if an image failed; the others are done.
     """
     from napari_nucseg.batch.executor import cluster_for
-    from napari_nucseg.batch.image_run import find_images, refuse_overwriting
+    from napari_nucseg.batch.image_run import find_images, passed_over, refuse_overwriting
     from napari_nucseg.batch.image_task import Choice, ImageTask
     from napari_nucseg.io.channels import Channel
 
@@ -111,14 +128,18 @@ def segment(
         None if channel is None else Channel.named(channel, channel_axis),
         volume,
         VolumeParams(**(in_depth or {})),
+        takes_spacing="anisotropy" not in (in_depth or {}),
     )
     sources = find_images(inputs)
     refuse_overwriting(sources, out)
+    for line in passed_over(inputs):
+        warn(line)
     setup = prepare(model, device, chosen)
+    catalogue.find(model).check(setup.params, volume)
     with cluster_for(scheduler, device) as cluster:
         if cluster is None:
             setup.load()  # what is wrong with it is told before anything is written
-        failed = _segment_all(sources, ImageTask(setup, out, choice), cluster)
+        failed = _segment_all(sources, ImageTask(setup, out, choice, overwrite), cluster)
     refuse_failures([ValueError(one.error) for one in failed], len(sources))
 
 
@@ -130,28 +151,26 @@ def _segment_all(
     from napari_nucseg.batch.image_task import Saved
 
     found: list[Saved | Failed] = []
-    with counting() as progress:
-        report = follow_with(progress, "Images")
-
-        def tick(name: str) -> None:
-            report(len(found), len(sources), name)
-
-        for one in segment_images(sources, work, tick, cluster):
+    with counting() as bar:
+        for one in segment_images(sources, work, follow_with(bar, "Images"), cluster):
             found.append(one)
             if isinstance(one, Saved):
                 console.print(f"{one.name}: {describe(one)}")
-                for sign in one.suspect:
+                for sign in (*one.read_as, *one.suspect):
                     warn(f"{one.name}: {sign}")
     return [one for one in found if not isinstance(one, Saved)]
 
 
 @app.command()
 def score(
-    predicted: Annotated[Path, typer.Argument(help="Label TIFF, mask PNG, or a folder of them.")],
+    predicted: Annotated[
+        Path, typer.Argument(help="Label TIFF or PNG, _seg.npy of Cellpose, or a folder of them.")
+    ],
     truth: Annotated[Path, typer.Argument(help="The ground truth, the same kind.")],
     iou: Threshold = 0.5,
     preset: PresetName = DEFAULT_PRESET,
     empty_as_one: EmptyAsOne = False,
+    components: Components = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score labels against the ground truth."""
@@ -161,7 +180,11 @@ def score(
     from napari_nucseg.report.text import score_table, summary_table
 
     rule = rule_of(iou, preset, empty_as_one)
-    scores = [pair.score(rule) for pair in pair_labels(predicted, truth)]
+    scores = []
+    for pair in pair_labels(predicted, truth):
+        found, notes = pair.score_and_note(rule, components=components)
+        scores.append(found)
+        warn_of_reading(components, *notes)
     summary = summarise(scores, empty_as_one)
     if as_json:
         record = score_record(summary.pooled)
@@ -179,10 +202,10 @@ def models(device: DeviceName = "auto") -> None:
     from napari_nucseg.segmenters.devices import choose
     from napari_nucseg.segmenters.model import weights_folder
 
-    table = Table("Model", "Size", "Here?", "About")
+    table = Table("Model", "Size", "Here?", "About", "Licence")
     for model in catalogue.models():
-        size = f"{model.megabytes} MB"
-        table.add_row(model.name, size, "yes" if model.is_ready else "no", model.about)
+        size, is_here = f"{model.megabytes} MB", "yes" if model.is_ready else "no"
+        table.add_row(model.name, size, is_here, model.about, model.licence)
     console.print(table)
     console.print(f"Weights folder: {weights_folder()}")
     console.print(f"Device: {choose(device)}")
@@ -198,9 +221,8 @@ def download(
     from napari_nucseg.io.bbbc039 import dataset_folder, download_dataset, missing_archives
 
     missing = missing_archives(folder := to or dataset_folder())
-    with transferring() as progress:
-        follow = follow_with(progress, "Download")
-        download_dataset(folder, lambda done, total: follow(done, total, ""))
+    with transferring() as bar:
+        download_dataset(folder, follow_with(bar, "Download"))
     names = ", ".join(archive.name for archive in missing)
     console.print(f"Downloaded and checked: {names}" if missing else "Nothing was missing")
     console.print(f"Try: napari-nucseg benchmark '{folder}' --split validation --out results")

@@ -13,17 +13,19 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    Progress,
     ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.progress import Progress as Bar
 
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST, ScoreRule, find_preset
 from napari_nucseg.parameter_spec import specs_of
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth
 
@@ -59,6 +61,12 @@ Volume = Annotated[
 Threshold = Annotated[float, typer.Option("--iou", help="Least IoU of a match.")]
 EmptyAsOne = Annotated[
     bool, typer.Option(help="Count fields without nuclei on either side as 1 in means.")
+]
+Components = Annotated[
+    bool,
+    typer.Option(
+        "--components", help="Take each piece of a binary mask for a nucleus, not all for one."
+    ),
 ]
 
 
@@ -134,41 +142,28 @@ def _options(params: type, panel: str, default: str | None) -> list[inspect.Para
     return options
 
 
-def counting() -> Progress:
+def counting() -> Bar:
     """Return a bar that counts things."""
     return _bar(TextColumn("{task.completed:.0f} of {task.total:.0f}"))
 
 
-def transferring() -> Progress:
+def transferring() -> Bar:
     """Return a bar that counts bytes."""
     return _bar(DownloadColumn(), TransferSpeedColumn())
 
 
-def follow_with(progress: Progress, what: str) -> Callable[[int, int, str], None]:
-    """Add a task to a bar.
+def follow_with(bar: Bar, what: str) -> Progress:
+    """Add a task of a title to a bar that is shown, and return what moves it."""
+    task = bar.add_task(what, total=1, name="")
 
-    Parameters
-    ----------
-    progress : Progress
-        The bar, already shown.
-    what : str
-        Title of the task.
-
-    Returns
-    -------
-    callable
-        Called with (done, in all, name of what is worked on).
-    """
-    task = progress.add_task(what, total=1, name="")
-
-    def follow(done: int, total: int, name: str) -> None:
-        progress.update(task, completed=done, total=total, name=name)
+    def follow(done: int, total: int, name: str = "", /) -> None:
+        bar.update(task, completed=done, total=total, name=name)
 
     return follow
 
 
-def _bar(*amounts: ProgressColumn) -> Progress:
-    return Progress(
+def _bar(*amounts: ProgressColumn) -> Bar:
+    return Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         *amounts,
@@ -183,6 +178,15 @@ def _bar(*amounts: ProgressColumn) -> Progress:
 def warn(line: str) -> None:
     """Tell on standard error of what need not be wrong."""
     errors.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def warn_of_reading(components: bool, *notes: str) -> None:
+    """Tell how files were read, and by which option labels are read otherwise."""
+    from napari_nucseg.io.label_rules import BINARY
+
+    for note in notes:
+        is_one = BINARY in note and not components
+        warn(f"{note}; --components takes each piece for a nucleus" if is_one else note)
 
 
 def prepare(
@@ -211,11 +215,10 @@ def fetch_weights(model: Model, device: str) -> None:
     """Download the weights of a model, unless they are here or the device is not."""
     if model.is_ready:
         return
-    catalogue.require_device(device)
+    choose(device)
     assert model.remote is not None
     console.print(
         f"Downloading {model.name}: {model.megabytes} MB from {model.remote.url} to {model.path}",
     )
-    with transferring() as progress:
-        follow = follow_with(progress, "Download")
-        catalogue.download(model, lambda done, total: follow(done, total or 0, ""))
+    with transferring() as bar:
+        catalogue.download(model, follow_with(bar, "Download"))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from napari_nucseg.cli.options import (
+    Components,
     DeviceName,
     console,
     counting,
@@ -18,6 +20,7 @@ from napari_nucseg.cli.options import (
     fetch_weights,
     follow_with,
     takes,
+    warn_of_reading,
 )
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
@@ -27,7 +30,12 @@ from napari_nucseg.segmenters.parameters import TrainParams
 @takes(TrainParams, "Training")
 def train(
     datasets: Annotated[
-        list[Path], typer.Argument(metavar="DATASET...", help="Folders of one or more datasets.")
+        list[Path],
+        typer.Argument(
+            metavar="DATASET...",
+            help="Folders, or tables of pairs (.csv), of one or more datasets; or a folder of "
+            "images and one of their ground truth.",
+        ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="File of the new weights, .pt or .safetensors.")
@@ -43,6 +51,7 @@ def train(
         ),
     ] = None,
     device: DeviceName = "auto",
+    components: Components = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a training that was interrupted.")
     ] = False,
@@ -57,23 +66,23 @@ def train(
     far are saved; after any interruption the same command with --resume goes on.
     """
     from napari_nucseg.batch.train_run import Recipe, TrainSets, train_on
-    from napari_nucseg.io.datasets import open_dataset
+    from napari_nucseg.io.datasets import open_datasets
 
     params = TrainParams(**(chosen or {}))
-    sets = TrainSets(
-        [open_dataset(path, split) for path in datasets],
-        [open_dataset(path, held_out) for path in datasets],
-    )
+    learn, held = open_datasets(datasets, split), open_datasets(datasets, held_out)
+    if components:
+        learn, held = ([one.with_components() for one in each] for each in (learn, held))
+    sets = TrainSets(learn, held)
     recipe = Recipe(params, device, _find_start(start, device), resume, overwrite)
     try:
-        with counting() as progress, _stop_between_steps() as check:
-            move = follow_with(progress, "Batches")
+        with counting() as bar, _stop_between_steps() as check:
+            move = follow_with(bar, "Batches")
 
-            def follow(done: int, total: int, told: str) -> None:
+            def follow(done: int, total: int, told: str = "", /) -> None:
                 move(done, total, told)
                 check()
 
-            train_on(sets, recipe, out, follow)
+            train_on(sets, recipe, out, follow, tell=partial(warn_of_reading, components))
     except Stopped as stop:
         told = str(stop) or "nothing was learned yet"
         errors.print(f"Stopped; {told}", soft_wrap=True, markup=False, highlight=False)

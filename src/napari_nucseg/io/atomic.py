@@ -14,7 +14,7 @@ from typing import BinaryIO
 PARTIAL = ".partial"
 """Ending of a file that is not yet whole."""
 _BYTES = 4
-"""Random ones in its name."""
+"""Random ones, which are its name: one that went on from the file's own could be too long."""
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and start the same again",
     errno.EDQUOT: "your share of the disk is used up; free some space and start the same again",
@@ -25,7 +25,12 @@ _REMEDIES = {
     errno.ENOTDIR: "a file is where a folder should be; choose another folder",
     errno.EEXIST: "a file is where a folder should be; choose another folder",
     errno.EISDIR: "a folder has this name; choose another one",
+    errno.ENAMETOOLONG: "its name is too long for this disk; rename the image, or choose another "
+    "folder",
 }
+
+
+_OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
@@ -90,7 +95,7 @@ def files_at_once(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
 def sweep(folder: Path) -> None:
     """Remove what a killed process left half-written in a folder."""
-    for path in folder.glob(f"*.{'[0-9a-f]' * 2 * _BYTES}{PARTIAL}"):  # no others of this ending
+    for path in folder.glob(f"*{'[0-9a-f]' * 2 * _BYTES}{PARTIAL}"):  # no others of this ending
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -110,5 +115,11 @@ def explained(path: Path) -> Iterator[None]:
         raise type(error)(f"{error.filename if named else path}: {remedy}") from error
 
 
+def is_of_disk(error: OSError) -> bool:
+    """Whether other files could not be written either: the disk is full or takes nothing."""
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    return cause.errno in _OF_DISK
+
+
 def _partial(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{secrets.token_hex(_BYTES)}{PARTIAL}")
+    return path.with_name(f"{secrets.token_hex(_BYTES)}{PARTIAL}")

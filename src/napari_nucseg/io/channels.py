@@ -28,6 +28,24 @@ End = Literal["first", "last"]
 """Which axis of an array holds the channels."""
 
 
+class ChannelNeededError(ValueError):
+    """An image whose channel has to be chosen.
+
+    Parameters
+    ----------
+    reason : str
+        What is wrong, and what helps wherever no channel can be chosen.
+    choices : str
+        The channels that there are.
+    proposal : str
+        The one to try first; empty if none is likely.
+    """
+
+    def __init__(self, reason: str, choices: str = "", proposal: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.choices, self.proposal = reason, choices, proposal
+
+
 @dataclass(frozen=True)
 class Channel:
     """A choice among the channels of an image.
@@ -201,13 +219,12 @@ def find_axis(
     short = [index for index in (0, len(shape) - 1) if shape[index] <= MOST_COLOURS]
     if len(shape) < 3 or not short:
         raise ValueError(
-            f"no axis of its shape {shape} is known to hold channels; say which does, the first or "
-            "the last (segment --channel-axis), or choose no channel"
+            f"no axis of its shape {shape} is known to hold channels; say which axis does, the "
+            "first or the last, or choose no channel"
         )
     if len(short) > 1:
         raise ValueError(
-            f"its channels, of shape {shape}, may lie along the first axis or the last; say which "
-            "(segment --channel-axis)"
+            f"its channels, of shape {shape}, may lie along the first axis or the last; say which"
         )
     return short[0]
 
@@ -228,21 +245,30 @@ def _separate(rgb: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(rgb2hed(light)[..., 0])
 
 
+def find_samples(shape: tuple[int, ...], axes: str) -> int | None:
+    """Find the axis of the samples of a colour, which the file names or which is short and last."""
+    samples = axes.find("S")
+    if samples < 0 and len(shape) > 2 and shape[-1] <= MOST_COLOURS < shape[-2]:
+        samples = len(shape) - 1
+    return samples if samples >= 0 and shape[samples] > 1 else None
+
+
 def _refuse_unchosen(shape: tuple[int, ...], axes: str, data: NDArray[Any] | None) -> None:
     """Refuse colours; channels of their own are planes, among which a user chooses as in a stack.
 
     ImageJ's files often call planes channels.
     """
-    samples = axes.find("S")
-    if samples < 0 and len(shape) > 2 and shape[-1] <= MOST_COLOURS < shape[-2]:
-        samples = len(shape) - 1
-    if samples >= 0 and shape[samples] > 1:
-        hint = ""
-        if data is not None and count_colours(shape[samples], axes[samples]) == 3:
-            picture = np.moveaxis(data, samples, -1)
-            first = (0,) * (picture.ndim - 3)
-            hint = f"; try --channel {propose_channel(picture[first])}"
-        raise ValueError(
-            f"a colour image of shape {shape}; nuclei are segmented in one channel: choose it "
-            f"(segment --channel 1 to {shape[samples]}, or {MEAN}{hint}), or save it as a grey TIFF"
-        )
+    samples = find_samples(shape, axes)
+    if samples is None:
+        return
+    proposal = ""
+    if data is not None and count_colours(shape[samples], axes[samples]) == 3:
+        picture = np.moveaxis(data, samples, -1)
+        first = (0,) * (picture.ndim - 3)
+        proposal = propose_channel(picture[first])
+    raise ChannelNeededError(
+        f"a colour image of shape {shape}; nuclei are segmented in one channel: save it as a grey "
+        "TIFF",
+        f"1 to {shape[samples]}, or {MEAN}",
+        proposal,
+    )

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.images import (
+    NAME_IN_BBBC039,
     Image,
     read_image,
     read_image_header,
-    read_labels,
+    read_label_image,
     read_labels_shape,
 )
+from napari_nucseg.io.label_rules import LabelImage
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import Header
 
 _LARGEST_LABEL = np.iinfo(np.int32).max
-_NAME_IN_BBBC039 = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,15 @@ class Field:
         The files, where there are any; the mask is the ground truth in any form.
     split : str or None
         Name of the split that lists the field.
+    components : bool
+        Whether the pieces of a ground truth that is a binary mask are nuclei of their own.
     """
 
     stem: str
     image: Source | None = None
     mask: Source | None = None
     split: str | None = None
+    components: bool = False
 
     @property
     def well(self) -> str | None:
@@ -61,9 +64,19 @@ class Field:
         """Read the image."""
         if self.image is None:
             raise ValueError(f"{self.stem}: the dataset has no image of this field")
-        return read_image(self.image)
+        return read_image(self.image, lossy=True)
+
+    def read_image_header(self) -> Header:
+        """Read what is known of the image without its pixels."""
+        if self.image is None:
+            raise ValueError(f"{self.stem}: the dataset has no image of this field")
+        return read_image_header(self.image, lossy=True)
 
     def read_truth(self, header: Header | None = None) -> Labels:
+        """Read the ground truth without doubts about it; see `read_truth_image`."""
+        return self.read_truth_image(header).data
+
+    def read_truth_image(self, header: Header | None = None) -> LabelImage:
         """Read the ground truth.
 
         Parameters
@@ -73,7 +86,8 @@ class Field:
 
         Returns
         -------
-        ndarray of int32, shape (height, width)
+        LabelImage
+            Of int32, shape (height, width).
 
         Raises
         ------
@@ -85,14 +99,15 @@ class Field:
                 f"{self.stem}: the dataset has no mask of this field; add it to masks/ or labels/"
             )
         if self.image is not None:
-            self.check_shape(header or read_image_header(self.image))
-        labels = read_labels(self.mask)
+            self.check_shape(header or self.read_image_header())
+        found = read_label_image(self.mask, components=self.components)
+        labels = found.data
         if labels.max(initial=0) > _LARGEST_LABEL:
             raise ValueError(
                 f"{self.mask}: label {labels.max()} does not fit into 32 bits; number the nuclei "
                 "from 1"
             )
-        return labels.astype(np.int32, copy=False)
+        return replace(found, data=labels.astype(np.int32, copy=False))
 
     def check_shape(self, header: Header) -> None:
         """Refuse a mask whose shape is not the image's."""
@@ -106,7 +121,7 @@ class Field:
             )
 
     def _part(self, part: str) -> str | None:
-        match = _NAME_IN_BBBC039.fullmatch(self.stem)
+        match = NAME_IN_BBBC039.fullmatch(self.stem)
         return None if match is None else match[part]
 
 
@@ -133,6 +148,11 @@ class Dataset:
     def has_images(self) -> bool:
         """Whether every field has an image."""
         return all(field.image is not None for field in self.fields)
+
+    def with_components(self) -> Dataset:
+        """Take each piece of ground truth that is a binary mask for a nucleus of its own."""
+        fields = tuple(replace(field, components=True) for field in self.fields)
+        return replace(self, fields=fields)
 
     @property
     def without_mask(self) -> tuple[Field, ...]:

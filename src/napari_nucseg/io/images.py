@@ -1,35 +1,43 @@
-"""Pixels in and out of files: microscope images, mask colourings, label images."""
+"""Images and labels of fields, read from files: grey images, a channel of colours, label images."""
 
 from __future__ import annotations
 
-import io
-import struct
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.io.channels import Channel, count_colours, find_axis
+from napari_nucseg.io.channels import (
+    Channel,
+    ChannelNeededError,
+    count_colours,
+    find_axis,
+    find_samples,
+)
+from napari_nucseg.io.label_rules import (
+    LabelImage,
+    decode_colouring,
+    is_seg,
+    read_seg,
+    take_labels,
+)
+from napari_nucseg.io.pictures import (
+    TIFF_SUFFIXES,
+    Kind,
+    Picture,
+    has_palette,
+    look_into,
+    png_shape,
+    read_picture,
+)
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.tiff import BadFileError, Header, open_tiff, tiff_header, truncated_message
+from napari_nucseg.io.tiff import BadFileError, Header, find_planes, open_tiff, tiff_header
 
-TIFF_SUFFIXES = (".tif", ".tiff", ".stk")
-PNG_SUFFIXES = (".png",)
-MAX_MASK_VALUES = 32
-"""Distinct values above which a grey picture is no colouring of a mask, whose values are few."""
-MAX_PIECES = 8
-"""Pieces a value on average above which a grey picture is a photograph and no label image."""
-
-MAX_PNG_PIXELS = 2**26
-"""Pixels above which a PNG is taken for a decompression bomb."""
-
-_MASK_WANTED = "choose the PNG of the folder masks/ or labels/ that has the image's name"
-_PNG_HEAD = b"\x89PNG\r\n\x1a\n"
-_PNG_END = b"IEND\xaeB`\x82"
+NAME_IN_BBBC039 = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
+_MASK_WANTED = "choose the file of the folder masks/ or labels/ that has the image's name"
 
 
 @dataclass(frozen=True)
@@ -39,52 +47,56 @@ class Image:
     Attributes
     ----------
     data : ndarray, shape (height, width) or (planes, height, width)
-        Intensities as stored.
+        Intensities as stored; inverted where the file says that white is 0.
     pixel_size : float or None
         Edge of a pixel in micrometres, where the file states it.
     channel : str
         Which channel of the file it is; empty for a grey file.
     stack : str
         A letter for each axis before height and width, as the file says: Z for depth, T for time.
+    z_spacing : float or None
+        Distance of planes in micrometres, where the file states it.
+    notes : tuple of str
+        What the user should know of how the file was read.
     """
 
     data: NDArray[Any]
     pixel_size: float | None = None
     channel: str = ""
     stack: str = ""
+    z_spacing: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def header(self) -> Header:
+        """What is known of it without its pixels."""
+        return Header(self.data.shape, self.data.dtype, self.pixel_size, self.z_spacing)
 
 
-def read_image(source: Source, channel: Channel | None = None) -> Image:
+def read_image(source: Source, channel: Channel | None = None, *, lossy: bool = False) -> Image:
     """Read a grey TIFF (one page, or several as a stack) or PNG, or a channel of a colour one.
 
     Parameters
     ----------
     source : Source
-        The file.
+        The file; what it is is told by its content.
     channel : Channel, optional
         Which channel of a colour image to take, from the first axis or the last.
+    lossy : bool
+        Whether a JPEG is read, too, with a note on its losses.
 
     Raises
     ------
     ValueError
-        If the file is damaged, or has colour and no channel was chosen; the message names it and
-        the remedy.
+        If the file is damaged or of another kind, or has colour and no channel was chosen; the
+        message names it and the remedy.
     OSError
         If it cannot be opened.
     """
-    if source.suffix in PNG_SUFFIXES:
-        data = _read_png(source)
-        return _take(source, Image(data), "YXS"[: data.ndim], channel)
-    with open_tiff(source) as tiff:
-        header = tiff_header(source, tiff)
-        planes = np.stack([series.asarray() for series in tiff.series])
-        axes = "Q" + tiff.series[0].axes
-        if len(planes) == 1:
-            planes, axes = planes[0], axes[1:]
-        return _take(source, Image(planes, header.pixel_size), axes, channel)
+    return _take(source, read_picture(source, look_into(source), lossy=lossy), channel)
 
 
-def read_image_header(source: Source) -> Header:
+def read_image_header(source: Source, *, lossy: bool = False) -> Header:
     """Read what is needed to plan a stack, and refuse a file that is cut off.
 
     Raises
@@ -92,118 +104,126 @@ def read_image_header(source: Source) -> Header:
     ValueError
         As `read_image`.
     """
-    if source.suffix in PNG_SUFFIXES:
-        image = read_image(source)
-        return Header(image.data.shape, image.data.dtype)
-    with open_tiff(source) as tiff:
-        header = tiff_header(source, tiff)
-        _find_axis(source, tiff.series[0].shape, tiff.series[0].axes, None)
-        return header
+    opened = look_into(source)
+    if opened.kind is Kind.TIFF:
+        with open_tiff(source, opened.content) as tiff:
+            planes = find_planes(source, tiff)
+            header, is_resolved = tiff_header(source, tiff, planes), not has_palette(planes)
+        if is_resolved:
+            _find_axis(source, planes.shape, planes.axes, None)
+            return header
+    return read_image(source, lossy=lossy).header
 
 
-def read_mask(source: Source) -> Labels:
-    """Read labels from a PNG: a mask's colouring, or a label image.
+def read_labels(source: Source, *, components: bool = False) -> Labels:
+    """Read a label image without what is to be known of it; see `read_label_image`."""
+    return read_label_image(source, components=components).data
 
-    Labels are the values of a grey PNG of 16 bits, or of one with more than `MAX_MASK_VALUES`
-    values. Of any other PNG, which may have colour, they are 8-connected components of equal red
-    value, as the masks of BBBC039 are decoded.
 
-    Returns
-    -------
-    ndarray of int32, shape (height, width)
-        0 is background; the labels of a colouring are 1 to n.
+def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
+    """Read labels from a TIFF or PNG, or from what Cellpose's window has saved.
+
+    In grey and in the numbers of a palette each value is a nucleus, in one piece or several. In
+    colour, and in BBBC039's own masks, the 8-connected pieces of equal colour are nuclei.
+
+    Parameters
+    ----------
+    source : Source
+        The file; what it is is told by its content.
+    components : bool
+        Whether the pieces of a binary mask are nuclei of their own.
 
     Raises
     ------
     ValueError
-        If the file is damaged, or neither a colouring of objects nor a label image.
+        If the file is damaged, or holds anything but labels.
+    OSError
+        If it cannot be opened.
 
     References
     ----------
     .. [1] Caicedo et al., Cytometry Part A 95, 952-965 (2019), and the notes of BBBC039.
     """
-    data = _read_png(source)
-    if data.ndim == 3:
-        return _read_colouring(source, data)
-    from skimage.measure import label  # a panel that opens would wait for it
-
-    pieces = np.asarray(label(data, connectivity=2), dtype=np.int32)
-    values = len(np.unique(data))
-    if data.dtype.itemsize == 1 and values <= MAX_MASK_VALUES:
-        return pieces
-    if pieces.max(initial=0) > MAX_PIECES * values:
-        raise BadFileError(
-            f"{source}: not a mask: its {values} grey values lie in {pieces.max()} pieces, as in a "
-            f"photograph; {_MASK_WANTED}"
-        )
-    return data.astype(np.int32)
-
-
-def read_mask_shape(source: Source) -> tuple[int, int]:
-    """Read height and width from a PNG's header; refuse a file that is cut off or monstrous."""
-    head = source.read(24)
-    if head[:8] != _PNG_HEAD or len(head) < 24:
-        raise BadFileError(f"{source}: not a PNG file; replace it by the published mask")
-    if source.member is None and not source.tail(16).endswith(_PNG_END):
-        raise BadFileError(truncated_message(source))
-    width, height = struct.unpack(">II", head[16:24])
-    if width * height > MAX_PNG_PIXELS:
-        raise BadFileError(
-            f"{source}: {height} x {width} px, more than a PNG is read with; save it as TIFF"
-        )
-    return height, width
-
-
-def read_labels(source: Source) -> Labels:
-    """Read a label image: an integer TIFF, or a PNG by `read_mask`'s rule.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged, has colour, or holds anything but whole numbers from 0.
-    """
-    if source.suffix in PNG_SUFFIXES:
-        return read_mask(source)
-    data = read_image(source).data
-    if not np.issubdtype(data.dtype, np.integer) or (data.size and data.min() < 0):
-        raise BadFileError(
-            f"{source}: not a label image: it holds {data.dtype} values, labels are whole numbers "
-            "from 0; save it as a 16 or 32-bit integer TIFF"
-        )
-    return data
+    if is_seg(source):
+        return _take_labels(source, read_seg(source), components)
+    picture = read_picture(source, look_into(source), as_numbers=True)
+    data, axes = picture.data, picture.axes
+    samples = find_samples(data.shape, axes)
+    if samples is not None:
+        data = np.moveaxis(data, samples, -1)
+        if data.shape[-1] != 2:
+            return LabelImage(_decode(source, data), picture.notes)
+        data, axes = data[..., 0], "YX"  # of grey and transparency
+    if picture.is_png and data.dtype.itemsize == 1 and _is_published_mask(source):
+        return LabelImage(_decode(source, data), picture.notes)
+    if picture.is_png and data.dtype != bool:
+        data = data.astype(np.int32)
+    found = _take_labels(source, _as_planes(data, axes), components)
+    return replace(found, notes=(*picture.notes, *found.notes))
 
 
 def read_labels_shape(source: Source) -> tuple[int, ...]:
     """Read the shape of a label image without its pixels, and refuse a file that is cut off."""
-    if source.suffix in PNG_SUFFIXES:
-        return read_mask_shape(source)
-    return read_image_header(source).shape
+    return read_labels_header(source).shape
 
 
-def _read_colouring(source: Source, data: NDArray[Any]) -> Labels:
-    """Read labels from the red of a picture of shape (height, width, samples)."""
-    red, others = data[..., 0], data[..., 1:3]
-    if others.any() and (others != red[..., None]).any():
+def read_labels_header(source: Source) -> Header:
+    """Read what is known of a label image without its pixels, as int32; see `read_labels_shape`."""
+    dtype = np.dtype(np.int32)
+    if is_seg(source):
+        return Header(read_seg(source).shape, dtype)
+    opened = look_into(source)
+    if opened.kind is Kind.PNG:
+        return Header(png_shape(source, opened.head), dtype)
+    if opened.kind is not Kind.TIFF:
+        return Header(read_labels(source).shape, dtype)
+    with open_tiff(source, opened.content) as tiff:
+        header = tiff_header(source, tiff, find_planes(source, tiff))
+        return replace(header, dtype=dtype)
+
+
+def _take_labels(source: Source, data: NDArray[Any], components: bool) -> LabelImage:
+    try:
+        found = take_labels(data, components=components)
+    except ValueError as error:
+        raise BadFileError(f"{source}: {error}") from error
+    return replace(found, notes=tuple(f"{source}: {note}" for note in found.notes))
+
+
+def _decode(source: Source, data: NDArray[Any]) -> Labels:
+    """Read labels from a colouring of shape (height, width) or (height, width, samples)."""
+    if data.ndim > 3 or data.dtype.itemsize > 2:
         raise BadFileError(
-            f"{source}: not a mask: its green and blue are neither empty nor equal to its red; "
-            f"{_MASK_WANTED}"
+            f"{source}: not a label image: a colour image of shape {data.shape}; {_MASK_WANTED}"
         )
-    values = len(np.unique(red))
-    if values > MAX_MASK_VALUES:
-        raise BadFileError(
-            f"{source}: not a mask: it has {values} values of red, the colouring of a mask has "
-            f"few; {_MASK_WANTED}"
-        )
-    from skimage.measure import label  # as in `read_mask`
-
-    return np.asarray(label(red, connectivity=2), dtype=np.int32)
+    try:
+        return decode_colouring(data)
+    except ValueError as error:
+        raise BadFileError(f"{source}: {error}; {_MASK_WANTED}") from error
 
 
-def _take(source: Source, image: Image, axes: str, channel: Channel | None) -> Image:
+def _is_published_mask(source: Source) -> bool:
+    """Whether a grey PNG is named and lies as BBBC039's masks do, which are colourings."""
+    if NAME_IN_BBBC039.fullmatch(source.stem) is None:
+        return False
+    folder = source.path.stem if source.member is not None else source.path.parent.name
+    return folder == "masks" or any(
+        source.path.with_suffix(suffix).is_file() for suffix in TIFF_SUFFIXES
+    )
+
+
+def _as_planes(data: NDArray[Any], axes: str) -> NDArray[Any]:
+    """Put all axes but height and width into one before them, which a single plane has not."""
+    if not axes.endswith("YX"):
+        data = np.moveaxis(data, [axes.index(axis) for axis in "YX"], [-2, -1])
+    planes = data.reshape(-1, *data.shape[-2:])
+    return planes[0] if len(planes) == 1 else planes
+
+
+def _take(source: Source, picture: Picture, channel: Channel | None) -> Image:
     """Take a channel where there are several, and put what remains into planes."""
-    data = image.data
+    data, axes, name = picture.data, picture.axes, ""
     axis = _find_axis(source, data.shape, axes, channel, data)
-    name = ""
     if channel is not None and axis is not None:
         colours = count_colours(data.shape[axis], axes[axis])
         try:
@@ -211,9 +231,11 @@ def _take(source: Source, image: Image, axes: str, channel: Channel | None) -> I
         except ValueError as error:
             raise BadFileError(f"{source}: {error}") from error
         axes, name = axes[:axis] + axes[axis + 1 :], channel.describe(colours)
-    planes = data.reshape(-1, *data.shape[-2:])
-    data = planes[0] if len(planes) == 1 else planes
-    return Image(data, image.pixel_size, name, axes[:-2])
+        if not {"Y", "X"} <= set(axes):  # what the file took for height or width were channels
+            axes = axes[:-2] + "YX"
+    size, spacing = picture.pixel_size, picture.z_spacing
+    stack = axes.replace("Y", "").replace("X", "")
+    return Image(_as_planes(data, axes), size, name, stack, spacing, picture.notes)
 
 
 def _find_axis(
@@ -225,16 +247,8 @@ def _find_axis(
 ) -> int | None:
     try:
         return find_axis(shape, axes, channel, data)
+    except ChannelNeededError as error:
+        choices = error.choices, error.proposal
+        raise ChannelNeededError(f"{source}: {error.reason}", *choices) from error
     except ValueError as error:
         raise BadFileError(f"{source}: {error}") from error
-
-
-def _read_png(source: Source) -> NDArray[Any]:
-    read_mask_shape(source)
-    try:
-        with PillowImage.open(io.BytesIO(source.read()), formats=["PNG"]) as picture:
-            return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
-    except UnidentifiedImageError as error:
-        raise BadFileError(f"{source}: not a PNG file; copy it again") from error
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise BadFileError(truncated_message(source)) from error

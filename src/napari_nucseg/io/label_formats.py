@@ -44,7 +44,8 @@ def colour(labels: Labels) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        If an object is in several pieces, which would be decoded as several objects.
+        If a label is negative, or an object is in several pieces, which would be decoded as
+        several objects.
     """
     from networkx import Graph, greedy_color
 
@@ -88,10 +89,16 @@ def require_whole(labels: Labels) -> None:
     Raises
     ------
     ValueError
-        If an object is in several pieces, which would be decoded as several objects.
+        If a label is negative, or an object is in several pieces, which would be decoded as
+        several objects.
     """
     from skimage.measure import label
 
+    if labels.min(initial=0) < 0:
+        raise ValueError(
+            f"label {labels.min()} is negative; give these pixels 0 if they are background, or a "
+            "number of their own"
+        )
     pieces = label(labels, connectivity=2)
     first = np.unique(pieces, return_index=True)[1]
     owners, counts = np.unique(labels.ravel()[first], return_counts=True)
@@ -130,7 +137,8 @@ def write_rois(path: Path, labels: NDArray[Any]) -> None:
     """Write objects as a zip archive of outlines for ImageJ's ROI manager.
 
     The pixels of an object are those whose centre is within its outline; holes are filled. The
-    name of an outline is its label, with the number of the piece where there are several.
+    name of an outline is its label, with the number of the piece where there are several. What
+    has a negative label is no object and has none.
 
     Parameters
     ----------
@@ -175,8 +183,8 @@ def _outlines(labels: Labels) -> Iterator[tuple[str, NDArray[np.float32]]]:
     from skimage.measure import label
 
     ids, indices = np.unique(labels, return_inverse=True)
-    first = 1 if ids[0] == 0 else 0
-    numbers = indices.reshape(labels.shape) + (1 - first)  # small numbers, 0 for background
+    first = int(np.searchsorted(ids, 1))
+    numbers = np.maximum(indices.reshape(labels.shape) + 1 - first, 0)  # small, 0 for background
     for number, box in enumerate(find_objects(numbers), start=1):
         value = ids[number - 1 + first]
         pieces = label(np.pad(numbers[box] == number, 1), connectivity=2)

@@ -1,20 +1,22 @@
 """Which files of a dataset's folder are images, and which are their ground truth.
 
-Known are two layouts. Images lie in ``images/`` and ground truth with the same stems in ``masks/``
-or ``labels/``, each folder unpacked, within one of its own name, or a zip archive, as BBBC039 is
-published. Or all lies in one folder: ``a.tif`` with ``a_masks.tif`` or ``a_masks.png``, as Cellpose
-has it, or the images of BBBC039 with their masks, ``a.tif`` with ``a.png``.
+Images lie in ``images/`` and ground truth with the same stems in ``masks/`` or ``labels/``, each
+folder unpacked, within one of its own name, or a zip archive, as BBBC039 is published. Or all lies
+in one folder: ``a.tif`` with ``a_masks.tif``, ``a_cp_masks.png``, ``a_label.tif`` or ``a_seg.npy``,
+as Cellpose and others have it, or the images of BBBC039 with their masks, ``a.tif`` with ``a.png``.
+Or two folders hold images and ground truth, whatever the folders are called.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_nucseg.io.fields import Field
-from napari_nucseg.io.images import PNG_SUFFIXES, TIFF_SUFFIXES
+from napari_nucseg.io.label_rules import NPY_SUFFIXES, SEG, is_seg
+from napari_nucseg.io.pictures import JPEG_SUFFIXES, PNG_SUFFIXES, TIFF_SUFFIXES
 from napari_nucseg.io.sources import Source, list_archive, list_folder
 
 IMAGES, LISTS = "images", "metadata"
@@ -22,10 +24,17 @@ TRUTHS = ("masks", "labels")
 PARTS = (IMAGES, *TRUTHS, LISTS)
 """Names of the folders, or archives, that a dataset has."""
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, *PNG_SUFFIXES)
-CELLPOSE_TRUTH = "_masks"
-"""What Cellpose puts behind an image's stem for its ground truth."""
-_CELLPOSE_OUTPUT = ("_cp_masks", "_cp_output", "_flows", "_cellprob")
-"""What Cellpose puts behind it for what it has made of the image itself."""
+PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *JPEG_SUFFIXES)
+"""Endings of images of a dataset; labels in JPEG would have other numbers."""
+TRUTH_SUFFIXES = (*IMAGE_SUFFIXES, *NPY_SUFFIXES)
+ALL_SUFFIXES = (*PICTURE_SUFFIXES, *NPY_SUFFIXES)
+_CELLPOSE_TRUTH = "_masks"
+_CELLPOSE_OWN = "_cp_masks"
+"""What Cellpose calls its own labels of an image, which count where there are no others."""
+_TRUTH_ENDINGS = (_CELLPOSE_OWN, _CELLPOSE_TRUTH, "_mask", "_labels", "_label", SEG)
+"""What programs put behind an image's stem for its labels; none is an ending of one before it."""
+_CELLPOSE_OUTPUT = ("_cp_output", "_flows", "_cellprob")
+"""What Cellpose puts behind it for what else it has made of the image itself."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +96,27 @@ def find_files(root: Path) -> Files:
     OSError
         If a folder or archive cannot be read.
     """
-    images = list_part(root, IMAGES, IMAGE_SUFFIXES)
+    images = list_part(root, IMAGES, PICTURE_SUFFIXES)
     truths = _list_truths(root)
     if not truths:
-        return _of_one_folder(images or list_folder(root, IMAGE_SUFFIXES))
-    return Files(_by_stem(images, "images"), _by_stem(truths, "ground truths"))
+        return find_files_of_one(images or list_folder(root, ALL_SUFFIXES))
+    return pair_up(images, truths)
+
+
+def pair_up(images: Iterable[Source], truths: Iterable[Source]) -> Files:
+    """Pair images with ground truth of the same stem, or of one that tells what it is.
+
+    Raises
+    ------
+    ValueError
+        If a field has two images or two ground truths; the message names both.
+    """
+    by_stem = _by_stem(images, "images")
+    of_fields = {
+        source: source.stem if source.stem in by_stem else stem_of_truth(source.stem)
+        for source in truths
+    }
+    return Files(by_stem, _by_field(of_fields, "ground truths"))
 
 
 def find_truth(image: Path) -> Source | None:
@@ -110,8 +135,7 @@ def find_truth(image: Path) -> Source | None:
     stem = image.stem
     found = [source for source in _list_truths(root_of(image.parent)) if source.stem == stem]
     if not found:
-        named = [image.with_name(stem + CELLPOSE_TRUTH + suffix) for suffix in IMAGE_SUFFIXES]
-        found = [Source(path) for path in named if path.is_file()]
+        found = _without_own(_beside(image))
     beside = image.with_suffix(".png")
     if not found and Field(stem).well is not None and beside.is_file():
         found = [Source(beside)]
@@ -120,18 +144,67 @@ def find_truth(image: Path) -> Source | None:
 
 
 def stem_of_truth(stem: str) -> str:
-    """Return the stem of the image that a ground truth is of, by the ground truth's own stem."""
-    return stem.removesuffix(CELLPOSE_TRUTH)
+    """Return the stem of the image that a ground truth is of, by the ground truth's own stem.
+
+    Examples
+    --------
+    >>> stem_of_truth("a_cp_masks"), stem_of_truth("a")
+    ('a', 'a')
+    """
+    ending = next((one for one in _TRUTH_ENDINGS if stem.endswith(one)), "")
+    return stem.removesuffix(ending)
 
 
 def is_truth(path: Path) -> bool:
     """Whether a TIFF or PNG is ground truth and no image, by its name and where it lies."""
-    if path.stem.endswith(CELLPOSE_TRUTH) or path.parent.name == "masks":
+    if path.stem.endswith(_CELLPOSE_TRUTH) or path.parent.name == "masks":
         return True
     if path.parent.name == "labels" and _has_images(root_of(path.parent)):
         return True
+    image = stem_of_truth(path.stem)
+    if image != path.stem and any(
+        path.with_name(image + suffix).is_file() for suffix in PICTURE_SUFFIXES
+    ):
+        return True
     is_image = path.suffix.lower() in TIFF_SUFFIXES or path.parent.name == IMAGES
     return not is_image and find_truth(path) is None
+
+
+def explain_no_truth(root: Path) -> str:
+    """Say why no ground truth was found in a dataset's folder, and what to do."""
+    for part in TRUTHS:
+        folder = part_folder(root, part)
+        if not folder.is_dir():
+            continue
+        if list_folder(folder, IMAGE_SUFFIXES):
+            return f"the files of {part}/ are named as no image is; name each as its image"
+        return f"{part}/: {describe_folder(folder)}"
+    return (
+        "add masks/ or labels/, put labels beside the images, such as a_masks.tif beside a.tif, or "
+        "segment without scoring"
+    )
+
+
+def explain_no_images(root: Path) -> str:
+    """Say why no image was found in a dataset's folder, and what to do."""
+    folder = part_folder(root, IMAGES)
+    if folder.is_dir():
+        return f"no images here; {IMAGES}/: {describe_folder(folder)}"
+    if _list_truths(root):
+        return f"no image; add the folder {IMAGES}/"
+    return (
+        "no images here; open the folder that holds images/ and masks/ or labels/, images.zip, or "
+        "a.tif with a_masks.tif"
+    )
+
+
+def describe_folder(folder: Path) -> str:
+    """Say what files there are where none is read."""
+    there = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    kinds = sorted({path.suffix.lower() or "nameless" for path in there})
+    if not kinds:
+        return "it is empty"
+    return f"it holds {', '.join(kinds)} files, which are not read; save them as TIFF or PNG"
 
 
 def holds_dataset(folder: Path) -> bool:
@@ -142,7 +215,7 @@ def holds_dataset(folder: Path) -> bool:
     if (folder / f"{IMAGES}.zip").is_file():
         return True
     stems = {path.stem for path in folder.iterdir()}
-    masked = {stem_of_truth(stem) for stem in stems if stem.endswith(CELLPOSE_TRUTH)}
+    masked = {stem_of_truth(stem) for stem in stems if stem.endswith(_TRUTH_ENDINGS)}
     return not stems or any(Field(stem).well for stem in stems) or not stems.isdisjoint(masked)
 
 
@@ -151,24 +224,59 @@ def _has_images(root: Path) -> bool:
 
 
 def _list_truths(root: Path) -> list[Source]:
-    return [source for part in TRUTHS for source in list_part(root, part, IMAGE_SUFFIXES)]
+    found = [source for part in TRUTHS for source in list_part(root, part, TRUTH_SUFFIXES)]
+    return [source for source in found if is_truth_kind(source)]
 
 
-def _of_one_folder(sources: Iterable[Source]) -> Files:
+def is_truth_kind(source: Source) -> bool:
+    """Whether labels of this kind are read: of NumPy's files only those of Cellpose's window."""
+    return source.suffix in IMAGE_SUFFIXES or is_seg(source)
+
+
+def _is_named_truth(source: Source) -> bool:
+    """Whether a file is ground truth by its name."""
+    if source.suffix in JPEG_SUFFIXES or not source.stem.endswith(_TRUTH_ENDINGS):
+        return False
+    return is_seg(source) or not source.stem.endswith(SEG)
+
+
+def _beside(image: Path) -> list[Source]:
+    """List the files beside an image that are its ground truth by their names."""
+    paths = [
+        image.with_name(image.stem + ending + suffix)
+        for ending in _TRUTH_ENDINGS
+        for suffix in TRUTH_SUFFIXES
+    ]
+    return [s for s in map(Source, paths) if _is_named_truth(s) and s.path.is_file()]
+
+
+def _without_own(truths: Sequence[Source]) -> list[Source]:
+    """Leave out Cellpose's own labels of images that have others."""
+    own = {source for source in truths if source.stem.endswith(_CELLPOSE_OWN)}
+    others = {stem_of_truth(source.stem) for source in truths if source not in own}
+    return [s for s in truths if s not in own or stem_of_truth(s.stem) not in others]
+
+
+def find_files_of_one(sources: Iterable[Source]) -> Files:
     """Tell images from ground truth that lies among them."""
-    there = [source for source in sources if not source.stem.endswith(_CELLPOSE_OUTPUT)]
+    there = [
+        source
+        for source in sources
+        if not source.stem.endswith(_CELLPOSE_OUTPUT)
+        and (is_seg(source) or source.suffix not in NPY_SUFFIXES)
+    ]
     stems = {source.stem for source in there}
-    truths = [s for s in there if s.stem.endswith(CELLPOSE_TRUTH)]
+    truths = [source for source in there if _is_named_truth(source)]
     if stems.isdisjoint(stem_of_truth(source.stem) for source in truths):
-        return _of_two_endings(there)
+        return _of_two_endings([source for source in there if not is_seg(source)])
     images = [source for source in there if source not in truths]
-    of_fields = {source: stem_of_truth(source.stem) for source in truths}
+    of_fields = {source: stem_of_truth(source.stem) for source in _without_own(truths)}
     return Files(_by_stem(images, "images"), _by_field(of_fields, "ground truths"))
 
 
 def _of_two_endings(sources: list[Source]) -> Files:
-    """Take PNG files for ground truth beside TIFF images, or if BBBC039 has named them."""
-    tiffs = [source for source in sources if source.suffix in TIFF_SUFFIXES]
+    """Take PNG files for ground truth beside TIFF or JPEG images, or if BBBC039 has named them."""
+    tiffs = [source for source in sources if source.suffix not in PNG_SUFFIXES]
     pngs = [source for source in sources if source.suffix in PNG_SUFFIXES]
     if not tiffs and not any(Field(source.stem).well for source in pngs):
         return Files(_by_stem(pngs, "images"), {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,8 @@ MAX_ARCHIVE_BYTES = 2**34
 """The largest sum of unpacked sizes of an archive that is opened."""
 MAX_COMPRESSION = 200
 """Unpacked over packed size above which a member is taken for a decompression bomb."""
+_FORKS = "__MACOSX"
+"""Folder in which macOS puts, beside the files of an archive, what it knows of them."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Source:
     @property
     def name(self) -> str:
         """File name without folders."""
-        return self.path.name if self.member is None else PurePosixPath(self.member).name
+        return self.path.name if self.member is None else member_path(self.member).name
 
     @property
     def stem(self) -> str:
@@ -83,6 +86,24 @@ class Source:
             return file.read()
 
 
+def member_path(member: str) -> PurePosixPath:
+    r"""Return what a member of an archive is called, as whoever made the archive saw it.
+
+    Programs on Windows have written backslashes, and programs on macOS UTF-8 without saying so,
+    which then is read as code page 437.
+
+    Examples
+    --------
+    >>> str(member_path(r"masks\gr├╢├ƒe.png"))
+    'masks/größe.png'
+    """
+    name = member
+    if not name.isascii():
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return PurePosixPath(name.replace("\\", "/"))
+
+
 def list_folder(folder: Path, suffixes: tuple[str, ...]) -> list[Source]:
     """Files directly in a folder with one of the endings, sorted by name; hidden ones left out."""
     return [
@@ -113,7 +134,11 @@ def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
             f"{path}: unpacks to {total / 2**30:.0f} GiB, more than is opened in place; unpack it "
             "and open the folder"
         )
-    sources = [Source(path, member.filename) for member in members if not member.is_dir()]
+    sources = [
+        Source(path, member.filename)
+        for member in members
+        if not member.is_dir() and _FORKS not in member_path(member.filename).parts
+    ]
     return sorted(
         (s for s in sources if s.suffix in suffixes and not s.name.startswith(".")),
         key=lambda source: source.name,
@@ -121,7 +146,7 @@ def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
 
 
 def _refuse_unsafe(path: Path, member: ZipInfo) -> None:
-    name = PurePosixPath(member.filename.replace("\\", "/"))
+    name = member_path(member.filename)
     if name.is_absolute() or ".." in name.parts or (name.parts and name.parts[0].endswith(":")):
         raise ValueError(
             f"{path}: member {member.filename!r} leads outside the archive; this is not the "

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import add
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import tifffile
 
+from napari_nucseg.io.calibration import elements, parse_ome, read_calibration
 from napari_nucseg.io.sources import Source
 
 # All that tifffile and its codecs have been seen to raise on damaged files
@@ -28,19 +30,64 @@ class BadFileError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """Shape, type and pixel size of an image, known without reading its pixels."""
+    """What is known of an image without reading its pixels.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (height, width) or (planes, height, width).
+    dtype : dtype
+        Of the pixels.
+    pixel_size, z_spacing : float or None
+        Edge of a pixel and distance of planes in micrometres, where the file states them.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     pixel_size: float | None = None
+    z_spacing: float | None = None
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Which pages of a file make its image.
+
+    Attributes
+    ----------
+    series : list of TiffPageSeries
+        Without thumbnails; all of one shape and type.
+    shape : tuple of int
+        Of all series together, axes of length 1 left out.
+    axes : str
+        A letter an axis, as tifffile has them; Q for several series, and where nothing is known.
+    notes : tuple of str
+        What the user should know of how the file was taken.
+    """
+
+    series: list[tifffile.TiffPageSeries]
+    shape: tuple[int, ...]
+    axes: str
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager
-def open_tiff(source: Source) -> Iterator[tifffile.TiffFile]:
-    """Open a TIFF; what fails in reading it becomes a `BadFileError` that names it."""
-    stream = source.path if source.member is None else io.BytesIO(source.read())
+def open_tiff(source: Source, content: bytes | None = None) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF; what fails in reading it becomes a `BadFileError` that names it.
+
+    Of a set of OME files only this one is read; tifffile would fill absent ones up with zeros.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    content : bytes, optional
+        All of it, if it was read.
+    """
+    if content is None and source.member is not None:
+        content = source.read()
+    stream = source.path if content is None else io.BytesIO(content)
     try:
-        with _quiet(), tifffile.TiffFile(stream, name=source.name) as tiff:
+        with _quiet(), tifffile.TiffFile(stream, name=source.name, _multifile=False) as tiff:
             yield tiff
     except BadFileError:
         raise
@@ -65,44 +112,97 @@ def _quiet() -> Iterator[None]:
         logger.removeFilter(is_anothers)
 
 
-def tiff_header(source: Source, tiff: tifffile.TiffFile) -> Header:
-    """Read shape, type and pixel size, and refuse a file that is cut off or of several images."""
-    series = tiff.series[0]
-    if any((s.shape, s.dtype) != (series.shape, series.dtype) for s in tiff.series):
+def find_planes(source: Source, tiff: tifffile.TiffFile) -> Planes:
+    """Find the pages of a file's image, and refuse a file of several images.
+
+    Raises
+    ------
+    ValueError
+        If images differ in size or type.
+    """
+    series = [one for one in tiff.series if not _is_aside(one)] or list(tiff.series)
+    first = series[0]
+    if any((one.shape, one.dtype) != (first.shape, first.dtype) for one in series):
         raise BadFileError(
             f"{source}: it holds images of several sizes or types; save the one you need by itself"
         )
+    shape, axes, notes = first.shape, first.axes, tuple[str, ...]()
+    if tiff.is_ome and first.kind != "ome" and tiff.ome_metadata:
+        axes, notes = _within_set(source, tiff.ome_metadata, shape, axes)
+    if len(series) > 1:
+        shape, axes = (len(series), *shape), "Q" + axes
+    kept = [index for index, letter in enumerate(axes) if shape[index] > 1 or letter in "YX"]
+    return Planes(series, tuple(shape[i] for i in kept), "".join(axes[i] for i in kept), notes)
+
+
+def tiff_header(source: Source, tiff: tifffile.TiffFile, planes: Planes) -> Header:
+    """Read shape, type and pixel size, and refuse a file that is cut off."""
+    series = planes.series[0]
     if series.dtype is None:
         raise BadFileError(f"{source}: its pixel type is unknown; save it as 8 or 16-bit grey")
-    height, width = (series.shape[series.axes.index(axis)] for axis in "YX")
-    samples = series.shape[series.axes.index("S")] if "S" in series.axes else 1
-    planes = len(tiff.series) * int(np.prod(series.shape)) // (height * width * samples)
-    announced = (tiff.imagej_metadata or {}).get("images", planes)
-    if planes < announced or _data_end(tiff) > tiff.filehandle.size:
+    lengths = dict(zip(planes.axes, planes.shape, strict=True))
+    height, width, samples = lengths["Y"], lengths["X"], lengths.get("S", 1)
+    count = int(np.prod(planes.shape)) // (height * width * samples)
+    announced = (tiff.imagej_metadata or {}).get("images", count)
+    if count < announced or _data_end(planes.series) > tiff.filehandle.size:
         raise BadFileError(truncated_message(source))
-    shape = (height, width) if planes == 1 else (planes, height, width)
-    return Header(shape, series.dtype, _metamorph_pixel_size(tiff))
+    shape = (height, width) if count == 1 else (count, height, width)
+    told = read_calibration(tiff)
+    return Header(shape, series.dtype, told.pixel_size, told.z_spacing)
 
 
-def _data_end(tiff: tifffile.TiffFile) -> int:
+def _is_aside(series: tifffile.TiffPageSeries) -> bool:
+    """Whether pages are a thumbnail of others, or say where they are transparent."""
+    return bool(series.keyframe.subfiletype & 0b101)
+
+
+def _within_set(
+    source: Source, ome: str, shape: tuple[int, ...], axes: str
+) -> tuple[str, tuple[str, ...]]:
+    """Tell what the pages of one file of a set of OME files are, and which others are absent."""
+    root = parse_ome(ome)
+    own, others = (None, {}) if root is None else _files_of_set(root, source.name)
+    if own is not None and len(shape) == 3 and axes[0] in "QI":
+        axes = _own_axis(own, shape[0]) + axes[1:]
+    absent = [name for name in others if not (source.path.parent / name).is_file()]
+    note = f"one of a set of {len(others) + 1} files, of which only its own planes are read"
+    if absent:
+        verb = "is" if len(absent) == 1 else "are"
+        note += f"; {len(absent)} of the others {verb} not here, the first is {absent[0]}"
+    return axes, (note,) if others else ()
+
+
+def _files_of_set(root: Element, name: str) -> tuple[Element | None, dict[str, None]]:
+    """Find the pixels that a file of a set holds, and the names of the other files."""
+    own, others = None, dict[str, None]()
+    for pixels in elements(root, "Pixels"):
+        for uuid in elements(pixels, "UUID"):
+            file = uuid.get("FileName", "")
+            if uuid.text == root.get("UUID") or file.lower() == name.lower():
+                own = pixels if own is None else own
+            elif file:
+                others[file] = None
+    return own, others
+
+
+def _own_axis(pixels: Element, pages: int) -> str:
+    """Name the axis along which the pages of a file of a set differ, if only one can be meant."""
+    sizes = {letter: int(pixels.get(f"Size{letter}", 1)) for letter in "ZCT"}
+    likely = [letter for letter, size in sizes.items() if size == pages]
+    likely = likely or [letter for letter, size in sizes.items() if size > pages]
+    return likely[0] if len(likely) == 1 else "Q"
+
+
+def _data_end(of: list[tifffile.TiffPageSeries]) -> int:
     """Position behind the last byte of pixels."""
     ends = [0]
-    for series in tiff.series:
+    for series in of:
         if series.dataoffset is not None:
             ends.append(series.dataoffset + series.nbytes)
         for page in series.pages:
             if page is not None:
                 ends += map(add, page.dataoffsets, page.databytecounts)
     return max(ends)
-
-
-def _metamorph_pixel_size(tiff: tifffile.TiffFile) -> float | None:
-    if not tiff.is_stk:
-        return None
-    metadata = tiff.stk_metadata or {}
-    size = metadata.get("XCalibration")
-    known = metadata.get("SpatialCalibration") and metadata.get("CalibrationUnits") == "um"
-    return float(size) if known and size else None
 
 
 def truncated_message(source: Source) -> str:

@@ -18,8 +18,14 @@ from PIL import Image
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
+from napari_nucseg.io.calibration import UNKNOWN, Calibration, elements, parse_ome
 
 UINT16_LABELS, UINT32_LABELS = 2**16, 2**32
+_AXES = "TZCYX"
+_LARGE = 2**31
+"""Bytes from which on a file of ImageJ's form could be too large for it."""
+_NOTE = "nucseg"
+"""What the provenance of labels goes by in their file."""
 Columnlike = NDArray[Any] | list[Any]
 _FORMULA = re.compile(r"(^|[,;|\"'])(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 """What stands before a formula: a cell's start or a separator; signs in full width, too."""
@@ -50,7 +56,7 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text as UTF-8."""
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_whole(path, lambda file: file.write(_encode(text)))
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -103,8 +109,13 @@ def check_parquet() -> None:
     import_pyarrow()
 
 
-def write_labels(path: Path, labels: Labels, provenance: Mapping[str, Any]) -> None:
-    """Write a label image as TIFF: zlib, 16 bits where the labels fit, else 32.
+def write_labels(
+    path: Path,
+    labels: Labels,
+    provenance: Mapping[str, Any],
+    calibration: Calibration = UNKNOWN,
+) -> None:
+    """Write a label image as TIFF: zlib, 16 bits in ImageJ's form where they fit, else 32 in OME's.
 
     Parameters
     ----------
@@ -114,6 +125,8 @@ def write_labels(path: Path, labels: Labels, provenance: Mapping[str, Any]) -> N
         0 is background; the fields of a stack become pages.
     provenance : mapping
         How the labels were made; kept as JSON in the image description.
+    calibration : Calibration
+        Sizes of pixels and distance of planes, where they are known; other programs show them.
 
     Raises
     ------
@@ -127,14 +140,41 @@ def write_labels(path: Path, labels: Labels, provenance: Mapping[str, Any]) -> N
             "relabel the objects from 1 first"
         )
     data = labels.astype(np.uint16 if largest < UINT16_LABELS else np.uint32)
-    description = json.dumps({"nucseg": provenance})
-    options: dict[str, Any] = {"compression": "zlib", "photometric": "minisblack"}
-    write_whole(
-        path,
-        lambda file: tifffile.imwrite(
-            file, data, description=description, metadata=None, **options
-        ),
-    )
+    if data.ndim > len(_AXES):
+        data = data.reshape(-1, *data.shape[-2:])
+    is_for_imagej = data.dtype == np.uint16 and data.nbytes < _LARGE
+    form = _imagej_form if is_for_imagej else _ome_form
+    options = form(data.ndim, json.dumps({_NOTE: provenance}), calibration)
+    options |= {"compression": "zlib", "photometric": "minisblack"}
+    write_whole(path, lambda file: tifffile.imwrite(file, data, **options))
+
+
+def _imagej_form(ndim: int, note: str, calibration: Calibration) -> dict[str, Any]:
+    """Say in ImageJ's way what axes, sizes and the note are."""
+    metadata: dict[str, Any] = {"axes": _axes(ndim), _NOTE: note}
+    options: dict[str, Any] = {"imagej": True, "metadata": metadata}
+    if calibration.pixel_size is not None:
+        metadata["unit"] = "um"
+        options["resolution"] = (1 / calibration.pixel_size,) * 2
+        if calibration.z_spacing is not None and ndim > 2:
+            metadata["spacing"] = calibration.z_spacing
+    return options
+
+
+def _ome_form(ndim: int, note: str, calibration: Calibration) -> dict[str, Any]:
+    """Say the same in OME's way; ImageJ's own has no 32-bit integers and no files over 4 GB."""
+    metadata: dict[str, Any] = {"axes": _axes(ndim), "Description": note}
+    sizes = {"X": calibration.pixel_size, "Y": calibration.pixel_size}
+    if ndim > 2:
+        sizes["Z"] = calibration.z_spacing
+    for axis, size in sizes.items():
+        if size is not None:
+            metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "\u00b5m"}
+    return {"ome": True, "metadata": metadata}
+
+
+def _axes(ndim: int) -> str:
+    return _AXES.replace("C", "" if ndim < len(_AXES) else "C")[-ndim:]
 
 
 def write_picture(path: Path, rgb: NDArray[np.uint8]) -> None:
@@ -151,19 +191,39 @@ def read_provenance(path: Path) -> dict[str, Any]:
         If the file does not say.
     """
     try:
-        with tifffile.TiffFile(path) as file:
-            return dict(json.loads(file.pages.first.description)["nucseg"])
-    except (tifffile.TiffFileError, ValueError, LookupError, TypeError, AttributeError) as error:
+        with tifffile.TiffFile(path, _multifile=False) as file:
+            return dict(json.loads(_read_note(file))[_NOTE])
+    except (
+        tifffile.TiffFileError, ValueError, LookupError, TypeError, AttributeError, StopIteration
+    ) as error:  # fmt: skip
         raise ValueError(
             f"{path}: it does not say how it was made; choose labels that napari-nucseg has written"
         ) from error
+
+
+def _read_note(file: tifffile.TiffFile) -> str:
+    """Find the note of a file: in ImageJ's description or OME's, or by itself as once was done."""
+    description = file.pages.first.description
+    if file.is_imagej:
+        start = f"{_NOTE}="
+        lines = description.splitlines()
+        return next(line[len(start) :] for line in lines if line.startswith(start))
+    root = parse_ome(description) if file.is_ome else None
+    if root is None:
+        return description
+    return next(elements(root, "Description")).text or ""
 
 
 def csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
     """Return rows as lines of a CSV file."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(map(_cell, row) for row in rows)
-    return text.getvalue().encode()
+    return _encode(text.getvalue())
+
+
+def _encode(text: str) -> bytes:
+    """Return UTF-8; bytes of a file's name that are no text are spelt out."""
+    return text.encode(errors="backslashreplace")
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:

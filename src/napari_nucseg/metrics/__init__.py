@@ -1,1 +1,1 @@
-"""Two label images in, scores out: numpy, scipy and scikit-image alone."""
+"""Two label images in, scores out; of others' packages numpy and scipy alone."""

@@ -7,8 +7,8 @@ measured once; scores at any IoU threshold are then a choice among them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,22 +71,13 @@ class Boundaries:
                 "them with a lower least IoU"
             )
         physical = np.zeros((3, len(self.pairs))) if self.physical is None else self.physical
-        hausdorff_px, hd95_px, distance_px = self.pixels[:, at].sum(axis=1).tolist()
-        hausdorff, hd95, distance = physical[:, at].sum(axis=1).tolist()
-        return BoundaryCounts(
-            unit=self.unit,
-            pairs=matching.tp,
-            hausdorff_px_sum=hausdorff_px,
-            hd95_px_sum=hd95_px,
-            distance_px_sum=distance_px,
-            hausdorff_sum=hausdorff,
-            hd95_sum=hd95,
-            distance_sum=distance,
-            near_true=self.near_true,
-            true=self.true,
-            near_predicted=self.near_predicted,
-            predicted=self.predicted,
-        )
+        sums = np.concatenate([self.pixels, physical])[:, at].sum(axis=1).tolist()
+        outlines = [self.near_true, self.true, self.near_predicted, self.predicted]
+        return BoundaryCounts(self.unit, matching.tp, *(sums + outlines))
+
+    def in_unit(self, edge: float, unit: str = "um") -> Self:
+        """Give the distances in a unit, too, where pixels are squares of that edge."""
+        return replace(self, physical=self.pixels * edge, unit=unit)
 
 
 @dataclass(frozen=True)

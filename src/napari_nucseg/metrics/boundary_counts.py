@@ -7,9 +7,6 @@ from typing import Self
 
 from napari_nucseg.metrics.counts import ratio
 
-DISTANCES = ("hausdorff", "hd95", "distance")
-"""Hausdorff distance, 95th percentile, and mean distance of two outlines."""
-
 
 @dataclass(frozen=True)
 class Spacing:
@@ -65,32 +62,12 @@ class BoundaryCounts:
         recall = ratio(self.near_true, self.true, self._seen)
         return ratio(2 * precision * recall, precision + recall, self._seen)
 
-    @property
-    def hausdorff_px(self) -> float:
-        """Mean Hausdorff distance of the matched pairs, in pixels; undefined without any."""
-        return ratio(self.hausdorff_px_sum, self.pairs, self.pairs)
+    def mean(self, distance: str) -> float:
+        """Return the mean over the matched pairs of a distance, named as its sum without "_sum".
 
-    @property
-    def hd95_px(self) -> float:
-        """Mean HD95 of the matched pairs, in pixels; undefined without any."""
-        return ratio(self.hd95_px_sum, self.pairs, self.pairs)
-
-    @property
-    def distance_px(self) -> float:
-        """Mean over the matched pairs of their mean distance, in pixels; undefined without any."""
-        return ratio(self.distance_px_sum, self.pairs, self.pairs)
-
-    def ratios(self) -> dict[str, float]:
-        """Return every score by name; those in the unit are named after it."""
-        found = {"boundary_f": self.boundary_f}
-        found |= {f"{name}_px": getattr(self, f"{name}_px") for name in DISTANCES}
-        if self.unit is not None:
-            sums = {name: getattr(self, f"{name}_sum") for name in DISTANCES}
-            found |= {
-                f"{name}_{self.unit}": ratio(total, self.pairs, self.pairs)
-                for name, total in sums.items()
-            }
-        return found
+        Those in pixels end in "_px"; undefined without a pair.
+        """
+        return ratio(getattr(self, f"{distance}_sum"), self.pairs, self.pairs)
 
     def __add__(self, other: Self) -> Self:
         """Pool with another field."""

@@ -63,64 +63,12 @@ def _ratios(part: NDArray[np.float64], whole: NDArray[Any], seen: NDArray[Any]) 
 
 
 @dataclass(frozen=True)
-class PixelCounts(AddableCounts):
-    """Foreground pixels found, too many and missed, and background pixels left alone.
-
-    The Dice coefficient is also the F1 score of the pixels.
-    """
+class _Detections(AddableCounts):
+    """What was found, too many and missed, be it pixels or objects."""
 
     tp: int
     fp: int
     fn: int
-    tn: int
-
-    @property
-    def dice(self) -> float:
-        """2 TP / (2 TP + FP + FN)."""
-        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn, self._seen)
-
-    @property
-    def iou(self) -> float:
-        """TP / (TP + FP + FN)."""
-        return ratio(self.tp, self._seen, self._seen)
-
-    @property
-    def precision(self) -> float:
-        """TP / (TP + FP)."""
-        return ratio(self.tp, self.tp + self.fp, self._seen)
-
-    @property
-    def recall(self) -> float:
-        """TP / (TP + FN)."""
-        return ratio(self.tp, self.tp + self.fn, self._seen)
-
-    @property
-    def accuracy(self) -> float:
-        """(TP + TN) / pixels: defined for a field without nuclei, too."""
-        pixels = self._seen + self.tn
-        return ratio(self.tp + self.tn, pixels, pixels)
-
-    @property
-    def _seen(self) -> int:
-        return self.tp + self.fp + self.fn
-
-    @classmethod
-    def of(cls, overlap: Overlap) -> Self:
-        """Count foreground against background."""
-        tp = int(overlap.shared.sum())
-        fp = int(overlap.predicted_areas.sum()) - tp
-        fn = int(overlap.truth_areas.sum()) - tp
-        return cls(tp, fp, fn, overlap.pixels - tp - fp - fn)
-
-
-@dataclass(frozen=True)
-class ObjectCounts(AddableCounts):
-    """Objects matched, spurious and missed at one threshold, and the matched pairs' sum of IoU."""
-
-    tp: int
-    fp: int
-    fn: int
-    iou_sum: float
 
     @property
     def precision(self) -> float:
@@ -136,6 +84,48 @@ class ObjectCounts(AddableCounts):
     def f1(self) -> float:
         """2 TP / (2 TP + FP + FN)."""
         return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn, self._seen)
+
+    @property
+    def _seen(self) -> int:
+        return self.tp + self.fp + self.fn
+
+
+@dataclass(frozen=True)
+class PixelCounts(_Detections):
+    """Foreground pixels found, too many and missed, and background pixels left alone."""
+
+    tn: int
+
+    @property
+    def dice(self) -> float:
+        """The Dice coefficient, which is the F1 of the pixels."""
+        return self.f1
+
+    @property
+    def iou(self) -> float:
+        """TP / (TP + FP + FN)."""
+        return ratio(self.tp, self._seen, self._seen)
+
+    @property
+    def accuracy(self) -> float:
+        """(TP + TN) / pixels: defined for a field without nuclei, too."""
+        pixels = self._seen + self.tn
+        return ratio(self.tp + self.tn, pixels, pixels)
+
+    @classmethod
+    def of(cls, overlap: Overlap) -> Self:
+        """Count foreground against background."""
+        tp = int(overlap.shared.sum())
+        fp = int(overlap.predicted_areas.sum()) - tp
+        fn = int(overlap.truth_areas.sum()) - tp
+        return cls(tp, fp, fn, overlap.pixels - tp - fp - fn)
+
+
+@dataclass(frozen=True)
+class ObjectCounts(_Detections):
+    """Objects matched, spurious and missed at one threshold, and the matched pairs' sum of IoU."""
+
+    iou_sum: float
 
     @property
     def ap(self) -> float:
@@ -156,10 +146,6 @@ class ObjectCounts(AddableCounts):
     def pq(self) -> float:
         """Panoptic quality: SQ times RQ (Kirillov 2019)."""
         return self.sq * self.rq
-
-    @property
-    def _seen(self) -> int:
-        return self.tp + self.fp + self.fn
 
     @classmethod
     def of(cls, matching: Matching) -> Self:

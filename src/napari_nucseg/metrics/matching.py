@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.overlap import Index, Overlap
 
 _ROUNDS = 3
@@ -147,16 +146,6 @@ class Matching:
     def fn(self) -> int:
         """True objects without a partner."""
         return len(self.overlap.truth_ids) - self.tp
-
-    def updated(self, before: tuple[Labels, Labels], after: tuple[Labels, Labels]) -> Matching:
-        """Return the matching after an edit, of which only the changed part is counted.
-
-        Parameters
-        ----------
-        before, after : tuple of two ndarrays of integers
-            True and predicted labels of the changed part, see `Overlap.updated`.
-        """
-        return match(self.overlap.updated(before, after), self.threshold, self.strict)
 
 
 def match(overlap: Overlap, threshold: float = 0.5, strict: bool = False) -> Matching:

@@ -26,8 +26,6 @@ class Preset:
         The score that is reported: "mean_ap" or "mean_f1".
     pools : bool
         Whether the score of all fields together is reported beside the mean of fields.
-    source : str
-        Where the rule is published.
     """
 
     name: str
@@ -35,12 +33,6 @@ class Preset:
     strict: bool
     ratio: str
     pools: bool
-    source: str
-
-    @property
-    def thresholds(self) -> tuple[float, ...]:
-        """IoU thresholds that the reported score is averaged over."""
-        return AP_THRESHOLDS if self.ratio == "mean_ap" else F1_THRESHOLDS
 
     @property
     def hit(self) -> str:
@@ -54,24 +46,24 @@ STARDIST = Preset(
     strict=False,
     ratio="mean_ap",
     pools=True,
-    source="Schmidt et al. 2018; Stringer et al. 2021",
 )
+"""Schmidt et al. 2018; Stringer et al. 2021."""
 DSB2018 = Preset(
     "dsb2018",
     "DSB2018",
     strict=True,
     ratio="mean_ap",
     pools=False,
-    source="Caicedo et al., Nature Methods 16, 2019",
 )
+"""Caicedo et al., Nature Methods 16, 2019."""
 CAICEDO2019 = Preset(
     "caicedo2019",
     "Caicedo 2019",
     strict=True,
     ratio="mean_f1",
     pools=False,
-    source="Caicedo et al., Cytometry Part A 95, 2019",
 )
+"""Caicedo et al., Cytometry Part A 95, 2019."""
 PRESETS = {preset.name: preset for preset in (STARDIST, DSB2018, CAICEDO2019)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import add
 
 from napari_nucseg.array_types import Labels
@@ -13,15 +13,8 @@ from napari_nucseg.metrics.counts import CaicedoCounts, ObjectCounts, PixelCount
 from napari_nucseg.metrics.matching import Matching, match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, F1_THRESHOLDS, STARDIST, Preset
+from napari_nucseg.metrics.registry import CHOSEN, Metric, metrics
 from napari_nucseg.metrics.verdicts import classify
-
-PIXEL_RATIOS = ("dice", "iou", "precision", "recall", "accuracy")
-AT_THRESHOLD = ("precision", "recall", "f1", "ap")
-_OF_MEANS = ("mean_ap", "mean_f1")
-AT_HALF = ("sq", "rq", "pq")
-_OF_AREAS = ("aji", "aji_plus", "seg")
-OBJECT_RATIOS = AT_THRESHOLD + _OF_MEANS + AT_HALF + _OF_AREAS
-BOUNDARY_RATIOS = ("boundary_f", "hausdorff_px", "hd95_px", "distance_px")
 
 
 @dataclass(frozen=True)
@@ -81,25 +74,29 @@ class Score:
         """Predicted objects less true ones."""
         return self.areas.count_error
 
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The scores that there are: those of outlines only if these were measured."""
+        if self.boundaries is None:
+            return tuple(metric for metric in metrics() if metric.group != "boundaries")
+        return metrics(self.boundaries.unit)
+
     def ratios(self) -> dict[str, dict[str, float]]:
-        """Every ratio by name, under "pixels", "objects" and, if measured, "boundaries"."""
-        found = {
-            "pixels": {name: getattr(self.pixels, name) for name in PIXEL_RATIOS},
-            "objects": {name: getattr(self.objects, name) for name in AT_THRESHOLD}
-            | {name: getattr(self, name) for name in _OF_MEANS}
-            | {name: getattr(self.at_half, name) for name in AT_HALF}
-            | {name: getattr(self.areas, name) for name in _OF_AREAS},
-        }
-        if self.boundaries is not None:
-            found["boundaries"] = self.boundaries.ratios()
+        """Every score by name, under "pixels", "objects" and, if measured, "boundaries"."""
+        found: dict[str, dict[str, float]] = {}
+        for metric in self.metrics:
+            found.setdefault(metric.group, {})[metric.name] = metric.compute(self)
         return found
 
     def ratios_at(self) -> dict[tuple[float, str], float]:
-        """Precision, recall, F1 and AP of the objects at each of `AP_THRESHOLDS`."""
+        """Those scores of the objects that have an IoU threshold, at each of `AP_THRESHOLDS`."""
+        at = zip(AP_THRESHOLDS, self.by_threshold, strict=True)
+        scores = {threshold: replace(self, objects=counts) for threshold, counts in at}
+        chosen = [one for one in metrics() if one.group == "objects" and one.iou == CHOSEN]
         return {
-            (threshold, name): getattr(counts, name)
-            for threshold, counts in zip(AP_THRESHOLDS, self.by_threshold, strict=True)
-            for name in AT_THRESHOLD
+            (threshold, metric.name): metric.compute(score)
+            for threshold, score in scores.items()
+            for metric in chosen
         }
 
     def __add__(self, other: Score) -> Score:

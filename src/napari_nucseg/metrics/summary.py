@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.metrics.registry import find_metric
 from napari_nucseg.metrics.score import Score
 
 RESAMPLES = 1000
@@ -104,8 +105,8 @@ def summarise(scores: Sequence[Score], empty_as_one: bool = False) -> Summary:
     scores : sequence of Score
         One a field, all by one threshold and preset.
     empty_as_one : bool
-        Let a field without an object on either side count 1 in means, as some papers do, instead
-        of leaving it out. Pooled scores need no such rule.
+        Let a field without an object on either side count as faultless in means, which is 1 of
+        most scores, as some papers do, instead of leaving it out. Pooled scores need no such rule.
 
     Raises
     ------
@@ -125,9 +126,9 @@ def summarise(scores: Sequence[Score], empty_as_one: bool = False) -> Summary:
     values, values_at = _table(ratios), _table(ratios_at)
     empty = np.array([field.areas.true + field.areas.predicted == 0 for field in scores])
     if empty_as_one:
-        one = [group != "boundaries" or name == "boundary_f" for group, name in ratios[0]]
-        values[np.isnan(values) & empty[:, None] & np.array(one)] = 1.0
-        values_at[empty] = 1.0
+        best = np.array([metric.best for metric in pooled.metrics])
+        values = np.where(np.isnan(values) & empty[:, None], best, values)
+        values_at[empty] = [find_metric("objects", name).best for _, name in ratios_at[0]]
     drawn = _draw(len(scores))
     draws = pool_draws(scores, drawn) if len(scores) > 1 else pooled
     errors = np.array([[abs(field.count_error)] for field in scores], dtype=np.float64)
@@ -164,11 +165,7 @@ def compare_fields(scores: Sequence[Score], reference: Sequence[Score]) -> dict[
 
 
 def _flat(score: Score) -> dict[Key, float]:
-    return {
-        (group, name): value
-        for group, ratios in score.ratios().items()
-        for name, value in ratios.items()
-    }
+    return {metric.key: metric.compute(score) for metric in score.metrics}
 
 
 def _table(fields: Sequence[Mapping[Any, float]]) -> NDArray[np.float64]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,31 +18,6 @@ from napari_nucseg.metrics.overlap import Index, Overlap
 
 LOOSE_BELOW = 0.7
 """IoU below which a matched pair is called loose."""
-
-
-def number_components(overlap: Overlap, edges: NDArray[Any]) -> Index:
-    """Find what hangs together when some pairs are edges of a graph of the objects.
-
-    Parameters
-    ----------
-    overlap : Overlap
-        Pairs of objects that share pixels.
-    edges : ndarray of int or bool
-        Which of the pairs are edges.
-
-    Returns
-    -------
-    ndarray of int, shape (true objects + predicted objects,)
-        Component of each true object, then of each predicted one.
-    """
-    # Not above, because opening a panel would wait for this import
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n, size = len(overlap.truth_ids), len(overlap.truth_ids) + len(overlap.predicted_ids)
-    ends = (overlap.truth_index[edges], overlap.predicted_index[edges] + n)
-    graph = coo_array((np.ones(len(ends[0])), ends), shape=(size, size))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp)
 
 
 class Verdict(IntEnum):
@@ -172,7 +146,7 @@ def examine(matching: Matching) -> Findings:
     """Give every object its verdict, without gathering its partners; see `classify`."""
     overlap = matching.overlap
     edges = _is_edge(overlap)
-    codes, beside = _codes(matching, number_components(overlap, edges))
+    codes, beside = _codes(matching, _components(overlap, edges))
     joined = edges.copy()
     joined[matching.pairs] = False
     pairs = np.concatenate([matching.pairs, np.flatnonzero(joined)])
@@ -188,6 +162,18 @@ def _is_edge(overlap: Overlap) -> NDArray[np.bool_]:
         overlap.truth_areas[overlap.truth_index], overlap.predicted_areas[overlap.predicted_index]
     )
     return np.asarray(2 * overlap.shared > smaller, dtype=np.bool_)
+
+
+def _components(overlap: Overlap, edges: NDArray[np.bool_]) -> Index:
+    """Find the connected component of each true object, then of each predicted one."""
+    # Not above, because opening a panel would wait for this import
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, size = len(overlap.truth_ids), len(overlap.truth_ids) + len(overlap.predicted_ids)
+    ends = (overlap.truth_index[edges], overlap.predicted_index[edges] + n)
+    graph = coo_array((np.ones(len(ends[0])), ends), shape=(size, size))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp)
 
 
 def _codes(matching: Matching, component: Index) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

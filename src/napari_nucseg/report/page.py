@@ -21,8 +21,9 @@ from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.report.plots import plot_errors, plot_fields, plot_thresholds
 from napari_nucseg.report.published import Table
-from napari_nucseg.report.text import counted, describe_verdicts, summary_cells
+from napari_nucseg.report.text import describe_verdicts, summary_cells
 from napari_nucseg.system_info import versions
+from napari_nucseg.wording import counted
 
 Name = TypeVar("Name")
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
 from napari_nucseg.metrics.presets import AP_THRESHOLDS
+from napari_nucseg.metrics.registry import shown_in
 from napari_nucseg.metrics.score import Score
-from napari_nucseg.metrics.summary import Key, Summary
+from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.report.text import title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Of models, in their order (Okabe and Ito, 2008)."""
-_SHOWN: tuple[Key, ...] = (
-    *(("pixels", "dice"), ("objects", "mean_ap"), ("objects", "f1"), ("objects", "pq")),
-    *(("objects", "aji"), ("boundaries", "boundary_f")),
-)
 _ERRORS = (Verdict.MISSED, Verdict.MERGED, Verdict.SPLIT, Verdict.OFF, Verdict.TANGLED)
 _BESIDE = 0.16
 _MOST_AS_SHAPES = 500
@@ -62,11 +58,11 @@ def plot_fields(sections: Sequence[Scored]) -> str:
     from matplotlib.patheffects import withStroke
 
     figure, axes = _figure(7.6, 3.6)
+    shown = shown_in("plot")
     shift = _BESIDE * (len(sections) - 1) / 2
     for number, section in enumerate(sections):
-        ratios = [score.ratios() for score in section.scores.values()]
-        for place, (group, name) in enumerate(_SHOWN):
-            column = [of_field[group][name] for of_field in ratios]
+        for place, metric in enumerate(shown):
+            column = [metric.compute(score) for score in section.scores.values()]
             values = np.array([value for value in column if not math.isnan(value)])
             middle = place - shift + number * _BESIDE
             # Beside one another by the golden ratio, so that a plot is the same each time
@@ -82,7 +78,7 @@ def plot_fields(sections: Sequence[Scored]) -> str:
                 label=section.name if place == 0 else None,
                 zorder=3,  # after all dots, so that these are one picture
             )
-    axes.set_xticks(range(len(_SHOWN)), [title(*key) for key in _SHOWN])
+    axes.set_xticks(range(len(shown)), [metric.heading for metric in shown])
     axes.set_ylabel("Score of a field")
     axes.set_ylim(top=1.02)
     axes.legend(frameon=False, loc="lower left")

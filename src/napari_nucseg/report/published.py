@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from napari_nucseg.io.fields import Dataset
+from napari_nucseg.metrics.registry import find_metric
 from napari_nucseg.metrics.score import Score
-from napari_nucseg.metrics.summary import Key, Spread, Summary
-from napari_nucseg.report.text import as_number, as_spread, title
+from napari_nucseg.metrics.summary import Spread, Summary
+from napari_nucseg.report.text import as_number, as_spread
 
 _FIELDS = {"test": 50, "validation": 50}
 _AP = {0.5: 0, 0.75: 5, 0.9: 8}
@@ -96,12 +97,12 @@ def pixel_table(model: str, summary: Summary, split: str) -> Table:
     pooled = summary.pooled.ratios()["pixels"]
     rows: Table = [header]
     for name, theirs in PIXELS.items():
-        key: Key = ("pixels", name)
+        metric = find_metric("pixels", name)
         told = as_spread(Spread(theirs.mean, theirs.low, theirs.high, _FIELDS[split]))
         rows.append(
             (
-                title(*key),
-                as_spread(summary.spread[key]),
+                metric.heading,
+                as_spread(summary.spread[metric.key]),
                 told,
                 as_number(pooled[name]),
                 as_number(theirs.pooled),

@@ -6,43 +6,13 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from napari_nucseg.metrics.score import BOUNDARY_RATIOS, OBJECT_RATIOS, PIXEL_RATIOS, Score
+from napari_nucseg.metrics.registry import GROUPS
+from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import LEVEL, RESAMPLES, Interval, Spread, Summary
+from napari_nucseg.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-TITLES = {
-    ("pixels", "dice"): "Dice (= F1)",
-    ("pixels", "iou"): "IoU",
-    ("pixels", "precision"): "Precision",
-    ("pixels", "recall"): "Recall",
-    ("pixels", "accuracy"): "Accuracy",
-    ("objects", "precision"): "Precision",
-    ("objects", "recall"): "Recall",
-    ("objects", "f1"): "F1",
-    ("objects", "ap"): "AP",
-    ("objects", "mean_ap"): "AP .50:.95",
-    ("objects", "mean_f1"): "F1 .50:.90",
-    ("objects", "sq"): "SQ",
-    ("objects", "rq"): "RQ",
-    ("objects", "pq"): "PQ",
-    ("objects", "aji"): "AJI",
-    ("objects", "aji_plus"): "AJI+",
-    ("objects", "seg"): "SEG",
-    ("boundaries", "boundary_f"): "F within 2 px",
-    ("boundaries", "hausdorff_px"): "Hausdorff (px)",
-    ("boundaries", "hd95_px"): "HD95 (px)",
-    ("boundaries", "distance_px"): "Mean (px)",
-}
-"""How each ratio is called wherever people read it."""
-GROUPS = {"pixels": "Pixels", "objects": "Nuclei", "boundaries": "Outlines"}
-RATIOS = tuple(
-    [("pixels", name) for name in PIXEL_RATIOS]
-    + [("objects", name) for name in OBJECT_RATIOS]
-    + [("boundaries", name) for name in BOUNDARY_RATIOS]
-)
-_UNIT_TITLES = {"hausdorff": "Hausdorff", "hd95": "HD95", "distance": "Mean"}
 
 _HEADER = ("", "Score", "Pooled", f"{LEVEL} %", "Mean of fields", f"{LEVEL} %", "Range")
 _LATEX = {
@@ -50,14 +20,6 @@ _LATEX = {
     "<": r"\textless{}", ">": r"\textgreater{}", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
 }  # fmt: skip
-
-
-def title(group: str, name: str) -> str:
-    """Return how a ratio is called, also of distances in a unit that is not known beforehand."""
-    if (group, name) in TITLES:
-        return TITLES[group, name]
-    kind, _, unit = name.partition("_")
-    return f"{_UNIT_TITLES[kind]} ({unit})"
 
 
 def as_number(value: float) -> str:
@@ -77,11 +39,6 @@ def as_interval(interval: Interval, dash: str = "-") -> str:
     return "" if math.isnan(interval[0]) else f"{interval[0]:.3f}{dash}{interval[1]:.3f}"
 
 
-def counted(number: int, word: str) -> str:
-    """Write a number and what it counts, in the plural if need be."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
 def as_signed(count: int) -> str:
     """Write a count with its sign; 0 has none."""
     return f"{count:+d}" if count else "0"
@@ -90,9 +47,9 @@ def as_signed(count: int) -> str:
 def score_table(score: Score) -> Table:
     """Table of one score."""
     table = _table("Score")
-    for group, ratios in score.ratios().items():
-        for name, value in ratios.items():
-            table.add_row(GROUPS[group], title(group, name), as_number(value))
+    for metric in score.metrics:
+        value = as_number(metric.compute(score))
+        table.add_row(GROUPS[metric.group], metric.heading, value)
     table.caption = describe_verdicts(score)
     return table
 
@@ -100,12 +57,12 @@ def score_table(score: Score) -> Table:
 def summary_table(summary: Summary) -> Table:
     """Table of many fields: pooled, mean and range."""
     table = _table("Pooled", "Mean of fields (range)", f"{LEVEL} % of the mean")
-    pooled = summary.pooled.ratios()
-    for (group, name), spread in summary.spread.items():
+    for metric in summary.pooled.metrics:
+        spread = summary.spread[metric.key]
         table.add_row(
-            GROUPS[group],
-            title(group, name),
-            as_number(pooled[group][name]),
+            GROUPS[metric.group],
+            metric.heading,
+            as_number(metric.compute(summary.pooled)),
             as_spread(spread),
             as_interval(spread.interval),
         )
@@ -117,8 +74,8 @@ def describe_verdicts(score: Score) -> str:
     """Count the verdicts in a sentence."""
     v = score.verdicts
     return (
-        f"{v.matched} nuclei matched at IoU {score.threshold:g} ({v.loose} loosely), {v.missed} "
-        f"missed, {v.merged} merged, {v.split} split, {v.off} off, {v.tangled} tangled; "
+        f"{counted(v.matched, 'nucleus')} matched at IoU {score.threshold:g} ({v.loose} loosely), "
+        f"{v.missed} missed, {v.merged} merged, {v.split} split, {v.off} off, {v.tangled} tangled; "
         f"{v.spurious} spurious; count error {as_signed(score.count_error)}"
     )
 
@@ -181,31 +138,31 @@ def summary_cells(summary: Summary) -> list[tuple[str, ...]]:
 
 
 def _rows(summary: Summary, dash: str) -> list[tuple[str, ...]]:
-    pooled = summary.pooled.ratios()
     rows: list[tuple[str, ...]] = []
     before = ""
-    for (group, name), spread in summary.spread.items():
+    for metric in summary.pooled.metrics:
+        spread = summary.spread[metric.key]
         rows.append(
             (
-                "" if group == before else GROUPS[group],
-                title(group, name),
-                as_number(pooled[group][name]),
-                as_interval(summary.intervals[group, name], dash),
+                "" if metric.group == before else GROUPS[metric.group],
+                metric.heading,
+                as_number(metric.compute(summary.pooled)),
+                as_interval(summary.intervals[metric.key], dash),
                 as_number(spread.mean),
                 as_interval(spread.interval, dash),
                 as_interval((spread.low, spread.high), dash),
             )
         )
-        before = group
+        before = metric.group
     return rows
 
 
 def _caption(summary: Summary, name: str) -> str:
     preset, score = summary.pooled.preset, summary.pooled
     return (
-        f"{name}: {summary.fields} fields, {summary.empty} of them without nuclei; hits by "
-        f"{preset.hit} ({preset.title}), t = {score.threshold:g} where no other is named; SQ, RQ "
-        f"and PQ at 0.5. {LEVEL} % intervals: bootstrap over fields, {RESAMPLES} draws. Count "
+        f"{name}: {counted(summary.fields, 'field')}, {summary.empty} of them without nuclei; hits "
+        f"by {preset.hit} ({preset.title}), t = {score.threshold:g} where no other is named; SQ, "
+        f"RQ and PQ at 0.5. {LEVEL} % intervals: bootstrap over fields, {RESAMPLES} draws. Count "
         f"error {as_signed(score.count_error)} in all, {summary.count_error.mean:.2f} a field."
     )
 

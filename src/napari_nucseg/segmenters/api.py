@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.parameter_spec import specs_of
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.parameters import SegmentParams
 
-Report = Callable[[int, int], None]
-"""Called with (steps done, steps in all); may raise to stop the work."""
+DEVICE = "device"
+"""Stands beside the parameters' names, in `Capabilities.ignores`, for the choice of a device."""
 
 
 class Stopped(Exception):
@@ -29,6 +30,53 @@ class OutOfDeviceMemory(OSError):
             f"{device} has not enough memory for this image: choose the device cpu, or close other "
             "programs that use it"
         )
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What can be said of a model before it is loaded.
+
+    Attributes
+    ----------
+    ignores : frozenset of str
+        Names of the parameters that change nothing, and `DEVICE` if it always runs on the CPU.
+    precision : str or None
+        As in `Provenance`; None if the device decides.
+    in_3d : bool
+        Whether it follows flows in three dimensions; any model does planes, and stitches them.
+    needs_diameter : bool
+        Whether it cannot do without the diameter of nuclei.
+    seen : frozenset of str
+        Splits of BBBC039 that it learned from, or was chosen by.
+    caveat : str
+        Why scores on those splits look better than they are; a clause without a full stop.
+    """
+
+    ignores: frozenset[str] = frozenset()
+    precision: str | None = None
+    in_3d: bool = False
+    needs_diameter: bool = False
+    seen: frozenset[str] = frozenset()
+    caveat: str = ""
+
+
+def all_but(*used: str) -> frozenset[str]:
+    """Name `DEVICE` and every parameter but those that a model uses; for `Capabilities.ignores`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such parameter.
+
+    Examples
+    --------
+    >>> "diameter" in all_but("min_size", "invert")
+    True
+    """
+    names = {*specs_of(SegmentParams), DEVICE}
+    if not names >= set(used):
+        raise ValueError(f"{', '.join(set(used) - names)}: choose among {', '.join(sorted(names))}")
+    return frozenset(names - set(used))
 
 
 @dataclass(frozen=True)
@@ -117,6 +165,8 @@ class Provenance:
         Whether the diameter was found in the image, not set.
     suspect : tuple of str
         Signs that the model does not suit the image: the text of each `Concern`.
+    licence : str
+        Terms of the model; empty where they are not known, as of a user's own file.
     """
 
     model: str
@@ -132,6 +182,7 @@ class Provenance:
     diameter: float | None = None
     is_estimated: bool = False
     suspect: tuple[str, ...] = ()
+    licence: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and layer metadata."""
@@ -152,8 +203,8 @@ class Segmentation:
         Model, parameters and machine.
     labeller : callable
         Makes the labels of the same flows under other thresholds, without the network.
-    ignores : frozenset of str
-        Names of the parameters that what made it has no use for.
+    capabilities : Capabilities
+        Of the model that made it.
     concerns : tuple of Concern
         Signs that the model does not suit the image, the most telling first.
     """
@@ -162,7 +213,7 @@ class Segmentation:
     flows: Flows | None
     provenance: Provenance
     labeller: Callable[[SegmentParams], Labels]
-    ignores: frozenset[str] = frozenset()
+    capabilities: Capabilities = Capabilities()
     concerns: tuple[Concern, ...] = ()
 
     @property
@@ -179,7 +230,7 @@ class Segmentation:
             spec.label
             for name, spec in specs_of(SegmentParams).items()
             if spec.needs_network
-            and name not in self.ignores
+            and name not in self.capabilities.ignores
             and wanted[name] != self.provenance.parameters[name]
         ]
 
@@ -210,7 +261,9 @@ class VolumeSegmentation:
 class Segmenter(Protocol):
     """Anything that turns a grey image into a `Segmentation`."""
 
-    def __call__(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Segmentation:
+    def __call__(
+        self, image: NDArray[Any], params: SegmentParams, progress: Progress
+    ) -> Segmentation:
         """Segment one field.
 
         Parameters
@@ -219,41 +272,10 @@ class Segmenter(Protocol):
             Intensities, of any scale.
         params : SegmentParams
             Thresholds and diameter.
-        report : callable
-            Progress; what it raises stops the work and passes through.
+        progress : Progress
+            What it raises stops the work and passes through.
         """
         ...
-
-
-def with_bright_nuclei(image: NDArray[Any], params: SegmentParams) -> NDArray[Any]:
-    """Turn an image over if its nuclei are darker than their ground; every model does this first.
-
-    Parameters
-    ----------
-    image : ndarray
-        Intensities that `check_image` lets pass, of any type and shape.
-    params : SegmentParams
-        Tells whether nuclei are dark.
-
-    Returns
-    -------
-    ndarray
-        The largest value minus each, integers as unsigned ones; or the image itself.
-
-    Examples
-    --------
-    >>> with_bright_nuclei(np.array([3, 200], dtype=np.uint8), SegmentParams(invert=True))
-    array([197,   0], dtype=uint8)
-    """
-    if not params.invert:
-        return image
-    if image.dtype.kind == "b":
-        return ~image
-    # Differences may be too large for signed integers, and too fine for half precision
-    is_float = image.dtype.kind == "f"
-    wide = np.result_type(image, np.float32) if is_float else np.dtype(f"u{image.dtype.itemsize}")
-    turned: NDArray[Any] = np.subtract(image.max(), image, dtype=wide, casting="unsafe")
-    return turned
 
 
 def check_image(image: NDArray[Any], name: str) -> None:

@@ -1,66 +1,88 @@
-"""The models there are: where their weights lie, how big they are, and how to load one.
+"""The one list of models: our own, other packages', and files; and how any of them is loaded.
 
 Nothing here imports torch before a model is loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+import logging
+from collections.abc import Iterator, Set
+from dataclasses import replace
 from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from napari_nucseg.io.download import RemoteFile, fetch
-from napari_nucseg.io.sources import sha256
-from napari_nucseg.segmenters import model as capabilities
+from napari_nucseg.io.download import fetch
+from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters import networks, otsu
 from napari_nucseg.segmenters.api import Segmenter
-from napari_nucseg.segmenters.devices import Device, choose, load_torch
-from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.segmenters.model import Model, weights_folder
-from napari_nucseg.segmenters.network import NetSegmenter, Network
-from napari_nucseg.segmenters.parameters import SegmentParams
 
+GROUP = "napari_nucseg.segmenters"
+"""Entry points by which other packages add models; each is a `Model`, or several in a tuple."""
 BUNDLED = "fluo-nuclei"
 """The model that comes with the package."""
-BBBC039_ALONE = "u2os"
-"""An older bundled model, for images like those of BBBC039."""
 BASELINE = "otsu"
 """Otsu's threshold and a watershed, to see what a network is worth."""
-_HUB = "https://huggingface.co/mouseland/cellpose-sam/resolve/main/"
-_CLASSICS = "https://www.cellpose.org/models/"
+_logger = logging.getLogger(__name__)
 
 
 def models() -> tuple[Model, ...]:
-    """List the models that have a name."""
-    return (
-        _bundled(
-            BUNDLED,
-            "bundled with the plugin: fluorescent nuclei of any kind and size; fast on any CPU",
-            SegmentParams(),
-            capabilities.FLUO,
-        ),
-        _bundled(
-            BBBC039_ALONE,
-            "bundled with the plugin, trained on BBBC039 alone: closest outlines there",
-            # Chosen by the validation split of BBBC039
-            SegmentParams(flow_threshold=0.45, cellprob_threshold=-0.1, min_size=15),
-            capabilities.UNET,
-        ),
-        Model(
-            BASELINE,
-            "Otsu's threshold and a watershed, no network: the baseline",
-            None,
-            0,
-            capabilities=capabilities.OTSU,
-        ),
-        _classic("nuclei", "nucleitorch_0", "Cellpose 1's model of nuclei; fast on a CPU"),
-        _classic("cyto", "cytotorch_0", "Cellpose 1's model of cells; fast on a CPU"),
-        _classic("cyto2", "cyto2torch_0", "Cellpose 2's model of cells; fast on a CPU"),
-        _classic("cyto3", "cyto3", "Cellpose 3's model of cells and nuclei; fast on a CPU"),
-        _published("cpsam_v2", "Cellpose-SAM, Cellpose 4's default: general, slow on a CPU", 1200),
-        _published("cpsam", "Cellpose-SAM, first release", 1200),
-        _published("cpdino", "Cellpose with a DINOv3 ViT-L; needs the package dinov3", 1200),
-        _published("cpdino-vitb", "Cellpose with a DINOv3 ViT-B; needs the package dinov3", 350),
-    )
+    """List the models that have a name: our own, then those of other packages."""
+    return (*_our_own(), *third_parties())
+
+
+def _our_own() -> tuple[Model, ...]:
+    return (*networks.BUNDLED, otsu.MODEL, *networks.PUBLISHED)
+
+
+@lru_cache(maxsize=1)
+def third_parties() -> tuple[Model, ...]:
+    """List the models of other packages, looked for once; one that is broken is left out.
+
+    A warning in the log names each that is left out, and says why.
+    """
+    found = list(_our_own())
+    for entry in sorted(entry_points(group=GROUP), key=_package_and_name):
+        for model in _declared(entry):
+            alike = next((one for one in found if _clash(one, model)), None)
+            if alike is None:
+                found.append(model)
+            else:
+                _logger.warning(
+                    "%s: its model %s is left out, since the name or the weights' file of %s is "
+                    "the same", _package_and_name(entry)[0], model.name, alike.name,
+                )  # fmt: skip
+    return tuple(found[len(_our_own()) :])
+
+
+def _clash(one: Model, other: Model) -> bool:
+    """Tell whether two models have one name, or weights that would be fetched to one file."""
+    is_fetched = one.remote is not None and other.remote is not None
+    return one.name == other.name or (is_fetched and one.path == other.path)
+
+
+def _package_and_name(entry: EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name if entry.dist else "", entry.name)
+
+
+def _declared(entry: EntryPoint) -> Iterator[Model]:
+    """Load what another package declares; its version is told with what is made by it."""
+    package, name = _package_and_name(entry)
+    try:
+        declared = entry.load()
+        several = declared if isinstance(declared, tuple | list) else (declared,)
+        if not all(isinstance(model, Model) for model in several):
+            raise TypeError(f"{entry.value} is no Model of napari_nucseg.segmenters.model")
+    except Exception as error:  # noqa: BLE001 - whatever another package does, the others go on
+        _logger.warning(
+            "%s: its model %s cannot be loaded and is left out: %s: %s",
+            package, name, type(error).__name__, error,
+        )  # fmt: skip
+        return
+    for model in several:
+        libraries = dict.fromkeys((*model.libraries, *([package] if package else [])))
+        yield replace(model, libraries=tuple(libraries))
 
 
 def find(name: str) -> Model:
@@ -71,28 +93,15 @@ def find(name: str) -> Model:
     ValueError
         If there is no such model; the message lists those that there are.
     """
-    for model in models():
-        if model.name == name:
-            return model
+    named = {model.name: model for model in models()}
+    if name in named:
+        return named[name]
     path = Path(name)
     if path.is_file():
-        return Model(path.name, f"your file {path}", path, round(path.stat().st_size / 1e6))
-    known = ", ".join(model.name for model in models())
-    raise ValueError(f"there is no model {name!r}; choose {known}, or the path of a model file")
-
-
-def check(path: Path) -> None:
-    """Refuse a file that holds no network we know; nothing in it is run.
-
-    Raises
-    ------
-    ValueError, OSError
-        Naming the file and what is wrong with it.
-    """
-    load_torch()
-    from napari_nucseg.segmenters.checkpoints import kind_of, read_state
-
-    kind_of(read_state(path), path)
+        return networks.of_file(path)
+    raise ValueError(
+        f"there is no model {name!r}; choose {', '.join(named)}, or the path of a model file"
+    )
 
 
 def caveat(name: str, splits: Set[str | None]) -> str | None:
@@ -105,28 +114,19 @@ def caveat(name: str, splits: Set[str | None]) -> str | None:
     splits : set of str or None
         Splits that the scored fields are of; None for fields that are not of BBBC039.
     """
-    if name in (BUNDLED, BBBC039_ALONE) and splits & {"training", "validation"}:
-        return f"{name} learned from the training split and was chosen by the validation split"
-    if name == BASELINE and "training" in splits:
-        return f"the two constants of {BASELINE} were chosen by the training split"
-    published = any(model.name == name and model.remote is not None for model in models())
-    if published and any(splits):
-        return (
-            "43 of the 200 fields of BBBC039 are also in DSB2018, which the published Cellpose "
-            "models were partly trained on"
-        )
-    return None
+    known = next((model.capabilities for model in models() if model.name == name), None)
+    return known.caveat if known is not None and known.seen & splits else None
 
 
-def download(model: Model, report: Callable[[int, int | None], None]) -> None:
+def download(model: Model, progress: Progress) -> None:
     """Fetch a model's weights unless they are here.
 
     Parameters
     ----------
     model : Model
         From `find`.
-    report : callable
-        Called with (bytes done, bytes in all or None); may raise to stop.
+    progress : Progress
+        Called with the bytes done and in all; may raise to stop.
 
     Raises
     ------
@@ -134,20 +134,8 @@ def download(model: Model, report: Callable[[int, int | None], None]) -> None:
         If they cannot be had; the message says what to do.
     """
     if model.remote is not None and not model.is_ready:
-        fetch(model.remote, weights_folder(), report=report)
-
-
-def require_device(device: str) -> None:
-    """Refuse a device that is not on this machine, before anything is fetched for it.
-
-    Raises
-    ------
-    ValueError
-        Naming the devices that there are.
-    """
-    from napari_nucseg.segmenters.devices import choose
-
-    choose(device)
+        folder = weights_folder()
+        fetch(model.remote, folder, report=lambda done, total: progress(done, total or 0))
 
 
 def load(model: Model, device: str = "auto") -> Segmenter:
@@ -165,94 +153,11 @@ def load(model: Model, device: str = "auto") -> Segmenter:
     ValueError
         If the file is not a model we know, or the device is not there.
     """
-    if model.path is None:
-        from napari_nucseg.segmenters import otsu
-
-        return otsu.segment
-
-    path = model.path.resolve()
-    return load_network(model.name, path, model.onnx, path.stat().st_mtime_ns, device)
-
-
-def _bundled(
-    name: str, about: str, defaults: SegmentParams, kind: capabilities.Capabilities
-) -> Model:
-    path = Path(__file__).parent / "weights" / f"{name}.safetensors"
-    graph = path.with_suffix(".onnx")
-    megabytes = round(path.stat().st_size / 1e6)
-    return Model(
-        name,
-        about,
-        path,
-        megabytes,
-        onnx=graph if graph.is_file() else None,
-        defaults=defaults,
-        capabilities=kind,
-    )
-
-
-def _published(name: str, about: str, megabytes: int) -> Model:
-    remote = RemoteFile(name, _HUB + name)
-    return Model(
-        name, about, weights_folder() / name, megabytes, remote, capabilities=capabilities.CELLPOSE
-    )
-
-
-def _classic(name: str, file: str, about: str) -> Model:
-    remote = RemoteFile(file, _CLASSICS + file)
-    return Model(
-        name, about, weights_folder() / file, 27, remote, capabilities=capabilities.CLASSIC
-    )
+    modified = 0 if model.path is None else model.path.stat().st_mtime_ns
+    return load_once(model, device, modified)
 
 
 @lru_cache(maxsize=2)
-def load_network(
-    name: str, path: Path, onnx: Path | None, modified: int, device: str
-) -> NetSegmenter:
-    """Load a network; the last two stay in memory.
-
-    Parameters
-    ----------
-    name : str
-        The model's.
-    path : Path
-        Its weights.
-    onnx : Path or None
-        The graph by which ONNX Runtime reads them, which is taken on a CPU.
-    modified : int
-        When the weights were written: others are loaded anew.
-    device : str
-        auto, cuda, mps or cpu.
-
-    Raises
-    ------
-    ValueError
-        If the file is not a model we know, or the device is not there.
-    """
-    place = choose(device)
-    if place.kind == "cpu":
-        compiling()
-    if place.kind == "cpu" and onnx is not None:
-        from napari_nucseg.segmenters import onnx_unet
-        from napari_nucseg.segmenters.fluo import FluoNuclei
-
-        network: Network = FluoNuclei(onnx_unet.load(onnx), place)
-    else:
-        network = _load_by_torch(path, place)
-    return NetSegmenter(name, sha256(path), network, path.name)
-
-
-def _load_by_torch(path: Path, place: Device) -> Network:
-    load_torch()
-    from napari_nucseg.segmenters import classic_unet, unet
-    from napari_nucseg.segmenters.cellpose4 import CellposeSAM
-    from napari_nucseg.segmenters.checkpoints import kind_of, load_unet, read_state
-    from napari_nucseg.segmenters.residual_unet import ResidualUNet
-
-    if kind_of(read_state(path), path) == "cellpose":
-        return CellposeSAM.load(path, place)
-    net = load_unet(path)
-    # Ours have neither a style nor a second channel
-    if isinstance(net, ResidualUNet) and (net.shape.style or net.shape.channels > 1):
-        return classic_unet.wrap(net, place)
-    return unet.wrap(net, place)
+def load_once(model: Model, device: str, modified: int) -> Segmenter:
+    """Load a model, anew only if its weights were written (in ns) at another time."""
+    return model.load(model, device)

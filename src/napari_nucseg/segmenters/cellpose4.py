@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_nucseg.segmenters.api import Flows, OutOfDeviceMemory, Report
+from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters.api import Flows, OutOfDeviceMemory
 from napari_nucseg.segmenters.cellpose_conventions import Tiles, normalise_as_cellpose
 from napari_nucseg.segmenters.checkpoints import check_complete, kind_of, read_state
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16, free_memory
-from napari_nucseg.segmenters.model import CELLPOSE
-from napari_nucseg.segmenters.network import refuse_too_large
+from napari_nucseg.segmenters.network import Network, refuse_too_large
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.tiling import tile_starts
 
@@ -37,7 +37,7 @@ copies 16 GB."""
 
 
 @dataclass(frozen=True)
-class CellposeSAM:
+class CellposeSAM(Network):
     """A Cellpose 4 network on a device, ready to run.
 
     Attributes
@@ -47,7 +47,7 @@ class CellposeSAM:
     device : Device
         Where it is.
     starts : callable
-        ObjectGeometry tiles along an edge; see `tile_starts`.
+        Places of tiles along an edge; see `tile_starts`.
     """
 
     net: Any
@@ -87,11 +87,6 @@ class CellposeSAM:
         return cls(model.net.eval(), device)
 
     @property
-    def ignores(self) -> frozenset[str]:
-        """Names of the parameters that it makes no use of."""
-        return CELLPOSE.ignores
-
-    @property
     def precision(self) -> str:
         """Precision of the weights, as torch names it."""
         return str(self.net.dtype).removeprefix("torch.")
@@ -104,24 +99,8 @@ class CellposeSAM:
         """Scale nuclei of the diameter, if there is one, to `NATIVE_DIAMETER`."""
         return NATIVE_DIAMETER / params.diameter if params.diameter else 1.0
 
-    def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
-        """Run the network tile by tile on a normalised field.
-
-        Parameters
-        ----------
-        image : ndarray of float32, shape (height, width)
-            From `normalise`.
-        params : SegmentParams
-            Diameter, augmentation, tile overlap and batch size are used.
-        report : callable
-            Called before each batch of tiles and at the end.
-
-        Raises
-        ------
-        ValueError
-            If the image, at the network's own scale, has more than `MAX_PIXELS`.
-        OutOfDeviceMemory
-            If the device cannot hold a single tile.
+    def infer(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
+        """Run it tile by tile; see `Network.infer`.
 
         Notes
         -----
@@ -134,24 +113,24 @@ class CellposeSAM:
         scale = self.scale(params)
         refuse_too_large(image.shape, scale, MAX_PIXELS)
         if scale == 1.0:
-            return self.run(image, params, report)
+            return self.run(image, params, progress)
         # An edge scaled to next to nothing could not be resized
         least = math.ceil(LEAST_EDGE / scale)
         padded = np.pad(image, [(0, max(0, least - edge)) for edge in image.shape], mode="edge")
         scaled = resize_image(padded[..., None], rsz=scale)[..., 0]
-        output, notes = self._run(scaled, params, report)
+        output, notes = self._run(scaled, params, progress)
         output = resize_image(output.transpose(1, 2, 0), *padded.shape).transpose(2, 0, 1)
         height, width = image.shape
         output = np.ascontiguousarray(output[:, :height, :width])
         return Flows(output[:2], output[2], max(1, int(FLOW_STEPS / scale)), notes)
 
-    def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+    def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """As `infer`, for an image at the network's own scale."""
-        output, notes = self._run(image, params, report)
+        output, notes = self._run(image, params, progress)
         return Flows(output[:2], output[2], FLOW_STEPS, notes)
 
     def _run(
-        self, image: NDArray[np.float32], params: SegmentParams, report: Report
+        self, image: NDArray[np.float32], params: SegmentParams, progress: Progress
     ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """Return flows along y and x and cell probability, blended where tiles overlap."""
         from cellpose.transforms import get_pad_yx
@@ -165,7 +144,7 @@ class CellposeSAM:
         else:
             tiles = self._cut(padded, size, params.tile_overlap)
         batch = params.batch_size or (1 if self.device.kind == "cpu" else GPU_BATCH)
-        outputs, notes = self._run_tiles(tiles.cut, batch, report)
+        outputs, notes = self._run_tiles(tiles.cut, batch, progress)
         return tiles.join(outputs)[:, top : top + height, left : left + width], notes
 
     def _cut(self, image: NDArray[np.float32], size: int, overlap: int) -> Tiles:
@@ -179,14 +158,14 @@ class CellposeSAM:
         return Tiles(cut[:, None], ys, xs, (image.shape[0], image.shape[1]))
 
     def _run_tiles(
-        self, tiles: NDArray[np.float32], batch: int, report: Report
+        self, tiles: NDArray[np.float32], batch: int, progress: Progress
     ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """Run tiles, at most a batch at once; fewer where memory does not suffice."""
         outputs: list[NDArray[np.float32]] = []
         notes: list[str] = []
         done = 0
         while done < len(tiles):
-            report(done, len(tiles))
+            progress(done, len(tiles))
             chosen = tiles[done : done + batch]
             try:
                 outputs.append(self._forward(chosen))
@@ -200,7 +179,7 @@ class CellposeSAM:
                 )
             else:
                 done += len(chosen)
-        report(done, len(tiles))
+        progress(done, len(tiles))
         return np.concatenate(outputs), tuple(notes)
 
     def _forward(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:

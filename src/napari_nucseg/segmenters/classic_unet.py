@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.segmenters.api import Flows, Report
+from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.cellpose_conventions import Tiles, normalise_as_cellpose
 from napari_nucseg.segmenters.devices import Device
-from napari_nucseg.segmenters.model import CLASSIC
-from napari_nucseg.segmenters.network import refuse_too_large
+from napari_nucseg.segmenters.network import Network, refuse_too_large
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import OUTPUTS, ResidualUNet
 from napari_nucseg.segmenters.tiling import RunBatch
@@ -40,7 +40,7 @@ about twice that."""
 
 
 @dataclass(frozen=True)
-class ClassicUNet:
+class ClassicUNet(Network):
     """A U-Net of Cellpose 1 to 3 on a device, ready to run.
 
     Attributes
@@ -63,16 +63,6 @@ class ClassicUNet:
     own_diameter: np.float32
     device: Device
 
-    @property
-    def ignores(self) -> frozenset[str]:
-        """Names of the parameters that it makes no use of."""
-        return CLASSIC.ignores
-
-    @property
-    def precision(self) -> str:
-        """Always float32, so that a field gets the same labels on every machine."""
-        return "float32"
-
     def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
         """Scale intensities by their percentiles."""
         return normalise_as_cellpose(image, params)
@@ -81,22 +71,8 @@ class ClassicUNet:
         """Scale objects of the diameter, or for 0 of `own_diameter`, to `mean_diameter`."""
         return float(self._scale(params))
 
-    def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
-        """Run the net tile by tile on a normalised field.
-
-        Parameters
-        ----------
-        image : ndarray of float32, shape (height, width)
-            From `normalise`.
-        params : SegmentParams
-            Diameter, augmentation and batch size are used.
-        report : callable
-            Called before each batch of tiles and at the end.
-
-        Raises
-        ------
-        ValueError
-            If the image, at the net's own scale, has more than `MAX_PIXELS`.
+    def infer(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
+        """Run it tile by tile; see `Network.infer`.
 
         Notes
         -----
@@ -110,7 +86,7 @@ class ClassicUNet:
         scaled = self._with_empty_channels(image)
         if scale != 1:
             scaled = resize_image(scaled, *(max(1, int(edge * scale)) for edge in image.shape))
-        output = self._run_tiles(scaled.transpose(2, 0, 1), params, report)
+        output = self._run_tiles(scaled.transpose(2, 0, 1), params, progress)
         if scale != 1:
             output = resize_image(output.transpose(1, 2, 0), *image.shape).transpose(2, 0, 1)
         output = np.ascontiguousarray(output)
@@ -118,10 +94,10 @@ class ClassicUNet:
         steps = max(1, int(1 / scale * FLOW_STEPS))
         return Flows(output[:2], output[2], steps, diameter=diameter)
 
-    def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+    def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """As `infer`, for an image at the net's own scale."""
         output = self._run_tiles(
-            self._with_empty_channels(image).transpose(2, 0, 1), params, report
+            self._with_empty_channels(image).transpose(2, 0, 1), params, progress
         )
         return Flows(output[:2], output[2], FLOW_STEPS)
 
@@ -136,7 +112,7 @@ class ClassicUNet:
         return channels
 
     def _run_tiles(
-        self, image: NDArray[np.float32], params: SegmentParams, report: Report
+        self, image: NDArray[np.float32], params: SegmentParams, progress: Progress
     ) -> NDArray[np.float32]:
         """Return what the net makes of a normalised image of shape (channels, height, width)."""
         from cellpose.transforms import get_pad_yx
@@ -149,10 +125,10 @@ class ClassicUNet:
         batch = params.batch_size or (1 if self.device.kind == "cpu" else 8)
         outputs = np.empty((count, OUTPUTS, *tiles.cut.shape[2:]), np.float32)
         for done in range(0, count, batch):
-            report(done, count)
+            progress(done, count)
             chosen = slice(done, done + batch)
             outputs[chosen] = self.run_batch(tiles.cut[chosen])
-        report(count, count)
+        progress(count, count)
         return tiles.join(outputs)[:, top : top + height, left : left + width]
 
 

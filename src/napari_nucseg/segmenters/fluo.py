@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.segmenters.api import Flows, Report
+from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.dynamics.masks import finish, trace
 from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.segmenters.intensities import scale_intensities
-from napari_nucseg.segmenters.model import FLUO
+from napari_nucseg.segmenters.network import Network
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.tiling import TiledNet, resized, run_scaled, tile_starts
 
@@ -173,7 +174,7 @@ def _usual_diameter(labels: NDArray[Any]) -> float:
 
 
 @dataclass(frozen=True)
-class FluoNuclei:
+class FluoNuclei(Network):
     """The network on a device, ready to run.
 
     Attributes
@@ -187,16 +188,6 @@ class FluoNuclei:
     net: TiledNet
     device: Device
 
-    @property
-    def ignores(self) -> frozenset[str]:
-        """Names of the parameters that it makes no use of."""
-        return FLUO.ignores
-
-    @property
-    def precision(self) -> str:
-        """Always float32, so that a field gets the same labels on every machine."""
-        return "float32"
-
     def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
         """Scale intensities so that background is 0 and nuclei are about 1."""
         return scale_intensities(image)
@@ -205,37 +196,20 @@ class FluoNuclei:
         """Bring nuclei of the diameter, if there is one, into the range of the training's."""
         return scale_for(params.diameter) if params.diameter else 1.0
 
-    def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
-        """Run the network on a normalised field, at a scale that suits its nuclei.
+    def infer(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
+        """Run it at a scale that suits the nuclei: a diameter of 0 is estimated.
 
-        Parameters
-        ----------
-        image : ndarray of float32, shape (height, width)
-            From `normalise`.
-        params : SegmentParams
-            Diameter and augmentation are used; a diameter of 0 is estimated.
-        report : callable
-            Called before each tile, and after the last.
-
-        Returns
-        -------
-        Flows
-            With the diameter, where one was set or the estimate made the image be resized.
-
-        Raises
-        ------
-        ValueError
-            If the resized image is too large.
+        The flows tell the diameter, where one was set or the estimate made the image be resized.
         """
         if params.diameter:
-            return self._run_for(params.diameter, image, params, report)
-        found = find_large(image.shape, partial(self._look, image, report))
-        flows = self._run_for(found, image, params, report)
+            return self._run_for(params.diameter, image, params, progress)
+        found = find_large(image.shape, partial(self._look, image, progress))
+        flows = self._run_for(found, image, params, progress)
         if found is None:
             compiling().result()
             found = find_small(flows)
             if found is not None:
-                flows = self._run_for(found, image, params, report)
+                flows = self._run_for(found, image, params, progress)
         return replace(flows, is_estimated=found is not None)
 
     def _run_for(
@@ -243,22 +217,22 @@ class FluoNuclei:
         diameter: float | None,
         image: NDArray[np.float32],
         params: SegmentParams,
-        report: Report,
+        progress: Progress,
     ) -> Flows:
         """Run the network at the scale that suits nuclei of a diameter."""
-        flows = run_scaled(self.net, image, scale_for(diameter), params.augment, report)
+        flows = run_scaled(self.net, image, scale_for(diameter), params.augment, progress)
         return replace(flows, diameter=diameter)
 
-    def _look(self, image: NDArray[np.float32], report: Report, scale: float) -> Look:
+    def _look(self, image: NDArray[np.float32], progress: Progress, scale: float) -> Look:
         compiling().result()
 
-        def begin(done: int, total: int) -> None:
-            report(0, 1)  # a look is no progress, but it can be stopped
+        def begin(*_: object) -> None:
+            progress(0, 1)  # a look is no progress, but it can be stopped
 
         # a ground darker than the background would make the whole field stand out
         copy = np.maximum(resized(image, scale), 0)
         return look_at(copy, lambda small: self.net(small, False, begin))
 
-    def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+    def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """As `infer`, for an image at the network's own scale."""
-        return run_scaled(self.net, image, 1.0, params.augment, report)
+        return run_scaled(self.net, image, 1.0, params.augment, progress)

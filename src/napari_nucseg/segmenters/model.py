@@ -1,21 +1,39 @@
-"""What is known of a model before it is loaded: its files, and what it makes no use of."""
+"""What a model declares of itself, and how a function that finds nuclei becomes one.
+
+`docs/segmenters.md` shows how another package adds its own.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.array_types import Labels
 from napari_nucseg.io.download import RemoteFile, is_complete
-from napari_nucseg.segmenters.parameters import SegmentParams
-
-DEVICE = "device"
-"""Stands beside the parameters' names for the choice of a device."""
+from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters.api import (
+    Capabilities,
+    Provenance,
+    Segmentation,
+    Segmenter,
+    check_image,
+)
+from napari_nucseg.segmenters.devices import Device, choose
+from napari_nucseg.segmenters.intensities import with_bright_nuclei
+from napari_nucseg.segmenters.parameters import Depth, SegmentParams
+from napari_nucseg.system_info import versions
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model and where its weights are.
+    """A model: what it is, where its weights are, and how it is loaded.
 
     Attributes
     ----------
@@ -23,35 +41,109 @@ class Model:
         What it is called on the form and the command line.
     about : str
         One line for the user.
-    path : Path or None
-        Where its weights are, or will be after a download; None if it has none.
-    megabytes : int
-        Size of the weights, rounded.
+    licence : str
+        Terms of its weights, or of its code if it has none; empty where they are not known.
+    load : callable
+        Gets the model and a device (auto, cuda, mps or cpu), and returns its segmenter. What takes
+        long to import is best imported within.
+    file : Path or None
+        Its weights: bundled with a package, or a file of the user's.
     remote : RemoteFile or None
-        Where they are published; None where they cannot be fetched.
+        Where its weights are published, if they are fetched. They go to `weights_folder`.
+    download_mb : int
+        Size of such weights in megabytes, rounded.
     onnx : Path or None
         The graph by which ONNX Runtime runs the weights on a CPU without loading torch.
     defaults : SegmentParams
         Parameters that suit it.
     capabilities : Capabilities or None
-        Of its kind; None for a file that was not opened yet.
+        None for a file of the user's: what it is turns out when it is loaded.
+    libraries : tuple of str
+        Packages, by the names they are installed by, whose versions its labels depend on.
     """
 
     name: str
     about: str
-    path: Path | None
-    megabytes: int
+    licence: str
+    load: Callable[[Model, str], Segmenter]
+    file: Path | None = None
     remote: RemoteFile | None = None
+    download_mb: int = 0
     onnx: Path | None = None
     defaults: SegmentParams = field(default_factory=SegmentParams)
-    capabilities: Capabilities | None = None
+    capabilities: Capabilities | None = field(default=Capabilities(), compare=False)
+    libraries: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a name that cannot be one of a folder of results, and several lines."""
+        if not self.name.strip() or Path(self.name).name != self.name:
+            raise ValueError(f"{self.name!r} is no name of a model; use letters, digits, - and _")
+        if "\n" in self.name + self.about + self.licence:
+            raise ValueError(f"{self.name!r}: name, description and licence are one line each")
+
+    @property
+    def path(self) -> Path | None:
+        """Where its weights are, or will be after a download; None if it has none."""
+        return self.file if self.remote is None else weights_folder() / self.remote.name
+
+    @property
+    def megabytes(self) -> int:
+        """Size of the weights, rounded."""
+        if self.remote is not None:
+            return self.download_mb
+        return 0 if not self.file or not self.is_ready else round(self.file.stat().st_size / 1e6)
 
     @property
     def is_ready(self) -> bool:
         """Whether the weights are here."""
         if self.remote is None:
-            return self.path is None or self.path.is_file()
+            return self.file is None or self.file.is_file()
         return is_complete(self.remote, weights_folder())
+
+    def check(self, params: SegmentParams, depth: Depth | None = None) -> None:
+        """Refuse what it cannot do, as far as that is known before it is loaded.
+
+        Raises
+        ------
+        ValueError
+            Saying what to choose instead.
+        """
+        if self.capabilities is None:
+            return
+        if self.capabilities.needs_diameter and not params.diameter:
+            raise ValueError(f"{self.name} needs the diameter of nuclei; set it, in pixels")
+        if depth is Depth.IN_3D and not self.capabilities.in_3d:
+            raise ValueError(f"{self.name} works in planes, not in 3-D: choose stitched")
+
+    def provenance(
+        self, params: SegmentParams, device: Device, precision: str, seconds: float, sha256: str
+    ) -> Provenance:
+        """Say how labels were made.
+
+        Parameters
+        ----------
+        params : SegmentParams
+            That it was run with.
+        device : Device
+            Where it ran.
+        precision : str
+            Of its computations, such as float32.
+        seconds : float
+            How long it took.
+        sha256 : str
+            Fingerprint of its weights; empty without any.
+        """
+        return Provenance(
+            model=self.name,
+            weights_sha256=sha256,
+            parameters=asdict(params),
+            device=str(device),
+            precision=precision,
+            versions=versions(self.libraries),
+            seconds=seconds,
+            weights="" if self.path is None else self.path.name,
+            licence=self.licence,
+        )
 
 
 def weights_folder() -> Path:
@@ -61,33 +153,65 @@ def weights_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Capabilities:
-    """What can be said of a model before it is loaded.
+class LabelSegmenter:
+    """A function that finds the nuclei of an image, as a `Segmenter`.
+
+    Dark nuclei are made bright before, and those below the minimum size are dropped after: a
+    change of the minimum size does not call the function again.
 
     Attributes
     ----------
-    ignores : frozenset of str
-        Names of the parameters that change nothing, and `DEVICE` if it always runs on the CPU.
-    precision : str or None
-        As in `napari_nucseg.segmenters.api.Provenance`; None if the device decides.
+    model : Model
+        Whose function it is.
+    find : callable
+        Gets the image, shape (height, width), with bright nuclei; the parameters; and a callable
+        for its progress. Returns labels: integers of the same shape, 0 is background.
+    device : Device, optional
+        Where it runs; this computer's CPU if not given.
+    sha256 : str
+        Fingerprint of its weights, if it has any; see `napari_nucseg.io.sources.sha256`.
     """
 
-    ignores: frozenset[str]
-    precision: str | None
+    model: Model
+    find: Callable[[NDArray[Any], SegmentParams, Progress], NDArray[Any]]
+    device: Device | None = None
+    sha256: str = ""
 
+    def __call__(
+        self, image: NDArray[Any], params: SegmentParams, progress: Progress
+    ) -> Segmentation:
+        """Segment a field; see `napari_nucseg.segmenters.api.Segmenter`."""
+        from napari_nucseg.segmenters.splitting import drop_small  # which takes long to import
 
-OTSU = Capabilities(
-    frozenset(field.name for field in fields(SegmentParams)) - {"min_size", "invert"} | {DEVICE},
-    "float64",
-)
-"""Of Otsu's threshold: there are no flows, no cell probability and no diameter in it."""
-FLUO = Capabilities(
-    frozenset({"tile_overlap", "batch_size", "low_percentile", "high_percentile"}), "float32"
-)
-"""Of `fluo-nuclei` and networks trained like it, which scale intensities in their own way."""
-UNET = Capabilities(frozenset({"tile_overlap", "batch_size"}), "float32")
-"""Of this package's residual U-Nets, which see a field whole or in tiles that they choose."""
-CLASSIC = Capabilities(frozenset({"tile_overlap"}), "float32")
-"""Of the U-Nets of Cellpose 1 to 3, whose tiles overlap as in Cellpose 3."""
-CELLPOSE = Capabilities(frozenset(), None)
-"""Of Cellpose 4's networks."""
+        check_image(image, "image")
+        self.model.check(params)
+        start = time.perf_counter()
+        progress(0, 1)
+        found = self._numbered(
+            self.find(with_bright_nuclei(image, params), params, progress), image
+        )
+
+        def labeller(params: SegmentParams) -> Labels:
+            return drop_small(found, params.min_size)
+
+        labels = labeller(params)
+        seconds = time.perf_counter() - start
+        capabilities = self.model.capabilities or Capabilities()
+        precision = capabilities.precision or "float32"
+        device = self.device or choose("cpu")
+        made = self.model.provenance(params, device, precision, seconds, self.sha256)
+        progress(1, 1)
+        return Segmentation(labels, None, made, labeller, capabilities)
+
+    def _numbered(self, labels: NDArray[Any], image: NDArray[Any]) -> Labels:
+        """Refuse what are no labels of the image, and bring numbers down to where they fit."""
+        labels = np.asarray(labels)
+        if labels.shape != image.shape or labels.dtype.kind not in "ui" or labels.min() < 0:
+            raise ValueError(
+                f"{self.model.name} returned {labels.dtype} values of shape {labels.shape} for an "
+                f"image of shape {image.shape}, not labels from 0 on; tell those who made it"
+            )
+        if labels.max() > labels.size:
+            _, numbers = np.unique(np.append(0, labels), return_inverse=True)
+            labels = numbers[1:].reshape(image.shape)
+        return labels.astype(np.int32)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg import __version__
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import (
+    Capabilities,
     Flows,
     Provenance,
-    Report,
     Segmentation,
     check_image,
-    with_bright_nuclei,
 )
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.flows import Labeller
+from napari_nucseg.segmenters.intensities import with_bright_nuclei
+from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.suitability import Found, find_concerns
 
@@ -28,27 +29,19 @@ NO_CELL = -100.0
 """A cell probability that no threshold takes for a cell."""
 _LARGEST = float(np.finfo(np.float32).max) / 4
 
-_LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy")
 
-
-class Network(Protocol):
+class Network(ABC):
     """A network on a device."""
 
-    @property
-    def device(self) -> Device:
-        """Where it runs."""
-        ...
+    device: Device
+    """Where it runs."""
 
     @property
     def precision(self) -> str:
-        """float32 or bfloat16."""
-        ...
+        """float32, so that a field gets the same labels on every machine, or bfloat16."""
+        return "float32"
 
-    @property
-    def ignores(self) -> frozenset[str]:
-        """Names of the parameters that it makes no use of."""
-        ...
-
+    @abstractmethod
     def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
         """Scale intensities as it wants them; 0 everywhere where there is no contrast.
 
@@ -59,60 +52,51 @@ class Network(Protocol):
         params : SegmentParams
             The percentiles are used.
         """
-        ...
 
+    @abstractmethod
     def scale(self, params: SegmentParams) -> float:
         """Tell how many times larger nuclei of the diameter are at the network's own scale."""
-        ...
 
-    def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
-        """Return the flows of a normalised image of shape (height, width), at its scale."""
-        ...
+    @abstractmethod
+    def infer(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
+        """Run it on a normalised field.
 
-    def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+        Parameters
+        ----------
+        image : ndarray of float32, shape (height, width)
+            From `normalise`.
+        params : SegmentParams
+            Those that need the network are used.
+        progress : Progress
+            Called before each step and at the end; may raise to stop.
+
+        Raises
+        ------
+        ValueError
+            If the image, at the network's own scale, is too large for the memory.
+        OutOfDeviceMemory
+            If the device cannot hold what has to be computed at once.
+        """
+
+    @abstractmethod
+    def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """As `infer`, for an image at the network's own scale."""
-        ...
 
 
 def infer(
-    network: Network, image: NDArray[np.float32], params: SegmentParams, report: Report
+    network: Network, image: NDArray[np.float32], params: SegmentParams, progress: Progress
 ) -> Flows:
-    """Run a network on a normalised field; without contrast there are no nuclei, and it is not run.
-
-    Parameters
-    ----------
-    network : Network
-        Ready to run.
-    image : ndarray of float32, shape (height, width)
-        From `Network.normalise`.
-    params : SegmentParams
-        Those that need the network are used.
-    report : callable
-        Called before each step and at the end.
-
-    Raises
-    ------
-    ValueError
-        If the image, at the network's own scale, is too large for the memory.
-    OutOfDeviceMemory
-        If the device cannot hold what has to be computed at once.
-    """
+    """As `Network.infer`; without contrast there are no nuclei, and the network is not run."""
     if image.any():
-        return network.infer(image, params, report)
-    report(0, 1)
-    report(1, 1)
+        return network.infer(image, params, progress)
+    progress(0, 1)
+    progress(1, 1)
     return empty_flows(image.shape)
 
 
 def prepared(image: NDArray[Any], params: SegmentParams) -> NDArray[Any]:
     """Return intensities as `Network.normalise` takes them: nuclei bright, in single precision."""
     return with_bright_nuclei(within_single_precision(image), params)
-
-
-def predict(network: Network, image: NDArray[Any], params: SegmentParams, report: Report) -> Flows:
-    """Run a network on a field of intensities of any scale; see `infer`."""
-    normalised = network.normalise(prepared(image, params), params)
-    return infer(network, normalised, params, report)
 
 
 def empty_flows(shape: tuple[int, ...]) -> Flows:
@@ -159,28 +143,27 @@ class NetSegmenter:
 
     Attributes
     ----------
-    name : str
-        The model's name, for the screen and the metadata.
+    model : Model
+        Whose network it is.
     weights_sha256 : str
         Fingerprint of its weights.
     network : Network
         Loaded and ready.
-    weights : str
-        Name of the file of its weights.
     """
 
-    name: str
+    model: Model
     weights_sha256: str
     network: Network
-    weights: str = ""
 
-    def __call__(self, image: NDArray[Any], params: SegmentParams, report: Report) -> Segmentation:
+    def __call__(
+        self, image: NDArray[Any], params: SegmentParams, progress: Progress
+    ) -> Segmentation:
         """Segment a field; see `napari_nucseg.segmenters.api.Segmenter`."""
         check_image(image, "image")
         start = time.perf_counter()
         bright = prepared(image, params)
         normalised = self.network.normalise(bright, params)
-        result = self.segment_normalised(normalised, params, report)
+        result = self.segment_normalised(normalised, params, progress)
         concerns = find_concerns(bright, self._found(result), params)
         made = replace(
             result.provenance,
@@ -190,19 +173,21 @@ class NetSegmenter:
         return replace(result, provenance=made, concerns=concerns)
 
     def segment_normalised(
-        self, image: NDArray[np.float32], params: SegmentParams, report: Report
+        self, image: NDArray[np.float32], params: SegmentParams, progress: Progress
     ) -> Segmentation:
         """Segment a field whose intensities `Network.normalise` has scaled."""
         start = time.perf_counter()
-        flows = infer(self.network, image, params, report)
+        flows = infer(self.network, image, params, progress)
         labeller = Labeller(flows, self.network.device)
         labels = labeller(params)
         made = replace(
-            self.provenance(params, time.perf_counter() - start, flows.notes),
+            self.provenance(params, time.perf_counter() - start),
+            notes=flows.notes,
             diameter=flows.diameter,
             is_estimated=flows.is_estimated,
         )
-        return Segmentation(labels, flows, made, labeller, self.network.ignores)
+        capabilities = self.model.capabilities or Capabilities()
+        return Segmentation(labels, flows, made, labeller, capabilities)
 
     def _found(self, result: Segmentation) -> Found:
         flows, labeller = result.flows, result.labeller
@@ -210,21 +195,9 @@ class NetSegmenter:
         assert isinstance(labeller, Labeller)
         return Found(result.labels, labeller.errors, flows.diameter)
 
-    def provenance(
-        self, params: SegmentParams, seconds: float, notes: tuple[str, ...]
-    ) -> Provenance:
-        """Say how labels were made."""
-        return Provenance(
-            model=self.name,
-            weights_sha256=self.weights_sha256,
-            parameters=asdict(params),
-            device=str(self.network.device),
-            precision=self.network.precision,
-            versions={
-                "napari-nucseg": __version__,
-                **{name: version(name) for name in _LIBRARIES},
-            },
-            seconds=seconds,
-            notes=notes,
-            weights=self.weights,
+    def provenance(self, params: SegmentParams, seconds: float) -> Provenance:
+        """Say how labels were made; see `Model.provenance`."""
+        network = self.network
+        return self.model.provenance(
+            params, network.device, network.precision, seconds, self.weights_sha256
         )

@@ -7,29 +7,16 @@ References
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage as ndi
-from skimage.filters import threshold_otsu
 
-from napari_nucseg import __version__
 from napari_nucseg.array_types import Labels
-from napari_nucseg.segmenters.api import (
-    Provenance,
-    Report,
-    Segmentation,
-    check_image,
-    with_bright_nuclei,
-)
-from napari_nucseg.segmenters.devices import choose
-from napari_nucseg.segmenters.model import OTSU
+from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters.api import Capabilities, all_but
+from napari_nucseg.segmenters.model import LabelSegmenter, Model
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.segmenters.splitting import drop_small, split_touching
 
 NAME = "otsu"
 # Chosen by the training split of BBBC039
@@ -44,42 +31,25 @@ Otsu's threshold cuts noise in halves that are 2.7 apart and an even slope in ha
 apart; in BBBC039's training and validation splits fields with nuclei have at least 5.2, the
 three without at most 2.6.
 """
-_LIBRARIES = ("scikit-image", "scipy", "numpy")
 
 
-def segment(image: NDArray[Any], params: SegmentParams, report: Report) -> Segmentation:
-    """Segment a field by its intensities; see `napari_nucseg.segmenters.api.Segmenter`.
+def find_nuclei(image: NDArray[Any], params: SegmentParams, progress: Progress) -> Labels:
+    """Find the nuclei of a field by its intensities.
 
-    The image is smoothed, Otsu's threshold taken, holes filled, touching nuclei cut apart by
-    `split_touching`, and what is then too small is dropped. Of the parameters the minimum size
-    and whether nuclei are dark are used: there are neither flows nor cell probabilities to be
-    thresholded, and an intensity threshold knows no diameter.
+    The image is smoothed, Otsu's threshold taken, holes filled, and touching nuclei cut apart by
+    `split_touching`. There are neither flows nor cell probabilities to be thresholded, and an
+    intensity threshold knows no diameter.
 
     Otsu's threshold always finds two classes, in pure background, too. Where they are less than
     `LEAST_CONTRAST` apart, or the image is constant, there are no nuclei. Debris alone in a field
     still counts as nuclei, and a very bright speck still hides dim nuclei: that is the method.
     """
-    check_image(image, "image")
-    start = time.perf_counter()
-    report(0, 1)
-    objects, _ = ndi.label(find_foreground(with_bright_nuclei(image, params)))
-    pieces = split_touching(objects, SPLIT_DEPTH)
+    from scipy import ndimage as ndi
 
-    def labeller(params: SegmentParams) -> Labels:
-        return drop_small(pieces, params.min_size)
+    from napari_nucseg.segmenters.splitting import split_touching
 
-    labels = labeller(params)
-    provenance = Provenance(
-        model=NAME,
-        weights_sha256="",
-        parameters=asdict(params),
-        device=str(choose("cpu")),
-        precision="float64",
-        versions={"napari-nucseg": __version__, **{name: version(name) for name in _LIBRARIES}},
-        seconds=time.perf_counter() - start,
-    )
-    report(1, 1)
-    return Segmentation(labels, None, provenance, labeller, OTSU.ignores)
+    objects, _ = ndi.label(find_foreground(image))
+    return split_touching(objects, SPLIT_DEPTH)
 
 
 def find_foreground(image: NDArray[Any]) -> NDArray[np.bool_]:
@@ -90,6 +60,9 @@ def find_foreground(image: NDArray[Any]) -> NDArray[np.bool_]:
     image : ndarray, shape (height, width)
         Intensities, of any scale.
     """
+    from scipy import ndimage as ndi
+    from skimage.filters import threshold_otsu
+
     grey = image.astype(np.float64)
     spread = np.ptp(grey)
     if spread == 0:
@@ -102,3 +75,20 @@ def find_foreground(image: NDArray[Any]) -> NDArray[np.bool_]:
     if contrast < LEAST_CONTRAST * background.std():
         return np.zeros(image.shape, dtype=np.bool_)
     return np.asarray(ndi.binary_fill_holes(nuclei), dtype=np.bool_)
+
+
+MODEL = Model(
+    NAME,
+    "Otsu's threshold and a watershed, no network: the baseline",
+    "BSD-3-Clause",
+    lambda model, device: LabelSegmenter(model, find_nuclei),
+    capabilities=Capabilities(
+        all_but("min_size", "invert"),
+        "float64",
+        seen=frozenset({"training"}),
+        caveat="the two constants of otsu were chosen by the training split",
+    ),
+    libraries=("scikit-image", "scipy", "numpy"),
+)
+segment = LabelSegmenter(MODEL, find_nuclei)
+"""The baseline, ready to run."""

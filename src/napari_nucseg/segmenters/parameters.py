@@ -24,7 +24,7 @@ class SegmentParams:
         float,
         Spec(
             "Diameter",
-            "Typical nucleus diameter in pixels. automatic (0): fluo-nuclei finds it in the image, "
+            "Typical nucleus diameter in pixels. auto (0): fluo-nuclei finds it in the image, "
             "other models take the size that they were trained with. Set it when nuclei are "
             "missed or cut into pieces.",
             0.0,
@@ -32,7 +32,7 @@ class SegmentParams:
             1.0,
             "px",
             needs_network=True,
-            lowest="automatic",
+            lowest="auto",
         ),
     ] = 0.0
     flow_threshold: Annotated[

@@ -17,6 +17,7 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.segmenters.api import Concern
 from napari_nucseg.segmenters.intensities import scale_intensities
 from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.wording import counted
 
 BRIGHT = 0.5
 """Scaled intensity above which a pixel is bright: background is 0, nuclei are about 1."""
@@ -213,7 +214,7 @@ def _bright_ground(params: SegmentParams) -> Concern:
 def _left_out(bright: _Bright, found: Found) -> Concern:
     """Tell of bright objects without a nucleus, and of their size where it is another."""
     nuclei = len(np.unique(found.labels[found.labels > 0]))
-    seen = f"{bright.count} bright objects, {nuclei} {'nucleus' if nuclei == 1 else 'nuclei'}"
+    seen = f"{counted(bright.count, 'bright object')}, {counted(nuclei, 'nucleus')}"
     expected, diameter = found.diameter, bright.diameter
     if expected and not 1 / OTHER_SIZE < diameter / expected < OTHER_SIZE:
         times = max(diameter / expected, expected / diameter)

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.segmenters.api import Flows, Report
+from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.network import refuse_too_large
 
 Flip = tuple[bool, bool]
@@ -109,7 +110,7 @@ class TiledNet:
     reach: int
 
     def __call__(
-        self, image: NDArray[np.float32], augment: bool, report: Report
+        self, image: NDArray[np.float32], augment: bool, progress: Progress
     ) -> NDArray[np.float32]:
         """Return what the network makes of an image.
 
@@ -119,7 +120,7 @@ class TiledNet:
             Normalised.
         augment : bool
             Whether to return the mean over the image's flipped copies.
-        report : callable
+        progress : Progress
             Called before each tile, and after the last.
 
         Returns
@@ -128,26 +129,26 @@ class TiledNet:
             Flow along y and x, times 5, and cell probability.
         """
         if not augment:
-            return self._run_tiles(image, report)
+            return self._run_tiles(image, progress)
         mean = np.zeros((3, *image.shape), dtype=np.float32)
         for number, sides in enumerate(FLIPS):
 
-            def follow(done: int, total: int, before: int = number) -> None:
-                report(before * total + done, len(FLIPS) * total)
+            def follow(done: int, total: int, _: str = "", /, *, before: int = number) -> None:
+                progress(before * total + done, len(FLIPS) * total)
 
             mean += flip_flows(self._run_tiles(flip(image, sides), follow), sides) / len(FLIPS)
         return mean
 
-    def _run_tiles(self, image: NDArray[np.float32], report: Report) -> NDArray[np.float32]:
+    def _run_tiles(self, image: NDArray[np.float32], progress: Progress) -> NDArray[np.float32]:
         output = np.empty((3, *image.shape), dtype=np.float32)
         tiles = list(product(*(self._pieces(edge) for edge in image.shape)))
         for done, (rows, columns) in enumerate(tiles):
-            report(done, len(tiles))
+            progress(done, len(tiles))
             tile = np.zeros((1, self.channels, rows.size, columns.size), dtype=np.float32)
             tile[0, 0][rows.filled, columns.filled] = image[rows.source, columns.source]
             result = self.run_batch(tile)[0]
             output[:, rows.kept, columns.kept] = result[:, rows.inner, columns.inner]
-        report(len(tiles), len(tiles))
+        progress(len(tiles), len(tiles))
         return output
 
     def _pieces(self, edge: int) -> Iterator[_Piece]:
@@ -217,7 +218,7 @@ class _Piece:
 
 
 def run_scaled(
-    net: TiledNet, image: NDArray[np.float32], scale: float, augment: bool, report: Report
+    net: TiledNet, image: NDArray[np.float32], scale: float, augment: bool, progress: Progress
 ) -> Flows:
     """Run a network on an image that is resized for it.
 
@@ -231,7 +232,7 @@ def run_scaled(
         How many times longer the image's edges are for the network.
     augment : bool
         Whether to take the mean over flipped copies.
-    report : callable
+    progress : Progress
         Called before each tile, and after the last.
 
     Returns
@@ -247,9 +248,9 @@ def run_scaled(
     shape = image.shape
     refuse_too_large(shape, scale, MAX_PIXELS)
     if scale == 1.0:
-        output = net(image, augment, report)
+        output = net(image, augment, progress)
         return Flows(output[:2], output[2], FLOW_STEPS)
-    output = net(resized(image, scale), augment, report)
+    output = net(resized(image, scale), augment, progress)
     height, width = shape
     back = np.stack([_to_shape(part, height, width) for part in output])
     least = round(LEAST_SEEN / scale**2) if scale < 1 else 0

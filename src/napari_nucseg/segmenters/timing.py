@@ -34,47 +34,42 @@ class Measurements:
 
     path: Path
     _known: dict[str, float] = field(default_factory=dict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def remember(self, key: str, measure: Callable[[], float]) -> float:
-        """Return a measured number, measuring it only if it is not known.
+        """Return the number of a key, which names all that it depends on; measure it if need be.
 
-        Parameters
-        ----------
-        key : str
-            What is measured, with everything that it depends on.
-        measure : callable
-            Returns the number; what it raises passes through, and nothing is remembered.
-
-        Returns
-        -------
-        float
-            The number, of this call or an earlier one.
+        What `measure` raises passes through, and nothing is remembered.
         """
         with self._lock:
-            number = self._find(key)
-            return self._keep(key, measure()) if number is None else number
+            number = self.known(key)
+            if number is None:
+                number = measure()
+                self.record(key, number)
+            return number
 
     def known(self, key: str) -> float | None:
         """Return a number that was measured before; None if there is none."""
         with self._lock:
-            return self._find(key)
+            if key not in self._known:
+                self._known.update(self._read())
+            return self._known.get(key)
 
     def record(self, key: str, number: float) -> None:
         """Replace what was measured before."""
         with self._lock:
-            self._keep(key, number)
-
-    def _find(self, key: str) -> float | None:
-        if key not in self._known:
-            self._known.update(self._read())
-        return self._known.get(key)
-
-    def _keep(self, key: str, number: float) -> float:
-        self._known[key] = number
-        # Another process may have written since
-        self._write({**self._read(), key: number})
-        return number
+            self._known[key] = number
+            # Another process may have written since
+            numbers = {**self._read(), key: number}
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                partial = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+                partial.write_text(json.dumps(numbers, indent=2, sort_keys=True))
+                os.replace(partial, self.path)
+            except OSError as error:
+                _logger.warning(
+                    "%s: cannot be written, so it is lost at exit: %s", self.path, error
+                )
 
     def _read(self) -> dict[str, float]:
         try:
@@ -85,15 +80,6 @@ class Measurements:
         except (OSError, ValueError, TypeError) as error:
             _logger.warning("%s: cannot be read, so it is measured again: %s", self.path, error)
             return {}
-
-    def _write(self, numbers: dict[str, float]) -> None:
-        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(numbers, indent=2, sort_keys=True))
-            os.replace(partial, self.path)
-        except OSError as error:
-            _logger.warning("%s: cannot be written, so it is lost at exit: %s", self.path, error)
 
 
 def of_this_machine() -> Measurements:
@@ -107,20 +93,20 @@ def _in_folder(folder: Path) -> Measurements:
 
 
 def remember(model: str, made: Provenance, pixels: int, warm: bool = True) -> None:
-    """Remember how long a model took, for `expected`.
+    """Remember how long a model took for so many pixels, for `expected`.
 
     Parameters
     ----------
     model : str
-        What it is told from others by: a name, or the path of a file.
+        Its unique key: a name, or the path of a file.
     made : Provenance
         Of what was segmented.
     pixels : int
-        Of the same.
+        Of what was segmented.
     warm : bool, optional
         Whether all was ready before; a run that had to wait counts only until there is another.
     """
-    key = _key(model, made.device, _octave(pixels))
+    key = _key(model, made.device, pixels)
     if warm or of_this_machine().known(key) is None:
         of_this_machine().record(key, made.seconds / pixels)
 
@@ -128,32 +114,16 @@ def remember(model: str, made: Provenance, pixels: int, warm: bool = True) -> No
 def expected(model: str, device: str, pixels: int) -> float | None:
     """Tell how many seconds a field will take, from the last run of about its size.
 
-    Parameters
-    ----------
-    model : str
-        As in `remember`.
-    device : str
-        As in `Provenance.device`.
-    pixels : int
-        Of the field.
-
-    Returns
-    -------
-    float or None
-        Seconds; None if the model has not run on anything of the kind on this machine.
+    The device is named as in `Provenance.device`. None if the model has not run on anything of
+    the kind on this machine.
     """
-    octave = _octave(pixels)
-    nearest_first = sorted(range(-FARTHEST, FARTHEST + 1), key=abs)
-    for off in nearest_first:
-        pace = of_this_machine().known(_key(model, device, octave + off))
+    for octaves in sorted(range(-FARTHEST, FARTHEST + 1), key=abs):
+        pace = of_this_machine().known(_key(model, device, pixels, octaves))
         if pace is not None:
             return pace * pixels
     return None
 
 
-def _octave(pixels: int) -> int:
-    return max(pixels, 1).bit_length()
-
-
-def _key(model: str, device: str, octave: int) -> str:
+def _key(model: str, device: str, pixels: int, octaves: int = 0) -> str:
+    octave = max(pixels, 1).bit_length() + octaves
     return f"seconds a pixel: {model}, {device}, below 2^{octave} px"

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_nucseg.segmenters.api import Flows, OutOfDeviceMemory, Report
+from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters.api import Flows, OutOfDeviceMemory
 from napari_nucseg.segmenters.devices import Device, free_memory
 from napari_nucseg.segmenters.fluo import FluoNuclei
 from napari_nucseg.segmenters.fluo_unet import REACH, FluoUNet
-from napari_nucseg.segmenters.model import UNET
+from napari_nucseg.segmenters.network import Network
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet
 from napari_nucseg.segmenters.tiling import RunBatch, TiledNet, run_scaled
@@ -35,7 +36,7 @@ def normalise(
 
 
 @dataclass(frozen=True)
-class UNet:
+class UNet(Network):
     """A residual U-Net on a device, ready to run.
 
     Attributes
@@ -52,16 +53,6 @@ class UNet:
     diameter: float
     device: Device
 
-    @property
-    def ignores(self) -> frozenset[str]:
-        """Names of the parameters that it makes no use of."""
-        return UNET.ignores
-
-    @property
-    def precision(self) -> str:
-        """Always float32, so that a field gets the same labels on every machine."""
-        return "float32"
-
     def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
         """Scale intensities by their percentiles."""
         return normalise(image, (params.low_percentile, params.high_percentile))
@@ -70,29 +61,14 @@ class UNet:
         """Give nuclei of the diameter, if there is one, the size of the training's."""
         return self.diameter / params.diameter if params.diameter else 1.0
 
-    def infer(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
-        """Run the net on a normalised field.
-
-        Parameters
-        ----------
-        image : ndarray of float32, shape (height, width)
-            From `normalise`.
-        params : SegmentParams
-            Diameter and augmentation are used.
-        report : callable
-            Called before each tile, and after the last.
-
-        Raises
-        ------
-        ValueError
-            If the image, at the net's own scale, has more than `MAX_PIXELS`.
-        """
-        flows = run_scaled(self.net, image, self.scale(params), params.augment, report)
+    def infer(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
+        """Run it at its own scale; see `Network.infer`."""
+        flows = run_scaled(self.net, image, self.scale(params), params.augment, progress)
         return replace(flows, diameter=params.diameter or self.diameter)
 
-    def run(self, image: NDArray[np.float32], params: SegmentParams, report: Report) -> Flows:
+    def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """As `infer`, for an image at the network's own scale."""
-        return run_scaled(self.net, image, 1.0, params.augment, report)
+        return run_scaled(self.net, image, 1.0, params.augment, progress)
 
 
 def wrap(net: ResidualUNet | FluoUNet, device: Device) -> UNet | FluoNuclei:

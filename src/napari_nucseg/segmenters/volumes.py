@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.overlap import Overlap, find_overlap
+from napari_nucseg.progress import Progress, within
 from napari_nucseg.segmenters.api import (
     Provenance,
-    Report,
     Segmenter,
     VolumeSegmentation,
     check_image,
@@ -91,7 +91,7 @@ def segment_volume(
     params: SegmentParams,
     depth: Depth,
     volume_params: VolumeParams,
-    report: Report,
+    progress: Progress,
 ) -> VolumeSegmentation:
     """Segment a stack in depth; intensities are scaled by the percentiles of all its planes.
 
@@ -107,7 +107,7 @@ def segment_volume(
         How planes belong together: not at all, stitched by their overlap, or by flows in 3-D.
     volume_params : VolumeParams
         Stitch threshold and anisotropy.
-    report : callable
+    progress : Progress
         Called with (planes done, planes in all) before each batch of tiles; what it raises stops
         the work. Following the flows in 3-D cannot be stopped.
 
@@ -122,11 +122,11 @@ def segment_volume(
         check_image(plane, f"plane {number}")
     start = time.perf_counter()
     if depth is Depth.IN_3D:
-        labels, made = _segment_in_3d(segmenter, volume, params, volume_params, report)
+        labels, made = _segment_in_3d(segmenter, volume, params, volume_params, progress)
     elif depth is Depth.STITCHED:
-        labels, made = _segment_stitched(segmenter, volume, params, volume_params, report)
+        labels, made = _segment_stitched(segmenter, volume, params, volume_params, progress)
     else:
-        labels, made = _segment_planes(segmenter, volume, params, report)
+        labels, made = _segment_planes(segmenter, volume, params, progress)
     provenance = replace(
         made,
         parameters=asdict(params),
@@ -137,14 +137,14 @@ def segment_volume(
 
 
 def _segment_planes(
-    segment: Segmenter, volume: NDArray[Any], params: SegmentParams, report: Report
+    segment: Segmenter, volume: NDArray[Any], params: SegmentParams, progress: Progress
 ) -> tuple[Labels, Provenance]:
     total = len(volume)
     results = [
-        segment(plane, params, _within(report, number, total))
+        segment(plane, params, within(progress, number, total))
         for number, plane in enumerate(volume)
     ]
-    report(total, total)
+    progress(total, total)
     made = [result.provenance for result in results]
     notes = dict.fromkeys(note for one in made for note in one.notes)
     found = [one.diameter for one in made if one.is_estimated and one.diameter]
@@ -164,7 +164,7 @@ def _segment_stitched(
     volume: NDArray[Any],
     params: SegmentParams,
     volume_params: VolumeParams,
-    report: Report,
+    progress: Progress,
 ) -> tuple[Labels, Provenance]:
     load_torch()
     from cellpose.utils import fill_holes_and_remove_small_masks
@@ -174,7 +174,7 @@ def _segment_stitched(
         segment = segmenter.segment_normalised
         volume = segmenter.network.normalise(prepared(volume, params), params)
     small_too = replace(params, min_size=0)
-    planes, made = _segment_planes(segment, volume, small_too, report)
+    planes, made = _segment_planes(segment, volume, small_too, progress)
     filled = [fill_holes_and_remove_small_masks(plane, min_size=-1) for plane in planes]
     joined = stitch_planes(np.stack(filled), volume_params.stitch_threshold)
     return fill_holes_and_remove_small_masks(joined, min_size=params.min_size), made
@@ -185,10 +185,10 @@ def _segment_in_3d(
     volume: NDArray[Any],
     params: SegmentParams,
     volume_params: VolumeParams,
-    report: Report,
+    progress: Progress,
 ) -> tuple[Labels, Provenance]:
     if not isinstance(segmenter, NetSegmenter):
-        raise ValueError("this model has no network and works in planes: choose stitched")
+        raise ValueError("this model works in planes, not in 3-D: choose stitched")
     if params.split_depth:
         raise ValueError("split depth cuts planes, not volumes: set it to 0, or choose stitched")
     if min(volume.shape) < 2:
@@ -196,10 +196,10 @@ def _segment_in_3d(
     load_torch()
     network = segmenter.network
     scaled = network.normalise(prepared(volume, params), params)
-    made = segmenter.provenance(params, 0.0, ())
+    made = segmenter.provenance(params, 0.0)
     if not scaled.any():
         return np.zeros(volume.shape, dtype=np.int32), made
-    flows, notes = flows_in_3d(network, scaled, params, volume_params.anisotropy, report)
+    flows, notes = flows_in_3d(network, scaled, params, volume_params.anisotropy, progress)
     return _follow_in_3d(network, flows, params), replace(made, notes=notes)
 
 
@@ -226,7 +226,7 @@ def flows_in_3d(
     volume: NDArray[np.float32],
     params: SegmentParams,
     anisotropy: float,
-    report: Report,
+    progress: Progress,
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Add up the flows of all planes across each of the three axes.
 
@@ -240,7 +240,7 @@ def flows_in_3d(
         Those that need the network are used.
     anisotropy : float
         Distance of planes over the edge of a pixel.
-    report : callable
+    progress : Progress
         Called with (planes done, planes in all).
 
     Returns
@@ -266,18 +266,13 @@ def flows_in_3d(
     for axis, across in enumerate(((1, 2), (0, 2), (0, 1))):
         planes = np.moveaxis(sums, axis, 0)
         for index, plane in enumerate(np.moveaxis(own, axis, 0)):
-            flows = network.run(np.ascontiguousarray(plane), params, _within(report, done, total))
+            flows = network.run(np.ascontiguousarray(plane), params, within(progress, done, total))
             planes[index, ..., 3] += flows.cellprob
             for component, other in zip(flows.vectors, across, strict=True):
                 planes[index, ..., other] += component
             notes.update(dict.fromkeys(flows.notes))
             done += 1
-    report(total, total)
+    progress(total, total)
     if own.shape != volume.shape:
         sums = resize_image_3d(sums, volume.shape)
     return sums, tuple(notes)
-
-
-def _within(report: Report, number: int, total: int) -> Report:
-    """Tell the progress within a plane as that of the planes."""
-    return lambda _, __: report(number, total)

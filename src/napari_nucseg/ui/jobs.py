@@ -11,13 +11,14 @@ from napari.utils.notifications import notification_manager, show_warning
 from qtpy.QtCore import QObject, Qt, Signal
 from superqt.utils import create_worker
 
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import Stopped
 
 _STOPPED = object()
-Tell = Callable[[int, int, str], None]
-"""Called with (done, in all, what); raises `Stopped` when the work was asked to stop."""
-Task = Callable[[Tell], Any]
-"""What a job does; it gets a `Tell`."""
+Hand = Callable[[Any], None]
+"""Called with a part of a result that is done, which is shown at once."""
+Task = Callable[[Progress], Any]
+"""What a job does; its progress raises `Stopped` when the work was asked to stop."""
 
 WARM_UP = 0.5
 """Seconds of work before the rest is estimated from them."""
@@ -26,15 +27,17 @@ WARM_UP = 0.5
 class Job(QObject):
     """A function on its way.
 
-    The function gets plain values and `report` alone: it touches neither layers nor widgets. The
-    signals arrive on the main thread, ``finished`` last; after `abandon` none does.
+    The function gets plain values and a `Progress` alone: it touches neither layers nor widgets.
+    The signals arrive on the main thread, ``finished`` last; after `abandon` none does.
     """
 
     progressed = Signal(int, int, str)
+    handed = Signal(object)
     returned = Signal(object)
     failed = Signal(object)
     finished = Signal()
     _told = Signal(int, int, str)
+    _given = Signal(object)
     _running: ClassVar[set[Job]] = set()
 
     def __init__(self, work: Task) -> None:
@@ -52,6 +55,7 @@ class Job(QObject):
         worker.errored.connect(self._on_errored, queued)
         worker.finished.connect(self._on_finished, queued)
         self._told.connect(self._on_told, queued)
+        self._given.connect(self._on_given, queued)
         worker.start()
 
     @property
@@ -73,6 +77,10 @@ class Job(QObject):
         self.blockSignals(True)
         self.stop()
 
+    def hand(self, part: Any) -> None:
+        """Hand a part of the result over from the thread; it arrives though the rest is stopped."""
+        self._given.emit(part)
+
     def _run(self) -> Any:
         try:
             return self._work(self._report)
@@ -81,13 +89,16 @@ class Job(QObject):
                 raise
             return _STOPPED
 
-    def _report(self, done: int, total: int, what: str) -> None:
+    def _report(self, done: int, total: int, what: str = "", /) -> None:
         if self._stop.is_set():
             raise Stopped
         self._told.emit(done, total, what)
 
     def _on_told(self, done: int, total: int, what: str) -> None:
         self.progressed.emit(done, total, what)
+
+    def _on_given(self, part: Any) -> None:
+        self.handed.emit(part)
 
     def _on_returned(self, value: Any) -> None:
         if value is not _STOPPED and not self._stop.is_set():
@@ -118,7 +129,7 @@ class RemainingTime:
 
     Parameters
     ----------
-    tell : callable
+    progress : Progress
         Gets (done, in all, what).
     fields : int
         To be segmented.
@@ -130,12 +141,12 @@ class RemainingTime:
 
     def __init__(
         self,
-        tell: Tell,
+        progress: Progress,
         fields: int,
         clock: Callable[[], float] = time.perf_counter,
         step: str = "tile",
     ) -> None:
-        self._tell = tell
+        self._progress = progress
         self._fields = fields
         self._step = step
         self._clock = clock
@@ -146,16 +157,16 @@ class RemainingTime:
         """Go on to a field."""
         self._field = field
 
-    def report(self, done: int, total: int) -> None:
-        """Tell how many of a field's tiles are done; a `napari_nucseg.segmenters.api.Report`."""
+    def report(self, done: int, total: int, name: str = "", /) -> None:
+        """Tell how many of a field's tiles are done; a `Progress`."""
         words = [f"{self._step} {min(done + 1, total)} of {total}"]
         if self._fields > 1:
             words.append(f"field {self._field + 1} of {self._fields}")
         steps = self._field * total + done
         words += self._left(steps / (self._fields * total))
-        self._tell(steps, self._fields * total, ", ".join(words))
+        self._progress(steps, self._fields * total, ", ".join(words))
 
-    def follow_download(self, name: str, megabytes: int) -> Callable[[int, int | None], None]:
+    def follow_download(self, name: str, megabytes: int) -> Progress:
         """Return what tells how much of a download is done.
 
         Parameters
@@ -167,13 +178,13 @@ class RemainingTime:
         """
         here: list[int] = []  # bytes of an earlier try, which took no time now
 
-        def follow(done: int, total: int | None) -> None:
+        def follow(done: int, total: int, _: str = "", /) -> None:
             if not here:
                 here.append(done)
             whole = total or megabytes * 10**6
             words = [f"Fetching {name}: {done // 10**6:,} of {whole // 10**6:,} MB"]
             words += self._left((done - here[0]) / max(whole - here[0], 1))
-            self._tell(done >> 20, whole >> 20, ", ".join(words))
+            self._progress(done >> 20, whole >> 20, ", ".join(words))
 
         return follow
 

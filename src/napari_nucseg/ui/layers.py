@@ -1,4 +1,4 @@
-"""Layers that belong together: what each is, where it lies, and what it was before corrections.
+"""Layers that belong together: what each is, and where it lies.
 
 What a layer is stands in ``layer.metadata["nucseg"]``; names are for people and may change.
 """
@@ -13,8 +13,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
-
-from napari_nucseg.array_types import Labels as LabelImage
+from pint import DimensionalityError
 
 IMAGE = "image"
 GROUND_TRUTH = "ground truth"
@@ -26,8 +25,7 @@ DIFFERENCE = "difference"
 OVERLAYS = (ERRORS, AGREEMENT, IOU, DIFFERENCE)
 """Roles of layers that show a comparison, and are not compared themselves."""
 _KEY = "nucseg"
-
-_ORIGINALS, _LOST = "nucseg originals", "nucseg originals lost"
+_PLACED = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,8 @@ class LayerRecord:
         How the labels of each plane of a stack were made.
     rule : mapping or None
         Values of the `ScoreRule` by which a run has scored the labels.
+    is_copy : bool
+        Whether it is a copy that keeps edits by hand, which no result is ever written to.
     """
 
     role: str
@@ -59,6 +59,7 @@ class LayerRecord:
     provenance: Mapping[str, Any] | None = None
     by_field: Mapping[int, Mapping[str, Any]] | None = None
     rule: Mapping[str, Any] | None = None
+    is_copy: bool = False
 
 
 def tag(record: LayerRecord) -> dict[str, Any]:
@@ -94,6 +95,22 @@ def count_planes(layer: Layer) -> int:
     return int(np.prod(field_shape(layer)[:-2]))
 
 
+def pixel_size(layer: Layer) -> float | None:
+    """Return the edge of a pixel in micrometres; the geometric mean where pixels are no squares.
+
+    None where the layer's unit is no length.
+    """
+    units = layer.units[-2:]
+    try:
+        edges = [
+            float((scale * unit).to("um").magnitude)
+            for scale, unit in zip(layer.scale[-2:], units, strict=True)
+        ]
+    except DimensionalityError:
+        return None
+    return float(np.sqrt(abs(edges[0] * edges[1])))
+
+
 def plane_of(data: Any, number: int) -> Any:
     """Return one field of a stack, still lazy if the stack is."""
     return data[np.unravel_index(number, data.shape[:-2])] if data.ndim > 2 else data
@@ -120,8 +137,14 @@ def find_image(layers: Iterable[Layer], labels: Labels) -> Image | None:
 
 
 def find_truth(layers: Iterable[Layer], prediction: Labels) -> Labels | None:
-    """Return the ground truth of a prediction: a layer of that role with the same shape."""
-    truths = (layer for layer in list(layers)[::-1] if role_of(layer) == GROUND_TRUTH)
+    """Return the ground truth of a prediction: a layer of that role with the same shape.
+
+    Without one, and if the prediction was made here, labels that were not are taken for it.
+    """
+    newest_first = [layer for layer in list(layers)[::-1] if isinstance(layer, Labels)]
+    truths = [layer for layer in newest_first if role_of(layer) == GROUND_TRUTH]
+    if role_of(prediction) == PREDICTION:
+        truths += [layer for layer in newest_first if record_of(layer) is None]
     return next((layer for layer in truths if may_be_truth(layer, prediction)), None)
 
 
@@ -144,7 +167,32 @@ def find_labels(layers: Iterable[Layer], record: LayerRecord) -> Labels | None:
 
 def placement(layer: Layer) -> dict[str, Any]:
     """Return where a layer lies, for layers over it."""
-    return {name: getattr(layer, name) for name in ("scale", "translate", "units", "axis_labels")}
+    placed = {name: getattr(layer, name) for name in _PLACED}
+    return {**placed, "affine": layer.affine.affine_matrix}
+
+
+def place_like(layer: Layer, source: Layer) -> None:
+    """Move a layer to where another one lies now."""
+    now = placement(layer)
+    for name, value in placement(source).items():
+        if not np.array_equal(np.asarray(now[name], object), np.asarray(value, object)):
+            setattr(layer, name, value)
+
+
+def describe_elsewhere(layer: Layer, other: Layer) -> str:
+    """Say if a layer has other pixels than another one, or lies elsewhere; else nothing."""
+    sizes = [np.abs(one.scale[-2:]) for one in (layer, other)]
+    if layer.units[-2:] != other.units[-2:] or not np.allclose(*sizes):
+        its, others = (f"{one.scale[-1]:g} {one.units[-1]:~}".strip() for one in (layer, other))
+        return f"{layer.name} has pixels of {its}, {other.name} of {others}"
+    height, width = field_shape(layer)[-2:]
+    corners = [(0, 0), (0, width), (height, 0), (height, width)]
+    placed = [
+        np.array([one.data_to_world((0,) * (one.ndim - 2) + corner)[-2:] for corner in corners])
+        for one in (layer, other)
+    ]
+    apart = np.abs(placed[0] - placed[1]).max()
+    return f"{layer.name} lies elsewhere than {other.name}" if apart > sizes[0].max() / 2 else ""
 
 
 def put_labels(
@@ -191,40 +239,10 @@ def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
 
 
 def _same(one: LayerRecord | None, other: LayerRecord) -> bool:
-    if one is None or (one.role, one.source) != (other.role, other.source):
+    if one is None or one.is_copy or (one.role, one.source) != (other.role, other.source):
         return False
     return _model(one) == _model(other)
 
 
 def _model(record: LayerRecord) -> Any:
     return (record.provenance or {}).get("model")
-
-
-def remember(layer: Labels, plane: int, before: LabelImage) -> None:
-    """Keep a field's labels as they were before the first edit."""
-    known = originals_of(layer)
-    if plane not in known:
-        layer.metadata = layer.metadata | {_ORIGINALS: {**known, plane: before.copy()}}
-
-
-def lose_track(layer: Labels) -> None:
-    """Note that fields were edited of which it is not known how they were before."""
-    layer.metadata = layer.metadata | {_LOST: True}
-
-
-def is_tracked(layer: Labels) -> bool:
-    """Whether all fields that were edited are known as they were before."""
-    return _LOST not in layer.metadata
-
-
-def forget(layer: Labels) -> None:
-    """Take a layer's labels, which were replaced, for the original."""
-    layer.metadata = {
-        key: value for key, value in layer.metadata.items() if key not in (_ORIGINALS, _LOST)
-    }
-
-
-def originals_of(layer: Labels) -> Mapping[int, LabelImage]:
-    """Return the labels of edited fields as they were before."""
-    known: Mapping[int, LabelImage] = layer.metadata.get(_ORIGINALS, {})
-    return known

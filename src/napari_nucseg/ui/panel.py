@@ -8,8 +8,11 @@ from typing import Any
 from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 from napari.components import ViewerModel
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QComboBox, QScrollBar, QWidget
 
-from napari_nucseg.ui.jobs import Job, Task, tell_user
+from napari_nucseg.progress import Progress
+from napari_nucseg.ui.jobs import Hand, Job, Task, tell_user
 from napari_nucseg.ui.params_form import text_line
 
 
@@ -31,6 +34,7 @@ class Panel(Container):
         self._viewer = viewer
         self._docked = False
         super().__init__(widgets=[*widgets, self.status], labels=False)
+        WheelGuard(self.native)
         self.native_parent_changed.connect(self._on_parent)
         self.native.destroyed.connect(self._drop_all)
 
@@ -49,8 +53,32 @@ class Panel(Container):
         show : callable
             Gets the result, on the main thread.
         """
+        return self._launch(self._job(work, show))
+
+    def run_in_parts(
+        self,
+        work: Callable[[Progress, Hand], Any],
+        show_part: Callable[[Any], None],
+        show: Callable[[Any], None],
+    ) -> Job:
+        """Do work in a thread that hands over parts of its result; see `run`.
+
+        Parameters
+        ----------
+        work : callable
+            Gets functions to report progress, and to hand over what is done.
+        show_part : callable
+            Gets each part, on the main thread, also those done before the work was stopped.
+        show : callable
+            Gets what is returned, after all parts.
+        """
+        job = self._job(lambda progress: work(progress, job.hand), show)
+        job.handed.connect(show_part)
+        return self._launch(job)
+
+    def _launch(self, job: Job) -> Job:
         self.drop_job()
-        job = self.job = self._job(work, show)
+        self.job = job
         job.progressed.connect(self.on_progress)
         job.finished.connect(self._on_finished)
         job.start()
@@ -110,3 +138,41 @@ class Panel(Container):
             self._drop_all()
             self.disconnect_viewer()
             self.native.deleteLater()
+
+
+class WheelGuard(QObject):
+    """Keeps the mouse wheel from changing values that do not have the focus.
+
+    Qt's spin boxes, combo boxes and sliders take the wheel as soon as the pointer is over them, so
+    that scrolling a panel would change its values. The wheel scrolls on instead.
+
+    Parameters
+    ----------
+    root : QWidget
+        All that lies in it is guarded, each time it is shown.
+    """
+
+    _KINDS = (QAbstractSpinBox, QComboBox, QAbstractSlider)
+
+    def __init__(self, root: QWidget) -> None:
+        super().__init__(root)
+        root.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Pass the wheel on where the widget has no focus."""
+        assert event is not None
+        if event.type() == QEvent.Type.Show and watched is self.parent():
+            self._guard_all()
+        if event.type() != QEvent.Type.Wheel or not isinstance(watched, self._KINDS):
+            return False
+        event.ignore()
+        return not watched.hasFocus()
+
+    def _guard_all(self) -> None:
+        root = self.parent()
+        assert isinstance(root, QWidget)
+        for widget in root.findChildren(QWidget):
+            if isinstance(widget, self._KINDS) and not isinstance(widget, QScrollBar):
+                if widget.focusPolicy() == Qt.FocusPolicy.WheelFocus:
+                    widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+                widget.installEventFilter(self)

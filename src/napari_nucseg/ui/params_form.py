@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Label, SpinBox
 from magicgui.widgets.bases import ValueWidget, Widget
+from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFormLayout,
     QGraphicsOpacityEffect,
+    QHBoxLayout,
     QLabel,
     QScrollArea,
     QSizePolicy,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
 
 from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST
-from napari_nucseg.parameter_spec import Spec, specs_of
+from napari_nucseg.parameter_spec import Spec, describe_values, specs_of
 
 Params = TypeVar("Params")
 DOCK_WIDTH = 345
@@ -35,15 +40,28 @@ _FAINT = 0.4
 class ParamsForm(Generic[Params]):
     """One widget a field: a switch, a slider where few steps cover the range, or a number box.
 
+    Parameters
+    ----------
+    params : Params
+        The values to begin with, which are the defaults.
+    has_resets : bool, optional
+        Whether there are buttons that set values back; they have to be laid out, then.
+
     Attributes
     ----------
     rows : tuple of ValueWidget
         In the order of the fields.
     main, advanced : tuple of ValueWidget
         Those always in sight, and those to be folded away.
+    resets : mapping
+        A button by the label of its row, which is seen where the value is not the default, and
+        sets it back.
     """
 
-    def __init__(self, params: Params) -> None:
+    marked = Signal(int)
+    """Tells how many values differ from the defaults."""
+
+    def __init__(self, params: Params, *, has_resets: bool = False) -> None:
         self._type = type(params)
         kinds = get_type_hints(self._type)
         described = specs_of(self._type)
@@ -52,6 +70,12 @@ class ParamsForm(Generic[Params]):
         )
         self.main = tuple(row for row in self.rows if not described[row.name].advanced)
         self.advanced = tuple(row for row in self.rows if described[row.name].advanced)
+        self._defaults = params
+        self.resets: dict[str, QToolButton] = {}
+        for row in self.rows if has_resets else ():
+            button = self.resets[row.label] = _reset_button()
+            button.clicked.connect(partial(self._reset, row))
+            row.changed.connect(self._mark)
 
     def __getitem__(self, name: str) -> ValueWidget:
         """Return the widget of a field."""
@@ -66,6 +90,31 @@ class ParamsForm(Generic[Params]):
     def params(self, params: Params) -> None:
         for row in self.rows:
             row.value = getattr(params, row.name)
+
+    @property
+    def defaults(self) -> Params:
+        """The values that rows are marked for differing from."""
+        return self._defaults
+
+    @defaults.setter
+    def defaults(self, defaults: Params) -> None:
+        self._defaults = defaults
+        for row in self.rows if self.resets else ():
+            value = describe_values(self._type, {row.name: getattr(defaults, row.name)})[0]
+            self.resets[row.label].setToolTip(f"Set back to what suits the model: {value}")
+        self._mark()
+
+    def _mark(self) -> None:
+        differing = [row for row in self.rows if not self._is_default(row)]
+        for row in self.rows if self.resets else ():
+            self.resets[row.label].setVisible(row in differing)
+        self.marked.emit(len(differing))
+
+    def _is_default(self, row: ValueWidget) -> bool:
+        return math.isclose(row.value, getattr(self._defaults, row.name), abs_tol=1e-6)
+
+    def _reset(self, row: ValueWidget) -> None:
+        row.value = getattr(self._defaults, row.name)
 
 
 def threshold_slider() -> FloatSlider:
@@ -91,8 +140,16 @@ def preset_box() -> ComboBox:
     )
 
 
-def labelled(rows: Iterable[Widget]) -> QWidget:
-    """Lay out widgets under one another, their labels in a column of one width."""
+def labelled(rows: Iterable[Widget], resets: Mapping[str, QWidget] | None = None) -> QWidget:
+    """Lay out widgets under one another, their labels in a column of one width.
+
+    Parameters
+    ----------
+    rows : iterable of Widget
+        Each with its label and tooltip.
+    resets : mapping, optional
+        Buttons that stand behind rows, by the rows' labels.
+    """
     box = QWidget()
     layout = QFormLayout(box)
     layout.setContentsMargins(0, 0, 0, 0)
@@ -101,8 +158,31 @@ def labelled(rows: Iterable[Widget]) -> QWidget:
     for row in rows:
         label = QLabel(row.label)
         label.setToolTip(row.tooltip or "")
-        layout.addRow(label, row.native)
+        button = (resets or {}).get(row.label)
+        layout.addRow(label, row.native if button is None else _beside(row.native, button))
     return box
+
+
+def _beside(widget: QWidget, button: QWidget) -> QWidget:
+    box = QWidget()
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(2)
+    layout.addWidget(widget, 1)
+    layout.addWidget(button)
+    return box
+
+
+def _reset_button() -> QToolButton:
+    """Return a button whose place stays free while it is hidden."""
+    button = QToolButton()
+    button.setText("\u21ba")
+    button.setAutoRaise(True)
+    policy = button.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)
+    button.setSizePolicy(policy)
+    button.hide()
+    return button
 
 
 def show_row(box: QWidget, row: Widget, shown: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_nucseg.metrics.score import score
+from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.segmenters.api import OutOfDeviceMemory
 from napari_nucseg.segmenters.devices import free_memory
 from napari_nucseg.segmenters.flows import Labeller
@@ -40,7 +41,7 @@ class HeldOutScores:
 
 
 def score_held_out(
-    training: Training, examples: Sequence[Example], tick: Callable[[int], object]
+    training: Training, examples: Sequence[Example], progress: Progress
 ) -> HeldOutScores:
     """Score the averaged weights, each image at its own scale and with the usual thresholds.
 
@@ -50,15 +51,15 @@ def score_held_out(
         Of the network.
     examples : sequence of Example
         Held-out images; one at least has nuclei.
-    tick : callable
+    progress : Progress
         Called with the number of images done before each; may raise to stop.
     """
     params = SegmentParams()
     net = _in_use(training)
     losses, ratios = [], []
     for done, example in enumerate(examples):
-        tick(done)
-        flows = run_scaled(net, example.image, 1.0, False, lambda done, total: None)
+        progress(done, len(examples))
+        flows = run_scaled(net, example.image, 1.0, False, ignore)
         output = torch.from_numpy(np.concatenate([flows.vectors, flows.cellprob[None]]))
         losses.append(loss_of(output[None], example.whole()).item())
         found = Labeller(flows, training.device)(params)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_nucseg.io.fields import Dataset, Field
-from napari_nucseg.io.images import read_image_header, read_labels_shape
+from napari_nucseg.io.images import read_labels_shape
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import Header
 
@@ -119,7 +119,7 @@ def _read_headers(dataset: Dataset, blank: Collection[str]) -> dict[int, Header]
             headers[number] = packed
             continue
         if dataset.has_images:
-            headers[number] = read_image_header(source)
+            headers[number] = field.read_image_header()
             field.check_shape(headers[number])
         else:
             headers[number] = Header(read_labels_shape(source), np.dtype(np.int32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from napari.utils.notifications import show_info, show_warning
 
 from napari_nucseg.io.datasets import find_field, open_dataset
 from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.images import read_labels_header
+from napari_nucseg.io.label_rules import separate_components
 from napari_nucseg.io.layouts import IMAGE_SUFFIXES, holds_dataset, is_truth, stem_of_truth
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import Header
@@ -50,17 +53,40 @@ def _read_one(path: Path) -> list[LayerData]:
     if not is_truth(path):
         return read_field(find_field(path))
     field = Field(stem_of_truth(path.stem), mask=Source(path))
-    return [_labels_layer(field.read_truth(), field.name, None, [field])]
+    return _truth_layers(field, None, read_labels_header(Source(path)))
 
 
 def read_field(field: Field) -> list[LayerData]:
     """Image and, where there is one, ground truth of a field, as layer data."""
     image = field.read_image()
-    header = Header(image.data.shape, image.data.dtype, image.pixel_size)
-    truth = None if field.mask is None else field.read_truth()
-    layers = [_image_layer(image.data, field.name, header, [field], image.data)]
-    if truth is not None:
-        layers.append(_labels_layer(truth, field.name, header, [field]))
+    truths = [] if field.mask is None else _truth_layers(field, image.header, image.header)
+    for note in image.notes:
+        show_warning(f"{field.image}: {note}")
+    return [_image_layer(image.data, field.name, image.header, [field], image.data), *truths]
+
+
+def _truth_layers(field: Field, image: Header | None, sizes: Header) -> list[LayerData]:
+    """Return the ground truth of a field; of a binary mask its components, too, but hidden.
+
+    Parameters
+    ----------
+    field : Field
+        With its ground truth.
+    image : Header or None
+        Of its image.
+    sizes : Header
+        Says how large pixels are.
+    """
+    found = field.read_truth_image(image)
+    layers = [_labels_layer(found.data, field.name, sizes, [field])]
+    if found.is_binary:
+        name = f"{field.name} components"
+        keywords = {"name": name, "visible": False, **_placement(found.data.ndim, sizes)}
+        layers.insert(0, (separate_components(found.data), keywords, "labels"))
+        show_warning(
+            f"{'; '.join(found.notes)}. Where each piece is a nucleus, use the hidden layer "
+            f"{name!r} instead."
+        )
     return layers
 
 
@@ -141,7 +167,7 @@ def read_group(
         sample = next(n for n, field in enumerate(fields) if field.stem not in no_image)
         layers.append(_image_layer(images, group.name, header, fields, images[sample]))
     if with_truth:
-        kind = Header(header.shape, np.dtype(np.int32), header.pixel_size)
+        kind = replace(header, dtype=np.dtype(np.int32))
         readers = [
             _blank(kind) if field.stem in no_truth else partial(_read_truth, field, group)
             for field in fields
@@ -210,13 +236,13 @@ def _placement(ndim: int, header: Header | None) -> dict[str, Any]:
     size = header.pixel_size if header else None
     planes = ndim - 2
     axes = (*("field", "z")[:planes], "y", "x")
-    if size is None:
+    if header is None or size is None:
         return {"axis_labels": axes}
-    return {
-        "axis_labels": axes,
-        "scale": (1.0,) * planes + (size, size),
-        "units": ("pixel",) * planes + ("um", "um"),
-    }
+    scale, units = (1.0,) * planes + (size, size), ("pixel",) * planes + ("um", "um")
+    if header.z_spacing is not None and len(header.shape) == 3:
+        scale = (*scale[: planes - 1], header.z_spacing, size, size)
+        units = (*units[: planes - 1], "um", "um", "um")
+    return {"axis_labels": axes, "scale": scale, "units": units}
 
 
 def _metadata(role: str, fields: Sequence[Field]) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from napari_nucseg.batch.results import Results, holds_results, moved_to, open_r
 from napari_nucseg.batch.results_folder import RUN_FILE
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.fields import Dataset, Field
-from napari_nucseg.io.images import read_image_header
 from napari_nucseg.io.sources import Source
 from napari_nucseg.ui.files.field_groups import FieldGroup, group_fields
 from napari_nucseg.ui.files.reader import LayerData, Read, read_group, stack_lazily, tell_groups
@@ -128,7 +127,7 @@ def _damaged(fields: Sequence[Field]) -> list[str]:
     for field in fields:
         try:
             if field.image is not None:
-                field.check_shape(read_image_header(field.image))
+                field.check_shape(field.read_image_header())
         except (ValueError, OSError) as error:
             found[field.stem] = error
     if found:

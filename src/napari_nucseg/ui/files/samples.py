@@ -60,7 +60,7 @@ def download_in_window(folder: Path) -> None:
 
     _refuse_a_second()
     loop, dialog = QEventLoop(), DownloadDialog(folder)
-    job = Job(lambda tell: download_dataset(folder, lambda done, total: tell(done, total, "")))
+    job = Job(lambda progress: download_dataset(folder, progress))
     failures: list[Exception] = []
 
     def cancel() -> None:

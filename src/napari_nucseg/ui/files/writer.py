@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
 
+from napari_nucseg.io.calibration import UNKNOWN, Calibration, to_um
 from napari_nucseg.io.label_formats import refuse_truth, require_whole, write_mask, write_rois
 from napari_nucseg.io.writers import write_labels
+from napari_nucseg.ui.edits import count_corrected_in
 from napari_nucseg.ui.layers import plane_of
 
 
@@ -67,7 +70,8 @@ def save_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """
     refuse_truth(Path(path))
     labels = np.asarray(_full(data, attributes))
-    _told(path, partial(write_labels, Path(path), labels, _provenance(attributes)))
+    made, sizes = _provenance(attributes, labels), _calibration(attributes)
+    _told(path, partial(write_labels, Path(path), labels, made, sizes))
     return [path]
 
 
@@ -75,6 +79,8 @@ def save_rois(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a zip archive of outlines for ImageJ's ROI manager; parameters as in `save_mask`."""
     refuse_truth(Path(path))
     labels = np.asarray(_full(data, attributes))
+    if labels.min(initial=0) < 0:
+        show_warning(f"{path}: negative labels, such as {labels.min()}, have no outlines.")
     write_rois(Path(path), labels.reshape(-1, *labels.shape[-2:]) if labels.ndim > 3 else labels)
     return [path]
 
@@ -91,12 +97,28 @@ def _full(data: Any, attributes: dict[str, Any]) -> Any:
     return data[0] if attributes.get("multiscale") else data
 
 
-def _provenance(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return how labels were made; of those that were not made here, the name."""
-    record = attributes.get("metadata", {}).get("nucseg") or {}
+def _provenance(attributes: dict[str, Any], labels: Any) -> dict[str, Any]:
+    """Return how labels were made, and what was edited; of those not made here, the name."""
+    metadata = attributes.get("metadata", {})
+    record = metadata.get("nucseg") or {}
     made = dict(record.get("provenance") or {"image": attributes.get("name", "")})
+    corrected = count_corrected_in(metadata, labels)
+    if corrected:
+        made["corrected_by_hand"] = corrected
     by_field = record.get("by_field")
     return made | {"by_field": by_field} if by_field else made
+
+
+def _calibration(attributes: dict[str, Any]) -> Calibration:
+    """Return the sizes of pixels and the distance of planes of a layer in lengths."""
+    scale, units = attributes.get("scale"), attributes.get("units")
+    if scale is None or units is None:
+        return UNKNOWN
+    pairs = zip(scale, (units,) * len(scale) if isinstance(units, str) else units, strict=True)
+    *planes, height, width = (to_um(length, unit) for length, unit in pairs)
+    if height is None or width is None:
+        return UNKNOWN
+    return Calibration(float(np.sqrt(height * width)), planes[-1] if planes else None)
 
 
 def _names(labels: Any, attributes: dict[str, Any]) -> list[str]:

@@ -20,7 +20,8 @@ from magicgui.widgets import (
 from magicgui.widgets.bases import ValueWidget, Widget
 from qtpy.QtWidgets import QFormLayout, QWidget
 
-from napari_nucseg.io.datasets import SPLITS, list_splits
+from napari_nucseg.io.datasets import list_splits
+from napari_nucseg.io.lists import SPLITS
 from napari_nucseg.metrics.presets import ScoreRule, find_preset
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES

@@ -8,7 +8,7 @@ from qtpy.QtGui import QDesktopServices
 
 from napari_nucseg.batch.results import holds_results
 from napari_nucseg.io.bbbc039 import dataset_folder, missing_archives
-from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.ui.files.samples import download_in_window
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.panel import Panel
@@ -84,7 +84,7 @@ class RunPanel(Panel):
         """Ask for a model file, and choose it, too, if it is one."""
         path = ask_for_model(self.form.add_model.native)
         if path is not None:
-            self.run_errand(lambda tell: catalogue.check(path), lambda _: self._take_up(path))
+            self.run_errand(lambda tell: networks.check(path), lambda _: self._take_up(path))
 
     def stop(self) -> None:
         """Ask the run to stop; what is done stays."""

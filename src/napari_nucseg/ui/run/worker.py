@@ -10,8 +10,10 @@ from pathlib import Path
 
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui.jobs import WARM_UP, Tell, in_words
+from napari_nucseg.ui.jobs import WARM_UP, in_words
+from napari_nucseg.wording import counted
 
 PLUGIN = "napari-nucseg"
 
@@ -64,12 +66,12 @@ class RunRequest:
         return line
 
 
-class Progress:
+class RunProgress:
     """Tells how far a run over fields is.
 
     Parameters
     ----------
-    tell : callable
+    progress : Progress
         Gets (done, in all, what).
     models : sequence of str
         That run, one after the other.
@@ -79,17 +81,17 @@ class Progress:
 
     def __init__(
         self,
-        tell: Tell,
+        progress: Progress,
         models: Sequence[str],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._tell, self._models, self._clock = tell, models, clock
+        self._progress, self._models, self._clock = progress, models, clock
         self._begun: tuple[float, int] | None = None
 
-    def report(self, done: int, total: int, name: str) -> None:
+    def report(self, done: int, total: int, name: str = "", /) -> None:
         """Tell how many fields are done over all models, and what is at work."""
         if not name:
-            self._tell(done, total, "Writing the tables...")
+            self._progress(done, total, "Writing the tables...")
             return
         now = self._clock()
         if self._begun is None:
@@ -97,7 +99,7 @@ class Progress:
         fields = max(total // len(self._models), 1)
         model = self._models[min(done // fields, len(self._models) - 1)]
         words = [f"{model}: {name}", f"field {done % fields + 1} of {fields}"]
-        self._tell(done, total, ", ".join([*words, *self._left(now, done, total)]))
+        self._progress(done, total, ", ".join([*words, *self._left(now, done, total)]))
 
     def _left(self, now: float, done: int, total: int) -> list[str]:
         assert self._begun is not None
@@ -108,7 +110,7 @@ class Progress:
         return [f"{in_words(elapsed / (done - before) * (total - done))} left"]
 
 
-def run_request(request: RunRequest, tell: Tell) -> str:
+def run_request(request: RunRequest, progress: Progress) -> str:
     """Fetch weights, run, and say in words what came out; called in a worker.
 
     Raises
@@ -125,14 +127,14 @@ def run_request(request: RunRequest, tell: Tell) -> str:
     dataset = open_dataset(request.dataset, request.split)
     models = [catalogue.find(name) for name in request.models]
     for model in models:
-        catalogue.download(model, partial(_tell_download, tell, model.name))
+        catalogue.download(model, partial(_tell_download, progress, model.name))
     setups = [set_up(model, request.device, request.chosen, request.rule) for model in models]
     with executor_for(request.scheduler, request.device) as run_fields:
         results = run_models(
             dataset,
             setups,
             request.out,
-            report=Progress(tell, [model.name for model in models]).report,
+            progress=RunProgress(progress, [model.name for model in models]).report,
             run_fields=run_fields,
             parquet=has_parquet(),
             command=request.command,
@@ -144,12 +146,14 @@ def run_request(request: RunRequest, tell: Tell) -> str:
 def _in_words(model: str, result: Benchmark) -> str:
     pooled = result.summary.pooled
     told = (
-        f"{model}: {len(result.scores)} fields, Dice {pooled.pixels.dice:.3f}, F1 "
+        f"{model}: {counted(len(result.scores), 'field')}, Dice {pooled.pixels.dice:.3f}, F1 "
         f"{pooled.objects.f1:.3f}, AP .50:.95 {pooled.mean_ap:.3f} (pooled)."
     )
     return told + (f" {len(result.failed)} failed, see failed.csv." if result.failed else "")
 
 
-def _tell_download(tell: Tell, name: str, done: int, total: int | None) -> None:
-    megabytes = f"{done // 10**6:,} of {(total or 0) // 10**6:,} MB"
-    tell(done >> 20, (total or 0) >> 20, f"Fetching {name}: {megabytes}")
+def _tell_download(
+    progress: Progress, model: str, done: int, total: int, name: str = "", /
+) -> None:
+    megabytes = f"{done // 10**6:,} of {total // 10**6:,} MB"
+    progress(done >> 20, total >> 20, f"Fetching {model}: {megabytes}")

@@ -20,6 +20,7 @@ from napari_nucseg.analysis.prediction_comparison import (
 )
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.io.writers import with_ending, write_table
+from napari_nucseg.metrics.registry import Metric, shown_in
 from napari_nucseg.metrics.summary import LEVEL, Key
 from napari_nucseg.report.text import as_number
 from napari_nucseg.ui.jobs import Run
@@ -41,15 +42,7 @@ from napari_nucseg.ui.score.predictions import (
     read_run,
 )
 from napari_nucseg.ui.score.score_table import PlainModel, table_view
-
-RATIOS = {
-    "AP .50:.95": ("objects", "mean_ap"),
-    "F1 at the threshold": ("objects", "f1"),
-    "AP at the threshold": ("objects", "ap"),
-    "PQ": ("objects", "pq"),
-    "AJI": ("objects", "aji"),
-    "Dice of pixels": ("pixels", "dice"),
-}
+from napari_nucseg.wording import counted
 
 
 class ComparisonWidget(QWidget):
@@ -82,6 +75,7 @@ class ComparisonWidget(QWidget):
         self.scores = PredictionScores(viewer, state, run, self)
         self.differing: list[Disagreement] = []
         self._second: int | None = None
+        self._choice = shown_in("choice")
         self._make_buttons()
         self._make_tables()
         self._lay_out()
@@ -107,8 +101,8 @@ class ComparisonWidget(QWidget):
         first, second = self.scores.all_scored[0], self.scores.all_scored[self._second]
         count = sum(d.in_first for d in self.differing)
         self._tell(
-            f"{count} nuclei are right in {first.name} alone, "
-            f"{len(self.differing) - count} in {second.name} alone."
+            f"Right in {first.name} alone: {counted(count, 'nucleus')}; in {second.name} "
+            f"alone: {len(self.differing) - count}."
             if self.differing
             else f"{first.name} and {second.name} find the same nuclei."
         )
@@ -182,7 +176,7 @@ class ComparisonWidget(QWidget):
             self.ask_and_save,
         )
         self.ratio = QComboBox()
-        self.ratio.addItems(list(RATIOS))
+        self.ratio.addItems([metric.full_title for metric in self._choice])
         self.ratio.setToolTip("The score that is compared: mean of the fields.")
         self.ratio.currentTextChanged.connect(self._list_rivals)
 
@@ -212,6 +206,11 @@ class ComparisonWidget(QWidget):
         grid.setRowStretch(2, 2)
         grid.setRowStretch(4, 3)
 
+    @property
+    def _metric(self) -> Metric:
+        """The score that is compared."""
+        return self._choice[self.ratio.currentIndex()]
+
     def _on_scores(self) -> None:
         self._list_rivals()
         all_scored = self.scores.all_scored
@@ -221,15 +220,15 @@ class ComparisonWidget(QWidget):
             self._list_differences()
             redraw_difference(self._viewer, self._state.truth, self.differing)
         else:
-            best = all_scored[best_of(all_scored, RATIOS[self.ratio.currentText()])]
+            best = all_scored[best_of(all_scored, self._metric)]
             self._tell(f"Best by {self.ratio.currentText()}: {best.name}.")
 
     def _list_rivals(self) -> None:
-        key, all_scored = RATIOS[self.ratio.currentText()], self.scores.all_scored
+        metric, all_scored = self._metric, self.scores.all_scored
         layers = self.scores.layers[: len(all_scored)]
         self.model.show_rows(
-            [_cells(scored, key, is_first=scored is all_scored[0]) for scored in all_scored],
-            bold=best_of(all_scored, key) if all_scored else None,
+            [_cells(scored, metric.key, is_first=scored is all_scored[0]) for scored in all_scored],
+            bold=best_of(all_scored, metric) if all_scored else None,
             tips=[f"{layer.name}: {how_made(layer)}" for layer in layers],
         )
 

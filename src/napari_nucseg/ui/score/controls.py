@@ -50,7 +50,7 @@ class ScoreControls:
             label="Ground truth",
             choices=self._truths,
             nullable=True,
-            tooltip="Labels layer that is right; found by itself when the dataset has one.",
+            tooltip="Labels layer that is right; taken by itself if there is one of the same size.",
         )
         self.threshold = threshold_slider()
         self.preset = preset_box()
@@ -77,11 +77,11 @@ class ScoreControls:
         """Take up a layer that was added."""
         self.reset()
         record = record_of(layer)
-        if record is not None and record.role == PREDICTION:
+        if record is not None and record.role == PREDICTION and not record.is_copy:
             if record.rule is not None:
                 self._take_rule(record.rule)
             self.prediction.value = layer
-        elif role_of(layer) == GROUND_TRUTH:
+        elif isinstance(layer, Labels) and role_of(layer) in (GROUND_TRUTH, None):
             self.choose_truth()
 
     def _take_rule(self, rule: Mapping[str, Any]) -> None:
@@ -106,7 +106,9 @@ class ScoreControls:
         self.layers_changed.emit()
 
     def _predictions(self, widget: Any = None) -> list[Labels]:
-        return [layer for layer in self._truths() if role_of(layer) != GROUND_TRUTH]
+        """List what can be scored: labels that were made here first, then those of others."""
+        others = [layer for layer in self._truths() if role_of(layer) != GROUND_TRUTH]
+        return sorted(others, key=lambda layer: role_of(layer) != PREDICTION)
 
     def _truths(self, widget: Any = None) -> list[Labels]:
         return [

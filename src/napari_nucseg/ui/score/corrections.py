@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from magicgui.widgets import PushButton
 from napari.layers import Labels
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QWidget
 
 from napari_nucseg.analysis.corrections import erase, find_changes, swapped, take_over
 from napari_nucseg.analysis.objects import ObjectKey
 from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.io.writers import write_labels
+from napari_nucseg.ui.edits import (
+    corrected_planes,
+    count_corrected,
+    has_history,
+    say_corrected,
+    write_field,
+)
 from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     PREDICTION,
     full_data,
-    is_tracked,
-    originals_of,
-    record_of,
 )
+from napari_nucseg.ui.params_form import text_line
+from napari_nucseg.ui.score.corrected_files import save_corrected
 from napari_nucseg.ui.score.edit_tracker import EditTracker
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
-from napari_nucseg.ui.score.worker import read_plane
 
+REST = 200
+"""Milliseconds after an edit that corrected nuclei are counted."""
 _NOTHING = "No label was corrected since the layers were opened."
 
 
-def corrected_planes(layer: Labels) -> tuple[int, ...]:
-    """Return the fields of a layer whose labels differ from what they were."""
-    data = full_data(layer)
-    return tuple(
-        plane
-        for plane, before in sorted(originals_of(layer).items())
-        if not np.array_equal(before, read_plane(data, plane))
-    )
-
-
-def accept(state: ComparisonState, row: int, *, truth: bool) -> str:
+def accept(state: ComparisonState, row: int, *, truth: bool) -> tuple[bool, str]:
     """Make one side of an object like the other; napari's undo takes it back.
 
     Parameters
@@ -58,8 +52,8 @@ def accept(state: ComparisonState, row: int, *, truth: bool) -> str:
 
     Returns
     -------
-    str
-        What was done, in words.
+    (bool, str)
+        Whether anything was changed, and what was done, in words.
     """
     assert state.truth is not None
     assert state.prediction is not None
@@ -77,44 +71,7 @@ def accept(state: ComparisonState, row: int, *, truth: bool) -> str:
             new = take_over(source, new, partner, overlap)
     layer = state.prediction if truth else state.truth
     told = _in_words(layer, target, new)
-    _write(layer, plane, target, new)
-    return told
-
-
-def save_corrected(state: ComparisonState, folder: Path) -> list[Path]:
-    """Write the corrected fields of both layers as label TIFFs that say what was changed.
-
-    Returns
-    -------
-    list of Path
-        What was written.
-
-    Raises
-    ------
-    FileExistsError
-        If one of the files is there; none is written then.
-    ValueError
-        If labels were edited through several fields at once.
-    """
-    for layer in (state.truth, state.prediction):
-        if layer is not None and not is_tracked(layer):
-            raise ValueError(
-                f"{layer.name} was edited through several fields at once, of which no note is "
-                "kept; save the whole layer (File > Save Selected Layers)"
-            )
-    writes = {}
-    for kind, layer in ((GROUND_TRUTH, state.truth), (PREDICTION, state.prediction)):
-        for plane in () if layer is None else corrected_planes(layer):
-            assert layer is not None
-            path = folder / f"{state.name_of(plane)} {kind} corrected.tif"
-            now = read_plane(full_data(layer), plane)
-            writes[path] = partial(write_labels, path, now, _note(layer, plane, now))
-    there = [path for path in writes if path.exists()]
-    if there:
-        raise FileExistsError(f"{there[0]} is there already; choose another folder, or move it")
-    for write in writes.values():
-        write()
-    return list(writes)
+    return write_field(layer, plane, new), told
 
 
 def _in_words(layer: Labels, before: LabelImage, after: LabelImage) -> str:
@@ -130,31 +87,7 @@ def _in_words(layer: Labels, before: LabelImage, after: LabelImage) -> str:
     ]
     if not done:
         return "Both sides are the same here already."
-    return f"{layer.name}: {'; '.join(done)}. Ctrl+Z on that layer takes it back."
-
-
-def _note(layer: Labels, plane: int, now: LabelImage) -> dict[str, Any]:
-    record = record_of(layer)
-    made: Mapping[str, Any] = {}
-    if record is not None:
-        made = (record.by_field or {}).get(plane) or record.provenance or {}
-    changes = find_changes(originals_of(layer)[plane], now)
-    return {**made, "layer": layer.name, "corrections": asdict(changes)}
-
-
-def _write(layer: Labels, plane: int, before: LabelImage, after: LabelImage) -> None:
-    """Change labels as a stroke does, so that it can be undone."""
-    inside = np.nonzero(before != after)
-    if not len(inside[0]):
-        return
-    stack = np.unravel_index(plane, full_data(layer).shape[:-2]) if layer.ndim > 2 else ()
-    at = tuple(np.full(len(inside[0]), index) for index in stack) + inside
-    visible = layer.visible
-    layer.visible = True  # napari writes to what it shows, too, which may be another field else
-    try:
-        layer.data_setitem(at, after[inside])
-    finally:
-        layer.visible = visible
+    return f"{layer.name}: {'; '.join(done)}. Undo takes it back."
 
 
 class CorrectionControls(QWidget):
@@ -186,16 +119,27 @@ class CorrectionControls(QWidget):
         self._state, self._table, self._tell = state, table, tell
         self._edits, self._run = edits, run
         self._loading: Job | None = None
+        self._accepted: list[Labels] = []
         self.prediction = PushButton(
             text="Accept prediction here",
             tooltip="Put the predicted nucleus of the chosen row into the ground truth, in place "
-            "of what is there. Ctrl+Z on the layer takes it back.",
+            "of what is there. Undo takes it back.",
         )
         self.truth = PushButton(
             text="Accept truth here",
             tooltip="Put the true nucleus of the chosen row into the prediction, in place of what "
-            "is there. Ctrl+Z on the layer takes it back.",
+            "is there. Undo takes it back.",
         )
+        self.undo = PushButton(
+            text="Undo",
+            tooltip="Take back the last change of the labels that were corrected last, by these "
+            "buttons or by hand. Ctrl+Z in the canvas does the same while they are shown.",
+        )
+        self.corrected = text_line()
+        self._counting = QTimer(self)
+        self._counting.setSingleShot(True)
+        self._counting.setInterval(REST)
+        self._counting.timeout.connect(self._count)
         self.save = PushButton(
             text="Save corrected labels...",
             tooltip="Write the corrected fields as label TIFFs with a note of what was changed; "
@@ -206,10 +150,15 @@ class CorrectionControls(QWidget):
         grid.setSpacing(3)
         grid.addWidget(self.prediction.native, 0, 0)
         grid.addWidget(self.truth.native, 0, 1)
-        grid.addWidget(self.save.native, 1, 0, 1, 2)
+        grid.addWidget(self.save.native, 1, 0)
+        grid.addWidget(self.undo.native, 1, 1)
+        grid.addWidget(self.corrected.native, 2, 0, 1, 2)
         self.prediction.changed.connect(lambda: self.accept(truth=False))
         self.truth.changed.connect(lambda: self.accept(truth=True))
+        self.undo.changed.connect(self.take_back)
         self.save.changed.connect(self.ask_and_save)
+        state.edited.connect(self._count_soon)
+        state.compared.connect(self._count_soon)
 
     def accept(self, *, truth: bool) -> None:
         """Make one side of the chosen nucleus like the other."""
@@ -241,12 +190,50 @@ class CorrectionControls(QWidget):
             return
         if key.plane != self._state.plane:
             self._state.chosen.emit(row)
+        target = self._state.prediction if truth else self._state.truth
+        assert target is not None
         try:
-            done = accept(self._state, row, truth=truth)
+            changed, done = accept(self._state, row, truth=truth)
         except ValueError as error:
-            done = str(error)
+            changed, done = False, str(error)
         self._edits.look()
+        if changed:
+            self._accepted.append(target)
+            self._state.viewer.layers.selection = {target}  # for Ctrl+Z, if it is shown
         self._tell(done)
+
+    def take_back(self) -> None:
+        """Undo the last change of the labels that were corrected last."""
+        layers = self._state.viewer.layers
+        self._accepted = [one for one in self._accepted if one in layers and has_history(one)]
+        if self._accepted:
+            target = self._accepted.pop()
+        else:
+            ours = (self._state.prediction, self._state.truth)
+            edited = [one for one in ours if one is not None and has_history(one)]
+            if not edited:
+                self._tell("There is nothing to undo.")
+                return
+            active = layers.selection.active
+            target = active if active in edited else edited[0]
+        target.undo()
+        self._edits.look()
+        self._tell(f"The last change of {target.name} is undone.")
+
+    def _count_soon(self) -> None:
+        self._counting.start()
+
+    def _count(self) -> None:
+        """Tell how many nuclei were corrected by hand."""
+        told = []
+        for kind, layer in (
+            (PREDICTION, self._state.prediction),
+            (GROUND_TRUTH, self._state.truth),
+        ):
+            words = "" if layer is None else say_corrected(count_corrected(layer))
+            if words:
+                told.append(f"{kind.capitalize()} {words}.")
+        self.corrected.value = " ".join(told)
 
     def ask_and_save(self) -> None:
         """Ask for a folder, and write the corrected labels to it."""
@@ -267,6 +254,7 @@ class CorrectionControls(QWidget):
             return
         if written:
             files = "file is" if len(written) == 1 else "files are"
-            self._tell(f"{len(written)} corrected {files} in {folder}.")
+            where = " and ".join(sorted({str(path.parent) for path in written}))
+            self._tell(f"{len(written)} corrected {files} in {where}.")
         else:
             self._tell(_NOTHING)

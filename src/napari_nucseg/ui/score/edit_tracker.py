@@ -12,8 +12,9 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_nucseg.analysis.object_rows import Box
 from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.ui.edits import lose_track
 from napari_nucseg.ui.jobs import Job, Run
-from napari_nucseg.ui.layers import full_data, lose_track
+from napari_nucseg.ui.layers import full_data
 from napari_nucseg.ui.score.model import ComparisonState
 from napari_nucseg.ui.score.worker import Both, read_all, read_plane
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 from napari_nucseg.analysis.comparison import FieldPair
 from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.analysis.object_rows import join, object_columns
-from napari_nucseg.analysis.score_records import Record, score_row, summary_record
+from napari_nucseg.analysis.score_records import Record, field_row, summary_record
+from napari_nucseg.io.fields import Field
 from napari_nucseg.io.writers import (
     check_parquet,
     with_ending,
@@ -27,9 +28,9 @@ from napari_nucseg.io.writers import (
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
-from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.parameter_spec import describe_values
+from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import (
     WORST,
     Page,
@@ -41,8 +42,20 @@ from napari_nucseg.report.page import (
 )
 from napari_nucseg.report.text import latex_table, markdown_table
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.jobs import Run, Tell
-from napari_nucseg.ui.layers import find_image, full_data, plane_of, record_of
+from napari_nucseg.ui.edits import (
+    changes_of,
+    corrected_planes,
+    count_corrected,
+    say_corrected,
+)
+from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.layers import (
+    find_image,
+    full_data,
+    pixel_size,
+    plane_of,
+    record_of,
+)
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.worker import Both, DatasetScore, read_plane, score_dataset
 
@@ -59,8 +72,8 @@ class Exported:
         By which rule.
     pairs : mapping
         Number of a field to its comparison.
-    names : mapping
-        Number of a field to its name.
+    fields : mapping
+        Number of a field to its names; no files.
     read : callable
         Reads a field's true and predicted labels as they are, to be kept.
     read_image : callable
@@ -68,50 +81,60 @@ class Exported:
     copies : mapping
         Labels of fields whose outlines are not compared yet.
     made : mapping
-        How the prediction was made; empty if that is not known.
+        How the prediction was made, in a stack the one made last; empty if that is not known.
+    made_by_field : mapping
+        Number of a field to how its labels were made, as far as that is known.
     pixel_size : float or None
         Edge of a pixel in micrometres.
+    corrected : mapping
+        How many nuclei of each field, of either side, were edited by hand.
     """
 
     title: str
     rule: ScoreRule
     pairs: Mapping[int, FieldPair]
-    names: Mapping[int, str]
+    fields: Mapping[int, Field]
     read: Callable[[int], Both]
     read_image: Callable[[int], NDArray[Any]]
     copies: Mapping[int, Both]
     made: Mapping[str, Any]
+    made_by_field: Mapping[int, Mapping[str, Any]]
     pixel_size: float | None
+    corrected: Mapping[int, int] = field(default_factory=dict)
 
-    def objects(self, tell: Tell) -> dict[str, list[object]]:
+    def objects(self, progress: Progress) -> dict[str, list[object]]:
         """List all objects of both sides, as the command line does."""
         tables = []
         for done, plane in enumerate(self.pairs):
-            tell(done, len(self.pairs), "Listing")
-            preset, name, size = self.rule.preset, self.names[plane], self.pixel_size
+            progress(done, len(self.pairs), "Listing")
+            preset, name, size = self.rule.preset, self.fields[plane].stem, self.pixel_size
             labels = self.read(plane)
             # Not the overlap that is known: labels may have been painted in since
             matching = match(find_overlap(*labels), self.rule.threshold, preset.strict)
             tables.append(object_columns(name, *labels, matching, preset, pixel_size=size))
         return join(tables)
 
-    def fields(self, tell: Tell) -> list[Record]:
-        """Return a row a field."""
-        scores = self._scores(self._sum(tell))
-        return [{"field": self.names[plane]} | score_row(score) for plane, score in scores.items()]
+    def field_rows(self, progress: Progress) -> list[Record]:
+        """Return a row a field, as the command line does."""
+        return [
+            field_row(self.fields[plane], score, self.made_by_field.get(plane))
+            | {"corrected_by_hand": self.corrected.get(plane, 0)}
+            for plane, score in self._sum(progress).scores.items()
+        ]
 
-    def summary(self, tell: Tell) -> Summary:
+    def summary(self, progress: Progress) -> Summary:
         """Sum up the fields."""
-        return self._sum(tell).summary
+        return self._sum(progress).summary
 
-    def report(self, tell: Tell) -> Page:
+    def report(self, progress: Progress) -> Page:
         """Gather a report, with pictures of the worst fields."""
-        found = self._sum(tell)
-        scores = self._scores(found)
+        found = self._sum(progress)
+        scores = found.scores
         worst = []
         for done, plane in enumerate(worst_fields(scores, WORST)):
-            tell(done, WORST, "Drawing")
-            worst.append(Pictured(self.names[plane], scores[plane], self._picture(plane)))
+            progress(done, WORST, "Drawing")
+            name = self.fields[plane].name
+            worst.append(Pictured(name, scores[plane], self._picture(plane)))
         section = Section(
             self.title,
             scores,
@@ -122,12 +145,8 @@ class Exported:
         )
         return Page(self.title, len(scores), [section])
 
-    def _sum(self, tell: Tell) -> DatasetScore:
-        return score_dataset(self.pairs, self.copies, self.rule, tell)
-
-    def _scores(self, found: DatasetScore) -> dict[int, Score]:
-        pairs, rule = {**self.pairs, **found.measured}, self.rule
-        return {plane: pair.score(rule.threshold, rule.preset) for plane, pair in pairs.items()}
+    def _sum(self, progress: Progress) -> DatasetScore:
+        return score_dataset(self.pairs, self.copies, self.rule, progress, self.pixel_size)
 
     def _picture(self, plane: int) -> str:
         image, (truth, predicted) = self.read_image(plane), self.read(plane)
@@ -139,29 +158,54 @@ class Exported:
         )
 
 
-Write = Callable[[Path, Exported, Tell], None]
+Write = Callable[[Path, Exported, Progress], None]
 KINDS: dict[str, tuple[str, Write]] = {
-    "Nuclei as CSV...": (".csv", lambda path, e, tell: write_columns(path, e.objects(tell))),
+    "Nuclei as CSV...": (
+        ".csv",
+        lambda path, e, p: write_columns(path, e.objects(p)),
+    ),
     "Nuclei as Parquet...": (
         ".parquet",
-        lambda path, e, tell: write_parquet(path, e.objects(tell)),
+        lambda path, e, p: write_parquet(path, e.objects(p)),
     ),
-    "Fields as CSV...": (".csv", lambda path, e, tell: write_table(path, e.fields(tell))),
+    "Fields as CSV...": (".csv", lambda path, e, p: write_table(path, e.field_rows(p))),
     "Scores as JSON...": (
         ".json",
-        lambda path, e, tell: write_json(path, summary_record(e.summary(tell))),
+        lambda path, e, progress: write_json(
+            path,
+            summary_record(e.summary(progress)) | {"corrected_by_hand": sum(e.corrected.values())},
+        ),
     ),
     "Scores as LaTeX...": (
         ".tex",
-        lambda path, e, tell: write_text(path, latex_table(e.summary(tell), e.title)),
+        lambda path, e, p: write_text(path, latex_table(e.summary(p), e.title)),
     ),
     "Scores as Markdown...": (
         ".md",
-        lambda path, e, tell: write_text(path, markdown_table(e.summary(tell), e.title)),
+        lambda path, e, p: write_text(path, markdown_table(e.summary(p), e.title)),
     ),
-    "Report as HTML...": (".html", lambda path, e, tell: write_page(path, e.report(tell))),
+    "Report as HTML...": (".html", lambda path, e, p: write_page(path, e.report(p))),
 }
 """What can be exported: the ending of the file, and how it is written."""
+
+
+def _count_corrected(state: ComparisonState) -> dict[int, int]:
+    layers = [layer for layer in (state.truth, state.prediction) if layer is not None]
+    return {
+        plane: sum(changes_of(layer, plane).nuclei for layer in layers)
+        for plane in {plane for layer in layers for plane in corrected_planes(layer)}
+    }
+
+
+def _title(state: ComparisonState) -> str:
+    """Name what was scored, and say on which side it was corrected by hand."""
+    assert state.prediction is not None
+    assert state.truth is not None
+    found, true = (
+        say_corrected(count_corrected(layer)) for layer in (state.prediction, state.truth)
+    )
+    told = ", ".join(filter(None, (found, f"ground truth {true}" if true else "")))
+    return f"{state.prediction.name} ({told})" if told else state.prediction.name
 
 
 def _describe(made: Mapping[str, Any]) -> Iterator[str]:
@@ -195,10 +239,10 @@ class ExportButton(QPushButton):
         parent: QWidget,
         state: ComparisonState,
         run: Run,
-        tell: Callable[[str], None],
+        progress: Callable[[str], None],
     ) -> None:
         super().__init__("Export", parent)
-        self._state, self._run, self._tell = state, run, tell
+        self._state, self._run, self._tell = state, run, progress
         self.setToolTip(
             "Write nuclei, fields, scores or a report to a file; plots have a Save of their own."
         )
@@ -232,7 +276,7 @@ class ExportButton(QPushButton):
         exported = self._exported()
         self._tell(f"Writing {path.name}...")
         self._run(
-            lambda tell: write(path, exported, tell),
+            lambda progress: write(path, exported, progress),
             lambda nothing: self._tell(f"Written: {path}"),
         )
 
@@ -242,17 +286,19 @@ class ExportButton(QPushButton):
         assert state.truth is not None
         truth, predicted = full_data(state.truth), full_data(state.prediction)
         record, image = record_of(state.prediction), self._image()
-        micrometres = str(state.truth.units[-1]) in ("um", "micrometer", "micron")
+        made = (record and record.provenance) or {}
         return Exported(
-            state.prediction.name,
+            _title(state),
             state.rule,
             dict(state.pairs),
-            {plane: state.name_of(plane) for plane in state.pairs},
+            {plane: state.field_of(plane) for plane in state.pairs},
             lambda plane: (read_plane(truth, plane).copy(), read_plane(predicted, plane).copy()),
             lambda plane: np.asarray(plane_of(image, plane)),
             state.copy_unmeasured(),
-            (record and record.provenance) or {},
-            float(state.truth.scale[-1]) if micrometres else None,
+            made,
+            (record and record.by_field) or dict.fromkeys(state.pairs, made),
+            pixel_size(state.truth),
+            _count_corrected(state),
         )
 
     def _image(self) -> NDArray[Any]:

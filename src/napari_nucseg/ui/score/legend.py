@@ -97,8 +97,9 @@ def _button(verdict: Verdict, text: str) -> QToolButton:
     button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     button.setStyleSheet("QToolButton { background: transparent; border: none; padding: 1px; }")
     button.setToolTip(
-        f"{text} True nuclei are counted here, and spurious ones; the table lists other predicted "
-        "nuclei without a match, too. Click to hide or show it in overlay and table."
+        f"{text} The number counts true nuclei, that of spurious ones predicted nuclei; the table "
+        "also lists the predicted nuclei of the other errors. Click to hide or show it in overlay "
+        "and table."
     )
     return button
 

@@ -12,11 +12,13 @@ from psygnal import Signal
 from napari_nucseg.analysis.comparison import FieldPair
 from napari_nucseg.analysis.object_rows import Box, move_geometry
 from napari_nucseg.analysis.objects import Objects, Placed, list_objects, no_objects
+from napari_nucseg.io.fields import Field
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.layers import full_data, record_of, remember, shown_plane
+from napari_nucseg.ui.edits import remember
+from napari_nucseg.ui.layers import full_data, record_of, shown_plane
 from napari_nucseg.ui.score.worker import Both, Compared, place, read_plane
 
 NOTHING = Compared({}, {})
@@ -130,17 +132,21 @@ class ComparisonState:
             self._scores[plane] = self.pairs[plane].score(self.rule.threshold, self.rule.preset)
         return self._scores.get(plane)
 
-    def name_of(self, plane: int) -> str:
-        """Name a field for people: of the dataset if it has one, else by its number."""
+    def field_of(self, plane: int) -> Field:
+        """Tell what a field is called in its dataset if it is of one; else its number is its name.
+
+        The files are left out.
+        """
         for layer in (self.truth, self.prediction):
-            if layer is None:
-                continue
-            names = layer.metadata.get("names") or ()
-            record = record_of(layer)
-            names = names or (() if record is None else record.stems)
-            if plane < len(names):
-                return str(names[plane])
-        return str(plane)
+            record = None if layer is None else record_of(layer)
+            if layer is not None and record is not None and plane < len(record.stems):
+                splits = layer.metadata.get("splits") or (None,) * len(record.stems)
+                return Field(record.stems[plane], split=splits[plane])
+        return Field(str(plane))
+
+    def name_of(self, plane: int) -> str:
+        """Name a field for people."""
+        return self.field_of(plane).name
 
     def choose_layers(self, prediction: Labels | None, truth: Labels | None) -> None:
         """Take other layers; nothing is compared until `show` is called."""

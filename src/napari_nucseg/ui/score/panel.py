@@ -10,7 +10,15 @@ from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QWidget
 
-from napari_nucseg.ui.layers import ERRORS, OVERLAYS, forget, full_data, role_of
+from napari_nucseg.ui.edits import forget
+from napari_nucseg.ui.layers import (
+    ERRORS,
+    OVERLAYS,
+    describe_elsewhere,
+    find_image,
+    full_data,
+    role_of,
+)
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import DOCK_WIDTH
 from napari_nucseg.ui.score.comparison_widget import ComparisonWidget
@@ -27,6 +35,7 @@ from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotsWidget
 from napari_nucseg.ui.score.score_table import BackgroundScoring, ScoreTable
 from napari_nucseg.ui.score.worker import Compared, compare_planes, scored_planes
+from napari_nucseg.wording import counted
 
 _LINES = 2
 """Of the status, so that buttons stay where they are whatever is told."""
@@ -46,6 +55,7 @@ class ScorePanel(Panel):
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self._layers = viewer.layers
+        self._elsewhere = ""
         self.state = ComparisonState(viewer)
         self.choices = ScoreControls(viewer.layers)
         self.prediction, self.truth = self.choices.prediction, self.choices.truth
@@ -128,7 +138,8 @@ class ScorePanel(Panel):
             self._tell(_what_is_missing(prediction, truth))
             return
         self.state.choose_layers(prediction, truth)
-        self._tell("Comparing...")
+        self._elsewhere = self._describe_elsewhere(prediction, truth)
+        self._tell(f"{self._elsewhere}Comparing...")
         planes, copies = scored_planes(prediction), self.state.copy_labels(self.state.copies)
         self.run(
             partial(compare_planes, full_data(truth), full_data(prediction), planes, copies),
@@ -179,11 +190,20 @@ class ScorePanel(Panel):
         if state.is_stack:
             where = f"{state.name_of(state.plane)} ({state.plane + 1} of {len(state.pairs)}): "
         if state.score is None:
-            self._tell(f"{where}this field has no prediction yet.")
+            self._tell(f"{self._elsewhere}{where}this field has no prediction yet.")
         else:
             o = state.score.objects
-            told = f"{o.tp + o.fn} nuclei, {o.tp + o.fp} predicted, {o.tp} matched."
-            self._tell(where + told)
+            told = f"{counted(o.tp + o.fn, 'nucleus')}, {o.tp + o.fp} predicted, {o.tp} matched."
+            self._tell(self._elsewhere + where + told)
+
+    def _describe_elsewhere(self, prediction: Labels, truth: Labels) -> str:
+        """Say if the layers do not lie on each other, or on the image: pixels are compared."""
+        image = find_image(self._layers, prediction)
+        others = (prediction,) if image is None else (prediction, image)
+        told = list(filter(None, (describe_elsewhere(truth, other) for other in others)))
+        if not told and image is not None:
+            told = list(filter(None, [describe_elsewhere(prediction, image)]))
+        return f"{told[0]}; scores compare pixel by pixel all the same. " if told else ""
 
     def _choose(self, row: int) -> None:
         """Select what was clicked on in the canvas."""

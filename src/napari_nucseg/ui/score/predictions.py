@@ -25,8 +25,9 @@ from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.parameter_spec import describe_values
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.jobs import Job, Run, Tell
+from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     OVERLAYS,
@@ -40,6 +41,7 @@ from napari_nucseg.ui.layers import (
 )
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
 from napari_nucseg.ui.score.worker import read_plane, scored_planes
+from napari_nucseg.wording import counted
 
 _PAUSE = 300
 """Milliseconds without an edit before edited fields are scored again."""
@@ -85,7 +87,7 @@ def find_runs(folder: Path, truth: Labels) -> list[SavedRun]:
     return [_find(name, labels, record.stems) for name, labels in _folders_of_labels(folder)]
 
 
-def read_run(run: SavedRun, shape: tuple[int, ...], tell: Tell) -> LabelImage:
+def read_run(run: SavedRun, shape: tuple[int, ...], progress: Progress) -> LabelImage:
     """Read all labels of a run; fields that are not done are empty.
 
     Parameters
@@ -94,7 +96,7 @@ def read_run(run: SavedRun, shape: tuple[int, ...], tell: Tell) -> LabelImage:
         What to read.
     shape : tuple of int
         Of the ground truth, (..., height, width).
-    tell : callable
+    progress : Progress
         Gets (done, in all, what); raises to stop.
 
     Raises
@@ -104,7 +106,7 @@ def read_run(run: SavedRun, shape: tuple[int, ...], tell: Tell) -> LabelImage:
     """
     stack = np.zeros((int(np.prod(shape[:-2])), *shape[-2:]), dtype=np.int32)
     for done, (plane, path) in enumerate(run.files.items()):
-        tell(done, len(run.files), "Reading")
+        progress(done, len(run.files), "Reading")
         labels = read_labels(Source(path))
         if labels.shape != shape[-2:]:
             raise ValueError(
@@ -202,7 +204,7 @@ class PredictionScores:
         if not planes:
             return "No field has all predictions; segment the same fields with each model."
         self._score({})
-        return f"Scoring {len(self.layers)} predictions in {len(planes)} fields..."
+        return f"Scoring {len(self.layers)} predictions in {counted(len(planes), 'field')}..."
 
     def forget(self) -> None:
         """Let go of the scores: other layers or another rule are compared now."""

@@ -16,9 +16,10 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
+from napari_nucseg.metrics.registry import GROUPS, Metric, metrics
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
-from napari_nucseg.report.text import GROUPS, RATIOS, TITLES, as_number, as_spread
+from napari_nucseg.report.text import as_number, as_spread
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.score.model import ComparisonState
 from napari_nucseg.ui.score.worker import DatasetScore, score_dataset
@@ -27,34 +28,6 @@ Role = Qt.ItemDataRole
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 COLUMNS = ("this\nfield", "mean of fields\n(range)", "pooled")
-HELP = {
-    ("pixels", "dice"): "2 TP / (2 TP + FP + FN) of the pixels; the same number as their F1.",
-    ("pixels", "iou"): "TP / (TP + FP + FN) of the pixels.",
-    ("pixels", "precision"): "Share of the predicted pixels that are nucleus.",
-    ("pixels", "recall"): "Share of the true pixels that were found.",
-    ("pixels", "accuracy"): "Share of all pixels, background included, that are right.",
-    ("objects", "precision"): "Share of the predicted nuclei that are matched.",
-    ("objects", "recall"): "Share of the true nuclei that are matched.",
-    ("objects", "f1"): "2 TP / (2 TP + FP + FN) of the nuclei.",
-    ("objects", "ap"): "TP / (TP + FP + FN) of the nuclei at the IoU threshold.",
-    ("objects", "mean_ap"): "Mean of AP over the IoU thresholds 0.50, 0.55 ... 0.95.",
-    ("objects", "mean_f1"): "Mean of F1 over the IoU thresholds 0.50, 0.55 ... 0.90.",
-    ("objects", "sq"): "Segmentation quality: mean IoU of the nuclei matched at 0.5.",
-    ("objects", "rq"): "Recognition quality: F1 at 0.5.",
-    ("objects", "pq"): "Panoptic quality: SQ times RQ.",
-    ("objects", "aji"): "Aggregated Jaccard index: shared pixels of each true nucleus and its "
-    "best predicted one, over their unions and all that is left over.",
-    ("objects", "aji_plus"): "The same, but no predicted nucleus is taken twice.",
-    (
-        "objects",
-        "seg",
-    ): "Mean IoU of the true nuclei, 0 where none covers more than half.",
-    ("boundaries", "boundary_f"): "F1 of the outlines' pixels that lie within 2 px of the others'.",
-    ("boundaries", "hausdorff_px"): "Largest distance of two matched outlines, mean of the nuclei.",
-    ("boundaries", "hd95_px"): "95th percentile of the distances of two matched outlines.",
-    ("boundaries", "distance_px"): "Mean distance of two matched outlines.",
-}
-
 _PAUSE = 150
 """Milliseconds without a change before fields are summed up anew."""
 
@@ -169,7 +142,7 @@ class ScoreTable(QTableWidget):
     """One row a score; columns for the field shown and for all fields."""
 
     def __init__(self) -> None:
-        super().__init__(len(RATIOS) + len(GROUPS), len(COLUMNS))
+        super().__init__(len(metrics()) + len(GROUPS), len(COLUMNS))
         self.setHorizontalHeaderLabels(COLUMNS)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         across, down = self.horizontalHeader(), self.verticalHeader()
@@ -183,9 +156,10 @@ class ScoreTable(QTableWidget):
 
     def show_field(self, score: Score | None) -> None:
         """Fill the first column; None empties it."""
-        ratios = score.ratios() if score else {}
-        for group, name in RATIOS:
-            self._set(group, name, 0, as_number(ratios[group][name]) if group in ratios else "")
+        there = score.metrics if score else ()
+        for row, metric in self._rows.items():
+            value = as_number(metric.compute(score)) if metric in there else ""
+            self._set(row, 0, value, metric.help)
 
     def show_summary(self, summary: Summary | None) -> None:
         """Fill the other columns; None hides them."""
@@ -193,34 +167,35 @@ class ScoreTable(QTableWidget):
             self.setColumnHidden(column, summary is None)
         if summary is None:
             return
-        pooled = summary.pooled.ratios()
-        for group, name in RATIOS:
-            self._set(group, name, 1, as_spread(summary.spread[group, name]))
-            self._set(group, name, 2, as_number(pooled[group][name]))
+        for row, metric in self._rows.items():
+            self._set(row, 1, as_spread(summary.spread[metric.key]), metric.help)
+            self._set(row, 2, as_number(metric.compute(summary.pooled)), metric.help)
 
-    def _make_rows(self) -> dict[tuple[str, str], int]:
-        rows: dict[tuple[str, str], int] = {}
-        labels: list[str] = []
+    def _make_rows(self) -> dict[int, Metric]:
+        """Name the rows, a group's scores under its name in bold; return those of scores."""
+        rows: dict[int, Metric] = {}
         bold = QFont()
         bold.setBold(True)
-        for group, title in GROUPS.items():
-            item = QTableWidgetItem(title)
-            item.setFont(bold)
-            self.setVerticalHeaderItem(len(labels), item)
-            labels.append(title)
-            for key in (key for key in RATIOS if key[0] == group):
-                item = QTableWidgetItem(TITLES[key])
-                item.setToolTip(HELP[key])
-                self.setVerticalHeaderItem(len(labels), item)
-                rows[key] = len(labels)
-                labels.append(TITLES[key])
+        row, group = 0, ""
+        for metric in metrics():
+            if metric.group != group:
+                group = metric.group
+                item = QTableWidgetItem(GROUPS[group])
+                item.setFont(bold)
+                self.setVerticalHeaderItem(row, item)
+                row += 1
+            item = QTableWidgetItem(metric.heading)
+            item.setToolTip(metric.help)
+            self.setVerticalHeaderItem(row, item)
+            rows[row] = metric
+            row += 1
         return rows
 
-    def _set(self, group: str, name: str, column: int, text: str) -> None:
+    def _set(self, row: int, column: int, text: str, tooltip: str) -> None:
         item = QTableWidgetItem(text)
         item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        item.setToolTip(HELP[group, name])
-        self.setItem(self._rows[group, name], column, item)
+        item.setToolTip(tooltip)
+        self.setItem(row, column, item)
 
 
 class BackgroundScoring:

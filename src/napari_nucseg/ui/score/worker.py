@@ -16,8 +16,9 @@ from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.metrics.boundaries import measure_boundaries
 from napari_nucseg.metrics.overlap import Overlap
 from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary, summarise
-from napari_nucseg.ui.jobs import Tell
+from napari_nucseg.progress import Progress
 from napari_nucseg.ui.layers import count_planes, plane_of, record_of
 
 Both = tuple[LabelImage, LabelImage]
@@ -53,7 +54,7 @@ def compare_planes(
     predicted: Any,
     planes: tuple[int, ...],
     copies: Mapping[int, Both],
-    tell: Tell,
+    progress: Progress,
 ) -> Compared:
     """Compare two label arrays field by field.
 
@@ -65,7 +66,7 @@ def compare_planes(
         Numbers of the fields to compare.
     copies : mapping
         Labels of fields as they were when this was asked for, and are to be compared.
-    tell : callable
+    progress : Progress
         Gets (done, in all, what); raises to stop.
 
     Raises
@@ -80,7 +81,7 @@ def compare_planes(
         )
     pairs, placed = {}, {}
     for done, plane in enumerate(planes):
-        tell(done, len(planes), "Comparing")
+        progress(done, len(planes), "Comparing")
         # Copies, because labels may be painted in meanwhile
         true, found = copies.get(plane) or [
             read_plane(labels, plane).copy() for labels in (truth, predicted)
@@ -107,16 +108,23 @@ class DatasetScore:
     ----------
     measured : mapping
         Number of a field to what is known of it, with its outlines.
+    scores : mapping
+        Number of a field to its score.
     summary : Summary
         Of all fields.
     """
 
     measured: Mapping[int, FieldPair]
+    scores: Mapping[int, Score]
     summary: Summary
 
 
 def score_dataset(
-    pairs: Mapping[int, FieldPair], copies: Mapping[int, Both], rule: ScoreRule, tell: Tell
+    pairs: Mapping[int, FieldPair],
+    copies: Mapping[int, Both],
+    rule: ScoreRule,
+    progress: Progress,
+    pixel_size: float | None = None,
 ) -> DatasetScore:
     """Compare the outlines of edited fields, then pool and average the scores of all.
 
@@ -128,18 +136,22 @@ def score_dataset(
         Labels of the fields whose outlines were not compared yet.
     rule : ScoreRule
         How fields are scored.
-    tell : callable
+    progress : Progress
         Gets (done, in all, what); raises to stop.
+    pixel_size : float, optional
+        Edge of a pixel in micrometres, in which distances are given then, too.
     """
-    measured, scores = {}, []
+    measured, scores = {}, {}
     for done, (plane, known) in enumerate(pairs.items()):
-        tell(done, len(pairs), "BackgroundScoring up")
+        progress(done, len(pairs), "Summing up")
         pair = known
         if plane in copies:
             boundaries = measure_boundaries(*copies[plane], pair.overlap)
             pair = measured[plane] = replace(pair, boundaries=boundaries)
-        scores.append(pair.score(rule.threshold, rule.preset))
-    return DatasetScore(measured, summarise(scores, rule.empty_as_one))
+        if pixel_size is not None and pair.boundaries is not None:
+            pair = replace(pair, boundaries=pair.boundaries.in_unit(pixel_size))
+        scores[plane] = pair.score(rule.threshold, rule.preset)
+    return DatasetScore(measured, scores, summarise(list(scores.values()), rule.empty_as_one))
 
 
 def read_plane(data: Any, plane: int) -> LabelImage:
@@ -147,11 +159,11 @@ def read_plane(data: Any, plane: int) -> LabelImage:
     return np.asarray(plane_of(data, plane))
 
 
-def read_all(data: Any, tell: Tell) -> LabelImage:
+def read_all(data: Any, progress: Progress) -> LabelImage:
     """Read all fields of a stack of labels into memory."""
     labels = np.empty(data.shape, dtype=data.dtype)
     planes = int(np.prod(data.shape[:-2]))
     for plane in range(planes):
-        tell(plane, planes, "Reading")
+        progress(plane, planes, "Reading")
         plane_of(labels, plane)[...] = read_plane(data, plane)
     return labels

@@ -12,8 +12,9 @@ from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
 from napari_nucseg.parameter_spec import specs_of
+from napari_nucseg.segmenters.api import DEVICE
 from napari_nucseg.segmenters.devices import CHOICES
-from napari_nucseg.segmenters.model import DEVICE, Model
+from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams
 from napari_nucseg.ui.layers import count_planes
 from napari_nucseg.ui.params_form import (
@@ -86,7 +87,7 @@ class SegmentForm:
 
     def _add_values(self) -> None:
         """Add the rows of parameters, and what sets them."""
-        self.params = ParamsForm(SegmentParams())
+        self.params = ParamsForm(SegmentParams(), has_resets=True)
         self.volume = ParamsForm(VolumeParams())
         self.measure = PushButton(
             text="Measure",
@@ -96,6 +97,7 @@ class SegmentForm:
         self.defaults = PushButton(
             text="Defaults", tooltip="Set every value to what suits the model."
         )
+        self.params.marked.connect(self.show_differing)
         self.memory = SpinBox(
             label="Memory (MB)",
             min=0,
@@ -109,7 +111,12 @@ class SegmentForm:
     def _add_actions(self) -> None:
         """Add what begins and ends the work."""
         self.segment = PushButton(text="Segment", tooltip="Find the nuclei, in the background.")
-        self.cancel = PushButton(text="Cancel", tooltip="Stop; no layer is added or changed.")
+        self.cancel = PushButton(text="Cancel", tooltip="Stop; fields that are done stay.")
+        self.undo = PushButton(
+            text="Undo",
+            tooltip="Take back the last change of the labels: by a slider, by Segment, or by hand. "
+            "Ctrl+Z in the canvas does the same while the labels are selected and shown.",
+        )
         self.follow_all = PushButton(
             text="Apply to all fields",
             tooltip="Give the fields of the stack that were segmented before these values, too.",
@@ -121,7 +128,9 @@ class SegmentForm:
         self._locked = locked
         choices = (self.image, self.model, self.add_model, self.scope, *self.volume.rows)
         values = (self.measure, self.defaults, self.memory)
-        for widget in (*choices, *values, self.segment, self.follow_all):
+        for button in self.params.resets.values():
+            button.setEnabled(not locked)
+        for widget in (*choices, *values, self.segment, self.undo, self.follow_all):
             widget.enabled = not locked
         self.cancel.enabled = locked
         self.progress.visible = locked
@@ -142,6 +151,11 @@ class SegmentForm:
         for name, scope in USED_BY.items():
             show_row(self._top, self.volume[name], self.scope.value == scope)
         self._enable_used()
+
+    def show_differing(self, count: int) -> None:
+        """Say on the button of defaults how many values differ from them, folded away or not."""
+        values = "1 value differs" if count == 1 else f"{count} values differ"
+        self.defaults.text = f"Defaults ({values})" if count else "Defaults"
 
     def propose_anisotropy(self) -> None:
         """Take the distance of planes from the image, which changes no labels by itself."""
@@ -184,8 +198,8 @@ class SegmentForm:
 
     @property
     def buttons(self) -> Container[Any]:
-        """Segment and Cancel, side by side."""
-        return _side_by_side(self.segment, self.cancel)
+        """Segment, Cancel and Undo, side by side."""
+        return _side_by_side(self.segment, self.cancel, self.undo)
 
     def top(self) -> QWidget:
         """Lay out what is always in sight."""
@@ -195,7 +209,11 @@ class SegmentForm:
         measured.label, measured.tooltip = diameter.label, diameter.tooltip
         values = [measured if row is diameter else row for row in self.params.main]
         scope = (self.scope, *self.volume.rows)
-        self._top = labelled([self.image, self.channel, *model, *scope, *values])
+        rows = [self.image, self.channel, *model, *scope, *values]
+        self._top = labelled(rows, self.params.resets)
+        layout = self._top.layout()
+        assert layout is not None
+        layout.addWidget(self.defaults.native)
         self.scope.changed.connect(self.show_scope)
         self.image.changed.connect(self.propose_anisotropy)
         self.show_scope()
@@ -204,10 +222,9 @@ class SegmentForm:
 
     def advanced(self) -> QCollapsible:
         """Lay out what is rarely needed, folded away."""
-        buttons = _side_by_side(self.defaults, self.add_model).native
-        rows = labelled([*self.params.advanced, self.memory])
+        rows = labelled([*self.params.advanced, self.memory], self.params.resets)
         tip = "Values that are seldom changed, memory, and files of models."
-        return folded("Advanced", tip, rows, self.taken.native, buttons)
+        return folded("Advanced", tip, rows, self.taken.native, self.add_model.native)
 
 
 def _side_by_side(*widgets: Widget) -> Container[Any]:

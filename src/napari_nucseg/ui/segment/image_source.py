@@ -99,22 +99,6 @@ def source_of(layer: Image, channel: str) -> FieldSource:
     return FieldSource(full_data(layer), field_shape(layer)[:-2], channel if layer.rgb else "")
 
 
-def pixel_size(layer: Image) -> float | None:
-    """Return the edge of a pixel in micrometres; the geometric mean where pixels are no squares.
-
-    None where the layer's unit is no length.
-    """
-    units = layer.units[-2:]
-    try:
-        edges = [
-            float((scale * unit).to("um").magnitude)
-            for scale, unit in zip(layer.scale[-2:], units, strict=True)
-        ]
-    except DimensionalityError:
-        return None
-    return float(np.sqrt(abs(edges[0] * edges[1])))
-
-
 class Scope(StrEnum):
     """What of an image is segmented."""
 

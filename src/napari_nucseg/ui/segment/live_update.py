@@ -6,20 +6,26 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from napari.layers import Image
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QGuiApplication
 
+from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layers import count_planes
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.segment import settings
+from napari_nucseg.ui.segment.hand_edits import HandEdits
 from napari_nucseg.ui.segment.image_source import source_of
-from napari_nucseg.ui.segment.prediction_layer import Provenance, parts_of, provenance_by_field
+from napari_nucseg.ui.segment.prediction_layer import parts_of
 from napari_nucseg.ui.segment.request import Selection
 from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
+from napari_nucseg.ui.segment.undoing import Provenance, provenance_by_field
 from napari_nucseg.ui.segment.worker import Result, relabel
+from napari_nucseg.wording import counted
 
 DEBOUNCE = 60
 """Milliseconds that a slider has to rest before labels follow it."""
+ASKING = 500
+"""Milliseconds that it has to rest before a question is asked, which would stop typing."""
 
 Show = Callable[[Image, Result, str], None]
 """Shows what was made of an image, with a remark."""
@@ -55,10 +61,10 @@ class Plan:
         several = len(self.fields) + self.outdated + self.absent > 1
         why = []
         if self.outdated:
-            who = f" in {_fields(self.outdated)}" if several else ""
+            who = f" in {counted(self.outdated, 'field')}" if several else ""
             why.append(f"{', '.join(self.reasons)} needs the network{who}")
         if self.absent:
-            who = _fields(self.absent) if several else "this field's result is"
+            who = counted(self.absent, "field") if several else "this field's result is"
             why.append(f"{who} not in memory")
         if self.volumes:
             why.append("a volume follows no slider")
@@ -117,10 +123,6 @@ def _outdated(parts: Parts, params: SegmentParams, channel: str) -> dict[str, No
     return reasons
 
 
-def _fields(count: int) -> str:
-    return "1 field" if count == 1 else f"{count} fields"
-
-
 class LiveUpdate:
     """Makes labels anew when a value moves that needs no network.
 
@@ -132,18 +134,32 @@ class LiveUpdate:
         Image, model and values.
     kept : ResultCache
         What can follow.
+    edits : HandEdits
+        Asks before labels are replaced that were edited by hand.
+    remember : callable
+        Remembers values that the user moved.
     show : callable
         Shows the labels.
     """
 
-    def __init__(self, panel: Panel, chosen: Selection, kept: ResultCache, show: Show) -> None:
+    def __init__(
+        self,
+        panel: Panel,
+        chosen: Selection,
+        kept: ResultCache,
+        edits: HandEdits,
+        remember: Callable[[SegmentParams], None],
+        show: Show,
+    ) -> None:
         self._panel = panel
         self._chosen = chosen
         self._kept = kept
+        self._edits = edits
+        self._remember = remember
         self._show = show
+        self._waited = False
         self._resting = QTimer(panel.native)
         self._resting.setSingleShot(True)
-        self._resting.setInterval(DEBOUNCE)
         self._resting.timeout.connect(self.follow)
         form = chosen.form
         for row in (*form.params.rows, *form.volume.rows, form.channel):
@@ -158,7 +174,8 @@ class LiveUpdate:
 
     def begin(self) -> None:
         """Follow once the slider rests."""
-        self._resting.start()
+        self._waited = False
+        self._resting.start(DEBOUNCE)
 
     def rest(self) -> None:
         """Leave labels as they are: the values are not such as the user moved."""
@@ -167,18 +184,18 @@ class LiveUpdate:
     def follow(self) -> None:
         """Give the shown field the labels of the values on the form."""
         if self._panel.running:
-            self._resting.start()  # once what is on its way is there
+            self._resting.start(DEBOUNCE)  # once what is on its way is there
         elif self._chosen.image is not None:
-            settings.save_params(self._chosen.model, self._chosen.form.params.params)
-            self._relabel(self._chosen.image, [self._chosen.plane])
+            self._relabel(self._chosen.image, [self._chosen.plane], at_rest=self._waited)
+            self._remember(self._chosen.form.params.params)
 
     def follow_everywhere(self) -> None:
         """Give every field that was segmented before the labels of the values on the form."""
         image = self._chosen.image
         if image is not None:
-            self._relabel(image, range(count_planes(image)))
+            self._relabel(image, range(count_planes(image)), at_rest=True)
 
-    def _relabel(self, image: Image, planes: Iterable[int]) -> None:
+    def _relabel(self, image: Image, planes: Iterable[int], *, at_rest: bool) -> None:
         prediction = self._chosen.prediction
         if prediction is None:
             return
@@ -186,11 +203,48 @@ class LiveUpdate:
         source = source_of(image, self._chosen.form.channel.value)
         known = self._kept.of(str(image.unique_id), self._chosen.model)
         todo = plan(planes, provenance_by_field(prediction), known, params, source.channel)
-        if todo.fields:
+        if todo.fields and self._may_replace(image, todo.fields, at_rest=at_rest):
             name = image.name
             self._panel.run(
                 lambda tell: relabel(todo.fields, source, name, params, tell),
                 lambda result: self._show(image, result, todo.remark),
             )
-        elif todo.remark:
+        elif todo.remark and not todo.fields:
             self._panel.status.value = todo.remark
+
+    def _may_replace(self, image: Image, fields: Iterable[Parts], *, at_rest: bool) -> bool:
+        """Ask first where labels were edited by hand, but not while a slider is held or typed in.
+
+        Where the user does not want to, the sliders go back to what made the labels.
+        """
+        keys = [key for parts in fields for key in parts]
+        if not self._edits.count(image, keys):
+            return self._edits.may_replace(image, keys)
+        if not at_rest or QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton:
+            self._waited = True
+            self._resting.start(ASKING)
+            return False
+        self._waited = False
+        if self._edits.may_replace(image, keys):
+            return True
+        self.put_back()
+        self._panel.status.value = "Nothing was changed. The sliders are back where they were."
+        return False
+
+    def put_back(self, *, live: bool = True) -> None:
+        """Show the values that made the field in sight.
+
+        Parameters
+        ----------
+        live : bool
+            Whether only those are put back that labels follow at once.
+        """
+        prediction = self._chosen.prediction
+        made = None if prediction is None else provenance_by_field(prediction)
+        told = (made or {}).get(self._chosen.plane)
+        if told is None:
+            return
+        for name, spec in specs_of(SegmentParams).items():
+            if name in told["parameters"] and not (live and spec.needs_network):
+                self._chosen.form.params[name].value = told["parameters"][name]
+        self.rest()

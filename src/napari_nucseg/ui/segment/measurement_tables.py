@@ -14,6 +14,7 @@ from napari.utils.colormaps import AVAILABLE_COLORMAPS, DirectLabelColormap
 from napari.utils.colormaps.colormap import LabelColormapBase
 from numpy.typing import NDArray
 
+from napari_nucseg.analysis.field_parts import Placed
 from napari_nucseg.analysis.measurements import Nuclei, doubtful_first
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.layers import shown_plane
@@ -90,12 +91,14 @@ def show_table(layer: Labels, plane: int) -> None:
     layer.features = nuclei_of(layer, plane) or {"index": np.zeros(0, dtype=np.int64)}
 
 
-def moved(nuclei: Nuclei, by: int, box: Box) -> Nuclei:
-    """Return the measures of nuclei in a box as they are in the field: other numbers and places."""
-    return nuclei | {
-        "index": nuclei["index"] + by,
-        "centroid_y": nuclei["centroid_y"] + box.top,
-        "centroid_x": nuclei["centroid_x"] + box.left,
+def moved(nuclei: Nuclei, placed: Placed, box: Box) -> Nuclei:
+    """Return the measures of those nuclei of a box that are in the field, as they are there."""
+    there = np.isin(nuclei["index"], placed.taken)
+    taken: Nuclei = {name: column[there] for name, column in nuclei.items()}
+    return taken | {
+        "index": placed.numbers[np.searchsorted(placed.taken, taken["index"])],
+        "centroid_y": taken["centroid_y"] + box.top,
+        "centroid_x": taken["centroid_x"] + box.left,
     }
 
 

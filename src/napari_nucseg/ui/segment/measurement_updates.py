@@ -11,16 +11,17 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer
 
+from napari_nucseg.analysis.corrections import fingerprint
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
 from napari_nucseg.ui.jobs import Job, tell_user
-from napari_nucseg.ui.layers import plane_of, record_of, shown_plane
-from napari_nucseg.ui.segment.image_source import FieldSource, pixel_size, source_of
+from napari_nucseg.ui.layers import pixel_size, plane_of, record_of, shown_plane
+from napari_nucseg.ui.segment.image_source import FieldSource, source_of
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, show_table, tables_of
-from napari_nucseg.ui.segment.prediction_layer import parts_of, provenance_by_field
+from napari_nucseg.ui.segment.prediction_layer import parts_of
 from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
-from napari_nucseg.ui.segment.worker import fingerprint
+from napari_nucseg.ui.segment.undoing import notice_undo, provenance_by_field
 
 DOUBT = ("flow_error", "cellprob_logit")
 """Measures that need the network's output."""
@@ -89,7 +90,8 @@ def _whole(parts: Parts, labels: LabelImage) -> Segmentation:
     for key, result in zip(parts, results, strict=True):
         if result.flows is None:
             return replace(result, labels=labels)
-        where = key.box.slices if key.box is not None else (slice(None), slice(None))
+        part = key.segmented
+        where = part.slices if part is not None else (slice(None), slice(None))
         vectors[:, *where] = result.flows.vectors
         cellprob[where] = result.flows.cellprob
     return replace(results[-1], labels=labels, flows=Flows(vectors, cellprob))
@@ -121,6 +123,8 @@ class MeasurementUpdates:
         Where the networks' outputs are, for the doubt.
     shown : callable
         Called with a layer whose measures changed or are those of another field.
+    undone : callable
+        Called with a layer of which a result was undone or redone.
     parent : QObject
         Owns the timer.
     """
@@ -130,11 +134,14 @@ class MeasurementUpdates:
         viewer: ViewerModel,
         kept: ResultCache,
         shown: Callable[[Labels], None],
+        undone: Callable[[Labels], None],
         parent: QObject,
     ) -> None:
         self._viewer = viewer
         self._kept = kept
         self._shown = shown
+        self._undone = undone
+        self._turned_back: set[Labels] = set()
         self._suspects: set[tuple[Labels, int]] = set()
         self._job: Job | None = None
         self._resting = QTimer(parent)
@@ -178,13 +185,14 @@ class MeasurementUpdates:
 
     def _connect(self, layer: Any) -> None:
         if isinstance(layer, Labels):
-            layer.events.paint.connect(self._suspect)
-            layer.events.set_data.connect(self._suspect)  # of undoing, and of data from elsewhere
+            layer.events.paint.connect(self._on_change)
+            layer.events.set_data.connect(self._on_change)  # of undoing, and of data from elsewhere
 
     def _disconnect(self, layer: Any) -> None:
         if isinstance(layer, Labels):
-            layer.events.paint.disconnect(self._suspect)
-            layer.events.set_data.disconnect(self._suspect)
+            layer.events.paint.disconnect(self._on_change)
+            layer.events.set_data.disconnect(self._on_change)
+            self._turned_back.discard(layer)
             self._suspects = {(one, plane) for one, plane in self._suspects if one is not layer}
 
     def _on_inserted(self, event: Any) -> None:
@@ -193,8 +201,13 @@ class MeasurementUpdates:
     def _on_removed(self, event: Any) -> None:
         self._disconnect(event.value)
 
-    def _suspect(self, event: Any) -> None:
-        layer = event.source
+    def _on_change(self, event: Any) -> None:
+        self.suspect(event.source)
+
+    def suspect(self, layer: Labels) -> None:
+        """Look soon whether labels are still those that were measured."""
+        if notice_undo(layer):
+            self._turned_back.add(layer)
         tables = tables_of(layer)
         if tables:
             several = layer.n_edit_dimensions > 2
@@ -207,6 +220,10 @@ class MeasurementUpdates:
         if self._job is not None:
             self._resting.start()
             return
+        for layer in self._turned_back:
+            self.show(layer)
+            self._undone(layer)
+        self._turned_back.clear()
         places = sorted(self._suspects, key=lambda place: place[1])
         self._suspects.clear()
         asked = {place: field for place in places if (field := self._field(*place))}

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_nucseg.segmenters import catalogue, devices, timing
-from napari_nucseg.segmenters import model as capabilities
-from napari_nucseg.segmenters.model import DEVICE, Model, weights_folder
+from napari_nucseg.parameter_spec import describe_values
+from napari_nucseg.segmenters import catalogue, devices, networks, timing
+from napari_nucseg.segmenters.api import DEVICE, Capabilities
+from napari_nucseg.segmenters.model import Model, weights_folder
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import Run, in_words
 from napari_nucseg.ui.segment import settings
@@ -67,6 +68,10 @@ def _weights(model: Model) -> str:
     return "weights missing" if model.remote is None else f"{model.megabytes} MB to download first"
 
 
+def _of_image(params: SegmentParams) -> dict[str, Any]:
+    return {name: getattr(params, name) for name in settings.OF_IMAGE}
+
+
 class ModelSelector:
     """Keeps the form's rows of model, device and values in step, and remembers them.
 
@@ -83,12 +88,15 @@ class ModelSelector:
         self._form = form = chosen.form
         self._run = run
         self._files = ModelFiles()
-        self._learned: dict[str, capabilities.Capabilities] = {}
+        self._of_image: dict[tuple[str, str], dict[str, Any]] = {}
+        self._learned: dict[str, Capabilities] = {}
         form.model.choices = self._files.choices
         last = settings.load_model()
         if last in form.model.choices:
             form.model.value = last
         form.model.changed.connect(self._show_model)
+        for name in settings.OF_IMAGE:
+            form.params[name].changed.connect(self._keep_of_image)
         form.device.changed.connect(self.show_device)
         form.defaults.changed.connect(self.use_defaults)
         form.add_model.changed.connect(self.add_file)
@@ -100,24 +108,39 @@ class ModelSelector:
         path = Path(self._chosen.model)
         if not self._files.is_there(self._chosen.model):
             about = f"{path} is not there now; bring it back, or choose another model"
-            return Model(path.name, about, path, 0)
+            return networks.of_file(path, about)
         model = catalogue.find(self._chosen.model)
         return replace(
             model, capabilities=model.capabilities or self._learned.get(self._chosen.model)
         )
 
-    def learn(self, key: str, ignores: frozenset[str] | None) -> None:
+    def learn(self, key: str, capabilities: Capabilities | None) -> None:
         """Take up of a run what a file is: it is not opened before."""
-        kinds = (capabilities.FLUO, capabilities.UNET, capabilities.CLASSIC, capabilities.CELLPOSE)
-        known = next((kind for kind in kinds if kind.ignores == ignores), None)
-        if known is not None:
-            self._learned[key] = known
+        if capabilities is not None:
+            self._learned[key] = capabilities
             self._form.show_traits(self.model)
 
     def use_defaults(self) -> None:
         """Set every value to what suits the model."""
         settings.save_params(self._chosen.model, None)
         self._form.params.params = self.model.defaults
+
+    def remember(self, params: SegmentParams) -> None:
+        """Remember values until the next start, but for those that are the image's own."""
+        own = _of_image(self.model.defaults)
+        settings.save_params(self._chosen.model, replace(params, **own))
+
+    def show_image_values(self) -> str:
+        """Show the chosen image's own values; say which of another image are gone, if any."""
+        before = self._form.params.params
+        own = _of_image(self.model.defaults) | self._of_image.get(self._place, {})
+        gone = {name: value for name, value in _of_image(before).items() if value != own[name]}
+        self._form.params.params = replace(before, **own)
+        if not gone:
+            return ""
+        were = ", ".join(describe_values(SegmentParams, gone))
+        now = ", ".join(describe_values(SegmentParams, {name: own[name] for name in gone}))
+        return f"Of this image: {now}. {were} was of another image."
 
     def use_settings(
         self, model: str, params: SegmentParams, depth: Mapping[str, Any] | None = None
@@ -154,7 +177,7 @@ class ModelSelector:
         """Ask for a model file, and choose it if it is one."""
         path = ask_for_model(self._form.add_model.native)
         if path is not None:
-            self._run(lambda tell: catalogue.check(path), lambda _: self._take_up(path))
+            self._run(lambda tell: networks.check(path), lambda _: self._take_up(path))
 
     def refresh(self) -> None:
         """Show which files are there now."""
@@ -175,9 +198,20 @@ class ModelSelector:
         model = self.model
         settings.save_model(self._chosen.model)
         self._form.about.value = describe_model(model)
-        self._form.params.params = settings.load_params(self._chosen.model) or model.defaults
+        params = settings.load_params(self._chosen.model) or model.defaults
+        own = _of_image(model.defaults) | self._of_image.get(self._place, {})
+        self._form.params.params = replace(params, **own)
+        self._form.params.defaults = model.defaults
         self._form.show_traits(model)
         self.show_device()
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        image = self._chosen.image
+        return "" if image is None else str(image.unique_id), self._chosen.model
+
+    def _keep_of_image(self) -> None:
+        self._of_image[self._place] = _of_image(self._form.params.params)
 
     def _take_up(self, path: Path) -> None:
         self._files.add(path)

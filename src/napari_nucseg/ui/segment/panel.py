@@ -7,21 +7,28 @@ import napari
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 
+from napari_nucseg.ui.edits import has_history
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import PREDICTION, record_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import folded, scrolled
 from napari_nucseg.ui.segment import settings
+from napari_nucseg.ui.segment.hand_edits import HandEdits
 from napari_nucseg.ui.segment.hints import AdviceWidget, ColourChannel, propose_diameter
 from napari_nucseg.ui.segment.live_update import LiveUpdate
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
 from napari_nucseg.ui.segment.model_selector import ModelSelector
-from napari_nucseg.ui.segment.prediction_layer import find_prediction, put_prediction
+from napari_nucseg.ui.segment.prediction_layer import find_prediction
 from napari_nucseg.ui.segment.provenance_widget import ProvenanceWidget
 from napari_nucseg.ui.segment.request import Selection, make_request
 from napari_nucseg.ui.segment.result_cache import ImageWatch, ResultCache
 from napari_nucseg.ui.segment.results_widget import ResultsWidget
-from napari_nucseg.ui.segment.worker import Result, segment_fields, segment_stack
+from napari_nucseg.ui.segment.run_results import RunResults
+from napari_nucseg.ui.segment.worker import (
+    Result,
+    segment_fields,
+    segment_stack,
+)
 
 STOPPED = "Stopped. No layer was added or changed."
 NO_IMAGE = "Open an image first: File > Open Sample > Nuclei segmentation has one."
@@ -48,11 +55,17 @@ class SegmentPanel(Panel):
         self._channel = ColourChannel(self._chosen)
         super().__init__(viewer, [])
         self.chooser = ModelSelector(self._chosen, self.run)
-        self.follower = LiveUpdate(self, self._chosen, self._kept, self._show_result)
+        self._edits = HandEdits(viewer, self.native)
+        self._results = RunResults(viewer, self._kept, self._edits, self._on_shown)
+        self.follower = LiveUpdate(
+            self, self._chosen, self._kept, self._edits, self.chooser.remember, self._show_result
+        )
         self.result = ResultsWidget(viewer, self._chosen, self._say)
         self.advice = AdviceWidget(self.follow_advice)
         self.provenance = ProvenanceWidget(viewer, self.chooser.use_settings)
-        self.keeper = MeasurementUpdates(viewer, self._kept, self.result.recolour, self.native)
+        self.keeper = MeasurementUpdates(
+            viewer, self._kept, self.result.recolour, self._on_undone, self.native
+        )
         self._watch = ImageWatch(viewer, self._on_image_data)
         self.native.layout().addWidget(
             scrolled(
@@ -77,6 +90,7 @@ class SegmentPanel(Panel):
         form = self.form
         form.image.changed.connect(self._show_image)
         form.image.changed.connect(self._show_nothing)
+        form.image.changed.connect(self._show_image_values)
         form.image.changed.connect(self.advice.clear)
         form.model.changed.connect(self.advice.clear)
         form.channel.changed.connect(self.advice.clear)
@@ -85,6 +99,7 @@ class SegmentPanel(Panel):
         form.model.changed.connect(self._show_nothing)
         form.segment.changed.connect(self.start)
         form.cancel.changed.connect(self.stop)
+        form.undo.changed.connect(self.undo)
         form.measure.changed.connect(self.measure_diameter)
         form.memory.changed.connect(self._limit_memory)
         self._layers.events.inserted.connect(self.reset_choices)
@@ -119,37 +134,51 @@ class SegmentPanel(Panel):
         key, model = self._chosen.model, self.chooser.model
         self.form.memory.value = settings.memory_limit() // 10**6  # napari's settings have it
         try:
-            request = make_request(self._viewer, layer, self.form, key, model, self._kept.limit)
+            request = make_request(self._viewer, layer, self.form, key, model)
         except ValueError as error:
             self._say(str(error))
             return
         self.follower.rest()
-        settings.save_params(key, request.params)
+        if not self._edits.may_replace(layer, request.spots):
+            self._say("Nothing was changed.")
+            return
+        self.chooser.remember(request.params)
         self._layer, self._stopped = layer, STOPPED
+        self._results.begin(len(request.spots))
         segment = segment_fields if request.depth is None else segment_stack
-        self.run(
-            lambda tell: segment(request, tell),
-            lambda result: self._show_result(layer, result),
+        self.run_in_parts(
+            lambda tell, hand: segment(request, tell, hand),
+            lambda part: self._show_part(layer, part),
+            lambda nothing: self._end_run(),
         )
         self.advice.clear()
         self._say(f"Loading {model.name}...")
         self._show_running(True)
 
     def follow_advice(self, change: Mapping[str, Any]) -> None:
-        """Segment again with other values, which are for this image: they are not remembered."""
-        model = self._chosen.model
-        remembered = settings.load_params(model)
+        """Segment again with other values, which are for this image alone."""
         for name, value in change.items():
             self.form.params[name].value = value
         self.follower.rest()
         self.start()
-        settings.save_params(model, remembered)
 
     def stop(self) -> None:
         """Ask the running segmentation to stop."""
         if self.job is not None:
             self._say("Stopping...")
             self.job.stop()
+
+    def undo(self) -> None:
+        """Take back the last change of the labels, whoever made it."""
+        layer = self._chosen.prediction
+        if layer is None or not has_history(layer):
+            self._say("There is nothing to undo.")
+            return
+        self.follower.rest()
+        self.drop_job()
+        layer.undo()
+        self.keeper.suspect(layer)
+        self._say(f"The last change of {layer.name} is undone.")
 
     def measure_diameter(self) -> None:
         """Set the diameter to what a drawn line or the labels say."""
@@ -171,7 +200,10 @@ class SegmentPanel(Panel):
 
     def on_finished(self, job: Job) -> None:
         """Give the buttons back."""
-        if job.is_stopping:
+        done = self._results.described
+        if job.is_stopping and done and self._stopped == STOPPED:
+            self._end_run(f"Stopped. {done}")
+        elif job.is_stopping:
             self._say(self._stopped)
         if self.segmenting:
             self._layer = None
@@ -189,26 +221,46 @@ class SegmentPanel(Panel):
         self._layers.selection.events.active.disconnect(self._on_active)
         self._viewer.dims.events.current_step.disconnect(self._show_nothing)
 
+    def _show_part(self, layer: Image, part: Result) -> None:
+        if layer in self._viewer.layers and self._stopped == STOPPED:
+            self._results.put_part(layer, part)
+
+    def _end_run(self, told: str = "") -> None:
+        """Tell of all that a network made, whether it was stopped or not."""
+        found = self._results.finish()
+        if found is None:
+            return
+        labels, result = found
+        self.chooser.learn(result.made[0].key.model, result.capabilities)
+        about = self.result.describe(labels, result, ran=True)
+        self._say(" ".join(filter(None, (told, about, self._results.remark))))
+        self.advice.tell({one.key.plane: one.concerns for one in result.made})
+        for note in result.notes:
+            show_warning(note)
+
     def _show_result(self, layer: Image, result: Result, remark: str = "") -> None:
+        """Show labels that followed the sliders."""
         if layer not in self._viewer.layers:
             return
-        labels = put_prediction(self._viewer, layer, result.made)
-        for made in result.made:
-            self._kept.replace(made.key, result.kept.get(made.key))
-        if self.segmenting:
-            self.chooser.learn(result.made[0].key.model, result.ignores)
+        self._results.begin(0)
+        labels = self._results.put(layer, result)
+        about = self.result.describe(labels, result, ran=False)
+        self._say(" ".join(filter(None, (about, remark, self._results.remark))))
+        self.advice.clear()  # it was about other values
+
+    def _on_shown(self, labels: Labels) -> None:
+        """Let all that tells of labels tell of those that are there now."""
         self.result.begin_anew()
         self.keeper.show(labels)
         self.provenance.show_selected()
         self.chooser.show_device()
         self._show_taken()
-        self._say(f"{self.result.describe(labels, result, self.segmenting)} {remark}".rstrip())
-        if self.segmenting:
-            self.advice.tell({made.key.plane: made.concerns for made in result.made})
-        else:
-            self.advice.clear()  # it was about other values
-        for note in result.notes if self.segmenting else ():
-            show_warning(note)
+
+    def _on_undone(self, layer: Labels) -> None:
+        """Let form and texts tell of the labels that undo brought back."""
+        self.provenance.show_selected()
+        if layer == self._chosen.prediction and not self.running:
+            self.follower.put_back(live=False)
 
     def _say(self, line: str) -> None:
         self.status.value = line
@@ -220,6 +272,13 @@ class SegmentPanel(Panel):
         self.advice.clear_elsewhere(self._chosen.plane)
         known = self.result.describe_field() or self._channel.describe()
         self._say(NO_IMAGE if self._chosen.image is None else known)
+
+    def _show_image_values(self) -> None:
+        """Leave the diameter of another image with that image."""
+        gone = self.chooser.show_image_values()
+        self.follower.rest()
+        if gone and not self.running:
+            self._say(f"{self.status.value} {gone}".strip())
 
     def _show_running(self, running: bool) -> None:
         self.form.lock(running)

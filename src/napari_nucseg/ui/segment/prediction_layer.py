@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_nucseg.analysis.measurements import Nuclei
+from napari_nucseg.analysis.corrections import PackedLabels
+from napari_nucseg.analysis.field_parts import place_part
 from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.ui.edits import keep_made, write_field
 from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
     field_shape,
     find_labels,
+    place_like,
     plane_of,
     put_labels,
     record_of,
 )
 from napari_nucseg.ui.segment.image_source import Box
-from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, merged, moved, tables_of
+from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, merged, moved
+from napari_nucseg.ui.segment.undoing import (
+    FieldState,
+    Provenance,
+    note_replacement,
+    provenance_by_field,
+    set_states,
+    state_of,
+)
 from napari_nucseg.ui.segment.worker import FieldResult
 
-Provenance = Mapping[str, Any]
 BOXES = "boxes"
 """Key of a field's provenance for those of the boxes in it that were segmented later."""
 
@@ -40,6 +49,8 @@ def find_prediction(viewer: ViewerModel, source: str, model: str) -> Labels | No
 def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult]) -> Labels:
     """Show labels over their image; what was segmented before keeps its labels elsewhere.
 
+    What is replaced can be undone in napari, as one step.
+
     Parameters
     ----------
     viewer : ViewerModel
@@ -49,32 +60,89 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult
     made : sequence of FieldResult
         By one model, in the order of their making.
     """
-    shape = field_shape(image)
-    earlier = find_prediction(viewer, str(image.unique_id), made[0].key.model)
-    labels = np.zeros(shape, dtype=np.int32)
-    tables: dict[int, Table] = {}
-    told: dict[int, Provenance] = {}
-    if earlier is not None and earlier.data.shape == shape:
-        labels, tables = earlier.data, dict(tables_of(earlier))
-        told = dict(provenance_by_field(earlier))
-    for one in made:
-        plane = one.key.plane
-        above = 0 if one.provenance.get("depth") else _highest_of_volumes(labels, told, plane)
-        tables[plane] = _write(plane_of(labels, plane), one, tables.get(plane), above)
-        told[plane] = stacked(told.get(plane), one.provenance)
-    record = _record(image, told, made[-1].key.plane)
-    name = f"{image.name} {short_name(made[0].key.model)}"
-    layer = put_labels(viewer, labels, image, record, name)
-    keep_tables(layer, tables)
+    layer = find_prediction(viewer, str(image.unique_id), made[0].key.model)
+    if layer is None or layer.data.shape != field_shape(image):
+        layer = _add_empty(viewer, image, made[0])
+    before = {one.key.plane: state_of(layer, one.key.plane) for one in made}
+    fields = _compose(layer, made)
+    place_like(layer, image)
+    if not layer.visible:  # napari draws all anew
+        layer.visible = True
+    with layer.block_history():
+        replaced = [plane for plane, one in fields.items() if _replace(layer, plane, one.labels)]
+    after = {plane: one.state for plane, one in fields.items()}
+    if replaced:
+        note_replacement(layer, before, after)
+    set_states(layer, after)
+    layer.refresh(extent=False)
+    layer.events.data(value=layer.data)
     return layer
 
 
-def provenance_by_field(layer: Labels) -> Mapping[int, Provenance]:
-    """Return how the labels of each field were made, by its number."""
-    record = record_of(layer)
-    if record is None or record.provenance is None:
-        return {}
-    return {0: record.provenance} if record.by_field is None else record.by_field
+@dataclass
+class _Field:
+    """A field's labels as they shall be, and what is known of them."""
+
+    labels: LabelImage
+    state: FieldState
+
+
+def _add_empty(viewer: ViewerModel, image: Image, made: FieldResult) -> Labels:
+    """Add an empty prediction, or empty one that fits the image no more."""
+    of_image = record_of(image)
+    record = LayerRecord(
+        PREDICTION,
+        stems=of_image.stems if of_image else (),
+        source=str(image.unique_id),
+        provenance=made.provenance,
+    )
+    if len(field_shape(image)) > 2:
+        record = replace(record, fields=(), by_field={})
+    name = f"{image.name} {short_name(made.key.model)}"
+    layer = put_labels(viewer, np.zeros(field_shape(image), np.int32), image, record, name)
+    keep_tables(layer, {})
+    keep_made(layer, {})
+    return layer
+
+
+def _compose(layer: Labels, made: Sequence[FieldResult]) -> dict[int, _Field]:
+    """Put results into copies of their fields, in the order of their making."""
+    fields: dict[int, _Field] = {}
+    told = dict(provenance_by_field(layer))
+    for one in made:
+        plane = one.key.plane
+        if plane not in fields:
+            labels = np.array(plane_of(layer.data, plane))
+            fields[plane] = _Field(labels, state_of(layer, plane))
+        field = fields[plane]
+        before = field.labels.copy()
+        above = 0 if one.provenance.get("depth") else _highest_of_volumes(layer.data, told, plane)
+        table = _write(field.labels, one, field.state.table, above)
+        told[plane] = stacked(told.get(plane), one.provenance)
+        as_made = one.packed if table.fingerprint is not None else _as_made(field, before, one)
+        field.state = FieldState(told[plane], table, as_made)
+    return fields
+
+
+def _as_made(field: _Field, before: LabelImage, one: FieldResult) -> PackedLabels:
+    """Return the labels without edits by hand; those outside of a box that was written stay."""
+    box, known = one.key.box, field.state.made
+    if box is None:
+        return PackedLabels.of(field.labels)
+    labels = np.zeros_like(before) if known is None else known.unpacked()
+    written = field.labels != before
+    written[box.slices] = True
+    labels[written] = field.labels[written]
+    return PackedLabels.of(labels)
+
+
+def _replace(layer: Labels, plane: int, labels: LabelImage) -> bool:
+    """Write a field; tell whether that can be undone, which filling an empty one cannot."""
+    field = plane_of(layer.data, plane)
+    if field.any():
+        return write_field(layer, plane, labels, refresh=False)
+    field[...] = labels
+    return False
 
 
 def parts_of(made: Provenance) -> list[Provenance]:
@@ -108,19 +176,6 @@ def _covers(box: Sequence[int] | None, other: Sequence[int] | None) -> bool:
     return box is None or (other is not None and Box(*box).holds(Box(*other)))
 
 
-def _record(image: Image, told: Mapping[int, Provenance], last: int) -> LayerRecord:
-    of_image = record_of(image)
-    record = LayerRecord(
-        PREDICTION,
-        stems=of_image.stems if of_image else (),
-        source=str(image.unique_id),
-        provenance=told[last],
-    )
-    if len(field_shape(image)) == 2:
-        return record
-    return replace(record, fields=tuple(sorted(told)), by_field=dict(told))
-
-
 def _highest_of_volumes(labels: LabelImage, told: Mapping[int, Provenance], plane: int) -> int:
     """Return the highest number in the other planes, if volumes are among them; else 0."""
     if not any(made.get("depth") for other, made in told.items() if other != plane):
@@ -130,7 +185,7 @@ def _highest_of_volumes(labels: LabelImage, told: Mapping[int, Provenance], plan
 
 
 def _write(field: LabelImage, made: FieldResult, earlier: Table | None, above: int) -> Table:
-    """Write labels into their field, in a box with numbers that are not taken outside of it.
+    """Write labels into their field; of a box whole nuclei, with numbers that are free.
 
     Parameters
     ----------
@@ -148,17 +203,16 @@ def _write(field: LabelImage, made: FieldResult, earlier: Table | None, above: i
     Table
         The measures of all nuclei of the field, by the numbers that they have then.
     """
-    box = made.key.box
+    box, context = made.key.box, made.key.segmented
     if box is None and not above:
         field[...] = made.labels
-        return Table(made.nuclei, made.fingerprint)
-    if box is None:
-        box, earlier = Box(0, 0, *field.shape), None
-    field[box.slices] = 0
-    taken = max(int(field.max(initial=0)), above)
-    field[box.slices] = np.where(made.labels > 0, made.labels + taken, 0)
-    nuclei: Nuclei = moved(made.nuclei, taken, box)
+        return Table(made.nuclei, made.packed.fingerprint)
+    whole = Box(0, 0, *field.shape)
+    context = context or whole
+    placed = place_part(field, made.labels, context.slices, (box or whole).slices, above)
+    field[...] = placed.labels
+    nuclei = moved(made.nuclei, placed, context)
     if earlier is not None:
         nuclei = merged(nuclei, earlier.nuclei, field)
-    # Nuclei that the box cuts are still to be measured
+    # Nuclei that lost pixels to a neighbour are still to be measured
     return Table(nuclei, None)

@@ -14,10 +14,12 @@ from qtpy.QtWidgets import QFileDialog
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams
+from napari_nucseg.ui.edits import changes_of, say_corrected
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layers import shown_plane
 from napari_nucseg.ui.params_form import text_line
-from napari_nucseg.ui.segment.prediction_layer import parts_of, provenance_by_field
+from napari_nucseg.ui.segment.prediction_layer import parts_of
+from napari_nucseg.ui.segment.undoing import provenance_by_field
 
 _TOLD = {"model", "parameters", "versions", "device", "precision", "seconds", "weights_sha256"}
 """What is known of labels that a model made; corrected or foreign ones lack some of it."""
@@ -68,7 +70,8 @@ class ProvenanceWidget(Container[Any]):
     def show_selected(self, event: Any = None) -> None:
         """Describe how the selected labels were made."""
         made = self._selected()
-        self.text.value = describe(made) if made else "Select labels that were made here."
+        lines = [describe(made) if made else "Select labels that were made here."]
+        self.text.value = "\n".join(filter(None, [*lines, self._corrected()]))
         self.take_over.enabled = made is not None and not self._locked
 
     def lock(self, locked: bool) -> None:
@@ -104,6 +107,14 @@ class ProvenanceWidget(Container[Any]):
             self._use(str(made["model"]), params, made.get("depth") or {})
         except (ValueError, TypeError, LookupError) as error:
             tell_user(ValueError(f"these settings cannot be used here: {error}"))
+
+    def _corrected(self) -> str:
+        """Say how many nuclei of the field in sight were edited by hand since."""
+        layer = self._viewer.layers.selection.active
+        if not isinstance(layer, Labels) or self._selected() is None:
+            return ""
+        plane = shown_plane(self._viewer.dims.point, layer)
+        return say_corrected(changes_of(layer, plane).nuclei).capitalize()
 
     def _selected(self) -> Mapping[str, Any] | None:
         layer = self._viewer.layers.selection.active

@@ -8,22 +8,25 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
+from napari_nucseg.analysis.field_parts import with_context
 from napari_nucseg.io.channels import MOST_COLOURS
 from napari_nucseg.segmenters.model import Model
-from napari_nucseg.ui.layers import count_planes, field_shape, shown_plane
+from napari_nucseg.ui.layers import count_planes, field_shape, pixel_size, shown_plane
 from napari_nucseg.ui.segment.form import SegmentForm
 from napari_nucseg.ui.segment.image_source import (
     DEPTHS,
     Box,
     Scope,
     drawn_box,
-    pixel_size,
     seen_box,
     source_of,
 )
 from napari_nucseg.ui.segment.prediction_layer import find_prediction
 from napari_nucseg.ui.segment.result_cache import ResultKey
 from napari_nucseg.ui.segment.worker import Request
+
+CONTEXT, CONTEXT_DIAMETERS = 64, 1.5
+"""Margin around a part of a field that is segmented with it: pixels at least, and diameters."""
 
 
 class Selection:
@@ -81,7 +84,7 @@ class Selection:
 
 
 def make_request(
-    viewer: ViewerModel, layer: Image, form: SegmentForm, key: str, model: Model, memory: int
+    viewer: ViewerModel, layer: Image, form: SegmentForm, key: str, model: Model
 ) -> Request:
     """Put together what is asked for.
 
@@ -97,8 +100,6 @@ def make_request(
         What the model is told from others by.
     model : Model
         To be run.
-    memory : int
-        Bytes that results may take which are kept to follow the sliders.
 
     Raises
     ------
@@ -107,16 +108,16 @@ def make_request(
     """
     _refuse_channels_last(layer)
     box = _box(viewer, layer, form.scope.value)
+    context = None if box is None else _context(box, layer, form.params.params.diameter)
     planes = _planes(viewer, layer, form.scope.value)
     source, uid = source_of(layer, form.channel.value), str(layer.unique_id)
     return Request(
         name=layer.name,
         source=source,
-        spots=tuple(ResultKey(uid, key, plane, source.channel, box) for plane in planes),
+        spots=tuple(ResultKey(uid, key, plane, source.channel, box, context) for plane in planes),
         model=model,
         device=form.device.value,
         params=form.params.params,
-        memory=memory,
         pixel_size=pixel_size(layer),
         depth=DEPTHS.get(form.scope.value),
         volume=form.volume.params,
@@ -131,6 +132,13 @@ def _refuse_channels_last(layer: Image) -> None:
             f"{layer.name}: its last axis, of length {shape[-1]}, seems to hold channels; add the "
             "image with one layer a channel: viewer.add_image(data, channel_axis=-1)"
         )
+
+
+def _context(box: Box, layer: Image, diameter: float) -> Box:
+    """Grow a box so that nuclei at its edge are seen whole."""
+    margin = max(CONTEXT, round(CONTEXT_DIAMETERS * diameter))
+    rows, columns = with_context(box.slices, field_shape(layer)[-2:], margin)
+    return Box(rows.start, columns.start, rows.stop, columns.stop)
 
 
 def _planes(viewer: ViewerModel, layer: Image, scope: Scope) -> Iterable[int]:

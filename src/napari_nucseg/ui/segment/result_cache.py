@@ -74,6 +74,8 @@ class ResultKey:
         Of a colour image; empty for a grey one.
     box : Box or None
         What of the field; None for all of it.
+    context : Box or None
+        The box and a margin around it, which is segmented, too: nuclei at the edge are seen whole.
     """
 
     source: str
@@ -81,6 +83,12 @@ class ResultKey:
     plane: int
     channel: str = ""
     box: Box | None = None
+    context: Box | None = None
+
+    @property
+    def segmented(self) -> Box | None:
+        """What of the field is segmented; None for all of it."""
+        return self.context or self.box
 
     def covers(self, other: ResultKey) -> bool:
         """Whether a result here replaces all of one there."""

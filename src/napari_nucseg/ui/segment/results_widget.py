@@ -10,10 +10,12 @@ import numpy as np
 from magicgui.widgets import ComboBox, Container, PushButton
 from napari.components import ViewerModel
 from napari.layers import Labels
+from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.analysis.measurements import describe
 from napari_nucseg.io.writers import write_columns
+from napari_nucseg.ui.edits import changes_of, count_corrected, say_corrected
 from napari_nucseg.ui.layers import record_of, shown_plane
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.measurement_tables import (
@@ -27,7 +29,8 @@ from napari_nucseg.ui.segment.measurement_tables import (
     tables_of,
 )
 from napari_nucseg.ui.segment.request import Selection
-from napari_nucseg.ui.segment.worker import Result
+from napari_nucseg.ui.segment.worker import FieldResult, Result
+from napari_nucseg.wording import counted
 
 _NO_NUCLEUS = "There is no nucleus in this field."
 _NO_DOUBT = "No doubt is known here: segment this field by a network."
@@ -126,11 +129,12 @@ class ResultsWidget(Container[Any]):
         count = sum(len(nuclei_of(labels, plane)["index"]) for plane in result.planes)
         where = f" in {len(result.planes)} fields" if len(result.planes) > 1 else ""
         if ran and result.made[0].key.box is not None:
-            count = sum(len(made.nuclei["index"]) for made in result.made)
+            count = sum(_count_inside(made) for made in result.made)
             where = " in the rectangle"
         took = f" in {result.seconds:.2f} s" if ran else ""
         size = self._overview()
-        about = f"{_nuclei(count)}{where}{took}{', ' if size else ''}{size}{_estimate(result)}."
+        nuclei = counted(count, "nucleus")
+        about = f"{nuclei}{where}{took}{', ' if size else ''}{size}{_estimate(result)}."
         return f"{about} Sliders now change this result." if ran and result.kept else about
 
     def describe_field(self) -> str:
@@ -143,7 +147,9 @@ class ResultsWidget(Container[Any]):
             return "This field is not segmented yet."
         size = self._overview()
         count = len(table.nuclei["index"])
-        return f"{_nuclei(count)} in this field{', ' if size else ''}{size}."
+        corrected = say_corrected(changes_of(layer, self._plane(layer)).nuclei)
+        told = (f"{counted(count, 'nucleus')} in this field", size, corrected)
+        return f"{', '.join(filter(None, told))}."
 
     def _overview(self) -> str:
         """Describe the field in sight: how large its nuclei are."""
@@ -184,8 +190,11 @@ class ResultsWidget(Container[Any]):
         suggestion = f"{layer.name} nuclei.csv"
         name, _ = QFileDialog.getSaveFileName(self.native, "Save measures", suggestion, "*.csv")
         if name:
+            columns |= {"corrected_by_hand": _corrected_rows(layer)}
             write_columns(Path(name), columns)
-            self._tell(f"Measures of {len(columns['field'])} nuclei are in {name}.")
+            told = f"Measures of {len(columns['field'])} nuclei are in {name}"
+            corrected = say_corrected(count_corrected(layer))
+            self._tell(f"{', '.join(filter(None, (told, corrected)))}.")
 
     def _plane(self, layer: Labels) -> int:
         return shown_plane(self._viewer.dims.point, layer)
@@ -195,8 +204,24 @@ class ResultsWidget(Container[Any]):
         return record.stems if record is not None else ()
 
 
-def _nuclei(count: int) -> str:
-    return "1 nucleus" if count == 1 else f"{count} nuclei"
+def _corrected_rows(layer: Labels) -> NDArray[np.int64]:
+    """Tell of each row of the measures whether its nucleus was added or changed by hand."""
+    rows = []
+    for plane, table in sorted(tables_of(layer).items()):
+        changes = changes_of(layer, plane)
+        rows.append(np.isin(table.nuclei["index"], [*changes.added, *changes.changed]))
+    return np.concatenate(rows).astype(np.int64)
+
+
+def _count_inside(made: FieldResult) -> int:
+    """Count the nuclei whose centre lies in the box that was segmented, not in its context."""
+    box, context = made.key.box, made.key.segmented
+    if box is None or context is None:
+        return len(made.nuclei["index"])
+    y = made.nuclei["centroid_y"] + context.top
+    x = made.nuclei["centroid_x"] + context.left
+    within = (y >= box.top) & (y < box.bottom) & (x >= box.left) & (x < box.right)
+    return int(within.sum())
 
 
 def _describe_volume(result: Result) -> str:
@@ -205,7 +230,8 @@ def _describe_volume(result: Result) -> str:
     index = np.concatenate([nuclei["index"] for nuclei in planes])
     areas = np.concatenate([nuclei["area_px"] for nuclei in planes])
     numbers, which = np.unique(index, return_inverse=True)
-    about = f"{_nuclei(len(numbers))} in a volume of {len(planes)} planes in {result.seconds:.2f} s"
+    nuclei = counted(len(numbers), "nucleus")
+    about = f"{nuclei} in a volume of {len(planes)} planes in {result.seconds:.2f} s"
     if len(numbers):
         about = f"{about}, median volume {np.median(np.bincount(which, areas)):.0f} voxels"
     return f"{about}{_estimate(result)}."

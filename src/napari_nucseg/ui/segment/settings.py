@@ -30,6 +30,10 @@ def save_model(name: str) -> None:
     _settings().model = name
 
 
+OF_IMAGE = ("diameter", "invert")
+"""Parameters that are an image's own: another image does not begin with them."""
+
+
 def load_params(model: str) -> SegmentParams | None:
     """Parameters last used with a model; None if there are none, or another version's."""
     values = _all_params().get(model)

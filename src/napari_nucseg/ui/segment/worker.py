@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,21 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.analysis.corrections import PackedLabels
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue, timing
 from napari_nucseg.segmenters.api import (
+    Capabilities,
     Concern,
     Provenance,
     Segmenter,
     VolumeSegmentation,
     check_image,
 )
+from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.flows import is_compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
-from napari_nucseg.ui.jobs import RemainingTime, Tell
+from napari_nucseg.ui.jobs import Hand, RemainingTime
 from napari_nucseg.ui.segment.image_source import FieldSource
 from napari_nucseg.ui.segment.result_cache import CachedResult, Parts, ResultKey
 
@@ -47,8 +50,6 @@ class Request:
         auto, cuda, mps or cpu.
     params : SegmentParams
         Thresholds and diameter.
-    memory : int
-        Bytes that results may take which are kept to follow the sliders.
     pixel_size : float or None
         Edge of a pixel in micrometres, if it is known.
     depth : Depth or None
@@ -63,7 +64,6 @@ class Request:
     model: Model
     device: str
     params: SegmentParams
-    memory: int
     pixel_size: float | None
     depth: Depth | None = None
     volume: VolumeParams = field(default_factory=VolumeParams)
@@ -78,13 +78,13 @@ class FieldResult:
     key : ResultKey
         Where they belong.
     labels : ndarray of int32, shape (height, width)
-        0 is background.
+        0 is background; of a box with the context that was segmented around it.
     nuclei : Nuclei
         Their measures.
     provenance : mapping
         How they were made, as plain values.
-    fingerprint : int
-        Of the labels, to see whether they are edited.
+    packed : PackedLabels
+        The same labels, to see later whether they were edited.
     concerns : tuple of Concern
         Signs that the model does not suit the field.
     """
@@ -93,7 +93,7 @@ class FieldResult:
     labels: Labels
     nuclei: Nuclei
     provenance: Mapping[str, Any]
-    fingerprint: int
+    packed: PackedLabels
     concerns: tuple[Concern, ...] = ()
 
 
@@ -107,13 +107,13 @@ class Result:
         In the order of their making.
     kept : Parts
         What there was memory for.
-    ignores : frozenset of str or None
-        Names of the parameters that the model makes no use of; None where that is not told.
+    capabilities : Capabilities or None
+        Of the model; None where that is not told.
     """
 
     made: tuple[FieldResult, ...]
     kept: Parts
-    ignores: frozenset[str] | None = None
+    capabilities: Capabilities | None = None
 
     @property
     def is_volume(self) -> bool:
@@ -146,30 +146,42 @@ class Result:
         return tuple(dict.fromkeys(notes))
 
 
-def segment_fields(request: Request, tell: Tell) -> Result:
+def joined_results(parts: Sequence[Result], known: Mapping[int, Parts]) -> Result:
+    """Put results of several fields by one model together, with what of them is in memory."""
+    made = tuple(one for part in parts for one in part.made)
+    in_memory = {key: one for fields in known.values() for key, one in fields.items()}
+    kept = {one.key: in_memory[one.key] for one in made if one.key in in_memory}
+    return Result(made, kept, parts[0].capabilities)
+
+
+def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
     """Segment what is asked for, one field after the other; only one is in memory at a time.
+
+    Parameters
+    ----------
+    request : Request
+        What is asked for.
+    progress : Progress
+        Told after each step.
+    hand : callable
+        Gets the `Result` of each field as soon as it is done.
 
     Raises
     ------
     ValueError, OSError
         If the model or an image cannot be used; the message names it.
     """
-    segmenter = load(request, tell)
-    made: list[FieldResult] = []
-    kept: Parts = {}
-    countdown = RemainingTime(tell, len(request.spots))
+    segmenter = load(request, progress)
+    countdown = RemainingTime(progress, len(request.spots))
     for number, key in enumerate(request.spots):
         countdown.begin(number)
-        image = request.source.read(key.plane, key.box)
+        image = request.source.read(key.plane, key.segmented)
         check_image(image, request.name)
         warm = not is_compiling()
         result = segmenter(image, request.params, countdown.report)
         timing.remember(key.model, result.provenance, image.size, warm)
-        kept[key] = CachedResult(result, image, request.pixel_size)
-        made.append(_made(key, kept[key], request.name))
-        while kept and sum(each.nbytes for each in kept.values()) > request.memory:
-            del kept[next(iter(kept))]
-    return Result(tuple(made), kept, result.ignores)
+        kept = CachedResult(result, image, request.pixel_size)
+        hand(Result((_made(key, kept, request.name),), {key: kept}, result.capabilities))
 
 
 def relabel(
@@ -177,7 +189,7 @@ def relabel(
     source: FieldSource,
     name: str,
     params: SegmentParams,
-    tell: Tell,
+    progress: Progress,
 ) -> Result:
     """Make the labels of kept results anew, with other thresholds and without the network.
 
@@ -191,7 +203,7 @@ def relabel(
         Of the image's layer.
     params : SegmentParams
         The other thresholds.
-    tell : callable
+    progress : Progress
         Progress.
 
     Raises
@@ -201,21 +213,18 @@ def relabel(
     """
     kept: Parts = {}
     for number, parts in enumerate(fields):
-        tell(number, len(fields), "Following the sliders")
+        progress(number, len(fields), "Following the sliders")
         for key, before in parts.items():
             _check_unchanged(source, key, before, name)
             kept[key] = replace(before, result=before.result.relabelled(params))
     return Result(tuple(_made(key, one, name) for key, one in kept.items()), kept)
 
 
-def fingerprint(labels: Labels) -> int:
-    """Return a number that changes when labels do, whatever their type of integer."""
-    return zlib.crc32(np.ascontiguousarray(labels, dtype=np.int32).data)
-
-
 def _check_unchanged(source: FieldSource, key: ResultKey, before: CachedResult, name: str) -> None:
     """Refuse an image that was written to since; one on disk is trusted, reading it takes long."""
-    if source.is_in_memory and not np.array_equal(source.read(key.plane, key.box), before.image):
+    if source.is_in_memory and not np.array_equal(
+        source.read(key.plane, key.segmented), before.image
+    ):
         raise ValueError(f"{name}: the image has changed since it was segmented; press Segment")
 
 
@@ -223,8 +232,8 @@ def _made(key: ResultKey, kept: CachedResult, name: str) -> FieldResult:
     result = kept.result
     nuclei = measure_nuclei(result, kept.image, kept.pixel_size)
     provenance = provenance_at(key, result.provenance, name)
-    own = fingerprint(result.labels)
-    return FieldResult(key, result.labels, nuclei, provenance, own, result.concerns)
+    packed = PackedLabels.of(result.labels)
+    return FieldResult(key, result.labels, nuclei, provenance, packed, result.concerns)
 
 
 def provenance_at(key: ResultKey, made: Provenance, name: str) -> dict[str, Any]:
@@ -238,7 +247,7 @@ def provenance_at(key: ResultKey, made: Provenance, name: str) -> dict[str, Any]
     }
 
 
-def load(request: Request, tell: Tell) -> Segmenter:
+def load(request: Request, progress: Progress) -> Segmenter:
     """Load the model that was asked for, once its weights are here.
 
     Raises
@@ -251,17 +260,22 @@ def load(request: Request, tell: Tell) -> Segmenter:
         raise ValueError(
             f"{model.path}: this model file is not there; bring it back, or choose another"
         )
-    fetching = RemainingTime(tell, 1)
-    catalogue.require_device(request.device)
+    try:
+        model.check(request.params, request.depth)
+    except ValueError as error:
+        raise ValueError(f"{request.name}: {error}") from error
+    fetching = RemainingTime(progress, 1)
+    choose(request.device)
     catalogue.download(model, fetching.follow_download(model.name, model.megabytes))
-    tell(0, 1, f"Loading {model.name}")
+    progress(0, 1, f"Loading {model.name}")
     return catalogue.load(model, request.device)
 
 
-def segment_stack(request: Request, tell: Tell) -> Result:
+def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
     """Segment planes as one volume, which is in memory whole; a nucleus has one number in all.
 
-    The nuclei are measured plane by plane. Nothing is kept to follow the sliders.
+    The nuclei are measured plane by plane. Nothing is kept to follow the sliders. Parameters are
+    those of `segment_fields`; the volume is handed over as one.
 
     Raises
     ------
@@ -270,13 +284,13 @@ def segment_stack(request: Request, tell: Tell) -> Result:
     """
     if request.depth is None:
         raise ValueError(f"{request.name}: it was not said how its planes belong together")
-    segmenter = load(request, tell)
-    planes = []
+    segmenter = load(request, progress)
+    planes, total = [], len(request.spots)
     for number, key in enumerate(request.spots):
-        tell(number, len(request.spots), f"Reading plane {number + 1} of {len(request.spots)}")
+        progress(number, total, f"Reading plane {number + 1} of {total}")
         planes.append(request.source.read(key.plane))
     volume = np.stack(planes)
-    report = RemainingTime(tell, 1, step="plane").report
+    report = RemainingTime(progress, 1, step="plane").report
     try:
         result = segment_volume(
             segmenter, volume, request.params, request.depth, request.volume, report
@@ -285,9 +299,11 @@ def segment_stack(request: Request, tell: Tell) -> Result:
         raise ValueError(f"{request.name}: {error}") from error
     made = []
     for number, (key, labels) in enumerate(zip(request.spots, result.labels, strict=True)):
-        tell(number, len(request.spots), f"Measuring plane {number + 1} of {len(request.spots)}")
+        progress(
+            number, len(request.spots), f"Measuring plane {number + 1} of {len(request.spots)}"
+        )
         made.append(_made_of_volume(request, key, labels, volume[number], result))
-    return Result(tuple(made), {})
+    hand(Result(tuple(made), {}))
 
 
 def _made_of_volume(
@@ -299,4 +315,4 @@ def _made_of_volume(
 ) -> FieldResult:
     nuclei = measure(labels, image, pixel_size=request.pixel_size)
     provenance = provenance_at(key, result.provenance, request.name)
-    return FieldResult(key, labels, nuclei, provenance, fingerprint(labels))
+    return FieldResult(key, labels, nuclei, provenance, PackedLabels.of(labels))

@@ -1,0 +1,155 @@
+"""Putting labels of a part of a field into the field: nuclei that the edge cuts are taken whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from napari_nucseg.array_types import Labels
+
+Numbers = NDArray[np.integer]
+Region = tuple[slice, slice]
+"""Rows and columns of a field."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A field with other labels in a part of it.
+
+    Attributes
+    ----------
+    labels : ndarray of int32, shape (height, width)
+        Of the field.
+    taken : ndarray of integers
+        Labels of the new nuclei that are in the field now, as the part numbered them.
+    numbers : ndarray of integers
+        The numbers that those have in the field.
+    """
+
+    labels: Labels
+    taken: Numbers
+    numbers: Numbers
+
+
+def with_context(part: Region, shape: tuple[int, ...], margin: int) -> Region:
+    """Grow a part by a margin on every side, as far as the field goes.
+
+    Examples
+    --------
+    >>> with_context((slice(10, 20), slice(90, 100)), (50, 100), 16)
+    (slice(0, 36, None), slice(74, 100, None))
+    """
+    rows, columns = (
+        slice(max(0, side.start - margin), min(size, side.stop + margin))
+        for side, size in zip(part, shape, strict=True)
+    )
+    return rows, columns
+
+
+def place_part(field: Labels, new: Labels, context: Region, part: Region, above: int = 0) -> Placed:
+    """Put new labels of a part into a field.
+
+    A nucleus on both sides of the edge is taken whole from the side that holds more of it: from
+    the new labels if that is the part, else it stays as it was. Labels of both sides that share
+    more than half of the smaller one are the same nucleus, or pieces of it, and are taken or left
+    together, so that none is there twice or in pieces of two makes.
+
+    Parameters
+    ----------
+    field : ndarray of integers, shape (height, width)
+        The labels so far.
+    new : ndarray of integers
+        Labels of the part and of a margin around it, by their own numbers.
+    context : tuple of slice
+        Where `new` lies in the field.
+    part : tuple of slice
+        What is to be exchanged, within the context.
+    above : int, optional
+        New nuclei get numbers above this one and above all in the field.
+
+    Returns
+    -------
+    Placed
+        The field, with new numbers for what was taken.
+
+    Examples
+    --------
+    >>> field = np.zeros((1, 8), dtype=np.int32)
+    >>> field[0, 2:4], field[0, 5:7] = 1, 2
+    >>> new = np.array([[0, 0, 7, 7, 7, 0]], dtype=np.int32)
+    >>> whole, left = (slice(0, 1), slice(0, 6)), (slice(0, 1), slice(0, 4))
+    >>> place_part(field, new, whole, left).labels.tolist()
+    [[0, 0, 3, 3, 3, 2, 2, 0]]
+    """
+    old = field[context]
+    inside = np.zeros(new.shape, dtype=bool)
+    top, left = context[0].start, context[1].start
+    inside[part[0].start - top : part[0].stop - top, part[1].start - left : part[1].stop - left] = (
+        True
+    )
+    taken, dropped = _choose(_Sides(field, old, new, inside))
+    labels = np.array(field, dtype=np.int32)
+    labels[np.isin(labels, dropped)] = 0
+    first = max(above, int(labels.max(initial=0))) + 1
+    numbers = np.arange(first, first + len(taken), dtype=np.int64)
+    number_of = np.zeros(int(new.max(initial=0)) + 1, dtype=np.int32)
+    number_of[taken] = numbers
+    written = number_of[new]
+    window = labels[context]
+    free = (window == 0) | inside  # a neighbour that stays keeps its pixels outside
+    window[...] = np.where((written > 0) & free, written, window)
+    return Placed(labels, taken, numbers)
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Old labels, of the field and in the context, new ones there, and which pixels are inside."""
+
+    field: Labels
+    old: Labels
+    new: Labels
+    inside: NDArray[np.bool_]
+
+
+def _choose(sides: _Sides) -> tuple[Numbers, Numbers]:
+    """Return the new labels that are taken, and the old ones that go for them."""
+    old_ids, old_in, old_out = _count(sides.old, sides.inside)
+    new_ids, new_in, new_out = _count(sides.new, sides.inside)
+    whole = np.bincount(sides.field.ravel(), minlength=int(old_ids.max(initial=0)) + 1)[old_ids]
+    old_out = whole - old_in  # and what of them lies beyond the context
+    group = _group(sides, old_ids, new_ids, whole)
+    balance = np.bincount(
+        group, np.concatenate([old_in - old_out, new_in - new_out]), minlength=len(group)
+    )
+    held = balance[group] > 0
+    of_old, of_new = held[: len(old_ids)], held[len(old_ids) :]
+    return new_ids[of_new], old_ids[of_old]
+
+
+def _group(sides: _Sides, old_ids: Numbers, new_ids: Numbers, whole: Numbers) -> Numbers:
+    """Give labels, old before new, one number where they are one nucleus or pieces of it."""
+    both = (sides.old > 0) & (sides.new > 0)
+    one = np.searchsorted(old_ids, sides.old[both])
+    other = np.searchsorted(new_ids, sides.new[both])
+    count = len(old_ids) + len(new_ids)
+    pairs, shared = np.unique(one * (len(new_ids) + 1) + other, return_counts=True)
+    one, other = pairs // (len(new_ids) + 1), pairs % (len(new_ids) + 1)
+    areas = np.bincount(np.searchsorted(new_ids, sides.new[sides.new > 0]), minlength=len(new_ids))
+    same = 2 * shared > np.minimum(whole[one], areas[other])
+    edges = (np.ones(int(same.sum())), (one[same], other[same] + len(old_ids)))
+    groups: Numbers = connected_components(coo_array(edges, shape=(count, count)), directed=False)[
+        1
+    ]
+    return groups
+
+
+def _count(labels: Labels, inside: NDArray[np.bool_]) -> tuple[Numbers, Numbers, Numbers]:
+    """Return the labels, and how many of their pixels lie inside and outside."""
+    ids, areas = np.unique(labels, return_counts=True)
+    ids, areas = ids[ids > 0].astype(np.int64), areas[ids > 0]
+    within = np.bincount(np.searchsorted(ids, labels[inside & (labels > 0)]), minlength=len(ids))
+    return ids, within, areas - within

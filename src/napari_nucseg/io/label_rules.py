@@ -1,0 +1,255 @@
+"""What is taken for labels: numbers, colourings, binary masks, and what Cellpose's window saves.
+
+The file ``a_seg.npy`` of that window is read as data, never as a program.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from napari_nucseg.array_types import Labels
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.tiff import BadFileError
+
+SEG = "_seg"
+"""What Cellpose puts behind an image's stem."""
+NPY_SUFFIXES = (".npy",)
+_MASKS = "masks"
+_PLAIN = {
+    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in (
+        "_reconstruct", "scalar",
+    )),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),  # how old pickles spell bytes
+    ("collections", "OrderedDict"),
+}  # fmt: skip
+"""All that arrays, numbers, texts, lists and dicts are made by; nothing of it runs a program."""
+MAX_PIECES = 8
+"""Pieces a value on average above which a grey picture is a photograph and no label image."""
+MAX_MASK_VALUES = 32
+"""Values, and pieces, up to which a picture is a colouring whatever it looks like."""
+_SPECK = 2
+"""Pixels of the median piece up to which a picture in colour is a photograph, or was smoothed."""
+_BUSY = {1: 32, 2: 8}
+"""Share of pixels, as one in so many, that differ from their left neighbours in what has to be
+looked at closely; by bytes a pixel."""
+
+_WHITE = (255, 65_535)
+"""The one number of many a binary mask."""
+
+BINARY = "it looks like a binary mask"
+SEPARATED = "a binary mask, of which each piece was taken for a nucleus"
+
+
+@dataclass(frozen=True)
+class LabelImage:
+    """Labels, and what the user should know of them.
+
+    Attributes
+    ----------
+    data : ndarray of integers
+        0 is background.
+    notes : tuple of str
+        Doubts whether they were read for what they are.
+    is_binary : bool
+        Whether all objects have one number, so that components may be meant.
+    """
+
+    data: Labels
+    notes: tuple[str, ...] = ()
+    is_binary: bool = False
+
+
+def decode_colouring(picture: NDArray[Any]) -> Labels:
+    """Label the 8-connected components of equal colour; black is background.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (height, width) or (height, width, samples)
+        Grey, or red, green, blue and perhaps transparency, which does not count.
+
+    Returns
+    -------
+    ndarray of int32, shape (height, width)
+        Numbers from 1.
+
+    Raises
+    ------
+    ValueError
+        If components are specks, as in a photograph.
+
+    Examples
+    --------
+    >>> decode_colouring(np.array([[0, 3, 3, 1], [0, 0, 3, 0], [1, 0, 0, 0]], np.uint8))
+    array([[0, 1, 1, 2],
+           [0, 0, 1, 0],
+           [3, 0, 0, 0]], dtype=int32)
+    """
+    from skimage.measure import label  # a panel that opens would wait for it
+
+    pieces = np.asarray(label(_colours(picture), connectivity=2), dtype=np.int32)
+    count = int(pieces.max(initial=0))
+    if count > MAX_MASK_VALUES and np.median(np.bincount(pieces.ravel())[1:]) <= _SPECK:
+        raise ValueError(
+            f"not a mask: most of its {count} pieces of one colour are specks, as in a photograph "
+            "or where edges were smoothed"
+        )
+    return pieces
+
+
+def take_labels(data: NDArray[Any], *, components: bool = False) -> LabelImage:
+    """Take numbers for labels, one a nucleus, in one piece or several.
+
+    Parameters
+    ----------
+    data : ndarray of numbers, shape (..., height, width)
+        Whole numbers from 0 of any type, or truth values.
+    components : bool
+        Whether the pieces of a binary mask are nuclei of their own.
+
+    Raises
+    ------
+    ValueError
+        If there are fractions or negative numbers, or it is a photograph.
+    """
+    labels = _whole_numbers(data)
+    largest = labels.max(initial=0)
+    if largest == 0:
+        return LabelImage(labels)
+    is_binary = not ((labels != 0) & (labels != largest)).any()
+    if not is_binary:
+        _refuse_photograph(labels)
+        return LabelImage(labels)
+    pieces = count_pieces(labels)
+    is_mask = data.dtype == bool or largest in _WHITE
+    if pieces == 1 and not is_mask:
+        return LabelImage(labels)  # one nucleus, however it is taken
+    if components:
+        return LabelImage(separate_components(labels), (SEPARATED,), True)
+    where = "in one piece, which is" if pieces == 1 else f"in {pieces} pieces, which are"
+    note = f"{BINARY}: it holds one number, {largest}, {where} taken for "
+    return LabelImage(labels, (note + "one nucleus",), True)
+
+
+def separate_components(labels: Labels) -> Labels:
+    """Give each piece of what is not background, corners included, a number of its own."""
+    from skimage.measure import label  # as above
+
+    return np.asarray(label(labels != 0, connectivity=labels.ndim), dtype=np.int32)
+
+
+def count_pieces(labels: Labels) -> int:
+    """Count the pieces of what is not background, corners included."""
+    return int(separate_components(labels).max(initial=0))
+
+
+def _colours(picture: NDArray[Any]) -> NDArray[np.integer[Any]]:
+    """Return one number a colour, 0 for black."""
+    if picture.ndim == 2:
+        return picture
+    red, others = picture[..., 0], picture[..., 1:3]
+    if picture.shape[-1] < 3 or not others.any() or (others == red[..., None]).all():
+        return red
+    weights = np.array([1, 2**16, 2**32], np.int64)
+    return np.asarray(picture[..., :3].astype(np.int64) @ weights)
+
+
+def _whole_numbers(data: NDArray[Any]) -> Labels:
+    if data.dtype == bool:
+        return data.astype(np.uint8)
+    if data.dtype.kind == "f":
+        if not (np.isfinite(data).all() and (data == np.rint(data)).all()):
+            raise ValueError(
+                f"not a label image: it holds {data.dtype} values with fractions, labels are "
+                "whole numbers from 0; save it as a 16 or 32-bit integer TIFF"
+            )
+        data = data.astype(np.int64)
+    if data.dtype.kind not in "iu":
+        raise ValueError(f"not a label image: it holds {data.dtype} values, labels are whole")
+    least = int(data.min(initial=0))
+    if least < 0:
+        raise ValueError(
+            f"not a label image: it holds {least} in {np.count_nonzero(data == least)} pixels "
+            f"({data.dtype}), labels are whole numbers from 0; give these pixels 0 if they are "
+            "background or to be left out, or a number of their own"
+        )
+    return data
+
+
+def _refuse_photograph(labels: Labels) -> None:
+    """Refuse numbers that change from pixel to pixel, as intensities do."""
+    changes = np.count_nonzero(labels[..., 1:] != labels[..., :-1])
+    if changes <= labels.size / _BUSY[min(labels.dtype.itemsize, 2)]:
+        return
+    from skimage.measure import label  # as above
+
+    pieces, values = int(label(labels, connectivity=2).max(initial=0)), len(np.unique(labels))
+    if pieces > MAX_PIECES * values:
+        raise ValueError(
+            f"not a label image: its {values} grey values lie in {pieces} pieces, as in a "
+            "photograph"
+        )
+
+
+def is_seg(source: Source) -> bool:
+    """Whether a file is Cellpose's by its name."""
+    return source.suffix in NPY_SUFFIXES and source.stem.endswith(SEG)
+
+
+def read_seg(source: Source) -> NDArray[Any]:
+    """Read the labels of a file of Cellpose's window, or of a plain array of numbers.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, holds anything but arrays, numbers and texts, or no labels.
+    """
+    stream = io.BytesIO(source.read())
+    try:
+        found = _load(stream)
+    except pickle.UnpicklingError as error:
+        raise BadFileError(f"{source}: {error}") from error
+    except (ValueError, LookupError, TypeError, EOFError, AttributeError, MemoryError) as error:
+        raise BadFileError(
+            f"{source}: not a file that Cellpose's window has saved ({error}); save it there again"
+        ) from error
+    masks = found.get(_MASKS) if isinstance(found, dict) else found
+    if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "buif" or masks.ndim < 2:
+        raise BadFileError(
+            f"{source}: it holds no labels; segment the image in Cellpose, and save it there again"
+        )
+    return np.squeeze(masks) if masks.ndim > 2 else masks
+
+
+def _load(stream: io.BytesIO) -> Any:
+    """Return the array of a file, or the object that it holds."""
+    version = npy.read_magic(stream)
+    read_header = {(1, 0): npy.read_array_header_1_0}.get(version, npy.read_array_header_2_0)
+    shape, _, dtype = read_header(stream)
+    if not dtype.hasobject:
+        stream.seek(0)
+        return npy.read_array(stream, allow_pickle=False)
+    found = _Unpickler(stream).load()
+    return found.item() if isinstance(found, np.ndarray) and found.shape == () == shape else None
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes arrays and plain values, and refuses all else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Look up what a value is made by."""
+        if (module, name) not in _PLAIN:
+            raise pickle.UnpicklingError(
+                f"it holds {module}.{name}, which may be a program and is not run; save its "
+                "labels as TIFF or PNG"
+            )
+        return super().find_class(module.replace("numpy.core.", "numpy._core."), name)

@@ -1,0 +1,251 @@
+"""Pixels out of files of any kind that is read, by what a file holds and not by its ending."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
+
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.tiff import (
+    BadFileError,
+    Planes,
+    find_planes,
+    open_tiff,
+    tiff_header,
+    truncated_message,
+)
+
+TIFF_SUFFIXES = (".tif", ".tiff", ".stk")
+PNG_SUFFIXES = (".png",)
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+READ_ELSEWHERE = (
+    *JPEG_SUFFIXES, ".npy", ".npz", ".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi", ".ims",
+    ".zarr", ".h5", ".hdf5", ".mrc", ".dv", ".svs", ".bmp", ".gif", ".webp",
+)  # fmt: skip
+"""Endings of images and labels that napari reads, perhaps by another plugin."""
+
+MAX_PNG_PIXELS = 2**26
+"""Pixels above which a PNG or JPEG is taken for a decompression bomb."""
+
+LOSSES = "JPEG has changed its pixels: dim nuclei and outlines may differ from the original image's"
+_PNG_HEAD = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xaeB`\x82"
+HEAD = 24
+"""Bytes that tell what a file is, and a PNG's size."""
+_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MINISWHITE, _PALETTE = 0, 3
+
+
+class Kind(Enum):
+    """What a file is."""
+
+    TIFF = "TIFF"
+    PNG = "PNG"
+    JPEG = "JPEG"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a file holds.
+
+    Attributes
+    ----------
+    data : ndarray
+        Pixels; axes of length 1 are left out, but for height and width.
+    axes : str
+        A letter an axis: Y and X, S for the samples of a colour, others as the file says.
+    pixel_size, z_spacing : float or None
+        Edge of a pixel and distance of planes in micrometres, where the file states them.
+    notes : tuple of str
+        What the user should know of how the pixels were taken.
+    is_png : bool
+        Whether it is a PNG.
+    """
+
+    data: NDArray[Any]
+    axes: str
+    pixel_size: float | None = None
+    z_spacing: float | None = None
+    notes: tuple[str, ...] = ()
+    is_png: bool = False
+
+
+def not_read(suffixes: str, remedy: str = "segment the layer") -> str:
+    """Say that files of an ending are not read, and what to do.
+
+    Examples
+    --------
+    >>> not_read(".czi")
+    '.czi files are not read here; open it in napari with its reader, and segment the layer'
+    """
+    return f"{suffixes} files are not read here; open it in napari with its reader, and {remedy}"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file whose kind is known, and its bytes if they had to be unpacked for that."""
+
+    kind: Kind
+    head: bytes
+    content: bytes | None = None
+
+
+def look_into(source: Source) -> Opened:
+    """Tell what kind of file it is; an archive is opened once for all."""
+    content = None if source.member is None else source.read()
+    head = source.read(HEAD) if content is None else content[:HEAD]
+    return Opened(_kind_of(source, head), head, content)
+
+
+def read_picture(
+    source: Source, opened: Opened, *, as_numbers: bool = False, lossy: bool = False
+) -> Picture:
+    """Read the pixels of a TIFF, PNG or JPEG file.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    opened : Opened
+        What `look_into` has told of it.
+    as_numbers : bool
+        Whether pixels are labels, whose numbers count: those of a palette are not turned into its
+        colours, nor are those of a TIFF in which white is 0 inverted.
+    lossy : bool
+        Whether a JPEG is read.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or of another kind.
+    OSError
+        If it cannot be opened.
+    """
+    kind, content = opened.kind, opened.content
+    if kind is Kind.TIFF:
+        return _read_tiff(source, content, as_numbers)
+    if kind is Kind.OTHER or (kind is Kind.JPEG and not lossy):
+        raise BadFileError(f"{source}: {_why_not(source, kind, as_numbers)}")
+    if kind is Kind.PNG:
+        png_shape(source, opened.head)
+    return _decode(source, kind, content, as_numbers)
+
+
+def has_palette(planes: Planes) -> bool:
+    """Whether the pixels of a TIFF are numbers of colours."""
+    return int(planes.series[0].keyframe.photometric) == _PALETTE
+
+
+def png_shape(source: Source, head: bytes) -> tuple[int, int]:
+    """Read height and width from a PNG's header; refuse a file that is cut off or monstrous."""
+    if not head.startswith(_PNG_HEAD) or len(head) < HEAD:
+        raise BadFileError(f"{source}: not a PNG file; copy it again, or save it as TIFF")
+    if source.member is None and not source.tail(16).endswith(_PNG_END):
+        raise BadFileError(truncated_message(source))
+    width, height = struct.unpack(">II", head[16:HEAD])
+    _refuse_monstrous(source, height, width)
+    return height, width
+
+
+def _kind_of(source: Source, head: bytes) -> Kind:
+    """Tell what a file is by its first bytes, and if these say nothing by its ending."""
+    if head.startswith(_PNG_HEAD):
+        return Kind.PNG
+    if head.startswith(_TIFF_HEADS):
+        return Kind.TIFF
+    if head.startswith(b"\xff\xd8\xff"):
+        return Kind.JPEG
+    endings = {Kind.TIFF: TIFF_SUFFIXES, Kind.PNG: PNG_SUFFIXES, Kind.JPEG: JPEG_SUFFIXES}
+    return next((kind for kind, known in endings.items() if source.suffix in known), Kind.OTHER)
+
+
+def _refuse_monstrous(source: Source, height: int, width: int) -> None:
+    if width * height > MAX_PNG_PIXELS:
+        raise BadFileError(
+            f"{source}: {height} x {width} px, more than a PNG or JPEG is read with; save it as "
+            "TIFF"
+        )
+
+
+def _why_not(source: Source, kind: Kind, as_numbers: bool) -> str:
+    if kind is Kind.JPEG and as_numbers:
+        return "JPEG changes the numbers of labels; save them as TIFF or PNG where they were made"
+    ending = PurePosixPath(source.name).suffix.lower() or "such"
+    return not_read(ending, "save its labels as TIFF" if as_numbers else "segment the layer")
+
+
+def _read_tiff(source: Source, content: bytes | None, as_numbers: bool) -> Picture:
+    with open_tiff(source, content) as tiff:
+        planes = find_planes(source, tiff)
+        header = tiff_header(source, tiff, planes)
+        arrays = [series.asarray() for series in planes.series]
+        data = (arrays[0] if len(arrays) == 1 else np.stack(arrays)).reshape(planes.shape)
+        axes, notes = planes.axes, planes.notes
+        page = planes.series[0].keyframe
+        if not as_numbers and has_palette(planes) and page.colormap is not None:
+            data, axes = _resolve(data, axes, page.colormap)
+        if not as_numbers and page.photometric == _MINISWHITE:
+            data = _inverted(data, page)
+            notes += ("its tag PhotometricInterpretation is WhiteIsZero: it was inverted",)
+    return Picture(data, axes, header.pixel_size, header.z_spacing, notes)
+
+
+def _inverted(data: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
+    """Turn dark into bright, of the type's own range where it has one."""
+    if data.dtype == bool:
+        return ~data
+    if data.dtype.kind == "u":
+        return np.asarray(data.dtype.type(2**page.bitspersample - 1) - data)
+    return np.asarray(data.max() - (data - data.min()), data.dtype)
+
+
+def _resolve(
+    data: NDArray[Any], axes: str, colours: NDArray[np.uint16]
+) -> tuple[NDArray[Any], str]:
+    """Turn numbers of a palette into its colours, or into grey where it is a ramp of one colour."""
+    palette = (colours >> 8 if data.dtype.itemsize == 1 else colours).astype(data.dtype)
+    ramps = [ramp for ramp in palette if ramp.min() != ramp.max()]
+    if not ramps or all((ramp == ramps[0]).all() for ramp in ramps):
+        return np.asarray((ramps or [palette[0]])[0][data]), axes
+    return np.moveaxis(palette[:, data], 0, -1), axes + "S"
+
+
+def _decode(source: Source, kind: Kind, content: bytes | None, as_numbers: bool) -> Picture:
+    """Read a PNG or JPEG by Pillow."""
+    stream = io.BytesIO(source.read() if content is None else content)
+    try:
+        with PillowImage.open(stream, formats=[kind.value]) as picture:
+            _refuse_monstrous(source, picture.height, picture.width)
+            if picture.mode not in ("P", "PA") or as_numbers:
+                data = np.asarray(picture.convert("RGB") if picture.mode == "CMYK" else picture)
+            else:
+                data = _grey_if_equal(np.asarray(picture.convert("RGB")))
+    except UnidentifiedImageError as error:
+        raise BadFileError(f"{source}: not a {kind.value} file; copy it again") from error
+    except BadFileError:
+        raise
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise BadFileError(truncated_message(source)) from error
+    if kind is Kind.JPEG:
+        data = _grey_if_equal(data)
+    notes = (LOSSES,) if kind is Kind.JPEG else ()
+    return Picture(data, "YXS"[: data.ndim], notes=notes, is_png=kind is Kind.PNG)
+
+
+def _grey_if_equal(data: NDArray[Any]) -> NDArray[Any]:
+    """Take one of the colours if red, green and blue are equal everywhere, or one alone is used."""
+    if data.ndim == 2:
+        return data
+    used = [data[..., n] for n in range(data.shape[-1]) if data[..., n].any()] or [data[..., 0]]
+    return used[0] if all((one == used[0]).all() for one in used) else data

@@ -1,0 +1,212 @@
+"""Models with a network of this package or of Cellpose: what each is, and how it is loaded.
+
+Nothing here imports torch before a model is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.io.download import RemoteFile
+from napari_nucseg.io.sources import sha256
+from napari_nucseg.segmenters.api import Capabilities
+from napari_nucseg.segmenters.devices import Device, choose, load_torch
+from napari_nucseg.segmenters.flows import compiling
+from napari_nucseg.segmenters.model import Model
+from napari_nucseg.segmenters.network import NetSegmenter, Network
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.system_info import cores
+
+FLUO = Capabilities(
+    frozenset({"tile_overlap", "batch_size", "low_percentile", "high_percentile"}),
+    "float32",
+    in_3d=True,
+)
+"""Of `fluo-nuclei` and networks trained like it, which scale intensities in their own way."""
+UNET = Capabilities(frozenset({"tile_overlap", "batch_size"}), "float32", in_3d=True)
+"""Of this package's residual U-Nets, which see a field whole or in tiles that they choose."""
+CLASSIC = Capabilities(frozenset({"tile_overlap"}), "float32", in_3d=True)
+"""Of the U-Nets of Cellpose 1 to 3, whose tiles overlap as in Cellpose 3."""
+CELLPOSE = Capabilities(in_3d=True)
+"""Of Cellpose 4's networks."""
+
+ONNX_INPUT = "image"
+"""Name of a graph's input."""
+ONNX_SHAPE = "traits"
+"""Key of a graph's metadata that holds channels, stride and reach, as JSON."""
+_LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy")
+_HUB = "https://huggingface.co/mouseland/cellpose-sam/resolve/main/"
+_CLASSICS = "https://www.cellpose.org/models/"
+_CELLPOSE_LICENCE = "BSD-3-Clause; trained on CC BY-NC data"
+
+
+def check(path: Path) -> None:
+    """Refuse a file that holds no network we know; nothing in it is run.
+
+    Raises
+    ------
+    ValueError, OSError
+        Naming the file and what is wrong with it.
+    """
+    load_torch()
+    from napari_nucseg.segmenters.checkpoints import kind_of, read_state
+
+    kind_of(read_state(path), path)
+
+
+def of_file(path: Path, about: str = "") -> Model:
+    """Declare a file of the user's; what it holds turns out when it is loaded."""
+    about = about or f"your file {path}"
+    return Model(path.name, about, "", load, file=path, capabilities=None, libraries=_LIBRARIES)
+
+
+def load(model: Model, device: str) -> NetSegmenter:
+    """Load a network whose weights are here.
+
+    Parameters
+    ----------
+    model : Model
+        One of those here, or of a file.
+    device : str
+        auto, cuda, mps or cpu.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a model we know, or the device is not there.
+    """
+    if model.path is None:
+        raise ValueError(f"{model.name} has no weights that a network could be loaded from")
+    path, place = model.path.resolve(), choose(device)
+    if place.kind == "cpu":
+        compiling()
+    if place.kind == "cpu" and model.onnx is not None:
+        kind, network = _load_by_onnx(model.onnx, place)
+    else:
+        kind, network = _load_by_torch(path, place)
+    known = replace(model, capabilities=model.capabilities or kind)
+    return NetSegmenter(known, sha256(path), network)
+
+
+def _load_by_onnx(graph: Path, place: Device) -> tuple[Capabilities, Network]:
+    """Read a network that `scripts/export_onnx.py` wrote, without the seconds torch takes to load.
+
+    The file holds the graph alone, and reads its weights from the file of safetensors beside it.
+    `docs/performance.md` has what else was tried.
+    """
+    import onnxruntime
+
+    from napari_nucseg.segmenters.fluo import FluoNuclei
+    from napari_nucseg.segmenters.tiling import TiledNet
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    after_run = onnxruntime.RunOptions()
+    # What a large image took is given back; otherwise it stays taken for good
+    after_run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    shape = json.loads(session.get_modelmeta().custom_metadata_map[ONNX_SHAPE])
+
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        output: NDArray[np.float32] = session.run(None, {ONNX_INPUT: images}, after_run)[0]
+        return output
+
+    return FLUO, FluoNuclei(TiledNet(run, **shape), place)
+
+
+def _load_by_torch(path: Path, place: Device) -> tuple[Capabilities, Network]:
+    load_torch()
+    from napari_nucseg.segmenters import classic_unet, unet
+    from napari_nucseg.segmenters.cellpose4 import CellposeSAM
+    from napari_nucseg.segmenters.checkpoints import kind_of, load_unet, read_state
+    from napari_nucseg.segmenters.residual_unet import ResidualUNet
+
+    if kind_of(read_state(path), path) == "cellpose":
+        return CELLPOSE, CellposeSAM.load(path, place)
+    net = load_unet(path)
+    if not isinstance(net, ResidualUNet):
+        return FLUO, unet.wrap(net, place)
+    # Ours have neither a style nor a second channel
+    if net.shape.style or net.shape.channels > 1:
+        return CLASSIC, classic_unet.wrap(net, place)
+    return UNET, unet.wrap(net, place)
+
+
+def _bundled(name: str, about: str, defaults: SegmentParams, kind: Capabilities) -> Model:
+    path = Path(__file__).parent / "weights" / f"{name}.safetensors"
+    graph = path.with_suffix(".onnx")
+    return Model(
+        name,
+        f"bundled with the plugin{about}",
+        "CC0-1.0",
+        load,
+        file=path,
+        onnx=graph if graph.is_file() else None,
+        defaults=defaults,
+        capabilities=replace(
+            kind,
+            seen=frozenset({"training", "validation"}),
+            caveat=f"{name} learned from the training split and was chosen by the validation split",
+        ),
+        libraries=_LIBRARIES,
+    )
+
+
+def _published(name: str, url: str, about: str, megabytes: int, kind: Capabilities) -> Model:
+    return Model(
+        name,
+        about,
+        _CELLPOSE_LICENCE,
+        load,
+        remote=RemoteFile(url.rpartition("/")[2], url),
+        download_mb=megabytes,
+        capabilities=replace(
+            kind,
+            seen=frozenset({"training", "validation", "test"}),
+            caveat="43 of the 200 fields of BBBC039 are also in DSB2018, which the published "
+            "Cellpose models were partly trained on",
+        ),
+        libraries=_LIBRARIES,
+    )
+
+
+def _classic(name: str, file: str, about: str) -> Model:
+    return _published(name, _CLASSICS + file, f"{about}; fast on a CPU", 27, CLASSIC)
+
+
+def _cellpose4(name: str, about: str, megabytes: int) -> Model:
+    return _published(name, _HUB + name, about, megabytes, CELLPOSE)
+
+
+BUNDLED = (
+    _bundled(
+        "fluo-nuclei",
+        ": fluorescent nuclei of any kind and size; fast on any CPU",
+        SegmentParams(),
+        FLUO,
+    ),
+    _bundled(
+        "u2os",
+        ", trained on BBBC039 alone: closest outlines there",
+        # Chosen by the validation split of BBBC039
+        SegmentParams(flow_threshold=0.45, cellprob_threshold=-0.1, min_size=15),
+        UNET,
+    ),
+)
+"""Models that come with the package."""
+PUBLISHED = (
+    _classic("nuclei", "nucleitorch_0", "Cellpose 1's model of nuclei"),
+    _classic("cyto", "cytotorch_0", "Cellpose 1's model of cells"),
+    _classic("cyto2", "cyto2torch_0", "Cellpose 2's model of cells"),
+    _classic("cyto3", "cyto3", "Cellpose 3's model of cells and nuclei"),
+    _cellpose4("cpsam_v2", "Cellpose-SAM, Cellpose 4's default: general, slow on a CPU", 1200),
+    _cellpose4("cpsam", "Cellpose-SAM, first release", 1200),
+    _cellpose4("cpdino", "Cellpose with a DINOv3 ViT-L; needs the package dinov3", 1200),
+    _cellpose4("cpdino-vitb", "Cellpose with a DINOv3 ViT-B; needs the package dinov3", 350),
+)
+"""Cellpose's models, which are fetched."""

@@ -1,0 +1,16 @@
+"""Words for people that many modules need."""
+
+from __future__ import annotations
+
+_PLURALS = {"nucleus": "nuclei"}
+
+
+def counted(number: int, word: str) -> str:
+    """Write a number and what it counts, in the plural if need be.
+
+    Examples
+    --------
+    >>> counted(1, "field"), counted(2, "field"), counted(0, "nucleus")
+    ('1 field', '2 fields', '0 nuclei')
+    """
+    return f"{number} {word if number == 1 else _PLURALS.get(word, f'{word}s')}"

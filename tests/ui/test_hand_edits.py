@@ -1,0 +1,392 @@
+"""What a person painted into a prediction is not lost: driven by the brush, the wheel and keys."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, QPointF, Qt, QTimer
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QMessageBox,
+    QScrollBar,
+)
+
+from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.ui.edits import count_corrected
+from napari_nucseg.ui.files.writer import save_labels
+from napari_nucseg.ui.layers import record_of
+from napari_nucseg.ui.segment.form import Scope
+from napari_nucseg.ui.segment.hand_edits import CANCEL, DISCARD, KEEP
+from tests.ui.scored import draw_on_canvas
+from tests.ui.segment_actions import RUN, predictions, run
+
+
+def turn_wheel(widget, steps: int = 1) -> None:
+    """Turn the wheel over the middle of a widget, towards higher values."""
+    middle = QPointF(widget.rect().center())
+    event = QWheelEvent(
+        middle,
+        QPointF(widget.mapToGlobal(middle.toPoint())),
+        QPoint(),
+        QPoint(0, 120 * steps),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(widget, event)
+
+
+def give_focus(qtbot, widget) -> None:
+    widget.window().activateWindow()
+    widget.setFocus()
+    qtbot.waitUntil(widget.hasFocus)
+
+
+class Questions:
+    """Clicks a button of every question that is asked, and keeps what the questions say."""
+
+    def __init__(self, qtbot):
+        self.texts: list[str] = []
+        self.answer = CANCEL
+        self._qtbot = qtbot
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._look)
+        self._timer.start(20)
+
+    def _look(self):
+        box = QApplication.activeModalWidget()
+        if isinstance(box, QMessageBox):
+            self.texts.append(box.text())
+            button = next(one for one in box.buttons() if one.text() == self.answer)
+            self._qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    def stop(self):
+        self._timer.stop()
+
+
+@pytest.fixture
+def questions(qtbot):
+    questions = Questions(qtbot)
+    yield questions
+    questions.stop()
+
+
+def settle(qtbot, panel) -> None:
+    qtbot.waitUntil(
+        lambda: not (panel.follows or panel.running or panel.keeper.measuring), timeout=RUN
+    )
+
+
+def erase_with_the_brush(qtbot, viewer, layer, label: int) -> None:
+    """Erase a nucleus by a stroke of napari's eraser."""
+    viewer.layers.selection = {layer}
+    layer.visible = True
+    y, x = np.argwhere(layer.data == label).mean(axis=0)
+    layer.mode, layer.brush_size = "erase", 40
+    viewer.reset_view()
+    QApplication.processEvents()
+    draw_on_canvas(
+        qtbot, viewer, [tuple(layer.data_to_world(p)) for p in ((y, x - 4), (y, x), (y, x + 4))]
+    )
+    layer.mode = "pan_zoom"
+    assert not (layer.data == label).any()
+
+
+@pytest.fixture
+def shown(qtbot, make_napari_viewer, field):
+    """A window with a segmented field, and its panel."""
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(field.image, name="A01", scale=(0.645, 0.645), units=("um", "um"))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+    run(qtbot, panel)
+    settle(qtbot, panel)
+    return viewer, panel, predictions(viewer)[0]
+
+
+def press_undo(qtbot, viewer) -> None:
+    """Press Ctrl+Z in the canvas."""
+    canvas = viewer.window._qt_viewer.canvas.native
+    canvas.setFocus()
+    qtbot.keyClick(canvas, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+
+
+def test_the_wheel_changes_nothing_without_focus(qtbot, shown):
+    _, panel, layer = shown
+    before = layer.data.copy()
+    kinds = (QAbstractSpinBox, QComboBox, QAbstractSlider)
+    boxes = [one for one in panel.native.findChildren(kinds[0]) if one.isVisible()]
+    boxes += [
+        one for kind in kinds[1:] for one in panel.native.findChildren(kind) if one.isVisible()
+    ]
+    panel.form.segment.native.setFocus()
+
+    values = panel.form.params.params
+    for box in boxes:
+        turn_wheel(box, 3)
+    turn_wheel(panel.form.model.native, -1)
+    settle(qtbot, panel)
+
+    assert len(boxes) > 3
+    assert panel.form.params.params == values
+    assert panel.form.model.value == "fluo-nuclei"
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_the_wheel_changes_what_has_the_focus(qtbot, shown):
+    _, panel, _ = shown
+    row = panel.form.params["min_size"]
+    give_focus(qtbot, row.native)
+    before = row.value
+
+    turn_wheel(row.native, 2)
+
+    assert row.value == before + 2
+    settle(qtbot, panel)
+
+
+def test_the_wheel_asks_before_an_erased_nucleus_would_come_back(qtbot, shown, questions):
+    viewer, panel, layer = shown
+    erase_with_the_brush(qtbot, viewer, layer, 2)
+    edited = layer.data.copy()
+    row = panel.form.params["min_size"]
+    give_focus(qtbot, row.native)
+
+    turn_wheel(row.native, 1)
+    settle(qtbot, panel)
+
+    assert len(questions.texts) == 1
+    assert "edited by hand" in questions.texts[0]
+    np.testing.assert_array_equal(layer.data, edited)
+    assert row.value == 15
+    assert panel.form.params.params.min_size == 15
+    assert "Nothing was changed" in panel.status.value
+
+
+def test_edits_are_kept_in_a_copy(qtbot, shown, questions):
+    viewer, panel, layer = shown
+    erase_with_the_brush(qtbot, viewer, layer, 2)
+    edited = layer.data.copy()
+    questions.answer = KEEP
+
+    panel.form.params["min_size"].value = 16
+    settle(qtbot, panel)
+
+    (copy,) = [one for one in predictions(viewer) if one is not layer]
+    assert copy.name == "A01 fluo-nuclei edited"
+    np.testing.assert_array_equal(copy.data, edited)
+    assert count_corrected(copy) >= 1
+    assert (layer.data == 2).any()
+    assert count_corrected(layer) == 0
+
+    panel.form.params["min_size"].value = 400
+    settle(qtbot, panel)
+    assert len(questions.texts) == 1
+    np.testing.assert_array_equal(copy.data, edited)
+
+
+def test_discarded_edits_come_back_with_ctrl_z(qtbot, shown, questions):
+    viewer, panel, layer = shown
+    erase_with_the_brush(qtbot, viewer, layer, 2)
+    edited = layer.data.copy()
+    questions.answer = DISCARD
+
+    panel.form.params["min_size"].value = 16
+    settle(qtbot, panel)
+    assert (layer.data == 2).any()
+    viewer.layers.selection = {layer}
+    press_undo(qtbot, viewer)
+    settle(qtbot, panel)
+
+    np.testing.assert_array_equal(layer.data, edited)
+    assert panel.form.params["min_size"].value == 15
+    assert record_of(layer).provenance["parameters"]["min_size"] == 15
+    assert count_corrected(layer) >= 1
+    np.testing.assert_array_equal(layer.features["index"], np.unique(edited)[1:])
+
+    press_undo(qtbot, viewer)  # the stroke itself
+    settle(qtbot, panel)
+    assert (layer.data == 2).any()
+    assert count_corrected(layer) == 0
+
+
+def test_segment_asks_before_it_replaces_edits(qtbot, shown, questions):
+    viewer, panel, layer = shown
+    erase_with_the_brush(qtbot, viewer, layer, 2)
+    edited = layer.data.copy()
+
+    run(qtbot, panel)
+    assert "edited by hand" in questions.texts[0]
+    np.testing.assert_array_equal(layer.data, edited)
+
+    questions.answer = DISCARD
+    run(qtbot, panel)
+    assert (layer.data == 2).any()
+
+    qtbot.mouseClick(panel.form.undo.native, Qt.MouseButton.LeftButton)
+    settle(qtbot, panel)
+    np.testing.assert_array_equal(layer.data, edited)
+
+
+@pytest.fixture
+def edited(qtbot, viewer, image, panel, stand_in):
+    """A prediction of which a nucleus was erased."""
+    run(qtbot, panel)
+    (layer,) = predictions(viewer)
+    layer.data_setitem(np.nonzero(layer.data == 1), 0)
+    return layer
+
+
+def test_a_slider_that_moved_is_undone_and_redone(qtbot, viewer, image, panel):
+    run(qtbot, panel)
+    (layer,) = predictions(viewer)
+    before = layer.data.copy()
+    panel.form.params["min_size"].value = 300
+    settle(qtbot, panel)
+    after = layer.data.copy()
+    assert (before != after).any()
+
+    layer.undo()
+    settle(qtbot, panel)
+    np.testing.assert_array_equal(layer.data, before)
+    assert (panel.form.params["min_size"].value, count_corrected(layer)) == (15, 0)
+
+    layer.redo()
+    settle(qtbot, panel)
+    np.testing.assert_array_equal(layer.data, after)
+    assert (panel.form.params["min_size"].value, count_corrected(layer)) == (300, 0)
+
+
+def test_what_is_painted_while_a_network_runs_is_kept_in_a_copy(
+    qtbot, viewer, image, panel, stand_in, held
+):
+    held.go_on.set()
+    run(qtbot, panel)
+    (layer,) = predictions(viewer)
+    held.go_on.clear()
+    held.reached.clear()
+    panel.form.segment.native.click()
+    assert held.reached.wait(30)
+
+    layer.data_setitem(np.nonzero(layer.data == 1), 0)
+    painted = layer.data.copy()
+    held.go_on.set()
+    settle(qtbot, panel)
+
+    (copy,) = [one for one in predictions(viewer) if one is not layer]
+    np.testing.assert_array_equal(copy.data, painted)
+    assert (layer.data == 1).any()
+    assert f"What you painted meanwhile is in {copy.name}." in panel.status.value
+
+
+def test_what_is_painted_into_a_field_that_was_not_segmented_is_asked_about(
+    qtbot, viewer, stack, panel, stand_in, questions
+):
+    viewer.dims.set_current_step(0, 0)
+    run(qtbot, panel)
+    (layer,) = predictions(viewer)
+    viewer.dims.set_current_step(0, 1)
+    layer.brush_size = 10
+    layer.paint((1, 30, 30), 7)
+    painted = layer.data.copy()
+
+    panel.form.scope.value = Scope.ALL
+    run(qtbot, panel)
+
+    assert questions.texts == ["1 nucleus was edited by hand."]
+    np.testing.assert_array_equal(layer.data, painted)
+
+
+def test_labels_that_nobody_edited_are_replaced_without_a_question(
+    qtbot, viewer, image, panel, stand_in, questions
+):
+    run(qtbot, panel)
+    run(qtbot, panel)
+    panel.form.params["min_size"].value = 20
+    settle(qtbot, panel)
+    assert questions.texts == []
+
+
+def test_an_edit_that_was_undone_is_no_edit(qtbot, edited, panel, questions):
+    edited.undo()
+    run(qtbot, panel)
+    assert questions.texts == []
+
+
+def test_apply_to_all_fields_asks_for_all_of_them(qtbot, viewer, stack, panel, questions):
+    panel.form.scope.value = Scope.ALL
+    run(qtbot, panel)
+    (layer,) = predictions(viewer)
+    layer.data_setitem(np.nonzero(layer.data == 1), 0)  # in both fields that have nuclei
+    viewer.dims.set_current_step(0, 2)
+    panel.form.params["min_size"].value = 300
+    settle(qtbot, panel)
+    assert questions.texts == []
+    edited = layer.data.copy()
+
+    panel.form.follow_all.native.click()
+    settle(qtbot, panel)
+    assert questions.texts == ["2 nuclei were edited by hand."]
+    np.testing.assert_array_equal(layer.data, edited)
+
+
+def test_the_panel_and_its_table_say_what_was_corrected_by_hand(
+    qtbot, viewer, edited, panel, monkeypatch, tmp_path
+):
+    half = np.nonzero(edited.data == 2)
+    edited.data_setitem(tuple(axis[:20] for axis in half), 0)
+    settle(qtbot, panel)
+    path = tmp_path / "nuclei.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+
+    panel.result.save.native.click()
+    assert panel.status.value.endswith(", corrected by hand: 2 nuclei.")
+    header, *rows = (line.split(",") for line in path.read_text().splitlines())
+    marked = [row[header.index("index")] for row in rows if row[-1] == "1"]
+    assert (header[-1], marked) == ("corrected_by_hand", ["2"])
+
+    viewer.layers.selection.active = None
+    viewer.layers.selection.active = edited
+    assert panel.provenance.text.value.endswith("Corrected by hand: 2 nuclei")
+
+
+def test_a_saved_layer_says_what_was_corrected_by_hand(edited, tmp_path):
+    path = tmp_path / "labels.tif"
+    save_labels(str(path), edited.data, {"name": edited.name, "metadata": edited.metadata})
+    assert read_provenance(path)["corrected_by_hand"] == 1
+
+
+@pytest.mark.parametrize("name", ["Score nuclei", "Run on dataset"])
+def test_the_wheel_changes_nothing_in_the_other_panels_either(make_napari_viewer, field, name):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_labels(field.labels, name="found")
+    viewer.add_labels(field.labels, name="true")
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", name)[1]
+    QApplication.processEvents()
+    kinds = (QAbstractSpinBox, QComboBox, QAbstractSlider)
+    boxes = [
+        one
+        for kind in kinds
+        for one in panel.native.findChildren(kind)
+        if not isinstance(one, QScrollBar)
+    ]
+    panel.native.setFocus()
+
+    def values():
+        return [
+            box.currentText() if isinstance(box, QComboBox) else box.property("value")
+            for box in boxes
+        ]
+
+    before = values()
+    for box in boxes:
+        turn_wheel(box, 2)
+        turn_wheel(box, -1)
+
+    assert len(boxes) > 3
+    assert values() == before
