@@ -154,10 +154,10 @@ def test_a_diameter_that_is_set_wins_over_the_image(segmenter, drawn_fields):
     field = drawn_fields[0]
     image, truth = magnified(field.image, field.labels, 4)
     run = partial(segmenter, image, progress=ignore)
-    right, wrong = (run(params=SegmentParams(diameter=value)) for value in (130, 30))
+    right, wrong = (run(params=SegmentParams(diameter=value)) for value in (130, 12))
     assert f1(truth, right.labels) >= 0.85
     assert f1(truth, wrong.labels) < 0.7
-    for result, value in ((right, 130), (wrong, 30)):
+    for result, value in ((right, 130), (wrong, 12)):
         assert (result.provenance.diameter, result.provenance.is_estimated) == (value, False)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,13 @@ from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.intensities import scale_intensities
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.training.appearance import vary
-from napari_nucseg.segmenters.training.crops import Example, cut, draw_batch, mean_diameter
+from napari_nucseg.segmenters.training.crops import (
+    Example,
+    cut,
+    cut_as_it_is,
+    draw_batch,
+    mean_diameter,
+)
 
 EDGE = 128
 ANY_SIZE = (8.0, 50.0)
@@ -72,6 +80,19 @@ def test_following_the_flows_of_crops_gives_their_objects_back(crowded):
         wanted += len(objects)
     assert wanted > 50
     assert found_again >= 0.95 * wanted
+
+
+def test_crops_of_an_image_as_it_is_hold_its_own_pixels(crowded):
+    numbers = np.arange(1, crowded.image.size + 1, dtype=np.float32).reshape(crowded.image.shape)
+    numbered = replace(crowded, image=numbers)
+    for seed in range(20):
+        crop = cut_as_it_is(numbered, EDGE, np.random.default_rng(seed))
+        seen = crop.image > 0  # beyond the image there is nothing
+        places = crop.image[seen].astype(int) - 1
+        assert seen.mean() > 0.2
+        assert len(set(places)) == len(places)
+        np.testing.assert_array_equal(crop.labels[seen], crowded.labels.ravel()[places])
+        assert (crop.weights == 1).all()
 
 
 def test_flows_lead_to_the_middle_however_a_crop_is_turned_and_reflected(discs):

@@ -1,4 +1,4 @@
-"""The network of `fluo-nuclei`: a U-Net that works at half resolution and sees three contrasts.
+"""The network of `fluo-nuclei`: a U-Net at half resolution, corrected by what is seen at full.
 
 References
 ----------
@@ -22,6 +22,8 @@ OUTPUTS = 3
 """Channels of the output: five times the flow along y and x, cell probability (logit)."""
 CONTRASTS = (0.03, 0.2, 1.5)
 """Intensities c at which x / (|x| + c) is 1/2: what is dim, usual and bright each has its own."""
+DETAILS = 8
+"""Features that the half resolution hands to the correction at full resolution."""
 REACH = 96
 """How far away, in pixels, an input changes an output noticeably.
 
@@ -53,9 +55,10 @@ class FluoShape:
         """How far away, in pixels, an input changes an output.
 
         A level of pixels of size s has four 3 x 3 convolutions, two on the way down and two on
-        the way up (the coarsest only two), and a pooling and an enlargement, of a pixel each.
+        the way up (the coarsest only two), and a pooling and an enlargement, of a pixel each;
+        the correction has two.
         """
-        return 6 * (2 * self.stride - 2)
+        return 6 * (2 * self.stride - 2) + 2
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> FluoShape:
@@ -69,7 +72,7 @@ class FluoShape:
         widths: list[int] = []
         while (key := f"down.{len(widths)}.second.convolve.weight") in state:
             widths.append(int(state[key].shape[0]))
-        if not widths or "head.weight" not in state:
+        if not widths or "correct.weight" not in state:
             raise ValueError("its keys are not those of a fluo-nuclei network")
         return cls(tuple(widths))
 
@@ -118,7 +121,9 @@ class FluoUNet(nn.Module):
         self.down = nn.ModuleList(_Residual(a, b) for a, b in pairwise(inputs))
         self.lateral = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.up = nn.ModuleList(_Residual(width, width) for width in widths[:-1])
-        self.head = nn.Conv2d(widths[0], 4 * OUTPUTS, 1)
+        self.head = nn.Conv2d(widths[0], 4 * (OUTPUTS + DETAILS), 1)
+        self.see = nn.Conv2d(len(CONTRASTS) + DETAILS, 2 * DETAILS, 3, padding=1)
+        self.correct = nn.Conv2d(2 * DETAILS, OUTPUTS, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the net.
@@ -135,8 +140,8 @@ class FluoUNet(nn.Module):
             Five times the flow along y and x, and the cell probability as a logit.
         """
         size = x.abs()
-        x = torch.cat([x / (size + contrast) for contrast in CONTRASTS], dim=1)
-        x = functional.pixel_unshuffle(x, 2)
+        image = torch.cat([x / (size + contrast) for contrast in CONTRASTS], dim=1)
+        x = functional.pixel_unshuffle(image, 2)
         levels: list[Tensor] = []
         for block in self.down:
             x = block(functional.max_pool2d(x, 2) if levels else x)
@@ -145,4 +150,7 @@ class FluoUNet(nn.Module):
         for block, lateral, skip in reversed(finer):
             enlarged = functional.interpolate(lateral(x), scale_factor=2, mode="bilinear")
             x = block(enlarged + skip)
-        return functional.pixel_shuffle(self.head(x), 2)
+        output, details = functional.pixel_shuffle(self.head(x), 2).split((OUTPUTS, DETAILS), dim=1)
+        seen = functional.relu(self.see(torch.cat([image, details], dim=1)))
+        corrected: Tensor = output + self.correct(seen)
+        return corrected

@@ -30,7 +30,7 @@ def vary(
         Decides about everything.
     """
     if rng.random() < LEFT_ALONE:
-        return np.asarray(np.exp(rng.normal(0, 0.2)) * image, np.float32)
+        return vary_gain(image, rng)
     image = image * _brightness(labels, rng)
     if rng.random() < 0.2:
         image = image * _texture(image.shape, diameter, rng)
@@ -53,6 +53,11 @@ def vary(
         rng.uniform(np.log(0.1), np.log(5)) if rng.random() < 0.25 else rng.normal(0, 0.4)
     )
     return np.asarray(gain * (image + offset), np.float32)
+
+
+def vary_gain(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Make an image of any shape a little brighter or dimmer, and nothing else."""
+    return np.asarray(np.exp(rng.normal(0, 0.2)) * image, np.float32)
 
 
 def _brightness(

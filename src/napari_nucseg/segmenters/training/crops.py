@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -15,10 +15,12 @@ from skimage.segmentation import relabel_sequential
 from napari_nucseg.array_types import Labels
 from napari_nucseg.segmenters.dynamics.compiling import compiled
 from napari_nucseg.segmenters.dynamics.flow_check import heat_objects
-from napari_nucseg.segmenters.training.appearance import blur, vary
+from napari_nucseg.segmenters.training.appearance import blur, vary, vary_gain
 
 USUAL_DIAMETER = 28.0
 """Taken for the diameter of nuclei where an image has none, px."""
+AS_IT_IS = 0.4
+"""Share of the crops that are cut out of an image as it is, pixel by pixel."""
 AREA_POWER = 0.75
 """Between 0, where all images are drawn alike, and 1, where all pixels are."""
 _BEYOND = 3
@@ -149,9 +151,13 @@ def draw_batch(
     chosen = rng.choice(len(examples), count, p=chances / chances.sum())
     crops, images = [], []
     for number in chosen:
-        crop = cut(examples[number], edge, diameters, rng)
+        if rng.random() < AS_IT_IS:
+            crop = cut_as_it_is(examples[number], edge, rng)
+            images.append(vary_gain(crop.image, rng))
+        else:
+            crop = cut(examples[number], edge, diameters, rng)
+            images.append(vary(crop.image, crop.labels, crop.diameter, rng))
         crops.append(crop)
-        images.append(vary(crop.image, crop.labels, crop.diameter, rng))
     flows = np.stack([crop.flows for crop in crops])
     inside = np.stack([(crop.labels > 0).astype(np.float32) for crop in crops])
     weights = np.stack([crop.weights for crop in crops])
@@ -165,27 +171,45 @@ def cut(
     own = example.diameter
     low, high = (np.clip(bound, *diameters) for bound in (own / 2, own * 2))
     scale = float(np.exp(rng.uniform(np.log(low), np.log(high)))) / own
-    turn = _draw_turn(rng)
+    turn = _draw_turn(rng, right=rng.random() < 0.5)
     matrix = _place(example.image.shape, edge, turn / scale, rng)
     image = example.image
     if scale < 0.9:
         image = blur(image, (1 / scale - 1) / 2)
+    return _crop(replace(example, image=image, diameter=own * scale), edge, matrix, turn)
+
+
+def cut_as_it_is(example: Example, edge: int, rng: np.random.Generator) -> Crop:
+    """Cut one crop whose pixels are the image's own, so that outlines are learned exactly.
+
+    All its pixels count alike, so that no weight draws outlines to one side.
+    """
+    turn = _draw_turn(rng, right=True)
+    matrix = np.round(_place(example.image.shape, edge, turn, rng))
+    crop = _crop(example, edge, matrix, turn)
+    return replace(crop, weights=np.ones_like(crop.weights))
+
+
+def _crop(
+    example: Example, edge: int, matrix: NDArray[np.float32], turn: NDArray[np.float32]
+) -> Crop:
+    """Cut what a matrix from a crop's (x, y, 1) to the example's (x, y) says."""
     labels = _warp(example.labels, matrix, edge, cv2.INTER_NEAREST)
     vectors = _warp(example.flows, matrix, edge, cv2.INTER_LINEAR)
     # matrices act on (x, y), flows are (y, x)
     flows = (vectors[..., ::-1] @ turn)[..., ::-1] * (labels > 0)[..., None]
     return Crop(
-        image=_warp(image, matrix, edge, cv2.INTER_LINEAR),
+        image=_warp(example.image, matrix, edge, cv2.INTER_LINEAR),
         labels=labels,
         flows=flows.transpose(2, 0, 1),
         weights=np.maximum(_warp(example.weights, matrix, edge, cv2.INTER_LINEAR), 1),
-        diameter=own * scale,
+        diameter=example.diameter,
     )
 
 
-def _draw_turn(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a rotation, every second time by right angles, and maybe a reflection: (2, 2)."""
-    angle = rng.integers(4) * np.pi / 2 if rng.random() < 0.5 else rng.uniform(0, 2 * np.pi)
+def _draw_turn(rng: np.random.Generator, *, right: bool) -> NDArray[np.float32]:
+    """Draw a rotation, by a right angle or by any, and maybe a reflection: shape (2, 2)."""
+    angle = rng.integers(4) * np.pi / 2 if right else rng.uniform(0, 2 * np.pi)
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.array([[cosine, -sine], [sine, cosine]], np.float32)
     turn[:, 0] *= rng.choice((-1, 1))
