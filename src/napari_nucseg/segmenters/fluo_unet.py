@@ -24,10 +24,10 @@ CONTRASTS = (0.03, 0.2, 1.5)
 """Intensities c at which x / (|x| + c) is 1/2: what is dim, usual and bright each has its own."""
 DETAILS = 8
 """Features that the half resolution hands to the correction at full resolution."""
-REACH = 96
+REACH = 128
 """How far away, in pixels, an input changes an output noticeably.
 
-Farther away it was less than 0.05 in outputs that go from -5 to 5 (trained, in real fields),
+Farther away it was less than 0.15 in outputs that go from -5 to 5 (trained, in real fields),
 although the bound by its structure, `FluoShape.reach`, is larger.
 """
 WIDTHS = (48, 64, 96, 128, 160)
