@@ -334,7 +334,7 @@ def test_the_exported_fields_are_a_row_each(qtbot, tmp_path, panel):
     assert [row["stem"] for row in rows] == list(STEMS)
     assert {row["well"] for row in rows} == {""}  # such names tell no well
     assert {row["split"] for row in rows} == {"test"}
-    assert list(rows[0])[-2:] == ["diameter_px", "suspect"]
+    assert list(rows[0])[-3:] == ["diameter_px", "suspect", "corrected_by_hand"]
     assert "hausdorff_um" not in rows[0]  # the layers have no unit
     tp = [panel.state.score_of(plane).objects.tp for plane in range(3)]
     assert [int(row["object_tp"]) for row in rows] == tp
