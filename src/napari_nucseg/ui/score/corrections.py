@@ -43,7 +43,7 @@ def accept(comparison: Comparison, row: int, *, truth: bool) -> tuple[bool, str]
 
     Parameters
     ----------
-    state : ComparisonState
+    comparison : Comparison
         With the object's field shown.
     row : int
         Of the objects.
