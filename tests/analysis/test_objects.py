@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.measure import regionprops
 
+from napari_nucseg.analysis.comparison import count_objects
 from napari_nucseg.analysis.object_rows import find_geometry, move_geometry
-from napari_nucseg.analysis.objects import Placed, join_overlaps, list_objects
+from napari_nucseg.analysis.objects import join_overlaps, list_objects
 from napari_nucseg.metrics.matching import match
-from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.score import score_matching
 from napari_nucseg.metrics.verdicts import Verdict, classify
 
@@ -30,16 +30,7 @@ def fields(drawn_fields):
 
 @pytest.fixture
 def placed(fields):
-    return {plane: place(*both) for plane, both in fields.items()}
-
-
-def place(truth, found) -> Placed:
-    overlap = find_overlap(truth, found)
-    return Placed(
-        overlap,
-        find_geometry(truth, overlap.truth_ids),
-        find_geometry(found, overlap.predicted_ids),
-    )
+    return {plane: count_objects(*both) for plane, both in fields.items()}
 
 
 def test_places_are_those_of_scikit_image(fields):
@@ -105,7 +96,7 @@ def test_one_field_is_exchanged_for_another_state_of_it(fields, placed):
     before = list_objects(placed, 0.5, strict=False)
     truth, found = fields[5]
     edited = np.where(found == 2, 0, found)
-    placed[5] = place(truth, edited)
+    placed[5] = count_objects(truth, edited)
 
     new = before.replaced(5, list_objects({5: placed[5]}, 0.5, strict=False))
     anew = list_objects(placed, 0.5, strict=False)

@@ -131,7 +131,7 @@ def test_every_plot_is_saved(tmp_path, panel, kind, ending):
 
 
 def test_the_plot_has_the_themes_colours(qtbot, panel):
-    viewer = panel.state.viewer
+    viewer = panel.model.viewer
     colours = {}
     for theme in ("light", "dark"):
         viewer.theme = theme

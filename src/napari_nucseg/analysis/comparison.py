@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.analysis.object_rows import Box, ObjectGeometry, find_geometry, move_geometry
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.boundaries import Boundaries, measure_boundaries
 from napari_nucseg.metrics.boundary_counts import Spacing
@@ -19,6 +20,9 @@ from napari_nucseg.metrics.score import Score, score_matching
 
 CURVE_THRESHOLDS = tuple(percent / 100 for percent in range(5, 100, 5))
 """IoU thresholds of the curves: 0.05, 0.10 ... 0.95."""
+
+LabelPair = tuple[Labels, Labels]
+"""True and predicted labels of a field."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,56 @@ def compare(truth: Labels, predicted: Labels, spacing: Spacing | None = None) ->
     """
     overlap = find_overlap(truth, predicted)
     return FieldPair(overlap, measure_boundaries(truth, predicted, overlap, spacing=spacing))
+
+
+@dataclass(frozen=True)
+class LocatedPair(FieldPair):
+    """What truth and prediction of one field share, and where the objects of both sides are."""
+
+    truth: ObjectGeometry
+    predicted: ObjectGeometry
+
+    def recounted(self, box: Box, before: LabelPair, labels: LabelPair) -> LocatedPair:
+        """Count and find the objects again after an edit; outlines are not compared.
+
+        Parameters
+        ----------
+        box : tuple of slice
+            Around all that changed.
+        before : tuple of two ndarrays
+            True and predicted labels in the box as they were.
+        labels : tuple of two ndarrays
+            All of the field's true and predicted labels as they are now.
+        """
+        try:
+            new = self.overlap.updated(before, (labels[0][box], labels[1][box]))
+        except ValueError:  # labels were changed by a program, too, which told nobody
+            return count_objects(*labels)
+        truth, predicted = (
+            move_geometry(places, *ids, box, was, now)
+            for places, ids, was, now in zip(
+                (self.truth, self.predicted),
+                ((self.overlap.truth_ids, new.truth_ids),
+                 (self.overlap.predicted_ids, new.predicted_ids)),
+                before, labels, strict=True,
+            )
+        )  # fmt: skip
+        return LocatedPair(new, None, truth, predicted)
+
+
+def locate_objects(pair: FieldPair, truth: Labels, predicted: Labels) -> LocatedPair:
+    """Find the objects of a field that was compared."""
+    return LocatedPair(
+        pair.overlap,
+        pair.boundaries,
+        find_geometry(truth, pair.overlap.truth_ids),
+        find_geometry(predicted, pair.overlap.predicted_ids),
+    )
+
+
+def count_objects(truth: Labels, predicted: Labels) -> LocatedPair:
+    """Count and find the objects of a field, without comparing their outlines."""
+    return locate_objects(FieldPair(find_overlap(truth, predicted), None), truth, predicted)
 
 
 @dataclass(frozen=True)

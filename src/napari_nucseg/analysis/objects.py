@@ -9,19 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.object_rows import ObjectGeometry
+from napari_nucseg.analysis.comparison import LocatedPair
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import Index, Overlap
 from napari_nucseg.metrics.verdicts import Verdict, examine
-
-
-@dataclass(frozen=True)
-class Placed:
-    """The overlap of a field, and where the objects of both sides are."""
-
-    overlap: Overlap
-    truth: ObjectGeometry
-    predicted: ObjectGeometry
 
 
 class ObjectKey(NamedTuple):
@@ -174,21 +165,21 @@ def no_objects() -> Objects:
     )
 
 
-def list_objects(placed: Mapping[int, Placed], threshold: float, *, strict: bool) -> Objects:
+def list_objects(pairs: Mapping[int, LocatedPair], threshold: float, *, strict: bool) -> Objects:
     """Judge and list the objects of all fields at once.
 
     Parameters
     ----------
-    placed : mapping
+    pairs : mapping
         Number of a field to its objects.
     threshold : float
         Least IoU of a match.
     strict : bool
         Ask for IoU > threshold instead of >=.
     """
-    if not placed:
+    if not pairs:
         return no_objects()
-    planes, parts = list(placed), list(placed.values())
+    planes, parts = list(pairs), list(pairs.values())
     joined = join_overlaps([part.overlap for part in parts])
     found = examine(match(joined, threshold, strict))
     true_labels = _end_to_end([part.overlap.truth_ids for part in parts])

@@ -96,8 +96,8 @@ class ComparisonWidget(QWidget):
             return
         self._second = max(chosen, 1)
         self._list_differences()
-        assert self._state.truth is not None
-        show_difference(self._viewer, self._state.truth, self.scores.layers[0], self.differing)
+        assert self._state.now.truth is not None
+        show_difference(self._viewer, self._state.now.truth, self.scores.layers[0], self.differing)
         first, second = self.scores.all_scored[0], self.scores.all_scored[self._second]
         count = sum(d.in_first for d in self.differing)
         self._tell(
@@ -109,7 +109,7 @@ class ComparisonWidget(QWidget):
 
     def ask_for_run(self) -> None:
         """Ask for the folder of a saved run, and add its labels as a layer."""
-        truth = self._state.truth
+        truth = self._state.now.truth
         if truth is None:
             self._tell("Choose a ground truth first.")
             return
@@ -218,7 +218,7 @@ class ComparisonWidget(QWidget):
             self._forget_differences()
         elif self._second is not None:
             self._list_differences()
-            redraw_difference(self._viewer, self._state.truth, self.differing)
+            redraw_difference(self._viewer, self._state.now.truth, self.differing)
         else:
             best = all_scored[best_of(all_scored, self._metric)]
             self._tell(f"Best by {self.ratio.currentText()}: {best.name}.")
@@ -237,7 +237,7 @@ class ComparisonWidget(QWidget):
         self.differing = disagreements(
             self.scores.all_scored[0], self.scores.all_scored[self._second]
         )
-        name_of = self._state.name_of
+        name_of = self._state.now.name_of
         self.listed.show_rows(
             [
                 ("first" if d.in_first else "second", name_of(d.plane), str(d.label),
@@ -255,7 +255,7 @@ class ComparisonWidget(QWidget):
 
     def _go(self, row: int) -> None:
         d = self.differing[row]
-        found = self._state.objects.find(d.plane, d.label, is_true=True)
+        found = self._state.now.objects.find(d.plane, d.label, is_true=True)
         if found is not None:
             self._state.chosen.emit(found)
 

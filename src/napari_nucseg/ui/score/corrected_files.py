@@ -43,14 +43,14 @@ def save_corrected(state: ComparisonState, folder: Path) -> list[Path]:
     ValueError
         If labels were edited through several fields at once.
     """
-    for layer in (state.truth, state.prediction):
+    for layer in (state.now.truth, state.now.prediction):
         if layer is not None and not is_tracked(layer):
             raise ValueError(
                 f"{layer.name} was edited through several fields at once, of which no note is "
                 "kept; save the whole layer (File > Save Selected Layers)"
             )
     writes = {}
-    for kind, layer in ((GROUND_TRUTH, state.truth), (PREDICTION, state.prediction)):
+    for kind, layer in ((GROUND_TRUTH, state.now.truth), (PREDICTION, state.now.prediction)):
         for plane in () if layer is None else corrected_planes(layer):
             assert layer is not None
             path = folder / kind / f"{_stem(state, layer, plane)}.tif"
@@ -72,7 +72,7 @@ def _stem(state: ComparisonState, layer: Labels, plane: int) -> str:
         return record.stems[plane]
     image = find_image(state.viewer.layers, layer)
     if image is None or count_planes(layer) > 1:
-        return state.name_of(plane)
+        return state.now.name_of(plane)
     return image.name
 
 

@@ -30,7 +30,7 @@ from napari_nucseg.ui.layers import (
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.score.corrected_files import save_corrected
 from napari_nucseg.ui.score.edit_tracker import EditTracker
-from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
 
 REST = 200
@@ -38,12 +38,12 @@ REST = 200
 _NOTHING = "No label was corrected since the layers were opened."
 
 
-def accept(state: ComparisonState, row: int, *, truth: bool) -> tuple[bool, str]:
+def accept(comparison: Comparison, row: int, *, truth: bool) -> tuple[bool, str]:
     """Make one side of an object like the other; napari's undo takes it back.
 
     Parameters
     ----------
-    state : ComparisonState
+    comparison : Comparison
         With the object's field shown.
     row : int
         Of the objects.
@@ -55,12 +55,12 @@ def accept(state: ComparisonState, row: int, *, truth: bool) -> tuple[bool, str]
     (bool, str)
         Whether anything was changed, and what was done, in words.
     """
-    assert state.truth is not None
-    assert state.prediction is not None
-    objects = state.objects
+    assert comparison.truth is not None
+    assert comparison.prediction is not None
+    objects = comparison.objects
     plane, label, is_true = objects.key_of(row)
-    both = state.labels_now(plane)
-    overlap = state.pairs[plane].overlap
+    both = comparison.labels_now(plane)
+    overlap = comparison.pairs[plane].overlap
     source, target = both if truth else both[::-1]
     overlap = overlap if truth else swapped(overlap)
     if is_true == truth:
@@ -69,7 +69,7 @@ def accept(state: ComparisonState, row: int, *, truth: bool) -> tuple[bool, str]
         new = erase(target, label)  # with what its partners leave of it
         for partner in objects.partners_of(row):
             new = take_over(source, new, partner, overlap)
-    layer = state.prediction if truth else state.truth
+    layer = comparison.prediction if truth else comparison.truth
     told = _in_words(layer, target, new)
     return write_field(layer, plane, new), told
 
@@ -157,24 +157,23 @@ class CorrectionControls(QWidget):
         self.truth.changed.connect(lambda: self.accept(truth=True))
         self.undo.changed.connect(self.take_back)
         self.save.changed.connect(self.ask_and_save)
-        state.edited.connect(self._count_soon)
-        state.compared.connect(self._count_soon)
+        state.changed.connect(self._on_changed)
 
     def accept(self, *, truth: bool) -> None:
         """Make one side of the chosen nucleus like the other."""
-        row, state = self._table.current, self._state
+        row, now = self._table.current, self._state.now
         if row is None:
             self._tell("Choose a nucleus first: click its row, or click on it in the canvas.")
             return
-        target = state.prediction if truth else state.truth
+        target = now.prediction if truth else now.truth
         if target is None:
             self._tell(NOTHING_COMPARED)
         elif target.multiscale:
             self._tell(f"{target.name} has several resolutions; correct a copy of one resolution.")
         elif not isinstance(full_data(target), np.ndarray):
-            self._load_and_accept(target, state.objects.key_of(row), truth)
+            self._load_and_accept(target, now.objects.key_of(row), truth)
         else:
-            self._accept(state.objects.key_of(row), truth)
+            self._accept(now.objects.key_of(row), truth)
 
     def _load_and_accept(self, target: Labels, key: ObjectKey, truth: bool) -> None:
         if self._loading is not None and not self._loading.is_over:
@@ -184,16 +183,16 @@ class CorrectionControls(QWidget):
         self._tell(f"Reading {target.name} into memory...")
 
     def _accept(self, key: ObjectKey, truth: bool) -> None:
-        row = self._state.objects.find(**key._asdict())
+        row = self._state.now.objects.find(**key._asdict())
         if row is None:
             self._tell(f"Nucleus {key.label} has gone while labels were read.")
             return
-        if key.plane != self._state.plane:
+        if key.plane != self._state.now.plane:
             self._state.chosen.emit(row)
-        target = self._state.prediction if truth else self._state.truth
+        target = self._state.now.prediction if truth else self._state.now.truth
         assert target is not None
         try:
-            changed, done = accept(self._state, row, truth=truth)
+            changed, done = accept(self._state.now, row, truth=truth)
         except ValueError as error:
             changed, done = False, str(error)
         self._edits.look()
@@ -209,7 +208,7 @@ class CorrectionControls(QWidget):
         if self._accepted:
             target = self._accepted.pop()
         else:
-            ours = (self._state.prediction, self._state.truth)
+            ours = (self._state.now.prediction, self._state.now.truth)
             edited = [one for one in ours if one is not None and has_history(one)]
             if not edited:
                 self._tell("There is nothing to undo.")
@@ -220,15 +219,16 @@ class CorrectionControls(QWidget):
         self._edits.look()
         self._tell(f"The last change of {target.name} is undone.")
 
-    def _count_soon(self) -> None:
-        self._counting.start()
+    def _on_changed(self, old: Comparison, new: Comparison) -> None:
+        if new.objects is not old.objects and new.rule == old.rule:
+            self._counting.start()
 
     def _count(self) -> None:
         """Tell how many nuclei were corrected by hand."""
         told = []
         for kind, layer in (
-            (PREDICTION, self._state.prediction),
-            (GROUND_TRUTH, self._state.truth),
+            (PREDICTION, self._state.now.prediction),
+            (GROUND_TRUTH, self._state.now.truth),
         ):
             words = "" if layer is None else say_corrected(count_corrected(layer))
             if words:
@@ -237,7 +237,7 @@ class CorrectionControls(QWidget):
 
     def ask_and_save(self) -> None:
         """Ask for a folder, and write the corrected labels to it."""
-        layers = (self._state.truth, self._state.prediction)
+        layers = (self._state.now.truth, self._state.now.prediction)
         if not any(layer is not None and corrected_planes(layer) for layer in layers):
             self._tell(_NOTHING)
             return

@@ -10,13 +10,14 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer
 
+from napari_nucseg.analysis.comparison import LabelPair
 from napari_nucseg.analysis.object_rows import Box
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.edits import lose_track
 from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import full_data
 from napari_nucseg.ui.score.model import ComparisonState
-from napari_nucseg.ui.score.worker import Both, read_all, read_plane
+from napari_nucseg.ui.score.worker import read_all, read_plane
 
 
 class EditTracker:
@@ -112,13 +113,13 @@ class EditTracker:
                 lose_track(layer)  # other fields may have changed, too
             self._begin_anew(None)
 
-    def _labels_now(self, plane: int) -> Both:
+    def _labels_now(self, plane: int) -> LabelPair:
         """Read labels, but no files of which nothing was edited."""
         state = self._state
         true, found = (
             read_plane(full_data(layer), plane) if self._may_differ(layer) else copy
             for layer, copy in zip(
-                (state.truth, state.prediction), state.copies[plane], strict=True
+                (state.now.truth, state.now.prediction), state.copies[plane], strict=True
             )
         )
         return true, found
@@ -138,7 +139,7 @@ class EditTracker:
             self._soon.start()
 
 
-def changed_box(before: Both, after: Both) -> Box | None:
+def changed_box(before: LabelPair, after: LabelPair) -> Box | None:
     """Return the box around all pixels whose label changed on either side; None if none did."""
     changed = _differ(before[0], after[0]) | _differ(before[1], after[1])
     rows = np.flatnonzero(changed.any(axis=1))

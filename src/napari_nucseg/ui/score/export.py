@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
-from napari_nucseg.analysis.comparison import FieldPair
+from napari_nucseg.analysis.comparison import LabelPair, LocatedPair
 from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.analysis.object_rows import join, object_columns
 from napari_nucseg.analysis.score_records import Record, field_row, summary_record
@@ -56,8 +56,8 @@ from napari_nucseg.ui.layers import (
     plane_of,
     record_of,
 )
-from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
-from napari_nucseg.ui.score.worker import Both, DatasetScore, read_plane, score_dataset
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
+from napari_nucseg.ui.score.worker import DatasetScore, read_plane, score_dataset
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ class Exported:
 
     title: str
     rule: ScoreRule
-    pairs: Mapping[int, FieldPair]
+    pairs: Mapping[int, LocatedPair]
     fields: Mapping[int, Field]
-    read: Callable[[int], Both]
+    read: Callable[[int], LabelPair]
     read_image: Callable[[int], NDArray[Any]]
-    copies: Mapping[int, Both]
+    copies: Mapping[int, LabelPair]
     made: Mapping[str, Any]
     made_by_field: Mapping[int, Mapping[str, Any]]
     pixel_size: float | None
@@ -189,23 +189,23 @@ KINDS: dict[str, tuple[str, Write]] = {
 """What can be exported: the ending of the file, and how it is written."""
 
 
-def _count_corrected(state: ComparisonState) -> dict[int, int]:
-    layers = [layer for layer in (state.truth, state.prediction) if layer is not None]
+def _count_corrected(comparison: Comparison) -> dict[int, int]:
+    layers = [layer for layer in (comparison.truth, comparison.prediction) if layer is not None]
     return {
         plane: sum(changes_of(layer, plane).nuclei for layer in layers)
         for plane in {plane for layer in layers for plane in corrected_planes(layer)}
     }
 
 
-def _title(state: ComparisonState) -> str:
+def _title(comparison: Comparison) -> str:
     """Name what was scored, and say on which side it was corrected by hand."""
-    assert state.prediction is not None
-    assert state.truth is not None
+    assert comparison.prediction is not None
+    assert comparison.truth is not None
     found, true = (
-        say_corrected(count_corrected(layer)) for layer in (state.prediction, state.truth)
+        say_corrected(count_corrected(layer)) for layer in (comparison.prediction, comparison.truth)
     )
     told = ", ".join(filter(None, (found, f"ground truth {true}" if true else "")))
-    return f"{state.prediction.name} ({told})" if told else state.prediction.name
+    return f"{comparison.prediction.name} ({told})" if told else comparison.prediction.name
 
 
 def _describe(made: Mapping[str, Any]) -> Iterator[str]:
@@ -255,7 +255,7 @@ class ExportButton(QPushButton):
 
     def ask(self, kind: str) -> None:
         """Ask for a file, and write it."""
-        if not self._state.is_there:
+        if not self._state.now.is_there:
             self._tell(NOTHING_COMPARED)
             return
         ending = KINDS[kind][0]
@@ -281,30 +281,33 @@ class ExportButton(QPushButton):
         )
 
     def _exported(self) -> Exported:
-        state = self._state
-        assert state.prediction is not None
-        assert state.truth is not None
-        truth, predicted = full_data(state.truth), full_data(state.prediction)
-        record, image = record_of(state.prediction), self._image()
+        now = self._state.now
+        assert now.prediction is not None
+        assert now.truth is not None
+        truth, predicted = full_data(now.truth), full_data(now.prediction)
+        record, image = record_of(now.prediction), self._image()
         made = (record and record.provenance) or {}
         return Exported(
-            _title(state),
-            state.rule,
-            dict(state.pairs),
-            {plane: state.field_of(plane) for plane in state.pairs},
+            _title(now),
+            now.rule,
+            now.pairs,
+            {plane: now.field_of(plane) for plane in now.pairs},
             lambda plane: (read_plane(truth, plane).copy(), read_plane(predicted, plane).copy()),
             lambda plane: np.asarray(plane_of(image, plane)),
-            state.copy_unmeasured(),
+            self._state.copy_unmeasured(),
             made,
-            (record and record.by_field) or dict.fromkeys(state.pairs, made),
-            pixel_size(state.truth),
-            _count_corrected(state),
+            (record and record.by_field) or dict.fromkeys(now.pairs, made),
+            pixel_size(now.truth),
+            _count_corrected(now),
         )
 
     def _image(self) -> NDArray[Any]:
         """Return the intensities that the prediction was made from; zeros if there are none."""
-        assert self._state.prediction is not None
-        image = find_image(self._state.viewer.layers, self._state.prediction)
-        if image is not None and full_data(image).shape == full_data(self._state.prediction).shape:
+        assert self._state.now.prediction is not None
+        image = find_image(self._state.viewer.layers, self._state.now.prediction)
+        if (
+            image is not None
+            and full_data(image).shape == full_data(self._state.now.prediction).shape
+        ):
             return full_data(image)
-        return np.broadcast_to(np.uint8(0), full_data(self._state.prediction).shape)
+        return np.broadcast_to(np.uint8(0), full_data(self._state.now.prediction).shape)

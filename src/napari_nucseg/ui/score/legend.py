@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QGridLayout, QSizePolicy, QToolButton, QWidget
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.score.model import ComparisonState
+from napari_nucseg.ui.score.model import Comparison, ComparisonState
 
 LEGEND = {
     Verdict.MATCHED: "Has a partner at the IoU threshold; the loose ones are counted here, too.",
@@ -49,14 +49,12 @@ class VerdictLegend(QWidget):
             button.toggled.connect(self._on_toggled)
             grid.addWidget(button, *divmod(number, len(_WIDTHS)))
             self.buttons[verdict] = button
-        for signal in (state.compared, state.ruled, state.edited, state.moved):
-            signal.connect(self.refresh)
-        state.hid.connect(self._show_hidden)
+        state.changed.connect(self._on_changed)
         self.refresh()
 
     def refresh(self) -> None:
         """Write the counts of the field shown; none without a comparison."""
-        score = self._state.score
+        score = self._state.now.score
         for verdict, button in self.buttons.items():
             count = "" if score is None else f" {getattr(score.verdicts, verdict.word)}"
             button.setText(f"{verdict.word}{count}")
@@ -66,22 +64,22 @@ class VerdictLegend(QWidget):
         return self.buttons[verdict].text()
 
     def _on_toggled(self) -> None:
-        self._strike_out()
         self._state.hide(
             frozenset(verdict for verdict, b in self.buttons.items() if not b.isChecked())
         )
 
+    def _on_changed(self, old: Comparison, new: Comparison) -> None:
+        if new.score is not old.score:
+            self.refresh()
+        if new.hidden != old.hidden:
+            self._show_hidden()
+
     def _show_hidden(self) -> None:
         for verdict, button in self.buttons.items():
             button.blockSignals(True)
-            button.setChecked(verdict not in self._state.hidden)
+            button.setChecked(verdict not in self._state.now.hidden)
             button.blockSignals(False)
-        self._strike_out()
-
-    def _strike_out(self) -> None:
-        """Strike out what is hidden: an empty square alone looks like a white one."""
-        for button in self.buttons.values():
-            font = button.font()
+            font = button.font()  # struck out, as an empty square alone looks like a white one
             font.setStrikeOut(not button.isChecked())
             button.setFont(font)
 

@@ -3,113 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
 from psygnal import Signal
 
-from napari_nucseg.analysis.comparison import FieldPair
-from napari_nucseg.analysis.object_rows import Box, move_geometry
-from napari_nucseg.analysis.objects import Objects, Placed, list_objects, no_objects
+from napari_nucseg.analysis.comparison import LabelPair, LocatedPair, count_objects
+from napari_nucseg.analysis.object_rows import Box
+from napari_nucseg.analysis.objects import Objects, list_objects, no_objects
 from napari_nucseg.io.fields import Field
-from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.edits import remember
 from napari_nucseg.ui.layers import full_data, record_of, shown_plane
-from napari_nucseg.ui.score.worker import Both, Compared, place, read_plane
+from napari_nucseg.ui.score.worker import read_plane
 
-NOTHING = Compared({}, {})
 NOTHING_COMPARED = "Choose a prediction and its ground truth above first."
 
 
-def recounted(placed: Placed, box: Box, before: Both, labels: Both) -> Placed:
-    """Count and find the objects of a field again after an edit.
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two Labels layers, compared, and what of that is shown; a change makes another of it.
 
-    Parameters
-    ----------
-    placed : Placed
-        Before the edit.
-    box : tuple of slice
-        Around all that changed.
-    before : tuple of two ndarrays
-        True and predicted labels in the box as they were.
-    labels : tuple of two ndarrays
-        All of the field's true and predicted labels as they are now.
-    """
-    try:
-        return _in_box(placed, box, before, labels)
-    except ValueError:  # labels were changed by a program, too, which told nobody
-        return place(find_overlap(*labels), *labels)
-
-
-def _in_box(placed: Placed, box: Box, before: Both, labels: Both) -> Placed:
-    old = placed.overlap
-    new = old.updated(before, (labels[0][box], labels[1][box]))
-    ids = ((old.truth_ids, new.truth_ids), (old.predicted_ids, new.predicted_ids))
-    truth, predicted = (
-        move_geometry(places, *known, box, was, now)
-        for places, known, was, now in zip(
-            (placed.truth, placed.predicted), ids, before, labels, strict=True
-        )
-    )
-    return Placed(new, truth, predicted)
-
-
-class ComparisonState:
-    """The comparison of two Labels layers, and signals that tell what of it changed.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        Whose field slider says which field is shown.
+    What did not change is the same object in both, so that ``is not`` tells what to draw anew.
 
     Attributes
     ----------
     prediction, truth : Labels or None
         What is compared.
-    rule : ScoreRule
-        IoU threshold and preset.
-    pairs, placed : mapping
-        Number of a field to its comparison, and to the places of its objects; empty until the
-        layers have been compared.
-    objects : Objects
-        All objects by the rule.
-    hidden : frozenset of Verdict
-        What overlay and table leave out.
     plane : int
         Number of the field shown.
+    rule : ScoreRule
+        IoU threshold and preset.
+    hidden : frozenset of Verdict
+        What overlay and table leave out.
+    pairs : mapping
+        Number of a field to what is known of it; empty until the layers have been compared.
+    objects : Objects
+        All objects by the rule; another whenever layers, labels or rule are.
     """
 
-    compared = Signal()
-    """There is a comparison of the layers, or none any more."""
-    ruled = Signal()
-    """The rule changed, and with it the verdicts."""
-    edited = Signal(int, tuple)
-    """Labels in a box of a field were changed and counted again."""
-    moved = Signal()
-    """Another field is shown."""
-    hid = Signal()
-    """Other verdicts are hidden."""
-    chosen = Signal(int)
-    """A row of the objects was chosen, and is to be gone to."""
-
-    def __init__(self, viewer: ViewerModel) -> None:
-        self.viewer = viewer
-        self.prediction: Labels | None = None
-        self.truth: Labels | None = None
-        self.rule: ScoreRule = DEFAULT_RULE
-        self.pairs: Mapping[int, FieldPair] = {}
-        self.placed: Mapping[int, Placed] = {}
-        self.objects: Objects = no_objects()
-        self.hidden: frozenset[Verdict] = frozenset()
-        self.plane = 0
-        self.copies: dict[int, Both] = {}
-        self._scores: dict[int, Score] = {}
-        self._edited: set[int] = set()
-        self._uncounted: set[int] = set()
+    prediction: Labels | None = None
+    truth: Labels | None = None
+    plane: int = 0
+    rule: ScoreRule = DEFAULT_RULE
+    hidden: frozenset[Verdict] = frozenset()
+    pairs: Mapping[int, LocatedPair] = field(default_factory=dict)
+    objects: Objects = field(default_factory=no_objects)
+    _scores: dict[int, Score] = field(default_factory=dict)  # as far as they were asked for
 
     @property
     def is_there(self) -> bool:
@@ -117,14 +61,14 @@ class ComparisonState:
         return bool(self.pairs)
 
     @property
-    def score(self) -> Score | None:
-        """Score of the field shown; None without one."""
-        return self.score_of(self.plane)
-
-    @property
     def is_stack(self) -> bool:
         """Whether more than one field was compared."""
         return len(self.pairs) > 1
+
+    @property
+    def score(self) -> Score | None:
+        """Score of the field shown; None without one."""
+        return self.score_of(self.plane)
 
     def score_of(self, plane: int) -> Score | None:
         """Score a field by the rule; None if it was not compared."""
@@ -148,62 +92,108 @@ class ComparisonState:
         """Name a field for people."""
         return self.field_of(plane).name
 
+    def labels_now(self, plane: int) -> LabelPair:
+        """Read a field's true and predicted labels as they are in the layers."""
+        assert self.truth is not None
+        assert self.prediction is not None
+        return (
+            read_plane(full_data(self.truth), plane),
+            read_plane(full_data(self.prediction), plane),
+        )
+
+    def edited_since(self, old: Comparison) -> set[int]:
+        """Return the fields whose labels were edited in between, and counted again."""
+        if not old.is_there or self.pairs is old.pairs:
+            return set()
+        return {p for p, pair in self.pairs.items() if pair.overlap is not old.pairs[p].overlap}
+
+    def judged(self, rule: ScoreRule) -> Comparison:
+        """Judge all objects by a rule."""
+        objects = list_objects(self.pairs, rule.threshold, strict=rule.preset.strict)
+        return replace(self, rule=rule, objects=objects, _scores={})
+
+    def measured(self, pairs: Mapping[int, LocatedPair]) -> Comparison:
+        """Exchange what is known of some fields, whose labels are the same."""
+        scores = {plane: score for plane, score in self._scores.items() if plane not in pairs}
+        return replace(self, pairs={**self.pairs, **pairs}, _scores=scores)
+
+    def edited(self, plane: int, pair: LocatedPair) -> Comparison:
+        """Exchange what is known of a field whose labels were edited."""
+        new = list_objects({plane: pair}, self.rule.threshold, strict=self.rule.preset.strict)
+        objects = self.objects.replaced(plane, new)
+        return replace(self.measured({plane: pair}), objects=objects)
+
+
+class ComparisonState:
+    """The comparison as it is now, and the labels that it counted.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose field slider says which field is shown.
+
+    Attributes
+    ----------
+    now : Comparison
+        What all parts of the panel show.
+    copies : dict
+        Number of a field to its labels as they were counted last: of the field shown, so that
+        edits are noticed whoever makes them, and of edited ones, which undo may act on unseen.
+    """
+
+    changed = Signal(Comparison, Comparison, reemission="queued")
+    """There is another comparison; tells that before, and the one now."""
+    chosen = Signal(int)
+    """A row of the objects was chosen, and is to be gone to."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self.now = Comparison()
+        self.copies: dict[int, LabelPair] = {}
+        self._edited: set[int] = set()
+        self._uncounted: set[int] = set()
+
     def choose_layers(self, prediction: Labels | None, truth: Labels | None) -> None:
         """Take other layers; nothing is compared until `show` is called."""
-        self.prediction, self.truth = prediction, truth
-        self.plane = self._find_plane()
+        plane = self._find_plane(prediction)
         self.copies, self._edited, self._uncounted = {}, set(), set()
-        self._copy_shown()
-        self._set(NOTHING)
+        self._change(Comparison(prediction, truth, plane, self.now.rule, self.now.hidden))
 
-    def show(self, compared: Compared) -> None:
+    def show(self, pairs: Mapping[int, LocatedPair]) -> None:
         """Take the comparison of the layers; fields that were edited meanwhile are counted anew."""
-        pairs, placed = dict(compared.pairs), dict(compared.placed)
-        for plane in self._uncounted & pairs.keys():
-            placed[plane] = place(find_overlap(*self.copies[plane]), *self.copies[plane])
-            pairs[plane] = FieldPair(placed[plane].overlap, None)
+        anew = {p: count_objects(*self.copies[p]) for p in self._uncounted & pairs.keys()}
         self._uncounted = set()
-        self._set(Compared(pairs, placed))
+        self._change(replace(self.now, pairs={**pairs, **anew}).judged(self.now.rule))
 
     def use_rule(self, rule: ScoreRule) -> None:
         """Judge all objects by another rule."""
-        if rule == self.rule:
-            return
-        self.rule = rule
-        self._scores = {}
-        self._list()
-        self.ruled.emit()
+        if rule != self.now.rule:
+            self._change(self.now.judged(rule))
 
     def hide(self, verdicts: frozenset[Verdict]) -> None:
         """Leave verdicts out of overlay and table."""
-        if verdicts != self.hidden:
-            self.hidden = verdicts
-            self.hid.emit()
+        if verdicts != self.now.hidden:
+            self._change(replace(self.now, hidden=verdicts))
 
     def follow_viewer(self) -> None:
         """Notice that the field slider was moved."""
-        plane = self._find_plane()
-        if plane == self.plane:
-            return
-        self.plane = plane
-        self._copy_shown()
-        self.moved.emit()
+        plane = self._find_plane(self.now.prediction)
+        if plane != self.now.plane:
+            self._change(replace(self.now, plane=plane))
 
-    def set_pairs(self, pairs: Mapping[int, FieldPair]) -> None:
+    def set_pairs(self, pairs: Mapping[int, LocatedPair]) -> None:
         """Exchange what is known of some fields, whose labels are the same."""
-        self.pairs = {**self.pairs, **pairs}
-        for plane in pairs:
-            self._scores.pop(plane, None)
+        self._change(self.now.measured(pairs))
 
-    def copy_unmeasured(self) -> dict[int, Both]:
+    def copy_unmeasured(self) -> dict[int, LabelPair]:
         """Copy the labels of fields whose outlines were not compared since they were edited."""
-        return self.copy_labels(p for p, pair in self.pairs.items() if pair.boundaries is None)
+        return self.copy_labels(p for p, pair in self.now.pairs.items() if pair.boundaries is None)
 
-    def copy_labels(self, planes: Iterable[int]) -> dict[int, Both]:
+    def copy_labels(self, planes: Iterable[int]) -> dict[int, LabelPair]:
         """Copy the labels of fields, as they were counted last, for a worker."""
         return {p: (self.copies[p][0].copy(), self.copies[p][1].copy()) for p in planes}
 
-    def recount(self, plane: int, box: Box, after: Both) -> None:
+    def recount(self, plane: int, box: Box, after: LabelPair) -> None:
         """Count the changed part of a field again; one that is not compared yet is marked.
 
         Parameters
@@ -215,60 +205,33 @@ class ComparisonState:
         after : tuple of two ndarrays
             All of the field's true and predicted labels as they are now.
         """
-        copies = self.copies[plane]
+        copies, layers = self.copies[plane], (self.now.truth, self.now.prediction)
         before = copies[0][box].copy(), copies[1][box].copy()
-        changed = [not np.array_equal(b, a[box]) for b, a in zip(before, after, strict=True)]
-        for layer, copy, now, is_changed in zip(
-            (self.truth, self.prediction), copies, after, changed, strict=True
-        ):
-            if layer is not None and is_changed:
+        for layer, copy, was, labels in zip(layers, copies, before, after, strict=True):
+            if layer is not None and not np.array_equal(was, labels[box]):
                 remember(layer, plane, copy)
-                copy[box] = now[box]
+                copy[box] = labels[box]
         self._edited.add(plane)
-        if plane not in self.pairs:
+        if plane in self.now.pairs:
+            pair = self.now.pairs[plane].recounted(box, before, copies)
+            self._change(self.now.edited(plane, pair))
+        else:
             self._uncounted.add(plane)
-            return
-        placed = recounted(self.placed[plane], box, before, copies)
-        self.set_pairs({plane: FieldPair(placed.overlap, None)})
-        self.placed = {**self.placed, plane: placed}
-        strict = self.rule.preset.strict
-        new = list_objects({plane: placed}, self.rule.threshold, strict=strict)
-        self.objects = self.objects.replaced(plane, new)
-        self.edited.emit(plane, box)
 
-    def labels_now(self, plane: int) -> Both:
-        """Read a field's true and predicted labels as they are in the layers."""
-        assert self.truth is not None
-        assert self.prediction is not None
-        return (
-            read_plane(full_data(self.truth), plane),
-            read_plane(full_data(self.prediction), plane),
-        )
+    def _change(self, new: Comparison) -> None:
+        old, self.now = self.now, new
+        self._copy_shown()
+        self.changed.emit(old, new)
 
-    def _set(self, compared: Compared) -> None:
-        self.pairs, self.placed = compared.pairs, compared.placed
-        self._scores = {}
-        self._list()
-        self.compared.emit()
-
-    def _list(self) -> None:
-        rule = self.rule
-        self.objects = list_objects(self.placed, rule.threshold, strict=rule.preset.strict)
-
-    def _find_plane(self) -> int:
-        if self.prediction is None:
-            return 0
-        return shown_plane(self.viewer.dims.point, self.prediction)
+    def _find_plane(self, prediction: Labels | None) -> int:
+        return 0 if prediction is None else shown_plane(self.viewer.dims.point, prediction)
 
     def _copy_shown(self) -> None:
-        """Keep the labels of the field shown, so that edits are noticed whoever makes them.
-
-        Those of edited fields are kept, too: undo may act on a field that is not shown.
-        """
-        self.copies = {p: both for p, both in self.copies.items() if p in self._edited}
-        if self.prediction is None or self.truth is None or self.plane in self.copies:
+        """Keep the labels of the field shown, beside those of edited ones."""
+        prediction, truth, plane = self.now.prediction, self.now.truth, self.now.plane
+        self.copies = {p: b for p, b in self.copies.items() if p in self._edited | {plane}}
+        if prediction is None or truth is None or plane in self.copies:
             return
-        if full_data(self.prediction).shape != full_data(self.truth).shape:
-            return
-        truth, predicted = self.labels_now(self.plane)
-        self.copies[self.plane] = (truth.copy(), predicted.copy())
+        if full_data(prediction).shape == full_data(truth).shape:
+            true, predicted = self.now.labels_now(plane)
+            self.copies[plane] = true.copy(), predicted.copy()

@@ -11,7 +11,7 @@ from napari.layers import Labels
 
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.layers import full_data
-from napari_nucseg.ui.score.model import ComparisonState
+from napari_nucseg.ui.score.model import Comparison, ComparisonState
 
 MARGIN = 4.0
 """How many times a nucleus' box fits into the view that is chosen for it."""
@@ -24,10 +24,10 @@ _SEPARATOR = "; "
 _LOOKING = ("pan_zoom", "transform")
 
 
-def go_to_row(viewer: ViewerModel, state: ComparisonState, row: int) -> None:
+def go_to_row(viewer: ViewerModel, comparison: Comparison, row: int) -> None:
     """Select an object's label in its layer, and move field slider and camera to it."""
-    objects = state.objects
-    layer = state.truth if objects.is_true[row] else state.prediction
+    objects = comparison.objects
+    layer = comparison.truth if objects.is_true[row] else comparison.prediction
     if layer is None or layer not in viewer.layers:
         return
     go_to_field(viewer, layer, int(objects.plane[row]))
@@ -112,12 +112,12 @@ class CanvasPicker:
 
     def _on_status(self, event: Any = None) -> None:
         """Add to what napari says of the place under the pointer."""
-        if not self._state.is_there or self._viewer.status == self._written:
+        if not self._state.now.is_there or self._viewer.status == self._written:
             return
         row = object_at(self._state, tuple(self._viewer.cursor.position))
         if row is None:
             return
-        text = describe_object(self._state, row)
+        text = describe_object(self._state.now, row)
         status = self._viewer.status
         if isinstance(status, dict):
             said = status.get("coordinates", "")
@@ -137,23 +137,23 @@ def object_at(state: ComparisonState, position: tuple[float, ...]) -> int | None
     position : tuple of float
         In the viewer's world.
     """
-    plane = state.plane
-    if state.prediction is None or plane not in state.copies or plane not in state.pairs:
+    prediction, plane = state.now.prediction, state.now.plane
+    if prediction is None or plane not in state.copies or plane not in state.now.pairs:
         return None
-    place = state.prediction.world_to_data(np.asarray(position)[-state.prediction.ndim :])
+    place = prediction.world_to_data(np.asarray(position)[-prediction.ndim :])
     y, x = np.rint(place[-2:]).astype(int).tolist()
-    truth, predicted = state.copies[state.plane]
+    truth, predicted = state.copies[plane]
     if not (0 <= y < truth.shape[0] and 0 <= x < truth.shape[1]):
         return None
     for labels, is_true in ((truth, True), (predicted, False)):
         if labels[y, x]:
-            return state.objects.find(state.plane, int(labels[y, x]), is_true=is_true)
+            return state.now.objects.find(plane, int(labels[y, x]), is_true=is_true)
     return None
 
 
-def describe_object(state: ComparisonState, row: int) -> str:
+def describe_object(comparison: Comparison, row: int) -> str:
     """Say in few words what became of an object."""
-    objects = state.objects
+    objects = comparison.objects
     mine, theirs = ("true", "predicted") if objects.is_true[row] else ("predicted", "true")
     words = [Verdict(int(objects.code[row])).word, f"{mine} {objects.label[row]}"]
     partners = objects.partners_of(row)

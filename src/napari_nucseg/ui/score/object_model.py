@@ -12,7 +12,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QColor
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
-from napari_nucseg.analysis.objects import Objects
+from napari_nucseg.analysis.objects import Objects, no_objects
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.metrics.verdicts import Verdict
 
@@ -119,7 +119,7 @@ class ObjectModel(QAbstractTableModel):
 
     def __init__(self, name_of: Callable[[int], str]) -> None:
         super().__init__()
-        self.objects: Objects | None = None
+        self.objects = no_objects()
         self.order: Index = np.zeros(0, dtype=np.intp)
         self._filter = ObjectFilter()
         self._sorting: tuple[int, bool] | None = None
@@ -148,8 +148,6 @@ class ObjectModel(QAbstractTableModel):
         step : int
             1 for the next, -1 for the one before.
         """
-        if self.objects is None:
-            return None
         errors = np.flatnonzero(self.objects.is_error[self.order])
         if not len(errors):
             return None
@@ -169,7 +167,7 @@ class ObjectModel(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = Role.DisplayRole) -> Any:
         """Return text, colour or alignment of a cell."""
-        if self.objects is None or not index.isValid():
+        if not index.isValid():
             return None
         row, column = int(self.order[index.row()]), index.column()
         if role == Role.DisplayRole:
@@ -210,8 +208,6 @@ class ObjectModel(QAbstractTableModel):
         self.layoutChanged.emit()
 
     def _arrange(self) -> None:
-        if self.objects is None:
-            return
         order = np.flatnonzero(self._filter.passes(self.objects))
         if self._sorting is not None:
             column, descending = self._sorting

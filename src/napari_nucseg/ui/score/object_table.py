@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nucseg.ui.score.model import ComparisonState
+from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.object_model import FIELD, PLACE, VERDICT, ObjectFilter, ObjectModel
 from napari_nucseg.ui.score.score_table import table_view
 
@@ -71,14 +71,14 @@ class ObjectFilters(QWidget):
         super().showEvent(event)
         self._slim_boxes()
 
-    def value(self, state: ComparisonState) -> ObjectFilter:
+    def value(self, comparison: Comparison) -> ObjectFilter:
         """Return what is to be listed of a comparison."""
         high = self.most_area.value()
         return ObjectFilter(
-            state.hidden,
+            comparison.hidden,
             (self.least_iou.value(), self.most_iou.value()),
             (self.least_area.value(), np.inf if high == _LARGEST_AREA else high),
-            state.plane if self.this_field.isChecked() and state.is_stack else None,
+            comparison.plane if self.this_field.isChecked() and comparison.is_stack else None,
         )
 
     def _slim_boxes(self) -> None:
@@ -142,10 +142,9 @@ class ObjectTable(QWidget):
         super().__init__()
         self._state = state
         self._choosing = True
-        self._old = state.objects
         self._resume: int | None = None
         self._widths = [0] * len(_WIDEST)
-        self.model = ObjectModel(state.name_of)
+        self.model = ObjectModel(lambda plane: state.now.name_of(plane))
         self.view = _view(self.model)
         self.count = QLabel()
         self.filters = ObjectFilters()
@@ -156,9 +155,7 @@ class ObjectTable(QWidget):
         choices.currentRowChanged.connect(self._on_current)
         self.view.clicked.connect(self._on_clicked)
         self.model.layoutChanged.connect(self._on_sorted)
-        for signal in (state.compared, state.ruled, state.hid, state.edited):
-            signal.connect(self.refresh)
-        state.moved.connect(self._on_moved)
+        state.changed.connect(self._on_changed)
         self.refresh()
 
     def showEvent(self, event: QShowEvent | None) -> None:
@@ -178,20 +175,19 @@ class ObjectTable(QWidget):
 
     def refresh(self) -> None:
         """List the objects anew, and keep the one that is current."""
-        current, state = self.current, self._state
-        key = None if current is None else self._old.key_of(current)
+        current, now = self.current, self._state.now
+        key = None if current is None else self.model.objects.key_of(current)
         if current is not None:
             self._resume = self.view.currentIndex().row()
-        if not state.is_there:
+        if not now.is_there:
             self._resume = None
-        self._old = state.objects
-        self.model.show_objects(state.objects, self.filters.value(state))
-        self.view.setColumnHidden(FIELD, not state.is_stack)
-        self.filters.this_field.setVisible(state.is_stack)
+        self.model.show_objects(now.objects, self.filters.value(now))
+        self.view.setColumnHidden(FIELD, not now.is_stack)
+        self.filters.this_field.setVisible(now.is_stack)
         self._fit()
         self._tell_count()
         if key is not None:
-            row = state.objects.find(**key._asdict())
+            row = now.objects.find(**key._asdict())
             if row is not None:
                 self.show_row(row)
 
@@ -255,7 +251,7 @@ class ObjectTable(QWidget):
 
     def _fit(self) -> None:
         """Hide the places rather than cut them; where a row is clicked the camera goes there."""
-        columns = [c for c in range(len(_WIDEST)) if c != FIELD or self._state.is_stack]
+        columns = [c for c in range(len(_WIDEST)) if c != FIELD or self._state.now.is_stack]
         port = self.view.viewport()
         wanted = sum(self._widths[column] for column in columns)
         self.view.setColumnHidden(PLACE, port is not None and wanted > port.width())
@@ -264,12 +260,13 @@ class ObjectTable(QWidget):
         index = self.view.currentIndex()
         self.view.scrollTo(index if index.isValid() else self.model.index(0, 0))
 
-    def _on_moved(self) -> None:
-        if self.filters.this_field.isChecked():
+    def _on_changed(self, old: Comparison, new: Comparison) -> None:
+        value = self.filters.value
+        if new.objects is not old.objects or value(new) != value(old):
             self.refresh()
 
     def _tell_count(self) -> None:
-        listed, there = self.model.rowCount(), len(self._state.objects)
+        listed, there = self.model.rowCount(), len(self._state.now.objects)
         self.count.setText(f"{listed:,} of {there:,}")
 
     def _lay_out(self) -> None:

@@ -28,7 +28,7 @@ from napari_nucseg.ui.layers import (
     role_of,
     tag,
 )
-from napari_nucseg.ui.score.model import ComparisonState
+from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.overlay_drawing import KINDS, DrawnPlanes
 
 RIGHT = frozenset({Verdict.MATCHED, Verdict.LOOSE})
@@ -61,10 +61,7 @@ class Overlays:
         self._before: _Before | None = None
         self._aside: Mapping[Layer, bool] | None = None
         self._acting = False
-        state.compared.connect(self.refresh)
-        state.ruled.connect(self.refresh)
-        state.edited.connect(self.refresh)
-        state.hid.connect(self._recolour)
+        state.changed.connect(self._on_changed)
         viewer.layers.events.removed.connect(self._on_removed)
 
     def disconnect_viewer(self) -> None:
@@ -89,8 +86,8 @@ class Overlays:
 
         Labels and other overlays, which would cover it, are hidden.
         """
-        prediction = self._state.prediction
-        if not self._state.is_there or prediction is None:
+        prediction = self._state.now.prediction
+        if not self._state.now.is_there or prediction is None:
             return False
         with self._at_work():
             self._end_errors_only()
@@ -118,23 +115,23 @@ class Overlays:
         if self._before is not None:
             self._end_errors_only()
             return True
-        before = _Before(self._state.hidden, _visibility(self._viewer.layers))
+        before = _Before(self._state.now.hidden, _visibility(self._viewer.layers))
         if not self.show(ERRORS):
             return False
-        prediction = self._state.prediction
+        prediction = self._state.now.prediction
         assert prediction is not None
         with self._at_work():
             self._before = before
             kept = (find_image(self._viewer.layers, prediction), self._find(ERRORS))
             for layer in self._viewer.layers:
                 layer.visible = layer.visible and layer in kept
-            self._state.hide(self._state.hidden | RIGHT)
+            self._state.hide(self._state.now.hidden | RIGHT)
         return True
 
     def refresh(self) -> None:
         """Draw the overlays that there are anew, of what is compared now."""
-        prediction = self._state.prediction
-        if prediction is not None and not self._state.is_there:
+        prediction = self._state.now.prediction
+        if prediction is not None and not self._state.now.is_there:
             return  # until it is compared they show what was before
         for role in KINDS:
             layer = self._find(role)
@@ -175,6 +172,12 @@ class Overlays:
             self._restore(before.visible)
             self._state.hide(before.hidden)
 
+    def _on_changed(self, old: Comparison, new: Comparison) -> None:
+        if new.objects is not old.objects:
+            self.refresh()
+        if new.hidden != old.hidden:
+            self._recolour()
+
     def _on_visible(self) -> None:
         """Notice that the user has shown or hidden an overlay in the layer list."""
         if not self._acting:
@@ -195,17 +198,17 @@ class Overlays:
     def _recolour(self) -> None:
         layer = self._find(ERRORS)
         if layer is not None:
-            layer.colormap = colormap(KINDS[ERRORS].colours(self._state.hidden))
+            layer.colormap = colormap(KINDS[ERRORS].colours(self._state.now.hidden))
 
     def _add(self, role: str, prediction: Labels) -> Labels:
         """Add an overlay; what is selected stays."""
-        state, kind = self._state, KINDS[role]
+        kind = KINDS[role]
         selected = set(self._viewer.layers.selection)
         layer = self._viewer.add_labels(
             DrawnPlanes(full_data(prediction).shape, partial(self._draw, role)),
             name=self._name(role, prediction),
             metadata=tag(_record(role, prediction)),
-            colormap=colormap(kind.colours(state.hidden)),
+            colormap=colormap(kind.colours(self._state.now.hidden)),
             opacity=kind.opacity,
             **placement(prediction),
         )
@@ -238,11 +241,11 @@ class Overlays:
         return f"{source.name} {role}"
 
     def _draw(self, role: str, plane: int) -> NDArray[np.uint8] | None:
-        state = self._state
-        if plane not in state.pairs:
+        now = self._state.now
+        if plane not in now.pairs:
             return None
-        pair, rule = state.pairs[plane], state.rule
-        both = state.copies.get(plane) or state.labels_now(plane)
+        pair, rule = now.pairs[plane], now.rule
+        both = self._state.copies.get(plane) or now.labels_now(plane)
         verdicts = classify(match(pair.overlap, rule.threshold, rule.preset.strict))
         return KINDS[role].draw(*both, verdicts)
 

@@ -1,5 +1,6 @@
 """The panel that scores a Labels layer against the ground truth and shows the errors."""
 
+from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -10,6 +11,7 @@ from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QWidget
 
+from napari_nucseg.analysis.comparison import LocatedPair
 from napari_nucseg.ui.edits import forget
 from napari_nucseg.ui.layers import (
     ERRORS,
@@ -27,14 +29,14 @@ from napari_nucseg.ui.score.corrections import CorrectionControls
 from napari_nucseg.ui.score.edit_tracker import EditTracker
 from napari_nucseg.ui.score.export import ExportButton
 from napari_nucseg.ui.score.legend import VerdictLegend
-from napari_nucseg.ui.score.model import ComparisonState
+from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.navigation import CanvasPicker, describe_object, go_to_row
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.overlay_controls import OverlayControls
 from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotsWidget
 from napari_nucseg.ui.score.score_table import BackgroundScoring, ScoreTable
-from napari_nucseg.ui.score.worker import Compared, compare_planes, scored_planes
+from napari_nucseg.ui.score.worker import compare_planes, scored_planes
 from napari_nucseg.wording import counted
 
 _LINES = 2
@@ -56,7 +58,7 @@ class ScorePanel(Panel):
     def __init__(self, viewer: napari.Viewer) -> None:
         self._layers = viewer.layers
         self._elsewhere = ""
-        self.state = ComparisonState(viewer)
+        self.model = ComparisonState(viewer)
         self.choices = ScoreControls(viewer.layers)
         self.prediction, self.truth = self.choices.prediction, self.choices.truth
         self.threshold = self.choices.threshold
@@ -69,20 +71,20 @@ class ScorePanel(Panel):
 
     def _make_parts(self, viewer: napari.Viewer) -> None:
         native: QWidget = self.native
-        self.table, self.legend = ScoreTable(), VerdictLegend(self.state)
-        self.overlays = Overlays(viewer, self.state)
-        self.objects = ObjectTable(self.state)
+        self.table, self.legend = ScoreTable(), VerdictLegend(self.model)
+        self.overlays = Overlays(viewer, self.model)
+        self.objects = ObjectTable(self.model)
         self.buttons = OverlayControls(native, self.overlays, self.objects.step, self._tell)
-        self.plots = PlotsWidget(viewer, self.state, self._set_threshold, self._tell)
+        self.plots = PlotsWidget(viewer, self.model, self._set_threshold, self._tell)
         self.comparison = ComparisonWidget(
-            viewer, self.state, self.run_errand, self._tell, self._add_beside
+            viewer, self.model, self.run_errand, self._tell, self._add_beside
         )
-        self.pointing = CanvasPicker(viewer, self.state, self._choose)
-        self.edits = EditTracker(self.state, native, self._begin_anew)
+        self.pointing = CanvasPicker(viewer, self.model, self._choose)
+        self.edits = EditTracker(self.model, native, self._begin_anew)
         self.corrections = CorrectionControls(
-            self.state, self.objects, self._tell, self.edits, self.run_errand
+            self.model, self.objects, self._tell, self.edits, self.run_errand
         )
-        self.summing = BackgroundScoring(self.state, self.table, self.run, self.drop_job, native)
+        self.summing = BackgroundScoring(self.model, self.table, self.run, self.drop_job, native)
 
     def _lay_out(self) -> None:
         self.tabs = QTabWidget()
@@ -94,7 +96,7 @@ class ScorePanel(Panel):
             (self.comparison, "Compare", "Predictions and saved runs side by side."),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(tab, title), tip)
-        self.export = ExportButton(self.native, self.state, self.run_errand, self._tell)
+        self.export = ExportButton(self.native, self.model, self.run_errand, self._tell)
         below = QHBoxLayout()
         below.addWidget(self.score.native)
         below.addWidget(self.export)
@@ -110,15 +112,18 @@ class ScorePanel(Panel):
 
     def _connect(self) -> None:
         self.choices.layers_changed.connect(self._begin)
-        self.choices.rule_changed.connect(lambda: self.state.use_rule(self.choices.rule))
+        self.choices.rule_changed.connect(lambda: self.model.use_rule(self.choices.rule))
         self.score.changed.connect(self.start)
-        state = self.state
-        for signal in (state.compared, state.ruled, state.moved, state.edited):
-            signal.connect(self._show_field)
-        state.chosen.connect(self._go)
+        self.model.changed.connect(self._on_changed)
+        self.model.chosen.connect(self._go)
         self._viewer.dims.events.current_step.connect(self._on_step)
         self._layers.events.inserted.connect(self._on_layer_inserted)
         self._layers.events.removed.connect(self._on_layer_removed)
+
+    @property
+    def state(self) -> Comparison:
+        """The comparison as it is now."""
+        return self.model.now
 
     @property
     def running(self) -> bool:
@@ -134,13 +139,13 @@ class ScorePanel(Panel):
         prediction, truth = self.prediction.value, self.truth.value
         self.drop_job()
         if prediction is None or truth is None or prediction is truth:
-            self.state.choose_layers(None, None)
+            self.model.choose_layers(None, None)
             self._tell(_what_is_missing(prediction, truth))
             return
-        self.state.choose_layers(prediction, truth)
+        self.model.choose_layers(prediction, truth)
         self._elsewhere = self._describe_elsewhere(prediction, truth)
         self._tell(f"{self._elsewhere}Comparing...")
-        planes, copies = scored_planes(prediction), self.state.copy_labels(self.state.copies)
+        planes, copies = scored_planes(prediction), self.model.copy_labels(self.model.copies)
         self.run(
             partial(compare_planes, full_data(truth), full_data(prediction), planes, copies),
             self._show_comparison,
@@ -175,17 +180,20 @@ class ScorePanel(Panel):
     def _tell(self, text: str) -> None:
         self.status.value = text
 
-    def _show_comparison(self, compared: Compared) -> None:
-        self.state.show(compared)
+    def _show_comparison(self, pairs: Mapping[int, LocatedPair]) -> None:
+        self.model.show(pairs)
         self.edits.look()  # for what was painted meanwhile
         self.summing.score_dataset()
         self.compared.emit()
 
-    def _show_field(self) -> None:
+    def _on_changed(self, old: Comparison, new: Comparison) -> None:
+        if new.score is not old.score:
+            self.table.show_field(new.score)
+        if new.is_there and (new.objects is not old.objects or new.plane != old.plane):
+            self._tell_field()
+
+    def _tell_field(self) -> None:
         state = self.state
-        self.table.show_field(state.score)
-        if not state.is_there:
-            return
         where = ""
         if state.is_stack:
             where = f"{state.name_of(state.plane)} ({state.plane + 1} of {len(state.pairs)}): "
@@ -223,7 +231,7 @@ class ScorePanel(Panel):
         self.threshold.value = threshold
 
     def _on_step(self) -> None:
-        self.state.follow_viewer()
+        self.model.follow_viewer()
 
     def _on_layer_inserted(self, event: Any) -> None:
         self.choices.offer(event.value)

@@ -27,7 +27,7 @@ from napari_nucseg.ui.score.figures import (
     dress,
     field_order,
 )
-from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.navigation import go_to_field
 
 CURVES, IOUS, FIELDS, AREAS = "AP and F1 by threshold", "IoU by area", "Fields", "Areas"
@@ -90,8 +90,7 @@ class PlotsWidget(QWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(_PAUSE)
         self._soon.timeout.connect(self.draw)
-        for signal in (state.compared, state.ruled, state.edited, state.moved, state.hid):
-            signal.connect(self._draw_soon)
+        state.changed.connect(self._on_changed)
         viewer.events.theme.connect(self._draw_soon)
 
     def disconnect_viewer(self) -> None:
@@ -115,7 +114,7 @@ class PlotsWidget(QWidget):
 
     def ask_and_save(self) -> None:
         """Ask for a file, and save the plot to it."""
-        if not self._state.is_there:
+        if not self._state.now.is_there:
             self._tell(NOTHING_COMPARED)
             return
         kinds = ";;".join(f"{one.upper()} (*.{one})" for one in FORMATS)
@@ -140,7 +139,11 @@ class PlotsWidget(QWidget):
         self._tell(f"Written: {path}")
         self.draw()
 
-    def _draw_soon(self, *changed: Any) -> None:
+    def _on_changed(self, old: Comparison, new: Comparison) -> None:
+        if new.objects is not old.objects or (new.plane, new.hidden) != (old.plane, old.hidden):
+            self._draw_soon()
+
+    def _draw_soon(self, *theme: Any) -> None:
         if self.isVisible():
             self._soon.start()
 
@@ -161,7 +164,7 @@ class PlotsWidget(QWidget):
         figure.clear()
         figure.set_facecolor(theme.back)
         self._points = None
-        if not self._state.is_there:
+        if not self._state.now.is_there:
             return
         axes = figure.subplots()
         draw = {
@@ -174,7 +177,7 @@ class PlotsWidget(QWidget):
         dress(axes, theme)
 
     def _draw_curves(self, axes: Any, theme: Theme) -> None:
-        state = self._state
+        state = self._state.now
         strict = state.rule.preset.strict
         pair = state.pairs.get(state.plane)
         field = None if pair is None else score_curve(pair.overlap, strict=strict)
@@ -185,14 +188,14 @@ class PlotsWidget(QWidget):
         draw_curves(axes, field, pooled, state.rule.threshold, theme)
 
     def _draw_ious(self, axes: Any, theme: Theme) -> None:
-        objects = self._state.objects
-        hidden = [int(verdict) for verdict in self._state.hidden]
+        objects = self._state.now.objects
+        hidden = [int(verdict) for verdict in self._state.now.hidden]
         rows = np.flatnonzero(~np.isin(objects.code, hidden))
         draw_ious(axes, objects, rows, theme)
         self._points = (objects.area[rows], objects.iou[rows], rows)
 
     def _draw_fields(self, axes: Any, theme: Theme) -> None:
-        state = self._state
+        state = self._state.now
         overlaps = {plane: pair.overlap for plane, pair in state.pairs.items()}
         strip = score_fields(overlaps, state.rule)
         draw_fields(axes, strip, state.plane, state.name_of, theme)
@@ -200,7 +203,7 @@ class PlotsWidget(QWidget):
         self._points = (np.arange(1, len(order) + 1), strip.ap[order], strip.planes[order])
 
     def _draw_areas(self, axes: Any, theme: Theme) -> None:
-        overlaps = [pair.overlap for pair in self._state.pairs.values()]
+        overlaps = [pair.overlap for pair in self._state.now.pairs.values()]
         joined = join_overlaps(overlaps)
         true, predicted = joined.truth_areas.tolist(), joined.predicted_areas.tolist()
         draw_areas(axes, true, predicted, theme)
@@ -216,8 +219,8 @@ class PlotsWidget(QWidget):
             x, y, targets = self._points
             if kind == FIELDS:
                 nearest = int(np.argmin(np.abs(x - event.xdata)))
-                if self._state.truth is not None:
-                    go_to_field(self._viewer, self._state.truth, int(targets[nearest]))
+                if self._state.now.truth is not None:
+                    go_to_field(self._viewer, self._state.now.truth, int(targets[nearest]))
                 return
             if not len(targets):
                 return

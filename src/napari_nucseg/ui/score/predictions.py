@@ -39,7 +39,7 @@ from napari_nucseg.ui.layers import (
     role_of,
     tag,
 )
-from napari_nucseg.ui.score.model import NOTHING_COMPARED, ComparisonState
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.worker import read_plane, scored_planes
 from napari_nucseg.wording import counted
 
@@ -188,14 +188,12 @@ class PredictionScores:
         self._soon.setSingleShot(True)
         self._soon.setInterval(_PAUSE)
         self._soon.timeout.connect(self._score_again)
-        state.compared.connect(self.forget)
-        state.ruled.connect(self.forget)
-        state.edited.connect(self._on_edited)
+        state.changed.connect(self._on_changed)
 
     def compare(self) -> str:
         """Score all predictions that have the chosen one's shape; say what is done, or why not."""
         self.forget()
-        if not self._state.is_there:
+        if not self._state.now.is_there:
             return NOTHING_COMPARED
         self.layers = self._predictions()
         if len(self.layers) < 2:
@@ -219,8 +217,8 @@ class PredictionScores:
 
     def _score(self, known: dict[str, dict[int, ScoredField]]) -> None:
         reads = {layer.name: partial(read_plane, full_data(layer)) for layer in self.layers}
-        truth = partial(read_plane, full_data(self._state.truth))
-        planes, rule = self._planes(), self._state.rule
+        truth = partial(read_plane, full_data(self._state.now.truth))
+        planes, rule = self._planes(), self._state.now.rule
         work = partial(compare_predictions, truth, reads, planes, rule, known=known)
         self._job = self._run(work, self._show)
 
@@ -235,11 +233,14 @@ class PredictionScores:
                 parts.pop(plane, None)
         self._score(fields)
 
-    def _on_edited(self, plane: int) -> None:
+    def _on_changed(self, old: Comparison, new: Comparison) -> None:
+        edited = new.edited_since(old)
+        if not edited and new.objects is not old.objects:
+            self.forget()
         at_work = self._job is not None and not self._job.is_over
-        if not self.all_scored and not at_work:
+        if not edited or not (self.all_scored or at_work):
             return
-        self._stale.add(plane)
+        self._stale |= edited
         if self._job is not None:
             self._job.abandon()
         self._soon.start()
@@ -250,7 +251,7 @@ class PredictionScores:
 
     def _predictions(self) -> list[Labels]:
         """List the predictions, the chosen one first."""
-        chosen, truth = self._state.prediction, self._state.truth
+        chosen, truth = self._state.now.prediction, self._state.now.truth
         shape = full_data(truth).shape
         others = [
             layer

@@ -21,7 +21,7 @@ from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.report.text import as_number, as_spread
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.score.model import ComparisonState
+from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.worker import DatasetScore, score_dataset
 
 Role = Qt.ItemDataRole
@@ -228,9 +228,7 @@ class BackgroundScoring:
         self._later.setSingleShot(True)
         self._later.setInterval(_PAUSE)
         self._later.timeout.connect(self.score_dataset)
-        state.ruled.connect(self._sum_up_later)
-        state.edited.connect(self._sum_up_later)
-        state.compared.connect(self._clear)
+        state.changed.connect(self._on_changed)
 
     @property
     def is_waiting(self) -> bool:
@@ -239,26 +237,25 @@ class BackgroundScoring:
 
     def score_dataset(self) -> None:
         """Compare the outlines of edited fields, then pool and average all fields."""
-        state = self._state
-        copies = state.copy_unmeasured()
-        if copies or state.is_stack:
-            self._run(partial(score_dataset, dict(state.pairs), copies, state.rule), self._show)
+        now, copies = self._state.now, self._state.copy_unmeasured()
+        if copies or now.is_stack:
+            self._run(partial(score_dataset, now.pairs, copies, now.rule), self._show)
 
     def stop(self) -> None:
         """Begin nothing more."""
         self._later.stop()
 
-    def _sum_up_later(self) -> None:
-        if self._state.is_there:  # else layers are being compared, and summed up in the end
+    def _on_changed(self, old: Comparison, new: Comparison) -> None:
+        if new.objects is old.objects:
+            return
+        if old.is_there and new.is_there:
             self._drop()  # what it measures is of labels or a rule that are past
             self._later.start()
-
-    def _clear(self) -> None:
-        self._later.stop()
-        self._table.show_summary(None)
+        else:
+            self._later.stop()
+            self._table.show_summary(None)
 
     def _show(self, result: DatasetScore) -> None:
         if result.measured:
             self._state.set_pairs(result.measured)
-            self._table.show_field(self._state.score)
-        self._table.show_summary(result.summary if self._state.is_stack else None)
+        self._table.show_summary(result.summary if self._state.now.is_stack else None)

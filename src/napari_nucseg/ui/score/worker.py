@@ -9,36 +9,14 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 
-from napari_nucseg.analysis.comparison import FieldPair, compare
-from napari_nucseg.analysis.object_rows import find_geometry
-from napari_nucseg.analysis.objects import Placed
+from napari_nucseg.analysis.comparison import LabelPair, LocatedPair, compare, locate_objects
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.metrics.boundaries import measure_boundaries
-from napari_nucseg.metrics.overlap import Overlap
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary, summarise
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.layers import count_planes, plane_of, record_of
-
-Both = tuple[LabelImage, LabelImage]
-"""True and predicted labels of a field."""
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Fields that were compared, by their number in the stack.
-
-    Attributes
-    ----------
-    pairs : mapping
-        What the scores follow from.
-    placed : mapping
-        Where the objects are.
-    """
-
-    pairs: Mapping[int, FieldPair]
-    placed: Mapping[int, Placed]
 
 
 def scored_planes(prediction: Labels) -> tuple[int, ...]:
@@ -53,10 +31,10 @@ def compare_planes(
     truth: Any,
     predicted: Any,
     planes: tuple[int, ...],
-    copies: Mapping[int, Both],
+    copies: Mapping[int, LabelPair],
     progress: Progress,
-) -> Compared:
-    """Compare two label arrays field by field.
+) -> dict[int, LocatedPair]:
+    """Compare two label arrays field by field; return the fields by their number.
 
     Parameters
     ----------
@@ -79,25 +57,15 @@ def compare_planes(
             f"the ground truth is {truth.shape} px and the prediction {predicted.shape} px; choose "
             "two layers of the same fields"
         )
-    pairs, placed = {}, {}
+    pairs = {}
     for done, plane in enumerate(planes):
         progress(done, len(planes), "Comparing")
         # Copies, because labels may be painted in meanwhile
         true, found = copies.get(plane) or [
             read_plane(labels, plane).copy() for labels in (truth, predicted)
         ]
-        pairs[plane] = compare(true, found)
-        placed[plane] = place(pairs[plane].overlap, true, found)
-    return Compared(pairs, placed)
-
-
-def place(overlap: Overlap, truth: LabelImage, predicted: LabelImage) -> Placed:
-    """Find the objects of a field whose overlap was counted."""
-    return Placed(
-        overlap,
-        find_geometry(truth, overlap.truth_ids),
-        find_geometry(predicted, overlap.predicted_ids),
-    )
+        pairs[plane] = locate_objects(compare(true, found), true, found)
+    return pairs
 
 
 @dataclass(frozen=True)
@@ -114,14 +82,14 @@ class DatasetScore:
         Of all fields.
     """
 
-    measured: Mapping[int, FieldPair]
+    measured: Mapping[int, LocatedPair]
     scores: Mapping[int, Score]
     summary: Summary
 
 
 def score_dataset(
-    pairs: Mapping[int, FieldPair],
-    copies: Mapping[int, Both],
+    pairs: Mapping[int, LocatedPair],
+    copies: Mapping[int, LabelPair],
     rule: ScoreRule,
     progress: Progress,
     pixel_size: float | None = None,
