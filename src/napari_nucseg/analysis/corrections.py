@@ -157,7 +157,7 @@ def _free_number(labels: Labels) -> int:
     number = int(labels.max(initial=0)) + 1
     if number > np.iinfo(labels.dtype).max:
         raise ValueError(
-            f"labels of type {labels.dtype} have no number left for another object; convert the "
-            "layer to a larger type first"
+            f"labels of type {labels.dtype} have no number left for another nucleus; convert the "
+            "layer to a larger integer type first"
         )
     return number

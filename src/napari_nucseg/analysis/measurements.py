@@ -142,7 +142,7 @@ def doubtful_first(nuclei: Nuclei) -> NDArray[np.int64]:
     How well each column predicts errors is measured in ``docs/doubt.md``.
     """
     if "flow_error" not in nuclei:
-        raise ValueError("these labels have no flow errors; segment the image again")
+        raise ValueError("these labels have no flow errors; segment the image with a network")
     index: NDArray[np.int64] = nuclei["index"]
     return index[np.argsort(-nuclei["flow_error"], kind="stable")]
 
@@ -160,7 +160,7 @@ def describe(nuclei: Nuclei) -> Overview:
 
 def _check_shape(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
     if values.shape != shape:
-        raise ValueError(f"the {name} is of shape {values.shape}, its labels need {shape}")
+        raise ValueError(f"the {name} has shape {values.shape}, but the labels need {shape}")
 
 
 def _touches_border(pixels: _Pixels, shape: tuple[int, ...]) -> NDArray[np.bool_]:

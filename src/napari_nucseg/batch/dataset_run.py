@@ -240,7 +240,7 @@ def _prepare(dataset: Dataset, setups: Sequence[Setup], out: Path) -> list[Prepa
     names = [setup.model for setup in setups]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise ValueError(f"{twice[0]} is named twice; name each model once")
+        raise ValueError(f"{twice[0]} is named twice; name each model only once")
     has_scale = cache(all_have_scale)  # the headers of all images are read once
     if len(setups) == 1:
         return [prepare_run(dataset, setups[0], out, has_scale)]

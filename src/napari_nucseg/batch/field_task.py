@@ -127,9 +127,9 @@ class FieldTask:
     def _check_scale(self, field: Field, image: Image) -> None:
         if self.has_scale and image.pixel_size is None:
             raise ValueError(
-                f"{field.image}: it does not state its pixel size, as the images did that the run "
-                "was begun with; replace it by one that does, or choose another folder of results "
-                "to measure all in pixels"
+                f"{field.image}: this image has no pixel size, and the images that the run was "
+                "begun with have one; replace it by an image that has one, or choose another "
+                "folder of results to measure everything in pixels"
             )
 
     def _score(self, field: Field, header: Header, labels: Labels) -> tuple[Score, Columns]:

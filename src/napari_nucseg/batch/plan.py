@@ -94,7 +94,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], within: str = ""
         elif isinstance(one, list) or isinstance(other, list):
             found.append(f"{name}: {_compared(one or [], other or [])}")
         else:
-            found.append(f"{name}: {_told(one)} there, {_told(other)} now")
+            found.append(f"{name}: {_told(one)} before, {_told(other)} now")
     return found
 
 

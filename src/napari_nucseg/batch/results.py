@@ -78,8 +78,8 @@ def moved_to(results: Results, dataset: Dataset) -> Results:
     for number, field in enumerate(results.dataset.fields):
         if field.stem not in there:
             raise ValueError(
-                f"{dataset.name}: {field.stem} is not there, which {results.folder.path} has "
-                "results of; choose the dataset that the run was on"
+                f"{dataset.name}: {field.stem} is missing, but {results.folder.path} has results "
+                "of it; choose the dataset that the run was on"
             )
         moved = replace(there[field.stem], split=field.split)
         record = results.folder.read(field.stem) if number in checked else None

@@ -87,9 +87,9 @@ def _heading(results: Mapping[str, Benchmark]) -> str:
     """Say what the means are of."""
     common = _common(results)
     if not common:
-        return "Mean of each one's own fields (range); they have none in common"
+        return "Mean of each model's own fields (range); no field was done by all models"
     if any(len(result.scores) > len(common) for result in results.values()):
-        return f"Mean of the {counted(len(common), 'field')} that all have done (range)"
+        return f"Mean of the {counted(len(common), 'field')} that all models have done (range)"
     return "Mean of fields (range)"
 
 

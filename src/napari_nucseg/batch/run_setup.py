@@ -69,8 +69,8 @@ def load_model(name: str, device: str) -> Segmenter:
     model = catalogue.find(name)
     if not model.is_ready:
         raise FileNotFoundError(
-            f"{model.path}: the weights of {name} are not on this computer; copy them there, or "
-            "segment a field with it once"
+            f"{model.path}: the weights of {name} are missing; copy them there, or segment a field "
+            "with this model once to download them"
         )
     return catalogue.load(model, device)
 
@@ -143,8 +143,8 @@ def refuse_dataset(out: Path, dataset: Dataset) -> None:
     """
     if root_of(out).resolve() in {root.resolve() for root in map(_root, dataset.fields) if root}:
         raise ValueError(
-            f"{out}: this is the folder of the dataset; choose another one for the results, such "
-            f"as {root_of(out) / 'results'}"
+            f"{out}: this is the folder of the dataset; choose another folder for the results, "
+            f"such as {root_of(out) / 'results'}"
         )
 
 
@@ -156,8 +156,7 @@ def _root(field: Field) -> Path | None:
 def _require_images_and_truth(dataset: Dataset) -> None:
     if not dataset.has_images:
         raise ValueError(
-            f"{_root(dataset.fields[0])}: there is ground truth but no image; add the folder "
-            "images/"
+            f"{_root(dataset.fields[0])}: there is ground truth but no image; add a folder images/"
         )
     if len(dataset.without_mask) == len(dataset.fields):
         raise ValueError(

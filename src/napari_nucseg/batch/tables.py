@@ -194,7 +194,9 @@ def _gather(dataset: Dataset, folder: ResultsFolder, stage: Path, parquet: bool)
         for one in dataset.fields:
             record = folder.read(one.stem)
             if record is None:
-                raise ValueError(f"{folder.record_file(one.stem)}: it has gone; run it again")
+                raise ValueError(
+                    f"{folder.record_file(one.stem)}: it is missing; run the same command again"
+                )
             gathered.take(one, record)
             if record.objects is not None:
                 objects.add(record.objects)

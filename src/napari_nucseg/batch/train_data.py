@@ -81,12 +81,12 @@ def check_held_out(
         verb = "is" if len(shared) == 1 else "are"
         raise ValueError(
             f"{counted(len(shared), 'field')} {verb} in both {learned_name} and {held_name}, the "
-            f"first is {min(shared)}; hold out fields that are not learned from"
+            f"first is {min(shared)}; hold out fields that the network does not learn from"
         )
     if not any(field.labels.any() for field in held_out):
         raise ValueError(
-            f"{held_name}: no field has nuclei, so that nothing tells which weights are the best; "
-            "hold out some that have"
+            f"{held_name}: no field has nuclei, so the best weights cannot be chosen; hold out "
+            "fields with nuclei"
         )
 
 

@@ -244,7 +244,7 @@ class Segmentation:
         """
         outdated = self.outdated_by(params)
         if outdated:
-            raise ValueError(f"{', '.join(outdated)}: a change needs the network; segment again")
+            raise ValueError(f"{', '.join(outdated)}: this change needs the network; segment again")
         # Signs were seen with the thresholds that the network ran with
         made = replace(self.provenance, parameters=asdict(params), suspect=())
         return replace(self, labels=self.labeller(params), provenance=made, concerns=())

@@ -39,9 +39,9 @@ class TorchNotLoaded(OSError):
         )
         line = " ".join(str(reason).split())
         super().__init__(
-            f"torch is installed but cannot be loaded ({line}): {advice}install torch anew, its "
-            "build for the CPU where there is no NVIDIA GPU (https://pytorch.org/get-started). "
-            "The model fluo-nuclei runs on the device cpu without torch"
+            f"torch is installed but cannot be loaded ({line}): {advice}reinstall torch, its CPU "
+            "build if there is no NVIDIA GPU (https://pytorch.org/get-started). The model "
+            "fluo-nuclei runs on the device cpu without torch"
         )
 
 

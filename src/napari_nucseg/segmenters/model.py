@@ -77,7 +77,9 @@ class Model:
     def __post_init__(self) -> None:
         """Refuse a name that cannot be one of a folder of results, and several lines."""
         if not self.name.strip() or Path(self.name).name != self.name:
-            raise ValueError(f"{self.name!r} is no name of a model; use letters, digits, - and _")
+            raise ValueError(
+                f"{self.name!r} is not a valid name for a model; use letters, digits, - and _"
+            )
         if "\n" in self.name + self.about + self.licence:
             raise ValueError(f"{self.name!r}: name, description and licence are one line each")
 
@@ -111,9 +113,9 @@ class Model:
         if self.capabilities is None:
             return
         if self.capabilities.needs_diameter and not params.diameter:
-            raise ValueError(f"{self.name} needs the diameter of nuclei; set it, in pixels")
+            raise ValueError(f"{self.name} needs the diameter of the nuclei; set it in pixels")
         if depth is Depth.IN_3D and not self.capabilities.in_3d:
-            raise ValueError(f"{self.name} works in planes, not in 3-D: choose stitched")
+            raise ValueError(f"{self.name} works on planes, not in 3-D; choose stitched")
 
     def provenance(
         self, params: SegmentParams, device: Device, precision: str, seconds: float, sha256: str
@@ -209,7 +211,8 @@ class LabelSegmenter:
         if labels.shape != image.shape or labels.dtype.kind not in "ui" or labels.min() < 0:
             raise ValueError(
                 f"{self.model.name} returned {labels.dtype} values of shape {labels.shape} for an "
-                f"image of shape {image.shape}, not labels from 0 on; tell those who made it"
+                f"image of shape {image.shape}, not labels from 0 on; report it to the authors of "
+                "that model"
             )
         if labels.max() > labels.size:
             _, numbers = np.unique(np.append(0, labels), return_inverse=True)

@@ -132,8 +132,8 @@ def refuse_too_large(shape: tuple[int, ...], scale: float, most: int) -> None:
     """
     if np.prod(shape, dtype=float) * scale ** len(shape) > most:
         raise ValueError(
-            f"{' x '.join(map(str, shape))} px, scaled by {scale:.3g} for this model, are more "
-            "than memory can hold; set a larger diameter, or crop the image"
+            f"{' x '.join(map(str, shape))} px, scaled by {scale:.3g} for this model, do not fit "
+            "into memory; set a larger diameter, or crop the image"
         )
 
 

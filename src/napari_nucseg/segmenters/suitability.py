@@ -163,16 +163,18 @@ def _concerns(
     elif usual == 0 and thinned.bright.mean() > MOST_EMPTY:
         yield Concern(
             f"No nucleus was found, and {thinned.bright.mean():.0%} of the image is bright",
-            "Check that it is the channel of the nuclei, or try another model",
+            "Check that this is the channel that shows the nuclei, or try another model",
         )
     dropped = found.errors > (params.flow_threshold or np.inf)
     if dropped.sum() >= FEWEST_DROPPED and dropped.mean() > MOST_DROPPED:
-        yield _doubtful(f"{dropped.mean():.0%} of what the network began does not fit its flows")
+        yield _doubtful(
+            f"{dropped.mean():.0%} of the objects that the network found do not fit its flows"
+        )
     elif not dropped.all() and np.percentile(found.errors[~dropped], 75) > MOST_ERROR:
         yield _doubtful("The outlines of many nuclei fit the network's flows badly")
     if 0 < usual < SMALLEST:
         yield Concern(
-            f"Nuclei of {usual:.0f} px have too few pixels for an outline",
+            f"Nuclei with a diameter of {usual:.0f} px are too small for exact outlines",
             "Use an image of higher magnification",
         )
 
@@ -192,7 +194,7 @@ def _bright_objects(thinned: _Thinned, inside: NDArray[np.bool_]) -> _Bright:
 def _doubtful(reason: str) -> Concern:
     return Concern(
         reason,
-        "Look at the most doubtful nuclei; a sharper image, or another model, may do better",
+        "Look at the most doubtful nuclei. A sharper image or another model may do better",
     )
 
 
@@ -203,11 +205,14 @@ def _no_contrast() -> Concern:
 def _bright_ground(params: SegmentParams) -> Concern:
     if params.invert:
         return Concern(
-            "The ground is bright where nuclei should be", "Switch off that nuclei are dark",
+            "In the inverted image, the nuclei seem to be darker than the "
+            "background", "Switch off Dark nuclei",
             {"invert": False},
         )  # fmt: skip
     return Concern(
-        "The nuclei seem to be darker than their ground", "Segment dark nuclei", {"invert": True}
+        "The nuclei seem to be darker than the background",
+        "Switch on Dark nuclei",
+        {"invert": True},
     )
 
 
@@ -225,6 +230,6 @@ def _left_out(bright: _Bright, found: Found) -> Concern:
             {"diameter": float(round(diameter))},
         )
     return Concern(
-        f"{seen}: {bright.left} were left out",
-        "Lower the cell probability, or try another model; otsu finds whatever is bright",
+        f"{seen}: {bright.left} of the bright objects have no nucleus",
+        "Lower the cell probability, or try another model. otsu finds everything that is bright",
     )

@@ -186,11 +186,11 @@ def _segment_in_3d(
     progress: Progress,
 ) -> tuple[Labels, Provenance]:
     if not isinstance(segmenter, NetSegmenter):
-        raise ValueError("this model works in planes, not in 3-D: choose stitched")
+        raise ValueError("this model works on planes, not in 3-D; choose stitched")
     if params.split_depth:
-        raise ValueError("split depth cuts planes, not volumes: set it to 0, or choose stitched")
+        raise ValueError("split depth works on planes, not in 3-D; set it to 0, or choose stitched")
     if min(volume.shape) < 2:
-        raise ValueError(f"a volume of shape {volume.shape} has no depth: choose planes")
+        raise ValueError(f"a volume of shape {volume.shape} is too thin for 3-D; choose planes")
     load_torch()
     network = segmenter.network
     scaled = network.normalise(prepared(volume, params), params)

@@ -182,7 +182,7 @@ class RemainingTime:
             if not here:
                 here.append(done)
             whole = total or megabytes * 10**6
-            words = [f"Fetching {name}: {done // 10**6:,} of {whole // 10**6:,} MB"]
+            words = [f"Downloading {name}: {done // 10**6:,} of {whole // 10**6:,} MB"]
             words += self._left((done - here[0]) / max(whole - here[0], 1))
             self._progress(done >> 20, whole >> 20, ", ".join(words))
 

@@ -88,8 +88,8 @@ def read_dataset(
     if missing and len(missing) < len(dataset.fields):
         show_warning(
             f"{dataset.name}: {len(missing)} of {len(dataset.fields)} fields have no mask, the "
-            f"first is {missing[0].stem}; no ground truth is shown. Add the masks and open it "
-            "again."
+            f"first is {missing[0].stem}. No ground truth is shown. Add the masks and open the "
+            "dataset again."
         )
     groups = group_fields(dataset, no_image)
     tell_groups(dataset, groups)
@@ -106,8 +106,8 @@ def tell_groups(dataset: Dataset, groups: Sequence[FieldGroup]) -> None:
     """Say that there are several stacks, and which is shown."""
     if len(groups) > 1:
         show_info(
-            f"{dataset.name}: fields of {len(groups)} sizes or pixel types, which have stacks of "
-            f"their own. The {len(groups[-1].fields)} of {groups[-1].kind} are shown; click the "
+            f"{dataset.name}: fields of {len(groups)} sizes or pixel types, so there is a stack "
+            f"for each. The {len(groups[-1].fields)} of {groups[-1].kind} are shown. Click the "
             "eyes of the other layers to see the others."
         )
 

@@ -44,13 +44,14 @@ class ScoreControls:
         self.prediction = ComboBox(
             label="Prediction",
             choices=self._predictions,
-            tooltip="Labels layer to be scored.",
+            tooltip="Labels layer that is scored.",
         )
         self.truth = ComboBox(
             label="Ground truth",
             choices=self._truths,
             nullable=True,
-            tooltip="Labels layer that is right; found by itself when the dataset has one.",
+            tooltip="Labels layer with the true nuclei. Chosen automatically if the dataset has "
+            "one.",
         )
         self.threshold = threshold_slider()
         self.preset = preset_box()

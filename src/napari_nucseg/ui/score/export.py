@@ -244,7 +244,7 @@ class ExportButton(QPushButton):
         super().__init__("Export", parent)
         self._state, self._run, self._tell = state, run, progress
         self.setToolTip(
-            "Write nuclei, fields, scores or a report to a file; plots have a Save of their own."
+            "Write nuclei, fields, scores or a report to a file. Plots have their own Save button."
         )
         menu = QMenu(self)
         for text in KINDS:

@@ -156,13 +156,13 @@ KINDS = {
         lambda truth, predicted, verdicts: draw_agreement(truth, predicted),
         lambda hidden: dict(AGREEMENT_COLOURS),
         0.5,
-        "Pixels: green found, orange-red missed, blue too much.",
+        "Pixels: found in green, missed in orange-red, wrongly predicted in blue.",
     ),
     IOU: Kind(
         draw_ious,
         lambda hidden: iou_colours(),
         0.7,
-        "IoU of true nuclei: dark violet 0, green 0.6, yellow 1; spurious ones are dark, too.",
+        "IoU of true nuclei: dark violet is 0, green 0.6, yellow 1. Spurious nuclei are dark, too.",
     ),
 }
 

@@ -81,8 +81,8 @@ def find_runs(folder: Path, truth: Labels) -> list[SavedRun]:
     record = record_of(truth)
     if record is None or not record.stems:
         raise ValueError(
-            f"{truth.name} does not tell the names of its fields; open it with napari-nucseg, or "
-            "add the saved labels as a Labels layer"
+            f"{truth.name} has no names of fields, so files cannot be assigned to them; open the "
+            "ground truth with napari-nucseg, or add the saved labels as a Labels layer"
         )
     return [_find(name, labels, record.stems) for name, labels in _folders_of_labels(folder)]
 
@@ -144,8 +144,8 @@ def _find(name: str, folder: Path, stems: tuple[str, ...]) -> SavedRun:
     files = {plane: path for plane, path in paths.items() if path.is_file()}
     if not files:
         raise ValueError(
-            f"{folder}: none of the {len(stems)} fields is in it, {paths[0].name} for one; choose "
-            "the folder of a run on the same fields"
+            f"{folder}: it holds none of the {len(stems)} fields, for example no {paths[0].name}; "
+            "choose the folder of a run on the same fields"
         )
     return SavedRun(name, files)
 
@@ -199,10 +199,13 @@ class PredictionScores:
             return NOTHING_COMPARED
         self.layers = self._predictions()
         if len(self.layers) < 2:
-            return "There is one prediction. Add another Labels layer of the same fields."
+            return (
+                "There is only one prediction. Add another Labels layer of the same fields, or "
+                "press Add saved run."
+            )
         planes = self._planes()
         if not planes:
-            return "No field has all predictions; segment the same fields with each model."
+            return "No field is in all predictions. Segment the same fields with each model."
         self._score({})
         return f"Scoring {len(self.layers)} predictions in {counted(len(planes), 'field')}..."
 
@@ -268,6 +271,6 @@ def how_made(layer: Labels) -> str:
     record = record_of(layer)
     made = None if record is None else record.provenance
     if not made:
-        return "how it was made is not known"
+        return "not known how it was made"
     values = describe_values(SegmentParams, made.get("parameters") or {})
     return "; ".join([str(made.get("model")), *values])

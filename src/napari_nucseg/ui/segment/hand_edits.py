@@ -113,7 +113,7 @@ def ask(parent: QWidget, count: int) -> Answer:
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle("Edited by hand")
     box.setText(f"{nuclei} edited by hand.")
-    box.setInformativeText("These labels are about to be made anew, without the edits.")
+    box.setInformativeText("The new labels will replace these, without the edits.")
     keep = box.addButton(KEEP, QMessageBox.ButtonRole.AcceptRole)
     discard = box.addButton(DISCARD, QMessageBox.ButtonRole.DestructiveRole)
     cancel = box.addButton(CANCEL, QMessageBox.ButtonRole.RejectRole)

@@ -163,7 +163,10 @@ def seen_box(viewer: ViewerModel, image: Image) -> Box | None:
         If the viewer shows a volume, of which no rectangle is in sight.
     """
     if viewer.dims.ndisplay != 2:
-        raise ValueError("what is in sight of a volume is no rectangle; switch to the 2-D view")
+        raise ValueError(
+            "What I see works in the 2-D view only; switch to it, or choose another "
+            "scope under Segment"
+        )
     axes = list(viewer.dims.displayed)
     half = np.divide(viewer.canvas.viewbox_size(viewer.layers), 2 * viewer.scene.camera.zoom)
     corners = np.tile(np.array(viewer.dims.point, dtype=float), (4, 1))

@@ -67,7 +67,7 @@ class Plan:
             who = counted(self.absent, "field") if several else "this field's result is"
             why.append(f"{who} not in memory")
         if self.volumes:
-            why.append("a volume follows no slider")
+            why.append("labels of a volume do not follow the sliders")
         return f"Press Segment: {'; '.join(why)}."
 
 

@@ -158,7 +158,11 @@ def _box(viewer: ViewerModel, layer: Image, scope: Scope) -> Box | None:
         return None
     box = drawn_box(viewer, layer) if scope == Scope.BOX else seen_box(viewer, layer)
     if box is None and scope == Scope.BOX:
-        raise ValueError("Draw a rectangle in a Shapes layer, or choose another scope.")
+        raise ValueError(
+            "Draw a rectangle in a Shapes layer, or choose another scope under Segment."
+        )
     if box is None:
-        raise ValueError("Nothing of this image is in sight; move it into the canvas.")
+        raise ValueError(
+            "No part of this image is in sight. Move it into the canvas, then press Segment."
+        )
     return None if box == (0, 0, *field_shape(layer)[-2:]) else box

@@ -57,7 +57,7 @@ class RunResults:
     def described(self) -> str:
         """Say how many of the fields are done; nothing if none is."""
         done = sum(len(part.made) for part in self._parts)
-        return f"{done} of {self._asked} fields are done, and stay." if done else ""
+        return f"{done} of {self._asked} fields are done and stay." if done else ""
 
     def put(self, image: Image, result: Result) -> Labels:
         """Show labels over their image, and keep what the sliders need."""

@@ -258,7 +258,7 @@ def load(request: Request, progress: Progress) -> Segmenter:
     model = request.model
     if not model.is_ready and model.remote is None:
         raise ValueError(
-            f"{model.path}: this model file is not there; bring it back, or choose another"
+            f"{model.path}: this model file is missing; put it back, or choose another"
         )
     try:
         model.check(request.params, request.depth)
@@ -283,7 +283,7 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
         If the model or the image cannot be used; the message names it.
     """
     if request.depth is None:
-        raise ValueError(f"{request.name}: it was not said how its planes belong together")
+        raise ValueError(f"{request.name}: choose under Segment how its planes belong together")
     segmenter = load(request, progress)
     planes, total = [], len(request.spots)
     for number, key in enumerate(request.spots):
