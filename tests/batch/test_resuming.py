@@ -319,7 +319,7 @@ def test_a_run_that_was_begun_by_a_version_with_fewer_parameters_goes_on(
 def test_a_folder_of_something_else_is_refused(run, oracle_of, drawn_fields, out):
     (out / "labels").mkdir(parents=True)
     (out / "labels" / "mine.tif").write_bytes(b"precious")
-    with pytest.raises(ValueError, match=r"there is labels/ here but no run\.json"):
+    with pytest.raises(ValueError, match=r"it holds labels/ but no run\.json"):
         run(oracle_of(drawn_fields))
     (out / "run.json").write_text('{"jogging": "5 km"}')
     with pytest.raises(ValueError, match="not a record of a run as this version writes it"):
@@ -331,7 +331,7 @@ def test_a_second_run_at_once_is_refused(run, oracle_of, drawn_fields, out):
     oracle = oracle_of(drawn_fields)
     with (
         ResultsFolder(out).held(),
-        pytest.raises(ValueError, match="another run is at work in this folder"),
+        pytest.raises(ValueError, match="another run uses this folder"),
     ):
         run(oracle)
     assert oracle.asked == []
@@ -350,7 +350,7 @@ def test_two_processes_cannot_run_in_one_folder_and_a_killed_one_lets_go(many, o
         second = run_whole(many, out)
         first.send_signal(signal.SIGKILL)
     assert second.returncode == 2
-    assert "another run is at work in this folder" in second.stderr
+    assert "another run uses this folder" in second.stderr
     assert run_whole(many, out).returncode == 0
 
 
@@ -394,7 +394,7 @@ def test_an_image_without_a_pixel_size_fails_in_a_run_in_micrometres(
     for parquet in (True, False):
         result = run(oracle_of(drawn_fields), parquet=parquet)
         assert list(result.failed) == [image.stem]
-        assert "it does not state its pixel size" in result.failed[image.stem]
+        assert "this image has no pixel size" in result.failed[image.stem]
         rows = (out / "objects.csv").read_text().splitlines()
         assert "area_um2" in rows[0]
         assert {row.count(",") for row in rows} == {rows[0].count(",")}

@@ -184,7 +184,7 @@ def test_a_caveat_names_the_models_that_it_is_about_and_comes_once(page, flawed)
     opened = page(*(replace(flawed, model=name) for name in names))
     assert "cpsam, cpsam_v2: 43 of the 200 fields of BBBC039" in opened.text
     assert opened.text.count("DSB2018, which") == 1
-    assert opened.text.count("fluo-nuclei learned from the training split") == 1
+    assert opened.text.count("fluo-nuclei was trained on the training split") == 1
     assert "fluo-nuclei: fluo-nuclei" not in opened.text
 
 

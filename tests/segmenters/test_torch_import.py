@@ -46,7 +46,7 @@ def test_on_windows_the_message_says_what_to_install(broken_torch, monkeypatch, 
     assert "DLL" in message
     assert "Microsoft Visual C++ Redistributable" in message
     assert "before Qt" in message
-    assert "build for the CPU" in message
+    assert "CPU build" in message
     assert catalogue.BUNDLED in message
     assert "\n" not in message
 

@@ -142,7 +142,7 @@ def test_a_chosen_file_that_disappears_is_named_and_comes_back(
     assert "mine.pt (missing)" in titles(panel)
     assert "is not there now" in panel.form.about.value
     run(qtbot, panel)
-    assert f"{path}: this model file is not there" in panel.status.value
+    assert f"{path}: this model file is missing" in panel.status.value
     assert panel.form.segment.enabled
 
     (tmp_path / "elsewhere.pt").rename(path)
@@ -181,8 +181,8 @@ def test_what_a_model_makes_no_use_of_is_locked_and_says_so(panel):
     assert used == {"min_size", "invert"}
     assert not panel.form.device.enabled
     assert not panel.form.measure.enabled
-    assert panel.form.device.tooltip == "otsu runs on the CPU alone."
-    assert panel.form.params["flow_threshold"].tooltip.startswith("otsu makes no use of this.")
+    assert panel.form.device.tooltip == "otsu runs only on the CPU."
+    assert panel.form.params["flow_threshold"].tooltip.startswith("otsu does not use this.")
     assert panel.form.place.value.startswith("CPU, ")
     assert "float64; needs no weights" in panel.form.place.value
 
@@ -210,7 +210,7 @@ def test_the_panel_says_before_a_run_what_will_run(qtbot, panel, monkeypatch, tm
 
     line = panel.form.place.value
     assert line.startswith("CPU, ")
-    assert "; float32; 27 MB to download first; not timed on this computer yet" in line
+    assert "; float32; 27 MB to download first; not timed here yet" in line
 
 
 def test_every_generation_of_models_stands_in_the_tooltip(panel):

@@ -55,7 +55,7 @@ def test_labels_of_which_too_little_is_told_have_no_settings(viewer, image, pane
 
     viewer.layers.selection.active = labels
 
-    assert panel.provenance.text.value == "Select labels that were made here."
+    assert panel.provenance.text.value == "Select a Labels layer that this plugin has made."
     assert not panel.provenance.take_over.enabled
 
 

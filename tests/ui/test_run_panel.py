@@ -119,7 +119,7 @@ def test_cancel_keeps_what_is_done_and_run_goes_on(qtbot, panel, out, stand_in):
     go_on.set()
     qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
     assert panel.status.value.startswith("Stopped with ")
-    assert panel.status.value.endswith("Run goes on from there.")
+    assert panel.status.value.endswith("Press Run to go on from there.")
     assert not (out / "fields.csv").exists()
 
     stand_in.before = lambda report: None

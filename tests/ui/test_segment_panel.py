@@ -219,7 +219,7 @@ def test_each_field_shows_as_it_is_done_and_cancel_keeps_it(qtbot, viewer, stack
     assert labels.data[0].any()
     assert labels.data[1].any()
     assert not labels.data[2].any()
-    assert panel.status.value.startswith("Stopped. 2 of 3 fields are done, and stay. ")
+    assert panel.status.value.startswith("Stopped. 2 of 3 fields are done and stay. ")
     assert panel.form.segment.enabled
 
 

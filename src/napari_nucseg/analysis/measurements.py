@@ -30,9 +30,9 @@ class Overview:
     Attributes
     ----------
     count : int
-        Nuclei.
+        Number of nuclei in the field.
     median_area_px : float or None
-        None without nuclei.
+        Median area of the nuclei in pixels; None without nuclei.
     median_area_um2 : float or None
         None without nuclei, or where the pixel size is unknown.
     """
@@ -80,7 +80,7 @@ def measure(
     labels : ndarray of integers, shape (height, width)
         0 is background, numbers may have gaps and be of any size.
     image : ndarray, shape (height, width)
-        Intensities as stored.
+        Intensities of the field, as stored in the image.
     pixel_size : float, optional
         Edge of a pixel in micrometres.
     flow_errors : ndarray of float64, shape (n,), optional
@@ -210,9 +210,9 @@ def _hull_ends(ends: Index, owner: Index, rows: Index) -> Index:
     ends : ndarray of int, shape (r,)
         Last column of each row that holds a pixel; `_NOWHERE` for an empty row.
     owner : ndarray of int, shape (r,)
-        Whose row it is.
+        Index of the nucleus that each row of pixels belongs to.
     rows : ndarray of int, shape (k,)
-        Rows to look at.
+        Indices of the rows to look at.
     """
     # Counted in half pixels all points of the hull are whole numbers: row k lies at 2 k + 1
     reach = np.full(2 * len(ends) + 1, _NOWHERE, dtype=np.intp)
@@ -251,14 +251,15 @@ def measure_nuclei(
     result : Segmentation
         Of the image, as it came out of a segmenter.
     image : ndarray, shape (height, width)
-        Intensities as stored.
+        Intensities of the field, as stored in the image.
     pixel_size : float, optional
         Edge of a pixel in micrometres.
 
     Returns
     -------
     dict of str to ndarray
-        See `napari_nucseg.analysis.measurements.measure`.
+        One array a measurement, by the names that `napari_nucseg.analysis.measurements.measure`
+        gives.
     """
     if result.flows is None:
         return measure(result.labels, image, pixel_size=pixel_size)

@@ -47,7 +47,7 @@ def find_geometry(
     Parameters
     ----------
     labels : ndarray of integers, shape (height, width)
-        0 is background.
+        Labels of one field; 0 is background.
     ids : ndarray of int64, shape (n,)
         All labels there are, ascending.
     origin : tuple of int
@@ -133,11 +133,11 @@ def object_columns(
     Parameters
     ----------
     field : str
-        Name of the field.
+        Name of the field, the same in all rows.
     truth, predicted : ndarray of integers, shape (height, width)
         The labels that were matched.
     matching : Matching
-        Of the two.
+        Which true and predicted objects match.
     preset : Preset
         Rule of scores that they were matched by.
     pixel_size : float, optional

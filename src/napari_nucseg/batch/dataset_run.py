@@ -41,7 +41,7 @@ def run_benchmark(
     Parameters
     ----------
     dataset : Dataset
-        Fields with ground truth.
+        Fields to segment; each must have a ground truth.
     setup : Setup
         Model, parameters and rule of scores.
     out : Path
@@ -50,7 +50,7 @@ def run_benchmark(
     progress : Progress
         Called with (fields done, fields in all, name of one) now and then; may raise to stop.
     run_fields : callable
-        Where fields are done.
+        Runs the task of each field: here, in processes or on a cluster.
     parquet : bool
         Write tables as Parquet, too.
     command : sequence of str
@@ -197,7 +197,7 @@ def run_models(
         As of `run_benchmark`. Several models have a folder each in ``out``, by their names, and
         ``comparison.csv`` beside them. There is one ``report.html`` for all.
     setups : sequence of Setup
-        One a model.
+        Model, parameters and rule of scores, one a model.
     progress : Progress
         Called with (fields done, fields in all, name of one), over all models.
     worst : int

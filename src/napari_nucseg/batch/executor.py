@@ -46,8 +46,8 @@ def connected(address: str) -> Iterator[Executor]:
     Parameters
     ----------
     address : str
-        Of its scheduler, such as ``tcp://10.0.0.1:8786``. All workers need this package, the
-        weights, and the folders of images and of results under the same names.
+        Address of the cluster's scheduler, such as ``tcp://10.0.0.1:8786``. All workers need this
+        package, the weights, and the folders of images and of results under the same names.
 
     Raises
     ------

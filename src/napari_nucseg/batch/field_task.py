@@ -58,7 +58,7 @@ class FieldTask:
     Attributes
     ----------
     setup : Setup
-        How it is segmented and scored.
+        Model, parameters and rule of scores.
     has_scale : bool
         Whether distances are measured in micrometres, too.
     folder : ResultsFolder

@@ -32,17 +32,17 @@ class Results:
     Attributes
     ----------
     folder : ResultsFolder
-        Where they are.
+        The folder with labels, records and tables.
     model : str
-        That made them.
+        Name of the model that made the labels.
     dataset : Dataset
-        Its fields, with the files that they had.
+        The fields of the run, with the files that they had then.
     done : tuple of int
         Numbers of the fields that have labels.
     rule : ScoreRule
-        How they were scored.
+        IoU threshold and preset that fields were scored by.
     made : mapping
-        How the labels of the first of them were made.
+        How the labels of the first field were made.
     """
 
     folder: ResultsFolder

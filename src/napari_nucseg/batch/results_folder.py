@@ -154,11 +154,11 @@ class ResultsFolder:
         Parameters
         ----------
         field : Field
-            With the files.
+            The field, with the image and the mask it has now.
         record : FieldRecord
-            Of when it was done.
+            Record of the field, written when it was done.
         remedy : str
-            What the user is told to do.
+            What the message tells the user to do.
 
         Raises
         ------

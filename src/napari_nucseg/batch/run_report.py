@@ -116,9 +116,9 @@ def write_report(
     Parameters
     ----------
     path : Path
-        The HTML file.
+        The HTML file to write.
     dataset : Dataset
-        That the models ran over.
+        The dataset that the models ran on.
     runs : sequence of ModelRun
         One a model, each under its own name.
     worst : int

@@ -28,13 +28,13 @@ def set_up(model: Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule
     Parameters
     ----------
     model : Model
-        From `catalogue.find`.
+        The model, as `catalogue.find` gives it.
     device : str
         auto, cuda, mps or cpu.
     chosen : mapping
         Parameters other than those that suit the model.
     rule : ScoreRule
-        How fields are scored.
+        IoU threshold and preset that fields are scored by.
 
     Raises
     ------
@@ -93,11 +93,11 @@ def prepare_run(
     Parameters
     ----------
     dataset : Dataset
-        Fields with ground truth.
+        Fields to segment; each must have a ground truth.
     setup : Setup
         Model, parameters and rule of scores.
     out : Path
-        Folder of the results.
+        Folder that the results go to.
     has_scale : callable
         Decides whether a run that begins is measured in micrometres, too; see `all_have_scale`.
 

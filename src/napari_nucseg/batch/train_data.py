@@ -26,11 +26,11 @@ class TrainField:
     Attributes
     ----------
     stem : str
-        Its name.
+        Name of the field, as its files have it.
     image : ndarray, shape (height, width)
-        Intensities as stored.
+        Intensities of the field, as stored in the image.
     labels : ndarray of int32, shape (height, width)
-        Its nuclei.
+        True nuclei of the field; 0 is background.
     """
 
     stem: str
@@ -66,9 +66,9 @@ def check_held_out(
     Parameters
     ----------
     learn, held_out : sequence of TrainField
-        What is learned from, and what is not.
+        Fields to learn from, and fields that are held out.
     learned_name, held_name : str
-        Of both, for the message.
+        Names of both kinds of datasets, for the message.
 
     Raises
     ------

@@ -36,7 +36,7 @@ class Recipe:
     Attributes
     ----------
     params : TrainParams
-        Course of the training.
+        Batches, crops and learning rate of the training.
     device : str
         auto, cuda, mps or cpu.
     start : Path or None
@@ -61,9 +61,9 @@ class TrainSets:
     Attributes
     ----------
     learn : sequence of Dataset
-        What is learned from.
+        Datasets to learn from, all their fields.
     held_out : sequence of Dataset
-        What tells which weights are the best.
+        Datasets whose scores decide which weights are the best.
     """
 
     learn: Sequence[Dataset]
@@ -85,7 +85,7 @@ def train_on(
     Parameters
     ----------
     sets : TrainSets
-        What is learned from, and what is held out.
+        Datasets to learn from, and datasets that are held out.
     recipe : Recipe
         Course of the training, and where it begins.
     out : Path

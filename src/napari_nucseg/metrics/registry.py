@@ -32,23 +32,23 @@ class Metric:
     group, name : str
         One of `GROUPS`, and the name in files, which is unique in the group.
     title : str
-        Name for people.
+        Name of the score for the screen.
     compute : callable
-        Gives the value from a `Score`.
+        Returns the value, given a `Score`.
     formula : str
         Definition in a line, for the document and the function's help.
     help : str
         Whole sentence for a tooltip.
     source : str
-        Where it is published.
+        Publication that the score is taken from.
     alias : str
         Remark that stands behind the title in tables.
     limits : tuple of float
-        The least and the largest value.
+        The least and the largest possible value.
     better : str
         Which values are the better ones, "high" or "low".
     unit : str
-        Of the values; empty for a ratio.
+        Unit of the values; empty for a ratio.
     iou : str, float or None
         IoU threshold of the matching: `CHOSEN`, a fixed one, or None where there is none, or many.
     compute_in_unit : callable, optional
@@ -107,7 +107,7 @@ def metrics(unit: str | None = None) -> tuple[Metric, ...]:
     Parameters
     ----------
     unit : str, optional
-        Of the pixel size; lengths in it stand after those in pixels.
+        Unit of the pixel size; lengths in it stand after those in pixels.
     """
     known = list(METRICS)
     if unit is not None:

@@ -199,7 +199,9 @@ def _doubtful(reason: str) -> Concern:
 
 
 def _no_contrast() -> Concern:
-    return Concern("The image has no contrast", "Check that it is the channel of the nuclei")
+    return Concern(
+        "The image has no contrast", "Check that this is the channel that shows the nuclei"
+    )
 
 
 def _bright_ground(params: SegmentParams) -> Concern:
