@@ -22,7 +22,7 @@ class Setup:
     Attributes
     ----------
     model : str
-        Name of the model, or its file.
+        Name of the model, as tables and folders have it.
     weights : mapping
         Name of each file of its weights to the file's sha256; of several, one runs on each device.
     load : callable

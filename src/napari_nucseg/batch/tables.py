@@ -119,8 +119,8 @@ class Benchmark:
     failed : mapping
         Stem of a field to its error.
     seconds : tuple of float
-        Mean seconds that a field took: network and post-processing alone, and with reading, scoring
-        and writing.
+        Two durations in seconds for each field: of network and post-processing alone, and with
+        reading, scoring and writing.
     places : mapping
         Computer and device to the number of fields that were done there.
     empty_as_one : bool

@@ -36,11 +36,11 @@ class Best:
     Attributes
     ----------
     batch : int
-        Number of batches after which these weights were scored.
+        Number of batches that were learned from before these weights were scored.
     scores : HeldOutScores
         Scores of these weights on the held-out images.
     weights : mapping
-        Arrays of weights by their names in the network.
+        The weights, averaged over the batches so far, by their names in the network.
     """
 
     batch: int

@@ -61,7 +61,7 @@ class TrainSets:
     Attributes
     ----------
     learn : sequence of Dataset
-        Datasets to learn from, all their fields.
+        Datasets that the network learns from.
     held_out : sequence of Dataset
         Datasets whose scores decide which weights are the best.
     """

@@ -131,7 +131,8 @@ class Findings:
     ious : ndarray of float64, shape (n + m,)
         IoU of each object, as in `ObjectVerdicts`.
     beside : ndarray of bool, shape (n + m,)
-        Whether each object touches a matched one, as in `ObjectVerdicts`.
+        Whether each object is matched, but touched by another object's split or merge, as in
+        `ObjectVerdicts`.
     pairs : ndarray of intp
         Pairs of partners, as positions in the overlap's list of pairs; matches stand first.
     """

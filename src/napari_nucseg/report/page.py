@@ -117,7 +117,7 @@ class Page:
     Attributes
     ----------
     title : str
-        Name of the dataset that was scored.
+        Heading of the report: what was scored.
     fields : int
         Number of fields of the dataset.
     sections : sequence of Section

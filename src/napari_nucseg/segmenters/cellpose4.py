@@ -43,9 +43,9 @@ class CellposeSAM(Network):
     Attributes
     ----------
     net : cellpose.vit.CPSAM or cellpose.vit.CPDINO
-        In evaluation mode.
+        The network, in evaluation mode, on the device.
     device : Device
-        Where it is.
+        Device that the network runs on.
     starts : callable
         Places of tiles along an edge; see `tile_starts`.
     """

@@ -61,11 +61,11 @@ def write_state(state: State, file: BinaryIO, ending: str) -> None:
     Parameters
     ----------
     state : mapping
-        Weights by their names.
+        Tensors of weights by their names.
     file : BinaryIO
-        Where to.
+        Open binary file to write to.
     ending : str
-        Of the file's name.
+        Ending of the file's name, which tells the format.
     """
     whole = {name: tensor.contiguous() for name, tensor in state.items()}
     if ending.lower() == SAFETENSORS:

@@ -84,7 +84,7 @@ class Device:
     kind : str
         torch's name: cuda, mps or cpu.
     name : str
-        What the user knows it by.
+        Name of the device for the user.
     """
 
     kind: str
@@ -112,7 +112,7 @@ def select(wanted: str, present: Mapping[str, str]) -> Device:
     Parameters
     ----------
     wanted : str
-        One of `CHOICES`.
+        Device to use, one of `CHOICES`.
     present : mapping
         Kind of device to its name, best first.
 

@@ -38,24 +38,24 @@ class Model:
     Attributes
     ----------
     name : str
-        What it is called on the form and the command line.
+        Name of the model on the form and the command line.
     about : str
-        One line for the user.
+        Description of the model in one line, for the user.
     licence : str
         Terms of its weights, or of its code if it has none; empty where they are not known.
     load : callable
         Gets the model and a device (auto, cuda, mps or cpu), and returns its segmenter. What takes
         long to import is best imported within.
     file : Path or None
-        Its weights: bundled with a package, or a file of the user's.
+        File of the weights: bundled with a package, or added by the user.
     remote : RemoteFile or None
-        Where its weights are published, if they are fetched. They go to `weights_folder`.
+        Address that the weights are downloaded from, to `weights_folder`; None if they are not.
     download_mb : int
         Size of such weights in megabytes, rounded.
     onnx : Path or None
         The graph by which ONNX Runtime runs the weights on a CPU without loading torch.
     defaults : SegmentParams
-        Parameters that suit it.
+        Values of the parameters that suit the model.
     capabilities : Capabilities or None
         None for a file of the user's: what it is turns out when it is loaded.
     libraries : tuple of str
@@ -125,13 +125,13 @@ class Model:
         Parameters
         ----------
         params : SegmentParams
-            That it was run with.
+            Parameters that the model was run with.
         device : Device
-            Where it ran.
+            Device that the model ran on.
         precision : str
-            Of its computations, such as float32.
+            Number format of the computations, such as float32.
         seconds : float
-            How long it took.
+            Seconds that the segmentation took.
         sha256 : str
             Fingerprint of its weights; empty without any.
         """
@@ -164,12 +164,12 @@ class LabelSegmenter:
     Attributes
     ----------
     model : Model
-        Whose function it is.
+        The model that the function belongs to.
     find : callable
         Gets the image, shape (height, width), with bright nuclei; the parameters; and a callable
         for its progress. Returns labels: integers of the same shape, 0 is background.
     device : Device, optional
-        Where it runs; this computer's CPU if not given.
+        Device that the function runs on; this computer's CPU if not given.
     sha256 : str
         Fingerprint of its weights, if it has any; see `napari_nucseg.io.sources.sha256`.
     """

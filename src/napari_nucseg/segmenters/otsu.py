@@ -1,4 +1,4 @@
-"""The classical baseline: Otsu's threshold, then a watershed; what a network is worth beside it.
+"""The classical baseline without a network: Otsu's threshold, then a watershed.
 
 References
 ----------
@@ -58,7 +58,7 @@ def find_foreground(image: NDArray[Any]) -> NDArray[np.bool_]:
     Parameters
     ----------
     image : ndarray, shape (height, width)
-        Intensities, of any scale.
+        Intensities of one field, of any scale.
     """
     from scipy import ndimage as ndi
     from skimage.filters import threshold_otsu

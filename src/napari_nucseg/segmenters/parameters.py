@@ -195,7 +195,7 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     values : mapping
-        By their names, as that version saved them.
+        Values by the names of the parameters, as that version saved them.
 
     Returns
     -------

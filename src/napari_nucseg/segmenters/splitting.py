@@ -76,6 +76,7 @@ def number_in_raster_order(labels: Labels) -> NDArray[np.int32]:
     Returns
     -------
     ndarray of int32, of the same shape
+        The same objects, numbered from 1 in the order of their first pixels.
     """
     foreground = labels > 0
     _, first, index = np.unique(labels[foreground], return_index=True, return_inverse=True)

@@ -60,10 +60,10 @@ class Found:
     Attributes
     ----------
     labels : ndarray of integers, shape (height, width)
-        Its nuclei.
+        Labels of the nuclei that were found; 0 is background.
     errors : ndarray of float64, shape (n,)
-        How far the network's flows are from the shape of each object that it began, also of those
-        that were dropped; empty where that is not known.
+        Flow error of each object that the network found, also of those that were dropped for it;
+        empty where that is not known.
     diameter : float or None
         Diameter, in pixels, that was segmented for; None where it is the model's own.
     """
@@ -81,14 +81,14 @@ def find_concerns(image: NDArray[Any], found: Found, params: SegmentParams) -> t
     image : ndarray, shape (height, width)
         Intensities as the model was given them: nuclei are bright.
     found : Found
-        What it made of them.
+        Labels and flow errors that the model gave for the image.
     params : SegmentParams
-        What it was run with.
+        Parameters that the model was run with.
 
     Returns
     -------
     tuple of Concern
-        Empty where all looks well.
+        Signs that something is wrong; empty where all looks well.
     """
     areas = np.bincount(found.labels.ravel())[1:]
     usual = float(np.sqrt(np.median(areas[areas > 0]) * 4 / np.pi)) if areas.any() else 0.0
@@ -107,11 +107,11 @@ class _Thinned:
     Attributes
     ----------
     pixels : ndarray of float32, shape (rows, columns)
-        Smoothed a little, against noise.
+        Scaled intensities, smoothed a little against noise.
     around : ndarray of float32, of the same shape
-        What is usual around each pixel: shading, and dense nuclei.
+        Mean of the scaled intensities around each pixel: shading, and dense nuclei.
     step : int
-        From one pixel to the next, in pixels of the image.
+        Distance of neighbouring pixels, in pixels of the image.
     """
 
     pixels: NDArray[np.float32]

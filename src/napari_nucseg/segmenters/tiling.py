@@ -88,9 +88,9 @@ class TiledNet:
     Attributes
     ----------
     run_batch : callable
-        Computes the network.
+        Runs the network on a batch of tiles.
     channels : int
-        Of its input; the image is the first, the others are 0.
+        Number of channels of the network's input; the image is the first, the others are 0.
     stride : int
         Height and width of an input are multiples of this, in pixels.
     reach : int
@@ -117,7 +117,7 @@ class TiledNet:
         Parameters
         ----------
         image : ndarray of float32, shape (height, width)
-            Normalised.
+            Scaled intensities, as the network takes them.
         augment : bool
             Whether to return the mean over the image's flipped copies.
         progress : Progress
@@ -187,7 +187,7 @@ class _Piece:
     first, last : int
         Of the image, what is kept: from the first pixel to that before the last.
     edge : int
-        Length of the image's edge.
+        Length of the image's edge, in pixels.
     """
 
     start: int
@@ -225,11 +225,11 @@ def run_scaled(
     Parameters
     ----------
     net : TiledNet
-        Computes the network.
+        Runs the network on whole images, in tiles if need be.
     image : ndarray of float32, shape (height, width)
-        Normalised.
+        Scaled intensities: 0 is background, nuclei are about 1.
     scale : float
-        How many times longer the image's edges are for the network.
+        Factor from the edges of the image to those that the network sees.
     augment : bool
         Whether to take the mean over flipped copies.
     progress : Progress
@@ -238,7 +238,7 @@ def run_scaled(
     Returns
     -------
     Flows
-        Of the image as it is.
+        Flows at the scale of the image itself.
 
     Raises
     ------

@@ -132,9 +132,9 @@ class RemainingTime:
     progress : Progress
         Gets (done, in all, what).
     fields : int
-        To be segmented.
+        Number of fields to be segmented.
     clock : callable, optional
-        Seconds of a clock.
+        Returns seconds, from any point in time on.
     step : str, optional
         What a field's work is counted in.
     """
@@ -172,7 +172,7 @@ class RemainingTime:
         Parameters
         ----------
         name : str
-            What is fetched.
+            Name of what is downloaded, for the screen.
         megabytes : int
             About its size, until the server tells.
         """

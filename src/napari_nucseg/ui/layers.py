@@ -35,7 +35,7 @@ class LayerRecord:
     Attributes
     ----------
     role : str
-        One of the roles above.
+        Role of the layer, one of the words above.
     stems : tuple of str
         Names of the fields it shows, one a plane; empty for images of unknown origin.
     source : str

@@ -50,9 +50,9 @@ class ParamsForm(Generic[Params]):
     Attributes
     ----------
     rows : tuple of ValueWidget
-        In the order of the fields.
+        Widgets of all parameters, in the order of the fields.
     main, advanced : tuple of ValueWidget
-        Those always in sight, and those to be folded away.
+        Widgets that are always in sight, and those to be folded away.
     resets : mapping
         A button by the label of its row, which is seen where the value is not the default, and
         sets it back.
@@ -161,7 +161,7 @@ def labelled(rows: Iterable[Widget], resets: Mapping[str, QWidget] | None = None
     Parameters
     ----------
     rows : iterable of Widget
-        Each with its label and tooltip.
+        Widgets, each with its label and tooltip.
     resets : mapping, optional
         Buttons that stand behind rows, by the rows' labels.
     """

@@ -50,12 +50,12 @@ def follow(
     points : ndarray of int, shape (n,)
         Where they start, as indices into the flattened field.
     steps : int
-        How often they move.
+        Number of steps that each point moves.
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        Where they end, as such indices.
+        Where each point ends, as an index into the flattened field.
     """
     height, width = inside.shape
     ends = np.zeros(len(points), dtype=np.int64)
@@ -214,9 +214,9 @@ def trace(
     cellprob : ndarray of float32, shape (height, width)
         Cell probability as a logit.
     cellprob_threshold : float
-        Pixels above it are followed.
+        Pixels whose cell probability is above this are followed.
     steps : int
-        How often a pixel moves by the flow.
+        Number of times that a pixel moves by the flow.
     max_size_fraction : float
         An object that covers more of the field than this is none.
     """
@@ -236,7 +236,7 @@ def finish(traced: Traced, *, flow_threshold: float, min_size: int) -> NDArray[n
     Parameters
     ----------
     traced : Traced
-        From `trace`; it is left as it is.
+        Objects and ends of pixels, as `trace` gives them; not changed.
     flow_threshold : float
         Largest error of an object's flows; 0 keeps all.
     min_size : int

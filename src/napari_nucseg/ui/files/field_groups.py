@@ -29,11 +29,11 @@ class FieldGroup:
     kind : str
         Size and pixel type where these differ within the dataset, else empty.
     fields : tuple of Field
-        In the order of the dataset.
+        Fields of the group, in the order of the dataset.
     numbers : tuple of int
-        Which fields of the dataset they are.
+        Numbers of these fields in the dataset.
     header : Header
-        Of each image, or of each ground truth if the dataset has no images.
+        Size and pixel type of each image, or of each ground truth if the dataset has no images.
     """
 
     name: str
@@ -66,7 +66,7 @@ def group_fields(dataset: Dataset, blank: Collection[str] = ()) -> list[FieldGro
     Parameters
     ----------
     dataset : Dataset
-        Its fields.
+        Dataset whose fields are grouped.
     blank : collection of str
         Stems of fields that cannot be read; they go to the largest group.
 

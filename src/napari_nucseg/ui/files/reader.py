@@ -75,7 +75,7 @@ def read_dataset(
     Parameters
     ----------
     dataset : Dataset
-        Its fields.
+        Dataset whose fields are shown.
     no_image, no_truth : collection of str
         Stems of fields whose image or ground truth cannot be read, and is blank.
 
@@ -124,7 +124,7 @@ def read_group(
     Parameters
     ----------
     group : FieldGroup
-        The fields.
+        Fields of one size and pixel type.
     no_image, no_truth : collection of str
         Stems of fields whose image or ground truth is blank.
     with_truth : bool

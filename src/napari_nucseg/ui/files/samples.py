@@ -24,7 +24,7 @@ class DownloadDialog(QProgressDialog):
     Parameters
     ----------
     folder : Path
-        Where the dataset goes.
+        Folder that the dataset is downloaded to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ def download_in_window(folder: Path) -> None:
     Parameters
     ----------
     folder : Path
-        Where the dataset goes.
+        Folder that the dataset is downloaded to.
 
     Raises
     ------

@@ -25,12 +25,12 @@ def save_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     data : array of integers, shape (..., height, width)
         Labels, in memory or lazy; a list of them if multiscale.
     attributes : dict
-        Of the layer.
+        Attributes of the layer, as napari gives them to writers.
 
     Returns
     -------
     list of str
-        Files written.
+        Paths of the files that were written.
 
     Raises
     ------

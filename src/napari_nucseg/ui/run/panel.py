@@ -30,7 +30,7 @@ class RunPanel(Panel):
     Parameters
     ----------
     viewer : napari.Viewer
-        Where results can be shown.
+        The viewer that results are shown in.
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:

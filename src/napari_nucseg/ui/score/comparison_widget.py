@@ -51,7 +51,7 @@ class ComparisonWidget(QWidget):
     Parameters
     ----------
     viewer : ViewerModel
-        With the predictions.
+        The viewer whose Labels layers are compared.
     state : ComparisonState
         Whose prediction comes first, and is what the others are compared with.
     run : callable

@@ -30,7 +30,7 @@ class ScoreControls:
     Parameters
     ----------
     layers : LayerList
-        Whose Labels layers are offered.
+        Layers of the viewer, whose Labels layers are offered.
     """
 
     layers_changed = Signal()

@@ -34,7 +34,7 @@ def save_corrected(state: ComparisonState, folder: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        What was written.
+        Paths of the files that were written.
 
     Raises
     ------

@@ -44,9 +44,9 @@ def accept(state: ComparisonState, row: int, *, truth: bool) -> tuple[bool, str]
     Parameters
     ----------
     state : ComparisonState
-        With the object's field shown.
+        The comparison; the object's field is the one shown.
     row : int
-        Of the objects.
+        Number of the object among all that are listed.
     truth : bool
         Whether the truth is right; the prediction is changed then, else the truth is.
 
@@ -96,9 +96,9 @@ class CorrectionControls(QWidget):
     Parameters
     ----------
     state : ComparisonState
-        Whose layers are corrected.
+        The comparison whose layers are corrected.
     table : ObjectTable
-        Its current row is what is corrected.
+        Table of objects, whose current row is corrected.
     tell : callable
         Shows a line of text.
     edits : EditTracker

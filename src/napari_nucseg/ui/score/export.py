@@ -67,9 +67,9 @@ class Exported:
     Attributes
     ----------
     title : str
-        What was scored.
+        Heading of the report: what was scored.
     rule : ScoreRule
-        By which rule.
+        IoU threshold and preset that fields were scored by.
     pairs : mapping
         Number of a field to its comparison.
     fields : mapping
@@ -225,9 +225,9 @@ class ExportButton(QPushButton):
     Parameters
     ----------
     parent : QWidget
-        Over which it asks for a file.
+        Window in front of which it asks for a file.
     state : ComparisonState
-        What is exported.
+        The comparison whose scores are written.
     run : callable
         Does work in the background.
     tell : callable

@@ -32,7 +32,7 @@ class VerdictLegend(QWidget):
     Parameters
     ----------
     state : ComparisonState
-        Whose verdicts they are.
+        The comparison whose verdicts are counted.
     """
 
     def __init__(self, state: ComparisonState) -> None:

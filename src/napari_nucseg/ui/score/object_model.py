@@ -27,11 +27,11 @@ class ObjectFilter:
     Attributes
     ----------
     hidden : frozenset of Verdict
-        Left out.
+        Verdicts whose objects are not listed.
     iou : tuple of float
-        Least and largest IoU.
+        Least and largest IoU that are listed.
     area : tuple of float
-        Least and largest area in pixels.
+        Least and largest area that are listed, in pixels.
     plane : int or None
         The only field to list; None for all.
     """
@@ -114,7 +114,7 @@ class ObjectModel(QAbstractTableModel):
     Attributes
     ----------
     objects : Objects
-        What there is.
+        All objects, of which the filter lists some.
     order : ndarray of intp
         Objects that are listed, in their order.
     """
@@ -146,7 +146,7 @@ class ObjectModel(QAbstractTableModel):
         Parameters
         ----------
         position : int
-            Where to begin, -1 for before the first.
+            Row to begin at, -1 for before the first.
         step : int
             1 for the next, -1 for the one before.
         """

@@ -135,7 +135,7 @@ class ObjectTable(QWidget):
     Parameters
     ----------
     state : ComparisonState
-        Whose objects are listed; a row that the user chooses is told to it.
+        The comparison whose objects are listed; a row that the user chooses is told to it.
     """
 
     def __init__(self, state: ComparisonState) -> None:

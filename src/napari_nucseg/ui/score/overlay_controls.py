@@ -43,7 +43,7 @@ class ErrorKeys:
     panel : QWidget
         Where the keys work while the focus is in it.
     actions : mapping
-        What each key does.
+        Function that each key calls, by the key.
     """
 
     def __init__(self, panel: QWidget, actions: Actions) -> None:
@@ -89,7 +89,7 @@ class OverlayControls(QWidget):
     panel : QWidget
         Where the keys work while the focus is in it.
     overlays : Overlays
-        What is shown.
+        The overlays that the buttons show and hide.
     go : callable
         Goes to the next error (1) or the one before (-1); False if there is none.
     tell : callable

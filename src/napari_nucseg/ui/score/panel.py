@@ -47,7 +47,7 @@ class ScorePanel(Panel):
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose Labels layers are compared.
+        The viewer whose Labels layers are compared.
     """
 
     compared = Signal()

@@ -50,11 +50,11 @@ class PlotsWidget(QWidget):
     Parameters
     ----------
     viewer : ViewerModel
-        Whose theme it follows.
+        The viewer whose theme the plots follow.
     state : ComparisonState
-        What is drawn.
+        The comparison that the plots show.
     set_threshold : callable
-        Takes an IoU threshold over.
+        Called with the IoU threshold that the user clicked on.
     tell : callable
         Shows a line of text.
     """

@@ -54,7 +54,7 @@ class SavedRun:
     Attributes
     ----------
     name : str
-        For people.
+        Name of the run for the screen.
     files : mapping
         Number of a field to the file of its labels; fields that are not done are left out.
     """
@@ -69,9 +69,9 @@ def find_runs(folder: Path, truth: Labels) -> list[SavedRun]:
     Parameters
     ----------
     folder : Path
-        Of results, or with a file ``<stem>.tif`` for each field.
+        Folder of results, or one with a file ``<stem>.tif`` for each field.
     truth : Labels
-        Whose record names the fields.
+        Ground truth whose record names the fields.
 
     Raises
     ------
@@ -93,9 +93,9 @@ def read_run(run: SavedRun, shape: tuple[int, ...], progress: Progress) -> Label
     Parameters
     ----------
     run : SavedRun
-        What to read.
+        Files of the labels, and the fields they belong to.
     shape : tuple of int
-        Of the ground truth, (..., height, width).
+        Shape of the ground truth, (..., height, width) in pixels.
     progress : Progress
         Gets (done, in all, what); raises to stop.
 
@@ -164,13 +164,13 @@ class PredictionScores:
     Parameters
     ----------
     viewer : ViewerModel
-        With the predictions.
+        The viewer whose Labels layers are scored.
     state : ComparisonState
         Whose prediction comes first, and is what the others are compared with.
     run : callable
         Does work in the background.
     parent : QObject
-        Whose life the timer shares.
+        Owner of the timer, which ends with it.
     """
 
     changed = Signal()

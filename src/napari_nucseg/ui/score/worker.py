@@ -32,9 +32,9 @@ class Compared:
     Attributes
     ----------
     pairs : mapping
-        What the scores follow from.
+        Matched objects of each field, by its number; scores follow from them.
     placed : mapping
-        Where the objects are.
+        Position and size of the objects of each field, by its number.
     """
 
     pairs: Mapping[int, FieldPair]
@@ -61,7 +61,7 @@ def compare_planes(
     Parameters
     ----------
     truth, predicted : array, shape (..., height, width)
-        Labels, in memory or lazy.
+        Labels of all fields, in memory or lazy; 0 is background.
     planes : tuple of int
         Numbers of the fields to compare.
     copies : mapping
@@ -111,7 +111,7 @@ class DatasetScore:
     scores : mapping
         Number of a field to its score.
     summary : Summary
-        Of all fields.
+        Pooled scores and spread over all fields.
     """
 
     measured: Mapping[int, FieldPair]
@@ -135,7 +135,7 @@ def score_dataset(
     copies : mapping
         Labels of the fields whose outlines were not compared yet.
     rule : ScoreRule
-        How fields are scored.
+        IoU threshold and preset that fields are scored by.
     progress : Progress
         Gets (done, in all, what); raises to stop.
     pixel_size : float, optional
@@ -143,7 +143,7 @@ def score_dataset(
     """
     measured, scores = {}, {}
     for done, (plane, known) in enumerate(pairs.items()):
-        progress(done, len(pairs), "Summing up")
+        progress(done, len(pairs), "Scoring")
         pair = known
         if plane in copies:
             boundaries = measure_boundaries(*copies[plane], pair.overlap)

@@ -37,9 +37,9 @@ class HandEdits:
     Parameters
     ----------
     viewer : ViewerModel
-        Where copies are added.
+        The viewer that copies are added to.
     parent : QWidget
-        Over which it asks.
+        Window in front of which it asks.
     """
 
     def __init__(self, viewer: ViewerModel, parent: QWidget) -> None:
@@ -61,9 +61,9 @@ class HandEdits:
         Parameters
         ----------
         image : Image
-            What is segmented.
+            Image layer that is segmented.
         keys : sequence of ResultKey
-            What of it, and by which model.
+            Fields and boxes that are segmented, and the model.
         """
         layer = self._layer(keys)
         if layer is None:

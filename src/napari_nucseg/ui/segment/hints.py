@@ -57,7 +57,7 @@ class AdviceWidget(Container[Any]):
         Parameters
         ----------
         concerns : mapping
-            Those of each field, by its number in the stack.
+            Concerns about each field, by its number in the stack.
         """
         self._only = next(iter(concerns)) if len(concerns) == 1 else None
         told = [field[0] for field in concerns.values() if field]
@@ -169,11 +169,11 @@ def propose_diameter(
     Parameters
     ----------
     viewer : ViewerModel
-        Where lines may be drawn and labels be selected.
+        The viewer, in which lines may be drawn and labels be selected.
     image : Image
-        Whose pixels are counted.
+        Image layer whose pixels the diameter counts.
     prediction : Labels or None
-        What counts where no labels are selected.
+        Labels that are measured where none are selected.
 
     Returns
     -------

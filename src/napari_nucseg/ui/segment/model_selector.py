@@ -32,13 +32,13 @@ def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
     Parameters
     ----------
     model : Model
-        That will run.
+        The model that will run.
     key : str
-        What it is told from others by.
+        Unique key of the model: its name, or the path of its file.
     wanted : str
         auto, cuda, mps or cpu.
     pixels : int
-        Of a field.
+        Number of pixels of a field.
     """
     on_cpu_alone = model.capabilities is not None and DEVICE in model.capabilities.ignores
     try:
@@ -82,7 +82,7 @@ class ModelSelector:
     Parameters
     ----------
     chosen : Selection
-        What is chosen, and the form whose rows they are.
+        The chosen image, model and values, and the form.
     run : callable
         Does work in the background.
     """
@@ -154,9 +154,9 @@ class ModelSelector:
         Parameters
         ----------
         model : str
-            Its name, or the path of a file.
+            Name of the model, or path of its file.
         params : SegmentParams
-            The values.
+            Values of all parameters.
         depth : mapping, optional
             How planes were put together, if they were; see `Provenance.depth`.
 

@@ -44,7 +44,7 @@ class SegmentPanel(Panel):
     Parameters
     ----------
     viewer : napari.Viewer
-        Where the image is and the labels go.
+        The viewer with the image, to which labels are added.
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:

@@ -34,7 +34,7 @@ class ProvenanceWidget(Container[Any]):
     Parameters
     ----------
     viewer : ViewerModel
-        Whose selected layer is described.
+        The viewer whose selected layer is described.
     use : callable
         Takes the settings over; raises ValueError where it cannot.
     """

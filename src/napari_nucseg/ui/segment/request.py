@@ -35,12 +35,12 @@ class Selection:
     Parameters
     ----------
     viewer : ViewerModel
-        Where they are.
+        The viewer with images and labels.
 
     Attributes
     ----------
     form : SegmentForm
-        Where they are chosen.
+        The form on which image, model and values are chosen.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -91,15 +91,15 @@ def make_request(
     Parameters
     ----------
     viewer : ViewerModel
-        Where rectangles are drawn, and which field is shown.
+        The viewer, which knows the field shown and the rectangles drawn.
     layer : Image
-        To be segmented.
+        Image layer to be segmented.
     form : SegmentForm
-        What was chosen.
+        The form on which values are chosen.
     key : str
-        What the model is told from others by.
+        Unique key of the model: its name, or the path of its file.
     model : Model
-        To be run.
+        The model to be run.
 
     Raises
     ------

@@ -44,7 +44,7 @@ class ResultsWidget(Container[Any]):
     Parameters
     ----------
     viewer : ViewerModel
-        Where it is shown.
+        The viewer that the labels are shown in.
     chosen : Selection
         Image and model, whose labels they act on.
     tell : callable
@@ -122,9 +122,9 @@ class ResultsWidget(Container[Any]):
         Parameters
         ----------
         labels : Labels
-            Where it is shown.
+            Labels layer that shows the result.
         result : Result
-            What was made.
+            The new labels, with their measurements.
         ran : bool
             Whether a network ran for it.
         """

@@ -20,9 +20,9 @@ class RunResults:
     Parameters
     ----------
     viewer : ViewerModel
-        Where they are shown.
+        The viewer that labels are added to.
     kept : ResultCache
-        Keeps what the sliders need.
+        Results in memory, for the sliders.
     edits : HandEdits
         Keeps what was painted meanwhile.
     shown : callable
