@@ -43,7 +43,7 @@ def draw_verdicts(truth: Labels, predicted: Labels, verdicts: Verdicts) -> NDArr
     truth, predicted : ndarray of integers, shape (height, width)
         The label images that were judged.
     verdicts : Verdicts
-        What `classify` tells of both sides' objects.
+        Verdicts on both sides' objects, as `classify` gives them.
 
     Returns
     -------

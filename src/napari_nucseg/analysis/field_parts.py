@@ -67,7 +67,7 @@ def place_part(field: Labels, new: Labels, context: Region, part: Region, above:
     context : tuple of slice
         Rows and columns of the field that `new` covers.
     part : tuple of slice
-        What is to be exchanged, within the context.
+        Rows and columns whose labels are exchanged, within the context.
     above : int, optional
         New nuclei get numbers above this one and above all in the field.
 

@@ -84,7 +84,8 @@ def measure(
     pixel_size : float, optional
         Edge of a pixel in micrometres.
     flow_errors : ndarray of float64, shape (n,), optional
-        How far the network's flows are from those of each nucleus's shape, by ascending label.
+        Flow error of each nucleus, by ascending label: how far the network's flows are from those
+        of the nucleus's shape.
     cellprob : ndarray of float32, shape (height, width), optional
         The network's cell probability as a logit.
 
@@ -249,7 +250,7 @@ def measure_nuclei(
     Parameters
     ----------
     result : Segmentation
-        Of the image, as it came out of a segmenter.
+        Segmentation of the image, as a segmenter gave it.
     image : ndarray, shape (height, width)
         Intensities of the field, as stored in the image.
     pixel_size : float, optional

@@ -87,7 +87,7 @@ def move_geometry(
     old_ids, ids : ndarray of int64, shape (n,) and (m,)
         All labels before and after it, ascending.
     box : tuple of slice
-        Around all pixels that changed.
+        Rows and columns that hold all pixels that changed.
     before : ndarray of integers
         Labels in the box as they were.
     labels : ndarray of integers, shape (height, width)
@@ -137,7 +137,7 @@ def object_columns(
     truth, predicted : ndarray of integers, shape (height, width)
         The labels that were matched.
     matching : Matching
-        Which true and predicted objects match.
+        Matched pairs of true and predicted objects.
     preset : Preset
         Rule of scores that they were matched by.
     pixel_size : float, optional

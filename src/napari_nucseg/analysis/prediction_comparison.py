@@ -109,7 +109,7 @@ def compare_predictions(
     rule : ScoreRule
         IoU threshold and preset that fields are scored by.
     progress : Progress
-        Gets (done, in all, what); raises to stop.
+        Called with (steps done, steps in all, what is done); may raise to stop.
     known : mapping, optional
         Name of a prediction to its fields that need not be scored again.
     """

@@ -105,7 +105,7 @@ def field_row(field: Field, score: Score, made: Mapping[str, Any] | None = None)
     score : Score
         Scores of the field's prediction.
     made : mapping, optional
-        How its labels were made.
+        Provenance of the field's predicted labels.
     """
     made = made or {}
     return {

@@ -194,8 +194,8 @@ def run_models(
     Parameters
     ----------
     dataset, out, run_fields, parquet, command
-        As of `run_benchmark`. Several models have a folder each in ``out``, by their names, and
-        ``comparison.csv`` beside them. There is one ``report.html`` for all.
+        The same as in `run_benchmark`. Several models have a folder each in ``out``, by their
+        names, and ``comparison.csv`` beside them. There is one ``report.html`` for all.
     setups : sequence of Setup
         Model, parameters and rule of scores, one a model.
     progress : Progress

@@ -62,7 +62,7 @@ class FieldTask:
     has_scale : bool
         Whether distances are measured in micrometres, too.
     folder : ResultsFolder
-        Where labels and record go; all machines have to see it under the same name.
+        Folder that labels and record go to; all machines must see it under the same name.
     """
 
     setup: Setup

@@ -122,7 +122,7 @@ def write_report(
     runs : sequence of ModelRun
         One a model, each under its own name.
     worst : int
-        How many fields of each are pictured, those of the lowest mean AP.
+        Number of fields of each model that are pictured, those with the lowest mean AP.
     """
     results = {run.setup.model: run.result for run in runs}
     write_page(

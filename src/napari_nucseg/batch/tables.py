@@ -160,7 +160,7 @@ def write_tables(
     dataset : Dataset
         The dataset, each of whose fields has a record.
     plan : Plan
-        What the run was begun with.
+        Plan that the run was begun with.
     folder : ResultsFolder
         Folder that holds the records; the tables go there, too.
     empty_as_one : bool

@@ -35,7 +35,7 @@ class Boundaries:
     Attributes
     ----------
     pairs : ndarray of int, shape (k,)
-        What was measured, as ascending positions in the overlap's list of pairs.
+        Pairs that were measured, as ascending positions in the overlap's list of pairs.
     pixels : ndarray of float64, shape (3, k)
         Hausdorff distance, HD95 and mean distance of each pair in pixels.
     physical : ndarray of float64, shape (3, k), or None

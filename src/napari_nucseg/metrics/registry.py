@@ -46,7 +46,7 @@ class Metric:
     limits : tuple of float
         The least and the largest possible value.
     better : str
-        Which values are the better ones, "high" or "low".
+        Whether "high" or "low" values are the better ones.
     unit : str
         Unit of the values; empty for a ratio.
     iou : str, float or None

@@ -76,7 +76,7 @@ class Section:
     worst : sequence of Pictured
         Fields that are pictured, the worst first.
     made, details : sequence of str
-        How the labels were made, in paragraphs and in smaller lines.
+        Sentences on how the labels were made: paragraphs, and smaller lines.
     failed : mapping
         Name of a field to its error.
     suspect : mapping
@@ -84,7 +84,7 @@ class Section:
     published : sequence of Table
         Tables of these scores beside published ones.
     caveat : str, optional
-        What makes the scores look better than they are.
+        Reason why the scores look better than they are; empty if there is none.
     """
 
     name: str

@@ -119,9 +119,9 @@ class Concern:
     Attributes
     ----------
     reason : str
-        What was seen, in a clause without a full stop: "38 bright objects, 1 nucleus".
+        Clause that says what was seen, without a full stop: "38 bright objects, 1 nucleus".
     advice : str
-        What the user can do about it, as an order: "Try the model otsu".
+        Order that says what the user can do about it: "Try the model otsu".
     change : mapping
         Parameters, by name, with which another run may do better; empty if none would.
     """

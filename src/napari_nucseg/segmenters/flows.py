@@ -29,7 +29,7 @@ class Labeller:
     flows : Flows
         Flows and cell probability of one field.
     device : Device
-        Where to compute: on a GPU by Cellpose itself, on the CPU by our own code, which gives the
+        Device to compute on: a GPU by Cellpose itself, the CPU by our own code, which gives the
         same labels many times faster.
 
     References

@@ -66,7 +66,8 @@ class Look:
     cover : float
         Share of the bright pixels that lies in nuclei.
     error : float
-        How far the flows are from those of the objects' shapes, in the median; 1 without objects.
+        Median flow error of the objects: how far the flows are from those of their shapes; 1
+        without objects.
     """
 
     diameter: float

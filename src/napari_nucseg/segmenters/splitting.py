@@ -33,7 +33,7 @@ def split_touching(labels: Labels, depth: float) -> Labels:
     labels : ndarray of integers, shape (height, width)
         0 is background, numbers may have gaps.
     depth : float
-        How far down, in px: by how much the waist's half width falls short of the narrower
+        Least depth of a waist in pixels: by how much its half width falls short of the narrower
         side's. The larger, the fewer cuts; at 0 and below there are none.
 
     Returns

@@ -94,8 +94,8 @@ class TiledNet:
     stride : int
         Height and width of an input are multiples of this, in pixels.
     reach : int
-        How far away, in pixels, a pixel of the input can change one of the output: tiles overlap
-        by so much that they give what the whole would give.
+        Largest distance, in pixels, from a pixel of the input to one of the output that it can
+        change. Tiles overlap by so much that they give what the whole would give.
 
     Notes
     -----
@@ -182,10 +182,9 @@ class _Piece:
     Attributes
     ----------
     start, size : int
-        Where it begins and how long it is, in pixels; it may begin before the image and end
-        beyond it.
+        First pixel and length of the piece; it may begin before the image and end beyond it.
     first, last : int
-        Of the image, what is kept: from the first pixel to that before the last.
+        Pixels of the image that are kept: from the first to the one before the last.
     edge : int
         Length of the image's edge, in pixels.
     """

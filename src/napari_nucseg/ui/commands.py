@@ -69,7 +69,7 @@ def show_errors_when_compared(panel: ScorePanel) -> None:
     Parameters
     ----------
     panel : ScorePanel
-        That is about to compare.
+        The score panel, which is about to compare layers.
     """
 
     def show() -> None:

@@ -130,13 +130,13 @@ class RemainingTime:
     Parameters
     ----------
     progress : Progress
-        Gets (done, in all, what).
+        Called with (steps done, steps in all, what is done).
     fields : int
         Number of fields to be segmented.
     clock : callable, optional
         Returns seconds, from any point in time on.
     step : str, optional
-        What a field's work is counted in.
+        Word for the steps that a field's work is counted in.
     """
 
     def __init__(

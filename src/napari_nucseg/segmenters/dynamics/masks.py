@@ -46,9 +46,9 @@ def follow(
     vectors : ndarray of float32, shape (2, height, width)
         Flow along y and x, times 5.
     inside : ndarray of bool, shape (height, width)
-        Where it flows; elsewhere it is taken for 0.
+        Pixels where the flow counts; elsewhere it is taken for 0.
     points : ndarray of int, shape (n,)
-        Where they start, as indices into the flattened field.
+        Start of each point, as an index into the flattened field.
     steps : int
         Number of steps that each point moves.
 
@@ -189,8 +189,8 @@ class Traced:
     labels : ndarray of int32, shape (height, width)
         The objects before any is dropped for its flows or size, 1 to n in raster order.
     flow_errors : ndarray of float64, shape (n,)
-        How far the network's flows are from those of each object's shape: mean squared
-        distance of the vectors, which have length 1.
+        Mean squared distance, for each object, of the network's flows from those of the object's
+        shape, both of length 1.
     """
 
     labels: NDArray[np.int32]

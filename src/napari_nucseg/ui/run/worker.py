@@ -72,7 +72,7 @@ class RunProgress:
     Parameters
     ----------
     progress : Progress
-        Gets (done, in all, what).
+        Called with (steps done, steps in all, what is done).
     models : sequence of str
         Names of the models, which run one after the other.
     clock : callable, optional

@@ -53,11 +53,11 @@ class ComparisonWidget(QWidget):
     viewer : ViewerModel
         The viewer whose Labels layers are compared.
     state : ComparisonState
-        Whose prediction comes first, and is what the others are compared with.
+        The comparison; its prediction is the first, which all others are compared with.
     run : callable
-        Does work in the background.
+        Called with work to do in the background, and with what shows its result.
     tell : callable
-        Shows a line of text.
+        Called with a line of text, to show it.
     add : callable
         Adds a layer to the viewer without comparing it at once.
     """

@@ -100,11 +100,11 @@ class CorrectionControls(QWidget):
     table : ObjectTable
         Table of objects, whose current row is corrected.
     tell : callable
-        Shows a line of text.
+        Called with a line of text, to show it.
     edits : EditTracker
-        Counts what was corrected, and reads labels that are in files.
+        Counter of corrected nuclei, which also reads labels from files.
     run : callable
-        Does work in the background.
+        Called with work to do in the background, and with what shows its result.
     """
 
     def __init__(

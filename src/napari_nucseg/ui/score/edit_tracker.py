@@ -76,7 +76,7 @@ class EditTracker:
         Parameters
         ----------
         run : callable
-            Does work in the background.
+            Called with work to do in the background, and with what shows its result.
         layer : Labels
             One of the layers that are watched.
         then : callable

@@ -81,13 +81,13 @@ class Exported:
     copies : mapping
         Labels of fields whose outlines are not compared yet.
     made : mapping
-        How the prediction was made, in a stack the one made last; empty if that is not known.
+        Provenance of the prediction, in a stack of the field made last; empty if that is not known.
     made_by_field : mapping
         Number of a field to how its labels were made, as far as that is known.
     pixel_size : float or None
         Edge of a pixel in micrometres.
     corrected : mapping
-        How many nuclei of each field, of either side, were edited by hand.
+        Number of nuclei that were edited by hand, for each field, on either side.
     """
 
     title: str
@@ -229,9 +229,9 @@ class ExportButton(QPushButton):
     state : ComparisonState
         The comparison whose scores are written.
     run : callable
-        Does work in the background.
+        Called with work to do in the background, and with what shows its result.
     tell : callable
-        Shows a line of text.
+        Called with a line of text, to show it.
     """
 
     def __init__(

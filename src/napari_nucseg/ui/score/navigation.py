@@ -79,7 +79,7 @@ class CanvasPicker:
     state : ComparisonState
         The comparison, which knows the objects.
     choose : callable
-        Gets the row of an object that was clicked on.
+        Called with the row of an object that was clicked on.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class ObjectFilters(QWidget):
     Attributes
     ----------
     this_field : QCheckBox
-        Which has its place elsewhere.
+        Check box that lists only the field shown; it is placed elsewhere.
     """
 
     changed = Signal()

@@ -41,7 +41,7 @@ class ErrorKeys:
     Parameters
     ----------
     panel : QWidget
-        Where the keys work while the focus is in it.
+        Panel in which the keys work while it has the focus.
     actions : mapping
         Function that each key calls, by the key.
     """
@@ -87,13 +87,13 @@ class OverlayControls(QWidget):
     Parameters
     ----------
     panel : QWidget
-        Where the keys work while the focus is in it.
+        Panel in which the keys work while it has the focus.
     overlays : Overlays
         The overlays that the buttons show and hide.
     go : callable
         Goes to the next error (1) or the one before (-1); False if there is none.
     tell : callable
-        Shows a line of text.
+        Called with a line of text, to show it.
     """
 
     def __init__(

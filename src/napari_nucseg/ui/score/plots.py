@@ -56,7 +56,7 @@ class PlotsWidget(QWidget):
     set_threshold : callable
         Called with the IoU threshold that the user clicked on.
     tell : callable
-        Shows a line of text.
+        Called with a line of text, to show it.
     """
 
     def __init__(

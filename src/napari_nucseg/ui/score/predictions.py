@@ -97,7 +97,7 @@ def read_run(run: SavedRun, shape: tuple[int, ...], progress: Progress) -> Label
     shape : tuple of int
         Shape of the ground truth, (..., height, width) in pixels.
     progress : Progress
-        Gets (done, in all, what); raises to stop.
+        Called with (steps done, steps in all, what is done); may raise to stop.
 
     Raises
     ------
@@ -166,9 +166,9 @@ class PredictionScores:
     viewer : ViewerModel
         The viewer whose Labels layers are scored.
     state : ComparisonState
-        Whose prediction comes first, and is what the others are compared with.
+        The comparison; its prediction is the first, which all others are compared with.
     run : callable
-        Does work in the background.
+        Called with work to do in the background, and with what shows its result.
     parent : QObject
         Owner of the timer, which ends with it.
     """

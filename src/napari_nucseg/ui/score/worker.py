@@ -67,7 +67,7 @@ def compare_planes(
     copies : mapping
         Labels of fields as they were when this was asked for, and are to be compared.
     progress : Progress
-        Gets (done, in all, what); raises to stop.
+        Called with (steps done, steps in all, what is done); may raise to stop.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def score_dataset(
     rule : ScoreRule
         IoU threshold and preset that fields are scored by.
     progress : Progress
-        Gets (done, in all, what); raises to stop.
+        Called with (steps done, steps in all, what is done); may raise to stop.
     pixel_size : float, optional
         Edge of a pixel in micrometres, in which distances are given then, too.
     """

@@ -137,7 +137,7 @@ class LiveUpdate:
     edits : HandEdits
         Asks before labels are replaced that were edited by hand.
     remember : callable
-        Remembers values that the user moved.
+        Called with values that the user moved, to remember them.
     show : callable
         Called with the image and the new labels, to show them.
     """

@@ -84,7 +84,7 @@ class ModelSelector:
     chosen : Selection
         The chosen image, model and values, and the form.
     run : callable
-        Does work in the background.
+        Called with work to do in the background, and with what shows its result.
     """
 
     def __init__(self, chosen: Selection, run: Run) -> None:

@@ -159,7 +159,8 @@ def stacked(before: Provenance | None, added: Provenance) -> Provenance:
     before : mapping or None
         Provenance of the field so far; None if there is none.
     added : mapping
-        It replaces what is told of boxes within its own; one of the whole field replaces all.
+        Provenance of a new part. It replaces what is told of boxes within its own; one of the whole
+        field replaces all.
     """
     parts = [] if before is None else parts_of(before)
     left = [part for part in parts if not _covers(added.get("box"), part.get("box"))]

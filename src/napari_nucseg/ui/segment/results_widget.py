@@ -48,7 +48,7 @@ class ResultsWidget(Container[Any]):
     chosen : Selection
         Image and model, whose labels they act on.
     tell : callable
-        Shows a line of text.
+        Called with a line of text, to show it.
     """
 
     def __init__(

@@ -24,14 +24,14 @@ class RunResults:
     kept : ResultCache
         Results in memory, for the sliders.
     edits : HandEdits
-        Keeps what was painted meanwhile.
+        Guard of edits by hand, which saves what was painted meanwhile.
     shown : callable
         Called with a prediction that has other labels now.
 
     Attributes
     ----------
     remark : str
-        What the user should know of what was painted meanwhile; empty if nothing.
+        Sentence on what was painted meanwhile; empty if nothing was.
     """
 
     def __init__(

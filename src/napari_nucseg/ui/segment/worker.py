@@ -164,7 +164,7 @@ def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
     progress : Progress
         Called after each step; may raise to stop.
     hand : callable
-        Gets the `Result` of each field as soon as it is done.
+        Called with the `Result` of each field as soon as it is done.
 
     Raises
     ------
