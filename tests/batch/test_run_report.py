@@ -123,7 +123,7 @@ def test_it_tells_scores_models_and_how_to_repeat_it(page, flawed, tmp_path):
         "Pooled",
         "Range",
         "napari-nucseg benchmark 'my data' -o out",
-        f"Its results went to {tmp_path / 'out'}",
+        f"The results went to {tmp_path / 'out'}",
         "Diameter 25 px",
         "oracle.pt: sha256 abab",
         "0.25 s a field for network and post-processing",

@@ -118,8 +118,8 @@ def test_what_it_cannot_do_is_refused_before_anything_is_written(
         ("import a_package_that_is_not_there", "No module named 'a_package_that_is_not_there'"),
         ("raise RuntimeError('no licence server')", "RuntimeError: no licence server"),
         ("OTHER = 1", "AttributeError"),
-        ("MODEL = 'bright'", "is no Model"),
-        ("MODEL = (1, 2)", "is no Model"),
+        ("MODEL = 'bright'", "is not a Model"),
+        ("MODEL = (1, 2)", "is not a Model"),
         (DECLARATION.format(name="../outside"), "'../outside' is not a valid name for a model"),
         (DECLARATION.format(name=""), "'' is not a valid name for a model"),
     ],
@@ -228,5 +228,7 @@ def test_a_model_is_refused_what_it_cannot_do():
 
 
 def test_a_parameter_that_is_misspelt_is_told():
-    with pytest.raises(ValueError, match="diamter: choose among augment, batch_size"):
+    with pytest.raises(
+        ValueError, match="diamter: no such parameter; choose among augment, batch_size"
+    ):
         all_but("diamter")

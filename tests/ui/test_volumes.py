@@ -58,7 +58,7 @@ def test_a_volume_says_how_it_was_made_and_lends_its_settings(
     (labels,) = predictions(viewer)
     assert record_of(labels).provenance["depth"]["method"] == Depth.STITCHED
     viewer.layers.selection.active = labels
-    assert "stitched from an overlap of 0.4" in panel.provenance.text.value
+    assert "stitched at an overlap (IoU) of 0.4" in panel.provenance.text.value
     panel.form.scope.value = Scope.FIELD
     panel.form.volume["stitch_threshold"].value = 0.1
 

@@ -93,7 +93,7 @@ def pixel_table(model: str, summary: Summary, split: str) -> Table:
     if split != "test":
         return []
     ours = f"{_on_fields(model, summary.fields, split)}, mean (range)"
-    header = ("Pixels", ours, COURSE_REPORT, "Pooled", "Pooled there")
+    header = ("Pixels", ours, COURSE_REPORT, "Pooled", "Pooled, published")
     pooled = summary.pooled.ratios()["pixels"]
     rows: Table = [header]
     for name, theirs in PIXELS.items():

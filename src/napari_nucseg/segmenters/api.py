@@ -27,8 +27,8 @@ class OutOfDeviceMemory(OSError):
 
     def __init__(self, device: str) -> None:
         super().__init__(
-            f"{device} has not enough memory for this image: choose the device cpu, or close other "
-            "programs that use it"
+            f"{device} does not have enough memory for this image; choose the device cpu, or close "
+            "other programs that use it"
         )
 
 
@@ -75,7 +75,10 @@ def all_but(*used: str) -> frozenset[str]:
     """
     names = {*specs_of(SegmentParams), DEVICE}
     if not names >= set(used):
-        raise ValueError(f"{', '.join(set(used) - names)}: choose among {', '.join(sorted(names))}")
+        raise ValueError(
+            f"{', '.join(set(used) - names)}: no such parameter; choose among "
+            f"{', '.join(sorted(names))}"
+        )
     return frozenset(names - set(used))
 
 

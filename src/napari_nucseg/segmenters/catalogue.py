@@ -73,7 +73,7 @@ def _declared(entry: EntryPoint) -> Iterator[Model]:
         declared = entry.load()
         several = declared if isinstance(declared, tuple | list) else (declared,)
         if not all(isinstance(model, Model) for model in several):
-            raise TypeError(f"{entry.value} is no Model of napari_nucseg.segmenters.model")
+            raise TypeError(f"{entry.value} is not a Model of napari_nucseg.segmenters.model")
     except Exception as error:  # noqa: BLE001 - whatever another package does, the others go on
         _logger.warning(
             "%s: its model %s cannot be loaded and is left out: %s: %s",

@@ -175,7 +175,8 @@ class CellposeSAM(Network):
                     raise OutOfDeviceMemory(str(self.device)) from error
                 batch = len(chosen) // 2
                 notes.append(
-                    f"{self.device} has no memory for {len(chosen)} tiles at once; ran {batch}"
+                    f"{self.device} does not have enough memory for {len(chosen)} tiles at once; "
+                    f"{batch} were run at once instead"
                 )
             else:
                 done += len(chosen)

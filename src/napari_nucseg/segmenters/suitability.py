@@ -227,7 +227,7 @@ def _left_out(bright: _Bright, found: Found) -> Concern:
         times = max(diameter / expected, expected / diameter)
         how = "larger" if diameter > expected else "smaller"
         return Concern(
-            f"{seen}: they look {times:.1f} times {how} than expected",
+            f"{seen}: the objects look {times:.1f} times {how} than expected",
             f"Set the diameter to {diameter:.0f} px",
             {"diameter": float(round(diameter))},
         )

@@ -164,8 +164,9 @@ class Training:
             return self._learn(batch)
         except torch.OutOfMemoryError as error:
             raise OSError(
-                f"{self.device} has not enough memory for a batch of {self.params.batch_size} "
-                f"crops of {self.params.crop} px; lower the batch size or the crop"
+                f"{self.device} does not have enough memory for a batch of "
+                f"{self.params.batch_size} crops of {self.params.crop} px; lower the batch size or "
+                "the crop"
             ) from error
 
     def _learn(self, batch: Batch) -> float:

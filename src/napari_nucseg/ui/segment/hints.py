@@ -66,7 +66,7 @@ class AdviceWidget(Container[Any]):
             return
         first = told[0]
         several = f"Check {len(told)} of {len(concerns)} fields. The first: "
-        self.text.value = f"{several if len(concerns) > 1 else 'Check the result: '}{first}"
+        self.text.value = f"{several if len(concerns) > 1 else 'Check the result. '}{first}"
         self._change = first.change
         # With several fields the good ones would be segmented anew, too
         self.button.visible = bool(first.change) and len(concerns) == 1

@@ -183,7 +183,9 @@ def _estimate(made: Mapping[str, Any]) -> list[str]:
 def _depth(depth: Mapping[str, Any]) -> list[str]:
     """Say how the planes of a volume were put together, if they were."""
     if depth.get("method") == Depth.STITCHED:
-        return [f"A plane of a volume, stitched from an overlap of {depth['stitch_threshold']:g}"]
+        return [
+            f"A plane of a volume, stitched at an overlap (IoU) of {depth['stitch_threshold']:g}"
+        ]
     if depth.get("method") == Depth.IN_3D:
         return [f"A plane of a volume, segmented in 3-D with anisotropy {depth['anisotropy']:g}"]
     return []

@@ -130,7 +130,7 @@ def _refuse_channels_last(layer: Image) -> None:
     if len(shape) > 2 and shape[-1] <= MOST_COLOURS < min(shape[-3:-1]):
         raise ValueError(
             f"{layer.name}: its last axis, of length {shape[-1]}, seems to hold channels; add the "
-            "image with one layer a channel: viewer.add_image(data, channel_axis=-1)"
+            "image with one layer per channel: viewer.add_image(data, channel_axis=-1)"
         )
 
 

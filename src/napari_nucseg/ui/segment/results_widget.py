@@ -113,7 +113,7 @@ class ResultsWidget(Container[Any]):
         found = None if layer is None else self._colouring.range_of(layer)
         self.range.visible = self._colouring.measure != LABEL
         self.range.value = (
-            f"{found}" if found else (f"There is no {self._colouring.measure} yet. Press Segment.")
+            f"{found}" if found else (f"There is no {self._colouring.measure} for this field.")
         )
 
     def describe(self, labels: Labels, result: Result, ran: bool) -> str:
@@ -195,7 +195,7 @@ class ResultsWidget(Container[Any]):
             self._tell("There are no measurements yet. Press Segment.")
             return
         suggestion = f"{layer.name} nuclei.csv"
-        name, _ = QFileDialog.getSaveFileName(self.native, "Save measures", suggestion, "*.csv")
+        name, _ = QFileDialog.getSaveFileName(self.native, "Save measurements", suggestion, "*.csv")
         if name:
             columns |= {"corrected_by_hand": _corrected_rows(layer)}
             write_columns(Path(name), columns)
