@@ -151,7 +151,7 @@ def test_failed_fields_are_named_and_their_errors_are_text(page, flawed, oracle_
 
     opened = page(oracle_setup(fail))
     assert "1 field failed and is in no score" in opened.text
-    assert "Each model's are of the fields that it has done" in opened.text
+    assert "Each model's figures are of the fields that it has done" in opened.text
     assert "<b>too bright</b> & blurred" in opened.text
 
 

@@ -123,7 +123,7 @@ def test_objects_of_another_size_are_told_with_their_size(expected, how):
     labels = discs((300, 300), *((y, x, 14) for y in range(40, 300, 75) for x in (40, 120, 200)))
     found = Found(nothing(labels), diameter=expected)
     concern = the_only(find_concerns(lit(labels), found, DEFAULTS))
-    assert concern.reason.startswith("12 bright objects, 0 nuclei: they look ")
+    assert concern.reason.startswith("12 bright objects, 0 nuclei: the objects look ")
     assert f" times {how} than expected" in concern.reason
     assert concern.change["diameter"] == pytest.approx(usual_diameter(labels), rel=0.25)
     assert f"Set the diameter to {concern.change['diameter']:.0f} px" in concern.advice

@@ -53,7 +53,7 @@ def test_on_windows_the_message_says_what_to_install(broken_torch, monkeypatch, 
 
 def test_elsewhere_the_message_names_the_library_and_not_windows(broken_torch):
     broken_torch("OSError('libcudart.so.13: cannot open shared object file')")
-    with pytest.raises(TorchNotLoaded, match=r"libcudart\.so\.13.*install torch anew") as failure:
+    with pytest.raises(TorchNotLoaded, match=r"libcudart\.so\.13.*reinstall torch") as failure:
         load_torch()
     assert "Microsoft" not in str(failure.value)
 

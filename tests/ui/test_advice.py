@@ -11,7 +11,7 @@ from napari_nucseg.ui.segment.form import Scope
 from tests.ui.segment_actions import RUN, move, predictions, run
 
 LARGER = Concern(
-    "12 bright objects, 0 nuclei: they look 4.0 times larger than expected",
+    "12 bright objects, 0 nuclei: the objects look 4.0 times larger than expected",
     "Set the diameter to 112 px",
     {"diameter": 112.0},
 )

@@ -272,7 +272,7 @@ def test_a_diameter_stays_with_its_image(qtbot, viewer, image, panel, stand_in, 
     assert panel.form.image.value is other
     assert panel.form.params.params.diameter == 0.0
     assert not panel.form.params.params.invert
-    assert "Diameter 60 px, Dark nuclei on was of another image" in panel.status.value
+    assert "Diameter 60 px, Dark nuclei on was for another image" in panel.status.value
     run(qtbot, panel)
     assert stand_in.calls[-1][1].diameter == 0.0
 

@@ -247,7 +247,7 @@ def test_a_measure_that_is_not_there_changes_no_colour(qtbot, viewer, image, pan
 
     panel.result.colour_by.value = "flow error"
 
-    assert panel.result.range.value == "There is no flow error yet."
+    assert panel.result.range.value == "There is no flow error for this field."
     assert labels.colormap == own
 
 
