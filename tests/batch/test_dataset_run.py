@@ -386,7 +386,7 @@ OTHERS = ["fields.parquet", "objects.parquet", "failed.csv", "report.html"]
 def test_nothing_of_the_users_own_is_replaced(run, oracle_of, drawn_fields, out, name):
     out.mkdir()
     (out / name).write_text("mine")
-    with pytest.raises(ValueError, match=rf"it holds {name} but no run\.json .* choose another"):
+    with pytest.raises(ValueError, match=rf"it holds {name} but no run\.json, .* choose another"):
         run(oracle_of(drawn_fields))
     assert {path.name: path.read_text() for path in out.iterdir()} == {name: "mine"}
 

@@ -146,7 +146,7 @@ def test_what_differs_for_one_model_is_told_before_another_runs(run, setups, out
     blind = replace(setups[1], params=replace(setups[1].params, diameter=99))
     run(setups)
     sessions = content(out)
-    with pytest.raises(ValueError, match=r"parameters diameter: 25 there, 99 now"):
+    with pytest.raises(ValueError, match=r"parameters diameter: 25 before, 99 now"):
         run([setups[0], blind])
     assert content(out) == sessions
 

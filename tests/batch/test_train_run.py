@@ -318,7 +318,7 @@ def test_another_training_does_not_go_on_from_it(root, start, stopped, tmp_path)
         return str(error.value)
 
     longer = Recipe(replace(PARAMS, batches=20), "cpu", start, resume=True)
-    assert "parameters batches: 10 there, 20 now" in refusal(sets_of(root), longer)
+    assert "parameters batches: 10 before, 20 now" in refusal(sets_of(root), longer)
     without = Recipe(PARAMS, "cpu", None, resume=True)
     assert f"start: {sha256(start)} there, none now" in refusal(sets_of(root), without)
     other = make_dataset(tmp_path / "other" / "drawn", (0, 5), (2, 3))

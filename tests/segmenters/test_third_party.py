@@ -103,7 +103,7 @@ def test_what_it_cannot_do_is_refused_before_anything_is_written(
     without_diameter = command_line(*line)
     in_3d = command_line(*line, "--diameter", 25, "--volume", "3d")
 
-    assert f"{NAME} needs the diameter of nuclei" in without_diameter.stderr
+    assert f"{NAME} needs the diameter of the nuclei" in without_diameter.stderr
     assert f"{NAME} works on planes, not in 3-D" in in_3d.stderr
     assert without_diameter.returncode == in_3d.returncode == 2
     assert not (tmp_path / "out").exists()

@@ -140,7 +140,7 @@ def test_a_chosen_file_that_disappears_is_named_and_comes_back(
     panel.form.image.value = image
 
     assert "mine.pt (missing)" in titles(panel)
-    assert "is not there now" in panel.form.about.value
+    assert "mine.pt is missing; put it back" in panel.form.about.value
     run(qtbot, panel)
     assert f"{path}: this model file is missing" in panel.status.value
     assert panel.form.segment.enabled

@@ -136,7 +136,7 @@ def test_other_values_in_the_same_folder_are_refused_with_what_differs(qtbot, pa
     panel.form.params["min_size"].value = 40
     run(qtbot, panel)
 
-    assert "parameters min_size: 15 there, 40 now" in panel.status.value
+    assert "parameters min_size: 15 before, 40 now" in panel.status.value
     assert panel.status.value.startswith("Failed: ")
 
 

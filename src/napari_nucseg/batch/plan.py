@@ -103,7 +103,7 @@ def _compared(one: list[str], other: list[str]) -> str:
     found = [
         f"{len(names)} only {where}, the first is {names[0]}"
         for names, where in (
-            (sorted(set(one) - set(other)), "there"),
+            (sorted(set(one) - set(other)), "before"),
             (sorted(set(other) - set(one)), "now"),
         )
         if names

@@ -62,8 +62,7 @@ class SegmentParams:
         int,
         Spec(
             "Minimum size",
-            "Nuclei with fewer pixels are dropped. Raise it to drop debris, lower it to keep "
-            "micronuclei.",
+            "Nuclei with fewer pixels are dropped. Lower it to keep debris and micronuclei.",
             0,
             1000,
             1,
@@ -256,19 +255,16 @@ class TrainParams:
     """How to train; the defaults made the bundled model."""
 
     batches: Annotated[
-        int, Spec("Batches", "Number of batches of crops to learn from.", 1, 10_000_000, 1)
+        int, Spec("Batches", "Number of batches to learn from.", 1, 10_000_000, 1)
     ] = 16_000
     batch_size: Annotated[int, Spec("Batch size", "Number of crops in a batch.", 2, 256, 1)] = 8
-    crop: Annotated[int, Spec("Crop", "Width and height of a crop.", 64, 1024, COARSEST, "px")] = (
-        256
-    )
+    crop: Annotated[int, Spec("Crop", "Width and height of crops.", 64, 1024, COARSEST, "px")] = 256
     smallest: Annotated[
         float,
         Spec(
             "Smallest diameter",
-            "Each crop is resized by chance, so that the median diameter of its image's nuclei "
-            "comes to lie between the smallest and the largest diameter, and between half and "
-            "twice what it was.",
+            "Crops are resized at random, so that the median diameter of their image's nuclei lies "
+            "between the smallest and the largest, and between half and twice what it was.",
             4.0,
             500.0,
             1.0,
@@ -276,25 +272,11 @@ class TrainParams:
         ),
     ] = 12.0
     largest: Annotated[
-        float,
-        Spec(
-            "Largest diameter",
-            "Largest diameter that crops are resized to; see the smallest diameter.",
-            4.0,
-            500.0,
-            1.0,
-            "px",
-        ),
+        float, Spec("Largest diameter", "As for the smallest diameter.", 4.0, 500.0, 1.0, "px")
     ] = 60.0
     learning_rate: Annotated[
         float,
-        Spec(
-            "Learning rate",
-            "Highest learning rate of AdamW. It rises first, then falls to 0.",
-            0.0,
-            1.0,
-            1e-4,
-        ),
+        Spec("Learning rate", "Highest of AdamW. It rises first, then falls to 0.", 0.0, 1.0, 1e-4),
     ] = 2e-3
     weight_decay: Annotated[
         float, Spec("Weight decay", "Weight decay of AdamW.", 0.0, 1.0, 1e-3)
@@ -304,14 +286,7 @@ class TrainParams:
         Spec("Validate every", "Score the held-out images every so many batches.", 1, 10**7, 1),
     ] = 1000
     seed: Annotated[
-        int,
-        Spec(
-            "Seed",
-            "Seed of the first weights and of all crops. The same seed repeats a training.",
-            0,
-            2**31,
-            1,
-        ),
+        int, Spec("Seed", "The same seed gives the same first weights and crops.", 0, 2**31, 1)
     ] = 0
 
     def __post_init__(self) -> None:
