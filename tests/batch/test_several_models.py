@@ -128,7 +128,7 @@ def test_what_a_killed_run_left_beside_the_models_is_swept(run, setups, out):
 def test_nothing_of_the_users_own_is_replaced(run, setups, out, name):
     out.mkdir()
     (out / name).write_text("mine")
-    with pytest.raises(ValueError, match=f"there is {name} here"):
+    with pytest.raises(ValueError, match=f"it holds {name} but"):
         run(setups)
     assert {path.name for path in out.iterdir()} == {name}
 

@@ -320,14 +320,14 @@ def test_another_training_does_not_go_on_from_it(root, start, stopped, tmp_path)
     longer = Recipe(replace(PARAMS, batches=20), "cpu", start, resume=True)
     assert "parameters batches: 10 before, 20 now" in refusal(sets_of(root), longer)
     without = Recipe(PARAMS, "cpu", None, resume=True)
-    assert f"start: {sha256(start)} there, none now" in refusal(sets_of(root), without)
+    assert f"start: {sha256(start)} before, none now" in refusal(sets_of(root), without)
     other = make_dataset(tmp_path / "other" / "drawn", (0, 5), (2, 3))
     told = refusal(sets_of(other), recipe_of(start, resume=True))
-    assert "learned_from: 1 only there, the first is f1 " in told
+    assert "learned_from: 1 only before, the first is f1 " in told
     labels = tmp_path / "labels" / "drawn"
     make_dataset(labels, (0, 1), (2, 3))
     write_mask(labels / "masks" / "f3.png", np.eye(160, 200, dtype=np.int32))
-    assert "held_out: 1 only there" in refusal(sets_of(labels), recipe_of(start, resume=True))
+    assert "held_out: 1 only before" in refusal(sets_of(labels), recipe_of(start, resume=True))
     assert stopped.with_name("mine.pt.checkpoint").read_bytes() == before
 
 
