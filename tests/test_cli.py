@@ -258,7 +258,7 @@ def test_a_dataset_is_segmented_and_scored(run, drawn_dataset, tmp_path):
     assert f"{summary['pooled']['objects']['f1']:.3f}" in done.out
     assert f"{summary['mean']['pixels']['dice']:.3f} (" in done.out
     assert "drawn, fluo-nuclei: 3 fields, 1 of them empty" in done.flat
-    assert "learned from the training split" in done.flat
+    assert "was trained on the training split" in done.flat
 
 
 def test_the_test_split_carries_no_note(run, drawn_dataset, tmp_path):
@@ -464,7 +464,7 @@ def test_an_image_that_the_model_does_not_suit_is_told_on_standard_error(
     for _ in range(2):  # labels that are there already are told of, too
         done = run("segment", tmp_path / "dark.tif", "-o", tmp_path / "out")
         assert done.code == 0
-        assert "dark.tif: The nuclei seem to be darker than their ground. Segment dark" in done.err
+        assert "dark.tif: The nuclei seem to be darker than the background. Switch on" in done.err
     assert run("segment", tmp_path / "dark.tif", "-o", tmp_path / "out", "--invert").err == ""
 
 
@@ -998,7 +998,9 @@ def test_ctrl_c_keeps_the_best_weights_and_resume_goes_on(run, trainable, tmp_pa
     assert load_unet(out).shape == FluoShape()
     done = parse(out.with_suffix(".json").read_text())["batches"]
     assert 2 <= done < 5000
-    assert "of another training" in run("train", trainable, "-o", out, *SPLITS, "--resume").err
+    assert (
+        "belongs to another training" in run("train", trainable, "-o", out, *SPLITS, "--resume").err
+    )
 
 
 @pytest.mark.parametrize(
@@ -1025,7 +1027,7 @@ def test_weights_that_are_there_are_replaced_only_when_asked_for(run, refuse, tr
     out = tmp_path / "mine.pt"
     out.write_bytes(b"the weights of yesterday")
     command = ("train", trainable, "-o", out, *SPLITS, *BRIEF)
-    assert "mine.pt is there already; choose another name" in refuse(*command)
+    assert "mine.pt already exists; choose another name" in refuse(*command)
     assert out.read_bytes() == b"the weights of yesterday"
     assert run(*command, "--overwrite").code == 0
     assert load_unet(out).shape == FluoShape()

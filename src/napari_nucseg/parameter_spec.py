@@ -14,17 +14,17 @@ class Spec:
     Attributes
     ----------
     label, help : str
-        Name and explanation for the screen.
+        Name of the parameter and its explanation, for the screen.
     low, high, step : float
         Bounds, both allowed, and the width of a step; for a switch they stay as they are.
     unit : str
-        Unit, empty for a pure number.
+        Unit of the value; empty for a pure number.
     advanced : bool
         Whether it is folded away until it is looked for.
     needs_network : bool
         Whether another value needs the network to run again.
     lowest : str
-        What the lowest value means, where it is no number.
+        Word that stands for the lowest value, where that means something special.
     """
 
     label: str
@@ -61,9 +61,9 @@ def describe_values(params: type, values: Mapping[str, Any]) -> list[str]:
     Parameters
     ----------
     params : type
-        As of `specs_of`.
+        A dataclass with annotated fields, as in `specs_of`.
     values : mapping
-        By the names of the fields.
+        Values by the names of the fields.
     """
     return [
         f"{spec.label}{_told(values[name], spec)}"

@@ -14,7 +14,7 @@ class Progress(Protocol):
         Parameters
         ----------
         done : int
-            Steps done.
+            Number of steps that are done.
         total : int
             Steps in all; 0 where that is not known.
         name : str, optional

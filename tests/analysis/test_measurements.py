@@ -176,7 +176,7 @@ def test_doubtful_first_starts_with_the_largest_flow_error() -> None:
 
 
 def test_doubtful_first_needs_flow_errors() -> None:
-    with pytest.raises(ValueError, match="segment the image again"):
+    with pytest.raises(ValueError, match="segment the image with a network"):
         doubtful_first(measure_shape("1"))
 
 

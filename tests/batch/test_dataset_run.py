@@ -370,7 +370,9 @@ def test_a_field_without_its_mask_fails_and_the_others_go_on(
 @pytest.mark.parametrize("part", ["", "images", "masks"])
 def test_results_do_not_go_into_the_dataset(oracle_of, drawn_fields, drawn_dataset, part):
     before = sorted(drawn_dataset.rglob("*"))
-    with pytest.raises(ValueError, match="this is the folder of the dataset; choose another one"):
+    with pytest.raises(
+        ValueError, match="this is the folder of the dataset; choose another folder"
+    ):
         run_benchmark(
             open_dataset(drawn_dataset),
             oracle_setup(oracle_of(drawn_fields)),
@@ -387,9 +389,7 @@ OTHERS = ["fields.parquet", "objects.parquet", "failed.csv", "report.html"]
 def test_nothing_of_the_users_own_is_replaced(run, oracle_of, drawn_fields, out, name):
     out.mkdir()
     (out / name).write_text("mine")
-    with pytest.raises(
-        ValueError, match=rf"there is {name} here but no run\.json .* choose another"
-    ):
+    with pytest.raises(ValueError, match=rf"it holds {name} but no run\.json, .* choose another"):
         run(oracle_of(drawn_fields))
     assert {path.name: path.read_text() for path in out.iterdir()} == {name: "mine"}
 

@@ -43,7 +43,7 @@ def compared(oracle_of, drawn_fields, drawn_dataset, tmp_path):
 def test_models_are_compared_on_the_fields_that_all_have_done(compared):
     results, rows = compared(0)
     table = comparison_table(results)
-    assert table[0] == ("Mean of the 2 fields that all have done (range)", "lazy", "picky")
+    assert table[0] == ("Mean of the 2 fields that all models have done (range)", "lazy", "picky")
     assert {row[0]: row[1:] for row in table}["Nuclei: F1"] == ("1.000 (1.000-1.000)",) * 2
     assert [float(row["mean_of_fields"]) for row in rows] == [1, 1]
     assert [row["fields"] for row in rows] == ["1", "1"]  # the other has no nucleus
@@ -66,4 +66,4 @@ def test_models_without_a_field_in_common_are_each_told_as_they_are(compared):
     first = dict(list(done.items())[:1])
     apart = results | {"lazy": replace(results["lazy"], scores=first)}
     heading = comparison_table(apart)[0][0]
-    assert heading == "Mean of each one's own fields (range); they have none in common"
+    assert heading == "Mean of each model's own fields (range); no field was done by all models"

@@ -259,7 +259,7 @@ def test_names_that_differ_are_counted_and_the_first_is_told(
     listing.write_text(f"{second}\n{third}\n")
     with pytest.raises(ValueError, match="splits training") as failure:
         run(oracle_of(drawn_fields), split="mine")
-    assert f"splits training: 1 only there, the first is {first}" in str(failure.value)
+    assert f"splits training: 1 only before, the first is {first}" in str(failure.value)
     assert f"splits test: 1 only now, the first is {third}" in str(failure.value)
     listing.write_text(f"{second}\n{first}\n")
     with pytest.raises(ValueError, match="splits training: the same fields in another order"):
@@ -277,9 +277,9 @@ def test_a_file_instead_of_a_folder_is_refused(run, oracle_of, drawn_fields, out
 def test_other_values_are_refused_with_what_differs(run, oracle_of, drawn_fields, out):
     run(oracle_of(drawn_fields))
     before, oracle = tables_of(out), oracle_of(drawn_fields)
-    with pytest.raises(ValueError, match=r"rule threshold: 0\.5 there, 0\.7 now\. Choose another"):
+    with pytest.raises(ValueError, match=r"rule threshold: 0\.5 before, 0\.7 now\. Choose another"):
         run(oracle, rule=ScoreRule(0.7))
-    with pytest.raises(ValueError, match="dataset: drawn there, drawn training now"):
+    with pytest.raises(ValueError, match="dataset: drawn before, drawn training now"):
         run(oracle, split="training")
     assert oracle.asked == []
     assert tables_of(out) == before
@@ -290,8 +290,8 @@ def test_the_command_refuses_other_parameters_in_the_same_folder(many, out):
     interrupt_after(many, out, 1, signal.SIGKILL)
     done = run_whole(many, out, "--flow-threshold", "0.6", "--diameter", "20")
     assert done.returncode == 2
-    assert "parameters diameter: 0.0 there, 20.0 now" in done.stderr
-    assert "parameters flow_threshold: 0.4 there, 0.6 now" in done.stderr
+    assert "parameters diameter: 0.0 before, 20.0 now" in done.stderr
+    assert "parameters flow_threshold: 0.4 before, 0.6 now" in done.stderr
 
 
 def test_an_image_that_changed_since_it_was_scored_is_refused(
@@ -319,7 +319,7 @@ def test_a_run_that_was_begun_by_a_version_with_fewer_parameters_goes_on(
 def test_a_folder_of_something_else_is_refused(run, oracle_of, drawn_fields, out):
     (out / "labels").mkdir(parents=True)
     (out / "labels" / "mine.tif").write_bytes(b"precious")
-    with pytest.raises(ValueError, match=r"there is labels/ here but no run\.json"):
+    with pytest.raises(ValueError, match=r"it holds labels/ but no run\.json"):
         run(oracle_of(drawn_fields))
     (out / "run.json").write_text('{"jogging": "5 km"}')
     with pytest.raises(ValueError, match="not a record of a run as this version writes it"):
@@ -331,7 +331,7 @@ def test_a_second_run_at_once_is_refused(run, oracle_of, drawn_fields, out):
     oracle = oracle_of(drawn_fields)
     with (
         ResultsFolder(out).held(),
-        pytest.raises(ValueError, match="another run is at work in this folder"),
+        pytest.raises(ValueError, match="another run uses this folder"),
     ):
         run(oracle)
     assert oracle.asked == []
@@ -350,7 +350,7 @@ def test_two_processes_cannot_run_in_one_folder_and_a_killed_one_lets_go(many, o
         second = run_whole(many, out)
         first.send_signal(signal.SIGKILL)
     assert second.returncode == 2
-    assert "another run is at work in this folder" in second.stderr
+    assert "another run uses this folder" in second.stderr
     assert run_whole(many, out).returncode == 0
 
 
@@ -392,7 +392,7 @@ def test_an_image_without_a_pixel_size_fails_in_a_run_in_micrometres(
     for parquet in (True, False):
         result = run(oracle_of(drawn_fields), parquet=parquet)
         assert list(result.failed) == [image.stem]
-        assert "it does not state its pixel size" in result.failed[image.stem]
+        assert "this image has no pixel size" in result.failed[image.stem]
         rows = (out / "objects.csv").read_text().splitlines()
         assert "area_um2" in rows[0]
         assert {row.count(",") for row in rows} == {rows[0].count(",")}

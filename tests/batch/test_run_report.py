@@ -123,7 +123,7 @@ def test_it_tells_scores_models_and_how_to_repeat_it(page, flawed, tmp_path):
         "Pooled",
         "Range",
         "napari-nucseg benchmark 'my data' -o out",
-        f"Its results went to {tmp_path / 'out'}",
+        f"The results went to {tmp_path / 'out'}",
         "Diameter 25 px",
         "oracle.pt: sha256 abab",
         "0.25 s a field for network and post-processing",
@@ -151,7 +151,7 @@ def test_failed_fields_are_named_and_their_errors_are_text(page, flawed, oracle_
 
     opened = page(oracle_setup(fail))
     assert "1 field failed and is in no score" in opened.text
-    assert "Each model's are of the fields that it has done" in opened.text
+    assert "Each model's figures are of the fields that it has done" in opened.text
     assert "<b>too bright</b> & blurred" in opened.text
 
 
@@ -184,7 +184,7 @@ def test_a_caveat_names_the_models_that_it_is_about_and_comes_once(page, flawed)
     opened = page(*(replace(flawed, model=name) for name in names))
     assert "cpsam, cpsam_v2: 43 of the 200 fields of BBBC039" in opened.text
     assert opened.text.count("DSB2018, which") == 1
-    assert opened.text.count("fluo-nuclei learned from the training split") == 1
+    assert opened.text.count("fluo-nuclei was trained on the training split") == 1
     assert "fluo-nuclei: fluo-nuclei" not in opened.text
 
 

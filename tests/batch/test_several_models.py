@@ -76,7 +76,7 @@ def test_one_model_is_refused_where_several_are(run, setups, out):
 def test_several_models_are_refused_where_one_is(run, setups, out):
     run(setups[:1])
     before = content(out)
-    with pytest.raises(ValueError, match="holds the run of one model, and several have a folder"):
+    with pytest.raises(ValueError, match="holds the run of a single model"):
         run(setups)
     assert content(out) == before
 
@@ -102,14 +102,14 @@ def test_a_run_of_one_model_may_lie_in_a_folder_of_runs(run, setups, out, drawn_
 def test_several_models_hold_their_folder(run, setups, out):
     with (
         ResultsFolder(out).held(),
-        pytest.raises(ValueError, match=rf"{out}: another run is at work in this folder"),
+        pytest.raises(ValueError, match=rf"{out}: another run uses this folder"),
     ):
         run(setups)
     assert [path.name for path in out.iterdir()] == [".lock"]
 
     def look(done, total, name):
         with (
-            pytest.raises(ValueError, match="another run is at work"),
+            pytest.raises(ValueError, match="another run uses this folder"),
             ResultsFolder(out).held(),
         ):
             pass
@@ -128,7 +128,7 @@ def test_what_a_killed_run_left_beside_the_models_is_swept(run, setups, out):
 def test_nothing_of_the_users_own_is_replaced(run, setups, out, name):
     out.mkdir()
     (out / name).write_text("mine")
-    with pytest.raises(ValueError, match=f"there is {name} here"):
+    with pytest.raises(ValueError, match=f"it holds {name} but"):
         run(setups)
     assert {path.name for path in out.iterdir()} == {name}
 
@@ -146,7 +146,7 @@ def test_what_differs_for_one_model_is_told_before_another_runs(run, setups, out
     blind = replace(setups[1], params=replace(setups[1].params, diameter=99))
     run(setups)
     sessions = content(out)
-    with pytest.raises(ValueError, match=r"parameters diameter: 25 there, 99 now"):
+    with pytest.raises(ValueError, match=r"parameters diameter: 25 before, 99 now"):
         run([setups[0], blind])
     assert content(out) == sessions
 

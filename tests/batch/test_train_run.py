@@ -292,7 +292,7 @@ def test_a_training_that_is_stopped_keeps_the_best_and_goes_on(
 def test_a_training_that_is_stopped_before_it_was_scored_leaves_a_checkpoint_alone(
     root, start, out, undisturbed
 ):
-    with pytest.raises(Stopped, match="nothing was scored yet, so there are no weights"):
+    with pytest.raises(Stopped, match="no weights were scored yet, so none are saved"):
         train_on(sets_of(root), recipe_of(start), out, stop_at(2))
     assert [path.name for path in out.parent.iterdir()] == ["mine.pt.checkpoint"]
     train_on(sets_of(root), recipe_of(start, resume=True), out, ignore)
@@ -311,21 +311,23 @@ def test_another_training_does_not_go_on_from_it(root, start, stopped, tmp_path)
     before = stopped.with_name("mine.pt.checkpoint").read_bytes()
 
     def refusal(sets, recipe):
-        with pytest.raises(ValueError, match=r"mine\.pt\.checkpoint: of another training") as error:
+        with pytest.raises(
+            ValueError, match=r"mine\.pt\.checkpoint: it belongs to another training"
+        ) as error:
             train_on(sets, recipe, stopped, never_a_batch)
         return str(error.value)
 
     longer = Recipe(replace(PARAMS, batches=20), "cpu", start, resume=True)
-    assert "parameters batches: 10 there, 20 now" in refusal(sets_of(root), longer)
+    assert "parameters batches: 10 before, 20 now" in refusal(sets_of(root), longer)
     without = Recipe(PARAMS, "cpu", None, resume=True)
-    assert f"start: {sha256(start)} there, none now" in refusal(sets_of(root), without)
+    assert f"start: {sha256(start)} before, none now" in refusal(sets_of(root), without)
     other = make_dataset(tmp_path / "other" / "drawn", (0, 5), (2, 3))
     told = refusal(sets_of(other), recipe_of(start, resume=True))
-    assert "learned_from: 1 only there, the first is f1 " in told
+    assert "learned_from: 1 only before, the first is f1 " in told
     labels = tmp_path / "labels" / "drawn"
     make_dataset(labels, (0, 1), (2, 3))
     write_mask(labels / "masks" / "f3.png", np.eye(160, 200, dtype=np.int32))
-    assert "held_out: 1 only there" in refusal(sets_of(labels), recipe_of(start, resume=True))
+    assert "held_out: 1 only before" in refusal(sets_of(labels), recipe_of(start, resume=True))
     assert stopped.with_name("mine.pt.checkpoint").read_bytes() == before
 
 
@@ -351,15 +353,15 @@ def test_a_file_that_is_no_checkpoint_is_refused(root, start, out, content):
 
 def test_files_of_an_earlier_training_are_not_replaced_unless_asked_for(root, start, stopped):
     before = {path: path.read_bytes() for path in stopped.parent.iterdir()}
-    with pytest.raises(FileExistsError, match=r"mine\.pt is there already; go on from the check"):
+    with pytest.raises(FileExistsError, match=r"mine\.pt already exists; go on from the check"):
         train_on(sets_of(root), recipe_of(start), stopped, never)
     stopped.unlink()
-    with pytest.raises(FileExistsError, match=r"mine\.pt\.checkpoint is there already"):
+    with pytest.raises(FileExistsError, match=r"mine\.pt\.checkpoint already exists"):
         train_on(sets_of(root), recipe_of(start), stopped, never)
     assert {path: path.read_bytes() for path in stopped.parent.iterdir()} == {
         path: content for path, content in before.items() if path != stopped
     }
-    with pytest.raises(ValueError, match="to resume is not to overwrite"):
+    with pytest.raises(ValueError, match="--resume and --overwrite exclude each other"):
         train_on(sets_of(root), recipe_of(start, resume=True, overwrite=True), stopped, never)
 
 
@@ -370,7 +372,7 @@ def test_files_are_replaced_when_asked_for(root, start, stopped, undisturbed):
 
 def test_weights_of_yesterday_stay_until_there_are_better_ones(root, start, out):
     out.write_bytes(b"the weights of yesterday")
-    with pytest.raises(FileExistsError, match="choose another name, or replace what is there"):
+    with pytest.raises(FileExistsError, match="choose another name, or replace it"):
         train_on(sets_of(root), recipe_of(start), out, never)
     with pytest.raises(Stopped):
         train_on(sets_of(root), recipe_of(start, overwrite=True), out, stop_at(1))
@@ -390,7 +392,7 @@ def test_weights_that_could_not_be_saved_are_refused_before_the_training(root, t
 
 @pytest.mark.parametrize("name", ["mine", "mine.json", "mine.csv", "mine.pth.png"])
 def test_weights_have_a_name_of_their_own(root, tmp_path, name):
-    with pytest.raises(ValueError, match=r"name the file of the weights \.pt or \.safetensors"):
+    with pytest.raises(ValueError, match=r"the weights must end with \.pt or \.safetensors"):
         train_on(sets_of(root), Recipe(PARAMS, "cpu"), tmp_path / name, never)
 
 

@@ -277,7 +277,7 @@ def test_a_model_that_is_not_here_is_named(folder):
 @pytest.mark.parametrize("name", HERE)
 def test_scores_on_fields_that_a_bundled_model_learned_from_carry_a_note(name):
     for splits in ({"training"}, {"validation"}, {"training", "validation", "test"}):
-        assert f"{name} learned from the training split" in catalogue.caveat(name, splits)
+        assert f"{name} was trained on the training split" in catalogue.caveat(name, splits)
     assert catalogue.caveat(name, {"test"}) is None
     assert catalogue.caveat(name, {None}) is None
 

@@ -433,7 +433,7 @@ def test_tiles_that_memory_does_not_hold_are_run_in_smaller_batches(field, most)
     flows = predict(CellposeSAM(net, PROCESSOR), field.image, params, ignore)
     assert max(net.batches) <= most
     assert sum(net.batches) == 9
-    assert "no memory for 8 tiles at once; ran 4" in flows.notes[0]
+    assert "not have enough memory for 8 tiles at once; 4 were run" in flows.notes[0]
     expected = predict(CellposeSAM(Blobs(), PROCESSOR), field.image, params, ignore)
     np.testing.assert_allclose(flows.vectors, expected.vectors, atol=1e-5)
     assert expected.notes == ()

@@ -101,7 +101,7 @@ def test_dark_nuclei_are_told_and_the_advice_finds_them(segment, field):
     dark = field.image.max() - field.image
     result = segment(dark)
     concern = result.concerns[0]
-    assert "darker than their ground" in concern.reason
+    assert "darker than the background" in concern.reason
     assert concern.change == {"invert": True}
     assert result.provenance.suspect[0] == str(concern)
     again = segment(dark, replace(DEFAULTS, **concern.change))
@@ -112,7 +112,7 @@ def test_dark_nuclei_are_told_and_the_advice_finds_them(segment, field):
 def test_bright_nuclei_that_were_taken_for_dark_ones_are_told(segment, field):
     concern = segment(field.image, DARK).concerns[0]
     assert concern.change == {"invert": False}
-    assert "Switch off that nuclei are dark" in concern.advice
+    assert "Switch off Dark nuclei" in concern.advice
 
 
 # What is left out
@@ -123,7 +123,7 @@ def test_objects_of_another_size_are_told_with_their_size(expected, how):
     labels = discs((300, 300), *((y, x, 14) for y in range(40, 300, 75) for x in (40, 120, 200)))
     found = Found(nothing(labels), diameter=expected)
     concern = the_only(find_concerns(lit(labels), found, DEFAULTS))
-    assert concern.reason.startswith("12 bright objects, 0 nuclei: they look ")
+    assert concern.reason.startswith("12 bright objects, 0 nuclei: the objects look ")
     assert f" times {how} than expected" in concern.reason
     assert concern.change["diameter"] == pytest.approx(usual_diameter(labels), rel=0.25)
     assert f"Set the diameter to {concern.change['diameter']:.0f} px" in concern.advice
@@ -144,7 +144,7 @@ def test_objects_of_the_size_that_was_looked_for_are_counted(field, diameter):
     half = np.where(field.labels % 2, field.labels, 0)
     concern = the_only(find_concerns(field.image, Found(half, diameter=diameter), DEFAULTS))
     assert "bright objects, " in concern.reason
-    assert concern.reason.endswith(" were left out")
+    assert concern.reason.endswith(" of the bright objects have no nucleus")
     assert concern.change == {}
 
 
@@ -157,14 +157,14 @@ def test_an_image_without_contrast_is_told(segment):
         "The image has no contrast"
     )
     assert segment(flat).provenance.suspect == (
-        "The image has no contrast. Check that it is the channel of the nuclei.",
+        "The image has no contrast. Check that this is the channel that shows the nuclei.",
     )
 
 
 def test_nuclei_of_too_few_pixels_are_told():
     labels = discs((100, 100), *((y, x, 2.5) for y in (20, 50, 80) for x in range(10, 100, 15)))
     concern = the_only(find_concerns(lit(labels), Found(labels), DEFAULTS))
-    assert concern.reason == "Nuclei of 5 px have too few pixels for an outline"
+    assert concern.reason == "Nuclei with a diameter of 5 px are too small for exact outlines"
     assert "higher magnification" in concern.advice
     assert concern.change == {}
 
@@ -174,7 +174,7 @@ def test_nuclei_of_too_few_pixels_are_told():
     [
         ([0.02, 0.05, 0.1], None),
         ([0.02, 0.05, 0.2, 0.2], "fit the network's flows badly"),
-        ([0.02] * 4 + [0.5] * 3, "43% of what the network began"),
+        ([0.02] * 4 + [0.5] * 3, "43% of the objects that the network found"),
         ([0.02] * 4 + [0.5] * 2, None),
     ],
 )

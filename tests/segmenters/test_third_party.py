@@ -103,8 +103,8 @@ def test_what_it_cannot_do_is_refused_before_anything_is_written(
     without_diameter = command_line(*line)
     in_3d = command_line(*line, "--diameter", 25, "--volume", "3d")
 
-    assert f"{NAME} needs the diameter of nuclei" in without_diameter.stderr
-    assert f"{NAME} works in planes, not in 3-D" in in_3d.stderr
+    assert f"{NAME} needs the diameter of the nuclei" in without_diameter.stderr
+    assert f"{NAME} works on planes, not in 3-D" in in_3d.stderr
     assert without_diameter.returncode == in_3d.returncode == 2
     assert not (tmp_path / "out").exists()
 
@@ -118,10 +118,10 @@ def test_what_it_cannot_do_is_refused_before_anything_is_written(
         ("import a_package_that_is_not_there", "No module named 'a_package_that_is_not_there'"),
         ("raise RuntimeError('no licence server')", "RuntimeError: no licence server"),
         ("OTHER = 1", "AttributeError"),
-        ("MODEL = 'bright'", "is no Model"),
-        ("MODEL = (1, 2)", "is no Model"),
-        (DECLARATION.format(name="../outside"), "'../outside' is no name of a model"),
-        (DECLARATION.format(name=""), "'' is no name of a model"),
+        ("MODEL = 'bright'", "is not a Model"),
+        ("MODEL = (1, 2)", "is not a Model"),
+        (DECLARATION.format(name="../outside"), "'../outside' is not a valid name for a model"),
+        (DECLARATION.format(name=""), "'' is not a valid name for a model"),
     ],
 )
 def test_a_broken_package_is_named_and_the_others_stay(site, caplog, code, reason):
@@ -223,10 +223,12 @@ def test_a_model_is_refused_what_it_cannot_do():
         run(np.zeros((2, 3), int), needs_diameter=True)
     model = segmenter(None).model
     model.check(SegmentParams(), Depth.STITCHED)
-    with pytest.raises(ValueError, match="mine works in planes"):
+    with pytest.raises(ValueError, match="mine works on planes"):
         model.check(SegmentParams(), Depth.IN_3D)
 
 
 def test_a_parameter_that_is_misspelt_is_told():
-    with pytest.raises(ValueError, match="diamter: choose among augment, batch_size"):
+    with pytest.raises(
+        ValueError, match="diamter: no such parameter; choose among augment, batch_size"
+    ):
         all_but("diamter")

@@ -153,8 +153,8 @@ def test_a_constant_volume_has_no_nuclei(segmenter, depth):
     ("volume", "depth", "values", "reason"),
     [
         (np.ones((30, 40)), Depth.STITCHED, {}, "choose planes x height x width"),
-        (np.ones((1, 30, 40)), Depth.IN_3D, {}, "has no depth: choose planes"),
-        (np.ones((3, 30, 40)), Depth.IN_3D, {"split_depth": 1.0}, "split depth cuts planes"),
+        (np.ones((1, 30, 40)), Depth.IN_3D, {}, "is too thin for 3-D; choose planes"),
+        (np.ones((3, 30, 40)), Depth.IN_3D, {"split_depth": 1.0}, "split depth works on planes"),
         (np.full((3, 30, 40), np.nan), Depth.STITCHED, {}, "plane 0: it holds NaN"),
     ],
     ids=["a plane", "one plane", "split depth", "NaN"],
@@ -165,5 +165,5 @@ def test_what_cannot_be_segmented_in_depth_is_refused(segmenter, volume, depth, 
 
 
 def test_a_volume_too_large_for_the_memory_is_refused(segmenter, balls):
-    with pytest.raises(ValueError, match="more than memory can hold"):
+    with pytest.raises(ValueError, match="do not fit into memory"):
         segment(segmenter, balls, Depth.IN_3D, SegmentParams(diameter=1), anisotropy=20)

@@ -11,7 +11,7 @@ from napari_nucseg.ui.segment.form import Scope
 from tests.ui.segment_actions import RUN, move, predictions, run
 
 LARGER = Concern(
-    "12 bright objects, 0 nuclei: they look 4.0 times larger than expected",
+    "12 bright objects, 0 nuclei: the objects look 4.0 times larger than expected",
     "Set the diameter to 112 px",
     {"diameter": 112.0},
 )
@@ -46,7 +46,7 @@ def test_without_a_concern_nothing_is_shown(qtbot, image, panel, stand_in):
 
 
 def test_a_concern_is_told_with_what_to_press(advised):
-    assert advised.advice.text.value == f"Look again: {LARGER}"
+    assert advised.advice.text.value == f"Check the result. {LARGER}"
     assert is_shown(advised, advised.advice.button)
     assert advised.advice.button.text == "Use diameter 112 px"
 
@@ -66,15 +66,15 @@ def test_a_concern_that_no_value_helps_has_no_button(qtbot, image, panel, stand_
     stand_in.concerns = lambda image, params: (UNSURE,)
     run(qtbot, panel)
     assert is_shown(panel)
-    assert panel.advice.text.value == f"Look again: {UNSURE}"
+    assert panel.advice.text.value == f"Check the result. {UNSURE}"
     assert not is_shown(panel, panel.advice.button)
 
 
 def test_dark_nuclei_are_advised_by_the_name_of_their_switch(qtbot, image, panel, stand_in):
-    dark = Concern("The nuclei seem to be dark", "Segment dark nuclei", {"invert": True})
+    dark = Concern("The nuclei seem to be dark", "Switch on Dark nuclei", {"invert": True})
     stand_in.concerns = lambda image, params: () if params.invert else (dark,)
     run(qtbot, panel)
-    assert panel.advice.button.text == "Use dark nuclei"
+    assert panel.advice.button.text == "Switch on Dark nuclei"
 
     panel.advice.button.native.click()
     qtbot.waitUntil(lambda: not panel.running and not panel.follows, timeout=RUN)
@@ -89,7 +89,7 @@ def test_several_fields_are_counted(qtbot, stack, drawn_fields, panel, stand_in)
     stand_in.concerns = lambda image, params: () if np.array_equal(image, good) else (LARGER,)
     panel.form.scope.value = Scope.ALL
     run(qtbot, panel)
-    assert panel.advice.text.value == f"Look again: 2 of 3 fields, the first: {LARGER}"
+    assert panel.advice.text.value == f"Check 2 of 3 fields. The first: {LARGER}"
     assert panel.advice.button.text == "Use diameter 112 px"
 
 

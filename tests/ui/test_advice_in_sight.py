@@ -57,7 +57,7 @@ def test_a_button_that_switches_off_says_so(qtbot, viewer, half_dark, panel):
     viewer.dims.set_current_step(0, 0)
     panel.form.params["invert"].value = True
     run(qtbot, panel)
-    assert panel.advice.button.text == "Use dark nuclei off"
+    assert panel.advice.button.text == "Switch off Dark nuclei"
 
     panel.advice.button.native.click()
     qtbot.waitUntil(lambda: not panel.running and not panel.follows, timeout=RUN)

@@ -10,7 +10,7 @@ from napari_nucseg.ui.layers import record_of
 from tests.drawn_histology import draw_histology
 from tests.ui.segment_actions import predictions, run
 
-PROPOSED = "A colour image: its {} is segmented; choose another under Channel."
+PROPOSED = "A colour image. Its {} is segmented; choose another under Channel."
 
 
 @pytest.fixture

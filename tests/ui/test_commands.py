@@ -115,7 +115,7 @@ def test_the_errors_of_the_selected_or_newest_prediction_are_shown(
 def test_without_a_prediction_showing_errors_says_what_to_do(viewer, choose, told):
     choose("show_errors")
 
-    assert "segment an image first" in told[0]
+    assert "Segment an image first" in told[0]
     assert not viewer.layers
 
 

@@ -115,7 +115,7 @@ def test_one_prediction_alone_is_not_compared(qtbot, viewer, panel):
 
     panel.comparison.start.click()
 
-    assert "There is one prediction" in panel.status.value
+    assert "There is only one prediction" in panel.status.value
 
 
 def test_another_threshold_empties_tables_and_overlay(qtbot, viewer, panel):
@@ -201,7 +201,7 @@ def test_all_scores_of_all_predictions_are_saved(qtbot, tmp_path, panel):
     assert f"{float(ap['difference']):+.3f}" == panel.comparison.model.rows[1][2]
     assert {row["made"] for row in rows} == {
         "fluo-nuclei; Diameter 30 px",
-        "how it was made is not known",
+        "not known how it was made",
     }
     assert str(tmp_path / "table.csv") in panel.status.value
 
@@ -277,7 +277,7 @@ def test_labels_of_another_program_are_a_saved_run(qtbot, viewer, tmp_path, pane
 def test_a_folder_of_other_fields_is_refused_in_words(qtbot, tmp_path, panel):
     panel.comparison.add_saved(tmp_path, panel.truth.value)
 
-    assert "none of the 3 fields is in it, A01.tif for one" in panel.status.value
+    assert "it holds none of the 3 fields, for example no A01.tif" in panel.status.value
 
 
 def test_an_export_is_written_though_the_threshold_moves(qtbot, tmp_path, panel):

@@ -277,7 +277,7 @@ def test_a_fill_through_all_fields_is_counted_in_all(qtbot, tmp_path, viewer, st
 
     assert stack_panel.state.score_of(1).objects.fp == 0
     stack_panel.corrections.save_to(tmp_path)
-    assert "edited through several fields at once" in stack_panel.status.value
+    assert "edited in several fields at once" in stack_panel.status.value
 
 
 def test_labels_that_a_program_changed_are_counted_when_they_are_painted(
@@ -466,7 +466,7 @@ def test_no_file_is_overwritten(qtbot, tmp_path, layers, panel):
 
     panel.corrections.save_to(tmp_path)
 
-    assert "is there already; choose another folder" in panel.status.value
+    assert "already exists; choose another folder" in panel.status.value
     assert taken.read_text() == "mine"
 
 

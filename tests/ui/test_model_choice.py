@@ -140,9 +140,9 @@ def test_a_chosen_file_that_disappears_is_named_and_comes_back(
     panel.form.image.value = image
 
     assert "mine.pt (missing)" in titles(panel)
-    assert "is not there now" in panel.form.about.value
+    assert "mine.pt is missing; put it back" in panel.form.about.value
     run(qtbot, panel)
-    assert f"{path}: this model file is not there" in panel.status.value
+    assert f"{path}: this model file is missing" in panel.status.value
     assert panel.form.segment.enabled
 
     (tmp_path / "elsewhere.pt").rename(path)
@@ -181,8 +181,8 @@ def test_what_a_model_makes_no_use_of_is_locked_and_says_so(panel):
     assert used == {"min_size", "invert"}
     assert not panel.form.device.enabled
     assert not panel.form.measure.enabled
-    assert panel.form.device.tooltip == "otsu runs on the CPU alone."
-    assert panel.form.params["flow_threshold"].tooltip.startswith("otsu makes no use of this.")
+    assert panel.form.device.tooltip == "otsu runs only on the CPU."
+    assert panel.form.params["flow_threshold"].tooltip.startswith("otsu does not use this.")
     assert panel.form.place.value.startswith("CPU, ")
     assert "float64; needs no weights" in panel.form.place.value
 
@@ -210,7 +210,7 @@ def test_the_panel_says_before_a_run_what_will_run(qtbot, panel, monkeypatch, tm
 
     line = panel.form.place.value
     assert line.startswith("CPU, ")
-    assert "; float32; 27 MB to download first; not timed on this computer yet" in line
+    assert "; float32; 27 MB to download first; not timed here yet" in line
 
 
 def test_every_generation_of_models_stands_in_the_tooltip(panel):
@@ -272,7 +272,7 @@ def test_a_diameter_stays_with_its_image(qtbot, viewer, image, panel, stand_in, 
     assert panel.form.image.value is other
     assert panel.form.params.params.diameter == 0.0
     assert not panel.form.params.params.invert
-    assert "Diameter 60 px, Dark nuclei on was of another image" in panel.status.value
+    assert "Diameter 60 px, Dark nuclei on was for another image" in panel.status.value
     run(qtbot, panel)
     assert stand_in.calls[-1][1].diameter == 0.0
 

@@ -4,10 +4,11 @@ from dataclasses import fields
 
 import pytest
 from magicgui.widgets import CheckBox, FloatSlider, SpinBox
+from qtpy.QtWidgets import QCheckBox, QLabel
 
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.params_form import ParamsForm
+from napari_nucseg.ui.params_form import ParamsForm, labelled
 
 
 @pytest.fixture
@@ -54,3 +55,12 @@ def test_dark_nuclei_are_a_switch_that_is_always_in_sight(form):
     assert isinstance(form["invert"], CheckBox)
     form["invert"].value = True
     assert form.params == SegmentParams(invert=True)
+
+
+def test_the_name_of_a_switch_is_shown_once(qtbot, form):
+    shown = labelled([form["invert"], form["augment"]])
+    qtbot.addWidget(shown)
+
+    labels = [label.text() for label in shown.findChildren(QLabel)]
+    assert labels == ["Dark nuclei", "Flipped copies"]
+    assert [box.text() for box in shown.findChildren(QCheckBox)] == ["", ""]

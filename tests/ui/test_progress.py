@@ -64,8 +64,8 @@ def test_of_a_download_what_was_here_before_took_no_time(clock, told):
     follow(900_000_000, 1_200_000_000)
 
     assert [what for _, _, what in told] == [
-        "Fetching net: 600 of 1,200 MB",
-        "Fetching net: 900 of 1,200 MB, 10 s left",
+        "Downloading net: 600 of 1,200 MB",
+        "Downloading net: 900 of 1,200 MB, 10 s left",
     ]
 
 

@@ -209,7 +209,7 @@ def test_fields_of_too_many_sizes_are_refused_with_what_to_do(tmp_path):
     for edge in range(4, 4 + MAX_GROUPS + 1):
         tifffile.imwrite(tmp_path / "images" / f"{edge}.tif", np.zeros((edge, edge), np.uint8))
 
-    with pytest.raises(ValueError, match=r"are of 13 sizes .* open a list of some of them"):
+    with pytest.raises(ValueError, match=r"have 13 different sizes .* open single fields"):
         read(tmp_path)
 
 

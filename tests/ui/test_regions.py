@@ -216,7 +216,10 @@ def test_nothing_in_sight_is_nothing_to_segment(viewer, image, panel):
 
     panel.form.segment.native.click()
 
-    assert panel.status.value == "Nothing of this image is in sight; move it into the canvas."
+    assert (
+        panel.status.value
+        == "No part of this image is in sight. Move it into the canvas, then press Segment."
+    )
 
 
 def test_a_drawn_line_proposes_the_diameter(viewer, image, panel):

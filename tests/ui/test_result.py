@@ -55,7 +55,7 @@ def test_labels_of_which_too_little_is_told_have_no_settings(viewer, image, pane
 
     viewer.layers.selection.active = labels
 
-    assert panel.provenance.text.value == "Select labels that were made here."
+    assert panel.provenance.text.value == "Select a Labels layer that this plugin has made."
     assert not panel.provenance.take_over.enabled
 
 
@@ -247,7 +247,7 @@ def test_a_measure_that_is_not_there_changes_no_colour(qtbot, viewer, image, pan
 
     panel.result.colour_by.value = "flow error"
 
-    assert panel.result.range.value == "There is no flow error yet."
+    assert panel.result.range.value == "There is no flow error for this field."
     assert labels.colormap == own
 
 

@@ -132,7 +132,7 @@ def test_images_that_have_gone_are_told(results, drawn_dataset, monkeypatch):
     out = results()
     (drawn_dataset / "images").rename(drawn_dataset / "elsewhere")
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *asked: "")
-    with pytest.raises(ValueError, match="this file has gone since the run"):
+    with pytest.raises(ValueError, match="this file is missing since the run"):
         get_reader(str(out))(str(out))
 
 
@@ -183,7 +183,7 @@ def test_a_run_on_damaged_images_alone_is_told(results, drawn_dataset):
     for path in (out / "labels").iterdir():
         path.unlink()
 
-    with pytest.raises(ValueError, match="none of its fields could be read; mend the images"):
+    with pytest.raises(ValueError, match="none of its fields can be read; check the images"):
         get_reader(str(out))(str(out))
 
 

@@ -119,7 +119,7 @@ def test_cancel_keeps_what_is_done_and_run_goes_on(qtbot, panel, out, stand_in):
     go_on.set()
     qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
     assert panel.status.value.startswith("Stopped with ")
-    assert panel.status.value.endswith("Run goes on from there.")
+    assert panel.status.value.endswith("Press Run to go on from there.")
     assert not (out / "fields.csv").exists()
 
     stand_in.before = lambda report: None
@@ -136,7 +136,7 @@ def test_other_values_in_the_same_folder_are_refused_with_what_differs(qtbot, pa
     panel.form.params["min_size"].value = 40
     run(qtbot, panel)
 
-    assert "parameters min_size: 15 there, 40 now" in panel.status.value
+    assert "parameters min_size: 15 before, 40 now" in panel.status.value
     assert panel.status.value.startswith("Failed: ")
 
 

@@ -89,7 +89,7 @@ def test_cancel_ends_even_a_download_that_stalls_and_the_next_goes_on(
             dialogs()[0].close()
 
     when(lambda: dialogs() and dialogs()[0].value() > 0, cancel)
-    with pytest.raises(DownloadError, match=r"cancelled.*open the sample again to go on"):
+    with pytest.raises(DownloadError, match=r"cancelled.*Open the sample again to go on"):
         open_sample(viewer)
 
     assert not viewer.layers
@@ -106,7 +106,7 @@ def test_a_second_start_is_refused_and_the_first_goes_on(viewer, published, when
     published["images.zip"].faults = [Stall(20_000)]
 
     def start_again():
-        with pytest.raises(DownloadError, match="on its way already"):
+        with pytest.raises(DownloadError, match="being downloaded already"):
             open_sample(viewer)
         published["images.zip"].closing.set()
 

@@ -252,7 +252,7 @@ def test_a_field_that_was_not_segmented_has_no_scores(qtbot, viewer, stacks, pan
     viewer.dims.set_current_step(0, 2)
 
     assert cell(panel, "F1") == ""
-    assert "no prediction yet" in panel.status.value
+    assert "not in the prediction yet" in panel.status.value
 
 
 def test_the_errors_of_a_stack_are_drawn_field_by_field(qtbot, viewer, stacks, panel):
@@ -357,5 +357,5 @@ def test_layers_that_do_not_lie_on_each_other_are_named_before_they_are_scored(
     before = panel.status.value
     settled(qtbot, panel)
     for status in (before, panel.status.value):
-        assert status.startswith(f"{said}; scores compare pixel by pixel" if said else "")
+        assert status.startswith(f"{said}. They are compared pixel by pixel" if said else "")
         assert bool(said) == ("pixel by pixel" in status)

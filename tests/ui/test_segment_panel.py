@@ -219,7 +219,7 @@ def test_each_field_shows_as_it_is_done_and_cancel_keeps_it(qtbot, viewer, stack
     assert labels.data[0].any()
     assert labels.data[1].any()
     assert not labels.data[2].any()
-    assert panel.status.value.startswith("Stopped. 2 of 3 fields are done, and stay. ")
+    assert panel.status.value.startswith("Stopped. 2 of 3 fields are done and stay. ")
     assert panel.form.segment.enabled
 
 
@@ -260,7 +260,7 @@ def test_the_panel_says_when_a_model_needs_a_download(panel, monkeypatch, tmp_pa
 
     panel.form.model.value = "cpsam_v2"
 
-    assert f"Segment fetches its 1200 MB to {tmp_path} first" in panel.form.about.value
+    assert f"Segment first downloads its 1200 MB to {tmp_path}" in panel.form.about.value
 
 
 def test_the_main_thread_is_never_blocked_for_a_tenth_of_a_second(qtbot, viewer, bbbc039, panel):

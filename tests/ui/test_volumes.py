@@ -58,7 +58,7 @@ def test_a_volume_says_how_it_was_made_and_lends_its_settings(
     (labels,) = predictions(viewer)
     assert record_of(labels).provenance["depth"]["method"] == Depth.STITCHED
     viewer.layers.selection.active = labels
-    assert "stitched from an overlap of 0.4" in panel.provenance.text.value
+    assert "stitched at an overlap (IoU) of 0.4" in panel.provenance.text.value
     panel.form.scope.value = Scope.FIELD
     panel.form.volume["stitch_threshold"].value = 0.1
 
@@ -74,11 +74,14 @@ def test_a_volume_follows_no_slider_and_the_panel_says_so(qtbot, viewer, depths,
     before = predictions(viewer)[0].data.copy()
 
     panel.result.doubtful.native.click()
-    assert panel.status.value == "No doubt is known here: segment this field by a network."
+    assert panel.status.value == (
+        "These labels have no flow errors, so doubt is not known. "
+        "Segment this field with a network."
+    )
 
     move(qtbot, panel, {"min_size": 900})
 
-    assert panel.status.value == "Press Segment: a volume follows no slider."
+    assert panel.status.value == "Press Segment: labels of a volume do not follow the sliders."
     np.testing.assert_array_equal(predictions(viewer)[0].data, before)
 
 
@@ -149,7 +152,7 @@ def test_what_a_volume_cannot_be_made_of_is_told_with_the_layers_name(
 
     run(qtbot, panel)
 
-    assert "depths: otsu works in planes, not in 3-D: choose stitched" in panel.status.value
+    assert "depths: otsu works on planes, not in 3-D; choose stitched" in panel.status.value
     assert panel.form.segment.enabled
 
 

@@ -44,9 +44,9 @@ def test_segment_fetches_what_is_missing_and_says_how_far_it_is(
         qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
 
     assert weights.read_bytes() == CONTENT
-    assert any(line.startswith("Fetching cpsam_v2: ") for line in told)
+    assert any(line.startswith("Downloading cpsam_v2: ") for line in told)
     assert len(predictions(viewer)) == 1
-    assert "weights here" in panel.form.place.value
+    assert "weights installed" in panel.form.place.value
 
 
 def test_cancel_ends_a_download_and_the_next_run_goes_on(
@@ -59,7 +59,7 @@ def test_cancel_ends_a_download_and_the_next_run_goes_on(
         weights = publish(server)
         panel.form.model.value = "cpsam_v2"
         panel.form.segment.native.click()
-        qtbot.waitUntil(lambda: "Fetching" in panel.status.value, timeout=RUN)
+        qtbot.waitUntil(lambda: "Downloading" in panel.status.value, timeout=RUN)
 
         panel.form.cancel.native.click()
         qtbot.waitUntil(lambda: not panel.running, timeout=5000)

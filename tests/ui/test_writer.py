@@ -64,7 +64,7 @@ def test_masks_of_a_stack_are_not_replaced(layers, stack, tmp_path):
     save(layers, tmp_path / "mine.png")
     (tmp_path / "mine" / "one.png").unlink()
 
-    with pytest.raises(FileExistsError, match=r"two\.png: it is there already"):
+    with pytest.raises(FileExistsError, match=r"two\.png already exists"):
         save(layers, tmp_path / "mine.png")
     assert not (tmp_path / "mine" / "one.png").exists()
 

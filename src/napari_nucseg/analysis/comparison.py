@@ -32,7 +32,7 @@ class FieldPair:
     Attributes
     ----------
     overlap : Overlap
-        Of the two.
+        The pixels that the true and the predicted objects share.
     boundaries : Boundaries or None
         Their outlines, compared; None if that is not done yet.
     """
@@ -52,7 +52,7 @@ def compare(truth: Labels, predicted: Labels, spacing: Spacing | None = None) ->
     Parameters
     ----------
     truth, predicted : ndarray of integers, shape (height, width)
-        The labels.
+        Labels of one field; 0 is background.
     spacing : Spacing, optional
         Edges of a pixel, for distances of outlines in real units.
 
@@ -122,7 +122,7 @@ class Curve:
     Attributes
     ----------
     thresholds, ap, f1 : ndarray of float64, shape (k,)
-        NaN where there is no object.
+        IoU thresholds, and AP and F1 of the objects at each; NaN where there is no object.
     """
 
     thresholds: NDArray[np.float64]
@@ -137,9 +137,10 @@ class FieldStrip:
     Attributes
     ----------
     planes : ndarray of intp, shape (k,)
-        Numbers of the fields.
+        Number of each field in the stack.
     dice, ap : ndarray of float64, shape (k,)
-        Of the pixels, and of the objects at the threshold; NaN where there is none.
+        Dice of the pixels and AP of the objects at the threshold, for each field; NaN where there
+        is no object.
     """
 
     planes: NDArray[np.intp]

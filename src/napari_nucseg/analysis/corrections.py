@@ -19,7 +19,7 @@ class Changes:
     Attributes
     ----------
     pixels : int
-        Pixels with another label.
+        Number of pixels whose label is another one.
     added, removed, changed : tuple of int
         Labels that are new, that are gone, and that have other pixels.
     """
@@ -42,11 +42,11 @@ class PackedLabels:
     Attributes
     ----------
     content : bytes
-        The labels as compressed int32.
+        The labels as int32, compressed by zlib.
     shape : tuple of int
-        Height and width.
+        Height and width of the labels, in pixels.
     fingerprint : int
-        Of the labels, to compare others with them quickly.
+        Checksum of the labels, to compare others with them quickly.
 
     Examples
     --------
@@ -115,11 +115,11 @@ def take_over(source: Labels, target: Labels, label: int, overlap: Overlap) -> L
     Parameters
     ----------
     source, target : ndarray of integers, shape (height, width)
-        Labels of one field.
+        Labels of the same field; 0 is background.
     label : int
-        Object of the source.
+        Label of the object in the source.
     overlap : Overlap
-        Of source and target, in this order.
+        The pixels that the objects of source and target share, in this order.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def _free_number(labels: Labels) -> int:
     number = int(labels.max(initial=0)) + 1
     if number > np.iinfo(labels.dtype).max:
         raise ValueError(
-            f"labels of type {labels.dtype} have no number left for another object; convert the "
-            "layer to a larger type first"
+            f"labels of type {labels.dtype} have no number left for another nucleus; convert the "
+            "layer to a larger integer type first"
         )
     return number

@@ -43,7 +43,7 @@ def draw_verdicts(truth: Labels, predicted: Labels, verdicts: Verdicts) -> NDArr
     truth, predicted : ndarray of integers, shape (height, width)
         The label images that were judged.
     verdicts : Verdicts
-        From `classify`.
+        Verdicts on both sides' objects, as `classify` gives them.
 
     Returns
     -------
@@ -88,11 +88,11 @@ def look_up(labels: Labels, ids: NDArray[np.int64], values: NDArray[np.uint8]) -
     Parameters
     ----------
     labels : ndarray of integers
-        Of any shape.
+        Label image of any shape; 0 is background.
     ids : ndarray of int64, shape (n,)
-        Known labels, ascending.
+        All labels that have a value, ascending.
     values : ndarray of uint8, shape (n,)
-        Theirs.
+        Value of each of these labels.
     """
     if not len(ids):
         return np.zeros(labels.shape, dtype=np.uint8)
@@ -116,17 +116,18 @@ def picture_verdicts(
     Parameters
     ----------
     image : ndarray, shape (height, width)
-        Intensities.
+        Intensities of one field, of any scale.
     truth, predicted : ndarray of integers, shape (height, width)
-        Label images.
+        Labels of the field; 0 is background.
     threshold : float
-        IoU of a match.
+        IoU from which on two objects match.
     strict : bool
         Whether an IoU of exactly the threshold is none.
 
     Returns
     -------
     ndarray of uint8, shape (height, width, 3)
+        RGB picture of the field, with the objects outlined in the colours of their verdicts.
     """
     from scipy import ndimage  # not above: opening the score panel would wait for it
 

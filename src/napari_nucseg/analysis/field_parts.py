@@ -23,7 +23,7 @@ class Placed:
     Attributes
     ----------
     labels : ndarray of int32, shape (height, width)
-        Of the field.
+        Labels of the whole field; 0 is background.
     taken : ndarray of integers
         Labels of the new nuclei that are in the field now, as the part numbered them.
     numbers : ndarray of integers
@@ -61,13 +61,13 @@ def place_part(field: Labels, new: Labels, context: Region, part: Region, above:
     Parameters
     ----------
     field : ndarray of integers, shape (height, width)
-        The labels so far.
+        Labels of the whole field so far; 0 is background.
     new : ndarray of integers
         Labels of the part and of a margin around it, by their own numbers.
     context : tuple of slice
-        Where `new` lies in the field.
+        Rows and columns of the field that `new` covers.
     part : tuple of slice
-        What is to be exchanged, within the context.
+        Rows and columns whose labels are exchanged, within the context.
     above : int, optional
         New nuclei get numbers above this one and above all in the field.
 

@@ -30,9 +30,9 @@ class Overview:
     Attributes
     ----------
     count : int
-        Nuclei.
+        Number of nuclei in the field.
     median_area_px : float or None
-        None without nuclei.
+        Median area of the nuclei in pixels; None without nuclei.
     median_area_um2 : float or None
         None without nuclei, or where the pixel size is unknown.
     """
@@ -80,11 +80,12 @@ def measure(
     labels : ndarray of integers, shape (height, width)
         0 is background, numbers may have gaps and be of any size.
     image : ndarray, shape (height, width)
-        Intensities as stored.
+        Intensities of the field, as stored in the image.
     pixel_size : float, optional
         Edge of a pixel in micrometres.
     flow_errors : ndarray of float64, shape (n,), optional
-        How far the network's flows are from those of each nucleus's shape, by ascending label.
+        Flow error of each nucleus, by ascending label: how far the network's flows are from those
+        of the nucleus's shape.
     cellprob : ndarray of float32, shape (height, width), optional
         The network's cell probability as a logit.
 
@@ -142,7 +143,7 @@ def doubtful_first(nuclei: Nuclei) -> NDArray[np.int64]:
     How well each column predicts errors is measured in ``docs/doubt.md``.
     """
     if "flow_error" not in nuclei:
-        raise ValueError("these labels have no flow errors; segment the image again")
+        raise ValueError("these labels have no flow errors; segment the image with a network")
     index: NDArray[np.int64] = nuclei["index"]
     return index[np.argsort(-nuclei["flow_error"], kind="stable")]
 
@@ -160,7 +161,7 @@ def describe(nuclei: Nuclei) -> Overview:
 
 def _check_shape(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
     if values.shape != shape:
-        raise ValueError(f"the {name} is of shape {values.shape}, its labels need {shape}")
+        raise ValueError(f"the {name} has shape {values.shape}, but the labels need {shape}")
 
 
 def _touches_border(pixels: _Pixels, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -210,9 +211,9 @@ def _hull_ends(ends: Index, owner: Index, rows: Index) -> Index:
     ends : ndarray of int, shape (r,)
         Last column of each row that holds a pixel; `_NOWHERE` for an empty row.
     owner : ndarray of int, shape (r,)
-        Whose row it is.
+        Index of the nucleus that each row of pixels belongs to.
     rows : ndarray of int, shape (k,)
-        Rows to look at.
+        Indices of the rows to look at.
     """
     # Counted in half pixels all points of the hull are whole numbers: row k lies at 2 k + 1
     reach = np.full(2 * len(ends) + 1, _NOWHERE, dtype=np.intp)
@@ -249,16 +250,17 @@ def measure_nuclei(
     Parameters
     ----------
     result : Segmentation
-        Of the image, as it came out of a segmenter.
+        Segmentation of the image, as a segmenter gave it.
     image : ndarray, shape (height, width)
-        Intensities as stored.
+        Intensities of the field, as stored in the image.
     pixel_size : float, optional
         Edge of a pixel in micrometres.
 
     Returns
     -------
     dict of str to ndarray
-        See `napari_nucseg.analysis.measurements.measure`.
+        One array a measurement, by the names that `napari_nucseg.analysis.measurements.measure`
+        gives.
     """
     if result.flows is None:
         return measure(result.labels, image, pixel_size=pixel_size)

@@ -47,7 +47,7 @@ def find_geometry(
     Parameters
     ----------
     labels : ndarray of integers, shape (height, width)
-        0 is background.
+        Labels of one field; 0 is background.
     ids : ndarray of int64, shape (n,)
         All labels there are, ascending.
     origin : tuple of int
@@ -87,7 +87,7 @@ def move_geometry(
     old_ids, ids : ndarray of int64, shape (n,) and (m,)
         All labels before and after it, ascending.
     box : tuple of slice
-        Around all pixels that changed.
+        Rows and columns that hold all pixels that changed.
     before : ndarray of integers
         Labels in the box as they were.
     labels : ndarray of integers, shape (height, width)
@@ -133,11 +133,11 @@ def object_columns(
     Parameters
     ----------
     field : str
-        Name of the field.
+        Name of the field, the same in all rows.
     truth, predicted : ndarray of integers, shape (height, width)
         The labels that were matched.
     matching : Matching
-        Of the two.
+        Matched pairs of true and predicted objects.
     preset : Preset
         Rule of scores that they were matched by.
     pixel_size : float, optional

@@ -32,25 +32,25 @@ class Objects:
     Attributes
     ----------
     plane : ndarray of intp, shape (n,)
-        Number of the field.
+        Number of the field that each object lies in.
     is_true : ndarray of bool, shape (n,)
-        Whether it is a true object.
+        Whether each object is a true one, else a predicted one.
     label : ndarray of int64, shape (n,)
-        Its number in its layer.
+        Label of each object in its layer.
     code : ndarray of uint8, shape (n,)
-        `Verdict`.
+        Verdict on each object, a `Verdict`.
     iou : ndarray of float64, shape (n,)
-        With the partner; of an unmatched object the best with any.
+        IoU with the partner; for an object without one, the best IoU with any.
     area : ndarray of int64, shape (n,)
-        Pixels.
+        Area of each object in pixels.
     y, x : ndarray of float64, shape (n,)
-        Centroid in pixels.
+        Centre of mass of each object, in pixels from the top left of the field.
     box : ndarray of intp, shape (n, 4)
-        See `ObjectGeometry`.
+        Bounding box of each object in pixels, as in `ObjectGeometry`.
     starts : ndarray of intp, shape (n,)
-        Where the partners of each begin.
+        Position of the first partner of each object in the list of all partners.
     counts : ndarray of intp, shape (n,)
-        How many partners each has.
+        Number of partners of each object.
     partners : ndarray of int64
         Numbers of the partners in the other layer.
     """

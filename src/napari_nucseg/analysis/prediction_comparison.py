@@ -29,13 +29,13 @@ class ScoredField:
     Attributes
     ----------
     score : Score
-        By the rule.
+        Scores of the field by the rule of the comparison.
     ids : ndarray of int64, shape (n,)
-        Numbers of the true objects.
+        Labels of the true objects, ascending.
     found : ndarray of bool, shape (n,)
-        Which of them have a match.
+        Whether each true object has a match.
     ious : ndarray of float64, shape (n,)
-        IoU with the best predicted object.
+        IoU of each true object with its best predicted object.
     """
 
     score: Score
@@ -51,11 +51,11 @@ class ScoredPrediction:
     Attributes
     ----------
     name : str
-        For people.
+        Name of the prediction for the screen.
     fields : mapping
         Number of a field to what it gave.
     summary : Summary
-        Of the fields.
+        Pooled scores and spread over the fields.
     differences : mapping
         Ratio to how much larger it is than that of the first prediction.
     """
@@ -73,9 +73,9 @@ class Disagreement:
     Attributes
     ----------
     plane : int
-        Number of the field.
+        Number of the field in the stack.
     label : int
-        Number of the object.
+        Label of the object in the ground truth.
     in_first : bool
         Whether the first prediction found it; else the second did.
     ious : tuple of float
@@ -107,9 +107,9 @@ def compare_predictions(
     planes : sequence of int
         Fields that all predictions have.
     rule : ScoreRule
-        How fields are scored.
+        IoU threshold and preset that fields are scored by.
     progress : Progress
-        Gets (done, in all, what); raises to stop.
+        Called with (steps done, steps in all, what is done); may raise to stop.
     known : mapping, optional
         Name of a prediction to its fields that need not be scored again.
     """

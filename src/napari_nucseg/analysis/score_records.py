@@ -101,11 +101,11 @@ def field_row(field: Field, score: Score, made: Mapping[str, Any] | None = None)
     Parameters
     ----------
     field : Field
-        Whose name is told; a split only if it is known.
+        The field; its name is written, and its split if that is known.
     score : Score
-        Its score.
+        Scores of the field's prediction.
     made : mapping, optional
-        How its labels were made.
+        Provenance of the field's predicted labels.
     """
     made = made or {}
     return {

@@ -41,7 +41,7 @@ def run_benchmark(
     Parameters
     ----------
     dataset : Dataset
-        Fields with ground truth.
+        Fields to segment; each must have a ground truth.
     setup : Setup
         Model, parameters and rule of scores.
     out : Path
@@ -50,7 +50,7 @@ def run_benchmark(
     progress : Progress
         Called with (fields done, fields in all, name of one) now and then; may raise to stop.
     run_fields : callable
-        Where fields are done.
+        Runs the task of each field: here, in processes or on a cluster.
     parquet : bool
         Write tables as Parquet, too.
     command : sequence of str
@@ -194,10 +194,10 @@ def run_models(
     Parameters
     ----------
     dataset, out, run_fields, parquet, command
-        As of `run_benchmark`. Several models have a folder each in ``out``, by their names, and
-        ``comparison.csv`` beside them. There is one ``report.html`` for all.
+        The same as in `run_benchmark`. Several models have a folder each in ``out``, by their
+        names, and ``comparison.csv`` beside them. There is one ``report.html`` for all.
     setups : sequence of Setup
-        One a model.
+        Model, parameters and rule of scores, one a model.
     progress : Progress
         Called with (fields done, fields in all, name of one), over all models.
     worst : int
@@ -240,7 +240,7 @@ def _prepare(dataset: Dataset, setups: Sequence[Setup], out: Path) -> list[Prepa
     names = [setup.model for setup in setups]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise ValueError(f"{twice[0]} is named twice; name each model once")
+        raise ValueError(f"{twice[0]} is named twice; name each model only once")
     has_scale = cache(all_have_scale)  # the headers of all images are read once
     if len(setups) == 1:
         return [prepare_run(dataset, setups[0], out, has_scale)]

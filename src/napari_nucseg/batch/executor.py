@@ -46,8 +46,8 @@ def connected(address: str) -> Iterator[Executor]:
     Parameters
     ----------
     address : str
-        Of its scheduler, such as ``tcp://10.0.0.1:8786``. All workers need this package, the
-        weights, and the folders of images and of results under the same names.
+        Address of the cluster's scheduler, such as ``tcp://10.0.0.1:8786``. All workers need this
+        package, the weights, and the folders of images and of results under the same names.
 
     Raises
     ------
@@ -141,7 +141,10 @@ class _Cluster:
                 try:
                     yield self._result(future)
                 except KilledWorker as error:
-                    why = f"worker after worker died of it, perhaps for want of memory ({error})"
+                    why = (
+                        "one worker after another died of it, perhaps because memory ran out "
+                        f"({error})"
+                    )
                     yield work.blame(suspect, why)
 
     def _done(
@@ -205,14 +208,15 @@ class _Cluster:
             _logger.warning(waiting)
         if now - self._alone_since > WAIT_SECONDS:
             raise OSError(
-                f"{self._address}: it has had no workers for {WAIT_SECONDS} s; start some and run "
-                "the same command to go on"
+                f"{self._address}: the scheduler has had no workers for {WAIT_SECONDS} s; start "
+                "some and run the same command to go on"
             )
         return waiting
 
     def _gone(self) -> OSError:
         return OSError(
-            f"{self._address}: the scheduler has gone; start it and run the same command to go on"
+            f"{self._address}: the scheduler does not answer any more; start it and run the same "
+            "command to go on"
         )
 
 

@@ -24,19 +24,19 @@ class FieldRecord:
     Attributes
     ----------
     stem : str
-        The field.
+        Name of the field, as its files have it.
     host : str
         Name of the computer that did it.
     seconds : float
         Reading, segmenting, scoring and writing the labels.
     checksums : mapping
-        sha256 of its "image" and "mask".
+        sha256 of the field's "image" and "mask", by these names.
     error : str or None
-        What went wrong; nothing of the following is there then.
+        Message of the error that the field failed with; the following values are missing then.
     score : Score or None
-        Against its ground truth.
+        Score against the ground truth; None if the field failed.
     made : mapping
-        How the labels were made, as their file tells.
+        Provenance of the labels, as their file holds it.
     objects : dict of str to list
         A row for every object, see `object_columns`.
     """

@@ -60,11 +60,11 @@ class FieldTask:
     Attributes
     ----------
     setup : Setup
-        How it is segmented and scored.
+        Model, parameters and rule of scores.
     has_scale : bool
         Whether distances are measured in micrometres, too.
     folder : ResultsFolder
-        Where labels and record go; all machines have to see it under the same name.
+        Folder that labels and record go to; all machines must see it under the same name.
     """
 
     setup: Setup
@@ -140,9 +140,9 @@ class FieldTask:
     def _check_scale(self, field: Field, image: Image) -> None:
         if self.has_scale and image.pixel_size is None:
             raise ValueError(
-                f"{field.image}: it does not state its pixel size, as the images did that the run "
-                "was begun with; replace it by one that does, or choose another folder of results "
-                "to measure all in pixels"
+                f"{field.image}: this image has no pixel size, and the images that the run was "
+                "begun with have one; replace it by an image that has one, or choose another "
+                "folder of results to measure everything in pixels"
             )
 
     def _score(

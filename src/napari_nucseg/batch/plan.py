@@ -22,16 +22,16 @@ class Setup:
     Attributes
     ----------
     model : str
-        Name of the model.
+        Name of the model, as tables and folders have it.
     weights : mapping
         Name of each file of its weights to the file's sha256; of several, one runs on each device.
     load : callable
         Returns the segmenter, and the same one when called again; sent to other processes, so it
         has to be a function of a module there.
     params : SegmentParams
-        Thresholds and diameter.
+        Thresholds, sizes and the other parameters of the segmentation.
     rule : ScoreRule
-        How fields are scored.
+        IoU threshold and preset that fields are scored by.
     libraries : tuple of str
         Packages whose versions the labels depend on.
     """
@@ -50,9 +50,9 @@ def make_plan(dataset: Dataset, setup: Setup, has_scale: bool) -> Plan:
     Parameters
     ----------
     dataset : Dataset
-        Its fields.
+        The fields that are run.
     setup : Setup
-        How they are segmented and scored.
+        Model, parameters and rule of scores.
     has_scale : bool
         Whether they are measured in micrometres, too.
     """
@@ -82,7 +82,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], within: str = ""
     old, new : mapping
         Plans, or the same part of both.
     within : str
-        Name of the part.
+        Name of the part of the plans, put before each difference; empty for whole plans.
     """
     found: list[str] = []
     for key in dict.fromkeys([*old, *new]):
@@ -95,7 +95,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], within: str = ""
         elif isinstance(one, list) or isinstance(other, list):
             found.append(f"{name}: {_compared(one or [], other or [])}")
         else:
-            found.append(f"{name}: {_told(one)} there, {_told(other)} now")
+            found.append(f"{name}: {_told(one)} before, {_told(other)} now")
     return found
 
 
@@ -104,7 +104,7 @@ def _compared(one: list[str], other: list[str]) -> str:
     found = [
         f"{len(names)} only {where}, the first is {names[0]}"
         for names, where in (
-            (sorted(set(one) - set(other)), "there"),
+            (sorted(set(one) - set(other)), "before"),
             (sorted(set(other) - set(one)), "now"),
         )
         if names

@@ -32,17 +32,17 @@ class Results:
     Attributes
     ----------
     folder : ResultsFolder
-        Where they are.
+        The folder with labels, records and tables.
     model : str
-        That made them.
+        Name of the model that made the labels.
     dataset : Dataset
-        Its fields, with the files that they had.
+        The fields of the run, with the files that they had then.
     done : tuple of int
         Numbers of the fields that have labels.
     rule : ScoreRule
-        How they were scored.
+        IoU threshold and preset that fields were scored by.
     made : mapping
-        How the labels of the first of them were made.
+        How the labels of the first field were made.
     """
 
     folder: ResultsFolder
@@ -78,8 +78,8 @@ def moved_to(results: Results, dataset: Dataset) -> Results:
     for number, field in enumerate(results.dataset.fields):
         if field.stem not in there:
             raise ValueError(
-                f"{dataset.name}: {field.stem} is not there, which {results.folder.path} has "
-                "results of; choose the dataset that the run was on"
+                f"{dataset.name}: {field.stem} is missing, but {results.folder.path} has results "
+                "of it; choose the dataset that the run was on"
             )
         moved = replace(there[field.stem], split=field.split, components=field.components)
         record = results.folder.read(field.stem) if number in checked else None

@@ -91,8 +91,8 @@ class ResultsFolder:
                 lock.acquire(timeout=0)
         except Timeout as error:
             raise ValueError(
-                f"{self.path}: another run is at work in this folder; wait until it is done, or "
-                "choose another folder"
+                f"{self.path}: another run uses this folder now; wait until it is done, or choose "
+                "another folder"
             ) from error
         try:
             for folder in (self.path, self.labels, self.path / "records"):
@@ -116,7 +116,7 @@ class ResultsFolder:
             if models:
                 raise ValueError(
                     f"{self.path}: this folder holds a run of several models, {', '.join(models)}; "
-                    "choose another folder, or name them all to go on"
+                    "choose another folder, or all these models to go on"
                 )
             _refuse_names(self.path, ("labels", "records", *TABLES, REPORT))
             return
@@ -154,18 +154,18 @@ class ResultsFolder:
         write_json(self.run_file, {"format": FORMAT, **run})
 
     def check_unchanged(
-        self, field: Field, record: FieldRecord, remedy: str = "choose another folder to begin anew"
+        self, field: Field, record: FieldRecord, remedy: str = "choose another folder to start over"
     ) -> None:
         """Refuse a field that is done and whose files are others now.
 
         Parameters
         ----------
         field : Field
-            With the files.
+            The field, with the image and the mask it has now.
         record : FieldRecord
-            Of when it was done.
+            Record of the field, written when it was done.
         remedy : str
-            What the user is told to do.
+            What the message tells the user to do.
 
         Raises
         ------
@@ -199,15 +199,15 @@ def check_for_models(path: Path, models: Sequence[str]) -> None:
     _refuse_file(path)
     if (path / RUN_FILE).exists():
         raise ValueError(
-            f"{path}: this folder holds the run of one model, and several have a folder each; "
-            "choose another folder, or name that model alone to go on"
+            f"{path}: this folder holds the run of a single model; choose another folder, or only "
+            "that model to go on"
         )
     there = _models_in(path)
     others = [name for name in there if name not in models]
     if others:
         raise ValueError(
             f"{path}: this folder holds results of {', '.join(others)}, too; choose another "
-            "folder, or name all its models to go on"
+            "folder, or all its models to go on"
         )
     if not there:
         _refuse_names(path, (COMPARISON, REPORT))
@@ -243,6 +243,6 @@ def _refuse_names(path: Path, names: Sequence[str]) -> None:
     taken = next((path / name for name in names if (path / name).exists()), None)
     if taken is not None:
         raise ValueError(
-            f"{path}: there is {taken.name}{'/' if taken.is_dir() else ''} here but no {RUN_FILE} "
-            "that tells how it came about; choose another folder"
+            f"{path}: it holds {taken.name}{'/' if taken.is_dir() else ''} but no {RUN_FILE}, so "
+            "it is not a folder of results; choose another folder"
         )

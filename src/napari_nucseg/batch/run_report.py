@@ -87,9 +87,9 @@ def _heading(results: Mapping[str, Benchmark]) -> str:
     """Say what the means are of."""
     common = _common(results)
     if not common:
-        return "Mean of each one's own fields (range); they have none in common"
+        return "Mean of each model's own fields (range); no field was done by all models"
     if any(len(result.scores) > len(common) for result in results.values()):
-        return f"Mean of the {counted(len(common), 'field')} that all have done (range)"
+        return f"Mean of the {counted(len(common), 'field')} that all models have done (range)"
     return "Mean of fields (range)"
 
 
@@ -116,13 +116,13 @@ def write_report(
     Parameters
     ----------
     path : Path
-        The HTML file.
+        The HTML file to write.
     dataset : Dataset
-        That the models ran over.
+        The dataset that the models ran on.
     runs : sequence of ModelRun
         One a model, each under its own name.
     worst : int
-        How many fields of each are pictured, those of the lowest mean AP.
+        Number of fields of each model that are pictured, those with the lowest mean AP.
     """
     results = {run.setup.model: run.result for run in runs}
     write_page(

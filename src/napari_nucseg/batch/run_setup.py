@@ -28,13 +28,13 @@ def set_up(model: Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule
     Parameters
     ----------
     model : Model
-        From `catalogue.find`.
+        The model, as `catalogue.find` gives it.
     device : str
         auto, cuda, mps or cpu.
     chosen : mapping
         Parameters other than those that suit the model.
     rule : ScoreRule
-        How fields are scored.
+        IoU threshold and preset that fields are scored by.
 
     Raises
     ------
@@ -69,8 +69,8 @@ def load_model(name: str, device: str) -> Segmenter:
     model = catalogue.find(name)
     if not model.is_ready:
         raise FileNotFoundError(
-            f"{model.path}: the weights of {name} are not on this computer; copy them there, or "
-            "segment a field with it once"
+            f"{model.path}: the weights of {name} are missing; copy them there, or segment a field "
+            "with this model once to download them"
         )
     return catalogue.load(model, device)
 
@@ -93,11 +93,11 @@ def prepare_run(
     Parameters
     ----------
     dataset : Dataset
-        Fields with ground truth.
+        Fields to segment; each must have a ground truth.
     setup : Setup
         Model, parameters and rule of scores.
     out : Path
-        Folder of the results.
+        Folder that the results go to.
     has_scale : callable
         Decides whether a run that begins is measured in micrometres, too; see `all_have_scale`.
 
@@ -143,8 +143,8 @@ def refuse_dataset(out: Path, dataset: Dataset) -> None:
     """
     if root_of(out).resolve() in {root.resolve() for root in map(_root, dataset.fields) if root}:
         raise ValueError(
-            f"{out}: this is the folder of the dataset; choose another one for the results, such "
-            f"as {root_of(out) / 'results'}"
+            f"{out}: this is the folder of the dataset; choose another folder for the results, "
+            f"such as {root_of(out) / 'results'}"
         )
 
 

@@ -38,9 +38,9 @@ class ObjectTables:
     Parameters
     ----------
     folder : Path
-        Where they go.
+        Folder that the tables are written to.
     parquet : bool
-        Whether there are both.
+        Whether to write Parquet beside CSV.
     files : ExitStack
         Gives the files their names when it is closed, unless by an error.
     """
@@ -115,11 +115,12 @@ class Benchmark:
     scores : mapping
         Stem of a field to its score, in the dataset's order; without the fields that failed.
     summary : Summary
-        Of these.
+        Pooled scores and spread over these fields.
     failed : mapping
         Stem of a field to its error.
     seconds : tuple of float
-        What network and post-processing took in each field, and with reading, scoring and writing.
+        Two durations in seconds for each field: of network and post-processing alone, and with
+        reading, scoring and writing.
     places : mapping
         Computer and device to the number of fields that were done there.
     empty_as_one : bool
@@ -157,13 +158,13 @@ def write_tables(
     Parameters
     ----------
     dataset : Dataset
-        Whose fields have a record each.
+        The dataset, each of whose fields has a record.
     plan : Plan
-        What the run was begun with.
+        Plan that the run was begun with.
     folder : ResultsFolder
-        Where the records are, and the tables go.
+        Folder that holds the records; the tables go there, too.
     empty_as_one : bool
-        See `summarise`.
+        Whether a field without nuclei on either side counts as 1 in means, as in `summarise`.
     parquet : bool
         Write ``fields.parquet`` and ``objects.parquet``, too.
 
@@ -194,7 +195,9 @@ def _gather(dataset: Dataset, folder: ResultsFolder, stage: Path, parquet: bool)
         for one in dataset.fields:
             record = folder.read(one.stem)
             if record is None:
-                raise ValueError(f"{folder.record_file(one.stem)}: it has gone; run it again")
+                raise ValueError(
+                    f"{folder.record_file(one.stem)}: it is missing; run the same command again"
+                )
             gathered.take(one, record)
             if record.objects is not None:
                 objects.add(record.objects)

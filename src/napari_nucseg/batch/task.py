@@ -70,8 +70,8 @@ def check_weights(setup: Setup, made: Provenance) -> None:
     """
     if made.weights_sha256 not in ("", *setup.weights.values()):
         raise ValueError(
-            f"{platform.node()} has other weights of {setup.model} than the run was "
-            "begun with; give all machines the same file"
+            f"{platform.node()} has other weights of {setup.model} than the run was begun with; "
+            "copy the same file to all machines"
         )
 
 

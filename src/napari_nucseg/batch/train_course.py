@@ -36,11 +36,11 @@ class Best:
     Attributes
     ----------
     batch : int
-        Batches that they were averaged over.
+        Number of batches that were learned from before these weights were scored.
     scores : HeldOutScores
-        Theirs.
+        Scores of these weights on the held-out images.
     weights : mapping
-        By their names.
+        The weights, averaged over the batches so far, by their names in the network.
     """
 
     batch: int
@@ -55,19 +55,19 @@ class TrainingCourse:
     Attributes
     ----------
     training : Training
-        Of the network.
+        The network, with its optimiser and its device.
     learn, held_out : sequence of Example
-        What is learned from, and what the network is scored on.
+        Images to learn from, and images that the network is scored on.
     files : TrainFiles
-        Where log and checkpoint go.
+        Paths of log, checkpoint and weights.
     plan : mapping
         All that the course depends on; kept in the checkpoint.
     progress : Progress
         Called before each batch and each held-out image.
     clock : callable
-        Seconds from any beginning on.
+        Returns seconds, from any point in time on.
     rows : list of LogRow
-        The log.
+        Rows of the log, one a validation.
     best : Best or None
         The weights to keep; None before the held-out images were scored.
     """
@@ -208,15 +208,16 @@ class LogRow:
     Attributes
     ----------
     batch : int
-        Batches learned from.
+        Number of batches that were learned from so far.
     learning_rate : float
-        Of the last of them.
+        Learning rate of the last of these batches.
     loss : float or None
         Mean over the batches since the row before; None without any.
     held_out_loss, mean_ap, ap_50, f1_50 : float or None
-        Of the averaged weights on the held-out images, where they were scored then.
+        Loss and scores of the averaged weights on the held-out images; None where they were not
+        scored.
     seconds : float
-        Since the training began, without interruptions.
+        Seconds of training so far, without interruptions.
     """
 
     batch: int

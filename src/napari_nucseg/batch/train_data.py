@@ -27,13 +27,13 @@ class TrainField:
     Attributes
     ----------
     stem : str
-        Its name.
+        Name of the field, as its files have it.
     image : ndarray, shape (height, width)
-        Intensities as stored.
+        Intensities of the field, as stored in the image.
     labels : ndarray of int32, shape (height, width)
-        Its nuclei.
+        True nuclei of the field; 0 is background.
     notes : tuple of str
-        What the user should know of how both were read.
+        What the user should know of how both files were read.
     """
 
     stem: str
@@ -70,9 +70,9 @@ def check_held_out(
     Parameters
     ----------
     learn, held_out : sequence of TrainField
-        What is learned from, and what is not.
+        Fields to learn from, and fields that are held out.
     learned_name, held_name : str
-        Of both, for the message.
+        Names of both kinds of datasets, for the message.
 
     Raises
     ------
@@ -85,12 +85,12 @@ def check_held_out(
         verb = "is" if len(shared) == 1 else "are"
         raise ValueError(
             f"{counted(len(shared), 'field')} {verb} in both {learned_name} and {held_name}, the "
-            f"first is {min(shared)}; hold out fields that are not learned from"
+            f"first is {min(shared)}; hold out fields that the network does not learn from"
         )
     if not any(field.labels.any() for field in held_out):
         raise ValueError(
-            f"{held_name}: no field has nuclei, so that nothing tells which weights are the best; "
-            "hold out some that have"
+            f"{held_name}: no field has nuclei, so the best weights cannot be chosen; hold out "
+            "fields with nuclei"
         )
 
 

@@ -36,7 +36,7 @@ class Recipe:
     Attributes
     ----------
     params : TrainParams
-        Course of the training.
+        Batches, crops and learning rate of the training.
     device : str
         auto, cuda, mps or cpu.
     start : Path or None
@@ -61,9 +61,9 @@ class TrainSets:
     Attributes
     ----------
     learn : sequence of Dataset
-        What is learned from.
+        Datasets that the network learns from.
     held_out : sequence of Dataset
-        What tells which weights are the best.
+        Datasets whose scores decide which weights are the best.
     """
 
     learn: Sequence[Dataset]
@@ -90,7 +90,7 @@ def train_on(
     Parameters
     ----------
     sets : TrainSets
-        What is learned from, and what is held out.
+        Datasets to learn from, and datasets that are held out.
     recipe : Recipe
         Course of the training, and where it begins.
     out : Path
@@ -129,13 +129,16 @@ def train_on(
 def _check_targets(files: TrainFiles, recipe: Recipe) -> None:
     """Find out before hours of training that its result could not be saved."""
     if files.weights.suffix.lower() not in ENDINGS:
-        raise ValueError(f"{files.weights}: name the file of the weights {' or '.join(ENDINGS)}")
+        raise ValueError(
+            f"{files.weights}: the name of the file for the weights must end with "
+            f"{' or '.join(ENDINGS)}"
+        )
     if files.weights.is_dir():
         raise IsADirectoryError(
-            f"{files.weights}: a folder; give the name of a file for the weights"
+            f"{files.weights}: this is a folder; give the name of a file for the weights"
         )
     if recipe.resume and recipe.overwrite:
-        raise ValueError("to resume is not to overwrite; choose one of them")
+        raise ValueError("--resume and --overwrite exclude each other; choose one of them")
     if recipe.resume and not files.checkpoint.is_file():
         raise FileNotFoundError(
             f"{files.checkpoint}: there is no checkpoint to go on from; leave out --resume to "
@@ -150,10 +153,10 @@ def _refuse_taken(files: TrainFiles) -> None:
     taken = [path for path in files.all if path.exists()]
     if not taken:
         return
-    ways = ["choose another name", "replace what is there with --overwrite"]
+    ways = ["choose another name", "replace it with --overwrite"]
     if files.checkpoint in taken:
         ways.insert(0, "go on from the checkpoint with --resume")
-    raise FileExistsError(f"{taken[0]} is there already; {', or '.join(ways)}")
+    raise FileExistsError(f"{taken[0]} already exists; {', or '.join(ways)}")
 
 
 def _prepare(
@@ -214,8 +217,8 @@ def _refuse_another(old: dict[str, Any], new: dict[str, Any], checkpoint: Path) 
     found = differences(old, new)
     if found:
         raise ValueError(
-            f"{checkpoint}: of another training ({'; '.join(found)}); give the same options and "
-            "data to go on, or begin anew with --overwrite"
+            f"{checkpoint}: it belongs to another training ({'; '.join(found)}); give the same "
+            "options and data to go on, or start over with --overwrite"
         )
 
 
@@ -253,7 +256,7 @@ def _where_it_is(course: TrainingCourse) -> str:
     """Tell after a stop what is there."""
     best = course.best
     if best is None:
-        return "nothing was scored yet, so there are no weights; go on with --resume"
+        return "no weights were scored yet, so none are saved; go on with --resume"
     return (
         f"the best weights so far, of batch {best.batch} with AP {best.scores.mean_ap:.3f}, are in "
         f"{course.files.weights}; go on with --resume"

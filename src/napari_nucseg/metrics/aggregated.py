@@ -26,11 +26,11 @@ class AreaCounts(AddableCounts):
     aji_shared, aji_union : int
         Pixels above and below the fraction of AJI.
     aji_plus_shared, aji_plus_union : int
-        The same of AJI+.
+        The same sums for AJI+, whose pairs are one to one.
     seg_iou_sum : float
         Sum of the IoU of true objects that are more than half covered.
     true, predicted : int
-        Objects of either side.
+        Number of true and of predicted objects.
     """
 
     aji_shared: int

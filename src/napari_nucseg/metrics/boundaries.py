@@ -35,13 +35,13 @@ class Boundaries:
     Attributes
     ----------
     pairs : ndarray of int, shape (k,)
-        What was measured, as ascending positions in the overlap's list of pairs.
+        Pairs that were measured, as ascending positions in the overlap's list of pairs.
     pixels : ndarray of float64, shape (3, k)
         Hausdorff distance, HD95 and mean distance of each pair in pixels.
     physical : ndarray of float64, shape (3, k), or None
-        The same in the unit.
+        The same distances in the unit of the pixel size; None if that is not known.
     unit : str or None
-        Name of the unit.
+        Name of the unit, such as "um"; None without a pixel size.
     near_true, true, near_predicted, predicted : int
         Outline pixels within 2 px of any outline of the other side, and all of them, matched or
         not.
@@ -101,9 +101,9 @@ def measure_boundaries(
     Parameters
     ----------
     truth, predicted : ndarray of integers, of one shape
-        Label images.
+        Label images of any number of axes; 0 is background.
     overlap : Overlap
-        Of the two.
+        The pixels that true and predicted objects share.
     spacing : Spacing, optional
         Edges of a pixel; without it distances are in pixels alone.
     least : float

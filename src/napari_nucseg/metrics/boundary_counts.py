@@ -33,11 +33,11 @@ class BoundaryCounts:
     unit : str or None
         Unit of the sums that are not in pixels; those are 0 without it.
     pairs : int
-        Matched pairs.
+        Number of matched pairs whose outlines were measured.
     hausdorff_px_sum, hd95_px_sum, distance_px_sum : float
         Sums over the pairs, in pixels.
     hausdorff_sum, hd95_sum, distance_sum : float
-        The same in the unit.
+        The same sums in the unit of the pixel size.
     near_true, true, near_predicted, predicted : int
         Outline pixels within 2 px of any outline of the other side, and all outline pixels.
     """

@@ -185,7 +185,7 @@ def boundary_distances(
     Parameters
     ----------
     truth, predicted, threshold, strict
-        As of all scores.
+        As in all functions of this module.
     edges : tuple of float, optional
         Length of a pixel along each axis, in any unit.
 

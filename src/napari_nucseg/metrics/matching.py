@@ -22,7 +22,7 @@ def assign(left: Index, right: Index, gain: NDArray[np.float64]) -> Index:
     left, right : ndarray of int, shape (k,)
         The two objects of each pair; no pair stands twice.
     gain : ndarray of float64, shape (k,)
-        What choosing a pair adds, above 0.
+        Gain of choosing each pair, above 0.
 
     Returns
     -------
@@ -103,9 +103,9 @@ class Matching:
     Attributes
     ----------
     overlap : Overlap
-        What was matched.
+        The pixels that true and predicted objects share.
     threshold : float
-        The least IoU of a pair.
+        IoU that a pair needs to match.
     pairs : ndarray of intp, shape (p,)
         Positions of the matched pairs in the overlap's list of pairs.
     strict : bool
@@ -154,7 +154,7 @@ def match(overlap: Overlap, threshold: float = 0.5, strict: bool = False) -> Mat
     Parameters
     ----------
     overlap : Overlap
-        From `find_overlap`.
+        The pixels that true and predicted objects share, as `find_overlap` gives them.
     threshold : float
         Least IoU of a pair, above 0 and at most 1.
     strict : bool

@@ -37,15 +37,15 @@ class Overlap:
     Attributes
     ----------
     truth_ids, predicted_ids : ndarray of int64, shapes (n,) and (m,)
-        The labels' own numbers, ascending.
+        Labels of the true and of the predicted objects, ascending.
     truth_areas, predicted_areas : ndarray of int64, shapes (n,) and (m,)
-        Pixels of each object.
+        Area of each object in pixels.
     truth_index, predicted_index : ndarray of intp, shape (k,)
         The pairs that share a pixel, as positions in the arrays above, ascending.
     shared : ndarray of int64, shape (k,)
-        Pixels that each pair shares.
+        Number of pixels that the objects of each pair share.
     pixels : int
-        Pixels of the field.
+        Number of pixels of the field, background included.
     """
 
     truth_ids: NDArray[np.int64]

@@ -17,9 +17,9 @@ class Preset:
     Attributes
     ----------
     name : str
-        Short name, for the command line.
+        Short name of the preset, for the command line.
     title : str
-        Name for people.
+        Name of the preset for the screen.
     strict : bool
         Whether a pair is a hit at IoU > t; otherwise at IoU >= t.
     ratio : str

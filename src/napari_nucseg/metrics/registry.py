@@ -32,23 +32,23 @@ class Metric:
     group, name : str
         One of `GROUPS`, and the name in files, which is unique in the group.
     title : str
-        Name for people.
+        Name of the score for the screen.
     compute : callable
-        Gives the value from a `Score`.
+        Returns the value, given a `Score`.
     formula : str
         Definition in a line, for the document and the function's help.
     help : str
         Whole sentence for a tooltip.
     source : str
-        Where it is published.
+        Publication that the score is taken from.
     alias : str
         Remark that stands behind the title in tables.
     limits : tuple of float
-        The least and the largest value.
+        The least and the largest possible value.
     better : str
-        Which values are the better ones, "high" or "low".
+        Whether "high" or "low" values are the better ones.
     unit : str
-        Of the values; empty for a ratio.
+        Unit of the values; empty for a ratio.
     iou : str, float or None
         IoU threshold of the matching: `CHOSEN`, a fixed one, or None where there is none, or many.
     compute_in_unit : callable, optional
@@ -107,7 +107,7 @@ def metrics(unit: str | None = None) -> tuple[Metric, ...]:
     Parameters
     ----------
     unit : str, optional
-        Of the pixel size; lengths in it stand after those in pixels.
+        Unit of the pixel size; lengths in it stand after those in pixels.
     """
     known = list(METRICS)
     if unit is not None:
@@ -169,16 +169,16 @@ _areas = partial(_counted, "objects", "areas.")
 # fmt: off
 METRICS: tuple[Metric, ...] = (
     _pixels("dice", "Dice", "2 TP / (2 TP + FP + FN)",
-        "2 TP / (2 TP + FP + FN) of the pixels; the same number as their F1.",
+        "2 TP / (2 TP + FP + FN) of the pixels. The same number as their F1.",
         source="Dice, Ecology 26, 1945", alias="= F1",
         shown={"models": 1, "choice": 6, "plot": 1}),
     _pixels("iou", "IoU", "TP / (TP + FP + FN)",
         "TP / (TP + FP + FN) of the pixels.",
         source="Jaccard, New Phytologist 11, 1912", shown={"models": 2}),
     _pixels("precision", "Precision", "TP / (TP + FP)",
-        "Share of the predicted pixels that are nucleus.", shown={"models": 3}),
+        "Share of the predicted pixels that lie in true nuclei.", shown={"models": 3}),
     _pixels("recall", "Recall", "TP / (TP + FN)",
-        "Share of the true pixels that were found.", shown={"models": 4}),
+        "Share of the true nuclei's pixels that were found.", shown={"models": 4}),
     _pixels("accuracy", "Accuracy", "(TP + TN) / (TP + FP + FN + TN)",
         "Share of all pixels, background included, that are right.", shown={"models": 5}),
 
@@ -209,8 +209,8 @@ METRICS: tuple[Metric, ...] = (
         "each `g` takes the `p` of its best IoU, which may be taken twice (of equals the lower "
         "number): sum of `|g and p|` / (sum of `|g or p|` + area of every `g` without any + area "
         "of every `p` never taken)",
-        "Aggregated Jaccard index: shared pixels of each true nucleus and its best predicted one, "
-        "over their unions and all that is left over.",
+        "Aggregated Jaccard index: the pixels that each true nucleus shares with its best "
+        "predicted one, divided by their unions and all unmatched nuclei.",
         source="Kumar et al., IEEE Transactions on Medical Imaging 36, 2017",
         shown={"models": 11, "choice": 5, "plot": 5}),
     _areas("aji_plus", "AJI+", "AJI of one-to-one pairs, those of the largest sum of IoU",
@@ -219,21 +219,23 @@ METRICS: tuple[Metric, ...] = (
     _areas("seg", "SEG",
         "mean over all `g` of the IoU with the `p` that covers more than half of `g`; 0 where none "
         "does",
-        "Mean IoU of the true nuclei, 0 where none covers more than half.",
+        "Mean over true nuclei of the IoU with the predicted nucleus that covers more than half "
+        "of it, or 0 if none does.",
         source="Maska et al., Bioinformatics 30, 2014 (Cell Tracking Challenge)"),
 
     _counted("boundaries", "boundaries.", "boundary_f", "F within 2 px",
         "2 PR / (P + R), where P is the share of all predicted outline pixels, matched or not, "
         "within 2 px of any true outline, and R the other way round",
-        "F1 of the outlines' pixels that lie within 2 px of the others'.",
+        "F1 of outline pixels that lie within 2 px of an outline of the other side.",
         source="Csurka et al., BMVC 2013", shown={"plot": 6}),
     _distance("hausdorff", "Hausdorff", "the largest of all `d(a, B)` and `d(b, A)`",
-        "Largest distance of two matched outlines, mean of the nuclei."),
+        "Largest distance between the outlines of a matched pair, mean of the pairs."),
     _distance("hd95", "HD95", "the larger of the 95th percentiles of `d(a, B)` and of `d(b, A)`",
-        "95th percentile of the distances of two matched outlines, mean of the nuclei."),
+        "95th percentile of the distances between the outlines of a matched pair, mean of the "
+        "pairs."),
     _distance("distance", "Mean",
         "the mean of all `d(a, B)` and `d(b, A)` together (average symmetric surface distance)",
-        "Mean distance of two matched outlines, mean of the nuclei."),
+        "Mean distance between the outlines of a matched pair, mean of the pairs."),
 )
 """All scores, in the order of tables."""
 # fmt: on

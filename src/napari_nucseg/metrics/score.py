@@ -26,17 +26,17 @@ class Score:
     threshold : float
         IoU threshold of ``objects`` and ``verdicts``.
     preset : Preset
-        The rule of comparison.
+        Published rule of comparison that pairs were matched by.
     pixels : PixelCounts
-        Foreground against background.
+        Counts of foreground and background pixels.
     objects : ObjectCounts
-        At the threshold.
+        Counts of objects at the IoU threshold.
     by_threshold : tuple of ObjectCounts
-        At each of `AP_THRESHOLDS`.
+        Counts of objects at each IoU of `AP_THRESHOLDS`.
     verdicts : VerdictCounts
-        At the threshold.
+        Number of objects of each verdict at the IoU threshold.
     areas : AreaCounts
-        What AJI, AJI+, SEG and the count error follow from.
+        Sums of areas that AJI, AJI+, SEG and the count error follow from.
     caicedo : CaicedoCounts
         Splits, merges and missed nuclei as the dataset's paper counts them.
     boundaries : BoundaryCounts or None
@@ -159,7 +159,7 @@ def score_with_boundaries(
     Parameters
     ----------
     truth, predicted, threshold, preset
-        As in `score`.
+        The same as in `score`.
     spacing : Spacing, optional
         Edges of a pixel; without it distances are in pixels alone.
     """
@@ -178,11 +178,11 @@ def score_matching(
     Parameters
     ----------
     matching : Matching
-        By the preset's rule.
+        Matched objects, by the preset's rule.
     preset : Preset
-        The rule of comparison.
+        Published rule of comparison that the objects were matched by.
     boundaries : Boundaries, optional
-        Outlines of the same field.
+        Distances between the outlines of the same field's objects.
 
     Raises
     ------

@@ -44,7 +44,7 @@ class Spread:
     mean, low, high : float
         Mean, least and largest of the fields.
     count : int
-        Fields where the value is defined.
+        Number of fields where the value is defined.
     interval : tuple of float
         Bootstrap interval of the mean; undefined with fewer than two fields.
     """
@@ -71,9 +71,9 @@ class Summary:
     spread_at, intervals_at : mapping
         The same of precision, recall, F1 and AP at each of `AP_THRESHOLDS`, by threshold and name.
     count_error : Spread
-        Of the fields' absolute count errors.
+        Spread of the absolute count error over the fields.
     fields : int
-        How many fields.
+        Number of fields that were scored.
     empty : int
         Fields without an object on either side.
     """
@@ -150,7 +150,7 @@ def compare_fields(scores: Sequence[Score], reference: Sequence[Score]) -> dict[
     Parameters
     ----------
     scores, reference : sequence of Score
-        Of the same fields in the same order.
+        Scores of the same fields in the same order, one a field.
 
     Returns
     -------
@@ -213,14 +213,14 @@ def pool_draws(scores: Sequence[Score], drawn: NDArray[np.int64]) -> Score:
     Parameters
     ----------
     scores : sequence of Score
-        Of n fields, by one threshold and preset.
+        Scores of n fields, by one threshold and preset.
     drawn : ndarray of int64, shape (draws, n)
-        How often each field is in each draw.
+        Number of times that each field is in each draw.
 
     Returns
     -------
     Score
-        Its counts, and hence its ratios, are arrays of shape (draws,).
+        Pooled score, whose counts and ratios are arrays of shape (draws,).
     """
     counts = np.array([list(_numbers(score)) for score in scores], dtype=np.float64)
     pooled: Score = _rebuilt(scores[0], iter((drawn @ counts).T))

@@ -58,9 +58,9 @@ class ObjectVerdicts:
     Attributes
     ----------
     ids : ndarray of int64, shape (n,)
-        The layer's own numbers.
+        Labels of the objects in their layer, ascending.
     codes : ndarray of uint8, shape (n,)
-        `Verdict` of each object.
+        Verdict on each object, a `Verdict`.
     ious : ndarray of float64, shape (n,)
         IoU with the partner; of an unmatched object, the best with any object; 0 without one.
     partners : tuple of tuple of int
@@ -127,11 +127,12 @@ class Findings:
     Attributes
     ----------
     codes : ndarray of uint8, shape (n + m,)
-        `Verdict` of each object.
+        Verdict on each object, a `Verdict`, the true ones first.
     ious : ndarray of float64, shape (n + m,)
-        As in `ObjectVerdicts`.
+        IoU of each object, as in `ObjectVerdicts`.
     beside : ndarray of bool, shape (n + m,)
-        As in `ObjectVerdicts`.
+        Whether each object is matched, but touched by another object's split or merge, as in
+        `ObjectVerdicts`.
     pairs : ndarray of intp
         Pairs of partners, as positions in the overlap's list of pairs; matches stand first.
     """

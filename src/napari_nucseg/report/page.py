@@ -40,11 +40,11 @@ class Pictured:
     Attributes
     ----------
     name : str
-        Of the field.
+        Name of the field for the screen.
     score : Score
-        Its score.
+        Score of the field, whose counts stand below the picture.
     picture : str
-        As `as_link` gives it.
+        Address that holds the picture itself, as `as_link` gives it.
     """
 
     name: str
@@ -66,25 +66,25 @@ class Section:
     Attributes
     ----------
     name : str
-        Of the model.
+        Name of the model for the screen.
     scores : mapping
         Name or number of a field to its score.
     summary : Summary
-        Of these.
+        Pooled scores and spread over these fields.
     rule : ScoreRule
-        How they were scored.
+        IoU threshold and preset that fields were scored by.
     worst : sequence of Pictured
-        The worst fields first.
+        Fields that are pictured, the worst first.
     made, details : sequence of str
-        How the labels were made, in paragraphs and in smaller lines.
+        Sentences on how the labels were made: paragraphs, and smaller lines.
     failed : mapping
         Name of a field to its error.
     suspect : mapping
         Name of a field to the signs that the model does not suit it.
     published : sequence of Table
-        Scores beside those of others.
+        Tables of these scores beside published ones.
     caveat : str, optional
-        What makes the scores look better than they are.
+        Reason why the scores look better than they are; empty if there is none.
     """
 
     name: str
@@ -117,11 +117,11 @@ class Page:
     Attributes
     ----------
     title : str
-        What was scored.
+        Heading of the report: what was scored.
     fields : int
-        How many fields.
+        Number of fields of the dataset.
     sections : sequence of Section
-        One a model.
+        Results of each model.
     absent : int
         Fields of the split that are not there.
     comparison : sequence of tuple of str

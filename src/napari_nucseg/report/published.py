@@ -93,7 +93,7 @@ def pixel_table(model: str, summary: Summary, split: str) -> Table:
     if split != "test":
         return []
     ours = f"{_on_fields(model, summary.fields, split)}, mean (range)"
-    header = ("Pixels", ours, COURSE_REPORT, "Pooled", "Pooled there")
+    header = ("Pixels", ours, COURSE_REPORT, "Pooled", "Pooled, published")
     pooled = summary.pooled.ratios()["pixels"]
     rows: Table = [header]
     for name, theirs in PIXELS.items():
@@ -117,11 +117,12 @@ def object_table(model: str, scores: Sequence[Score], split: str) -> Table:
     Parameters
     ----------
     model : str
-        That ran.
+        Name of the model that ran.
     scores : sequence of Score
-        Of the fields that it has done; if some failed, its row says how many these are.
+        Scores of the fields that the model has done; if some failed, its row says how many these
+        are.
     split : str
-        From `published_split`.
+        Name of the split, as `published_split` gives it.
     """
     ours = [_mean([score.mean_ap for score in scores])]
     ours += [_mean([score.by_threshold[at].ap for score in scores]) for at in _AP.values()]

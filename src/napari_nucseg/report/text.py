@@ -95,9 +95,9 @@ def markdown_table(summary: Summary, name: str) -> str:
     Parameters
     ----------
     summary : Summary
-        Of the fields.
+        Pooled scores and spread over the fields.
     name : str
-        What was scored, for the caption.
+        Name of what was scored, for the caption.
     """
     lines = [map(_markdown, line) for line in summary_cells(summary)]
     lines.insert(1, map(str, ("---", "---", *["---:"] * 5)))
@@ -111,9 +111,9 @@ def latex_table(summary: Summary, name: str) -> str:
     Parameters
     ----------
     summary : Summary
-        Of the fields.
+        Pooled scores and spread over the fields.
     name : str
-        What was scored, for the caption.
+        Name of what was scored, for the caption.
     """
     body = [rf"{' & '.join(map(_latex, line))} \\" for line in _rows(summary, "--")]
     lines = [

@@ -27,8 +27,8 @@ class OutOfDeviceMemory(OSError):
 
     def __init__(self, device: str) -> None:
         super().__init__(
-            f"{device} has not enough memory for this image: choose the device cpu, or close other "
-            "programs that use it"
+            f"{device} does not have enough memory for this image; choose the device cpu, or close "
+            "other programs that use it"
         )
 
 
@@ -41,7 +41,7 @@ class Capabilities:
     ignores : frozenset of str
         Names of the parameters that change nothing, and `DEVICE` if it always runs on the CPU.
     precision : str or None
-        As in `Provenance`; None if the device decides.
+        Number format of the computations, as in `Provenance`; None if the device decides.
     in_3d : bool
         Whether it follows flows in three dimensions; any model does planes, and stitches them.
     needs_diameter : bool
@@ -75,7 +75,10 @@ def all_but(*used: str) -> frozenset[str]:
     """
     names = {*specs_of(SegmentParams), DEVICE}
     if not names >= set(used):
-        raise ValueError(f"{', '.join(set(used) - names)}: choose among {', '.join(sorted(names))}")
+        raise ValueError(
+            f"{', '.join(set(used) - names)}: no such parameter; choose among "
+            f"{', '.join(sorted(names))}"
+        )
     return frozenset(names - set(used))
 
 
@@ -90,9 +93,9 @@ class Flows:
     cellprob : ndarray of float32, shape (height, width)
         Cell probability as a logit.
     steps : int
-        How many steps of one pixel a pixel follows the flow for.
+        Number of steps of one pixel for which a pixel follows the flow.
     notes : tuple of str
-        What the user should know of how they were made.
+        Sentences that the user should read about how the flows were made.
     diameter : float or None
         Diameter of nuclei, in pixels, that the network was run for; None if it takes nuclei of
         any size that it may meet.
@@ -119,9 +122,9 @@ class Concern:
     Attributes
     ----------
     reason : str
-        What was seen, in a clause without a full stop: "38 bright objects, 1 nucleus".
+        Clause that says what was seen, without a full stop: "38 bright objects, 1 nucleus".
     advice : str
-        What the user can do about it, as an order: "Try the model otsu".
+        Order that says what the user can do about it: "Try the model otsu".
     change : mapping
         Parameters, by name, with which another run may do better; empty if none would.
     """
@@ -141,19 +144,19 @@ class Provenance:
     Attributes
     ----------
     model : str
-        Its name.
+        Name of the model, or of its file.
     weights_sha256 : str
         Fingerprint of the file of weights that ran; empty without weights.
     parameters : mapping
         A `SegmentParams` as plain values.
     device, precision : str
-        Where and how exactly the network ran.
+        Device that the network ran on, and number format of its computations.
     versions : mapping
-        Of this package and the libraries that it ran on.
+        Versions of this package and of the libraries that it ran on, by their names.
     seconds : float
-        That it took.
+        Seconds that the segmentation took.
     notes : tuple of str
-        What the user should know.
+        Sentences that the user should read about the result.
     weights : str
         Name of the file of weights that ran.
     depth : mapping
@@ -196,15 +199,15 @@ class Segmentation:
     Attributes
     ----------
     labels : ndarray of int32, shape (height, width)
-        0 is background.
+        Labels of the nuclei; 0 is background.
     flows : Flows or None
-        That gave the labels; None for what needs no network.
+        Flows that the labels follow from; None for a model without a network.
     provenance : Provenance
-        Model, parameters and machine.
+        Model, parameters, device and versions that made the labels.
     labeller : callable
         Makes the labels of the same flows under other thresholds, without the network.
     capabilities : Capabilities
-        Of the model that made it.
+        Capabilities of the model that made the labels.
     concerns : tuple of Concern
         Signs that the model does not suit the image, the most telling first.
     """
@@ -244,7 +247,7 @@ class Segmentation:
         """
         outdated = self.outdated_by(params)
         if outdated:
-            raise ValueError(f"{', '.join(outdated)}: a change needs the network; segment again")
+            raise ValueError(f"{', '.join(outdated)}: this change needs the network; segment again")
         # Signs were seen with the thresholds that the network ran with
         made = replace(self.provenance, parameters=asdict(params), suspect=())
         return replace(self, labels=self.labeller(params), provenance=made, concerns=())
@@ -269,9 +272,9 @@ class Segmenter(Protocol):
         Parameters
         ----------
         image : ndarray, shape (height, width)
-            Intensities, of any scale.
+            Intensities of one field, of any scale.
         params : SegmentParams
-            Thresholds and diameter.
+            Thresholds, sizes and the other parameters.
         progress : Progress
             What it raises stops the work and passes through.
         """

@@ -23,7 +23,7 @@ GROUP = "napari_nucseg.segmenters"
 BUNDLED = "fluo-nuclei"
 """The model that comes with the package."""
 BASELINE = "otsu"
-"""Otsu's threshold and a watershed, to see what a network is worth."""
+"""Otsu's threshold and a watershed: the baseline that networks are compared with."""
 _logger = logging.getLogger(__name__)
 
 
@@ -73,7 +73,7 @@ def _declared(entry: EntryPoint) -> Iterator[Model]:
         declared = entry.load()
         several = declared if isinstance(declared, tuple | list) else (declared,)
         if not all(isinstance(model, Model) for model in several):
-            raise TypeError(f"{entry.value} is no Model of napari_nucseg.segmenters.model")
+            raise TypeError(f"{entry.value} is not a Model of napari_nucseg.segmenters.model")
     except Exception as error:  # noqa: BLE001 - whatever another package does, the others go on
         _logger.warning(
             "%s: its model %s cannot be loaded and is left out: %s: %s",
@@ -110,7 +110,7 @@ def caveat(name: str, splits: Set[str | None]) -> str | None:
     Parameters
     ----------
     name : str
-        The model.
+        Name of the model.
     splits : set of str or None
         Splits that the scored fields are of; None for fields that are not of BBBC039.
     """
@@ -124,7 +124,7 @@ def download(model: Model, progress: Progress) -> None:
     Parameters
     ----------
     model : Model
-        From `find`.
+        The model, as `find` gives it.
     progress : Progress
         Called with the bytes done and in all; may raise to stop.
 
@@ -144,7 +144,7 @@ def load(model: Model, device: str = "auto") -> Segmenter:
     Parameters
     ----------
     model : Model
-        From `find`.
+        The model, as `find` gives it.
     device : str
         auto, cuda, mps or cpu.
 

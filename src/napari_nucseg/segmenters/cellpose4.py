@@ -43,9 +43,9 @@ class CellposeSAM(Network):
     Attributes
     ----------
     net : cellpose.vit.CPSAM or cellpose.vit.CPDINO
-        In evaluation mode.
+        The network, in evaluation mode, on the device.
     device : Device
-        Where it is.
+        Device that the network runs on.
     starts : callable
         Places of tiles along an edge; see `tile_starts`.
     """
@@ -175,7 +175,8 @@ class CellposeSAM(Network):
                     raise OutOfDeviceMemory(str(self.device)) from error
                 batch = len(chosen) // 2
                 notes.append(
-                    f"{self.device} has no memory for {len(chosen)} tiles at once; ran {batch}"
+                    f"{self.device} does not have enough memory for {len(chosen)} tiles at once; "
+                    f"{batch} were run at once instead"
                 )
             else:
                 done += len(chosen)

@@ -27,7 +27,7 @@ def normalise_as_cellpose(image: NDArray[Any], params: SegmentParams) -> NDArray
     image : ndarray, shape (height, width) or (planes, height, width)
         Intensities; the percentiles are those of all planes.
     params : SegmentParams
-        The percentiles are used.
+        Parameters, of which the two percentiles are used.
     """
     from cellpose.transforms import normalize_img
 
@@ -45,9 +45,9 @@ class Tiles:
     Attributes
     ----------
     cut : ndarray of float32, shape (tiles, channels, height, width)
-        The tiles, row by row.
+        The tiles, row by row, as the network takes them.
     rows, columns : sequence of pairs
-        Where each lies.
+        First row and the one after the last, and so for columns, of each tile.
     shape : tuple of int
         Height and width of the image.
     flipped : tuple of int or None
@@ -98,7 +98,7 @@ class Tiles:
         Returns
         -------
         ndarray of float32, shape (3, height, width)
-            Of the image.
+            Output for the whole image, averaged where tiles overlap.
         """
         from cellpose.transforms import average_tiles, unaugment_tiles
 

@@ -61,11 +61,11 @@ def write_state(state: State, file: BinaryIO, ending: str) -> None:
     Parameters
     ----------
     state : mapping
-        Weights by their names.
+        Tensors of weights by their names.
     file : BinaryIO
-        Where to.
+        Open binary file to write to.
     ending : str
-        Of the file's name.
+        Ending of the file's name, which tells the format.
     """
     whole = {name: tensor.contiguous() for name, tensor in state.items()}
     if ending.lower() == SAFETENSORS:
@@ -108,8 +108,9 @@ def _load(path: Path, mapped: bool = True) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped and mapped)
     except (*_LOAD_FAILURES, OSError) as error:
         raise ValueError(
-            f"{path}: not a readable model file; it is neither a PyTorch checkpoint nor "
-            "safetensors, cut off, or holds more than tensors. Download or export it again"
+            f"{path}: not a readable model file. It is neither a PyTorch checkpoint nor "
+            "safetensors, or it is cut off, or it holds more than tensors. Download or export it "
+            "again"
         ) from error
 
 

@@ -46,15 +46,15 @@ class ClassicUNet(Network):
     Attributes
     ----------
     run_batch : callable
-        Computes the net.
+        Runs the network on a batch of tiles.
     channels : int
-        Of its input; the image is the first, the others are 0.
+        Number of channels of the network's input; the image is the first, the others are 0.
     mean_diameter : numpy.float32
         Diameter, in pixels, that the training scaled its objects to.
     own_diameter : numpy.float32
         Mean diameter, in pixels, of the training's objects before that.
     device : Device
-        Where it runs.
+        Device that the network runs on.
     """
 
     run_batch: RunBatch

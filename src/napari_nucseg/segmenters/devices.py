@@ -39,9 +39,9 @@ class TorchNotLoaded(OSError):
         )
         line = " ".join(str(reason).split())
         super().__init__(
-            f"torch is installed but cannot be loaded ({line}): {advice}install torch anew, its "
-            "build for the CPU where there is no NVIDIA GPU (https://pytorch.org/get-started). "
-            "The model fluo-nuclei runs on the device cpu without torch"
+            f"torch is installed but cannot be loaded ({line}): {advice}reinstall torch, its CPU "
+            "build if there is no NVIDIA GPU (https://pytorch.org/get-started). The model "
+            "fluo-nuclei runs on the device cpu without torch"
         )
 
 
@@ -84,7 +84,7 @@ class Device:
     kind : str
         torch's name: cuda, mps or cpu.
     name : str
-        What the user knows it by.
+        Name of the device for the user.
     """
 
     kind: str
@@ -112,7 +112,7 @@ def select(wanted: str, present: Mapping[str, str]) -> Device:
     Parameters
     ----------
     wanted : str
-        One of `CHOICES`.
+        Device to use, one of `CHOICES`.
     present : mapping
         Kind of device to its name, best first.
 

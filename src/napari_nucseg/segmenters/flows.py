@@ -27,9 +27,9 @@ class Labeller:
     Parameters
     ----------
     flows : Flows
-        Of one field.
+        Flows and cell probability of one field.
     device : Device
-        Where to compute: on a GPU by Cellpose itself, on the CPU by our own code, which gives the
+        Device to compute on: a GPU by Cellpose itself, the CPU by our own code, which gives the
         same labels many times faster.
 
     References
@@ -48,12 +48,12 @@ class Labeller:
         Parameters
         ----------
         params : SegmentParams
-            Those that need no network are used.
+            Parameters, of which those are used that need no network.
 
         Returns
         -------
         ndarray of int32, shape (height, width)
-            Labels 1 to n.
+            Labels of the field, 1 to n; 0 is background.
         """
         least = max(params.min_size, self._flows.least_area) if params.min_size else 0
         on_cpu = self._device.kind == "cpu"

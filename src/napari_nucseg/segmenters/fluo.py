@@ -61,11 +61,13 @@ class Look:
     Attributes
     ----------
     diameter : float
-        In pixels of the copy: half of all that is found lies in larger nuclei; 0 if nothing is.
+        Diameter in pixels of the copy: half of all that is found lies in larger nuclei. 0 if
+        nothing is found.
     cover : float
         Share of the bright pixels that lies in nuclei.
     error : float
-        How far the flows are from those of the objects' shapes, in the median; 1 without objects.
+        Median flow error of the objects: how far the flows are from those of their shapes; 1
+        without objects.
     """
 
     diameter: float
@@ -121,12 +123,12 @@ def find_small(flows: Flows) -> float | None:
     Parameters
     ----------
     flows : Flows
-        Of the image as it is; the part of it that holds most of the nuclei is measured.
+        Flows of the image at its own scale; the part that holds most of the nuclei is measured.
 
     Returns
     -------
     float or None
-        In pixels; None if nuclei are not small, or there are none.
+        Diameter in pixels; None if nuclei are not small, or there are none.
     """
     part = _densest(flows.cellprob > 0)
     traced = trace(
@@ -143,7 +145,7 @@ def scale_for(diameter: float | None) -> float:
     Parameters
     ----------
     diameter : float or None
-        In pixels of the image; None where it suits the network as it is.
+        Diameter of nuclei in pixels of the image; None where it suits the network as it is.
 
     Examples
     --------
@@ -180,9 +182,9 @@ class FluoNuclei(Network):
     Attributes
     ----------
     net : TiledNet
-        Computes the network.
+        Runs the network on whole images, in tiles if need be.
     device : Device
-        Where it runs.
+        Device that the network runs on.
     """
 
     net: TiledNet

@@ -110,7 +110,7 @@ class FluoUNet(nn.Module):
     Parameters
     ----------
     shape : FluoShape
-        Widths and depth.
+        Number of features of each level.
     """
 
     def __init__(self, shape: FluoShape) -> None:

@@ -46,7 +46,7 @@ def scale_intensities(image: NDArray[Any]) -> NDArray[np.float32]:
     Returns
     -------
     ndarray of float32
-        Of the same shape; 0 everywhere if the image has no contrast.
+        Scaled intensities, of the image's shape; 0 everywhere if it has no contrast.
 
     Examples
     --------
@@ -140,7 +140,7 @@ def with_bright_nuclei(image: NDArray[Any], params: SegmentParams) -> NDArray[An
     image : ndarray
         Intensities that `check_image` lets pass, of any type and shape.
     params : SegmentParams
-        Tells whether nuclei are dark.
+        Parameters, which tell whether nuclei are dark.
 
     Returns
     -------

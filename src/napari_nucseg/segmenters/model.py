@@ -38,24 +38,24 @@ class Model:
     Attributes
     ----------
     name : str
-        What it is called on the form and the command line.
+        Name of the model on the form and the command line.
     about : str
-        One line for the user.
+        Description of the model in one line, for the user.
     licence : str
         Terms of its weights, or of its code if it has none; empty where they are not known.
     load : callable
         Gets the model and a device (auto, cuda, mps or cpu), and returns its segmenter. What takes
         long to import is best imported within.
     file : Path or None
-        Its weights: bundled with a package, or a file of the user's.
+        File of the weights: bundled with a package, or added by the user.
     remote : RemoteFile or None
-        Where its weights are published, if they are fetched. They go to `weights_folder`.
+        Address that the weights are downloaded from, to `weights_folder`; None if they are not.
     download_mb : int
         Size of such weights in megabytes, rounded.
     onnx : Path or None
         The graph by which ONNX Runtime runs the weights on a CPU without loading torch.
     defaults : SegmentParams
-        Parameters that suit it.
+        Values of the parameters that suit the model.
     capabilities : Capabilities or None
         None for a file of the user's: what it is turns out when it is loaded.
     libraries : tuple of str
@@ -77,7 +77,9 @@ class Model:
     def __post_init__(self) -> None:
         """Refuse a name that cannot be one of a folder of results, and several lines."""
         if not self.name.strip() or Path(self.name).name != self.name:
-            raise ValueError(f"{self.name!r} is no name of a model; use letters, digits, - and _")
+            raise ValueError(
+                f"{self.name!r} is not a valid name for a model; use letters, digits, - and _"
+            )
         if "\n" in self.name + self.about + self.licence:
             raise ValueError(f"{self.name!r}: name, description and licence are one line each")
 
@@ -111,9 +113,9 @@ class Model:
         if self.capabilities is None:
             return
         if self.capabilities.needs_diameter and not params.diameter:
-            raise ValueError(f"{self.name} needs the diameter of nuclei; set it, in pixels")
+            raise ValueError(f"{self.name} needs the diameter of the nuclei; set it in pixels")
         if depth is Depth.IN_3D and not self.capabilities.in_3d:
-            raise ValueError(f"{self.name} works in planes, not in 3-D: choose stitched")
+            raise ValueError(f"{self.name} works on planes, not in 3-D; choose stitched")
 
     def provenance(
         self, params: SegmentParams, device: Device, precision: str, seconds: float, sha256: str
@@ -123,13 +125,13 @@ class Model:
         Parameters
         ----------
         params : SegmentParams
-            That it was run with.
+            Parameters that the model was run with.
         device : Device
-            Where it ran.
+            Device that the model ran on.
         precision : str
-            Of its computations, such as float32.
+            Number format of the computations, such as float32.
         seconds : float
-            How long it took.
+            Seconds that the segmentation took.
         sha256 : str
             Fingerprint of its weights; empty without any.
         """
@@ -162,12 +164,12 @@ class LabelSegmenter:
     Attributes
     ----------
     model : Model
-        Whose function it is.
+        The model that the function belongs to.
     find : callable
         Gets the image, shape (height, width), with bright nuclei; the parameters; and a callable
         for its progress. Returns labels: integers of the same shape, 0 is background.
     device : Device, optional
-        Where it runs; this computer's CPU if not given.
+        Device that the function runs on; this computer's CPU if not given.
     sha256 : str
         Fingerprint of its weights, if it has any; see `napari_nucseg.io.sources.sha256`.
     """
@@ -209,7 +211,8 @@ class LabelSegmenter:
         if labels.shape != image.shape or labels.dtype.kind not in "ui" or labels.min() < 0:
             raise ValueError(
                 f"{self.model.name} returned {labels.dtype} values of shape {labels.shape} for an "
-                f"image of shape {image.shape}, not labels from 0 on; tell those who made it"
+                f"image of shape {image.shape}, not labels from 0 on; report it to the authors of "
+                "that model"
             )
         if labels.max() > labels.size:
             _, numbers = np.unique(np.append(0, labels), return_inverse=True)

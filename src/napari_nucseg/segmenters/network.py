@@ -48,9 +48,9 @@ class Network(ABC):
         Parameters
         ----------
         image : ndarray, shape (height, width) or (planes, height, width)
-            Of any scale; planes are scaled together.
+            Intensities of any scale; planes are scaled together.
         params : SegmentParams
-            The percentiles are used.
+            Parameters, of which the two percentiles are used.
         """
 
     @abstractmethod
@@ -64,9 +64,9 @@ class Network(ABC):
         Parameters
         ----------
         image : ndarray of float32, shape (height, width)
-            From `normalise`.
+            Scaled intensities, as `normalise` gives them.
         params : SegmentParams
-            Those that need the network are used.
+            Parameters, of which those are used that need the network.
         progress : Progress
             Called before each step and at the end; may raise to stop.
 
@@ -119,11 +119,11 @@ def refuse_too_large(shape: tuple[int, ...], scale: float, most: int) -> None:
     Parameters
     ----------
     shape : tuple of int
-        Of the image.
+        Height and width of the image in pixels, after the planes if there are any.
     scale : float
-        How many times longer an edge is at the network's own scale.
+        Factor from the edges of the image to those at the network's own scale.
     most : int
-        Pixels that there may be then.
+        Largest number of pixels allowed at that scale.
 
     Raises
     ------
@@ -132,8 +132,8 @@ def refuse_too_large(shape: tuple[int, ...], scale: float, most: int) -> None:
     """
     if np.prod(shape, dtype=float) * scale ** len(shape) > most:
         raise ValueError(
-            f"{' x '.join(map(str, shape))} px, scaled by {scale:.3g} for this model, are more "
-            "than memory can hold; set a larger diameter, or crop the image"
+            f"{' x '.join(map(str, shape))} px, scaled by {scale:.3g} for this model, do not fit "
+            "into memory; set a larger diameter, or crop the image"
         )
 
 
@@ -144,11 +144,11 @@ class NetSegmenter:
     Attributes
     ----------
     model : Model
-        Whose network it is.
+        The model that the network belongs to.
     weights_sha256 : str
-        Fingerprint of its weights.
+        sha256 of the file of the weights.
     network : Network
-        Loaded and ready.
+        The network, loaded and ready to run.
     """
 
     model: Model

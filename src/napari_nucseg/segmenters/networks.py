@@ -61,7 +61,7 @@ def check(path: Path) -> None:
 
 def of_file(path: Path, about: str = "") -> Model:
     """Declare a file of the user's; what it holds turns out when it is loaded."""
-    about = about or f"your file {path}"
+    about = about or f"Your file {path}"
     return Model(path.name, about, "", load, file=path, capabilities=None, libraries=_LIBRARIES)
 
 
@@ -81,7 +81,7 @@ def load(model: Model, device: str) -> NetSegmenter:
         If the file is not a model we know, or the device is not there.
     """
     if model.path is None:
-        raise ValueError(f"{model.name} has no weights that a network could be loaded from")
+        raise ValueError(f"{model.name} has no weights to load a network from")
     path, place = model.path.resolve(), choose(device)
     if place.kind == "cpu":
         compiling()
@@ -142,7 +142,7 @@ def _bundled(name: str, about: str, defaults: SegmentParams, kind: Capabilities)
     graph = path.with_suffix(".onnx")
     return Model(
         name,
-        f"bundled with the plugin{about}",
+        f"Bundled with the plugin. {about}",
         "CC0-1.0",
         load,
         file=path,
@@ -151,7 +151,7 @@ def _bundled(name: str, about: str, defaults: SegmentParams, kind: Capabilities)
         capabilities=replace(
             kind,
             seen=frozenset({"training", "validation"}),
-            caveat=f"{name} learned from the training split and was chosen by the validation split",
+            caveat=f"{name} was trained on the training split and chosen on the validation split",
         ),
         libraries=_LIBRARIES,
     )
@@ -176,7 +176,7 @@ def _published(name: str, url: str, about: str, megabytes: int, kind: Capabiliti
 
 
 def _classic(name: str, file: str, about: str) -> Model:
-    return _published(name, _CLASSICS + file, f"{about}; fast on a CPU", 27, CLASSIC)
+    return _published(name, _CLASSICS + file, f"{about}. Fast on a CPU", 27, CLASSIC)
 
 
 def _cellpose4(name: str, about: str, megabytes: int) -> Model:
@@ -186,13 +186,13 @@ def _cellpose4(name: str, about: str, megabytes: int) -> Model:
 BUNDLED = (
     _bundled(
         "fluo-nuclei",
-        ": fluorescent nuclei of any kind and size; fast on any CPU",
+        "For fluorescent nuclei of any kind and size. Fast on any CPU",
         SegmentParams(),
         FLUO,
     ),
     _bundled(
         "u2os",
-        ", trained on BBBC039 alone: closest outlines there",
+        "Trained on BBBC039 alone; its outlines are the closest there",
         # Chosen by the validation split of BBBC039
         SegmentParams(flow_threshold=0.45, cellprob_threshold=-0.1, min_size=15),
         UNET,
@@ -200,13 +200,23 @@ BUNDLED = (
 )
 """Models that come with the package."""
 PUBLISHED = (
-    _classic("nuclei", "nucleitorch_0", "Cellpose 1's model of nuclei"),
-    _classic("cyto", "cytotorch_0", "Cellpose 1's model of cells"),
-    _classic("cyto2", "cyto2torch_0", "Cellpose 2's model of cells"),
-    _classic("cyto3", "cyto3", "Cellpose 3's model of cells and nuclei"),
-    _cellpose4("cpsam_v2", "Cellpose-SAM, Cellpose 4's default: general, slow on a CPU", 1200),
-    _cellpose4("cpsam", "Cellpose-SAM, first release", 1200),
-    _cellpose4("cpdino", "Cellpose with a DINOv3 ViT-L; needs the package dinov3", 1200),
-    _cellpose4("cpdino-vitb", "Cellpose with a DINOv3 ViT-B; needs the package dinov3", 350),
+    _classic("nuclei", "nucleitorch_0", "Cellpose 1's model for nuclei"),
+    _classic("cyto", "cytotorch_0", "Cellpose 1's model for cells"),
+    _classic("cyto2", "cyto2torch_0", "Cellpose 2's model for cells"),
+    _classic("cyto3", "cyto3", "Cellpose 3's model for cells and nuclei"),
+    _cellpose4(
+        "cpsam_v2",
+        "Cellpose-SAM, the default of Cellpose 4. For many kinds of cells. Slow on a CPU",
+        1200,
+    ),
+    _cellpose4(
+        "cpsam", "Cellpose-SAM, first release. For many kinds of cells. Slow on a CPU", 1200
+    ),
+    _cellpose4(
+        "cpdino", "Cellpose with a DINOv3 ViT-L. Needs the package dinov3. Slow on a CPU", 1200
+    ),
+    _cellpose4(
+        "cpdino-vitb", "Cellpose with a DINOv3 ViT-B. Needs the package dinov3. Slow on a CPU", 350
+    ),
 )
 """Cellpose's models, which are fetched."""

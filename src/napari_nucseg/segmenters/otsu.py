@@ -1,4 +1,4 @@
-"""The classical baseline: Otsu's threshold, then a watershed; what a network is worth beside it.
+"""The classical baseline without a network: Otsu's threshold, then a watershed.
 
 References
 ----------
@@ -58,7 +58,7 @@ def find_foreground(image: NDArray[Any]) -> NDArray[np.bool_]:
     Parameters
     ----------
     image : ndarray, shape (height, width)
-        Intensities, of any scale.
+        Intensities of one field, of any scale.
     """
     from scipy import ndimage as ndi
     from skimage.filters import threshold_otsu
@@ -79,14 +79,14 @@ def find_foreground(image: NDArray[Any]) -> NDArray[np.bool_]:
 
 MODEL = Model(
     NAME,
-    "Otsu's threshold and a watershed, no network: the baseline",
+    "Otsu's threshold and a watershed, without a network: a baseline to compare with",
     "BSD-3-Clause",
     lambda model, device: LabelSegmenter(model, find_nuclei),
     capabilities=Capabilities(
         all_but("min_size", "invert"),
         "float64",
         seen=frozenset({"training"}),
-        caveat="the two constants of otsu were chosen by the training split",
+        caveat="the two constants of otsu were chosen on the training split",
     ),
     libraries=("scikit-image", "scipy", "numpy"),
 )

@@ -24,9 +24,9 @@ class SegmentParams:
         float,
         Spec(
             "Diameter",
-            "Typical nucleus diameter in pixels. auto (0): fluo-nuclei finds it in the image, "
-            "other models take the size that they were trained with. Set it when nuclei are "
-            "missed or cut into pieces.",
+            "Typical diameter of a nucleus in pixels. 0 is automatic: fluo-nuclei finds the "
+            "diameter in the image, other models use the size that they were trained with. Set it "
+            "when nuclei are missed or cut into pieces.",
             0.0,
             2000.0,
             1.0,
@@ -40,7 +40,8 @@ class SegmentParams:
         Spec(
             "Flow threshold",
             "Largest allowed disagreement between a nucleus and its flows. Raise it when nuclei "
-            "are missing, lower it when shapes look wrong. 0 keeps all; volumes in 3-D have none.",
+            "are missing, lower it when shapes look wrong. 0 keeps all nuclei. Not used for "
+            "volumes in 3-D.",
             0.0,
             3.0,
             0.05,
@@ -51,7 +52,7 @@ class SegmentParams:
         Spec(
             "Cell probability",
             "Pixels above this cell probability (a logit, -6 to 6) belong to nuclei. Lower it to "
-            "find more and larger nuclei, raise it to lose dim ones.",
+            "find more and larger nuclei, raise it to leave out dim ones.",
             -6.0,
             6.0,
             0.1,
@@ -61,7 +62,7 @@ class SegmentParams:
         int,
         Spec(
             "Minimum size",
-            "Nuclei of fewer pixels are dropped. Lower it to keep debris and micronuclei.",
+            "Nuclei with fewer pixels are dropped. Lower it to keep debris and micronuclei.",
             0,
             1000,
             1,
@@ -72,8 +73,9 @@ class SegmentParams:
         bool,
         Spec(
             "Dark nuclei",
-            "For nuclei darker than their ground: the image is turned over (its largest value "
-            "minus each) before the model sees it. Intensities are measured as stored.",
+            "For nuclei that are darker than the background. The model gets the inverted image: "
+            "its largest value minus each value. Intensities are still measured in the image as "
+            "it is stored.",
             needs_network=True,
         ),
     ] = False
@@ -81,9 +83,9 @@ class SegmentParams:
         float,
         Spec(
             "Split depth",
-            "Cuts a nucleus whose waist is narrower than its halves by this many pixels "
-            "(watershed). 0 cuts none. Try 1 to 2 where touching nuclei come out as one; the "
-            "bundled model does not need it.",
+            "Cuts a nucleus at its waist (by a watershed) if the waist is narrower than both "
+            "halves by this many pixels. 0 cuts none. Try 1 to 2 if touching nuclei come out as "
+            "one. fluo-nuclei does not need it.",
             0.0,
             10.0,
             0.25,
@@ -95,8 +97,8 @@ class SegmentParams:
         int,
         Spec(
             "Flow steps",
-            "How many steps pixels follow the flow. 0 uses the model's own number (200); raise it "
-            "for long or very large nuclei that come out in pieces.",
+            "Number of steps that pixels follow the flows. 0 uses the model's own number (200). "
+            "Raise it when long or very large nuclei come out in pieces.",
             0,
             2000,
             50,
@@ -119,8 +121,8 @@ class SegmentParams:
         float,
         Spec(
             "Dark percentile",
-            "Intensity percentile that becomes black before the network. Raise it when the "
-            "background is uneven or bright.",
+            "Intensity percentile that is black to the network. Raise it when the background is "
+            "uneven or bright.",
             0.0,
             50.0,
             0.5,
@@ -133,8 +135,8 @@ class SegmentParams:
         float,
         Spec(
             "Bright percentile",
-            "Intensity percentile that becomes white before the network. Lower it when nuclei are "
-            "few or dim beside a bright spot, raise it when they saturate.",
+            "Intensity percentile that is white to the network. Lower it when nuclei are few, or "
+            "dim beside a bright spot. Raise it when nuclei saturate.",
             50.0,
             100.0,
             0.1,
@@ -147,8 +149,8 @@ class SegmentParams:
         int,
         Spec(
             "Tile overlap",
-            "Pixels that neighbouring tiles share at least, for Cellpose's own networks. Raise it "
-            "when nuclei break at straight lines; more tiles take longer.",
+            "Least overlap of neighbouring tiles in pixels, for Cellpose's own networks. Raise it "
+            "when nuclei are cut along straight lines. More overlap takes longer.",
             0,
             96,
             8,
@@ -161,8 +163,8 @@ class SegmentParams:
         int,
         Spec(
             "Tiles at once",
-            "Tiles given to Cellpose's own networks together. 0 chooses: 1 on a CPU, 8 on a GPU. "
-            "Lower it when the GPU runs out of memory.",
+            "Number of tiles that Cellpose's own networks work on together. 0 is automatic: 1 on "
+            "a CPU, 8 on a GPU. Lower it when the GPU runs out of memory.",
             0,
             64,
             1,
@@ -174,8 +176,8 @@ class SegmentParams:
         bool,
         Spec(
             "Flipped copies",
-            "Runs the network on flipped tiles, too, and averages what it says (test-time "
-            "augmentation). A little more exact at outlines; takes about four times as long.",
+            "Runs the network on flipped tiles, too, and averages the results (test-time "
+            "augmentation). Outlines become a little more exact. Takes about four times as long.",
             advanced=True,
             needs_network=True,
         ),
@@ -192,7 +194,7 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     values : mapping
-        By their names, as that version saved them.
+        Values by the names of the parameters, as that version saved them.
 
     Returns
     -------
@@ -223,9 +225,9 @@ class VolumeParams:
         float,
         Spec(
             "Stitch threshold",
-            "For stitched planes: nuclei of neighbouring planes are one nucleus from this overlap "
-            "(IoU) on. Raise it when nuclei above one another are joined, lower it when one "
-            "nucleus gets several numbers.",
+            "For stitched planes: nuclei of neighbouring planes become one nucleus if their "
+            "overlap (IoU) is at least this. Raise it when nuclei above one another are joined, "
+            "lower it when one nucleus gets several labels.",
             0.0,
             1.0,
             0.05,
@@ -235,8 +237,8 @@ class VolumeParams:
         float,
         Spec(
             "Anisotropy",
-            "For 3d: the distance of two planes over the edge of a pixel; 2 for planes 0.5 um "
-            "apart and pixels of 0.25 um.",
+            "For volumes in 3-D: the distance between planes divided by the width of a pixel. "
+            "Example: 2 for planes 0.5 um apart and pixels of 0.25 um.",
             0.1,
             20.0,
             0.1,
@@ -253,16 +255,16 @@ class TrainParams:
     """How to train; the defaults made the bundled model."""
 
     batches: Annotated[
-        int, Spec("Batches", "How many batches of crops are learned from.", 1, 10_000_000, 1)
+        int, Spec("Batches", "Number of batches to learn from.", 1, 10_000_000, 1)
     ] = 16_000
-    batch_size: Annotated[int, Spec("Batch size", "Crops seen at once.", 2, 256, 1)] = 8
-    crop: Annotated[int, Spec("Crop", "Edge of a crop.", 64, 1024, COARSEST, "px")] = 256
+    batch_size: Annotated[int, Spec("Batch size", "Number of crops in a batch.", 2, 256, 1)] = 8
+    crop: Annotated[int, Spec("Crop", "Width and height of crops.", 64, 1024, COARSEST, "px")] = 256
     smallest: Annotated[
         float,
         Spec(
             "Smallest diameter",
-            "Crops are resized so that their image's median diameter lies between the smallest and "
-            "the largest, and between half and twice its own.",
+            "Crops are resized at random, so that the median diameter of their image's nuclei lies "
+            "between the smallest and the largest, and between half and twice what it was.",
             4.0,
             500.0,
             1.0,
@@ -270,18 +272,22 @@ class TrainParams:
         ),
     ] = 12.0
     largest: Annotated[
-        float, Spec("Largest diameter", "See the smallest diameter.", 4.0, 500.0, 1.0, "px")
+        float, Spec("Largest diameter", "As for the smallest diameter.", 4.0, 500.0, 1.0, "px")
     ] = 60.0
     learning_rate: Annotated[
         float,
-        Spec("Learning rate", "Highest of AdamW: it rises, then falls to 0.", 0.0, 1.0, 1e-4),
+        Spec("Learning rate", "Highest of AdamW. It rises first, then falls to 0.", 0.0, 1.0, 1e-4),
     ] = 2e-3
-    weight_decay: Annotated[float, Spec("Weight decay", "Of AdamW.", 0.0, 1.0, 1e-3)] = 1e-2
+    weight_decay: Annotated[
+        float, Spec("Weight decay", "Weight decay of AdamW.", 0.0, 1.0, 1e-3)
+    ] = 1e-2
     validate_every: Annotated[
         int,
-        Spec("Validate every", "Batches after which the held-out images are scored.", 1, 10**7, 1),
+        Spec("Validate every", "Score the held-out images every so many batches.", 1, 10**7, 1),
     ] = 1000
-    seed: Annotated[int, Spec("Seed", "Of the first weights and of every crop.", 0, 2**31, 1)] = 0
+    seed: Annotated[
+        int, Spec("Seed", "The same seed gives the same first weights and crops.", 0, 2**31, 1)
+    ] = 0
 
     def __post_init__(self) -> None:
         """Refuse values outside the bounds."""

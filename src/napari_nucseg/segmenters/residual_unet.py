@@ -106,9 +106,9 @@ class UNetShape:
     Attributes
     ----------
     channels : int
-        Channels of the input image.
+        Number of channels of the input image.
     widths : tuple of int
-        Features of each level, finest first.
+        Number of features of each level, finest first.
     residuals : int
         Residual pairs of 3 x 3 convolutions a level: 2 in Cellpose 1 to 3.
     style : bool
@@ -198,7 +198,7 @@ class ResidualUNet(nn.Module):
     Parameters
     ----------
     shape : UNetShape
-        Widths and depth.
+        Channels, and number of features of each level.
 
     Notes
     -----

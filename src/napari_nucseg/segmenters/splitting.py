@@ -33,7 +33,7 @@ def split_touching(labels: Labels, depth: float) -> Labels:
     labels : ndarray of integers, shape (height, width)
         0 is background, numbers may have gaps.
     depth : float
-        How far down, in px: by how much the waist's half width falls short of the narrower
+        Least depth of a waist in pixels: by how much its half width falls short of the narrower
         side's. The larger, the fewer cuts; at 0 and below there are none.
 
     Returns
@@ -76,6 +76,7 @@ def number_in_raster_order(labels: Labels) -> NDArray[np.int32]:
     Returns
     -------
     ndarray of int32, of the same shape
+        The same objects, numbered from 1 in the order of their first pixels.
     """
     foreground = labels > 0
     _, first, index = np.unique(labels[foreground], return_index=True, return_inverse=True)

@@ -60,10 +60,10 @@ class Found:
     Attributes
     ----------
     labels : ndarray of integers, shape (height, width)
-        Its nuclei.
+        Labels of the nuclei that were found; 0 is background.
     errors : ndarray of float64, shape (n,)
-        How far the network's flows are from the shape of each object that it began, also of those
-        that were dropped; empty where that is not known.
+        Flow error of each object that the network found, also of those that were dropped for it;
+        empty where that is not known.
     diameter : float or None
         Diameter, in pixels, that was segmented for; None where it is the model's own.
     """
@@ -81,14 +81,14 @@ def find_concerns(image: NDArray[Any], found: Found, params: SegmentParams) -> t
     image : ndarray, shape (height, width)
         Intensities as the model was given them: nuclei are bright.
     found : Found
-        What it made of them.
+        Labels and flow errors that the model gave for the image.
     params : SegmentParams
-        What it was run with.
+        Parameters that the model was run with.
 
     Returns
     -------
     tuple of Concern
-        Empty where all looks well.
+        Signs that something is wrong; empty where all looks well.
     """
     areas = np.bincount(found.labels.ravel())[1:]
     usual = float(np.sqrt(np.median(areas[areas > 0]) * 4 / np.pi)) if areas.any() else 0.0
@@ -107,11 +107,11 @@ class _Thinned:
     Attributes
     ----------
     pixels : ndarray of float32, shape (rows, columns)
-        Smoothed a little, against noise.
+        Scaled intensities, smoothed a little against noise.
     around : ndarray of float32, of the same shape
-        What is usual around each pixel: shading, and dense nuclei.
+        Mean of the scaled intensities around each pixel: shading, and dense nuclei.
     step : int
-        From one pixel to the next, in pixels of the image.
+        Distance of neighbouring pixels, in pixels of the image.
     """
 
     pixels: NDArray[np.float32]
@@ -163,16 +163,18 @@ def _concerns(
     elif usual == 0 and thinned.bright.mean() > MOST_EMPTY:
         yield Concern(
             f"No nucleus was found, and {thinned.bright.mean():.0%} of the image is bright",
-            "Check that it is the channel of the nuclei, or try another model",
+            "Check that this is the channel that shows the nuclei, or try another model",
         )
     dropped = found.errors > (params.flow_threshold or np.inf)
     if dropped.sum() >= FEWEST_DROPPED and dropped.mean() > MOST_DROPPED:
-        yield _doubtful(f"{dropped.mean():.0%} of what the network began does not fit its flows")
+        yield _doubtful(
+            f"{dropped.mean():.0%} of the objects that the network found do not fit its flows"
+        )
     elif not dropped.all() and np.percentile(found.errors[~dropped], 75) > MOST_ERROR:
         yield _doubtful("The outlines of many nuclei fit the network's flows badly")
     if 0 < usual < SMALLEST:
         yield Concern(
-            f"Nuclei of {usual:.0f} px have too few pixels for an outline",
+            f"Nuclei with a diameter of {usual:.0f} px are too small for exact outlines",
             "Use an image of higher magnification",
         )
 
@@ -192,22 +194,27 @@ def _bright_objects(thinned: _Thinned, inside: NDArray[np.bool_]) -> _Bright:
 def _doubtful(reason: str) -> Concern:
     return Concern(
         reason,
-        "Look at the most doubtful nuclei; a sharper image, or another model, may do better",
+        "Look at the most doubtful nuclei. A sharper image or another model may do better",
     )
 
 
 def _no_contrast() -> Concern:
-    return Concern("The image has no contrast", "Check that it is the channel of the nuclei")
+    return Concern(
+        "The image has no contrast", "Check that this is the channel that shows the nuclei"
+    )
 
 
 def _bright_ground(params: SegmentParams) -> Concern:
     if params.invert:
         return Concern(
-            "The ground is bright where nuclei should be", "Switch off that nuclei are dark",
+            "In the inverted image, the nuclei seem to be darker than the "
+            "background", "Switch off Dark nuclei",
             {"invert": False},
         )  # fmt: skip
     return Concern(
-        "The nuclei seem to be darker than their ground", "Segment dark nuclei", {"invert": True}
+        "The nuclei seem to be darker than the background",
+        "Switch on Dark nuclei",
+        {"invert": True},
     )
 
 
@@ -220,11 +227,11 @@ def _left_out(bright: _Bright, found: Found) -> Concern:
         times = max(diameter / expected, expected / diameter)
         how = "larger" if diameter > expected else "smaller"
         return Concern(
-            f"{seen}: they look {times:.1f} times {how} than expected",
+            f"{seen}: the objects look {times:.1f} times {how} than expected",
             f"Set the diameter to {diameter:.0f} px",
             {"diameter": float(round(diameter))},
         )
     return Concern(
-        f"{seen}: {bright.left} were left out",
-        "Lower the cell probability, or try another model; otsu finds whatever is bright",
+        f"{seen}: {bright.left} of the bright objects have no nucleus",
+        "Lower the cell probability, or try another model. otsu finds everything that is bright",
     )

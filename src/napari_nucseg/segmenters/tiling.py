@@ -88,14 +88,14 @@ class TiledNet:
     Attributes
     ----------
     run_batch : callable
-        Computes the network.
+        Runs the network on a batch of tiles.
     channels : int
-        Of its input; the image is the first, the others are 0.
+        Number of channels of the network's input; the image is the first, the others are 0.
     stride : int
         Height and width of an input are multiples of this, in pixels.
     reach : int
-        How far away, in pixels, a pixel of the input can change one of the output: tiles overlap
-        by so much that they give what the whole would give.
+        Largest distance, in pixels, from a pixel of the input to one of the output that it can
+        change. Tiles overlap by so much that they give what the whole would give.
 
     Notes
     -----
@@ -117,7 +117,7 @@ class TiledNet:
         Parameters
         ----------
         image : ndarray of float32, shape (height, width)
-            Normalised.
+            Scaled intensities, as the network takes them.
         augment : bool
             Whether to return the mean over the image's flipped copies.
         progress : Progress
@@ -182,12 +182,11 @@ class _Piece:
     Attributes
     ----------
     start, size : int
-        Where it begins and how long it is, in pixels; it may begin before the image and end
-        beyond it.
+        First pixel and length of the piece; it may begin before the image and end beyond it.
     first, last : int
-        Of the image, what is kept: from the first pixel to that before the last.
+        Pixels of the image that are kept: from the first to the one before the last.
     edge : int
-        Length of the image's edge.
+        Length of the image's edge, in pixels.
     """
 
     start: int
@@ -225,11 +224,11 @@ def run_scaled(
     Parameters
     ----------
     net : TiledNet
-        Computes the network.
+        Runs the network on whole images, in tiles if need be.
     image : ndarray of float32, shape (height, width)
-        Normalised.
+        Scaled intensities: 0 is background, nuclei are about 1.
     scale : float
-        How many times longer the image's edges are for the network.
+        Factor from the edges of the image to those that the network sees.
     augment : bool
         Whether to take the mean over flipped copies.
     progress : Progress
@@ -238,7 +237,7 @@ def run_scaled(
     Returns
     -------
     Flows
-        Of the image as it is.
+        Flows at the scale of the image itself.
 
     Raises
     ------

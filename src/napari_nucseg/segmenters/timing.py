@@ -98,11 +98,11 @@ def remember(model: str, made: Provenance, pixels: int, warm: bool = True) -> No
     Parameters
     ----------
     model : str
-        Its unique key: a name, or the path of a file.
+        Unique key of the model: its name, or the path of its file.
     made : Provenance
-        Of what was segmented.
+        Provenance of the segmentation, which tells device and seconds.
     pixels : int
-        Of what was segmented.
+        Number of pixels that were segmented.
     warm : bool, optional
         Whether all was ready before; a run that had to wait counts only until there is another.
     """

@@ -42,11 +42,11 @@ class UNet(Network):
     Attributes
     ----------
     net : TiledNet
-        Computes the network.
+        Runs the network on whole images, in tiles if need be.
     diameter : float
         Diameter, in pixels, of the nuclei that it was trained with.
     device : Device
-        Where it runs.
+        Device that the network runs on.
     """
 
     net: TiledNet

@@ -45,12 +45,12 @@ def stitch_planes(planes: Labels, threshold: float) -> Labels:
     planes : ndarray of integers, shape (planes, height, width)
         Labels of each plane by itself.
     threshold : float
-        Least IoU.
+        Least IoU at which nuclei of neighbouring planes become one.
 
     Returns
     -------
     ndarray of int32, shape (planes, height, width)
-        The first plane keeps its numbers.
+        Labels of the volume; those of the first plane are kept.
 
     Notes
     -----
@@ -98,15 +98,15 @@ def segment_volume(
     Parameters
     ----------
     segmenter : Segmenter
-        From `napari_nucseg.segmenters.catalogue.load`.
+        Loaded model, as `napari_nucseg.segmenters.catalogue.load` gives it.
     volume : ndarray, shape (planes, height, width)
-        Intensities, of any scale.
+        Intensities of the planes, of any scale.
     params : SegmentParams
         Thresholds and diameter; sizes are in voxels. In 3-D there is no flow threshold.
     depth : Depth
         How planes belong together: not at all, stitched by their overlap, or by flows in 3-D.
     volume_params : VolumeParams
-        Stitch threshold and anisotropy.
+        Stitch threshold and anisotropy of the volume.
     progress : Progress
         Called with (planes done, planes in all) before each batch of tiles; what it raises stops
         the work. Following the flows in 3-D cannot be stopped.
@@ -188,11 +188,11 @@ def _segment_in_3d(
     progress: Progress,
 ) -> tuple[Labels, Provenance]:
     if not isinstance(segmenter, NetSegmenter):
-        raise ValueError("this model works in planes, not in 3-D: choose stitched")
+        raise ValueError("this model works on planes, not in 3-D; choose stitched")
     if params.split_depth:
-        raise ValueError("split depth cuts planes, not volumes: set it to 0, or choose stitched")
+        raise ValueError("split depth works on planes, not in 3-D; set it to 0, or choose stitched")
     if min(volume.shape) < 2:
-        raise ValueError(f"a volume of shape {volume.shape} has no depth: choose planes")
+        raise ValueError(f"a volume of shape {volume.shape} is too thin for 3-D; choose planes")
     load_torch()
     network = segmenter.network
     scaled = network.normalise(prepared(volume, params), params)
@@ -233,11 +233,11 @@ def flows_in_3d(
     Parameters
     ----------
     network : Network
-        Ready to run.
+        The network, loaded and ready to run.
     volume : ndarray of float32, shape (planes, height, width)
-        Normalised.
+        Intensities, scaled by the network's `normalise`.
     params : SegmentParams
-        Those that need the network are used.
+        Parameters, of which those are used that need the network.
     anisotropy : float
         Distance of planes over the edge of a pixel.
     progress : Progress
@@ -249,7 +249,7 @@ def flows_in_3d(
         Flow along z, y and x: each the sum of two planes' through a voxel; and the sum of the
         cell probabilities of three.
     notes : tuple of str
-        What the user should know of how they were made.
+        Sentences that the user should read about how the flows were made.
     """
     from cellpose.transforms import resize_image_3d
 

@@ -53,7 +53,7 @@ def show_errors() -> None:
     viewer = _viewer()
     prediction = _prediction(viewer)
     if prediction is None:
-        show_info("There is no prediction yet: segment an image first, or select labels.")
+        show_info("There is no prediction yet. Segment an image first, or select a Labels layer.")
         return
     panel = _show_panel(viewer, ScorePanel, SCORE)
     panel.prediction.value = prediction
@@ -69,7 +69,7 @@ def show_errors_when_compared(panel: ScorePanel) -> None:
     Parameters
     ----------
     panel : ScorePanel
-        That is about to compare.
+        The score panel, which is about to compare layers.
     """
 
     def show() -> None:
@@ -102,7 +102,7 @@ def run_on_dataset() -> None:
 def _viewer() -> napari.Viewer:
     viewer = napari.current_viewer()
     if viewer is None:
-        raise RuntimeError("there is no window; open a napari viewer first")
+        raise RuntimeError("there is no napari window; open one first")
     return viewer
 
 

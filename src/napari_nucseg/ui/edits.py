@@ -117,18 +117,18 @@ def write_field(layer: Labels, plane: int, after: LabelImage, *, refresh: bool =
     Parameters
     ----------
     layer : Labels
-        In memory.
+        Labels layer whose data are in memory.
     plane : int
-        Number of the field.
+        Number of the field in the stack.
     after : ndarray of integers, shape (height, width)
-        What its labels shall be.
+        New labels of the field.
     refresh : bool, optional
         Whether napari shows them at once, which takes longer than all else.
 
     Returns
     -------
     bool
-        Whether anything was changed.
+        Whether any label of the field was changed.
     """
     inside = np.nonzero(plane_of(layer.data, plane) != after)
     if not len(inside[0]):

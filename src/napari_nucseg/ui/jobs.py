@@ -130,13 +130,13 @@ class RemainingTime:
     Parameters
     ----------
     progress : Progress
-        Gets (done, in all, what).
+        Called with (steps done, steps in all, what is done).
     fields : int
-        To be segmented.
+        Number of fields to be segmented.
     clock : callable, optional
-        Seconds of a clock.
+        Returns seconds, from any point in time on.
     step : str, optional
-        What a field's work is counted in.
+        Word for the steps that a field's work is counted in.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class RemainingTime:
         Parameters
         ----------
         name : str
-            What is fetched.
+            Name of what is downloaded, for the screen.
         megabytes : int
             About its size, until the server tells.
         """
@@ -182,7 +182,7 @@ class RemainingTime:
             if not here:
                 here.append(done)
             whole = total or megabytes * 10**6
-            words = [f"Fetching {name}: {done // 10**6:,} of {whole // 10**6:,} MB"]
+            words = [f"Downloading {name}: {done // 10**6:,} of {whole // 10**6:,} MB"]
             words += self._left((done - here[0]) / max(whole - here[0], 1))
             self._progress(done >> 20, whole >> 20, ", ".join(words))
 

@@ -35,7 +35,7 @@ class LayerRecord:
     Attributes
     ----------
     role : str
-        One of the roles above.
+        Role of the layer, one of the words above.
     stems : tuple of str
         Names of the fields it shows, one a plane; empty for images of unknown origin.
     source : str
@@ -43,9 +43,9 @@ class LayerRecord:
     fields : tuple of int or None
         Planes that hold a result; None for all.
     provenance : mapping
-        How predicted labels were made; in a stack, those made last.
+        Provenance of predicted labels; in a stack, of the field made last.
     by_field : mapping or None
-        How the labels of each plane of a stack were made.
+        Provenance of the labels of each field of a stack.
     rule : mapping or None
         Values of the `ScoreRule` by which a run has scored the labels.
     is_copy : bool

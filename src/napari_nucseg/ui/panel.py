@@ -49,9 +49,9 @@ class Panel(Container):
         Parameters
         ----------
         work : callable
-            Gets plain values alone, and a function to report progress.
+            Called in a thread with a function to report progress; gets plain values only.
         show : callable
-            Gets the result, on the main thread.
+            Called with the result, on the main thread.
         """
         return self._launch(self._job(work, show))
 
@@ -66,11 +66,12 @@ class Panel(Container):
         Parameters
         ----------
         work : callable
-            Gets functions to report progress, and to hand over what is done.
+            Called in a thread with functions to report progress, and to hand over what is done.
         show_part : callable
-            Gets each part, on the main thread, also those done before the work was stopped.
+            Called with each part, on the main thread, also with those done before the work was
+            stopped.
         show : callable
-            Gets what is returned, after all parts.
+            Called with what is returned, after all parts.
         """
         job = self._job(lambda progress: work(progress, job.hand), show)
         job.handed.connect(show_part)

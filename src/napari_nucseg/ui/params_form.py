@@ -50,9 +50,9 @@ class ParamsForm(Generic[Params]):
     Attributes
     ----------
     rows : tuple of ValueWidget
-        In the order of the fields.
+        Widgets of all parameters, in the order of the fields.
     main, advanced : tuple of ValueWidget
-        Those always in sight, and those to be folded away.
+        Widgets that are always in sight, and those to be folded away.
     resets : mapping
         A button by the label of its row, which is seen where the value is not the default, and
         sets it back.
@@ -101,7 +101,7 @@ class ParamsForm(Generic[Params]):
         self._defaults = defaults
         for row in self.rows if self.resets else ():
             value = describe_values(self._type, {row.name: getattr(defaults, row.name)})[0]
-            self.resets[row.label].setToolTip(f"Set back to what suits the model: {value}")
+            self.resets[row.label].setToolTip(f"Set back to the model's default: {value}")
         self._mark()
 
     def _mark(self) -> None:
@@ -125,7 +125,7 @@ def threshold_slider() -> FloatSlider:
         min=LEAST_THRESHOLD,
         max=1.0,
         step=0.01,
-        tooltip="Nuclei match when their intersection over union is at least this.",
+        tooltip="Nuclei match if their IoU (intersection over union) is at least this.",
     )
 
 
@@ -135,9 +135,24 @@ def preset_box() -> ComboBox:
         label="Preset",
         value=STARDIST.name,
         choices=[(preset.title, preset.name) for preset in PRESETS.values()],
-        tooltip="Published rule of comparison: whether an IoU of exactly the threshold counts "
-        "(StarDist / Cellpose) or not (DSB2018, Caicedo 2019).",
+        tooltip="Published rule of comparison. An IoU of exactly the threshold is a match in "
+        "StarDist / Cellpose, and none in DSB2018 and Caicedo 2019.",
     )
+
+
+def switch(label: str, tooltip: str, **options: Any) -> CheckBox:
+    """Return a check box whose name stands in the column of labels alone.
+
+    Parameters
+    ----------
+    label, tooltip : str
+        Name and explanation for the screen.
+    **options : Any
+        Further arguments of `CheckBox`, such as its name and value.
+    """
+    box = CheckBox(label=label, tooltip=tooltip, **options)
+    box.text = ""  # Given at once, an empty text would be taken for none, and the label shown
+    return box
 
 
 def labelled(rows: Iterable[Widget], resets: Mapping[str, QWidget] | None = None) -> QWidget:
@@ -146,7 +161,7 @@ def labelled(rows: Iterable[Widget], resets: Mapping[str, QWidget] | None = None
     Parameters
     ----------
     rows : iterable of Widget
-        Each with its label and tooltip.
+        Widgets, each with its label and tooltip.
     resets : mapping, optional
         Buttons that stand behind rows, by the rows' labels.
     """
@@ -246,7 +261,7 @@ def text_line() -> Label:
 
 def _row(name: str, kind: type, value: Any, spec: Spec) -> ValueWidget:
     if kind is bool:
-        return CheckBox(name=name, label=spec.label, text="", tooltip=spec.help, value=value)
+        return switch(spec.label, spec.help, name=name, value=value)
     few = (spec.high - spec.low) / spec.step <= _MOST_SLIDER_STEPS
     widget = SpinBox if kind is int else FloatSlider if few else FloatSpinBox
     unit = f" ({spec.unit})" if spec.unit else ""

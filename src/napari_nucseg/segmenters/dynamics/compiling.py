@@ -52,9 +52,9 @@ def share_out(work: Callable[[slice], None], count: int, portion: int) -> None:
         Called with the slice of one portion, in any order and thread; it should be spent in
         loops of `compiled`, which release the interpreter.
     count : int
-        How much there is.
+        Number of items to share out.
     portion : int
-        How much to do at once.
+        Number of items to do at once.
 
     Notes
     -----

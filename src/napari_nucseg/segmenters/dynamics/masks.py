@@ -46,16 +46,16 @@ def follow(
     vectors : ndarray of float32, shape (2, height, width)
         Flow along y and x, times 5.
     inside : ndarray of bool, shape (height, width)
-        Where it flows; elsewhere it is taken for 0.
+        Pixels where the flow counts; elsewhere it is taken for 0.
     points : ndarray of int, shape (n,)
-        Where they start, as indices into the flattened field.
+        Start of each point, as an index into the flattened field.
     steps : int
-        How often they move.
+        Number of steps that each point moves.
 
     Returns
     -------
     ndarray of int64, shape (n,)
-        Where they end, as such indices.
+        Where each point ends, as an index into the flattened field.
     """
     height, width = inside.shape
     ends = np.zeros(len(points), dtype=np.int64)
@@ -189,8 +189,8 @@ class Traced:
     labels : ndarray of int32, shape (height, width)
         The objects before any is dropped for its flows or size, 1 to n in raster order.
     flow_errors : ndarray of float64, shape (n,)
-        How far the network's flows are from those of each object's shape: mean squared
-        distance of the vectors, which have length 1.
+        Mean squared distance, for each object, of the network's flows from those of the object's
+        shape, both of length 1.
     """
 
     labels: NDArray[np.int32]
@@ -214,9 +214,9 @@ def trace(
     cellprob : ndarray of float32, shape (height, width)
         Cell probability as a logit.
     cellprob_threshold : float
-        Pixels above it are followed.
+        Pixels whose cell probability is above this are followed.
     steps : int
-        How often a pixel moves by the flow.
+        Number of times that a pixel moves by the flow.
     max_size_fraction : float
         An object that covers more of the field than this is none.
     """
@@ -236,7 +236,7 @@ def finish(traced: Traced, *, flow_threshold: float, min_size: int) -> NDArray[n
     Parameters
     ----------
     traced : Traced
-        From `trace`; it is left as it is.
+        Objects and ends of pixels, as `trace` gives them; not changed.
     flow_threshold : float
         Largest error of an object's flows; 0 keeps all.
     min_size : int

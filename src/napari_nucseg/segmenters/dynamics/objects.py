@@ -25,7 +25,7 @@ def label_meetings(
     Parameters
     ----------
     points, ends : ndarray of int, shape (n,)
-        Where points started and ended, as indices into the flattened field.
+        Start and end of each point, as indices into the flattened field.
     shape : tuple of int
         Height and width of the field.
 

@@ -23,11 +23,11 @@ def vary(
     Parameters
     ----------
     image, labels : ndarray of float32, shape (edge, edge)
-        Scaled intensities, and objects.
+        Scaled intensities and labels of one crop.
     diameter : float
-        Usual diameter of the objects, px.
+        Usual diameter of the objects in pixels.
     rng : Generator
-        Decides about everything.
+        Source of all random numbers; the same seed gives the same crop.
     """
     if rng.random() < LEFT_ALONE:
         return vary_gain(image, rng)

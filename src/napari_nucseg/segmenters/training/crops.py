@@ -44,7 +44,7 @@ class Example:
     flows : ndarray of float32, shape (height, width, 2)
         Unit vectors along y and x, continued a little beyond the objects.
     weights : ndarray of float32, shape (height, width)
-        How much a pixel counts.
+        Weight of each pixel in the loss.
     diameter : float
         Median diameter of the objects as discs, px.
     """
@@ -84,7 +84,7 @@ class Crop:
     Attributes
     ----------
     image, labels, weights : ndarray of float32, shape (edge, edge)
-        As of the example; beyond its border image and labels are 0.
+        Part of the example's arrays; beyond its border image and labels are 0.
     flows : ndarray of float32, shape (2, edge, edge)
         Unit vectors along y and x; 0 in the background.
     diameter : float
@@ -105,13 +105,13 @@ class Batch:
     Attributes
     ----------
     images : ndarray of float32, shape (crops, 1, edge, edge)
-        Scaled intensities.
+        Scaled intensities of the crops, with one channel.
     flows : ndarray of float32, shape (crops, 2, edge, edge)
         Unit vectors along y and x; 0 in the background.
     inside : ndarray of float32, shape (crops, edge, edge)
         1 in objects, 0 in the background.
     weights : ndarray of float32, shape (crops, edge, edge)
-        How much a pixel counts; 1 on average.
+        Weight of each pixel in the loss, 1 on average.
     """
 
     images: NDArray[np.float32]
@@ -138,14 +138,14 @@ def draw_batch(
     Parameters
     ----------
     examples : sequence of Example
-        What there is.
+        Images to draw crops from, with their labels.
     count, edge : int
-        How many crops, and how many pixels high and wide.
+        Number of crops, and their height and width in pixels.
     diameters : tuple of float
         Range of the median diameter, in pixels, that a crop's image is resized to; within half to
         twice its own.
     rng : Generator
-        Decides about everything.
+        Source of all random numbers; the same seed gives the same batch.
     """
     chances = np.array([example.image.size for example in examples], float) ** AREA_POWER
     chosen = rng.choice(len(examples), count, p=chances / chances.sum())

@@ -27,7 +27,7 @@ class HeldOutScores:
     Attributes
     ----------
     held_out_loss : float
-        As of a batch, the mean over images.
+        Loss as of a batch, mean over the images.
     mean_ap : float
         AP, averaged over IoU thresholds from 0.5 to 0.95.
     ap_50, f1_50 : float
@@ -48,7 +48,7 @@ def score_held_out(
     Parameters
     ----------
     training : Training
-        Of the network.
+        The training, whose averaged weights are scored.
     examples : sequence of Example
         Held-out images; one at least has nuclei.
     progress : Progress

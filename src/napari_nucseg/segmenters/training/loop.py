@@ -78,7 +78,7 @@ class Learner:
         net : Module
             The learner's own, or a copy of it.
         images : Tensor, shape (batch, 1, height, width)
-            From `normalise`; height and width are multiples of the stride.
+            Intensities, scaled by `normalise`; height and width are multiples of the stride.
 
         Returns
         -------
@@ -112,13 +112,13 @@ class Training:
     Attributes
     ----------
     learner : Learner
-        What learns.
+        Network, and how its images are scaled.
     params : TrainParams
-        Course of the training.
+        Batches, crops and learning rate of the training.
     device : Device
-        Where it learns.
+        Device that the network learns on.
     done : int
-        Batches that it has learned from.
+        Number of batches that it has learned from.
     averaged : Module
         The net with its weights averaged over the last batches: the one to keep.
     """
@@ -164,8 +164,9 @@ class Training:
             return self._learn(batch)
         except torch.OutOfMemoryError as error:
             raise OSError(
-                f"{self.device} has not enough memory for a batch of {self.params.batch_size} "
-                f"crops of {self.params.crop} px; lower the batch size or the crop"
+                f"{self.device} does not have enough memory for a batch of "
+                f"{self.params.batch_size} crops of {self.params.crop} px; lower the batch size or "
+                "the crop"
             ) from error
 
     def _learn(self, batch: Batch) -> float:
@@ -242,9 +243,9 @@ def loss_of(output: Tensor, batch: Batch) -> Tensor:
     Parameters
     ----------
     output : Tensor, shape (crops, 3, edge, edge)
-        Of the network.
+        Output of the network: flows along both axes, and cell probability.
     batch : Batch
-        What it shall be; pixels count by their weights.
+        What the output should be, and the weight of each pixel.
     """
     flows, inside, weights = (
         torch.from_numpy(part).to(output.device)
@@ -266,7 +267,7 @@ def batches(
     Parameters
     ----------
     examples : sequence of Example
-        What there is to learn from.
+        Images to learn from, with their labels.
     params : TrainParams
         Size of crops and batches, and the seed.
     first : int

@@ -29,11 +29,11 @@ class FieldGroup:
     kind : str
         Size and pixel type where these differ within the dataset, else empty.
     fields : tuple of Field
-        In the order of the dataset.
+        Fields of the group, in the order of the dataset.
     numbers : tuple of int
-        Which fields of the dataset they are.
+        Numbers of these fields in the dataset.
     header : Header
-        Of each image, or of each ground truth if the dataset has no images.
+        Size and pixel type of each image, or of each ground truth if the dataset has no images.
     """
 
     name: str
@@ -55,8 +55,8 @@ class FieldGroup:
             remedy = "unpack the archive and open its folder" if is_packed else "open it again"
             raise ValueError(
                 f"{source}: {describe(shape)} px of {dtype}, but the stack is of "
-                f"{describe(self.header.shape)} px of {self.header.dtype}; a stack needs fields of "
-                f"one kind, {remedy}"
+                f"{describe(self.header.shape)} px of {self.header.dtype}; all fields of a stack "
+                f"need the same size and pixel type; {remedy}"
             )
 
 
@@ -66,7 +66,7 @@ def group_fields(dataset: Dataset, blank: Collection[str] = ()) -> list[FieldGro
     Parameters
     ----------
     dataset : Dataset
-        Its fields.
+        Dataset whose fields are grouped.
     blank : collection of str
         Stems of fields that cannot be read; they go to the largest group.
 
@@ -81,9 +81,9 @@ def group_fields(dataset: Dataset, blank: Collection[str] = ()) -> list[FieldGro
         kinds.setdefault((header.shape, header.dtype), []).append(number)
     if len(kinds) > MAX_GROUPS:
         raise ValueError(
-            f"{dataset.name}: its fields are of {len(kinds)} sizes or pixel types, and more than "
-            f"{MAX_GROUPS} stacks are not opened at once; open a list of some of them, a text file "
-            "of names in the dataset's folder, or single fields"
+            f"{dataset.name}: its fields have {len(kinds)} different sizes or pixel types, and at "
+            f"most {MAX_GROUPS} stacks are opened at once; open single fields, or a list of some "
+            "fields (a text file of names in the dataset's folder)"
         )
     ordered = sorted(kinds.items(), key=lambda item: len(item[1]))
     unread = [number for number in range(len(dataset.fields)) if number not in headers]

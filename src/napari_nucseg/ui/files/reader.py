@@ -101,7 +101,7 @@ def read_dataset(
     Parameters
     ----------
     dataset : Dataset
-        Its fields.
+        Dataset whose fields are shown.
     no_image, no_truth : collection of str
         Stems of fields whose image or ground truth cannot be read, and is blank.
 
@@ -114,8 +114,8 @@ def read_dataset(
     if missing and len(missing) < len(dataset.fields):
         show_warning(
             f"{dataset.name}: {len(missing)} of {len(dataset.fields)} fields have no mask, the "
-            f"first is {missing[0].stem}; no ground truth is shown. Add the masks and open it "
-            "again."
+            f"first is {missing[0].stem}. No ground truth is shown. Add the masks and open the "
+            "dataset again."
         )
     groups = group_fields(dataset, no_image)
     tell_groups(dataset, groups)
@@ -132,8 +132,8 @@ def tell_groups(dataset: Dataset, groups: Sequence[FieldGroup]) -> None:
     """Say that there are several stacks, and which is shown."""
     if len(groups) > 1:
         show_info(
-            f"{dataset.name}: fields of {len(groups)} sizes or pixel types, which have stacks of "
-            f"their own. The {len(groups[-1].fields)} of {groups[-1].kind} are shown; click the "
+            f"{dataset.name}: fields of {len(groups)} sizes or pixel types, so there is a stack "
+            f"for each. The {len(groups[-1].fields)} of {groups[-1].kind} are shown. Click the "
             "eyes of the other layers to see the others."
         )
 
@@ -150,7 +150,7 @@ def read_group(
     Parameters
     ----------
     group : FieldGroup
-        The fields.
+        Fields of one size and pixel type.
     no_image, no_truth : collection of str
         Stems of fields whose image or ground truth is blank.
     with_truth : bool

@@ -70,16 +70,14 @@ def read_results(runs: Sequence[Results]) -> list[LayerData]:
     for run in runs[1:]:
         if run.dataset.fields != dataset.fields:
             raise ValueError(
-                f"{run.folder.path}: its fields are not those of {runs[0].folder.path}; open the "
-                "two one by one"
+                f"{run.folder.path}: its fields differ from those of {runs[0].folder.path}; open "
+                "the two folders one after the other"
             )
     done = {number for run in runs for number in run.done}
     left_out = [field for number, field in enumerate(dataset.fields) if number not in done]
     damaged = _damaged(left_out)
     if len(damaged) == len(dataset.fields):
-        raise ValueError(
-            f"{runs[0].folder.path}: none of its fields could be read; mend the images"
-        )
+        raise ValueError(f"{runs[0].folder.path}: none of its fields can be read; check the images")
     bare = [field.stem for field in left_out if field.mask is None]
     groups = group_fields(dataset, damaged)
     tell_groups(dataset, groups)
@@ -111,12 +109,12 @@ def _first_gone(dataset: Dataset) -> Source | None:
 
 def _ask_where(dataset: Dataset, gone: Source) -> Dataset:
     """Ask for the dataset's folder, which may be another one on this computer."""
-    title = f"Where is {dataset.name}? {gone.path.parent} is not here"
+    title = f"Where is {dataset.name}? {gone.path.parent} is missing"
     folder = QFileDialog.getExistingDirectory(None, title) if QApplication.instance() else ""
     if not folder:
         raise ValueError(
-            f"{gone}: this file has gone since the run; put the dataset back to where it was, or "
-            "choose its folder when asked"
+            f"{gone}: this file is missing since the run; put the dataset back where it was, or "
+            "open the results again and choose the folder of the dataset when asked"
         )
     return open_dataset(Path(folder))
 

@@ -24,7 +24,7 @@ class DownloadDialog(QProgressDialog):
     Parameters
     ----------
     folder : Path
-        Where the dataset goes.
+        Folder that the dataset is downloaded to.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ def download_in_window(folder: Path) -> None:
     Parameters
     ----------
     folder : Path
-        Where the dataset goes.
+        Folder that the dataset is downloaded to.
 
     Raises
     ------
@@ -81,8 +81,8 @@ def download_in_window(folder: Path) -> None:
         raise failures[0]
     if job.is_stopping:
         raise DownloadError(
-            "BBBC039 was not opened because the download was cancelled. What has arrived is kept: "
-            "open the sample again to go on."
+            "BBBC039 was not opened, because the download was cancelled. What has arrived is "
+            "kept. Open the sample again to go on."
         )
 
 
@@ -97,7 +97,9 @@ def _refuse_a_second() -> None:
     for window in QApplication.topLevelWidgets():
         if isinstance(window, DownloadDialog) and window.isVisible():
             window.raise_()
-            raise DownloadError("BBBC039 is on its way already; it opens when it is here.")
+            raise DownloadError(
+                "BBBC039 is being downloaded already. It opens when the download is done."
+            )
 
 
 def synthetic() -> list[LayerData]:

@@ -27,12 +27,12 @@ def save_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     data : array of integers, shape (..., height, width)
         Labels, in memory or lazy; a list of them if multiscale.
     attributes : dict
-        Of the layer.
+        Attributes of the layer, as napari gives them to writers.
 
     Returns
     -------
     list of str
-        Files written.
+        Paths of the files that were written.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def save_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         if target in targets[:number]:
             raise FileExistsError(f"{target}: two fields have this name; save them one by one")
         if target.exists():
-            raise FileExistsError(f"{target}: it is there already; choose a folder without it")
+            raise FileExistsError(f"{target} already exists; choose another folder")
         _told(str(target), partial(require_whole, np.asarray(plane_of(labels, number))))
     for number, target in enumerate(targets):
         write_mask(target, np.asarray(plane_of(labels, number)))

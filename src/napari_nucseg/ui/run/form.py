@@ -8,7 +8,6 @@ from typing import Any
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import (
-    CheckBox,
     ComboBox,
     Container,
     FileEdit,
@@ -26,7 +25,13 @@ from napari_nucseg.metrics.presets import ScoreRule, find_preset
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.params_form import ParamsForm, labelled, preset_box, threshold_slider
+from napari_nucseg.ui.params_form import (
+    ParamsForm,
+    labelled,
+    preset_box,
+    switch,
+    threshold_slider,
+)
 from napari_nucseg.ui.segment.settings import ModelFiles, add_model_button
 
 ALL = "all fields"
@@ -43,60 +48,63 @@ class RunForm:
         self.dataset = FileEdit(
             label="Dataset",
             mode=FileDialogMode.EXISTING_DIRECTORY,
-            tooltip="Folder that holds images/ and masks/ or labels/, such as BBBC039, or images "
-            "a.tif with their labels a_masks.tif.",
+            tooltip="Folder that holds images/ and masks/ or labels/, such as BBBC039; or a "
+            "folder of images a.tif with their labels a_masks.tif.",
         )
         self.download = PushButton(
             text="Download BBBC039 (80 MB)",
-            tooltip="Fetch the published dataset, with progress and Cancel, and choose it.",
+            tooltip="Download the published dataset, and choose it.",
         )
         self.split = ComboBox(
             label="Fields",
             choices=self._splits,
-            tooltip="All fields of the folder, or those that a list in it or in metadata/ names.",
+            tooltip="All fields of the folder, or those of a list (.txt) in it or in its "
+            "metadata/.",
         )
         self.models = Select(
             label="Models",
             choices=self._models,
             value=[catalogue.BUNDLED],
-            tooltip="Hold Ctrl to choose several, which are compared. Weights that are not here "
-            "are fetched first.",
+            tooltip="Hold Ctrl to choose several models and compare them. Missing weights are "
+            "downloaded first.",
         )
         self.device = ComboBox(
             label="Device",
             choices=CHOICES,
-            tooltip="Where the networks run. auto takes a CUDA GPU, then an Apple GPU, then the "
-            "CPU; each of several GPUs gets a process.",
+            tooltip="Where the networks run. auto takes an NVIDIA GPU (CUDA) if there is one, "
+            "else an Apple GPU (MPS), else the CPU. If there are several GPUs, all are "
+            "used.",
         )
         self.add_model = add_model_button()
         self.threshold, self.preset = threshold_slider(), preset_box()
-        self.empty_as_one = CheckBox(
-            label="Empty fields count as 1",
-            text="",
-            tooltip="A field without nuclei counts 1 where nothing is predicted, as some papers "
-            "have it; left out of means otherwise.",
+        self.empty_as_one = switch(
+            "Empty fields count as 1",
+            "A field without nuclei counts as 1 if nothing is predicted there, as in some papers. "
+            "Otherwise it is left out of means.",
         )
         self.scheduler = LineEdit(
             label="Scheduler",
-            tooltip="Address of a Dask scheduler whose cluster does the fields, such as "
-            "tcp://host:8786; empty for this computer.",
+            tooltip="Address of a Dask scheduler, such as tcp://host:8786, to run on a cluster. "
+            "Leave it empty to run on this computer.",
         )
         self.out = FileEdit(
             label="Results",
             mode=FileDialogMode.EXISTING_DIRECTORY,
-            tooltip="Folder for labels, tables and the report. A run that was stopped in it goes "
-            "on; one with other values is refused.",
+            tooltip="Folder for labels, tables and the report. A run that was stopped in this "
+            "folder goes on, if all values are the same.",
         )
         self.params = ParamsForm(catalogue.find(catalogue.BUNDLED).defaults)
         self.run = PushButton(
-            text="Run", tooltip="Segment and score every field, in the background."
+            text="Run", tooltip="Segment and score every field. You can go on working meanwhile."
         )
-        self.cancel = PushButton(text="Cancel", tooltip="Stop; Run goes on from there later.")
+        self.cancel = PushButton(
+            text="Cancel", tooltip="Stop. Press Run later to go on from there."
+        )
         self.show_results = PushButton(
             text="Show in viewer", tooltip="Open images, predictions and verdicts as stacks."
         )
         self.show_report = PushButton(
-            text="Open report", tooltip="Open the report in the browser; it needs no network."
+            text="Open report", tooltip="Open the report in the browser. It works offline."
         )
         self.progress = ProgressBar(min=0, max=1, value=0)
         self.models.native.setMaximumHeight(_ROWS_OF_MODELS)

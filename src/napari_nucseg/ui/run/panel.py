@@ -18,7 +18,10 @@ from napari_nucseg.ui.run.worker import PLUGIN, RunRequest, run_request
 from napari_nucseg.ui.segment.settings import ask_for_model
 
 REPORT = "report.html"
-VALUES = "Thresholds and sizes, as far as they are to differ from what suits the model."
+VALUES = (
+    "Thresholds and sizes of the chosen model. If several models are chosen, each uses its "
+    "defaults."
+)
 
 
 class RunPanel(Panel):
@@ -27,7 +30,7 @@ class RunPanel(Panel):
     Parameters
     ----------
     viewer : napari.Viewer
-        Where results can be shown.
+        The viewer that results are shown in.
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:
@@ -39,7 +42,7 @@ class RunPanel(Panel):
             scrolled(
                 form.top(),
                 folded("Values of the model", VALUES, form.values()),
-                folded("More", "What is seldom changed.", form.more()),
+                folded("More", "Settings that are seldom changed.", form.more()),
                 side_by_side(form.run, form.cancel),
                 form.progress.native,
                 self.status.native,
@@ -66,7 +69,7 @@ class RunPanel(Panel):
             return
         self._done = ""
         self.run(lambda tell: run_request(request, tell), self._say)
-        self.status.value = "Looking at the dataset..."
+        self.status.value = "Reading the dataset..."
         self._show_running(True)
 
     def download(self) -> None:
@@ -116,7 +119,7 @@ class RunPanel(Panel):
         """Give the buttons back."""
         if job.is_stopping:
             done = f" with {self._done} done" if self._done else ""
-            self.status.value = f"Stopped{done}. Run goes on from there."
+            self.status.value = f"Stopped{done}. Press Run to go on from there."
         self._show_running(False)
 
     def _request(self) -> RunRequest | str:
@@ -124,9 +127,9 @@ class RunPanel(Panel):
         form = self.form
         dataset, out = folder_of(form.dataset), folder_of(form.out)
         if dataset is None:
-            return "Choose the folder of a dataset: it holds images/ and masks/ or labels/."
+            return "Choose the folder of a dataset. It holds images/ and masks/ or labels/."
         if out is None:
-            return "Choose a folder for the results; a new one, or that of a run to go on with."
+            return "Choose a folder for the results: a new one, or that of a run to go on with."
         if not form.models.value:
             return "Choose a model."
         models = tuple(form.models.value)

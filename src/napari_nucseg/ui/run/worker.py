@@ -27,13 +27,13 @@ class RunRequest:
     dataset, out : Path
         Folder of the fields, and of the results.
     split : str or None
-        Which of them.
+        Name of the list of fields to run; None for all fields.
     models : tuple of str
         Names or files of models, which run one after the other.
     device : str
         auto, cuda, mps or cpu.
     rule : ScoreRule
-        How fields are scored.
+        IoU threshold and preset that fields are scored by.
     chosen : mapping
         Values other than those that suit the model.
     scheduler : str or None
@@ -72,11 +72,11 @@ class RunProgress:
     Parameters
     ----------
     progress : Progress
-        Gets (done, in all, what).
+        Called with (steps done, steps in all, what is done).
     models : sequence of str
-        That run, one after the other.
+        Names of the models, which run one after the other.
     clock : callable, optional
-        Seconds of a clock.
+        Returns seconds, from any point in time on.
     """
 
     def __init__(

@@ -51,13 +51,13 @@ class ComparisonWidget(QWidget):
     Parameters
     ----------
     viewer : ViewerModel
-        With the predictions.
+        The viewer whose Labels layers are compared.
     state : ComparisonState
-        Whose prediction comes first, and is what the others are compared with.
+        The comparison; its prediction is the first, which all others are compared with.
     run : callable
-        Does work in the background.
+        Called with work to do in the background, and with what shows its result.
     tell : callable
-        Shows a line of text.
+        Called with a line of text, to show it.
     add : callable
         Adds a layer to the viewer without comparing it at once.
     """
@@ -92,7 +92,7 @@ class ComparisonWidget(QWidget):
             return
         chosen = self.table.currentIndex().row()
         if chosen == 0 and len(self.scores.all_scored) > 2:
-            self._tell("Choose the row of another prediction: they are compared with the first.")
+            self._tell("Choose the row of another prediction. It is compared with the first.")
             return
         self._second = max(chosen, 1)
         self._list_differences()
@@ -101,8 +101,8 @@ class ComparisonWidget(QWidget):
         first, second = self.scores.all_scored[0], self.scores.all_scored[self._second]
         count = sum(d.in_first for d in self.differing)
         self._tell(
-            f"Right in {first.name} alone: {counted(count, 'nucleus')}; in {second.name} "
-            f"alone: {len(self.differing) - count}."
+            f"Found only in {first.name}: {counted(count, 'nucleus')}; only in {second.name}: "
+            f"{len(self.differing) - count}."
             if self.differing
             else f"{first.name} and {second.name} find the same nuclei."
         )
@@ -111,7 +111,7 @@ class ComparisonWidget(QWidget):
         """Ask for the folder of a saved run, and add its labels as a layer."""
         truth = self._state.now.truth
         if truth is None:
-            self._tell("Choose a ground truth first.")
+            self._tell("Choose a ground truth above first.")
             return
         name = QFileDialog.getExistingDirectory(self, "Folder of a saved run")
         if name:
@@ -131,7 +131,7 @@ class ComparisonWidget(QWidget):
 
     def _add_run(self, run: SavedRun, truth: Labels, labels: LabelImage) -> None:
         self._add(as_layer(run, truth, labels))
-        self._tell(f"{run.name} is there. Press Compare predictions.")
+        self._tell(f"{run.name} was added. Press Compare predictions.")
 
     def ask_and_save(self) -> None:
         """Ask for a file, and write all scores of all predictions to it."""
@@ -161,8 +161,8 @@ class ComparisonWidget(QWidget):
         )
         self.saved = _button(
             "Add saved run...",
-            "Add the labels of a folder of results, or of any folder with one TIFF a field, named "
-            "as the field.",
+            "Add the labels of a folder of results, or of any folder with one TIFF per field that "
+            "is named like the field.",
             self.ask_for_run,
         )
         self.differ = _button(
@@ -172,22 +172,23 @@ class ComparisonWidget(QWidget):
         )
         self.save = _button(
             "Save table...",
-            "Write all scores, differences and intervals as CSV.",
+            "Save all scores, differences and intervals as CSV.",
             self.ask_and_save,
         )
         self.ratio = QComboBox()
         self.ratio.addItems([metric.full_title for metric in self._choice])
-        self.ratio.setToolTip("The score that is compared: mean of the fields.")
+        self.ratio.setToolTip("Score to compare by: its mean over the fields.")
         self.ratio.currentTextChanged.connect(self._list_rivals)
 
     def _make_tables(self) -> None:
         self.model = PlainModel(("prediction", "mean", "change", f"{LEVEL} % interval"))
         self.table = table_view(self.model, stretched=0)
         self.table.setToolTip(
-            f"The best in bold. Changes against the first, with the {LEVEL} % interval of a "
-            "paired bootstrap over fields: without 0 inside, other fields would hardly turn it."
+            "The best mean is in bold. Change is the difference from the first prediction, with "
+            f"the {LEVEL} % interval of a paired bootstrap over fields. If the interval does not "
+            "include 0, other fields of this kind would hardly change the order."
         )
-        self.listed = PlainModel(("right in", "field", "nucleus", "IoU first", "IoU second"))
+        self.listed = PlainModel(("found in", "field", "nucleus", "IoU first", "IoU second"))
         self.list = table_view(self.listed, stretched=1)
         self.list.setToolTip("Click a row to go to its nucleus.")
         self.list.clicked.connect(lambda index: self._go(index.row()))

@@ -30,7 +30,7 @@ class ScoreControls:
     Parameters
     ----------
     layers : LayerList
-        Whose Labels layers are offered.
+        Layers of the viewer, whose Labels layers are offered.
     """
 
     layers_changed = Signal()
@@ -44,13 +44,14 @@ class ScoreControls:
         self.prediction = ComboBox(
             label="Prediction",
             choices=self._predictions,
-            tooltip="Labels layer to be scored.",
+            tooltip="Labels layer that is scored.",
         )
         self.truth = ComboBox(
             label="Ground truth",
             choices=self._truths,
             nullable=True,
-            tooltip="Labels layer that is right; taken by itself if there is one of the same size.",
+            tooltip="Labels layer with the true nuclei. Chosen automatically if there is one "
+            "of the same size.",
         )
         self.threshold = threshold_slider()
         self.preset = preset_box()

@@ -34,7 +34,7 @@ def save_corrected(state: ComparisonState, folder: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        What was written.
+        Paths of the files that were written.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def save_corrected(state: ComparisonState, folder: Path) -> list[Path]:
     for layer in (state.now.truth, state.now.prediction):
         if layer is not None and not is_tracked(layer):
             raise ValueError(
-                f"{layer.name} was edited through several fields at once, of which no note is "
-                "kept; save the whole layer (File > Save Selected Layers)"
+                f"{layer.name} was edited in several fields at once, and no note of such edits is "
+                "kept; save the whole layer instead (File > Save Selected Layers)"
             )
     writes = {}
     for kind, layer in ((GROUND_TRUTH, state.now.truth), (PREDICTION, state.now.prediction)):
@@ -58,7 +58,9 @@ def save_corrected(state: ComparisonState, folder: Path) -> list[Path]:
             writes[path] = partial(write_labels, path, now, _note(layer, plane, path.stem))
     there = [path for path in writes if path.exists()]
     if there:
-        raise FileExistsError(f"{there[0]} is there already; choose another folder, or move it")
+        raise FileExistsError(
+            f"{there[0]} already exists; choose another folder, or move that file"
+        )
     for path, write in writes.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write()

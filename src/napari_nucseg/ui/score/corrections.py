@@ -44,9 +44,9 @@ def accept(comparison: Comparison, row: int, *, truth: bool) -> tuple[bool, str]
     Parameters
     ----------
     comparison : Comparison
-        With the object's field shown.
+        The comparison; the object's field is the one shown.
     row : int
-        Of the objects.
+        Number of the object among all that are listed.
     truth : bool
         Whether the truth is right; the prediction is changed then, else the truth is.
 
@@ -86,7 +86,7 @@ def _in_words(layer: Labels, before: LabelImage, after: LabelImage) -> str:
         if labels
     ]
     if not done:
-        return "Both sides are the same here already."
+        return "Prediction and ground truth are the same here already."
     return f"{layer.name}: {'; '.join(done)}. Undo takes it back."
 
 
@@ -96,15 +96,15 @@ class CorrectionControls(QWidget):
     Parameters
     ----------
     state : ComparisonState
-        Whose layers are corrected.
+        The comparison whose layers are corrected.
     table : ObjectTable
-        Its current row is what is corrected.
+        Table of objects, whose current row is corrected.
     tell : callable
-        Shows a line of text.
+        Called with a line of text, to show it.
     edits : EditTracker
-        Counts what was corrected, and reads labels that are in files.
+        Counter of corrected nuclei, which also reads labels from files.
     run : callable
-        Does work in the background.
+        Called with work to do in the background, and with what shows its result.
     """
 
     def __init__(
@@ -122,13 +122,13 @@ class CorrectionControls(QWidget):
         self._accepted: list[Labels] = []
         self.prediction = PushButton(
             text="Accept prediction here",
-            tooltip="Put the predicted nucleus of the chosen row into the ground truth, in place "
-            "of what is there. Undo takes it back.",
+            tooltip="Put the predicted nucleus of the chosen row into the ground truth. It "
+            "replaces the true nucleus there. Undo takes it back.",
         )
         self.truth = PushButton(
             text="Accept truth here",
-            tooltip="Put the true nucleus of the chosen row into the prediction, in place of what "
-            "is there. Undo takes it back.",
+            tooltip="Put the true nucleus of the chosen row into the prediction. It replaces the "
+            "predicted nucleus there. Undo takes it back.",
         )
         self.undo = PushButton(
             text="Undo",
@@ -142,8 +142,8 @@ class CorrectionControls(QWidget):
         self._counting.timeout.connect(self._count)
         self.save = PushButton(
             text="Save corrected labels...",
-            tooltip="Write the corrected fields as label TIFFs with a note of what was changed; "
-            "no file is overwritten.",
+            tooltip="Save the corrected fields as label TIFFs with a note of what was changed. No "
+            "file is overwritten.",
         )
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -169,7 +169,10 @@ class CorrectionControls(QWidget):
         if target is None:
             self._tell(NOTHING_COMPARED)
         elif target.multiscale:
-            self._tell(f"{target.name} has several resolutions; correct a copy of one resolution.")
+            self._tell(
+                f"{target.name} has several resolutions, which cannot be corrected. Correct "
+                "a copy of its finest resolution."
+            )
         elif not isinstance(full_data(target), np.ndarray):
             self._load_and_accept(target, now.objects.key_of(row), truth)
         else:
@@ -177,7 +180,9 @@ class CorrectionControls(QWidget):
 
     def _load_and_accept(self, target: Labels, key: ObjectKey, truth: bool) -> None:
         if self._loading is not None and not self._loading.is_over:
-            self._tell("Labels are still being read into memory; accept this one after that.")
+            self._tell(
+                "Labels are still being read into memory. Press the button again after that."
+            )
             return
         self._loading = self._edits.load(self._run, target, lambda: self._accept(key, truth))
         self._tell(f"Reading {target.name} into memory...")
@@ -185,7 +190,7 @@ class CorrectionControls(QWidget):
     def _accept(self, key: ObjectKey, truth: bool) -> None:
         row = self._state.now.objects.find(**key._asdict())
         if row is None:
-            self._tell(f"Nucleus {key.label} has gone while labels were read.")
+            self._tell(f"Nucleus {key.label} was removed while the labels were read.")
             return
         if key.plane != self._state.now.plane:
             self._state.chosen.emit(row)

@@ -29,9 +29,9 @@ class EditTracker:
     Parameters
     ----------
     state : ComparisonState
-        Of the layers.
+        The comparison whose layers are watched.
     parent : QObject
-        Whose life the timer shares.
+        Owner of the timer, which ends with it.
     begin_anew : callable
         Compares all again, where counting the change alone is not possible; gets the layer whose
         labels were replaced, or None.
@@ -77,9 +77,9 @@ class EditTracker:
         Parameters
         ----------
         run : callable
-            Does work in the background.
+            Called with work to do in the background, and with what shows its result.
         layer : Labels
-            That is watched.
+            One of the layers that are watched.
         then : callable
             Called afterwards, if the layer is still watched and has the same labels.
         """

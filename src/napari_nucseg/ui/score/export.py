@@ -67,9 +67,9 @@ class Exported:
     Attributes
     ----------
     title : str
-        What was scored.
+        Heading of the report: what was scored.
     rule : ScoreRule
-        By which rule.
+        IoU threshold and preset that fields were scored by.
     pairs : mapping
         Number of a field to its comparison.
     fields : mapping
@@ -81,13 +81,13 @@ class Exported:
     copies : mapping
         Labels of fields whose outlines are not compared yet.
     made : mapping
-        How the prediction was made, in a stack the one made last; empty if that is not known.
+        Provenance of the prediction, in a stack of the field made last; empty if that is not known.
     made_by_field : mapping
         Number of a field to how its labels were made, as far as that is known.
     pixel_size : float or None
         Edge of a pixel in micrometres.
     corrected : mapping
-        How many nuclei of each field, of either side, were edited by hand.
+        Number of nuclei that were edited by hand, for each field, on either side.
     """
 
     title: str
@@ -225,13 +225,13 @@ class ExportButton(QPushButton):
     Parameters
     ----------
     parent : QWidget
-        Over which it asks for a file.
+        Window in front of which it asks for a file.
     state : ComparisonState
-        What is exported.
+        The comparison whose scores are written.
     run : callable
-        Does work in the background.
+        Called with work to do in the background, and with what shows its result.
     tell : callable
-        Shows a line of text.
+        Called with a line of text, to show it.
     """
 
     def __init__(
@@ -244,7 +244,7 @@ class ExportButton(QPushButton):
         super().__init__("Export", parent)
         self._state, self._run, self._tell = state, run, progress
         self.setToolTip(
-            "Write nuclei, fields, scores or a report to a file; plots have a Save of their own."
+            "Write nuclei, fields, scores or a report to a file. Plots have their own Save button."
         )
         menu = QMenu(self)
         for text in KINDS:

@@ -74,7 +74,7 @@ def draw_curves(
     if axes.get_lines():
         axes.legend(loc="lower left")
     else:
-        say(axes, "The field shown has no prediction yet.", theme)
+        say(axes, "The field shown is not in the prediction yet.", theme)
     axes.axvline(threshold, color=theme.text, linewidth=1.5)
 
 

@@ -11,14 +11,14 @@ from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 
 LEGEND = {
-    Verdict.MATCHED: "Has a partner at the IoU threshold; the loose ones are counted here, too.",
+    Verdict.MATCHED: "Has a partner at the IoU threshold. The number includes the loose ones.",
     Verdict.LOOSE: "Matched, but with an IoU below 0.7.",
-    Verdict.MISSED: "A true nucleus that no predicted one covers.",
-    Verdict.MERGED: "True nuclei that one predicted nucleus swallowed.",
+    Verdict.MISSED: "A true nucleus that was not found.",
+    Verdict.MERGED: "True nuclei that one predicted nucleus covers together.",
     Verdict.SPLIT: "A true nucleus that was cut into pieces.",
     Verdict.OFF: "Found, but with an IoU below the threshold.",
-    Verdict.TANGLED: "Several true and several predicted nuclei across one another.",
-    Verdict.SPURIOUS: "A predicted nucleus where there is none.",
+    Verdict.TANGLED: "Several true and several predicted nuclei that overlap one another.",
+    Verdict.SPURIOUS: "A predicted nucleus where there is no true one.",
 }
 _WIDTHS = (30, 21, 24, 25)
 """Parts of the width; "matched" needs most."""
@@ -32,7 +32,7 @@ class VerdictLegend(QWidget):
     Parameters
     ----------
     state : ComparisonState
-        Whose verdicts they are.
+        The comparison whose verdicts are counted.
     """
 
     def __init__(self, state: ComparisonState) -> None:
@@ -95,9 +95,9 @@ def _button(verdict: Verdict, text: str) -> QToolButton:
     button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     button.setStyleSheet("QToolButton { background: transparent; border: none; padding: 1px; }")
     button.setToolTip(
-        f"{text} The number counts true nuclei, that of spurious ones predicted nuclei; the table "
-        "also lists the predicted nuclei of the other errors. Click to hide or show it in overlay "
-        "and table."
+        f"{text} The number counts true nuclei; for spurious, predicted nuclei. The table also "
+        "lists the predicted nuclei of the other errors. Click to hide or show these nuclei in "
+        "the overlay and the table."
     )
     return button
 

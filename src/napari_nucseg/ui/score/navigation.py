@@ -53,9 +53,9 @@ def show_box(viewer: ViewerModel, layer: Labels, box: list[int]) -> None:
     Parameters
     ----------
     viewer : ViewerModel
-        With the field shown.
+        The viewer, with the field shown.
     layer : Labels
-        Whose pixels the box counts.
+        Labels layer whose pixels the box counts.
     box : list of int
         First row, first column, and row and column after the last.
     """
@@ -75,11 +75,11 @@ class CanvasPicker:
     Parameters
     ----------
     viewer : ViewerModel
-        Over whose canvas the pointer is.
+        The viewer whose canvas is clicked on.
     state : ComparisonState
-        Knows the objects.
+        The comparison, which knows the objects.
     choose : callable
-        Gets the row of an object that was clicked on.
+        Called with the row of an object that was clicked on.
     """
 
     def __init__(
@@ -133,9 +133,9 @@ def object_at(state: ComparisonState, position: tuple[float, ...]) -> int | None
     Parameters
     ----------
     state : ComparisonState
-        Knows the objects.
+        The comparison, which knows the objects.
     position : tuple of float
-        In the viewer's world.
+        Position in the viewer's world coordinates.
     """
     prediction, plane = state.now.prediction, state.now.plane
     if prediction is None or plane not in state.copies or plane not in state.now.pairs:

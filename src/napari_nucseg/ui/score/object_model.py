@@ -27,11 +27,11 @@ class ObjectFilter:
     Attributes
     ----------
     hidden : frozenset of Verdict
-        Left out.
+        Verdicts whose objects are not listed.
     iou : tuple of float
-        Least and largest IoU.
+        Least and largest IoU that are listed.
     area : tuple of float
-        Least and largest area in pixels.
+        Least and largest area that are listed, in pixels.
     plane : int or None
         The only field to list; None for all.
     """
@@ -73,33 +73,35 @@ VERDICT, FIELD, PLACE = 0, 5, 6
 COLUMNS = (
     _Column(
         "verdict",
-        "What became of the nucleus; sorted from matched to spurious.",
+        "Verdict on the nucleus. Sorted from matched to spurious.",
         lambda o: o.code,
         lambda o, r: Verdict(int(o.code[r])).word,
     ),
     _Column(
         "IoU",
-        "With its partner; without one, the best there is.",
+        "IoU with its partner. Without a partner, the best IoU with any nucleus.",
         lambda o: o.iou,
         lambda o, r: f"{o.iou[r]:.2f}",
     ),
     _Column(
         "true",
-        "Number in the ground truth; of a predicted nucleus, those it is confused with.",
+        "Label in the ground truth. For a predicted nucleus: the true nuclei that it is confused "
+        "with.",
         lambda o: o.true_number,
         lambda o, r: _numbers(o, r, true_side=True),
     ),
     _Column(
         "pred.",
-        "Number in the prediction; of a true nucleus, its partner or those it is confused with.",
+        "Label in the prediction. For a true nucleus: its partner, or the predicted nuclei that "
+        "it is confused with.",
         lambda o: o.predicted_number,
         lambda o, r: _numbers(o, r, true_side=False),
     ),
-    _Column("area", "In pixels.", lambda o: o.area, lambda o, r: str(o.area[r])),
+    _Column("area", "Area in pixels.", lambda o: o.area, lambda o, r: str(o.area[r])),
     _Column("field", "Name of the field.", lambda o: o.plane),
     _Column(
         "y, x",
-        "Of the centre, in pixels; sorted from top to bottom.",
+        "Position of the centre in pixels. Sorted from top to bottom.",
         lambda o: o.y,
         lambda o, r: f"{o.y[r]:.0f}, {o.x[r]:.0f}",
     ),
@@ -112,7 +114,7 @@ class ObjectModel(QAbstractTableModel):
     Attributes
     ----------
     objects : Objects
-        What there is.
+        All objects, of which the filter lists some.
     order : ndarray of intp
         Objects that are listed, in their order.
     """
@@ -144,7 +146,7 @@ class ObjectModel(QAbstractTableModel):
         Parameters
         ----------
         position : int
-            Where to begin, -1 for before the first.
+            Row to begin at, -1 for before the first.
         step : int
             1 for the next, -1 for the one before.
         """

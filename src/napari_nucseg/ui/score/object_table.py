@@ -36,7 +36,7 @@ class ObjectFilters(QWidget):
     Attributes
     ----------
     this_field : QCheckBox
-        Which has its place elsewhere.
+        Check box that lists only the field shown; it is placed elsewhere.
     """
 
     changed = Signal()
@@ -48,10 +48,10 @@ class ObjectFilters(QWidget):
         self.least_area, self.most_area = _area_box(0), _area_box(_LARGEST_AREA)
         self.least_iou.setToolTip("List nuclei with at least this IoU.")
         self.most_iou.setToolTip("List nuclei with at most this IoU.")
-        self.least_area.setToolTip("List nuclei of at least so many pixels.")
-        self.most_area.setToolTip("List nuclei of at most so many pixels.")
+        self.least_area.setToolTip("List nuclei of at least this many pixels.")
+        self.most_area.setToolTip("List nuclei of at most this many pixels.")
         self.this_field = QCheckBox("This field")
-        self.this_field.setToolTip("List the nuclei of the field shown alone.")
+        self.this_field.setToolTip("List only the nuclei of the field shown.")
         for box in (self.least_iou, self.most_iou, self.least_area, self.most_area):
             box.valueChanged.connect(self.changed.emit)
         self.this_field.toggled.connect(self.changed.emit)
@@ -135,7 +135,7 @@ class ObjectTable(QWidget):
     Parameters
     ----------
     state : ComparisonState
-        Whose objects are listed; a row that the user chooses is told to it.
+        The comparison whose objects are listed; a row that the user chooses is told to it.
     """
 
     def __init__(self, state: ComparisonState) -> None:
@@ -284,7 +284,7 @@ class ObjectTable(QWidget):
 
 def _view(model: ObjectModel) -> QTableView:
     view = table_view(model)
-    view.setToolTip("Click a row to go there; click a title to sort.")
+    view.setToolTip("Click a row to go to its nucleus. Click a title to sort.")
     view.setSortingEnabled(True)
     view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
     return view

@@ -30,7 +30,7 @@ class Key:
 
 NEXT = Key("N", "N", "next error")
 PREVIOUS = Key("Shift-N", "Shift+N", "previous error")
-ERRORS_ONLY = Key("E", "E", "errors only, and back")
+ERRORS_ONLY = Key("E", "E", "errors only, or everything again")
 KEYS = (NEXT, PREVIOUS, ERRORS_ONLY)
 Actions = Mapping[Key, Callable[[], object]]
 
@@ -41,9 +41,9 @@ class ErrorKeys:
     Parameters
     ----------
     panel : QWidget
-        Where the keys work while the focus is in it.
+        Panel in which the keys work while it has the focus.
     actions : mapping
-        What each key does.
+        Function that each key calls, by the key.
     """
 
     def __init__(self, panel: QWidget, actions: Actions) -> None:
@@ -68,7 +68,10 @@ class ErrorKeys:
 def describe_keys() -> str:
     """List the keys and when they work."""
     keys = ", ".join(f"{key.qt} {key.what}" for key in KEYS)
-    return f"{keys}; while one of the compared layers is selected or the panel has the focus."
+    return (
+        f"{keys}. They work while one of the compared layers is selected, or the panel has the "
+        "focus."
+    )
 
 
 def _called(act: Callable[[], object]) -> Callable[[Any], None]:
@@ -84,13 +87,13 @@ class OverlayControls(QWidget):
     Parameters
     ----------
     panel : QWidget
-        Where the keys work while the focus is in it.
+        Panel in which the keys work while it has the focus.
     overlays : Overlays
-        What is shown.
+        The overlays that the buttons show and hide.
     go : callable
         Goes to the next error (1) or the one before (-1); False if there is none.
     tell : callable
-        Shows a line of text.
+        Called with a line of text, to show it.
     """
 
     def __init__(
@@ -131,29 +134,29 @@ class OverlayControls(QWidget):
     def step(self, step: int) -> None:
         """Go to the next error (1), or the one before (-1), of those that are listed."""
         if not self._go(step):
-            self._tell("No error is listed: every nucleus matches, or a filter hides it.")
+            self._tell("No error is listed. Every nucleus matches, or a filter hides the errors.")
 
     def _make_buttons(self) -> None:
         self.errors = _button(
             "Errors",
-            "Outline every nucleus in the colour of its verdict; true ones thick, predicted ones "
-            "without a match thin. Press again to hide.",
+            "Outline every nucleus in the colour of its verdict. Thick: true nuclei. Thin: "
+            "predicted nuclei without a match. Press again to hide.",
         )
         self.agreement = _button(
             "Pixels",
-            "Colour the pixels: found green, missed orange-red, too much blue. Press again to "
-            "hide.",
+            "Colour the pixels: found in green, missed in orange-red, wrongly predicted in blue. "
+            "Press again to hide.",
         )
         self.iou = _button(
             "IoU",
-            "Colour every true nucleus by its IoU: from dark, nothing shared, to yellow. Press "
-            "again to hide.",
+            "Colour every true nucleus by its IoU, from dark (0) to yellow (1). Press again to "
+            "hide.",
         )
         self.errors_only = _button(
             "Errors only",
-            f"Hide everything but the errors, or bring it back ({ERRORS_ONLY.qt}).",
+            f"Show only the image and the errors, or everything again ({ERRORS_ONLY.qt}).",
         )
-        self.previous = _button("< Previous", f"Go to the error before ({PREVIOUS.qt}).")
+        self.previous = _button("< Previous", f"Go to the previous error ({PREVIOUS.qt}).")
         self.next = _button("Next error >", f"Go to the next error ({NEXT.qt}).")
         self.help = _button("?", f"Keys: {describe_keys()}")
 

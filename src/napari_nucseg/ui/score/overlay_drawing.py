@@ -54,7 +54,7 @@ class DrawnPlanes:
     Parameters
     ----------
     shape : tuple of int
-        (..., height, width).
+        Shape of the layer, (..., height, width) in pixels.
     draw : callable
         Draws a field as it is to be shown now.
     """
@@ -113,9 +113,9 @@ def draw_ious(truth: LabelImage, predicted: LabelImage, verdicts: Verdicts) -> N
     Parameters
     ----------
     truth, predicted : ndarray of integers, shape (height, width)
-        Labels that were judged.
+        Labels of one field; 0 is background.
     verdicts : Verdicts
-        Theirs.
+        Verdicts on these labels, with their IoU.
     """
     drawn = np.zeros(truth.shape, dtype=np.uint8)
     spurious = verdicts.predicted.ids[verdicts.predicted.codes == Verdict.SPURIOUS]
@@ -156,13 +156,13 @@ KINDS = {
         lambda truth, predicted, verdicts: draw_agreement(truth, predicted),
         lambda hidden: dict(AGREEMENT_COLOURS),
         0.5,
-        "Pixels: green found, orange-red missed, blue too much.",
+        "Pixels: found in green, missed in orange-red, wrongly predicted in blue.",
     ),
     IOU: Kind(
         draw_ious,
         lambda hidden: iou_colours(),
         0.7,
-        "IoU of true nuclei: dark violet 0, green 0.6, yellow 1; spurious ones are dark, too.",
+        "IoU of true nuclei: dark violet is 0, green 0.6, yellow 1. Spurious nuclei are dark, too.",
     ),
 }
 
@@ -175,13 +175,13 @@ def show_difference(
     Parameters
     ----------
     viewer : ViewerModel
-        Where the layer is added, or refreshed.
+        The viewer that the layer is added to, or refreshed in.
     truth : Labels
-        Whose nuclei are outlined.
+        Ground truth whose nuclei are outlined.
     prediction : Labels
         The first one, which the layer belongs to.
     differing : sequence of Disagreement
-        The nuclei.
+        Nuclei that only one of the predictions found.
     """
     selected = set(viewer.layers.selection)
     layer = put_labels(
@@ -207,7 +207,7 @@ def redraw_difference(
     Parameters
     ----------
     truth : Labels or None
-        None for a blank overlay.
+        Ground truth whose nuclei are outlined; None for a blank overlay.
     """
     for layer in viewer.layers:
         if role_of(layer) == DIFFERENCE and isinstance(layer.data, DrawnPlanes):

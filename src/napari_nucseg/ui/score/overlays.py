@@ -48,9 +48,9 @@ class Overlays:
     Parameters
     ----------
     viewer : ViewerModel
-        Where they are shown.
+        The viewer that the overlays are added to.
     state : ComparisonState
-        What they show.
+        The comparison that the overlays show.
     """
 
     changed = Signal()

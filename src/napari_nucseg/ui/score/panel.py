@@ -49,7 +49,7 @@ class ScorePanel(Panel):
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose Labels layers are compared.
+        The viewer whose Labels layers are compared.
     """
 
     compared = Signal()
@@ -62,7 +62,9 @@ class ScorePanel(Panel):
         self.choices = ScoreControls(viewer.layers)
         self.prediction, self.truth = self.choices.prediction, self.choices.truth
         self.threshold = self.choices.threshold
-        self.score = PushButton(text="Score", tooltip="Compare the two layers as they are now.")
+        self.score = PushButton(
+            text="Score", tooltip="Compare prediction and ground truth as they are now."
+        )
         super().__init__(viewer, [self.score])
         self._make_parts(viewer)
         self._lay_out()
@@ -91,8 +93,16 @@ class ScorePanel(Panel):
         self.objects.add_below(self.corrections)
         for tab, title, tip in (
             (self.table, "Scores", "Scores of the field shown and of all fields."),
-            (self.objects, "Nuclei", "A row a nucleus: click to go there, or correct it."),
-            (self.plots, "Plots", "Scores, nuclei and fields as plots that can be clicked."),
+            (
+                self.objects,
+                "Nuclei",
+                "One row per nucleus. Click a row to go to its nucleus, or to correct it.",
+            ),
+            (
+                self.plots,
+                "Plots",
+                "Scores, nuclei and fields as plots. Click in a plot to go there.",
+            ),
             (self.comparison, "Compare", "Predictions and saved runs side by side."),
         ):
             self.tabs.setTabToolTip(self.tabs.addTab(tab, title), tip)
@@ -198,7 +208,7 @@ class ScorePanel(Panel):
         if state.is_stack:
             where = f"{state.name_of(state.plane)} ({state.plane + 1} of {len(state.pairs)}): "
         if state.score is None:
-            self._tell(f"{self._elsewhere}{where}this field has no prediction yet.")
+            self._tell(f"{self._elsewhere}{where}this field is not in the prediction yet.")
         else:
             o = state.score.objects
             told = f"{counted(o.tp + o.fn, 'nucleus')}, {o.tp + o.fp} predicted, {o.tp} matched."
@@ -211,7 +221,7 @@ class ScorePanel(Panel):
         told = list(filter(None, (describe_elsewhere(truth, other) for other in others)))
         if not told and image is not None:
             told = list(filter(None, [describe_elsewhere(prediction, image)]))
-        return f"{told[0]}; scores compare pixel by pixel all the same. " if told else ""
+        return f"{told[0]}. They are compared pixel by pixel all the same. " if told else ""
 
     def _choose(self, row: int) -> None:
         """Select what was clicked on in the canvas."""
@@ -268,7 +278,7 @@ class ScorePanel(Panel):
 def _what_is_missing(prediction: Labels | None, truth: Labels | None) -> str:
     """Say which layer is to be chosen or opened."""
     if prediction is None:
-        return "There is no prediction yet: segment an image, or open labels as a Labels layer."
+        return "There is no prediction yet. Segment an image, or open labels as a Labels layer."
     if truth is None:
         return f"Choose the ground truth of {prediction.name}: a Labels layer of the same size."
-    return "Prediction and ground truth are one layer: choose two."
+    return "Prediction and ground truth are the same layer. Choose two layers."

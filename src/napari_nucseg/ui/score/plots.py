@@ -50,13 +50,13 @@ class PlotsWidget(QWidget):
     Parameters
     ----------
     viewer : ViewerModel
-        Whose theme it follows.
+        The viewer whose theme the plots follow.
     state : ComparisonState
-        What is drawn.
+        The comparison that the plots show.
     set_threshold : callable
-        Takes an IoU threshold over.
+        Called with the IoU threshold that the user clicked on.
     tell : callable
-        Shows a line of text.
+        Called with a line of text, to show it.
     """
 
     def __init__(
@@ -74,7 +74,9 @@ class PlotsWidget(QWidget):
         self._points: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
         self.kind = QComboBox()
         self.kind.addItems(list(KINDS))
-        self.kind.setToolTip("What is drawn; a click in the plot goes there.")
+        self.kind.setToolTip(
+            "Which plot is shown. A click in it goes to the nucleus, the field or the threshold."
+        )
         self.kind.currentTextChanged.connect(self.draw)
         self.save = QPushButton("Save...")
         self.save.setToolTip("Save the plot as PNG, SVG or PDF, dark on white.")

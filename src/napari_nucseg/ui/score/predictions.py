@@ -54,7 +54,7 @@ class SavedRun:
     Attributes
     ----------
     name : str
-        For people.
+        Name of the run for the screen.
     files : mapping
         Number of a field to the file of its labels; fields that are not done are left out.
     """
@@ -69,9 +69,9 @@ def find_runs(folder: Path, truth: Labels) -> list[SavedRun]:
     Parameters
     ----------
     folder : Path
-        Of results, or with a file ``<stem>.tif`` for each field.
+        Folder of results, or one with a file ``<stem>.tif`` for each field.
     truth : Labels
-        Whose record names the fields.
+        Ground truth whose record names the fields.
 
     Raises
     ------
@@ -81,8 +81,8 @@ def find_runs(folder: Path, truth: Labels) -> list[SavedRun]:
     record = record_of(truth)
     if record is None or not record.stems:
         raise ValueError(
-            f"{truth.name} does not tell the names of its fields; open it with napari-nucseg, or "
-            "add the saved labels as a Labels layer"
+            f"{truth.name} has no names of fields, so files cannot be assigned to them; open the "
+            "ground truth with napari-nucseg, or add the saved labels as a Labels layer"
         )
     return [_find(name, labels, record.stems) for name, labels in _folders_of_labels(folder)]
 
@@ -93,11 +93,11 @@ def read_run(run: SavedRun, shape: tuple[int, ...], progress: Progress) -> Label
     Parameters
     ----------
     run : SavedRun
-        What to read.
+        Files of the labels, and the fields they belong to.
     shape : tuple of int
-        Of the ground truth, (..., height, width).
+        Shape of the ground truth, (..., height, width) in pixels.
     progress : Progress
-        Gets (done, in all, what); raises to stop.
+        Called with (steps done, steps in all, what is done); may raise to stop.
 
     Raises
     ------
@@ -144,8 +144,8 @@ def _find(name: str, folder: Path, stems: tuple[str, ...]) -> SavedRun:
     files = {plane: path for plane, path in paths.items() if path.is_file()}
     if not files:
         raise ValueError(
-            f"{folder}: none of the {len(stems)} fields is in it, {paths[0].name} for one; choose "
-            "the folder of a run on the same fields"
+            f"{folder}: it holds none of the {len(stems)} fields, for example no {paths[0].name}; "
+            "choose the folder of a run on the same fields"
         )
     return SavedRun(name, files)
 
@@ -164,13 +164,13 @@ class PredictionScores:
     Parameters
     ----------
     viewer : ViewerModel
-        With the predictions.
+        The viewer whose Labels layers are scored.
     state : ComparisonState
-        Whose prediction comes first, and is what the others are compared with.
+        The comparison; its prediction is the first, which all others are compared with.
     run : callable
-        Does work in the background.
+        Called with work to do in the background, and with what shows its result.
     parent : QObject
-        Whose life the timer shares.
+        Owner of the timer, which ends with it.
     """
 
     changed = Signal()
@@ -197,10 +197,13 @@ class PredictionScores:
             return NOTHING_COMPARED
         self.layers = self._predictions()
         if len(self.layers) < 2:
-            return "There is one prediction. Add another Labels layer of the same fields."
+            return (
+                "There is only one prediction. Add another Labels layer of the same fields, or "
+                "press Add saved run."
+            )
         planes = self._planes()
         if not planes:
-            return "No field has all predictions; segment the same fields with each model."
+            return "No field is in all predictions. Segment the same fields with each model."
         self._score({})
         return f"Scoring {len(self.layers)} predictions in {counted(len(planes), 'field')}..."
 
@@ -269,6 +272,6 @@ def how_made(layer: Labels) -> str:
     record = record_of(layer)
     made = None if record is None else record.provenance
     if not made:
-        return "how it was made is not known"
+        return "not known how it was made"
     values = describe_values(SegmentParams, made.get("parameters") or {})
     return "; ".join([str(made.get("model")), *values])

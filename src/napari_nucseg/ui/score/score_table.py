@@ -38,7 +38,7 @@ class PlainModel(QAbstractTableModel):
     Parameters
     ----------
     titles : sequence of str
-        One a column.
+        Title of each column.
     """
 
     def __init__(self, titles: Sequence[str]) -> None:
@@ -62,9 +62,9 @@ class PlainModel(QAbstractTableModel):
         Parameters
         ----------
         rows : sequence of sequence of str
-            Cells.
+            Text of the cells of each row.
         bold : int, optional
-            Row that stands out.
+            Number of the row that is in bold.
         tips, colours : sequence of str
             Tooltip and coloured square of each row, or none.
         """
@@ -112,7 +112,7 @@ def table_view(model: QAbstractTableModel, stretched: int | None = None) -> QTab
     Parameters
     ----------
     model : QAbstractTableModel
-        What is shown.
+        Model whose rows are shown.
     stretched : int, optional
         Column that takes what room is left, while the others are as wide as what is in them.
     """
@@ -204,15 +204,15 @@ class BackgroundScoring:
     Parameters
     ----------
     state : ComparisonState
-        What is summed up.
+        The comparison whose fields are all scored.
     table : ScoreTable
-        Where it is shown.
+        Table that the scores are shown in.
     run : callable
         Does work in the background, in place of what runs.
     drop : callable
-        Stops what runs.
+        Stops the work that runs in the background.
     parent : QObject
-        Whose life the timer shares.
+        Owner of the timer, which ends with it.
     """
 
     def __init__(

@@ -39,13 +39,13 @@ def compare_planes(
     Parameters
     ----------
     truth, predicted : array, shape (..., height, width)
-        Labels, in memory or lazy.
+        Labels of all fields, in memory or lazy; 0 is background.
     planes : tuple of int
         Numbers of the fields to compare.
     copies : mapping
         Labels of fields as they were when this was asked for, and are to be compared.
     progress : Progress
-        Gets (done, in all, what); raises to stop.
+        Called with (steps done, steps in all, what is done); may raise to stop.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class DatasetScore:
     scores : mapping
         Number of a field to its score.
     summary : Summary
-        Of all fields.
+        Pooled scores and spread over all fields.
     """
 
     measured: Mapping[int, LocatedPair]
@@ -103,15 +103,15 @@ def score_dataset(
     copies : mapping
         Labels of the fields whose outlines were not compared yet.
     rule : ScoreRule
-        How fields are scored.
+        IoU threshold and preset that fields are scored by.
     progress : Progress
-        Gets (done, in all, what); raises to stop.
+        Called with (steps done, steps in all, what is done); may raise to stop.
     pixel_size : float, optional
         Edge of a pixel in micrometres, in which distances are given then, too.
     """
     measured, scores = {}, {}
     for done, (plane, known) in enumerate(pairs.items()):
-        progress(done, len(pairs), "Summing up")
+        progress(done, len(pairs), "Scoring")
         pair = known
         if plane in copies:
             boundaries = measure_boundaries(*copies[plane], pair.overlap)

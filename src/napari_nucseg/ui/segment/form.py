@@ -55,21 +55,23 @@ class SegmentForm:
     def _add_choices(self, images: Callable[..., list[Image]]) -> None:
         """Add the rows of what is segmented, by what, and where."""
         self.image = ComboBox(
-            label="Image", choices=images, tooltip="Layer whose nuclei are segmented."
+            label="Image", choices=images, tooltip="Image layer whose nuclei are segmented."
         )
         self.channel = ComboBox(
             label="Channel",
             choices=CHANNELS,
-            tooltip="Which channel of a colour image shows the nuclei. Mean takes all three; "
-            "Haematoxylin is the stain of nuclei in histology, separated from the others by its "
-            "colour, and bright where there is much of it: leave Dark nuclei off.",
+            tooltip="Channel of a colour image that shows the nuclei. Mean is the mean of red, "
+            "green and blue. Haematoxylin is the stain of nuclei in histology, separated "
+            "from the other stains by its colour. It is bright where there is much of it, "
+            "so leave Dark nuclei off.",
         )
         self.model = ComboBox(
             label="Model",
-            tooltip="fluo-nuclei comes with the plugin, finds the size of nuclei by itself, and is "
-            "fast on any computer. nuclei and cyto to cyto3 are the networks of Cellpose 1 to 3: "
-            "27 MB each, fast without a GPU, too. The Cellpose-SAM models (cpsam) are more "
-            "general, need a large download, and want a GPU. otsu is no network, to compare with.",
+            tooltip="fluo-nuclei comes with the plugin, finds the size of nuclei by itself, and "
+            "is fast on any computer. nuclei and cyto to cyto3 are the networks of "
+            "Cellpose 1 to 3: 27 MB each, fast without a GPU, too. The Cellpose-SAM "
+            "models (cpsam) are for many kinds of cells, need a large download, and are "
+            "slow without a GPU. otsu uses no network; it is there to compare with.",
         )
         self.add_model = add_model_button()
         self.about = text_line()
@@ -78,11 +80,11 @@ class SegmentForm:
         self.scope = ComboBox(
             label="Segment",
             choices=list(Scope),
-            tooltip="The field that is shown; every field of the stack by itself; the planes of "
-            "the stack as a volume, whose nuclei go on from plane to plane: each plane segmented "
-            "and nuclei joined by their overlap (stitched), or flows along all three axes (in "
-            "3-D, slower); the rectangle that is selected or was drawn last in a Shapes layer; or "
-            "the part of the field that lies within the canvas.",
+            tooltip="This field: the field that is shown. What I see: the part of it in the "
+            "canvas. Drawn rectangle: the one in a Shapes layer that is selected or was "
+            "drawn last. All fields: each field of the stack by itself. Volume, stitched: "
+            "each plane is segmented, and nuclei that overlap from plane to plane become "
+            "one. Volume, in 3-D: flows along all three axes; slower.",
         )
 
     def _add_values(self) -> None:
@@ -91,11 +93,12 @@ class SegmentForm:
         self.volume = ParamsForm(VolumeParams())
         self.measure = PushButton(
             text="Measure",
-            tooltip="Set the diameter to the length of a line drawn across a nucleus in a Shapes "
-            "layer; without one, to the median diameter of the labels that are here.",
+            tooltip="Set the diameter to the length of a line that is drawn across a nucleus in a "
+            "Shapes layer. Without a line, to the median diameter of the nuclei in sight "
+            "that are segmented already.",
         )
         self.defaults = PushButton(
-            text="Defaults", tooltip="Set every value to what suits the model."
+            text="Defaults", tooltip="Set every value to the model's default."
         )
         self.params.marked.connect(self.show_differing)
         self.memory = SpinBox(
@@ -103,15 +106,18 @@ class SegmentForm:
             min=0,
             max=1_000_000,
             step=100,
-            tooltip="What results may take that are kept to follow the sliders; a field of 520 x "
-            "696 px takes 8 MB. Beyond it the oldest are dropped, and need the network again.",
+            tooltip="Memory for results, so that labels follow the sliders without the network. A "
+            "field of 520 x 696 px takes 8 MB. When the memory is full, the oldest "
+            "results are dropped.",
         )
         self.taken = text_line()
 
     def _add_actions(self) -> None:
         """Add what begins and ends the work."""
-        self.segment = PushButton(text="Segment", tooltip="Find the nuclei, in the background.")
-        self.cancel = PushButton(text="Cancel", tooltip="Stop; fields that are done stay.")
+        self.segment = PushButton(
+            text="Segment", tooltip="Find the nuclei. You can go on working meanwhile."
+        )
+        self.cancel = PushButton(text="Cancel", tooltip="Stop. Fields that are done stay.")
         self.undo = PushButton(
             text="Undo",
             tooltip="Take back the last change of the labels: by a slider, by Segment, or by hand. "
@@ -119,7 +125,7 @@ class SegmentForm:
         )
         self.follow_all = PushButton(
             text="Apply to all fields",
-            tooltip="Give the fields of the stack that were segmented before these values, too.",
+            tooltip="Use these values for all fields of the stack that are segmented already.",
         )
         self.progress = ProgressBar(min=0, max=1, value=0)
 
@@ -176,14 +182,14 @@ class SegmentForm:
     def show_traits(self, model: Model) -> None:
         """Offer what a model makes use of, and say of the rest that it does not."""
         self._ignored = frozenset() if model.capabilities is None else model.capabilities.ignores
-        unused = f"{model.name} makes no use of this. "
+        unused = f"{model.name} does not use this. "
         for name, spec in specs_of(SegmentParams).items():
             self.params[name].tooltip = (unused if name in self._ignored else "") + spec.help
         self.device.tooltip = (
-            f"{model.name} runs on the CPU alone."
+            f"{model.name} runs only on the CPU."
             if DEVICE in self._ignored
-            else "Where the network runs. auto takes a CUDA GPU, then an Apple GPU, then the CPU. "
-            "A device that is not there is refused."
+            else "Where the network runs. auto takes an NVIDIA GPU (CUDA) if there is one, else "
+            "an Apple GPU (MPS), else the CPU."
         )
         self._enable_used()
 
@@ -223,7 +229,7 @@ class SegmentForm:
     def advanced(self) -> QCollapsible:
         """Lay out what is rarely needed, folded away."""
         rows = labelled([*self.params.advanced, self.memory], self.params.resets)
-        tip = "Values that are seldom changed, memory, and files of models."
+        tip = "Seldom changed: further values, memory, and model files."
         return folded("Advanced", tip, rows, self.taken.native, self.add_model.native)
 
 

@@ -37,9 +37,9 @@ class HandEdits:
     Parameters
     ----------
     viewer : ViewerModel
-        Where copies are added.
+        The viewer that copies are added to.
     parent : QWidget
-        Over which it asks.
+        Window in front of which it asks.
     """
 
     def __init__(self, viewer: ViewerModel, parent: QWidget) -> None:
@@ -61,9 +61,9 @@ class HandEdits:
         Parameters
         ----------
         image : Image
-            What is segmented.
+            Image layer that is segmented.
         keys : sequence of ResultKey
-            What of it, and by which model.
+            Fields and boxes that are segmented, and the model.
         """
         layer = self._layer(keys)
         if layer is None:
@@ -113,7 +113,7 @@ def ask(parent: QWidget, count: int) -> Answer:
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle("Edited by hand")
     box.setText(f"{nuclei} edited by hand.")
-    box.setInformativeText("These labels are about to be made anew, without the edits.")
+    box.setInformativeText("The new labels will replace these, without the edits.")
     keep = box.addButton(KEEP, QMessageBox.ButtonRole.AcceptRole)
     discard = box.addButton(DISCARD, QMessageBox.ButtonRole.DestructiveRole)
     cancel = box.addButton(CANCEL, QMessageBox.ButtonRole.RejectRole)

@@ -33,7 +33,7 @@ class AdviceWidget(Container[Any]):
 
     def __init__(self, follow: Callable[[Mapping[str, Any]], None]) -> None:
         self.text = text_line()
-        self.button = PushButton(text="", tooltip="Segment again with this value.")
+        self.button = PushButton(text="", tooltip="Segment again with this change.")
         super().__init__(widgets=[self.text, self.button], labels=False)
         self.margins = (0, 0, 0, 0)
         self._follow = follow
@@ -57,7 +57,7 @@ class AdviceWidget(Container[Any]):
         Parameters
         ----------
         concerns : mapping
-            Those of each field, by its number in the stack.
+            Concerns about each field, by its number in the stack.
         """
         self._only = next(iter(concerns)) if len(concerns) == 1 else None
         told = [field[0] for field in concerns.values() if field]
@@ -65,8 +65,8 @@ class AdviceWidget(Container[Any]):
         if not told:
             return
         first = told[0]
-        where = f"{len(told)} of {len(concerns)} fields, the first: " if len(concerns) > 1 else ""
-        self.text.value = f"Look again: {where}{first}"
+        several = f"Check {len(told)} of {len(concerns)} fields. The first: "
+        self.text.value = f"{several if len(concerns) > 1 else 'Check the result. '}{first}"
         self._change = first.change
         # With several fields the good ones would be segmented anew, too
         self.button.visible = bool(first.change) and len(concerns) == 1
@@ -85,17 +85,18 @@ def describe_change(change: Mapping[str, Any]) -> str:
     >>> describe_change({"diameter": 112.0})
     'Use diameter 112 px'
     >>> describe_change({"invert": True}), describe_change({"invert": False})
-    ('Use dark nuclei', 'Use dark nuclei off')
+    ('Switch on Dark nuclei', 'Switch off Dark nuclei')
     """
     told = []
     for name, value in change.items():
         spec = specs_of(SegmentParams)[name]
-        label, unit = spec.label.lower(), f" {spec.unit}" if spec.unit else ""
+        unit = f" {spec.unit}" if spec.unit else ""
         if isinstance(value, bool):
-            told.append(label if value else f"{label} off")
+            told.append(f"switch {'on' if value else 'off'} {spec.label}")
         else:
-            told.append(f"{label} {value:g}{unit}")
-    return f"Use {' and '.join(told)}" if told else ""
+            told.append(f"use {spec.label.lower()} {value:g}{unit}")
+    text = " and ".join(told)
+    return text[:1].upper() + text[1:]
 
 
 class ColourChannel:
@@ -131,7 +132,7 @@ class ColourChannel:
             return ""
         name = self._row.value.lower()
         channel = name if name in (MEAN, HAEMATOXYLIN) else f"{name} channel"
-        return f"A colour image: its {channel} is segmented; choose another under Channel."
+        return f"A colour image. Its {channel} is segmented; choose another under Channel."
 
     def _keep(self, channel: str) -> None:
         layer = self._chosen.image
@@ -168,11 +169,11 @@ def propose_diameter(
     Parameters
     ----------
     viewer : ViewerModel
-        Where lines may be drawn and labels be selected.
+        The viewer, in which lines may be drawn and labels be selected.
     image : Image
-        Whose pixels are counted.
+        Image layer whose pixels the diameter counts.
     prediction : Labels or None
-        What counts where no labels are selected.
+        Labels that are measured where none are selected.
 
     Returns
     -------

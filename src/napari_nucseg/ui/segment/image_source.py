@@ -52,7 +52,7 @@ class FieldSource:
     Attributes
     ----------
     data : array
-        As the layer has it at full resolution, lazy or not; it is never copied whole.
+        Data of the layer at full resolution, lazy or not; never copied whole.
     stack : tuple of int
         Shape of its axes before height and width.
     channel : str
@@ -69,9 +69,9 @@ class FieldSource:
         Parameters
         ----------
         plane : int
-            Its number in the stack.
+            Number of the field in the stack.
         box : Box, optional
-            What of it.
+            Part of the field that is read; all of it if not given.
         """
         field = self.data[np.unravel_index(plane, self.stack)] if self.stack else self.data
         if box is not None:
@@ -163,7 +163,10 @@ def seen_box(viewer: ViewerModel, image: Image) -> Box | None:
         If the viewer shows a volume, of which no rectangle is in sight.
     """
     if viewer.dims.ndisplay != 2:
-        raise ValueError("what is in sight of a volume is no rectangle; switch to the 2-D view")
+        raise ValueError(
+            "What I see works in the 2-D view only; switch to it, or choose another "
+            "scope under Segment"
+        )
     axes = list(viewer.dims.displayed)
     half = np.divide(viewer.canvas.viewbox_size(viewer.layers), 2 * viewer.scene.camera.zoom)
     corners = np.tile(np.array(viewer.dims.point, dtype=float), (4, 1))
@@ -178,14 +181,14 @@ def drawn_length(viewer: ViewerModel, image: Image) -> tuple[float, str] | None:
     Parameters
     ----------
     viewer : ViewerModel
-        Where it is drawn, with the line or the path tool of a Shapes layer.
+        The viewer, in which it is drawn with the line or the path tool of a Shapes layer.
     image : Image
-        Whose pixels are counted.
+        Image layer whose pixels the length counts.
 
     Returns
     -------
     (float, str) or None
-        Its length in pixels, and the name of its layer.
+        Length in pixels, and the name of the Shapes layer.
     """
     for name, points in _drawn(viewer, LINES):
         steps = np.diff(_placed(points, image), axis=0)

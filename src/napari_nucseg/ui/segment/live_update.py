@@ -38,9 +38,9 @@ class Plan:
     Attributes
     ----------
     fields : list of Parts
-        Those that can follow.
+        Results of the fields whose labels can follow.
     reasons : list of str
-        What has changed that the network has to run for.
+        Names of the changed values that need the network.
     outdated, absent : int
         Fields that the network has to run for, and that are not in memory.
     volumes : int
@@ -67,7 +67,7 @@ class Plan:
             who = counted(self.absent, "field") if several else "this field's result is"
             why.append(f"{who} not in memory")
         if self.volumes:
-            why.append("a volume follows no slider")
+            why.append("labels of a volume do not follow the sliders")
         return f"Press Segment: {'; '.join(why)}."
 
 
@@ -85,13 +85,13 @@ def plan(
     planes : iterable of int
         Fields that are to follow; those that were never segmented are left out.
     told : mapping
-        How each field in the layer was made.
+        Provenance of each field in the layer, by its number.
     known : mapping
-        What is in memory, by field.
+        Results in memory, by the field's number.
     params : SegmentParams
-        The other values.
+        The new values of the parameters.
     channel : str
-        Of a colour image; empty for a grey one.
+        Name of the channel of a colour image; empty for a grey one.
     """
     result = Plan()
     reasons: dict[str, None] = {}
@@ -131,15 +131,15 @@ class LiveUpdate:
     panel : Panel
         Runs the work, and says what cannot follow.
     chosen : Selection
-        Image, model and values.
+        The chosen image, model and values.
     kept : ResultCache
-        What can follow.
+        Results in memory, whose labels can follow.
     edits : HandEdits
         Asks before labels are replaced that were edited by hand.
     remember : callable
-        Remembers values that the user moved.
+        Called with values that the user moved, to remember them.
     show : callable
-        Shows the labels.
+        Called with the image and the new labels, to show them.
     """
 
     def __init__(

@@ -57,9 +57,9 @@ class Table:
     Attributes
     ----------
     nuclei : Nuclei
-        One row a nucleus.
+        Measurements by name, with one value a nucleus.
     fingerprint : int or None
-        Of the labels that were measured; None if some of them are still to be.
+        Checksum of the labels that were measured; None if some of them are still to be.
     """
 
     nuclei: Nuclei
@@ -116,9 +116,9 @@ def joined(layer: Labels, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     Parameters
     ----------
     layer : Labels
-        With tables.
+        Labels layer with a table for each field.
     names : sequence of str
-        Of the fields; their numbers where there are none.
+        Names of the fields; their numbers are told where there are none.
     """
     tables = {plane: table.nuclei for plane, table in tables_of(layer).items()}
     if not tables:
@@ -185,12 +185,12 @@ class ColourBy:
     Parameters
     ----------
     viewer : ViewerModel
-        Where they are.
+        The viewer whose Labels layers are coloured.
 
     Attributes
     ----------
     measure : str
-        One of `COLUMNS`, or `LABEL`.
+        Measurement that colours the nuclei: one of `COLUMNS`, or `LABEL`.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:

@@ -37,15 +37,15 @@ class Field:
     Attributes
     ----------
     labels : array of integers, shape (height, width)
-        As they are now.
+        Labels of the field as they are now; 0 is background.
     plane : int
         Number of the field in the stack.
     image : FieldSource
-        What was segmented.
+        The image that was segmented, to read intensities from.
     pixel_size : float or None
         Edge of a pixel in micrometres.
     table : Table
-        Their measures as they were.
+        Measurements of the nuclei before the edit.
     parts : Parts
         All that the networks said of the field; empty where it is not in memory.
     """
@@ -118,15 +118,15 @@ class MeasurementUpdates:
     Parameters
     ----------
     viewer : ViewerModel
-        Whose predictions are kept right.
+        The viewer whose predictions are kept measured.
     kept : ResultCache
-        Where the networks' outputs are, for the doubt.
+        Results in memory, whose flows tell the doubt.
     shown : callable
         Called with a layer whose measures changed or are those of another field.
     undone : callable
         Called with a layer of which a result was undone or redone.
     parent : QObject
-        Owns the timer.
+        Owner of the timer, which ends with it.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ def describe_model(model: Model) -> str:
     """Say what a model is, and where its weights will go if they are not here."""
     if model.is_ready or model.remote is None:
         return model.about
-    return f"{model.about}; Segment fetches its {model.megabytes} MB to {weights_folder()} first"
+    return f"{model.about}. Segment first downloads its {model.megabytes} MB to {weights_folder()}"
 
 
 def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
@@ -32,13 +32,13 @@ def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
     Parameters
     ----------
     model : Model
-        That will run.
+        The model that will run.
     key : str
-        What it is told from others by.
+        Unique key of the model: its name, or the path of its file.
     wanted : str
         auto, cuda, mps or cpu.
     pixels : int
-        Of a field.
+        Number of pixels of a field.
     """
     on_cpu_alone = model.capabilities is not None and DEVICE in model.capabilities.ignores
     try:
@@ -46,10 +46,10 @@ def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
     except ValueError as error:
         return str(error)
     if device is None:
-        where = "A GPU if torch can use the one that is here, else the CPU; told when it first runs"
+        where = "A GPU if PyTorch can use one here, else the CPU (known after the first run)"
         return f"{where}; {_weights(model)}"
     seconds = timing.expected(key, str(device), pixels)
-    how_long = "not timed on this computer yet"
+    how_long = "not timed here yet"
     if seconds is not None:
         how_long = f"about {in_words(seconds)} a field"
     return f"{device}; {_precision(model, device)}; {_weights(model)}; {how_long}"
@@ -57,14 +57,18 @@ def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
 
 def _precision(model: Model, device: devices.Device) -> str:
     told = model.capabilities.precision if model.capabilities is not None else None
-    return told or devices.known_precision(device) or "float32 or bfloat16, told when it runs"
+    return (
+        told
+        or devices.known_precision(device)
+        or ("float32 or bfloat16 (known after the first run)")
+    )
 
 
 def _weights(model: Model) -> str:
     if model.path is None:
         return "needs no weights"
     if model.is_ready:
-        return "weights here"
+        return "weights installed"
     return "weights missing" if model.remote is None else f"{model.megabytes} MB to download first"
 
 
@@ -78,9 +82,9 @@ class ModelSelector:
     Parameters
     ----------
     chosen : Selection
-        What is chosen, and the form whose rows they are.
+        The chosen image, model and values, and the form.
     run : callable
-        Does work in the background.
+        Called with work to do in the background, and with what shows its result.
     """
 
     def __init__(self, chosen: Selection, run: Run) -> None:
@@ -107,7 +111,7 @@ class ModelSelector:
         """The chosen model; a file that is not there now is one that is not ready."""
         path = Path(self._chosen.model)
         if not self._files.is_there(self._chosen.model):
-            about = f"{path} is not there now; bring it back, or choose another model"
+            about = f"{path} is missing; put it back, or choose another model"
             return networks.of_file(path, about)
         model = catalogue.find(self._chosen.model)
         return replace(
@@ -140,7 +144,7 @@ class ModelSelector:
             return ""
         were = ", ".join(describe_values(SegmentParams, gone))
         now = ", ".join(describe_values(SegmentParams, {name: own[name] for name in gone}))
-        return f"Of this image: {now}. {were} was of another image."
+        return f"For this image: {now}. {were} was for another image."
 
     def use_settings(
         self, model: str, params: SegmentParams, depth: Mapping[str, Any] | None = None
@@ -150,9 +154,9 @@ class ModelSelector:
         Parameters
         ----------
         model : str
-            Its name, or the path of a file.
+            Name of the model, or path of its file.
         params : SegmentParams
-            The values.
+            Values of all parameters.
         depth : mapping, optional
             How planes were put together, if they were; see `Provenance.depth`.
 
@@ -166,9 +170,13 @@ class ModelSelector:
             key for key in keys if short_name(key) == short_name(model)
         ]
         if not alike:
-            raise ValueError(f"there is no model {model!r} here; add its file first")
+            raise ValueError(
+                f"the model {model!r} is not installed; add its file under Advanced first"
+            )
         if len(alike) > 1:
-            raise ValueError(f"{' and '.join(alike)} are both named {model!r}; choose one yourself")
+            raise ValueError(
+                f"{' and '.join(alike)} are both named {model!r}; choose one under Model"
+            )
         self._form.model.value = alike[0]
         self._form.params.params = params
         self._form.use_depth(depth or {})

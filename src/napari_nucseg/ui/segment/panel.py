@@ -31,8 +31,10 @@ from napari_nucseg.ui.segment.worker import (
 )
 
 STOPPED = "Stopped. No layer was added or changed."
-NO_IMAGE = "Open an image first: File > Open Sample > Nuclei segmentation has one."
-HOW_MADE = "Model, values and versions of the selected labels, to be taken over."
+NO_IMAGE = "Open an image first. File > Open Sample > Nuclei segmentation has one."
+HOW_MADE = (
+    "Model, values and versions that made the selected labels. You can use the same settings again."
+)
 CHANGED = "Stopped, because the image has changed. Press Segment again."
 
 
@@ -42,7 +44,7 @@ class SegmentPanel(Panel):
     Parameters
     ----------
     viewer : napari.Viewer
-        Where the image is and the labels go.
+        The viewer with the image, to which labels are added.
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:
@@ -185,7 +187,10 @@ class SegmentPanel(Panel):
         image, prediction = self._chosen.image, self._chosen.prediction
         found = None if image is None else propose_diameter(self._viewer, image, prediction)
         if found is None:
-            self._say("Draw a line across a nucleus in a Shapes layer, or segment once.")
+            self._say(
+                "Draw a line across a nucleus in a Shapes layer, or press Segment. Then "
+                "press Measure again."
+            )
             return
         self.form.params["diameter"].value = found.diameter
         self.follower.rest()  # the network has to run for it

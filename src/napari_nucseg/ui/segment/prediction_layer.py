@@ -54,11 +54,11 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult
     Parameters
     ----------
     viewer : ViewerModel
-        Where the image is.
+        The viewer with the image.
     image : Image
-        What was segmented.
+        Image layer that was segmented.
     made : sequence of FieldResult
-        By one model, in the order of their making.
+        Results of one model, in the order they were made.
     """
     layer = find_prediction(viewer, str(image.unique_id), made[0].key.model)
     if layer is None or layer.data.shape != field_shape(image):
@@ -157,9 +157,10 @@ def stacked(before: Provenance | None, added: Provenance) -> Provenance:
     Parameters
     ----------
     before : mapping or None
-        What was told before, if anything.
+        Provenance of the field so far; None if there is none.
     added : mapping
-        It replaces what is told of boxes within its own; one of the whole field replaces all.
+        Provenance of a new part. It replaces what is told of boxes within its own; one of the whole
+        field replaces all.
     """
     parts = [] if before is None else parts_of(before)
     left = [part for part in parts if not _covers(added.get("box"), part.get("box"))]
@@ -190,11 +191,11 @@ def _write(field: LabelImage, made: FieldResult, earlier: Table | None, above: i
     Parameters
     ----------
     field : ndarray of int32, shape (height, width)
-        Of the layer.
+        All labels of the field in the layer.
     made : FieldResult
-        What is written.
+        Labels and measurements that are written.
     earlier : Table or None
-        The measures of what was there.
+        Measurements of the labels that were there before.
     above : int
         Numbers up to this one belong to nuclei of other planes.
 

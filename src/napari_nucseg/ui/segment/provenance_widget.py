@@ -34,7 +34,7 @@ class ProvenanceWidget(Container[Any]):
     Parameters
     ----------
     viewer : ViewerModel
-        Whose selected layer is described.
+        The viewer whose selected layer is described.
     use : callable
         Takes the settings over; raises ValueError where it cannot.
     """
@@ -43,11 +43,12 @@ class ProvenanceWidget(Container[Any]):
         self.text = text_line()
         self.take_over = PushButton(
             text="Use these settings",
-            tooltip="Choose the model and the values that made the selected labels.",
+            tooltip="Set the model and the values to those that made the selected labels.",
         )
         self.open = PushButton(
             text="From a file...",
-            tooltip="Take the settings of a label image that napari-nucseg has written.",
+            tooltip="Set the model and the values to those of a label image that napari-nucseg "
+            "has written.",
         )
         buttons = Container(widgets=[self.take_over, self.open], layout="horizontal", labels=False)
         buttons.margins = (0, 0, 0, 0)
@@ -70,7 +71,7 @@ class ProvenanceWidget(Container[Any]):
     def show_selected(self, event: Any = None) -> None:
         """Describe how the selected labels were made."""
         made = self._selected()
-        lines = [describe(made) if made else "Select labels that were made here."]
+        lines = [describe(made) if made else "Select a Labels layer that this plugin has made."]
         self.text.value = "\n".join(filter(None, [*lines, self._corrected()]))
         self.take_over.enabled = made is not None and not self._locked
 
@@ -100,7 +101,12 @@ class ProvenanceWidget(Container[Any]):
 
     def _take_over(self, made: Mapping[str, Any]) -> None:
         if not made.keys() >= _TOLD:
-            tell_user(ValueError("this file does not say how its labels were segmented"))
+            tell_user(
+                ValueError(
+                    "this file does not say how its labels were segmented; choose "
+                    "one that napari-nucseg has written"
+                )
+            )
             return
         try:
             params = SegmentParams(**made["parameters"])
@@ -177,7 +183,9 @@ def _estimate(made: Mapping[str, Any]) -> list[str]:
 def _depth(depth: Mapping[str, Any]) -> list[str]:
     """Say how the planes of a volume were put together, if they were."""
     if depth.get("method") == Depth.STITCHED:
-        return [f"A plane of a volume, stitched from an overlap of {depth['stitch_threshold']:g}"]
+        return [
+            f"A plane of a volume, stitched at an overlap (IoU) of {depth['stitch_threshold']:g}"
+        ]
     if depth.get("method") == Depth.IN_3D:
         return [f"A plane of a volume, segmented in 3-D with anisotropy {depth['anisotropy']:g}"]
     return []

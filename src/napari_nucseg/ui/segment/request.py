@@ -35,12 +35,12 @@ class Selection:
     Parameters
     ----------
     viewer : ViewerModel
-        Where they are.
+        The viewer with images and labels.
 
     Attributes
     ----------
     form : SegmentForm
-        Where they are chosen.
+        The form on which image, model and values are chosen.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -91,15 +91,15 @@ def make_request(
     Parameters
     ----------
     viewer : ViewerModel
-        Where rectangles are drawn, and which field is shown.
+        The viewer, which knows the field shown and the rectangles drawn.
     layer : Image
-        To be segmented.
+        Image layer to be segmented.
     form : SegmentForm
-        What was chosen.
+        The form on which values are chosen.
     key : str
-        What the model is told from others by.
+        Unique key of the model: its name, or the path of its file.
     model : Model
-        To be run.
+        The model to be run.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def _refuse_channels_last(layer: Image) -> None:
     if len(shape) > 2 and shape[-1] <= MOST_COLOURS < min(shape[-3:-1]):
         raise ValueError(
             f"{layer.name}: its last axis, of length {shape[-1]}, seems to hold channels; add the "
-            "image with one layer a channel: viewer.add_image(data, channel_axis=-1)"
+            "image with one layer per channel: viewer.add_image(data, channel_axis=-1)"
         )
 
 
@@ -158,7 +158,11 @@ def _box(viewer: ViewerModel, layer: Image, scope: Scope) -> Box | None:
         return None
     box = drawn_box(viewer, layer) if scope == Scope.BOX else seen_box(viewer, layer)
     if box is None and scope == Scope.BOX:
-        raise ValueError("Draw a rectangle in a Shapes layer, or choose another scope.")
+        raise ValueError(
+            "Draw a rectangle in a Shapes layer, or choose another scope under Segment."
+        )
     if box is None:
-        raise ValueError("Nothing of this image is in sight; move it into the canvas.")
+        raise ValueError(
+            "No part of this image is in sight. Move it into the canvas, then press Segment."
+        )
     return None if box == (0, 0, *field_shape(layer)[-2:]) else box

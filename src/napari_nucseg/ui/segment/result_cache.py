@@ -20,9 +20,9 @@ class ImageWatch:
     Parameters
     ----------
     viewer : ViewerModel
-        Whose layers are watched.
+        The viewer whose image layers are watched.
     changed : callable
-        Called with the layer.
+        Called with the layer whose data are new.
     """
 
     def __init__(self, viewer: ViewerModel, changed: Callable[[Image], None]) -> None:
@@ -67,13 +67,13 @@ class ResultKey:
     source : str
         Unique id of the image layer.
     model : str
-        What the model is told from others by.
+        Unique key of the model: its name, or the path of its file.
     plane : int
         Number of the field in the stack.
     channel : str
-        Of a colour image; empty for a grey one.
+        Name of the channel of a colour image; empty for a grey one.
     box : Box or None
-        What of the field; None for all of it.
+        Part of the field in pixels; None for all of it.
     context : Box or None
         The box and a margin around it, which is segmented, too: nuclei at the edge are seen whole.
     """
@@ -104,9 +104,9 @@ class CachedResult:
     Attributes
     ----------
     result : Segmentation
-        Of what was segmented.
+        Labels and flows of what was segmented.
     image : ndarray, shape (height, width)
-        That was segmented.
+        Intensities that were segmented.
     pixel_size : float or None
         Edge of a pixel in micrometres.
     """
@@ -131,7 +131,7 @@ class ResultCache:
     Attributes
     ----------
     limit : int
-        Bytes that they may take.
+        Most bytes that all results may take.
     """
 
     def __init__(self, limit: int) -> None:

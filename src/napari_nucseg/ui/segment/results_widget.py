@@ -33,7 +33,9 @@ from napari_nucseg.ui.segment.worker import FieldResult, Result
 from napari_nucseg.wording import counted
 
 _NO_NUCLEUS = "There is no nucleus in this field."
-_NO_DOUBT = "No doubt is known here: segment this field by a network."
+_NO_DOUBT = (
+    "These labels have no flow errors, so doubt is not known. Segment this field with a network."
+)
 
 
 class ResultsWidget(Container[Any]):
@@ -42,11 +44,11 @@ class ResultsWidget(Container[Any]):
     Parameters
     ----------
     viewer : ViewerModel
-        Where it is shown.
+        The viewer that the labels are shown in.
     chosen : Selection
         Image and model, whose labels they act on.
     tell : callable
-        Shows a line of text.
+        Called with a line of text, to show it.
     """
 
     def __init__(
@@ -57,18 +59,18 @@ class ResultsWidget(Container[Any]):
     ) -> None:
         self.doubtful = PushButton(
             text="Most doubtful nucleus",
-            tooltip="Go to the nucleus of this field whose shape fits the network's flows least; "
-            "press again for the next.",
+            tooltip="Go to the nucleus of this field whose shape fits the network's flows worst. "
+            "Press again for the next.",
         )
         self.save = PushButton(
-            text="Save measures...",
-            tooltip="Write area, place, intensity, shape and doubt of every nucleus as CSV.",
+            text="Save measurements...",
+            tooltip="Save area, position, intensity, shape and doubt of every nucleus as CSV.",
         )
         self.colour_by = ComboBox(
             label="Colour by",
             choices=[LABEL, *COLUMNS],
-            tooltip="Colour the nuclei by a measure, from dark (low) to bright (high); label gives "
-            "them their own colours back. A nucleus without the measure is grey.",
+            tooltip="Colour the nuclei by a measurement, from dark (low) to bright (high). Choose "
+            "label for their own colours. Nuclei without a value are grey.",
         )
         self.range = text_line()
         buttons = Container(widgets=[self.doubtful, self.save], layout="horizontal", labels=False)
@@ -110,7 +112,9 @@ class ResultsWidget(Container[Any]):
         layer = self._chosen.prediction
         found = None if layer is None else self._colouring.range_of(layer)
         self.range.visible = self._colouring.measure != LABEL
-        self.range.value = f"{found}" if found else f"There is no {self._colouring.measure} yet."
+        self.range.value = (
+            f"{found}" if found else (f"There is no {self._colouring.measure} for this field.")
+        )
 
     def describe(self, labels: Labels, result: Result, ran: bool) -> str:
         """Say in a line what was made.
@@ -118,9 +122,9 @@ class ResultsWidget(Container[Any]):
         Parameters
         ----------
         labels : Labels
-            Where it is shown.
+            Labels layer that shows the result.
         result : Result
-            What was made.
+            The new labels, with their measurements.
         ran : bool
             Whether a network ran for it.
         """
@@ -144,7 +148,7 @@ class ResultsWidget(Container[Any]):
             return ""
         table = tables_of(layer).get(self._plane(layer))
         if table is None:
-            return "This field is not segmented yet."
+            return "This field is not segmented yet. Press Segment."
         size = self._overview()
         count = len(table.nuclei["index"])
         corrected = say_corrected(changes_of(layer, self._plane(layer)).nuclei)
@@ -178,21 +182,24 @@ class ResultsWidget(Container[Any]):
         rank = rank if rank < len(nuclei) else 0
         self._walked = (*place, rank + 1)
         go_to(self._viewer, layer, nuclei[rank])
-        self._tell(f"Nucleus {nuclei[rank].label}: number {rank + 1} of {len(nuclei)} by doubt.")
+        self._tell(
+            f"Nucleus {nuclei[rank].label}: number {rank + 1} of {len(nuclei)}, the most "
+            "doubtful first."
+        )
 
     def save_measures(self) -> None:
         """Ask for a file, and write the measures of all fields to it."""
         layer = self._chosen.prediction
         columns = {} if layer is None else joined(layer, self._names(layer))
         if not columns or layer is None:
-            self._tell("There are no measures yet: press Segment.")
+            self._tell("There are no measurements yet. Press Segment.")
             return
         suggestion = f"{layer.name} nuclei.csv"
-        name, _ = QFileDialog.getSaveFileName(self.native, "Save measures", suggestion, "*.csv")
+        name, _ = QFileDialog.getSaveFileName(self.native, "Save measurements", suggestion, "*.csv")
         if name:
             columns |= {"corrected_by_hand": _corrected_rows(layer)}
             write_columns(Path(name), columns)
-            told = f"Measures of {len(columns['field'])} nuclei are in {name}"
+            told = f"Measurements of {counted(len(columns['field']), 'nucleus')} are in {name}"
             corrected = say_corrected(count_corrected(layer))
             self._tell(f"{', '.join(filter(None, (told, corrected)))}.")
 

@@ -20,18 +20,18 @@ class RunResults:
     Parameters
     ----------
     viewer : ViewerModel
-        Where they are shown.
+        The viewer that labels are added to.
     kept : ResultCache
-        Keeps what the sliders need.
+        Results in memory, for the sliders.
     edits : HandEdits
-        Keeps what was painted meanwhile.
+        Guard of edits by hand, which saves what was painted meanwhile.
     shown : callable
         Called with a prediction that has other labels now.
 
     Attributes
     ----------
     remark : str
-        What the user should know of what was painted meanwhile; empty if nothing.
+        Sentence on what was painted meanwhile; empty if nothing was.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class RunResults:
     def described(self) -> str:
         """Say how many of the fields are done; nothing if none is."""
         done = sum(len(part.made) for part in self._parts)
-        return f"{done} of {self._asked} fields are done, and stay." if done else ""
+        return f"{done} of {self._asked} fields are done and stay." if done else ""
 
     def put(self, image: Image, result: Result) -> Labels:
         """Show labels over their image, and keep what the sliders need."""

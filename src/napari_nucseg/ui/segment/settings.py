@@ -121,7 +121,7 @@ def add_model_button() -> PushButton:
     """Return the button that asks for a model file."""
     return PushButton(
         text="Add a model file...",
-        tooltip="Use a model that was trained with Cellpose or with napari-nucseg train.",
+        tooltip="Add a model that was trained with Cellpose or with napari-nucseg train.",
     )
 
 

@@ -29,9 +29,9 @@ class FieldState:
     Attributes
     ----------
     provenance : mapping or None
-        How they were made; None if they were not.
+        How the labels were made; None if that is not known.
     table : Table or None
-        Measures of the nuclei.
+        Measurements of the nuclei; None if there are none.
     made : PackedLabels or None
         The labels as a model made them.
     """

@@ -39,23 +39,23 @@ class Request:
     Attributes
     ----------
     name : str
-        Of the image's layer.
+        Name of the image layer.
     source : FieldSource
-        Its fields, read one by one.
+        The image, whose fields are read one by one.
     spots : tuple of ResultKey
-        What of them is segmented, by which model.
+        Fields and boxes to be segmented, and the model.
     model : Model
         The same, with where its weights are.
     device : str
         auto, cuda, mps or cpu.
     params : SegmentParams
-        Thresholds and diameter.
+        Thresholds, sizes and the other parameters.
     pixel_size : float or None
         Edge of a pixel in micrometres, if it is known.
     depth : Depth or None
-        How the planes belong together that are one volume; None for fields by themselves.
+        How planes are put together as one volume; None for fields by themselves.
     volume : VolumeParams
-        For a volume.
+        Stitch threshold and anisotropy, for a volume.
     """
 
     name: str
@@ -76,13 +76,13 @@ class FieldResult:
     Attributes
     ----------
     key : ResultKey
-        Where they belong.
+        Field and box that the labels belong to, and the model.
     labels : ndarray of int32, shape (height, width)
         0 is background; of a box with the context that was segmented around it.
     nuclei : Nuclei
-        Their measures.
+        Measurements of the nuclei, by name.
     provenance : mapping
-        How they were made, as plain values.
+        How the labels were made, as plain values.
     packed : PackedLabels
         The same labels, to see later whether they were edited.
     concerns : tuple of Concern
@@ -104,11 +104,11 @@ class Result:
     Attributes
     ----------
     made : tuple of FieldResult
-        In the order of their making.
+        Labels of the fields, in the order they were made.
     kept : Parts
-        What there was memory for.
+        Results that there was memory for, by their keys.
     capabilities : Capabilities or None
-        Of the model; None where that is not told.
+        Capabilities of the model; None where that is not told.
     """
 
     made: tuple[FieldResult, ...]
@@ -160,11 +160,11 @@ def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
     Parameters
     ----------
     request : Request
-        What is asked for.
+        Image, fields, model and values.
     progress : Progress
-        Told after each step.
+        Called after each step; may raise to stop.
     hand : callable
-        Gets the `Result` of each field as soon as it is done.
+        Called with the `Result` of each field as soon as it is done.
 
     Raises
     ------
@@ -196,15 +196,15 @@ def relabel(
     Parameters
     ----------
     fields : sequence of Parts
-        All that lies in each field.
+        All results of each field.
     source : FieldSource
         The image, to see whether it is still what was segmented.
     name : str
-        Of the image's layer.
+        Name of the image layer.
     params : SegmentParams
-        The other thresholds.
+        New values of the parameters.
     progress : Progress
-        Progress.
+        Called before each field; may raise to stop.
 
     Raises
     ------
@@ -258,7 +258,7 @@ def load(request: Request, progress: Progress) -> Segmenter:
     model = request.model
     if not model.is_ready and model.remote is None:
         raise ValueError(
-            f"{model.path}: this model file is not there; bring it back, or choose another"
+            f"{model.path}: this model file is missing; put it back, or choose another"
         )
     try:
         model.check(request.params, request.depth)
@@ -283,7 +283,7 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
         If the model or the image cannot be used; the message names it.
     """
     if request.depth is None:
-        raise ValueError(f"{request.name}: it was not said how its planes belong together")
+        raise ValueError(f"{request.name}: choose under Segment how its planes belong together")
     segmenter = load(request, progress)
     planes, total = [], len(request.spots)
     for number, key in enumerate(request.spots):
