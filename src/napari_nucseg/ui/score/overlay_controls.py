@@ -133,7 +133,9 @@ class OverlayControls(QWidget):
 
     def step(self, step: int) -> None:
         """Go to the next error (1), or the one before (-1), of those that are listed."""
-        if not self._go(step):
+        if not self._overlays.has_comparison:
+            self._tell(NOTHING_COMPARED)
+        elif not self._go(step):
             self._tell("No error is listed. Every nucleus matches, or a filter hides the errors.")
 
     def _make_buttons(self) -> None:

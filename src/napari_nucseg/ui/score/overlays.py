@@ -72,6 +72,11 @@ class Overlays:
             layer.events.visible.disconnect(self._on_visible)
 
     @property
+    def has_comparison(self) -> bool:
+        """Whether layers have been compared, so that there are errors to be shown."""
+        return self._state.now.is_there
+
+    @property
     def is_errors_only(self) -> bool:
         """Whether everything but the errors is hidden."""
         return self._before is not None
