@@ -167,7 +167,7 @@ class ScorePanel(Panel):
 
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Tell how far a comparison of many fields is."""
-        if total > 1 and not self.state.now.is_there:
+        if total > 1 and not self.state.is_there:
             self._tell(f"{what}: field {done + 1} of {total}")
 
     def on_errand(self, done: int, total: int, what: str) -> None:
