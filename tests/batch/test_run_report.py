@@ -166,7 +166,7 @@ def test_fields_that_the_model_does_not_suit_are_named_with_the_signs(
         return oracle(image, params, report)
 
     opened = page(oracle_setup(doubt))
-    assert "1 field to look at : there are signs that the model does not suit it." in opened.text
+    assert "1 field to check : there are signs that the model does not suit it." in opened.text
     assert "A01_s1: 38 bright objects, 1 nucleus; dropped <5%" in opened.text
 
 

@@ -448,4 +448,4 @@ def test_where_not_one_tile_fits_another_device_is_advised(field):
 def test_what_was_noted_is_in_the_provenance(field):
     segmenter = segmenter_of(CellposeSAM(Scarce(4), PROCESSOR))
     made = segmenter(field.image, SegmentParams(batch_size=8), ignore).provenance
-    assert "ran 4" in made.notes[0]
+    assert "4 were run at once instead" in made.notes[0]

@@ -56,7 +56,7 @@ def test_a_model_of_another_package_is_chosen_as_ours_are(
     assert not panel.form.params["flow_threshold"].enabled
     assert not panel.form.device.enabled
     run(qtbot, panel)
-    assert f"A01: {NAME} needs the diameter of nuclei" in panel.status.value
+    assert f"A01: {NAME} needs the diameter of the nuclei" in panel.status.value
 
     panel.form.params["diameter"].value = 25
     run(qtbot, panel)

@@ -69,7 +69,10 @@ def test_a_file_of_which_too_little_is_told_gives_no_settings(panel, monkeypatch
 
     panel.provenance.open.native.click()
 
-    assert told == ["this file does not say how its labels were segmented"]
+    assert told == [
+        "this file does not say how its labels were segmented; choose one that napari-nucseg has "
+        "written"
+    ]
 
 
 def test_settings_are_not_taken_over_during_a_run(qtbot, viewer, image, panel, held):

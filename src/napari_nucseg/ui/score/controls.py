@@ -82,7 +82,9 @@ class ScoreControls:
             if record.rule is not None:
                 self._take_rule(record.rule)
             self.prediction.value = layer
-        elif isinstance(layer, Labels) and role_of(layer) in (GROUND_TRUTH, None):
+        elif role_of(layer) == GROUND_TRUTH or (
+            self.truth.value is None and isinstance(layer, Labels) and record is None
+        ):
             self.choose_truth()
 
     def _take_rule(self, rule: Mapping[str, Any]) -> None:
