@@ -381,6 +381,6 @@ def test_the_panel_tells_of_the_field_in_sight(qtbot, viewer, panel, stack, stan
     qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
 
     viewer.dims.set_current_step(0, 1)
-    assert panel.status.value == "This field is not segmented yet."
+    assert panel.status.value == "This field is not segmented yet. Press Segment."
     viewer.dims.set_current_step(0, 0)
     assert " nuclei in this field, median area " in panel.status.value
