@@ -1,4 +1,4 @@
-"""The labels of `cpu_dynamics` against those of Cellpose's own `compute_masks`."""
+"""The labels of `dynamics` against those of Cellpose's own `compute_masks`."""
 
 from __future__ import annotations
 

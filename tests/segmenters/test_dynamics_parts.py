@@ -1,4 +1,4 @@
-"""What `cpu_dynamics` is made of: objects on pixels, and loops shared out among the cores."""
+"""What `dynamics` is made of: objects on pixels, and loops shared out among the cores."""
 
 from __future__ import annotations
 
@@ -135,13 +135,12 @@ assert finish(traced, flow_threshold=0.4, min_size=15).max() > 20
 def test_after_warming_up_no_field_waits_for_the_compiler(tmp_path):
     run(
         "from numba.core.dispatcher import Dispatcher\n"
-        "from napari_nucseg.segmenters import cpu_dynamics as whole\n"
-        "from napari_nucseg.segmenters import cpu_flow_check, cpu_following, cpu_objects\n"
+        "from napari_nucseg.segmenters.dynamics import flow_check, masks, objects\n"
         "def compiled():\n"
-        "    parts = vars(cpu_flow_check) | vars(cpu_following) | vars(cpu_objects)\n"
+        "    parts = vars(flow_check) | vars(masks) | vars(objects)\n"
         "    loops = {n: loop for n, loop in parts.items() if isinstance(loop, Dispatcher)}\n"
         "    return {name: loop.signatures for name, loop in loops.items()}\n"
-        "whole.warm_up()\n"
+        "masks.warm_up()\n"
         "warm = compiled()\n"
         "assert warm and all(len(signatures) == 1 for signatures in warm.values()), warm\n"
         f"{LABEL_A_FIELD}\n"

@@ -1,6 +1,6 @@
 """Labels from flows on the CPU, as `cellpose.dynamics.compute_masks` makes them, but faster.
 
-The parts, in order: `cpu_following`, `cpu_objects` and `cpu_flow_check`. They round as torch does
+The parts, in order: following here, then `objects` and `flow_check`. They round as torch does
 where that decides about labels; the tests say where Cellpose's own result is left to chance.
 """
 
