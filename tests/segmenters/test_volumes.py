@@ -90,6 +90,17 @@ def test_stitching_joins_what_cellpose_joins(seed):
     np.testing.assert_array_equal(stitch_planes(planes, 0.3), expected)
 
 
+def around(labels, centre):
+    """Commonest label in the middle of a ball, or 0.
+
+    In 3-D, Cellpose's own following lets points hop over the middle of so few planes, and some of
+    them get no label.
+    """
+    z, y, x = centre
+    found = labels[z - 1 : z + 2, y - 4 : y + 5, x - 4 : x + 5]
+    return int(np.bincount(found[found > 0], minlength=1).argmax())
+
+
 @pytest.mark.parametrize("depth", Depth)
 @pytest.mark.parametrize("name", ["stand-in", catalogue.BUNDLED])
 def test_every_depth_finds_the_balls_and_says_how(segmenter, balls, depth, name):
@@ -102,7 +113,7 @@ def test_every_depth_finds_the_balls_and_says_how(segmenter, balls, depth, name)
     made = segment(model, balls, depth, progress=follow, anisotropy=2)
     assert made.labels.shape == balls.shape
     assert made.labels.dtype == np.int32
-    inside = [int(made.labels[centre]) for centre in CENTRES]
+    inside = [around(made.labels, centre) for centre in CENTRES]
     assert all(inside)
     if depth is not Depth.PLANES:
         assert len(set(inside)) == 3
