@@ -530,7 +530,9 @@ def test_labels_that_were_corrected_are_kept_until_told_otherwise(run, images, t
     np.testing.assert_array_equal(tifffile.imread(out / "a.tif"), made)
 
 
-@pytest.mark.parametrize("content", ["labels of others", "a picture", "nothing", "cut off"])
+@pytest.mark.parametrize(
+    "content", ["labels of others", "a picture", "nothing", "cut off", "cut in half"]
+)
 def test_files_of_others_at_the_place_of_labels_are_kept(run, images, tmp_path, content):
     out = tmp_path / "out"
     run("segment", images, "-o", out)
@@ -540,7 +542,9 @@ def test_files_of_others_at_the_place_of_labels_are_kept(run, images, tmp_path, 
     elif content == "a picture":
         tifffile.imwrite(target, np.zeros((4, 5, 3), np.uint8), photometric="rgb")
     else:
-        target.write_bytes(target.read_bytes()[: 40 if content == "cut off" else 0])
+        whole = target.read_bytes()
+        kept = {"cut off": 40, "cut in half": len(whole) // 2, "nothing": 0}
+        target.write_bytes(whole[: kept[content]])
     before = target.read_bytes()
     done = run("segment", images, "-o", out)
     assert done.code == 1

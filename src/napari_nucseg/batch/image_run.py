@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, checksum, labels_file
 from napari_nucseg.batch.task import Executor, run_serially
 from napari_nucseg.io.images import read_label_image, read_labels
@@ -73,13 +74,14 @@ def _is_labels(source: Source) -> bool:
         return False
 
 
-def passed_over(inputs: Sequence[Path]) -> tuple[str, ...]:
-    """Say which files of folders are not segmented, a line a folder and kind."""
-    folders = [path for path in inputs if path.is_dir()]
+def passed_over(inputs: Sequence[Path], found: Sequence[Source]) -> tuple[str, ...]:
+    """Say which files of folders are not among the images found, a line a folder and kind."""
+    folders, images = [path for path in inputs if path.is_dir()], set(found)
     told = ((path, _others_in(path)) for path in folders)
     lines = [f"{path}{others}".replace("; ", ": ", 1) for path, others in told if others]
     for path in folders:
-        labels = [s for s in list_folder(path, TIFF_SUFFIXES + PNG_SUFFIXES) if _is_labels(s)]
+        listed = list_folder(path, TIFF_SUFFIXES + PNG_SUFFIXES)
+        labels = [source for source in listed if source not in images]
         if labels:
             count = counted(len(labels), "file")
             lines.append(f"{path}: {count} of labels left out, the first is {labels[0].name}")
@@ -171,14 +173,16 @@ def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
         made = read_provenance(path)
     except (ValueError, OSError):
         made = {}
-    if "labels_sha256" in made and made["labels_sha256"] == _checksum_in(path):
+    labels = _labels_in(path)
+    if labels is not None and made.get("labels_sha256") == checksum(labels):
         return Saved.of(path, made, is_old=True) if _is_same(made, source, work) else None
     if work.overwrite:
         return None
-    if made.get("image") == source.name and "labels_sha256" in made:
+    if labels is not None and "labels_sha256" in made and made.get("image") == source.name:
         edited = "its labels were edited since, and are kept; --overwrite makes them anew"
-        kept = {**made, "nuclei": len(np.unique(read_labels(Source(path)))) - 1, "suspect": ()}
-        return replace(Saved.of(path, kept, is_old=True), read_as=(edited,))
+        nuclei = int(np.count_nonzero(np.unique(labels)))
+        kept = Saved.of(path, {**made, "nuclei": nuclei, "suspect": ()}, is_old=True)
+        return replace(kept, read_as=(edited,))
     return work.blame(
         source,
         f"{path} is there, and not what this command has written; it is kept. Choose another "
@@ -186,10 +190,10 @@ def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
     )
 
 
-def _checksum_in(path: Path) -> str | None:
-    """Return the checksum of a file's labels; None if it holds none."""
+def _labels_in(path: Path) -> Labels | None:
+    """Read the labels of a file; None if it holds none that are whole."""
     try:
-        return checksum(read_labels(Source(path)))
+        return read_labels(Source(path))
     except (ValueError, OSError):
         return None
 

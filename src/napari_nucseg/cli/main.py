@@ -132,7 +132,7 @@ def segment(
     )
     sources = find_images(inputs)
     refuse_overwriting(sources, out)
-    for line in passed_over(inputs):
+    for line in passed_over(inputs, sources):
         warn(line)
     setup = prepare(model, device, chosen)
     catalogue.find(model).check(setup.params, volume)
