@@ -23,6 +23,7 @@ from napari_nucseg.ui.layers import (
     record_of,
     tag,
 )
+from napari_nucseg.wording import counted
 
 _MADE, _ORIGINALS, _LOST = "nucseg made", "nucseg originals", "nucseg originals lost"
 UNCHANGED = Changes(0, (), (), ())
@@ -107,8 +108,7 @@ def say_corrected(count: int) -> str:
     >>> say_corrected(1), say_corrected(0)
     ('corrected by hand: 1 nucleus', '')
     """
-    nuclei = "1 nucleus" if count == 1 else f"{count} nuclei"
-    return f"corrected by hand: {nuclei}" if count else ""
+    return f"corrected by hand: {counted(count, 'nucleus')}" if count else ""
 
 
 def write_field(layer: Labels, plane: int, after: LabelImage, *, refresh: bool = True) -> bool:

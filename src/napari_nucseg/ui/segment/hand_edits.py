@@ -16,6 +16,7 @@ from napari_nucseg.ui.segment.image_source import Box
 from napari_nucseg.ui.segment.prediction_layer import find_prediction
 from napari_nucseg.ui.segment.result_cache import ResultKey
 from napari_nucseg.ui.segment.undoing import notice_undo
+from napari_nucseg.wording import counted
 
 KEEP, DISCARD, CANCEL = "Keep the edits in a copy", "Discard the edits", "Cancel"
 
@@ -108,11 +109,11 @@ class HandEdits:
 
 def ask(parent: QWidget, count: int) -> Answer:
     """Ask what is to become of nuclei that were edited by hand and would be replaced."""
-    nuclei = "1 nucleus was" if count == 1 else f"{count} nuclei were"
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle("Edited by hand")
-    box.setText(f"{nuclei} edited by hand.")
+    were = "was" if count == 1 else "were"
+    box.setText(f"{counted(count, 'nucleus')} {were} edited by hand.")
     box.setInformativeText("The new labels will replace these, without the edits.")
     keep = box.addButton(KEEP, QMessageBox.ButtonRole.AcceptRole)
     discard = box.addButton(DISCARD, QMessageBox.ButtonRole.DestructiveRole)
