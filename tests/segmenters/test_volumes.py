@@ -93,8 +93,8 @@ def test_stitching_joins_what_cellpose_joins(seed):
 def around(labels, centre):
     """Commonest label in the middle of a ball, or 0.
 
-    In 3-D, Cellpose's own following lets points hop over the middle of so few planes, and some of
-    them get no label.
+    In 3-D some points near the middle of so few planes may get no label, although flows and cell
+    probability are right there.
     """
     z, y, x = centre
     found = labels[z - 1 : z + 2, y - 4 : y + 5, x - 4 : x + 5]
