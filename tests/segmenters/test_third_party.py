@@ -18,7 +18,7 @@ from napari_nucseg.segmenters.model import LabelSegmenter, Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from tests.segmenters.third_party import NAME, example, install
 
-OURS = [model.name for model in (*catalogue.networks.BUNDLED, catalogue.otsu.MODEL)]
+OURS = [model.name for model in (catalogue.networks.BUNDLED, catalogue.otsu.MODEL)]
 DECLARATION = (
     "from napari_nucseg.segmenters.model import Model\n"
     "MODEL = Model({name!r}, 'about', 'MIT', lambda model, device: None)\n"

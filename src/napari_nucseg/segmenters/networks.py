@@ -19,7 +19,6 @@ from napari_nucseg.segmenters.devices import Device, choose, load_torch
 from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.network import NetSegmenter, Network
-from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import cores
 
 FLUO = Capabilities(
@@ -39,6 +38,11 @@ ONNX_INPUT = "image"
 """Name of a graph's input."""
 ONNX_SHAPE = "traits"
 """Key of a graph's metadata that holds channels, stride and reach, as JSON."""
+_KEPT = 2**20
+"""Pixels of an input up to which ONNX Runtime keeps its memory, 0.3 GB, for the next image.
+
+To ask for it anew takes a sixth of the time; what a larger image took is given back.
+"""
 _LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy")
 _HUB = "https://huggingface.co/mouseland/cellpose-sam/resolve/main/"
 _CLASSICS = "https://www.cellpose.org/models/"
@@ -106,13 +110,13 @@ def _load_by_onnx(graph: Path, place: Device) -> tuple[Capabilities, Network]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
-    after_run = onnxruntime.RunOptions()
-    # What a large image took is given back; otherwise it stays taken for good
-    after_run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    giving_back = onnxruntime.RunOptions()
+    giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     shape = json.loads(session.get_modelmeta().custom_metadata_map[ONNX_SHAPE])
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        after_run = giving_back if images.size > _KEPT else None
         output: NDArray[np.float32] = session.run(None, {ONNX_INPUT: images}, after_run)[0]
         return output
 
@@ -135,26 +139,6 @@ def _load_by_torch(path: Path, place: Device) -> tuple[Capabilities, Network]:
     if net.shape.style or net.shape.channels > 1:
         return CLASSIC, classic_unet.wrap(net, place)
     return UNET, unet.wrap(net, place)
-
-
-def _bundled(name: str, about: str, defaults: SegmentParams, kind: Capabilities) -> Model:
-    path = Path(__file__).parent / "weights" / f"{name}.safetensors"
-    graph = path.with_suffix(".onnx")
-    return Model(
-        name,
-        f"Bundled with the plugin. {about}",
-        "CC0-1.0",
-        load,
-        file=path,
-        onnx=graph if graph.is_file() else None,
-        defaults=defaults,
-        capabilities=replace(
-            kind,
-            seen=frozenset({"training", "validation"}),
-            caveat=f"{name} was trained on the training split and chosen on the validation split",
-        ),
-        libraries=_LIBRARIES,
-    )
 
 
 def _published(name: str, url: str, about: str, megabytes: int, kind: Capabilities) -> Model:
@@ -183,22 +167,22 @@ def _cellpose4(name: str, about: str, megabytes: int) -> Model:
     return _published(name, _HUB + name, about, megabytes, CELLPOSE)
 
 
-BUNDLED = (
-    _bundled(
-        "fluo-nuclei",
-        "For fluorescent nuclei of any kind and size. Fast on any CPU",
-        SegmentParams(),
+_WEIGHTS = Path(__file__).parent / "weights" / "fluo-nuclei.safetensors"
+BUNDLED = Model(
+    "fluo-nuclei",
+    "Bundled with the plugin. For fluorescent nuclei of any kind and size. Fast on any CPU",
+    "CC0-1.0",
+    load,
+    file=_WEIGHTS,
+    onnx=_WEIGHTS.with_suffix(".onnx"),
+    capabilities=replace(
         FLUO,
+        seen=frozenset({"training", "validation"}),
+        caveat="fluo-nuclei was trained on the training split and chosen on the validation split",
     ),
-    _bundled(
-        "u2os",
-        "Trained on BBBC039 alone; its outlines are the closest there",
-        # Chosen by the validation split of BBBC039
-        SegmentParams(flow_threshold=0.45, cellprob_threshold=-0.1, min_size=15),
-        UNET,
-    ),
+    libraries=_LIBRARIES,
 )
-"""Models that come with the package."""
+"""The model that comes with the package."""
 PUBLISHED = (
     _classic("nuclei", "nucleitorch_0", "Cellpose 1's model for nuclei"),
     _classic("cyto", "cytotorch_0", "Cellpose 1's model for cells"),
