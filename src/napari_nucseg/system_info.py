@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -67,8 +67,16 @@ def versions(libraries: Iterable[str] = _LIBRARIES) -> dict[str, str]:
         Names of packages as they are installed by; one that is not installed is left out.
     """
     found = {"napari-nucseg": __version__}
-    for name in libraries:
-        if name not in found:
-            with suppress(PackageNotFoundError):
-                found[name] = version(name)
+    for name in dict.fromkeys(libraries):
+        if (installed := _version(name)) is not None:
+            found[name] = installed
     return found
+
+
+@cache
+def _version(name: str) -> str | None:
+    """Read an installed package's version once: it takes a millisecond, and does not change."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
