@@ -198,6 +198,10 @@ class FluoNuclei(Network):
         """Bring nuclei of the diameter, if there is one, into the range of the training's."""
         return scale_for(params.diameter) if params.diameter else 1.0
 
+    def diameter_of_large(self, image: NDArray[np.float32], progress: Progress) -> float | None:
+        """Look at smaller copies of the image."""
+        return find_large(image.shape, partial(self._look, image, progress))
+
     def infer(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """Run it at a scale that suits the nuclei: a diameter of 0 is estimated.
 
@@ -205,7 +209,7 @@ class FluoNuclei(Network):
         """
         if params.diameter:
             return self._run_for(params.diameter, image, params, progress)
-        found = find_large(image.shape, partial(self._look, image, progress))
+        found = self.diameter_of_large(image, progress)
         flows = self._run_for(found, image, params, progress)
         if found is None:
             compiling().result()

@@ -57,6 +57,23 @@ class Network(ABC):
     def scale(self, params: SegmentParams) -> float:
         """Tell how many times larger nuclei of the diameter are at the network's own scale."""
 
+    def diameter_of_large(self, image: NDArray[np.float32], progress: Progress) -> float | None:
+        """Estimate the diameter, in pixels, of nuclei that are too large to be seen as they are.
+
+        Parameters
+        ----------
+        image : ndarray of float32, shape (height, width)
+            Scaled intensities, as `normalise` gives them.
+        progress : Progress
+            Called before each step; may raise to stop.
+
+        Returns
+        -------
+        float or None
+            None where nuclei are not too large, and for networks that cannot tell.
+        """
+        return None
+
     @abstractmethod
     def infer(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """Run it on a normalised field.

@@ -199,8 +199,23 @@ def _segment_in_3d(
     made = segmenter.provenance(params, 0.0)
     if not scaled.any():
         return np.zeros(volume.shape, dtype=np.int32), made
+    found = None if params.diameter else _diameter_of_large(network, scaled, progress)
+    if found is not None:
+        params = replace(params, diameter=found)
     flows, notes = flows_in_3d(network, scaled, params, volume_params.anisotropy, progress)
-    return _follow_in_3d(network, flows, params), replace(made, notes=notes)
+    labels = _follow_in_3d(network, flows, params)
+    return labels, replace(made, notes=notes, diameter=found, is_estimated=found is not None)
+
+
+def _diameter_of_large(
+    network: Network, volume: NDArray[np.float32], progress: Progress
+) -> float | None:
+    """Estimate the diameter in the plane that shows most, if nuclei are too large for the net.
+
+    Small nuclei are not enlarged as in a plane: a volume would take eight times the memory.
+    """
+    fullest = int(np.argmax(np.clip(volume, 0, 1).sum(axis=(1, 2))))
+    return network.diameter_of_large(volume[fullest], progress)
 
 
 def _follow_in_3d(network: Network, flows: NDArray[np.float32], params: SegmentParams) -> Labels:
@@ -228,7 +243,7 @@ def flows_in_3d(
     anisotropy: float,
     progress: Progress,
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Add up the flows of all planes across each of the three axes.
+    """Join the flows of all planes across each of the three axes.
 
     Parameters
     ----------
@@ -246,10 +261,16 @@ def flows_in_3d(
     Returns
     -------
     flows : ndarray of float32, shape (planes, height, width, 4)
-        Flow along z, y and x: each the sum of two planes' through a voxel; and the sum of the
+        Flow along z, y and x: each the mean of two planes' through a voxel; and the sum of the
         cell probabilities of three.
     notes : tuple of str
         Sentences that the user should read about how the flows were made.
+
+    Notes
+    -----
+    Cellpose 4.2 takes the sum of two flows, not their mean. Its points then move by up to two
+    voxels at once, hop to and fro over the middle of a nucleus, and end on both sides of it with
+    a voxel between them. Only one of the sides gets the label.
     """
     from cellpose.transforms import resize_image_3d
 
@@ -273,6 +294,7 @@ def flows_in_3d(
             notes.update(dict.fromkeys(flows.notes))
             done += 1
     progress(total, total)
+    sums[..., :-1] /= 2
     if own.shape != volume.shape:
         sums = resize_image_3d(sums, volume.shape)
     return sums, tuple(notes)
