@@ -128,6 +128,21 @@ def test_every_depth_finds_the_balls_and_says_how(segmenter, balls, depth, name)
     assert steps[-1][0] == steps[-1][1]
 
 
+@pytest.mark.parametrize("depth", [Depth.PLANES, Depth.STITCHED])
+def test_dark_balls_are_told_where_they_were_not_asked_for(balls, depth):
+    model = catalogue.load(catalogue.find(catalogue.BUNDLED), "cpu")
+    made = segment(model, 2000 + balls.max() - balls, depth)
+    assert any("darker than the background" in sign for sign in made.provenance.suspect)
+    assert not segment(model, balls, depth).provenance.suspect
+
+
+def test_balls_that_3d_leaves_out_are_told(balls):
+    model = catalogue.load(catalogue.find(catalogue.BUNDLED), "cpu")
+    made = segment(model, balls, Depth.IN_3D, SegmentParams(max_size_fraction=0.05))
+    assert "No nucleus was found" in made.provenance.suspect[0]
+    assert not segment(model, balls, Depth.IN_3D, anisotropy=2).provenance.suspect
+
+
 @pytest.mark.parametrize("depth", Depth)
 @pytest.mark.parametrize("name", ["stand-in", "otsu"])
 def test_dark_balls_are_found_as_bright_ones_are(segmenter, balls, depth, name):

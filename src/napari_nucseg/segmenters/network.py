@@ -50,7 +50,7 @@ class Network(ABC):
         image : ndarray, shape (height, width) or (planes, height, width)
             Intensities of any scale; planes are scaled together.
         params : SegmentParams
-            Parameters, of which the two percentiles are used.
+            Parameters, of which the two percentiles are used where the network has a use for them.
         """
 
     @abstractmethod

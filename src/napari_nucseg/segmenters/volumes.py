@@ -27,6 +27,7 @@ from napari_nucseg.segmenters.api import (
 from napari_nucseg.segmenters.devices import load_torch
 from napari_nucseg.segmenters.network import NetSegmenter, Network, prepared, refuse_too_large
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.segmenters.suitability import Found, find_concerns
 
 FLOW_STEPS = 200
 MAX_VOXELS = 2**27
@@ -93,7 +94,7 @@ def segment_volume(
     volume_params: VolumeParams,
     progress: Progress,
 ) -> VolumeSegmentation:
-    """Segment a stack in depth; intensities are scaled by the percentiles of all its planes.
+    """Segment a stack in depth; joined planes have their intensities scaled together.
 
     Parameters
     ----------
@@ -127,6 +128,8 @@ def segment_volume(
         labels, made = _segment_stitched(segmenter, volume, params, volume_params, progress)
     else:
         labels, made = _segment_planes(segmenter, volume, params, progress)
+    if depth is not Depth.PLANES:
+        made = replace(made, suspect=_suspect(volume, labels, made.diameter, params))
     provenance = replace(
         made,
         parameters=asdict(params),
@@ -134,6 +137,16 @@ def segment_volume(
         depth={"method": str(depth), **asdict(volume_params)},
     )
     return VolumeSegmentation(np.asarray(labels, dtype=np.int32), provenance)
+
+
+def _suspect(
+    volume: NDArray[Any], labels: Labels, diameter: float | None, params: SegmentParams
+) -> tuple[str, ...]:
+    """Look for signs that the model does not suit, in the plane that shows most."""
+    bright = prepared(volume, params)
+    fullest = int(np.argmax(bright.std(axis=(1, 2))))
+    found = Found(labels[fullest], diameter=diameter)
+    return tuple(map(str, find_concerns(bright[fullest], found, params)))
 
 
 def _segment_planes(
