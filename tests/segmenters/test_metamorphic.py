@@ -12,7 +12,10 @@ from napari_nucseg.segmenters.parameters import SegmentParams
 from tests.segmenters.changed_fields import f1, magnified, usual_diameter
 
 MOST_LOST = 0.08
-"""Of F1, by a single field of some 20 nuclei; over a whole set a change may cost 0.03."""
+"""Of F1, by a single field of some 20 nuclei.
+
+Over a whole set a change may cost 0.03, which `examples/measure_changes.py` measures.
+"""
 LEAST_TO_HALVE = 16.0
 """Diameter, in pixels, of nuclei that have enough of them left at half the size."""
 BBBC039 = ("A02_s1", "B04_s4", "O13_s3")
