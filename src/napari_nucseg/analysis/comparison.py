@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.object_rows import Box, ObjectGeometry, find_geometry, move_geometry
 from napari_nucseg.array_types import Labels
-from napari_nucseg.metrics.boundaries import Boundaries, measure_boundaries
-from napari_nucseg.metrics.boundary_counts import Spacing
+from napari_nucseg.metrics.boundaries import Boundaries, Spacing, measure_boundaries
 from napari_nucseg.metrics.counts import ObjectCounts, PixelCounts
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import Overlap, find_overlap

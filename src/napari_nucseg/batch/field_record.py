@@ -10,11 +10,11 @@ from typing import Any
 
 from napari_nucseg.analysis.object_rows import Columns
 from napari_nucseg.io.writers import write_text
-from napari_nucseg.metrics.aggregated import AreaCounts
-from napari_nucseg.metrics.boundary_counts import BoundaryCounts
-from napari_nucseg.metrics.counts import CaicedoCounts, ObjectCounts, PixelCounts, VerdictCounts
+from napari_nucseg.metrics.boundaries import BoundaryCounts
+from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
 from napari_nucseg.metrics.presets import find_preset
 from napari_nucseg.metrics.score import Score
+from napari_nucseg.metrics.verdicts import VerdictCounts
 
 
 @dataclass(frozen=True)

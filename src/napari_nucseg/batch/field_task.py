@@ -21,8 +21,7 @@ from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image
 from napari_nucseg.io.tiff import Header
 from napari_nucseg.io.writers import write_labels
-from napari_nucseg.metrics.boundaries import LEAST_IOU, measure_boundaries
-from napari_nucseg.metrics.boundary_counts import Spacing
+from napari_nucseg.metrics.boundaries import LEAST_IOU, Spacing, measure_boundaries
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.score import Score, score_matching
