@@ -12,10 +12,10 @@ import torch
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
-from napari_nucseg.segmenters.classic_unet import ClassicUNet
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.tiling import flip_flows
+from napari_nucseg.segmenters.unet import ClassicUNet
 from scripts.classic_reference import CHECKPOINT, EVERY, RANDOM, draw_image, random_weights
 from tests.segmenters.stand_ins import predict
 

@@ -29,11 +29,10 @@ from torch.nn import functional
 from napari_nucseg.segmenters.checkpoints import UNet
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
-from napari_nucseg.segmenters.intensities import scale_intensities
+from napari_nucseg.segmenters.intensities import normalise, scale_intensities
 from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.residual_unet import UNetShape
 from napari_nucseg.segmenters.training.crops import Batch, Example, draw_batch
-from napari_nucseg.segmenters.unet import normalise
 
 AVERAGED = 1000
 """Batches over which weights are averaged, in the long run."""
