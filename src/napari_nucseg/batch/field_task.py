@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from napari_nucseg.analysis.object_rows import Columns, object_columns
+from napari_nucseg.analysis.score_records import Columns, object_columns
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.results_folder import FieldRecord, ResultsFolder, write_record

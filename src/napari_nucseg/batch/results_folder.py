@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from napari_nucseg.analysis.object_rows import Columns
+from napari_nucseg.analysis.score_records import Columns
 from napari_nucseg.io.atomic import explained, sweep
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.writers import write_json, write_text
