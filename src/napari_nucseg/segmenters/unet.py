@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_nucseg.progress import Progress
-from napari_nucseg.segmenters.api import Flows, OutOfDeviceMemory
-from napari_nucseg.segmenters.cellpose4 import GPU_BATCH, Tiles, normalise_as_cellpose
-from napari_nucseg.segmenters.devices import Device, free_memory
+from napari_nucseg.segmenters.api import Flows
+from napari_nucseg.segmenters.cellpose4 import Tiles, inference_on, normalise_as_cellpose
+from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.fluo import FluoNuclei
-from napari_nucseg.segmenters.fluo_unet import REACH, FluoUNet
+from napari_nucseg.segmenters.fluo_unet import REACH, FluoShape, FluoUNet
 from napari_nucseg.segmenters.intensities import normalise
 from napari_nucseg.segmenters.network import Network, refuse_too_large
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.segmenters.residual_unet import OUTPUTS, ResidualUNet
+from napari_nucseg.segmenters.residual_unet import ResidualUNet
 from napari_nucseg.segmenters.tiling import RunBatch, TiledNet, run_scaled
 
 TILE_SIZE = 224
@@ -127,20 +127,19 @@ class ClassicUNet(Network):
         scaled = self._with_empty_channels(image)
         if scale != 1:
             scaled = resize_image(scaled, *(max(1, int(edge * scale)) for edge in image.shape))
-        output = self._run_tiles(scaled.transpose(2, 0, 1), params, progress)
+        output, notes = self._run_tiles(scaled.transpose(2, 0, 1), params, progress)
         if scale != 1:
             output = resize_image(output.transpose(1, 2, 0), *image.shape).transpose(2, 0, 1)
         output = np.ascontiguousarray(output)
         diameter = params.diameter or float(self.own_diameter)
         steps = max(1, int(1 / scale * FLOW_STEPS))
-        return Flows(output[:2], output[2], steps, diameter=diameter)
+        return Flows(output[:2], output[2], steps, notes, diameter=diameter)
 
     def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
         """As `infer`, for an image at the net's own scale."""
-        output = self._run_tiles(
-            self._with_empty_channels(image).transpose(2, 0, 1), params, progress
-        )
-        return Flows(output[:2], output[2], FLOW_STEPS)
+        channels = self._with_empty_channels(image).transpose(2, 0, 1)
+        output, notes = self._run_tiles(channels, params, progress)
+        return Flows(output[:2], output[2], FLOW_STEPS, notes)
 
     def _scale(self, params: SegmentParams) -> np.float32:
         # Single precision, as there: it can decide where edges are cut off
@@ -154,7 +153,7 @@ class ClassicUNet(Network):
 
     def _run_tiles(
         self, image: NDArray[np.float32], params: SegmentParams, progress: Progress
-    ) -> NDArray[np.float32]:
+    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """Return what the net makes of a normalised image of shape (channels, height, width)."""
         from cellpose.transforms import get_pad_yx
 
@@ -162,26 +161,24 @@ class ClassicUNet(Network):
         top, bottom, left, right = get_pad_yx(height, width)
         padded = np.pad(image, [(0, 0), (top, bottom), (left, right)])
         tiles = Tiles.of(padded, TILE_SIZE, overlap=TILE_OVERLAP, augment=params.augment)
-        count = len(tiles.cut)
-        batch = params.batch_size or (1 if self.device.kind == "cpu" else GPU_BATCH)
-        outputs = np.empty((count, OUTPUTS, *tiles.cut.shape[2:]), np.float32)
-        for done in range(0, count, batch):
-            progress(done, count)
-            chosen = slice(done, done + batch)
-            outputs[chosen] = self.run_batch(tiles.cut[chosen])
-        progress(count, count)
-        return tiles.join(outputs)[:, top : top + height, left : left + width]
+        output, notes = tiles.run(self.run_batch, self.device, params.batch_size, progress)
+        return output[:, top : top + height, left : left + width], notes
 
 
 def wrap(net: ResidualUNet | FluoUNet, device: Device) -> UNet | FluoNuclei:
     """Bring a network in evaluation mode to the device."""
+    on_images = tiled(net, device)
     if isinstance(net, FluoUNet):
-        tiled = TiledNet(runner(net, device), 1, net.shape.stride, REACH)
-        return FluoNuclei(tiled, device)
-    tiled = TiledNet(
-        runner(FlowsAlone(net), device), net.shape.channels, net.shape.stride, net.shape.reach
-    )
-    return UNet(tiled, float(net.diam_labels), device)
+        return FluoNuclei(on_images, device)
+    return UNet(on_images, float(net.diam_labels), device)
+
+
+def tiled(net: ResidualUNet | FluoUNet, device: Device) -> TiledNet:
+    """Bring a network in evaluation mode to the device, and return what runs it on images."""
+    shape = net.shape
+    if isinstance(shape, FluoShape):
+        return TiledNet(runner(net, device), 1, shape.stride, REACH)
+    return TiledNet(runner(FlowsAlone(net), device), shape.channels, shape.stride, shape.reach)
 
 
 def wrap_classic(net: ResidualUNet, device: Device) -> ClassicUNet:
@@ -199,27 +196,27 @@ def runner(net: nn.Module, device: Device) -> RunBatch:
     """Bring a network to the device, and return what computes its output there."""
     place = torch.device(device.kind)
     net.to(place)
-    # On a CPU half of the time in the usual layout; not implemented everywhere for MPS
-    layout = torch.contiguous_format if device.kind == "mps" else torch.channels_last
+    layout = layout_on(device)
     net.to(memory_format=layout)
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        try:
+        with inference_on(device):
             batch = torch.from_numpy(images).to(place, memory_format=layout)
-            with torch.inference_mode():
-                output: NDArray[np.float32] = net(batch).cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            free_memory(device)
-            raise OutOfDeviceMemory(str(device)) from error
+            output: NDArray[np.float32] = net(batch).cpu().numpy()
         return output
 
     return run
 
 
+def layout_on(device: Device) -> torch.memory_format:
+    """Choose how images lie in memory: on a CPU this takes half of the time; MPS lacks parts."""
+    return torch.contiguous_format if device.kind == "mps" else torch.channels_last
+
+
 class FlowsAlone(nn.Module):
     """A residual U-Net's flows and cell probability, without its style."""
 
-    def __init__(self, net: ResidualUNet) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
