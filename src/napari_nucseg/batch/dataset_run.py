@@ -14,7 +14,7 @@ from napari_nucseg.batch.field_task import FieldTask, Outcome, run_here
 from napari_nucseg.batch.plan import Plan, Setup
 from napari_nucseg.batch.results import sources_record
 from napari_nucseg.batch.results_folder import COMPARISON, REPORT, ResultsFolder
-from napari_nucseg.batch.run_report import ModelRun, comparison_rows, write_report
+from napari_nucseg.batch.run_report import comparison_rows, write_report
 from napari_nucseg.batch.run_setup import (
     PreparedRun,
     all_have_scale,
@@ -236,7 +236,4 @@ def _conclude(
         names = [run.setup.model for run in runs]
         rows = comparison_rows(dict(zip(names, results, strict=True)))
         write_table(out / COMPARISON, rows)
-    told = [
-        ModelRun(run.setup, run.folder, result) for run, result in zip(runs, results, strict=True)
-    ]
-    write_report(out / REPORT, runs[0].dataset, told, worst)
+    write_report(out / REPORT, runs, results, worst)

@@ -42,11 +42,8 @@ Components = Annotated[
     ),
 ]
 
-
 errors = Console(stderr=True)
-
 console = Console(markup=False, highlight=False, soft_wrap=True)
-
 
 Command = Callable[..., None]
 
