@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.rows import Gigabytes, NotAbove, Peer, Row, TimesPeer
 from benchmarks.setting import Setting
 from benchmarks.timing import in_fresh_process, interleave
-from napari_nucseg.batch.dataset_run import run_models
+from napari_nucseg.batch.dataset_run import Execution, run_models
 from napari_nucseg.batch.run_setup import set_up
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.fields import Dataset
@@ -69,7 +69,7 @@ def _run(dataset: Dataset) -> Callable[[], float]:
     def clock() -> float:
         with TemporaryDirectory() as folder:
             start = time.perf_counter()
-            run_models(dataset, [setup], Path(folder) / "out", progress=lambda *step: None)
+            run_models(dataset, [setup], Path(folder) / "out", Execution(lambda *step: None))
             return (time.perf_counter() - start) / len(dataset.fields)
 
     return clock

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from napari_nucseg.batch.dataset_run import Execution, run_model
 from napari_nucseg.batch.plan import Setup
+from napari_nucseg.batch.run_setup import all_have_scale, prepare_run
+from napari_nucseg.batch.tables import Benchmark
+from napari_nucseg.io.fields import Dataset
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import Flows, Provenance, Segmentation, Segmenter
 from napari_nucseg.segmenters.parameters import SegmentParams
 
@@ -19,6 +25,15 @@ PARAMS = SegmentParams(diameter=25, min_size=10)
 def oracle_setup(segmenter: Segmenter, rule: ScoreRule = DEFAULT_RULE) -> Setup:
     """Set up a run of a segmenter that is at hand."""
     return Setup("oracle", {"oracle.pt": "ab" * 32}, lambda: segmenter, PARAMS, rule)
+
+
+def run_benchmark(
+    dataset: Dataset, setup: Setup, out: Path, *, progress: Progress, **how: Any
+) -> Benchmark:
+    """Run one model as `run_models` does, but for the report, which takes a second to draw."""
+    run = prepare_run(dataset, setup, out, all_have_scale)
+    with run.folder.held():
+        return run_model(run, Execution(progress, **how))
 
 
 class Oracle:

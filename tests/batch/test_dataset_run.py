@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_nucseg.batch.dataset_run import run_benchmark
 from napari_nucseg.batch.run_setup import set_up
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.writers import read_provenance
@@ -17,7 +16,7 @@ from napari_nucseg.metrics.registry import GROUPS, metrics
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from tests.conftest import write_scaled
-from tests.oracle import PARAMS, oracle_setup
+from tests.oracle import PARAMS, oracle_setup, run_benchmark
 from tests.segmenters.random_nets import write_residual_unet
 
 PIXEL_RATIOS, OBJECT_RATIOS, BOUNDARY_RATIOS = (

@@ -17,7 +17,6 @@ import tifffile
 from distributed import Client, LocalCluster
 
 from napari_nucseg.batch import executor
-from napari_nucseg.batch.dataset_run import run_benchmark
 from napari_nucseg.batch.executor import connected, one_worker_a_gpu, visible_gpus
 from napari_nucseg.batch.image_run import segment_images
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
@@ -32,6 +31,7 @@ from napari_nucseg.segmenters.parameters import SegmentParams
 from tests.batch import cluster_stand_ins
 from tests.batch.cluster_stand_ins import WEIGHTS
 from tests.conftest import write_mask
+from tests.oracle import run_benchmark
 
 pytestmark = [
     pytest.mark.slow,

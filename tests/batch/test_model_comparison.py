@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_nucseg.batch.dataset_run import run_models
+from napari_nucseg.batch.dataset_run import Execution, run_models
 from napari_nucseg.batch.run_report import comparison_table
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.presets import ScoreRule
@@ -32,7 +32,7 @@ def compared(oracle_of, drawn_fields, drawn_dataset, tmp_path):
         rule = ScoreRule(empty_as_one=empty_as_one)
         models = {"lazy": lazy, "picky": picky}
         setups = [replace(oracle_setup(run, rule), model=name) for name, run in models.items()]
-        results = run_models(open_dataset(drawn_dataset), setups, tmp_path, progress=ignore)
+        results = run_models(open_dataset(drawn_dataset), setups, tmp_path, Execution(ignore))
         with (tmp_path / "comparison.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["score"] == "f1"]
         return dict(zip(models, results, strict=True)), rows

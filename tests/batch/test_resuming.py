@@ -17,16 +17,14 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucseg.batch.dataset_run import run_benchmark
-from napari_nucseg.batch.field_record import read_record
-from napari_nucseg.batch.results_folder import ResultsFolder
+from napari_nucseg.batch.results_folder import ResultsFolder, read_record
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Stopped
 from tests.conftest import write_mask, write_scaled
-from tests.oracle import oracle_setup
+from tests.oracle import oracle_setup, run_benchmark
 
 TABLES = (
     *("fields.csv", "fields.parquet", "objects.csv", "objects.parquet"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_nucseg.batch.dataset_run import run_models
+from napari_nucseg.batch.dataset_run import Execution, run_models
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.progress import ignore
 from tests.oracle import oracle_setup
@@ -77,7 +77,7 @@ def page(drawn_dataset, tmp_path):
         out = tmp_path / "out"
         command = ["napari-nucseg", "benchmark", "my data", "-o", "out"]
         dataset = open_dataset(drawn_dataset)
-        run_models(dataset, setups, out, progress=ignore, command=command, **options)
+        run_models(dataset, setups, out, Execution(ignore, command=command), **options)
         text = (out / "report.html").read_text(encoding="utf-8")
         opened = Page(text)
         assert opened.open == []

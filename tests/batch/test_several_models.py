@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_nucseg.batch.dataset_run import run_models
+from napari_nucseg.batch.dataset_run import Execution, run_models
 from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.batch.run_report import comparison_table
 from napari_nucseg.io.datasets import open_dataset
@@ -27,7 +27,7 @@ def setups(oracle_of, drawn_fields):
 def test_models_have_a_folder_each_and_a_comparison(setups, drawn_dataset, tmp_path):
     steps = []
     results = run_models(
-        open_dataset(drawn_dataset), setups, tmp_path, progress=lambda *step: steps.append(step)
+        open_dataset(drawn_dataset), setups, tmp_path, Execution(lambda *step: steps.append(step))
     )
     assert {path.name for path in tmp_path.iterdir()} >= {"oracle", "blind", "comparison.csv"}
     assert steps[0] == (0, 6, "A01_s1")
@@ -43,7 +43,7 @@ def test_models_have_a_folder_each_and_a_comparison(setups, drawn_dataset, tmp_p
 
 def test_a_model_named_twice_is_refused(setups, drawn_dataset, tmp_path):
     with pytest.raises(ValueError, match="oracle is named twice"):
-        run_models(open_dataset(drawn_dataset), [setups[0]] * 2, tmp_path / "x", progress=ignore)
+        run_models(open_dataset(drawn_dataset), [setups[0]] * 2, tmp_path / "x", Execution(ignore))
     assert not (tmp_path / "x").exists()
 
 
@@ -57,7 +57,7 @@ def out(tmp_path):
 def run(drawn_dataset, out):
     """Run models over the drawn dataset, into the same folder each time."""
     return lambda setups, progress=ignore: run_models(
-        open_dataset(drawn_dataset), setups, out, progress=progress
+        open_dataset(drawn_dataset), setups, out, Execution(progress)
     )
 
 
@@ -94,9 +94,9 @@ def test_a_model_may_join_others_and_none_may_be_left_out(run, setups, out):
 
 def test_a_run_of_one_model_may_lie_in_a_folder_of_runs(run, setups, out, drawn_dataset):
     dataset = open_dataset(drawn_dataset)
-    run_models(dataset, setups[:1], out / "drawn-oracle", progress=ignore)
+    run_models(dataset, setups[:1], out / "drawn-oracle", Execution(ignore))
     run(setups[:1])
-    run_models(dataset, setups[:1], out / "drawn-oracle", progress=ignore)
+    run_models(dataset, setups[:1], out / "drawn-oracle", Execution(ignore))
 
 
 def test_several_models_hold_their_folder(run, setups, out):
@@ -153,5 +153,5 @@ def test_what_differs_for_one_model_is_told_before_another_runs(run, setups, out
 
 def test_results_of_several_models_do_not_go_into_the_dataset(setups, drawn_dataset):
     with pytest.raises(ValueError, match="this is the folder of the dataset"):
-        run_models(open_dataset(drawn_dataset), setups, drawn_dataset, progress=ignore)
+        run_models(open_dataset(drawn_dataset), setups, drawn_dataset, Execution(ignore))
     assert {path.name for path in drawn_dataset.iterdir()} == {"images", "masks", "metadata"}

@@ -21,8 +21,7 @@ from skimage.metrics import hausdorff_distance
 
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics import functions
-from napari_nucseg.metrics.aggregated import AreaCounts
-from napari_nucseg.metrics.counts import CaicedoCounts, ObjectCounts
+from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import AP_THRESHOLDS

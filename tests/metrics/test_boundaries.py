@@ -12,8 +12,7 @@ from scipy import ndimage
 from skimage.metrics import hausdorff_distance
 
 from napari_nucseg.metrics import functions
-from napari_nucseg.metrics.boundaries import find_outlines, measure_boundaries
-from napari_nucseg.metrics.boundary_counts import Spacing
+from napari_nucseg.metrics.boundaries import Spacing, find_outlines, measure_boundaries
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.score import score_with_boundaries

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nucseg.io.datasets import open_dataset
-from napari_nucseg.metrics.aggregated import AreaCounts
-from napari_nucseg.metrics.counts import CaicedoCounts, ObjectCounts, PixelCounts, VerdictCounts
+from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, STARDIST
 from napari_nucseg.metrics.registry import metrics
 from napari_nucseg.metrics.score import Score, score, score_matching
 from napari_nucseg.metrics.summary import summarise
+from napari_nucseg.metrics.verdicts import VerdictCounts
 from tests.metrics.distortions import distort_all
 from tests.metrics.test_matching import EXACT, Pair, from_table, label_pairs, quick
 

@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 
 from napari_nucseg.analysis.drawing import draw_agreement, draw_verdicts
 from napari_nucseg.io.datasets import open_dataset
-from napari_nucseg.metrics.counts import PixelCounts, VerdictCounts
+from napari_nucseg.metrics.counts import PixelCounts
 from napari_nucseg.metrics.matching import Matching, match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.verdicts import Agreement, ObjectVerdicts, Verdict, Verdicts, classify
+from napari_nucseg.metrics.verdicts import (
+    Agreement,
+    ObjectVerdicts,
+    Verdict,
+    VerdictCounts,
+    Verdicts,
+    classify,
+)
 from tests.metrics.brute_force import Ious, Pixels, pairwise, pixels_of, shared
 from tests.metrics.distortions import DISTORTIONS
 from tests.metrics.test_matching import EXACT, Pair, label_pairs, named_pairs, quick

@@ -12,7 +12,7 @@ from napari_nucseg.metrics.counts import PixelCounts
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.report.published import (
-    PIXELS,
+    PUBLISHED,
     object_table,
     pixel_table,
     published_split,
@@ -30,17 +30,16 @@ def perfect(drawn_fields):
     return (17 * three)[:50]
 
 
-@pytest.mark.parametrize("name", PIXELS)
-def test_the_published_pixel_scores_follow_from_the_published_table(name):
+@pytest.mark.parametrize(("name", "told"), PUBLISHED["pixels"]["scores"].items())
+def test_the_published_pixel_scores_follow_from_the_published_table(name, told):
     with TABLE.open(newline="") as file:
         rows = list(csv.DictReader(file))
     column = {"accuracy": "percentage"}.get(name, name)
     values = [float(row[column]) for row in rows]
-    told = PIXELS[name]
-    assert told.mean == pytest.approx(sum(values) / 50, abs=6e-6)
-    assert (told.low, told.high) == pytest.approx((min(values), max(values)), abs=6e-6)
+    assert told["mean"] == pytest.approx(sum(values) / 50, abs=6e-6)
+    assert (told["low"], told["high"]) == pytest.approx((min(values), max(values)), abs=6e-6)
     counts = {key: sum(int(row[key]) for row in rows) for key in ("tp", "fp", "fn", "tn")}
-    assert told.pooled == pytest.approx(getattr(PixelCounts(**counts), name), abs=6e-6)
+    assert told["pooled"] == pytest.approx(getattr(PixelCounts(**counts), name), abs=6e-6)
 
 
 def test_pixel_scores_stand_beside_the_report_of_the_test_split(perfect):

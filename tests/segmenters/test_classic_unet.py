@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ import torch
 
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.api import Stopped
-from napari_nucseg.segmenters.classic_unet import ClassicUNet
+from napari_nucseg.segmenters.api import OutOfDeviceMemory, Stopped
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.tiling import flip_flows
+from napari_nucseg.segmenters.unet import ClassicUNet
 from scripts.classic_reference import CHECKPOINT, EVERY, RANDOM, draw_image, random_weights
 from tests.segmenters.stand_ins import predict
 
@@ -91,6 +92,25 @@ def test_tiles_are_reported_and_a_stop_passes_through(tmp_path):
 
     with pytest.raises(Stopped):
         predict(network, draw_image(), SegmentParams(), stop)
+
+
+def test_tiles_that_memory_does_not_hold_are_run_in_smaller_batches(tmp_path):
+    write_weights(RANDOM[0], tmp_path / "random")
+    network = catalogue.load(catalogue.find(str(tmp_path / "random")), "cpu").network
+    batches = []
+
+    def two_at_most(tiles):
+        if len(tiles) > 2:
+            raise OutOfDeviceMemory("GPU")
+        batches.append(len(tiles))
+        return network.run_batch(tiles)
+
+    params = SegmentParams(batch_size=4)
+    flows = predict(replace(network, run_batch=two_at_most), draw_image(), params, ignore)
+    assert batches == [2, 2]
+    assert "not have enough memory for 4 tiles at once; 2 were run" in flows.notes[0]
+    expected = predict(network, draw_image(), params, ignore)
+    np.testing.assert_allclose(flows.cellprob, expected.cellprob, atol=1e-4)
 
 
 def test_with_flipped_copies_it_does_not_matter_how_the_image_lies(tmp_path):

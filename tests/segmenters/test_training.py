@@ -16,17 +16,17 @@ from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
 from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
-from napari_nucseg.segmenters.training.crops import Example
-from napari_nucseg.segmenters.training.held_out import score_held_out
+from napari_nucseg.segmenters.training.crops import batches
+from napari_nucseg.segmenters.training.examples import Example
 from napari_nucseg.segmenters.training.loop import (
     AVERAGED,
     WARM_UP,
     Learner,
     Training,
-    batches,
     learning_rate,
     loss_of,
     new_net,
+    score_held_out,
 )
 
 BRIEF = TrainParams(batches=6, batch_size=2, crop=64)

@@ -7,9 +7,10 @@ import pytest
 
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.intensities import normalise
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import UNetShape
-from napari_nucseg.segmenters.unet import UNet, normalise
+from napari_nucseg.segmenters.unet import UNet
 from tests.segmenters.random_nets import write_residual_unet
 from tests.segmenters.stand_ins import predict
 

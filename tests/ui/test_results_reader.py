@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from qtpy.QtWidgets import QFileDialog
 
-from napari_nucseg.batch.dataset_run import run_models
+from napari_nucseg.batch.dataset_run import Execution, run_models
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.presets import PRESETS, ScoreRule
@@ -34,7 +34,7 @@ def results(setups, drawn_dataset, tmp_path):
 
     def make(count=1):
         out = tmp_path / "out"
-        run_models(open_dataset(drawn_dataset), setups[:count], out, progress=lambda *step: None)
+        run_models(open_dataset(drawn_dataset), setups[:count], out, Execution(lambda *step: None))
         return out
 
     return make
@@ -92,7 +92,7 @@ def test_fields_of_several_sizes_have_stacks_of_their_own(viewer, drawn_dataset,
             tifffile.imwrite(root / part / f"f{number}.tif", data.astype(np.uint16))
     oracle = Oracle({field.image.tobytes(): field.labels for field in fields})
     out = tmp_path / "out"
-    run_models(open_dataset(root), [oracle_setup(oracle)], out, progress=lambda *step: None)
+    run_models(open_dataset(root), [oracle_setup(oracle)], out, Execution(lambda *step: None))
     (out / "labels" / "f2.tif").unlink()
 
     layers = opened(viewer, out)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import ImageColor
 
 from napari_nucseg.array_types import Labels
+from napari_nucseg.metrics.boundaries import find_outlines
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.verdicts import Agreement, ObjectVerdicts, Verdict, Verdicts, classify
@@ -28,7 +29,6 @@ AGREEMENT_COLOURS = {
     Agreement.FALSE_NEGATIVE: "#D55E00",
     Agreement.FALSE_POSITIVE: "#0072B2",
 }
-
 
 _BRIGHTEST_PERCENTILE = 99.8
 _BRIGHTEST = 110
@@ -52,11 +52,11 @@ def draw_verdicts(truth: Labels, predicted: Labels, verdicts: Verdicts) -> NDArr
         of the predicted ones only those without a partner are drawn, one pixel wide.
     """
     drawn = np.zeros(truth.shape, dtype=np.uint8)
-    thin = _inner_edge(predicted)
+    thin = find_outlines(predicted, at_border=False)
     codes = _codes_of(predicted[thin], verdicts.predicted)
     drawn[thin] = np.where(codes > Verdict.LOOSE, codes, 0)
-    thick = _inner_edge(truth)
-    thick |= _inner_edge(np.where(thick, 0, truth))
+    thick = find_outlines(truth, at_border=False)
+    thick |= find_outlines(np.where(thick, 0, truth), at_border=False)
     drawn[thick] = _codes_of(truth[thick], verdicts.truth)
     return drawn
 
@@ -69,17 +69,6 @@ def draw_agreement(truth: Labels, predicted: Labels) -> NDArray[np.uint8]:
     drawn[true & ~found] = Agreement.FALSE_NEGATIVE
     drawn[~true & found] = Agreement.FALSE_POSITIVE
     return drawn
-
-
-def _inner_edge(labels: Labels) -> NDArray[np.bool_]:
-    """Mark the pixels of objects that have a face on another label."""
-    edge = np.zeros(labels.shape, dtype=np.bool_)
-    for axis in range(labels.ndim):
-        along, marked = np.moveaxis(labels, axis, 0), np.moveaxis(edge, axis, 0)
-        differs = along[1:] != along[:-1]
-        marked[1:] |= differs
-        marked[:-1] |= differs
-    return edge & (labels > 0)
 
 
 def look_up(labels: Labels, ids: NDArray[np.int64], values: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Scores as plain records: rows of a table, and objects of a JSON file.
+"""Scores and nuclei as plain records: rows of a table, and objects of a JSON file.
 
 An undefined ratio is None: null in JSON, an empty cell in a table.
 """
@@ -6,16 +6,25 @@ An undefined ratio is None: null in JSON, an empty cell in a table.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.analysis.comparison import find_geometry
+from napari_nucseg.array_types import Labels
 from napari_nucseg.io.fields import Field
-from napari_nucseg.metrics.presets import AP_THRESHOLDS
+from napari_nucseg.metrics.matching import Matching
+from napari_nucseg.metrics.presets import AP_THRESHOLDS, Preset
 from napari_nucseg.metrics.score import Score
-from napari_nucseg.metrics.summary import UNDEFINED, Interval, Spread, Summary
+from napari_nucseg.metrics.summary import UNDEFINED, Interval, Key, Spread, Summary
+from napari_nucseg.metrics.verdicts import ObjectVerdicts, Verdict, classify
 
 Record = dict[str, Any]
+Columns = dict[str, list[Any]]
+"""Columns of equal length by name."""
 
 _PUBLISHED = ("dice", "iou", "precision", "recall", "f1", "tp", "fp", "fn", "tn", "percentage")
 """Columns of the table of fields that was published for the test split of BBBC039."""
@@ -55,7 +64,7 @@ def summary_record(summary: Summary) -> dict[str, Any]:
     }
     for (group, name), spread in summary.spread.items():
         parts["mean"][group][name] = defined(spread.mean)
-        parts["range"][group][name] = _range(spread)
+        parts["range"][group][name] = _bounds((spread.low, spread.high))
         parts["mean_interval"][group][name] = _bounds(spread.interval)
         parts["pooled_interval"][group][name] = _bounds(summary.intervals[group, name])
     error = summary.count_error
@@ -74,25 +83,26 @@ def summary_rows(summary: Summary) -> list[Record]:
     Those of objects at an IoU threshold stand there at that of the summary, and then at each of
     `AP_THRESHOLDS`. Of the absolute count error, last, there is the mean of fields alone.
     """
-    chosen = summary.pooled.threshold
-    pooled_at = summary.pooled.ratios_at()
-    rows = [
-        (
-            *metric.key,
-            metric.iou_for(chosen),
-            metric.compute(summary.pooled),
-            summary.spread[metric.key],
-            summary.intervals[metric.key],
-        )
-        for metric in summary.pooled.metrics
-    ]
-    rows += [
-        ("objects", name, t, pooled_at[t, name], spread, summary.intervals_at[t, name])
-        for (t, name), spread in summary.spread_at.items()
-        if t != chosen
-    ]
-    rows.append(("objects", "absolute_count_error", None, math.nan, summary.count_error, UNDEFINED))
-    return [_summary_row(*row) | {"preset": summary.pooled.preset.name} for row in rows]
+    pooled, chosen = summary.pooled, summary.pooled.threshold
+    pooled_at, rows = pooled.ratios_at(), list[Record]()
+
+    def add(
+        key: Key, t: float | None, value: float, spread: Spread, interval: Interval = UNDEFINED
+    ) -> None:
+        low, high = map(defined, interval)
+        row = {"group": key[0], "score": key[1], "threshold": t, "pooled": defined(value)}
+        row |= {"pooled_low": low, "pooled_high": high, **spread_record(spread)}
+        rows.append(row | {"preset": pooled.preset.name})
+
+    for metric in pooled.metrics:
+        key, value = metric.key, metric.compute(pooled)
+        add(key, metric.iou_for(chosen), value, summary.spread[key], summary.intervals[key])
+    for (t, name), spread in summary.spread_at.items():
+        if t != chosen:
+            key, interval = ("objects", name), summary.intervals_at[t, name]
+            add(key, t, pooled_at[t, name], spread, interval)
+    add(("objects", "absolute_count_error"), None, math.nan, summary.count_error)
+    return rows
 
 
 def field_row(field: Field, score: Score, made: Mapping[str, Any] | None = None) -> Record:
@@ -147,25 +157,6 @@ def _score_row(score: Score) -> Record:
     }
 
 
-def _summary_row(
-    group: str,
-    name: str,
-    threshold: float | None,
-    pooled: float,
-    spread: Spread,
-    interval: Interval,
-) -> Record:
-    return {
-        "group": group,
-        "score": name,
-        "threshold": threshold,
-        "pooled": defined(pooled),
-        "pooled_low": defined(interval[0]),
-        "pooled_high": defined(interval[1]),
-        **spread_record(spread),
-    }
-
-
 def spread_record(spread: Spread) -> Record:
     """Return the columns of a mean of fields, its interval and its range."""
     return {
@@ -207,10 +198,6 @@ def _plain(ratios: Mapping[str, float]) -> dict[str, float | None]:
     return {name: defined(value) for name, value in ratios.items()}
 
 
-def _range(spread: Spread) -> list[float] | None:
-    return None if spread.count == 0 else [spread.low, spread.high]
-
-
 def _bounds(interval: Interval) -> list[float] | None:
     return None if math.isnan(interval[0]) else list(interval)
 
@@ -218,3 +205,80 @@ def _bounds(interval: Interval) -> list[float] | None:
 def defined(value: float) -> float | None:
     """Return a ratio, or None for one that is undefined."""
     return None if math.isnan(value) else value
+
+
+def object_columns(
+    field: str,
+    truth: Labels,
+    predicted: Labels,
+    matching: Matching,
+    preset: Preset,
+    *,
+    pixel_size: float | None = None,
+) -> Columns:
+    """List the objects of a field, the true ones first.
+
+    Parameters
+    ----------
+    field : str
+        Name of the field, the same in all rows.
+    truth, predicted : ndarray of integers, shape (height, width)
+        The labels that were matched.
+    matching : Matching
+        Matched pairs of true and predicted objects.
+    preset : Preset
+        Rule of scores that they were matched by.
+    pixel_size : float, optional
+        Edge of a pixel in micrometres.
+
+    Returns
+    -------
+    dict of str to list
+        ``field``; ``side``, "truth" or "predicted"; ``object``, the label's own number;
+        ``verdict``; ``beside_error``, whether a match is beside another object's split or merge;
+        ``iou`` with the partner, or the best there is; ``area_px``, ``centroid_y_px`` and
+        ``centroid_x_px``; with the pixel size ``area_um2``, ``centroid_y_um`` and
+        ``centroid_x_um``; ``partners``, tuples of numbers of the other side;
+        ``preset`` and ``threshold``, the rule of scores and the IoU that verdicts are by. A
+        centroid counts from the middle of the field's first pixel.
+    """
+    verdicts, overlap = classify(matching), matching.overlap
+    sides = (
+        ("truth", truth, verdicts.truth, overlap.truth_areas),
+        ("predicted", predicted, verdicts.predicted, overlap.predicted_areas),
+    )
+    columns = join([_side(field, *side, pixel_size) for side in sides])
+    count = len(columns["object"])
+    return columns | {"preset": [preset.name] * count, "threshold": [matching.threshold] * count}
+
+
+def join(tables: Sequence[Mapping[str, list[Any]]]) -> Columns:
+    """Put tables of the same columns under one another."""
+    return {name: [cell for table in tables for cell in table[name]] for name in tables[0]}
+
+
+def _side(
+    field: str,
+    side: str,
+    labels: Labels,
+    verdicts: ObjectVerdicts,
+    areas: NDArray[np.int64],
+    pixel_size: float | None,
+) -> Columns:
+    places = find_geometry(labels, verdicts.ids)
+    columns = {
+        "field": [field] * len(verdicts.ids),
+        "side": [side] * len(verdicts.ids),
+        "object": verdicts.ids.tolist(),
+        "verdict": [Verdict(code).word for code in verdicts.codes.tolist()],
+        "beside_error": verdicts.beside.tolist(),
+        "iou": verdicts.ious.tolist(),
+        "area_px": areas.tolist(),
+        "centroid_y_px": places.y.tolist(),
+        "centroid_x_px": places.x.tolist(),
+    }
+    if pixel_size is not None:
+        columns["area_um2"] = (areas * pixel_size**2).tolist()
+        columns["centroid_y_um"] = (places.y * pixel_size).tolist()
+        columns["centroid_x_um"] = (places.x * pixel_size).tolist()
+    return columns | {"partners": list(verdicts.partners)}

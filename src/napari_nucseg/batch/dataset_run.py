@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -12,9 +13,16 @@ from typing import Any
 from napari_nucseg.batch.field_task import FieldTask, Outcome, run_here
 from napari_nucseg.batch.plan import Plan, Setup
 from napari_nucseg.batch.results import sources_record
-from napari_nucseg.batch.results_folder import COMPARISON, REPORT, ResultsFolder, check_for_models
-from napari_nucseg.batch.run_report import ModelRun, comparison_rows, write_report
-from napari_nucseg.batch.run_setup import PreparedRun, all_have_scale, prepare_run, refuse_dataset
+from napari_nucseg.batch.results_folder import COMPARISON, REPORT, ResultsFolder
+from napari_nucseg.batch.run_report import comparison_rows, write_report
+from napari_nucseg.batch.run_setup import (
+    PreparedRun,
+    all_have_scale,
+    check_folder,
+    check_for_models,
+    prepare_run,
+    refuse_dataset,
+)
 from napari_nucseg.batch.tables import Benchmark, write_tables
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.writers import check_parquet, write_table
@@ -26,27 +34,12 @@ RunFieldTasks = Callable[[FieldTask, Sequence[Field], Progress], Iterator[Outcom
 """Does fields, here or elsewhere, in any order."""
 
 
-def run_benchmark(
-    dataset: Dataset,
-    setup: Setup,
-    out: Path,
-    *,
-    progress: Progress,
-    run_fields: RunFieldTasks = run_here,
-    parquet: bool = False,
-    command: Sequence[str] = (),
-) -> Benchmark:
-    """Segment every field, score it, and write labels and tables; go on with what was begun.
+@dataclass(frozen=True)
+class Execution:
+    """How a run is carried out, which changes nothing of what comes out.
 
-    Parameters
+    Attributes
     ----------
-    dataset : Dataset
-        Fields to segment; each must have a ground truth.
-    setup : Setup
-        Model, parameters and rule of scores.
-    out : Path
-        Folder of the results, see `ResultsFolder` and `write_tables`. Fields that are done there
-        are not done again, those that failed are.
     progress : Progress
         Called with (fields done, fields in all, name of one) now and then; may raise to stop.
     run_fields : callable
@@ -55,62 +48,56 @@ def run_benchmark(
         Write tables as Parquet, too.
     command : sequence of str
         Command line that began it, for ``run.json``.
+    """
+
+    progress: Progress
+    run_fields: RunFieldTasks = run_here
+    parquet: bool = False
+    command: Sequence[str] = ()
+
+
+def run_model(run: PreparedRun, how: Execution) -> Benchmark:
+    """Segment every field, score it, and write labels and tables; go on with what was begun.
+
+    Parameters
+    ----------
+    run : PreparedRun
+        Fields, model and folder, as `prepare_run` gives them; the folder is held. Fields that
+        are done there are not done again, those that failed are.
+    how : Execution
+        Where fields are done, and who is told.
 
     Raises
     ------
     ValueError
-        As by `prepare_run`, or if one is at work there, or all fields failed.
+        If the folder holds something else by now, or all fields failed.
     OSError
         If results cannot be written.
     """
-    if parquet:
-        check_parquet()
-    run = prepare_run(dataset, setup, out, all_have_scale)
-    with run.folder.held():
-        return do_run(
-            run, progress=progress, run_fields=run_fields, parquet=parquet, command=command
-        )
-
-
-def do_run(
-    run: PreparedRun,
-    *,
-    progress: Progress,
-    run_fields: RunFieldTasks,
-    parquet: bool,
-    command: Sequence[str],
-) -> Benchmark:
-    """Do a run in a folder that is held; see `run_benchmark`."""
     dataset, setup, folder, plan = run.dataset, run.setup, run.folder, run.plan
-    folder.check(plan)  # another process may have begun there
+    check_folder(folder, plan)  # another process may have begun there
     done = _finished(dataset, folder)
-    session = _Session(folder, plan, dataset, command)
+    session = _Session(folder, plan, dataset, how.command)
     work = FieldTask(setup, plan["has_scale"], folder)
     left = [field for field in dataset.fields if field.stem not in done]
-    session.fields = _follow(work, left, run_fields, progress, len(done))
+    session.fields = _follow(work, left, how, len(done))
     empty_as_one = setup.rule.empty_as_one
-    result = write_tables(dataset, plan, folder, empty_as_one=empty_as_one, parquet=parquet)
+    result = write_tables(dataset, plan, folder, empty_as_one=empty_as_one, parquet=how.parquet)
     session.end(dataset, result)
     return result
 
 
-def _follow(
-    work: FieldTask,
-    left: Sequence[Field],
-    run_fields: RunFieldTasks,
-    progress: Progress,
-    before: int,
-) -> int:
+def _follow(work: FieldTask, left: Sequence[Field], how: Execution, before: int) -> int:
     """Do what is left and tell how far it is; return how many fields that were."""
     done, total, failed = before, before + len(left), 0
 
     def tell(_: int, __: int, name: str = "", /) -> None:
-        progress(done, total, f"{name}, {failed} failed" if failed else name)
+        how.progress(done, total, f"{name}, {failed} failed" if failed else name)
 
-    for outcome in run_fields(work, left, tell):
+    for outcome in how.run_fields(work, left, tell):
         done += 1
         failed += outcome.error is not None
-    progress(done, total, "")
+    how.progress(done, total, "")
     return done - before
 
 
@@ -179,40 +166,36 @@ def _finished(dataset: Dataset, folder: ResultsFolder) -> set[str]:
 
 
 def run_models(
-    dataset: Dataset,
-    setups: Sequence[Setup],
-    out: Path,
-    *,
-    progress: Progress,
-    run_fields: RunFieldTasks = run_here,
-    parquet: bool = False,
-    command: Sequence[str] = (),
-    worst: int = WORST,
+    dataset: Dataset, setups: Sequence[Setup], out: Path, how: Execution, worst: int = WORST
 ) -> list[Benchmark]:
-    """Run models over a dataset, one after the other; see `run_benchmark`.
+    """Run models over a dataset, one after the other; see `run_model`.
 
     Parameters
     ----------
-    dataset, out, run_fields, parquet, command
-        The same as in `run_benchmark`. Several models have a folder each in ``out``, by their
-        names, and ``comparison.csv`` beside them. There is one ``report.html`` for all.
+    dataset : Dataset
+        Fields to segment; each must have a ground truth.
     setups : sequence of Setup
         Model, parameters and rule of scores, one a model.
-    progress : Progress
-        Called with (fields done, fields in all, name of one), over all models.
+    out : Path
+        Folder of the results, see `ResultsFolder` and `write_tables`. Several models have a folder
+        each in it, by their names, and ``comparison.csv`` beside them. There is one
+        ``report.html`` for all.
+    how : Execution
+        Where fields are done, and who is told; fields are counted over all models.
     worst : int
         Fields of each model that the report pictures.
 
     Raises
     ------
     ValueError, OSError
-        As by `run_benchmark`, or if two models have one name, one of them cannot be loaded, or
-        the folder holds the run of one model and several are asked for.
+        As by `prepare_run` and `run_model`, or if one is at work there, two models have one name,
+        one of them cannot be loaded, or the folder holds the run of one model and several are
+        asked for.
     """
-    if parquet:
+    if how.parquet:
         check_parquet()
     runs = _prepare(dataset, setups, out)
-    if run_fields is run_here:
+    if how.run_fields is run_here:
         for setup in setups:  # what is wrong with one is told before another runs
             setup.load()
     several, count = len(runs) > 1, len(dataset.fields)
@@ -223,14 +206,10 @@ def run_models(
         for number, run in enumerate(runs):
 
             def tell(done: int, _: int, name: str = "", /, *, before: int = number * count) -> None:
-                progress(before + done, count * len(runs), name)
+                how.progress(before + done, count * len(runs), name)
 
             with run.folder.held() if several else nullcontext():
-                results.append(
-                    do_run(
-                        run, progress=tell, run_fields=run_fields, parquet=parquet, command=command
-                    )
-                )
+                results.append(run_model(run, replace(how, progress=tell)))
         _conclude(runs, results, out, worst)
     return results
 
@@ -257,7 +236,4 @@ def _conclude(
         names = [run.setup.model for run in runs]
         rows = comparison_rows(dict(zip(names, results, strict=True)))
         write_table(out / COMPARISON, rows)
-    told = [
-        ModelRun(run.setup, run.folder, result) for run, result in zip(runs, results, strict=True)
-    ]
-    write_report(out / REPORT, runs[0].dataset, told, worst)
+    write_report(out / REPORT, runs, results, worst)

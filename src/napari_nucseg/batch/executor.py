@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_nucseg.batch.dataset_run import RunFieldTasks
-from napari_nucseg.batch.field_task import run_here
-from napari_nucseg.batch.task import Executor, Item, Result, Task
+from napari_nucseg.batch.field_task import Executor, Item, Result, Task, run_here
 from napari_nucseg.progress import Progress
 
 if TYPE_CHECKING:

@@ -1,33 +1,103 @@
-"""What is done with each field of a run, on any machine: read, segment, score, save."""
+"""What is done with each field of a run, on any machine: read, segment, score, save.
+
+It is told apart from who does it, so that here, processes and clusters can do any `Task`.
+"""
 
 from __future__ import annotations
 
 import platform
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from napari_nucseg.analysis.object_rows import Columns, object_columns
+from napari_nucseg.analysis.score_records import Columns, object_columns
 from napari_nucseg.array_types import Labels
-from napari_nucseg.batch.field_record import FieldRecord, write_record
 from napari_nucseg.batch.plan import Setup
-from napari_nucseg.batch.results_folder import ResultsFolder
-from napari_nucseg.batch.task import MODEL_TURN, check_weights, in_words
+from napari_nucseg.batch.results_folder import FieldRecord, ResultsFolder, write_record
 from napari_nucseg.io.atomic import is_of_disk
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image
 from napari_nucseg.io.tiff import Header
 from napari_nucseg.io.writers import write_labels
-from napari_nucseg.metrics.boundaries import LEAST_IOU, measure_boundaries
-from napari_nucseg.metrics.boundary_counts import Spacing
+from napari_nucseg.metrics.boundaries import LEAST_IOU, Spacing, measure_boundaries
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.score import Score, score_matching
 from napari_nucseg.progress import Progress, ignore, within
-from napari_nucseg.segmenters.api import Stopped, check_image
+from napari_nucseg.segmenters.api import Provenance, Stopped, check_image
+
+MODEL_TURN = threading.Lock()
+"""Held while the model is used: a process has one, which takes one image at a time."""
+
+
+class Named(Protocol):
+    """A thing to be done, with a name for the screen."""
+
+    @property
+    def name(self) -> str:
+        """Short name."""
+
+
+Item = TypeVar("Item", bound=Named)
+Result = TypeVar("Result")
+_Item = TypeVar("_Item", bound=Named, contravariant=True)
+_Result = TypeVar("_Result", covariant=True)
+
+
+class Task(Protocol[_Item, _Result]):
+    """A function of a thing that can be sent to other processes; it writes what it makes itself.
+
+    What is wrong with the thing is in the result; an error that others would meet, too, is raised.
+    """
+
+    def __call__(self, item: _Item, /) -> _Result:
+        """Do it."""
+
+    def blame(self, item: _Item, reason: str, /) -> _Result:
+        """Return, and write down, that a thing cannot be done."""
+
+
+class Executor(Protocol):
+    """Does all of many things, here or elsewhere, in any order."""
+
+    def __call__(
+        self, work: Task[Item, Result], items: Sequence[Item], progress: Progress, /
+    ) -> Iterator[Result]:
+        """Yield what became of each."""
+
+
+def run_serially(
+    work: Task[Item, Result], items: Sequence[Item], progress: Progress, /
+) -> Iterator[Result]:
+    """Do things one after the other in this process."""
+    for done, item in enumerate(items):
+        progress(done, len(items), item.name)
+        yield work(item)
+
+
+def check_weights(setup: Setup, made: Provenance) -> None:
+    """Refuse labels by other weights than the run was begun with.
+
+    Raises
+    ------
+    ValueError
+        Naming the machine.
+    """
+    if made.weights_sha256 not in ("", *setup.weights.values()):
+        raise ValueError(
+            f"{platform.node()} has other weights of {setup.model} than the run was begun with; "
+            "copy the same file to all machines"
+        )
+
+
+def in_words(error: Exception) -> str:
+    """Errors that were foreseen in their own words, others with their kind."""
+    foreseen = isinstance(error, ValueError | OSError)
+    return str(error) if foreseen else f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from napari_nucseg.array_types import Labels
+from napari_nucseg.batch.field_task import Executor, run_serially
 from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, checksum, labels_file
-from napari_nucseg.batch.task import Executor, run_serially
 from napari_nucseg.io.images import read_label_image, read_labels
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from napari_nucseg.array_types import Labels
+from napari_nucseg.batch.field_task import MODEL_TURN, check_weights, in_words
 from napari_nucseg.batch.plan import Setup
-from napari_nucseg.batch.task import MODEL_TURN, check_weights, in_words
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import Channel, ChannelNeededError
 from napari_nucseg.io.images import Image, read_image

@@ -1,25 +1,27 @@
-"""The folder of a run's results: its layout, who may write into it, and what it was begun with."""
+"""The folder of a run's results: its layout, who may write into it, and the record of a field."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from napari_nucseg.batch.field_record import FieldRecord, read_record
-from napari_nucseg.batch.plan import Plan, differences
+from napari_nucseg.analysis.score_records import Columns
 from napari_nucseg.io.atomic import explained, sweep
 from napari_nucseg.io.fields import Field
-from napari_nucseg.io.writers import write_json
-from napari_nucseg.segmenters.parameters import completed
+from napari_nucseg.io.writers import write_json, write_text
+from napari_nucseg.metrics.boundaries import BoundaryCounts
+from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
+from napari_nucseg.metrics.presets import find_preset
+from napari_nucseg.metrics.score import Score
+from napari_nucseg.metrics.verdicts import VerdictCounts
 
 RUN_FILE = "run.json"
 REPORT, COMPARISON = "report.html", "comparison.csv"
@@ -101,33 +103,6 @@ class ResultsFolder:
         finally:
             lock.release()
 
-    def check(self, plan: Plan) -> None:
-        """Refuse a folder that was begun with something else.
-
-        Raises
-        ------
-        ValueError
-            Naming what differs.
-        """
-        _refuse_file(self.path)
-        run = self.read_run()
-        if run is None:
-            models = _models_in(self.path)
-            if models:
-                raise ValueError(
-                    f"{self.path}: this folder holds a run of several models, {', '.join(models)}; "
-                    "choose another folder, or all these models to go on"
-                )
-            _refuse_names(self.path, ("labels", "records", *TABLES, REPORT))
-            return
-        begun = run["plan"] | {"parameters": completed(run["plan"]["parameters"])}
-        found = differences(begun, plan)
-        if found:
-            raise ValueError(
-                f"{self.path}: this folder holds another run. {'; '.join(found)}. Choose another "
-                "folder, or the same values to go on"
-            )
-
     def read_run(self) -> dict[str, Any] | None:
         """Read ``run.json``; None if there is none.
 
@@ -181,68 +156,85 @@ class ResultsFolder:
                 )
 
 
-def check_for_models(path: Path, models: Sequence[str]) -> None:
-    """Refuse a folder for the results of several models that holds something else.
+@dataclass(frozen=True)
+class FieldRecord:
+    """A field that was segmented and scored, or the error that came instead.
 
-    Parameters
+    Attributes
     ----------
-    path : Path
-        The folder, which need not be there.
-    models : sequence of str
-        Names of all the models.
-
-    Raises
-    ------
-    ValueError
-        Naming what it holds.
+    stem : str
+        Name of the field, as its files have it.
+    host : str
+        Name of the computer that did it.
+    seconds : float
+        Reading, segmenting, scoring and writing the labels.
+    checksums : mapping
+        sha256 of the field's "image" and "mask", by these names.
+    error : str or None
+        Message of the error that the field failed with; the following values are missing then.
+    score : Score or None
+        Score against the ground truth; None if the field failed.
+    made : mapping
+        Provenance of the labels, as their file holds it.
+    objects : dict of str to list
+        A row for every object, see `object_columns`.
     """
-    _refuse_file(path)
-    if (path / RUN_FILE).exists():
-        raise ValueError(
-            f"{path}: this folder holds the run of a single model; choose another folder, or only "
-            "that model to go on"
-        )
-    there = _models_in(path)
-    others = [name for name in there if name not in models]
-    if others:
-        raise ValueError(
-            f"{path}: this folder holds results of {', '.join(others)}, too; choose another "
-            "folder, or all its models to go on"
-        )
-    if not there:
-        _refuse_names(path, (COMPARISON, REPORT))
+
+    stem: str
+    host: str
+    seconds: float
+    checksums: Mapping[str, str]
+    error: str | None = None
+    score: Score | None = None
+    made: Mapping[str, Any] | None = None
+    objects: Columns | None = None
 
 
-def default_folder(dataset: str, models: Sequence[str]) -> Path:
-    """Name a folder for the results of models on a dataset, within the working folder."""
-    return Path("results") / "-".join(re.sub(r"[^\w.]+", "-", name) for name in (dataset, *models))
+def write_record(path: Path, record: FieldRecord) -> None:
+    """Write a record as JSON; numbers are read back as they were, to the last bit."""
+    score = None if record.score is None else _as_dict(record.score)
+    values = {
+        "stem": record.stem,
+        "host": record.host,
+        "seconds": round(record.seconds, 4),
+        "checksums": dict(record.checksums),
+        "error": record.error,
+        "score": score,
+        "made": None if record.made is None else dict(record.made),
+        "objects": record.objects,
+    }
+    write_text(path, json.dumps(values, allow_nan=False, separators=(",", ":")) + "\n")
 
 
-def _models_in(path: Path) -> list[str]:
-    """Name the models that have a folder of results within a folder."""
-    return [file.parent.name for file in sorted(path.glob(f"*/{RUN_FILE}")) if _is_models(file)]
-
-
-def _is_models(run_file: Path) -> bool:
-    """Whether a run is one of several, and not a run of its own that lies beside others."""
+def read_record(path: Path) -> FieldRecord | None:
+    """Read a record; None where there is none, or none that can be read."""
     try:
-        run = ResultsFolder(run_file.parent).read_run()
-    except ValueError:
-        return False  # of something else
-    return run is not None and run["plan"]["model"] == run_file.parent.name
-
-
-def _refuse_file(path: Path) -> None:
-    there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
-    if not there.is_dir():
-        raise ValueError(f"{there}: this is a file; choose a folder for the results")
-
-
-def _refuse_names(path: Path, names: Sequence[str]) -> None:
-    """Refuse to write over what is not known to be of a run."""
-    taken = next((path / name for name in names if (path / name).exists()), None)
-    if taken is not None:
-        raise ValueError(
-            f"{path}: it holds {taken.name}{'/' if taken.is_dir() else ''} but no {RUN_FILE}, so "
-            "it is not a folder of results; choose another folder"
+        values = json.loads(path.read_bytes())
+        score = values.pop("score")
+        objects = values.pop("objects")
+        if objects is not None:
+            objects["partners"] = [tuple(partners) for partners in objects["partners"]]
+        return FieldRecord(
+            **values, score=None if score is None else _from_dict(score), objects=objects
         )
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
+        return None  # the field is done again
+
+
+def _as_dict(score: Score) -> dict[str, Any]:
+    return asdict(score) | {"preset": score.preset.name}
+
+
+def _from_dict(values: Mapping[str, Any]) -> Score:
+    boundaries = values["boundaries"]
+    return Score(
+        threshold=values["threshold"],
+        preset=find_preset(values["preset"]),
+        pixels=PixelCounts(**values["pixels"]),
+        objects=ObjectCounts(**values["objects"]),
+        by_threshold=tuple(ObjectCounts(**counts) for counts in values["by_threshold"]),
+        verdicts=VerdictCounts(**values["verdicts"]),
+        areas=AreaCounts(**values["areas"]),
+        caicedo=CaicedoCounts(**values["caicedo"]),
+        boundaries=None if boundaries is None else BoundaryCounts(**boundaries),
+    )

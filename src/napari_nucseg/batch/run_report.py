@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.analysis.score_records import Record, defined, spread_record
-from napari_nucseg.batch.plan import Setup
-from napari_nucseg.batch.results_folder import ResultsFolder
+from napari_nucseg.batch.run_setup import PreparedRun
 from napari_nucseg.batch.tables import Benchmark
-from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.metrics.registry import GROUPS, metrics, shown_in
@@ -99,17 +98,8 @@ def _common(results: Mapping[str, Benchmark]) -> list[str]:
     return [stem for stem in first if all(stem in scores for scores in others)]
 
 
-@dataclass(frozen=True)
-class ModelRun:
-    """A model's run that is done: how it was set up, where it is, what was found."""
-
-    setup: Setup
-    folder: ResultsFolder
-    result: Benchmark
-
-
 def write_report(
-    path: Path, dataset: Dataset, runs: Sequence[ModelRun], worst: int = WORST
+    path: Path, runs: Sequence[PreparedRun], results: Sequence[Benchmark], worst: int = WORST
 ) -> None:
     """Write the report of one model's run, or of several on the same fields.
 
@@ -117,31 +107,33 @@ def write_report(
     ----------
     path : Path
         The HTML file to write.
-    dataset : Dataset
-        The dataset that the models ran on.
-    runs : sequence of ModelRun
+    runs : sequence of PreparedRun
         One a model, each under its own name.
+    results : sequence of Benchmark
+        What each of them found.
     worst : int
         Number of fields of each model that are pictured, those with the lowest mean AP.
     """
-    results = {run.setup.model: run.result for run in runs}
+    dataset, pairs = runs[0].dataset, list(zip(runs, results, strict=True))
     write_page(
         path,
         Page(
             dataset.name,
             len(dataset.fields),
-            [_section(dataset, run, worst) for run in runs],
+            [_section(run, result, worst) for run, result in pairs],
             len(dataset.absent),
-            comparison_table(results) if len(runs) > 1 else (),
+            comparison_table({run.setup.model: result for run, result in pairs})
+            if len(runs) > 1
+            else (),
             shlex.join(_record_of(runs[-1])["sessions"][-1]["command"]),
             str(path.parent.absolute()),
         ),
     )
 
 
-def _section(dataset: Dataset, run: ModelRun, worst: int) -> Section:
+def _section(run: PreparedRun, result: Benchmark, worst: int) -> Section:
     """Gather what is said of one model."""
-    setup, result, record = run.setup, run.result, _record_of(run)
+    dataset, setup, record = run.dataset, run.setup, _record_of(run)
     split = published_split(dataset)
     fields = {field.stem: field for field in dataset.fields}
     return Section(
@@ -196,7 +188,7 @@ def _published(model: str, result: Benchmark, split: str | None) -> Iterator[Tab
         yield from filter(None, tables)
 
 
-def _picture(field: Field, run: ModelRun) -> str:
+def _picture(field: Field, run: PreparedRun) -> str:
     labels = read_labels(Source(run.folder.labels_file(field.stem)))
     rule = run.setup.rule
     return as_link(
@@ -206,7 +198,7 @@ def _picture(field: Field, run: ModelRun) -> str:
     )
 
 
-def _record_of(run: ModelRun) -> Mapping[str, Any]:
+def _record_of(run: PreparedRun) -> Mapping[str, Any]:
     record = run.folder.read_run()
     assert record is not None
     return record

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from napari_nucseg.batch.plan import Plan, Setup, make_plan
-from napari_nucseg.batch.results_folder import ResultsFolder
+from napari_nucseg.batch.plan import Plan, Setup, differences, make_plan
+from napari_nucseg.batch.results_folder import COMPARISON, REPORT, RUN_FILE, TABLES, ResultsFolder
 from napari_nucseg.io.datasets import require_images_and_truth
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.layouts import root_of
@@ -20,6 +21,7 @@ from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Segmenter
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.networks import check
+from napari_nucseg.segmenters.parameters import completed
 
 
 def set_up(model: Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule) -> Setup:
@@ -115,7 +117,7 @@ def prepare_run(
     # An image that was replaced since does not change what the others are measured in
     scaled = has_scale(dataset) if begun is None else bool(begun["plan"].get("has_scale"))
     plan = make_plan(dataset, setup, scaled)
-    folder.check(plan)
+    check_folder(folder, plan)
     return PreparedRun(dataset, setup, folder, plan)
 
 
@@ -151,3 +153,98 @@ def refuse_dataset(out: Path, dataset: Dataset) -> None:
 def _root(field: Field) -> Path | None:
     source = field.image or field.mask
     return None if source is None else root_of(source.path.parent)
+
+
+def check_folder(folder: ResultsFolder, plan: Plan) -> None:
+    """Refuse a folder that was begun with something else.
+
+    Raises
+    ------
+    ValueError
+        Naming what differs.
+    """
+    _refuse_file(folder.path)
+    run = folder.read_run()
+    if run is None:
+        models = _models_in(folder.path)
+        if models:
+            raise ValueError(
+                f"{folder.path}: this folder holds a run of several models, {', '.join(models)}; "
+                "choose another folder, or all these models to go on"
+            )
+        _refuse_names(folder.path, ("labels", "records", *TABLES, REPORT))
+        return
+    begun = run["plan"] | {"parameters": completed(run["plan"]["parameters"])}
+    found = differences(begun, plan)
+    if found:
+        raise ValueError(
+            f"{folder.path}: this folder holds another run. {'; '.join(found)}. Choose another "
+            "folder, or the same values to go on"
+        )
+
+
+def check_for_models(path: Path, models: Sequence[str]) -> None:
+    """Refuse a folder for the results of several models that holds something else.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, which need not be there.
+    models : sequence of str
+        Names of all the models.
+
+    Raises
+    ------
+    ValueError
+        Naming what it holds.
+    """
+    _refuse_file(path)
+    if (path / RUN_FILE).exists():
+        raise ValueError(
+            f"{path}: this folder holds the run of a single model; choose another folder, or only "
+            "that model to go on"
+        )
+    there = _models_in(path)
+    others = [name for name in there if name not in models]
+    if others:
+        raise ValueError(
+            f"{path}: this folder holds results of {', '.join(others)}, too; choose another "
+            "folder, or all its models to go on"
+        )
+    if not there:
+        _refuse_names(path, (COMPARISON, REPORT))
+
+
+def default_folder(dataset: str, models: Sequence[str]) -> Path:
+    """Name a folder for the results of models on a dataset, within the working folder."""
+    return Path("results") / "-".join(re.sub(r"[^\w.]+", "-", name) for name in (dataset, *models))
+
+
+def _models_in(path: Path) -> list[str]:
+    """Name the models that have a folder of results within a folder."""
+    return [file.parent.name for file in sorted(path.glob(f"*/{RUN_FILE}")) if _is_models(file)]
+
+
+def _is_models(run_file: Path) -> bool:
+    """Whether a run is one of several, and not a run of its own that lies beside others."""
+    try:
+        run = ResultsFolder(run_file.parent).read_run()
+    except ValueError:
+        return False  # of something else
+    return run is not None and run["plan"]["model"] == run_file.parent.name
+
+
+def _refuse_file(path: Path) -> None:
+    there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise ValueError(f"{there}: this is a file; choose a folder for the results")
+
+
+def _refuse_names(path: Path, names: Sequence[str]) -> None:
+    """Refuse to write over what is not known to be of a run."""
+    taken = next((path / name for name in names if (path / name).exists()), None)
+    if taken is not None:
+        raise ValueError(
+            f"{path}: it holds {taken.name}{'/' if taken.is_dir() else ''} but no {RUN_FILE}, so "
+            "it is not a folder of results; choose another folder"
+        )

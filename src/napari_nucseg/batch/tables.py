@@ -9,11 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from napari_nucseg.analysis.object_rows import Columns, join
-from napari_nucseg.analysis.score_records import Record, field_row, summary_record, summary_rows
-from napari_nucseg.batch.field_record import FieldRecord
+from napari_nucseg.analysis.score_records import (
+    Columns,
+    Record,
+    field_row,
+    join,
+    summary_record,
+    summary_rows,
+)
 from napari_nucseg.batch.plan import Plan
-from napari_nucseg.batch.results_folder import TABLES, ResultsFolder
+from napari_nucseg.batch.results_folder import TABLES, FieldRecord, ResultsFolder
 from napari_nucseg.io.atomic import files_at_once, whole_file
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.writers import (

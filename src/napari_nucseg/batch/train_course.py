@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from napari_nucseg.segmenters.checkpoints import State
-    from napari_nucseg.segmenters.training.crops import Batch, Example
-    from napari_nucseg.segmenters.training.held_out import HeldOutScores
-    from napari_nucseg.segmenters.training.loop import Training
+    from napari_nucseg.segmenters.training.examples import Batch, Example
+    from napari_nucseg.segmenters.training.loop import HeldOutScores, Training
 
 CHECKPOINT_SECONDS = 180
 """What an interruption costs at most, but for the time to score the held-out images."""
@@ -101,7 +100,7 @@ class TrainingCourse:
 
     def run(self) -> None:
         """Train to the end; what `progress` raises leaves a course that can be saved."""
-        from napari_nucseg.segmenters.training.loop import batches
+        from napari_nucseg.segmenters.training.crops import batches
 
         training = self.training
         total = training.params.batches
@@ -136,7 +135,7 @@ class TrainingCourse:
 
     def restore(self, record: Mapping[str, Any]) -> None:
         """Go on from what `save` wrote."""
-        from napari_nucseg.segmenters.training.held_out import HeldOutScores
+        from napari_nucseg.segmenters.training.loop import HeldOutScores
 
         self.training.restore(record["training"])
         self.rows = [LogRow(**row) for row in record["rows"]]
@@ -169,7 +168,7 @@ class TrainingCourse:
 
     def _score(self) -> None:
         """Score the averaged weights, and keep them if they are the best so far."""
-        from napari_nucseg.segmenters.training.held_out import score_held_out
+        from napari_nucseg.segmenters.training.loop import score_held_out
 
         done, total = self.training.done, self.training.params.batches
 

@@ -171,7 +171,7 @@ def _prepare(
     from napari_nucseg.batch.train_course import TrainingCourse
     from napari_nucseg.segmenters.checkpoints import load_unet, read_record
     from napari_nucseg.segmenters.devices import choose
-    from napari_nucseg.segmenters.training.crops import Example, mean_diameter
+    from napari_nucseg.segmenters.training.examples import Example, mean_diameter
     from napari_nucseg.segmenters.training.loop import Learner, Training, new_net
 
     device = choose(recipe.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,19 +15,16 @@ from rich.table import Table
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.cli.options import (
-    DEFAULT_PRESET,
     Components,
     DeviceName,
-    EmptyAsOne,
-    PresetName,
+    RuleOptions,
     Scheduler,
-    Threshold,
     console,
     counting,
     errors,
     follow_with,
+    grouped,
     prepare,
-    rule_of,
     takes,
     warn,
     warn_of_reading,
@@ -40,34 +38,46 @@ from napari_nucseg.wording import counted
 _FAILURES_SHOWN = 5
 
 
-@takes(SegmentParams, "Segmentation", "the model's own")
-def benchmark(
+@dataclass(frozen=True)
+class FieldOptions:
+    """The fields to run on."""
+
     dataset: Annotated[
         Path,
         typer.Argument(
             help="Folder, split file, images.zip or table of pairs (.csv) of a dataset, or a "
             "folder of images."
         ),
-    ],
+    ]
     truth: Annotated[
         Path | None, typer.Argument(help="Folder of the ground truth of a folder of images.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder of the results. [dim]\\[default: results/DATASET-MODELS][/dim]",
-            show_default=False,
-        ),
-    ] = None,
+    ] = None
     split: Annotated[
         str | None,
         typer.Option(
             help="training, validation, test, or another list of the dataset; or the path of a "
             "list of names, one a line. All fields if not given."
         ),
-    ] = None,
+    ] = None
+    allow_missing: Annotated[
+        bool, typer.Option(help="Go on without fields of the split that are absent.")
+    ] = False
+    components: Components = False
+
+    def open(self) -> Dataset:
+        """Open the dataset."""
+        from napari_nucseg.io.datasets import open_dataset
+
+        fields = open_dataset(
+            self.dataset, self.split, truths=self.truth, allow_missing=self.allow_missing
+        )
+        return fields.with_components() if self.components else fields
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The models to run, and where."""
+
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,65 +87,79 @@ def benchmark(
             f"compared. [dim]\\[default: {catalogue.BUNDLED}][/dim]",
             show_default=False,
         ),
-    ] = None,
-    device: DeviceName = "auto",
-    iou: Threshold = 0.5,
-    preset: PresetName = DEFAULT_PRESET,
-    empty_as_one: EmptyAsOne = False,
+    ] = None
+    device: DeviceName = "auto"
+    scheduler: Scheduler = None
+
+
+@dataclass(frozen=True)
+class ResultOptions:
+    """What is written, and where to."""
+
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder of the results. [dim]\\[default: results/DATASET-MODELS][/dim]",
+            show_default=False,
+        ),
+    ] = None
     parquet: Annotated[
         bool | None,
         typer.Option(help="Write tables as Parquet, too; if not given, where pyarrow is there."),
-    ] = None,
-    allow_missing: Annotated[
-        bool, typer.Option(help="Go on without fields of the split that are absent.")
-    ] = False,
-    components: Components = False,
-    scheduler: Scheduler = None,
+    ] = None
     worst: Annotated[
         int, typer.Option(min=0, help="Fields that the report pictures, the worst first.")
-    ] = 6,
+    ] = 6
+
+    def folder(self, dataset: Dataset, setups: Sequence[Setup]) -> Path:
+        """Return the folder of the results, and tell where it is if it was not chosen."""
+        from napari_nucseg.batch.run_setup import default_folder
+
+        if self.out is not None:
+            return self.out
+        out = default_folder(dataset.name, [setup.model for setup in setups])
+        console.print(f"Results go to {out}")
+        return out
+
+
+@takes(SegmentParams, "Segmentation", "the model's own")
+@grouped
+def benchmark(
+    fields: FieldOptions,
+    models: ModelOptions,
+    rule: RuleOptions,
+    results: ResultOptions,
     chosen: dict[str, Any] | None = None,
 ) -> None:
     """Segment and score every field of a dataset; the same command again goes on after a stop.
 
     Exit code 1 if a field failed; the others are done.
     """
-    from napari_nucseg.batch.dataset_run import run_models
+    from napari_nucseg.batch.dataset_run import Execution, run_models
     from napari_nucseg.batch.executor import executor_for
-    from napari_nucseg.batch.results_folder import default_folder
-    from napari_nucseg.io.datasets import open_dataset
     from napari_nucseg.io.writers import has_parquet
 
-    fields = open_dataset(dataset, split, truths=truth, allow_missing=allow_missing)
-    if components:
-        fields = fields.with_components()
-    _warn(fields)
-    rule = rule_of(iou, preset, empty_as_one)
-    models = model or [catalogue.BUNDLED]
-    setups = [prepare(name, device, chosen, rule) for name in models]
-    if out is None:
-        out = default_folder(fields.name, [setup.model for setup in setups])
-        console.print(f"Results go to {out}")
+    dataset = fields.open()
+    _warn(dataset)
+    names = models.model or [catalogue.BUNDLED]
+    setups = [prepare(name, models.device, chosen, rule.rule) for name in names]
+    out = results.folder(dataset, setups)
+    parquet = has_parquet() if results.parquet is None else results.parquet
+    command = ["napari-nucseg", *sys.argv[1:]]
     with (
         _going_on(),
-        executor_for(scheduler, device) as run_fields,
+        executor_for(models.scheduler, models.device) as run_fields,
         counting() as bar,
     ):
-        results = run_models(
-            fields,
-            setups,
-            out,
-            progress=follow_with(bar, "Fields"),
-            parquet=has_parquet() if parquet is None else parquet,
-            run_fields=run_fields,
-            worst=worst,
-            command=["napari-nucseg", *sys.argv[1:]],
-        )
-    for setup, result in zip(setups, results, strict=True):
-        _tell(fields, setup, result)
-    _tell_comparison(fields, setups, results)
+        how = Execution(follow_with(bar, "Fields"), run_fields, parquet, command)
+        found = run_models(dataset, setups, out, how, results.worst)
+    for setup, result in zip(setups, found, strict=True):
+        _tell(dataset, setup, result)
+    _tell_comparison(setups, found)
     console.print(f"Results are in {out}, the report is {out / 'report.html'}")
-    if any(result.failed for result in results):
+    if any(result.failed for result in found):
         raise typer.Exit(1)
 
 
@@ -208,9 +232,7 @@ def _tell_suspects(suspect: Mapping[str, tuple[str, ...]], components: bool) -> 
         warn_of_reading(components, f"  {stem}: {'; '.join(signs)}")
 
 
-def _tell_comparison(
-    fields: Dataset, setups: Sequence[Setup], results: Sequence[Benchmark]
-) -> None:
+def _tell_comparison(setups: Sequence[Setup], results: Sequence[Benchmark]) -> None:
     from napari_nucseg.batch.run_report import comparison_table
 
     console.print(", ".join(f"{name} {number}" for name, number in versions().items()))

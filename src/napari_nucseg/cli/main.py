@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -15,24 +16,16 @@ from rich.table import Table
 from napari_nucseg import __version__
 from napari_nucseg.cli.benchmark import benchmark
 from napari_nucseg.cli.options import (
-    DEFAULT_PRESET,
-    ChannelAxis,
-    ChannelName,
     Components,
     DeviceName,
-    EmptyAsOne,
-    ModelName,
-    Out,
-    PresetName,
+    RuleOptions,
     Scheduler,
-    Threshold,
-    Volume,
     console,
     counting,
     follow_with,
+    grouped,
     prepare,
     refuse_failures,
-    rule_of,
     takes,
     transferring,
     warn,
@@ -40,11 +33,11 @@ from napari_nucseg.cli.options import (
 )
 from napari_nucseg.cli.train import train
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams
+from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 
 if TYPE_CHECKING:
-    from napari_nucseg.batch.image_task import Failed, ImageTask
-    from napari_nucseg.batch.task import Executor
+    from napari_nucseg.batch.field_task import Executor
+    from napari_nucseg.batch.image_task import Choice, Failed, ImageTask
     from napari_nucseg.io.sources import Source
 
 app = typer.Typer(
@@ -90,26 +83,87 @@ def _options(
     pass
 
 
-@app.command()
-@takes(SegmentParams, "Segmentation", "the model's own")
-@takes(VolumeParams, "Stacks in depth", name="in_depth")
-def segment(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images or folders.")],
-    out: Out,
-    model: ModelName = catalogue.BUNDLED,
-    device: DeviceName = "auto",
-    channel: ChannelName = None,
-    channel_axis: ChannelAxis = None,
-    volume: Volume = None,
-    scheduler: Scheduler = None,
+@dataclass(frozen=True)
+class FileOptions:
+    """Images, and where their labels go."""
+
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images or folders.")]
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
     overwrite: Annotated[
         bool,
         typer.Option(
             "--overwrite", help="Replace labels that were edited since, and files of others."
         ),
-    ] = False,
-    chosen: dict[str, Any] | None = None,
+    ] = False
+
+    def find(self) -> tuple[Source, ...]:
+        """Find the images, tell of the files that are none, and refuse to overwrite an image."""
+        from napari_nucseg.batch.image_run import find_images, passed_over, refuse_overwriting
+
+        sources = find_images(self.inputs)
+        refuse_overwriting(sources, self.out)
+        for line in passed_over(self.inputs, sources):
+            warn(line)
+        return sources
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model, and where it runs."""
+
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Name of a model, see [b]models[/b], or its file.")
+    ] = catalogue.BUNDLED
+    device: DeviceName = "auto"
+    scheduler: Scheduler = None
+
+
+@dataclass(frozen=True)
+class ChoiceOptions:
+    """What of a file is segmented, and how its planes belong together."""
+
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            help="Of colour images: a number from 1, red, green, blue, mean, or haematoxylin, the "
+            "stain of nuclei in histology."
+        ),
+    ] = None
+    channel_axis: Annotated[
+        Literal["first", "last"] | None,
+        typer.Option(help="Where channels lie, if the file does not say."),
+    ] = None
+    volume: Annotated[
+        Depth | None,
+        typer.Option(help="Stacks: each plane by itself, stitched by overlap, or flows in 3d."),
+    ] = None
+
+    def choice(self, in_depth: dict[str, Any] | None) -> Choice:
+        """Say what is segmented, by parameters of stacks other than the usual ones."""
+        from napari_nucseg.batch.image_task import Choice
+        from napari_nucseg.io.channels import Channel
+
+        if self.channel_axis is not None and self.channel is None:
+            raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
+        given = in_depth or {}
+        return Choice(
+            None if self.channel is None else Channel.named(self.channel, self.channel_axis),
+            self.volume,
+            VolumeParams(**given),
+            takes_spacing="anisotropy" not in given,
+        )
+
+
+@app.command()
+@takes(SegmentParams, "Segmentation", "the model's own")
+@takes(VolumeParams, "Stacks in depth", name="in_depth")
+@grouped
+def segment(
+    files: FileOptions,
+    how: ModelOptions,
+    what: ChoiceOptions,
     in_depth: dict[str, Any] | None = None,
+    chosen: dict[str, Any] | None = None,
 ) -> None:
     """Segment images: one label TIFF each, named as the image; after a stop it goes on.
 
@@ -118,28 +172,16 @@ def segment(
     Exit code 1 if an image failed; the others are done.
     """
     from napari_nucseg.batch.executor import cluster_for
-    from napari_nucseg.batch.image_run import find_images, passed_over, refuse_overwriting
-    from napari_nucseg.batch.image_task import Choice, ImageTask
-    from napari_nucseg.io.channels import Channel
+    from napari_nucseg.batch.image_task import ImageTask
 
-    if channel_axis is not None and channel is None:
-        raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
-    choice = Choice(
-        None if channel is None else Channel.named(channel, channel_axis),
-        volume,
-        VolumeParams(**(in_depth or {})),
-        takes_spacing="anisotropy" not in (in_depth or {}),
-    )
-    sources = find_images(inputs)
-    refuse_overwriting(sources, out)
-    for line in passed_over(inputs, sources):
-        warn(line)
-    setup = prepare(model, device, chosen)
-    catalogue.find(model).check(setup.params, volume)
-    with cluster_for(scheduler, device) as cluster:
+    choice, sources = what.choice(in_depth), files.find()
+    setup = prepare(how.model, how.device, chosen)
+    catalogue.find(how.model).check(setup.params, what.volume)
+    work = ImageTask(setup, files.out, choice, files.overwrite)
+    with cluster_for(how.scheduler, how.device) as cluster:
         if cluster is None:
             setup.load()  # what is wrong with it is told before anything is written
-        failed = _segment_all(sources, ImageTask(setup, out, choice, overwrite), cluster)
+        failed = _segment_all(sources, work, cluster)
     refuse_failures([ValueError(one.error) for one in failed], len(sources))
 
 
@@ -162,14 +204,13 @@ def _segment_all(
 
 
 @app.command()
+@grouped
 def score(
     predicted: Annotated[
         Path, typer.Argument(help="Label TIFF or PNG, _seg.npy of Cellpose, or a folder of them.")
     ],
     truth: Annotated[Path, typer.Argument(help="The ground truth, the same kind.")],
-    iou: Threshold = 0.5,
-    preset: PresetName = DEFAULT_PRESET,
-    empty_as_one: EmptyAsOne = False,
+    rule: RuleOptions,
     components: Components = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -179,13 +220,12 @@ def score(
     from napari_nucseg.metrics.summary import summarise
     from napari_nucseg.report.text import score_table, summary_table
 
-    rule = rule_of(iou, preset, empty_as_one)
     scores = []
     for pair in pair_labels(predicted, truth):
-        found, notes = pair.score_and_note(rule, components=components)
+        found, notes = pair.score_and_note(rule.rule, components=components)
         scores.append(found)
         warn_of_reading(components, *notes)
-    summary = summarise(scores, empty_as_one)
+    summary = summarise(scores, rule.empty_as_one)
     if as_json:
         record = score_record(summary.pooled)
         if not predicted.is_file():

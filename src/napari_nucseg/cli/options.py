@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import fields
-from pathlib import Path
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
@@ -27,40 +27,13 @@ from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.model import Model
-from napari_nucseg.segmenters.parameters import Depth
 
-ModelName = Annotated[
-    str, typer.Option("--model", "-m", help="Name of a model, see [b]models[/b], or its file.")
-]
 DeviceName = Annotated[
     Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where the network runs.")
-]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
-PresetName = Annotated[
-    str, typer.Option("--preset", help=f"Rule of comparison: {', '.join(PRESETS)}.")
-]
-ChannelName = Annotated[
-    str | None,
-    typer.Option(
-        help="Of colour images: a number from 1, red, green, blue, mean, or haematoxylin, the "
-        "stain of nuclei in histology."
-    ),
-]
-ChannelAxis = Annotated[
-    Literal["first", "last"] | None,
-    typer.Option(help="Where channels lie, if the file does not say."),
 ]
 Scheduler = Annotated[
     str | None,
     typer.Option(help="Dask cluster to run on, such as tcp://host:8786; here if not given."),
-]
-Volume = Annotated[
-    Depth | None,
-    typer.Option(help="Stacks: each plane by itself, stitched by overlap, or flows in 3d."),
-]
-Threshold = Annotated[float, typer.Option("--iou", help="Least IoU of a match.")]
-EmptyAsOne = Annotated[
-    bool, typer.Option(help="Count fields without nuclei on either side as 1 in means.")
 ]
 Components = Annotated[
     bool,
@@ -69,23 +42,45 @@ Components = Annotated[
     ),
 ]
 
-
-DEFAULT_PRESET = STARDIST.name
-
 errors = Console(stderr=True)
-
 console = Console(markup=False, highlight=False, soft_wrap=True)
 
+Command = Callable[..., None]
 
-def rule_of(threshold: float, preset: str, empty_as_one: bool) -> ScoreRule:
-    """Make the rule that the options ask for."""
-    return ScoreRule(threshold, find_preset(preset), empty_as_one)
+
+@dataclass(frozen=True)
+class RuleOptions:
+    """How labels are scored."""
+
+    iou: Annotated[float, typer.Option("--iou", help="Least IoU of a match.")] = 0.5
+    preset: Annotated[
+        str, typer.Option("--preset", help=f"Rule of comparison: {', '.join(PRESETS)}.")
+    ] = STARDIST.name
+    empty_as_one: Annotated[
+        bool, typer.Option(help="Count fields without nuclei on either side as 1 in means.")
+    ] = False
+
+    @property
+    def rule(self) -> ScoreRule:
+        """The rule that they ask for."""
+        return ScoreRule(self.iou, find_preset(self.preset), self.empty_as_one)
+
+
+def grouped(command: Command) -> Command:
+    """Give a command an option for each field of its arguments that are dataclasses."""
+    for argument in inspect.signature(command, eval_str=True).parameters.values():
+        group = argument.annotation
+        if isinstance(group, type) and is_dataclass(group):
+            kinds = get_type_hints(group, include_extras=True)
+            options = [_option(one.name, kinds[one.name], one.default) for one in fields(group)]
+            command = _spread(command, argument.name, options, partial(_made, group))
+    return command
 
 
 def takes(
     params: type, panel: str, default: str | None = None, name: str = "chosen"
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command one option for each field of a dataclass.
+) -> Callable[[Command], Command]:
+    """Give a command one option for each parameter of a dataclass.
 
     Parameters
     ----------
@@ -99,31 +94,7 @@ def takes(
     name : str
         Of the dict among the command's arguments.
     """
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        options = _options(params, panel, default)
-
-        def wrapped(**values: Any) -> None:
-            given = {option.name: values.pop(option.name) for option in options}
-            command(**values, **{name: {k: v for k, v in given.items() if v is not None}})
-
-        own = [
-            parameter
-            for parameter in inspect.signature(command, eval_str=True).parameters.values()
-            if parameter.name != name
-        ]
-        wrapped.__name__ = command.__name__
-        wrapped.__doc__ = command.__doc__
-        wrapped.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
-        wrapped.__annotations__ = {p.name: p.annotation for p in [*own, *options]}
-        return wrapped
-
-    return decorate
-
-
-def _options(params: type, panel: str, default: str | None) -> list[inspect.Parameter]:
-    kinds = get_type_hints(params)
-    options = []
+    kinds, options = get_type_hints(params), []
     for field in fields(params):
         spec = specs_of(params)[field.name]
         bounds = "" if kinds[field.name] is bool else f"{spec.low:g} to {spec.high:g}; "
@@ -133,13 +104,44 @@ def _options(params: type, panel: str, default: str | None) -> list[inspect.Para
             rich_help_panel=panel,
             show_default=False,
         )
-        annotation: Any = Annotated[kinds[field.name] | None, option]
-        options.append(
-            inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
-            )
-        )
-    return options
+        options.append(_option(field.name, Annotated[kinds[field.name] | None, option], None))
+    return lambda command: _spread(command, name, options, _given)
+
+
+def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    default = inspect.Parameter.empty if default is MISSING else default
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def _made(group: Callable[..., Any], values: dict[str, Any]) -> Any:
+    return group(**values)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _spread(
+    command: Command,
+    name: str,
+    options: Sequence[inspect.Parameter],
+    make: Callable[[dict[str, Any]], Any],
+) -> Command:
+    """Put options in the place of an argument that is made of their values."""
+
+    def wrapped(**values: Any) -> None:
+        own = {option.name: values.pop(option.name) for option in options}
+        command(**values, **{name: make(own)})
+
+    parameters: list[inspect.Parameter] = []
+    for one in inspect.signature(command, eval_str=True).parameters.values():
+        only = one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        parameters += options if one.name == name else [only]
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {one.name: one.annotation for one in parameters}
+    return wrapped
 
 
 def counting() -> Bar:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +20,7 @@ from napari_nucseg.cli.options import (
     errors,
     fetch_weights,
     follow_with,
+    grouped,
     takes,
     warn_of_reading,
 )
@@ -26,9 +28,14 @@ from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.parameters import TrainParams
 
+if TYPE_CHECKING:
+    from napari_nucseg.batch.train_run import Recipe, TrainSets
 
-@takes(TrainParams, "Training")
-def train(
+
+@dataclass(frozen=True)
+class DataOptions:
+    """What to learn from, and what to be scored on."""
+
     datasets: Annotated[
         list[Path],
         typer.Argument(
@@ -36,28 +43,59 @@ def train(
             help="Folders, or tables of pairs (.csv), of one or more datasets; or a folder of "
             "images and one of their ground truth.",
         ),
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="File of the new weights, .pt or .safetensors.")
-    ],
-    split: Annotated[str, typer.Option(help="Split to learn from, of each.")] = "training",
+    ]
+    split: Annotated[str, typer.Option(help="Split to learn from, of each.")] = "training"
     held_out: Annotated[
         str, typer.Option(help="Split whose scores tell which weights are the best, of each.")
-    ] = "validation",
+    ] = "validation"
+    components: Components = False
+
+    def open(self) -> TrainSets:
+        """Open the datasets."""
+        from napari_nucseg.batch.train_run import TrainSets
+        from napari_nucseg.io.datasets import open_datasets
+
+        sets = [open_datasets(self.datasets, split) for split in (self.split, self.held_out)]
+        if self.components:
+            sets = [[one.with_components() for one in each] for each in sets]
+        return TrainSets(*sets)
+
+
+@dataclass(frozen=True)
+class CourseOptions:
+    """Where training begins, and what becomes of an earlier one."""
+
     start: Annotated[
         str | None,
         typer.Option(
             help="U-Net to go on from: fluo-nuclei, nuclei ... or a file; a new one if not given."
         ),
-    ] = None,
-    device: DeviceName = "auto",
-    components: Components = False,
+    ] = None
+    device: DeviceName = "auto"
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a training that was interrupted.")
-    ] = False,
+    ] = False
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the files of an earlier training.")
-    ] = False,
+    ] = False
+
+    def recipe(self, chosen: dict[str, Any] | None) -> Recipe:
+        """Say how to train, by parameters other than the usual ones."""
+        from napari_nucseg.batch.train_run import Recipe
+
+        params = TrainParams(**(chosen or {}))
+        start = _find_start(self.start, self.device)
+        return Recipe(params, self.device, start, self.resume, self.overwrite)
+
+
+@takes(TrainParams, "Training")
+@grouped
+def train(
+    data: DataOptions,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File of the new weights, .pt or .safetensors.")
+    ],
+    course: CourseOptions,
     chosen: dict[str, Any] | None = None,
 ) -> None:
     """Train a U-Net; the weights that do best on the held-out split are saved.
@@ -65,15 +103,9 @@ def train(
     Beside them lie a log (.csv, .png) and how they were made (.json). After Ctrl-C the best so
     far are saved; after any interruption the same command with --resume goes on.
     """
-    from napari_nucseg.batch.train_run import Recipe, TrainSets, train_on
-    from napari_nucseg.io.datasets import open_datasets
+    from napari_nucseg.batch.train_run import train_on
 
-    params = TrainParams(**(chosen or {}))
-    learn, held = open_datasets(datasets, split), open_datasets(datasets, held_out)
-    if components:
-        learn, held = ([one.with_components() for one in each] for each in (learn, held))
-    sets = TrainSets(learn, held)
-    recipe = Recipe(params, device, _find_start(start, device), resume, overwrite)
+    sets, recipe = data.open(), course.recipe(chosen)
     try:
         with counting() as bar, _stop_between_steps() as check:
             move = follow_with(bar, "Batches")
@@ -82,7 +114,7 @@ def train(
                 move(done, total, told)
                 check()
 
-            train_on(sets, recipe, out, follow, tell=partial(warn_of_reading, components))
+            train_on(sets, recipe, out, follow, tell=partial(warn_of_reading, data.components))
     except Stopped as stop:
         told = str(stop) or "nothing was learned yet"
         errors.print(f"Stopped; {told}", soft_wrap=True, markup=False, highlight=False)

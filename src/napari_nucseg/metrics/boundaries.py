@@ -7,14 +7,14 @@ measured once; scores at any IoU threshold are then a choice among them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.metrics.boundary_counts import BoundaryCounts, Spacing
+from napari_nucseg.metrics.counts import ratio
 from napari_nucseg.metrics.matching import Matching
 from napari_nucseg.metrics.overlap import Index, Overlap
 
@@ -26,6 +26,82 @@ _PERCENTILE = 95
 
 Distances = NDArray[np.float64]
 """Shape (3, k): Hausdorff distance, HD95 and mean distance of k pairs."""
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """How large a pixel is.
+
+    Attributes
+    ----------
+    edges : tuple of float
+        Length along each axis, in the unit.
+    unit : str
+        Name of the unit, such as "um".
+    """
+
+    edges: tuple[float, ...]
+    unit: str = "um"
+
+
+@dataclass(frozen=True)
+class BoundaryCounts:
+    """Sums over the matched pairs of a field, or of several, and over all outlines.
+
+    Attributes
+    ----------
+    unit : str or None
+        Unit of the sums that are not in pixels; those are 0 without it.
+    pairs : int
+        Number of matched pairs whose outlines were measured.
+    hausdorff_px_sum, hd95_px_sum, distance_px_sum : float
+        Sums over the pairs, in pixels.
+    hausdorff_sum, hd95_sum, distance_sum : float
+        The same sums in the unit of the pixel size.
+    near_true, true, near_predicted, predicted : int
+        Outline pixels within 2 px of any outline of the other side, and all outline pixels.
+    """
+
+    unit: str | None
+    pairs: int
+    hausdorff_px_sum: float
+    hd95_px_sum: float
+    distance_px_sum: float
+    hausdorff_sum: float
+    hd95_sum: float
+    distance_sum: float
+    near_true: int
+    true: int
+    near_predicted: int
+    predicted: int
+
+    @property
+    def boundary_f(self) -> float:
+        """2 PR / (P + R): precision and recall of outline pixels within 2 px."""
+        precision = ratio(self.near_predicted, self.predicted, self._seen)
+        recall = ratio(self.near_true, self.true, self._seen)
+        return ratio(2 * precision * recall, precision + recall, self._seen)
+
+    def mean(self, distance: str) -> float:
+        """Return the mean over the matched pairs of a distance, named as its sum without "_sum".
+
+        Those in pixels end in "_px"; undefined without a pair.
+        """
+        return ratio(getattr(self, f"{distance}_sum"), self.pairs, self.pairs)
+
+    def __add__(self, other: Self) -> Self:
+        """Pool with another field."""
+        if self.unit != other.unit:
+            raise ValueError(
+                f"distances in {self.unit or 'pixels'} and in {other.unit or 'pixels'} cannot be "
+                "pooled; give all fields the same unit"
+            )
+        sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)[1:]}
+        return replace(self, **sums)
+
+    @property
+    def _seen(self) -> int:
+        return self.true + self.predicted
 
 
 @dataclass(frozen=True)
@@ -87,6 +163,9 @@ class _Outlines:
     points: NDArray[np.float64]
     starts: Index
 
+    def scaled(self, edges: NDArray[np.float64]) -> _Outlines:
+        return _Outlines(self.points * edges, self.starts)
+
 
 def measure_boundaries(
     truth: Labels,
@@ -122,7 +201,10 @@ def measure_boundaries(
     measured = _measure(true, found, overlap, pairs)
     physical = None
     if spacing is not None:
-        physical = _in_unit(measured, true, found, overlap, pairs, spacing)
+        edges = _edges(spacing, truth.ndim)
+        is_square = bool((edges == edges[0]).all())
+        one, other = true.scaled(edges), found.scaled(edges)
+        physical = measured * edges[0] if is_square else _measure(one, other, overlap, pairs)
     return Boundaries(
         pairs,
         measured,
@@ -135,7 +217,7 @@ def measure_boundaries(
     )
 
 
-def find_outlines(labels: Labels) -> NDArray[np.bool_]:
+def find_outlines(labels: Labels, *, at_border: bool = True) -> NDArray[np.bool_]:
     """Mark the pixels of objects that have a face on something else, or on the field's edge."""
     edge = np.zeros(labels.shape, dtype=np.bool_)
     for axis in range(labels.ndim):
@@ -143,7 +225,8 @@ def find_outlines(labels: Labels) -> NDArray[np.bool_]:
         differs = along[1:] != along[:-1]
         marked[1:] |= differs
         marked[:-1] |= differs
-        marked[:1] = marked[-1:] = True
+        if at_border:
+            marked[:1] = marked[-1:] = True
     return edge & (labels > 0)
 
 
@@ -194,25 +277,14 @@ def _by_pair(distances: NDArray[np.float64], pair: Index) -> tuple[NDArray[Any],
     return ordered[first + number - 1], percentile, np.add.reduceat(ordered, first), number
 
 
-def _in_unit(
-    pixels: Distances,
-    true: _Outlines,
-    found: _Outlines,
-    overlap: Overlap,
-    pairs: Index,
-    spacing: Spacing,
-) -> Distances:
-    edges = np.asarray(spacing.edges)
-    axes = true.points.shape[1]
+def _edges(spacing: Spacing, axes: int) -> NDArray[np.float64]:
+    edges = np.asarray(spacing.edges, dtype=np.float64)
     if edges.shape != (axes,) or not (edges > 0).all():
         raise ValueError(
             f"the edges of a pixel are {spacing.edges}; labels of {axes} axes need {axes} lengths "
             "above 0"
         )
-    if (edges == edges[0]).all():
-        return np.asarray(pixels * edges[0])
-    true = _Outlines(true.points * edges, true.starts)
-    return _measure(true, _Outlines(found.points * edges, found.starts), overlap, pairs)
+    return edges
 
 
 def _count_near(these: _Outlines, those: _Outlines, shape: tuple[int, ...]) -> int:

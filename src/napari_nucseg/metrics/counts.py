@@ -1,12 +1,13 @@
-"""What is counted in a field: pixels, matched objects, verdicts, and the errors of BBBC039's paper.
+"""What is counted in a field: pixels, matched objects, areas, and the errors of BBBC039's paper.
 
 A ratio of nothing is undefined: NaN here, null in files, "empty" on the screen. With objects on
 one side alone it is 0.
 
-Counts of fields are added to pool them; a ratio always follows from counts.
+Counts of fields are added to pool them; a ratio always follows from counts. AJI, AJI+ and SEG,
+which need no IoU threshold, are kept as the sums that they are ratios of.
 
-Caicedo et al., *Cytometry Part A* 95, 952-965, 2019. They differ from the verdicts, which stand
-beside them.
+The errors are those of Caicedo et al., *Cytometry Part A* 95, 952-965, 2019. They differ from the
+verdicts, which stand beside them.
 """
 
 from __future__ import annotations
@@ -18,12 +19,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.metrics.matching import Matching
-from napari_nucseg.metrics.overlap import Overlap
-from napari_nucseg.metrics.verdicts import Verdict, Verdicts
-
-_TRUE_ERRORS = (Verdict.MISSED, Verdict.OFF, Verdict.MERGED, Verdict.SPLIT, Verdict.TANGLED)
-_PREDICTED_ERRORS = (Verdict.OFF, Verdict.MERGED, Verdict.SPLIT, Verdict.TANGLED)
+from napari_nucseg.metrics.matching import Matching, assign
+from napari_nucseg.metrics.overlap import Index, Overlap
 
 SIZE_CLASSES = {"tiny": 250, "small": 625, "normal": 900, "large": 10_000}
 """Name of a class and its largest area in pixels; larger nuclei are in none."""
@@ -154,36 +151,63 @@ class ObjectCounts(_Detections):
 
 
 @dataclass(frozen=True)
-class VerdictCounts(AddableCounts):
-    """Objects of each verdict; ``matched`` counts the loose ones, too.
+class AreaCounts(AddableCounts):
+    """Sums over the objects of a field.
 
-    The errors of the true side add up to FN, those of the predicted side to FP.
+    Attributes
+    ----------
+    aji_shared, aji_union : int
+        Pixels above and below the fraction of AJI.
+    aji_plus_shared, aji_plus_union : int
+        The same sums for AJI+, whose pairs are one to one.
+    seg_iou_sum : float
+        Sum of the IoU of true objects that are more than half covered.
+    true, predicted : int
+        Number of true and of predicted objects.
     """
 
-    matched: int
-    loose: int
-    missed: int
-    merged: int
-    split: int
-    off: int
-    tangled: int
-    spurious: int
-    predicted_merged: int
-    predicted_split: int
-    predicted_off: int
-    predicted_tangled: int
+    aji_shared: int
+    aji_union: int
+    aji_plus_shared: int
+    aji_plus_union: int
+    seg_iou_sum: float
+    true: int
+    predicted: int
+
+    @property
+    def aji(self) -> float:
+        """Aggregated Jaccard index (Kumar 2017)."""
+        return ratio(self.aji_shared, self.aji_union, self._seen)
+
+    @property
+    def aji_plus(self) -> float:
+        """Aggregated Jaccard index of one-to-one pairs (Graham 2019)."""
+        return ratio(self.aji_plus_shared, self.aji_plus_union, self._seen)
+
+    @property
+    def seg(self) -> float:
+        """SEG of the Cell Tracking Challenge."""
+        return ratio(self.seg_iou_sum, self.true, self._seen)
+
+    @property
+    def count_error(self) -> int:
+        """Predicted objects less true ones."""
+        return self.predicted - self.true
+
+    @property
+    def _seen(self) -> int:
+        return self.true + self.predicted
 
     @classmethod
-    def of(cls, verdicts: Verdicts) -> Self:
-        """Count the verdicts of a field."""
-        true = np.bincount(verdicts.truth.codes, minlength=len(Verdict) + 1).tolist()
-        found = np.bincount(verdicts.predicted.codes, minlength=len(Verdict) + 1).tolist()
+    def of(cls, overlap: Overlap) -> Self:
+        """Sum up a field."""
+        hits = half_covered(overlap)
         return cls(
-            matched=true[Verdict.MATCHED] + true[Verdict.LOOSE],
-            loose=true[Verdict.LOOSE],
-            spurious=found[Verdict.SPURIOUS],
-            **{verdict.word: true[verdict] for verdict in _TRUE_ERRORS},
-            **{f"predicted_{verdict.word}": found[verdict] for verdict in _PREDICTED_ERRORS},
+            *_jaccard(overlap, best_partners(overlap)),
+            *_jaccard(overlap, best_pairs(overlap)),
+            float(overlap.ious[hits].sum()),
+            len(overlap.truth_ids),
+            len(overlap.predicted_ids),
         )
 
 
@@ -228,3 +252,39 @@ class CaicedoCounts(AddableCounts):
             *np.bincount(size[~found], minlength=kinds)[:kinds].tolist(),
             *np.bincount(size, minlength=kinds)[:kinds].tolist(),
         )
+
+
+def best_partners(overlap: Overlap) -> Index:
+    """Pair each true object with the predicted one of the best IoU, which may be taken twice.
+
+    Of equal IoUs the lower number is taken. Returns positions in the overlap's list of pairs.
+    """
+    order = np.lexsort((-overlap.ious, overlap.truth_index))
+    owner = overlap.truth_index[order]
+    first = np.ones(len(owner), dtype=np.bool_)
+    first[1:] = owner[1:] != owner[:-1]
+    return order[first]
+
+
+def best_pairs(overlap: Overlap) -> Index:
+    """Pair objects one to one so that the sum of their IoU is the largest.
+
+    Returns positions in the overlap's list of pairs.
+    """
+    return assign(overlap.truth_index, overlap.predicted_index, overlap.ious)
+
+
+def half_covered(overlap: Overlap) -> NDArray[np.bool_]:
+    """Tell in which pairs the predicted object covers more than half of the true one."""
+    areas = overlap.truth_areas[overlap.truth_index]
+    return np.asarray(2 * overlap.shared > areas, dtype=np.bool_)
+
+
+def _jaccard(overlap: Overlap, pairs: Index) -> tuple[int, int]:
+    """Sum what pairs share and cover; objects without a pair add their area below."""
+    lost = np.ones(len(overlap.truth_ids), dtype=np.bool_)
+    lost[overlap.truth_index[pairs]] = False
+    unused = np.ones(len(overlap.predicted_ids), dtype=np.bool_)
+    unused[overlap.predicted_index[pairs]] = False
+    alone = overlap.truth_areas[lost].sum() + overlap.predicted_areas[unused].sum()
+    return int(overlap.shared[pairs].sum()), int(overlap.unions[pairs].sum() + alone)

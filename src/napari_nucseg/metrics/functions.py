@@ -22,10 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.metrics.aggregated import AreaCounts
-from napari_nucseg.metrics.boundaries import measure_boundaries
-from napari_nucseg.metrics.boundary_counts import Spacing
-from napari_nucseg.metrics.counts import CaicedoCounts
+from napari_nucseg.metrics.boundaries import Spacing, measure_boundaries
+from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import DSB2018, STARDIST, Preset

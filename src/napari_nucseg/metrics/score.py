@@ -6,15 +6,19 @@ from dataclasses import dataclass, replace
 from operator import add
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.metrics.aggregated import AreaCounts
-from napari_nucseg.metrics.boundaries import LEAST_IOU, Boundaries, measure_boundaries
-from napari_nucseg.metrics.boundary_counts import BoundaryCounts, Spacing
-from napari_nucseg.metrics.counts import CaicedoCounts, ObjectCounts, PixelCounts, VerdictCounts
+from napari_nucseg.metrics.boundaries import (
+    LEAST_IOU,
+    Boundaries,
+    BoundaryCounts,
+    Spacing,
+    measure_boundaries,
+)
+from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
 from napari_nucseg.metrics.matching import Matching, match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, F1_THRESHOLDS, STARDIST, Preset
 from napari_nucseg.metrics.registry import CHOSEN, Metric, metrics
-from napari_nucseg.metrics.verdicts import classify
+from napari_nucseg.metrics.verdicts import VerdictCounts, classify
 
 
 @dataclass(frozen=True)

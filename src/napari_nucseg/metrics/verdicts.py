@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.metrics.counts import AddableCounts
 from napari_nucseg.metrics.matching import Matching
 from napari_nucseg.metrics.overlap import Index, Overlap
 
@@ -86,6 +88,44 @@ class Verdicts:
 
     truth: ObjectVerdicts
     predicted: ObjectVerdicts
+
+
+_TRUE_ERRORS = (Verdict.MISSED, Verdict.OFF, Verdict.MERGED, Verdict.SPLIT, Verdict.TANGLED)
+_PREDICTED_ERRORS = (Verdict.OFF, Verdict.MERGED, Verdict.SPLIT, Verdict.TANGLED)
+
+
+@dataclass(frozen=True)
+class VerdictCounts(AddableCounts):
+    """Objects of each verdict; ``matched`` counts the loose ones, too.
+
+    The errors of the true side add up to FN, those of the predicted side to FP.
+    """
+
+    matched: int
+    loose: int
+    missed: int
+    merged: int
+    split: int
+    off: int
+    tangled: int
+    spurious: int
+    predicted_merged: int
+    predicted_split: int
+    predicted_off: int
+    predicted_tangled: int
+
+    @classmethod
+    def of(cls, verdicts: Verdicts) -> Self:
+        """Count the verdicts of a field."""
+        true = np.bincount(verdicts.truth.codes, minlength=len(Verdict) + 1).tolist()
+        found = np.bincount(verdicts.predicted.codes, minlength=len(Verdict) + 1).tolist()
+        return cls(
+            matched=true[Verdict.MATCHED] + true[Verdict.LOOSE],
+            loose=true[Verdict.LOOSE],
+            spurious=found[Verdict.SPURIOUS],
+            **{verdict.word: true[verdict] for verdict in _TRUE_ERRORS},
+            **{f"predicted_{verdict.word}": found[verdict] for verdict in _PREDICTED_ERRORS},
+        )
 
 
 def classify(matching: Matching) -> Verdicts:

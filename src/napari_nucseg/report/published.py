@@ -1,15 +1,18 @@
 """Scores that others published for the splits of BBBC039, to stand beside ours.
 
-The pixel scores are of a course report (F. Kloda, 2025) that scored Cellpose-SAM on the test split
-as it comes; they are computed from its table of fields. The scores of nuclei are others' reports;
-there AP is the mean over fields, and a field without nuclei counts 1 if nothing is predicted.
+They are in ``published.json``. Its pixel scores, pooled and as mean and range of fields, are of a
+course report (F. Kloda, 2025) that scored Cellpose-SAM on the test split as it comes; they are
+computed from its table of fields. The scores of nuclei are others' reports; there AP is the mean
+over fields, and a field without nuclei counts 1 if nothing is predicted. Of each model they are
+AP .50:.95, AP at each IoU of `_AP`, and F1 at 0.5; null where none was told.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean
 
 from napari_nucseg.io.fields import Dataset
@@ -21,51 +24,7 @@ from napari_nucseg.report.text import as_number, as_spread
 _FIELDS = {"test": 50, "validation": 50}
 _AP = {0.5: 0, 0.75: 5, 0.9: 8}
 """IoU threshold to its number in `Score.by_threshold`."""
-COURSE_REPORT = "cpsam, F. Kloda 2025"
-
-
-@dataclass(frozen=True)
-class PixelScore:
-    """A published pixel score: pooled over all pixels, and mean and range of fields."""
-
-    pooled: float
-    mean: float
-    low: float
-    high: float
-
-
-PIXELS: Mapping[str, PixelScore] = {
-    "dice": PixelScore(0.96799, 0.96730, 0.93023, 0.98118),
-    "iou": PixelScore(0.93796, 0.93684, 0.86955, 0.96306),
-    "precision": PixelScore(0.97177, 0.97247, 0.94992, 0.99028),
-    "recall": PixelScore(0.96423, 0.96256, 0.88381, 0.99162),
-    "accuracy": PixelScore(0.98789, 0.98789, 0.97427, 0.99905),
-}
-"""Of `COURSE_REPORT`, on the test split."""
-
-
-@dataclass(frozen=True)
-class ObjectScores:
-    """Published scores of nuclei; None for what was not told."""
-
-    model: str
-    mean_ap: float | None
-    ap_50: float
-    ap_75: float
-    ap_90: float
-    f1: float
-
-
-OBJECTS: Mapping[str, tuple[ObjectScores, ...]] = {
-    "validation": (
-        ObjectScores("cpsam_v2, Cellpose 4.2.1.1", 0.807, 0.928, 0.886, 0.643, 0.962),
-        ObjectScores("Otsu and watershed", 0.555, 0.720, 0.596, 0.387, 0.821),
-    ),
-    "test": (
-        ObjectScores("cpsam_v2, Cellpose 4.2.1.1", 0.791, 0.918, 0.865, 0.633, 0.956),
-        ObjectScores("cpsam_v2, tuned on 40 fields", None, 0.934, 0.871, 0.641, 0.965),
-    ),
-}
+PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text("utf-8"))
 
 Table = list[tuple[str, ...]]
 """Rows of cells, the header first."""
@@ -93,19 +52,19 @@ def pixel_table(model: str, summary: Summary, split: str) -> Table:
     if split != "test":
         return []
     ours = f"{_on_fields(model, summary.fields, split)}, mean (range)"
-    header = ("Pixels", ours, COURSE_REPORT, "Pooled", "Pooled, published")
+    header = ("Pixels", ours, PUBLISHED["pixels"]["model"], "Pooled", "Pooled, published")
     pooled = summary.pooled.ratios()["pixels"]
     rows: Table = [header]
-    for name, theirs in PIXELS.items():
+    for name, theirs in PUBLISHED["pixels"]["scores"].items():
         metric = find_metric("pixels", name)
-        told = as_spread(Spread(theirs.mean, theirs.low, theirs.high, _FIELDS[split]))
+        told = as_spread(Spread(theirs["mean"], theirs["low"], theirs["high"], _FIELDS[split]))
         rows.append(
             (
                 metric.heading,
                 as_spread(summary.spread[metric.key]),
                 told,
                 as_number(pooled[name]),
-                as_number(theirs.pooled),
+                as_number(theirs["pooled"]),
             )
         )
     return rows
@@ -131,9 +90,8 @@ def object_table(model: str, scores: Sequence[Score], split: str) -> Table:
         ("Nuclei", "AP .50:.95", *(f"AP {t:g}" for t in _AP), "F1 0.5"),
         (_on_fields(model, len(scores), split), *map(as_number, ours)),
     ]
-    for one in OBJECTS[split]:
-        told = (one.mean_ap, one.ap_50, one.ap_75, one.ap_90, one.f1)
-        rows.append((one.model, *("" if value is None else as_number(value) for value in told)))
+    for other, *told in PUBLISHED["nuclei"][split]:
+        rows.append((other, *("" if value is None else as_number(value) for value in told)))
     return rows
 
 

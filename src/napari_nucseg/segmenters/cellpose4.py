@@ -1,9 +1,10 @@
-"""Running Cellpose 4's own networks, tile by tile."""
+"""Running Cellpose 4's own networks, and what Cellpose does around any: scaling and tiling."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
@@ -16,12 +17,12 @@ from numpy.typing import NDArray
 
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import Flows, OutOfDeviceMemory
-from napari_nucseg.segmenters.cellpose_conventions import Tiles, normalise_as_cellpose
 from napari_nucseg.segmenters.checkpoints import check_complete, kind_of, read_state
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16, free_memory
+from napari_nucseg.segmenters.intensities import normalise
 from napari_nucseg.segmenters.network import Network, refuse_too_large
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.segmenters.tiling import tile_starts
+from napari_nucseg.segmenters.tiling import RunBatch, tile_starts
 
 NATIVE_DIAMETER = 30.0
 """Nucleus diameter, in pixels, that Cellpose's networks were trained at."""
@@ -34,6 +35,146 @@ LEAST_EDGE = 16
 MAX_PIXELS = 2**27
 """The largest image that is run, at the network's own scale: it takes 6 GB, with flipped
 copies 16 GB."""
+
+Spans = Sequence[Sequence[int]]
+"""First pixel of each tile, and the one behind its last."""
+
+
+@contextmanager
+def inference_on(device: Device) -> Iterator[None]:
+    """Compute without gradients; where memory runs out, free it and say so in our own words."""
+    try:
+        with torch.inference_mode():
+            yield
+    except torch.OutOfMemoryError as error:
+        free_memory(device)
+        raise OutOfDeviceMemory(str(device)) from error
+
+
+def normalise_as_cellpose(image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
+    """Scale intensities as Cellpose does so that two of their percentiles become 0 and 1.
+
+    Where the percentiles are less than 0.001 apart Cellpose gives 0 everywhere; such an image is
+    scaled all the same, unless they are equal.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width) or (planes, height, width)
+        Intensities; the percentiles are those of all planes.
+    params : SegmentParams
+        Parameters, of which the two percentiles are used.
+    """
+    from cellpose.transforms import normalize_img
+
+    percentiles = params.low_percentile, params.high_percentile
+    # Cellpose would overwrite single precision
+    single = np.array(image[..., None], dtype=np.float32)
+    scaled: NDArray[np.float32] = normalize_img(single, percentile=percentiles)[..., 0]
+    return scaled if scaled.any() else normalise(image, percentiles)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """An image in tiles that overlap.
+
+    Attributes
+    ----------
+    cut : ndarray of float32, shape (tiles, channels, height, width)
+        The tiles, row by row, as the network takes them.
+    rows, columns : sequence of pairs
+        First row and the one after the last, and so for columns, of each tile.
+    shape : tuple of int
+        Height and width of the image.
+    flipped : tuple of int or None
+        Rows and columns of tiles, if every second one is flipped along y, or x, or both.
+    """
+
+    cut: NDArray[np.float32]
+    rows: Spans
+    columns: Spans
+    shape: tuple[int, int]
+    flipped: tuple[int, int] | None = None
+
+    @classmethod
+    def of(
+        cls, image: NDArray[np.float32], size: int, *, overlap: float = 0.1, augment: bool = False
+    ) -> Self:
+        """Cut an image as Cellpose does.
+
+        Parameters
+        ----------
+        image : ndarray, shape (channels, height, width)
+            Padded as its network needs it.
+        size : int
+            Edge of a tile, in pixels.
+        overlap : float
+            Part of a tile that it shares with a neighbour, by Cellpose's count.
+        augment : bool
+            Whether neighbours share half of a tile and are flipped; then there are at least two
+            along each edge, and an image that is smaller than a tile is filled up with 0.
+        """
+        from cellpose.transforms import make_tiles
+
+        grid, rows, columns, height, width = make_tiles(
+            image, size, augment=augment, tile_overlap=overlap
+        )
+        cut = grid.reshape(-1, *grid.shape[2:])
+        shape = int(height), int(width)
+        return cls(cut, rows, columns, shape, grid.shape[:2] if augment else None)
+
+    def run(
+        self, forward: RunBatch, device: Device, batch_size: int, progress: Progress
+    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+        """Run a network on all tiles, fewer at once where memory does not suffice, and join them.
+
+        Parameters
+        ----------
+        forward : callable
+            Runs the network on some tiles.
+        device : Device
+            Device that it runs on.
+        batch_size : int
+            Number of tiles at once; 0 for one on a CPU, and `GPU_BATCH` elsewhere.
+        progress : Progress
+            Called before each batch and at the end; may raise to stop.
+
+        Returns
+        -------
+        ndarray of float32, shape (3, height, width)
+            Flow along y and x, and cell probability, averaged where tiles overlap.
+        tuple of str
+            What the user should know of how it was run.
+        """
+        batch = batch_size or (1 if device.kind == "cpu" else GPU_BATCH)
+        outputs: list[NDArray[np.float32]] = []
+        notes: list[str] = []
+        done, count = 0, len(self.cut)
+        while done < count:
+            progress(done, count)
+            chosen = self.cut[done : done + batch]
+            try:
+                outputs.append(forward(chosen))
+            except OutOfDeviceMemory:
+                if len(chosen) == 1:
+                    raise
+                batch = len(chosen) // 2
+                notes.append(
+                    f"{device} does not have enough memory for {len(chosen)} tiles at once; "
+                    f"{batch} were run at once instead"
+                )
+            else:
+                done += len(chosen)
+        progress(done, count)
+        return self._join(np.concatenate(outputs)), tuple(notes)
+
+    def _join(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        from cellpose.transforms import average_tiles, unaugment_tiles
+
+        if self.flipped is not None:
+            grid = outputs.reshape(*self.flipped, *outputs.shape[1:])
+            outputs = unaugment_tiles(grid).reshape(outputs.shape)
+        joined: NDArray[np.float32] = average_tiles(outputs, self.rows, self.columns, *self.shape)
+        return joined
 
 
 @dataclass(frozen=True)
@@ -73,12 +214,9 @@ class CellposeSAM(Network):
                 f"{path}: this model needs the package dinov3, which is not on PyPI: "
                 "pip install git+https://github.com/facebookresearch/dinov3"
             )
+        place = torch.device(device.kind)
         try:
-            model = CellposeModel(
-                pretrained_model=str(path),
-                device=torch.device(device.kind),
-                use_bfloat16=False,
-            )
+            model = CellposeModel(pretrained_model=str(path), device=place, use_bfloat16=False)
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"{path}: not a whole Cellpose 4 model: {error}") from error
         check_complete(state, model.net.state_dict(), path)
@@ -120,8 +258,7 @@ class CellposeSAM(Network):
         scaled = resize_image(padded[..., None], rsz=scale)[..., 0]
         output, notes = self._run(scaled, params, progress)
         output = resize_image(output.transpose(1, 2, 0), *padded.shape).transpose(2, 0, 1)
-        height, width = image.shape
-        output = np.ascontiguousarray(output[:, :height, :width])
+        output = np.ascontiguousarray(output[:, : image.shape[0], : image.shape[1]])
         return Flows(output[:2], output[2], max(1, int(FLOW_STEPS / scale)), notes)
 
     def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
@@ -143,9 +280,8 @@ class CellposeSAM(Network):
             tiles = Tiles.of(padded[None], size, augment=True)
         else:
             tiles = self._cut(padded, size, params.tile_overlap)
-        batch = params.batch_size or (1 if self.device.kind == "cpu" else GPU_BATCH)
-        outputs, notes = self._run_tiles(tiles.cut, batch, progress)
-        return tiles.join(outputs)[:, top : top + height, left : left + width], notes
+        output, notes = tiles.run(self._forward, self.device, params.batch_size, progress)
+        return output[:, top : top + height, left : left + width], notes
 
     def _cut(self, image: NDArray[np.float32], size: int, overlap: int) -> Tiles:
         rows, columns = (
@@ -157,34 +293,8 @@ class CellposeSAM(Network):
         ys, xs = zip(*places, strict=True)
         return Tiles(cut[:, None], ys, xs, (image.shape[0], image.shape[1]))
 
-    def _run_tiles(
-        self, tiles: NDArray[np.float32], batch: int, progress: Progress
-    ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-        """Run tiles, at most a batch at once; fewer where memory does not suffice."""
-        outputs: list[NDArray[np.float32]] = []
-        notes: list[str] = []
-        done = 0
-        while done < len(tiles):
-            progress(done, len(tiles))
-            chosen = tiles[done : done + batch]
-            try:
-                outputs.append(self._forward(chosen))
-            except torch.OutOfMemoryError as error:
-                free_memory(self.device)
-                if len(chosen) == 1:
-                    raise OutOfDeviceMemory(str(self.device)) from error
-                batch = len(chosen) // 2
-                notes.append(
-                    f"{self.device} does not have enough memory for {len(chosen)} tiles at once; "
-                    f"{batch} were run at once instead"
-                )
-            else:
-                done += len(chosen)
-        progress(done, len(tiles))
-        return np.concatenate(outputs), tuple(notes)
-
     def _forward(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        batch = torch.from_numpy(tiles).to(self.net.device, self.net.dtype)
-        with torch.inference_mode():
-            output: torch.Tensor = self.net(batch)[0]
-        return output.float().cpu().numpy()
+        with inference_on(self.device):
+            batch = torch.from_numpy(tiles).to(self.net.device, self.net.dtype)
+            output: NDArray[np.float32] = self.net(batch)[0].float().cpu().numpy()
+        return output

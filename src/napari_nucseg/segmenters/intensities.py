@@ -2,7 +2,8 @@
 
 Percentiles of the whole image depend on how much of it the nuclei cover: where they are few, the
 99th percentile is background. Here blocks of pixels say how bright what they hold is, and the
-usual answer of those that hold anything counts.
+usual answer of those that hold anything counts. `normalise` is for networks that learned from
+percentiles.
 """
 
 from __future__ import annotations
@@ -130,6 +131,20 @@ def _noise(planes: list[NDArray[np.float32]]) -> float:
     steps = np.concatenate([np.abs(plane[lag:] - plane[:-lag]).ravel() for plane in planes])
     steps = steps[steps > 0]
     return float(np.percentile(steps, _QUIET)) / _QUIET_NORMAL if len(steps) else 0.0
+
+
+def normalise(
+    image: NDArray[Any], percentiles: tuple[float, float] = (1.0, 99.0)
+) -> NDArray[np.float32]:
+    """Scale intensities so that two of their percentiles become 0 and 1.
+
+    An image without contrast becomes 0 everywhere.
+    """
+    values = image.astype(np.float32)
+    low, high = np.percentile(values, percentiles)
+    if high <= low:
+        return np.zeros_like(values)
+    return (values - np.float32(low)) / np.float32(high - low)
 
 
 def with_bright_nuclei(image: NDArray[Any], params: SegmentParams) -> NDArray[Any]:

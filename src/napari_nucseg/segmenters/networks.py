@@ -125,7 +125,7 @@ def _load_by_onnx(graph: Path, place: Device) -> tuple[Capabilities, Network]:
 
 def _load_by_torch(path: Path, place: Device) -> tuple[Capabilities, Network]:
     load_torch()
-    from napari_nucseg.segmenters import classic_unet, unet
+    from napari_nucseg.segmenters import unet
     from napari_nucseg.segmenters.cellpose4 import CellposeSAM
     from napari_nucseg.segmenters.checkpoints import kind_of, load_unet, read_state
     from napari_nucseg.segmenters.residual_unet import ResidualUNet
@@ -137,7 +137,7 @@ def _load_by_torch(path: Path, place: Device) -> tuple[Capabilities, Network]:
         return FLUO, unet.wrap(net, place)
     # Ours have neither a style nor a second channel
     if net.shape.style or net.shape.channels > 1:
-        return CLASSIC, classic_unet.wrap(net, place)
+        return CLASSIC, unet.wrap_classic(net, place)
     return UNET, unet.wrap(net, place)
 
 

@@ -49,10 +49,17 @@ def heat_objects(labels: NDArray[np.int32]) -> NDArray[np.float64]:
         return heat
     heights, widths = boxes[:, 1] - boxes[:, 0] + 2, boxes[:, 3] - boxes[:, 2] + 2
     rounds, largest = 2 * int((heights + widths - 2).max()), int((heights * widths).max())
+    numbered = np.column_stack([np.arange(1, count + 1), boxes])
 
     def heat_some(some: slice) -> None:
-        inside, now, then = np.zeros(largest, np.bool_), np.zeros(largest), np.zeros(largest)
-        _heat(labels, boxes[some], some.start + 1, rounds, inside, now, then, heat)
+        _heat(
+            labels,
+            numbered[some],
+            rounds,
+            np.zeros(largest, np.bool_),
+            np.zeros((2, largest)),
+            heat,
+        )
 
     share_out(heat_some, count, math.ceil(count / (PORTIONS_PER_CORE * cores())))
     return heat
@@ -62,16 +69,16 @@ def heat_objects(labels: NDArray[np.int32]) -> NDArray[np.float64]:
 def _heat(
     labels: NDArray[np.int32],
     boxes: NDArray[np.int64],
-    first: int,
     rounds: int,
     inside: NDArray[np.bool_],
-    now: NDArray[np.float64],
-    then: NDArray[np.float64],
+    scratch: NDArray[np.float64],
     heat: NDArray[np.float64],
 ) -> None:
-    """Heat objects, each in its box, in an even number of rounds."""
+    """Heat objects, each by its number and in its box, in an even number of rounds."""
+    now, then = scratch[0], scratch[1]
     for i in range(len(boxes)):
-        top, bottom, left, right = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
+        number, top, bottom = boxes[i, 0], boxes[i, 1], boxes[i, 2]
+        left, right = boxes[i, 3], boxes[i, 4]
         width = right - left + 2
         size = (bottom - top + 2) * width
         for k in range(size):
@@ -79,7 +86,7 @@ def _heat(
         for y in range(top, bottom):
             row = (y - top + 1) * width + 1
             for x in range(right - left):
-                inside[row + x] = labels[y, left + x] == first + i
+                inside[row + x] = labels[y, left + x] == number
         # the box is worked through as one long row, which compiles to wider instructions
         _spread(
             inside[width + 1 : size - width - 1],

@@ -65,9 +65,12 @@ def follow(
 
     def follow_some(some: slice) -> None:
         ys, xs = np.divmod(points[some], width)
-        places = np.stack((_places(ys, height), _places(xs, width)))
-        _follow(flows, steps, places, *_blank(places))
-        ends[some] = _pixels_at(places[0], height) * width + _pixels_at(places[1], width)
+        places = np.zeros((2, 2, len(ys)), dtype=np.float32)
+        places[0] = _places(ys, height), _places(xs, width)
+        # numba takes negative indices from the end, which costs time unless there are none
+        everyone = np.arange(len(ys), dtype=np.uintp)
+        _follow(flows, steps, places, everyone, everyone.copy(), np.zeros(SLOTS, dtype=np.uintp))
+        ends[some] = _pixels_at(places[0, 0], height) * width + _pixels_at(places[0, 1], width)
 
     share_out(follow_some, len(points), POINTS_AT_ONCE)
     return ends
@@ -94,31 +97,25 @@ def _pixels_at(places: NDArray[np.float32], length: int) -> NDArray[np.int64]:
     return ((places + _ONE) * _HALF * np.float32(length - 1)).astype(np.int64)
 
 
-def _blank(
-    places: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.uintp], NDArray[np.uintp], NDArray[np.uintp]]:
-    """Make what `_follow` writes to: places a round ago, who moves, who met whom, and a table."""
-    # numba takes negative indices from the end, which costs time unless there are none
-    everyone = np.arange(places.shape[1], dtype=np.uintp)
-    return np.empty_like(places), everyone, everyone.copy(), np.zeros(SLOTS, dtype=np.uintp)
-
-
 @compiled_with_fma
 def _follow(
     flows: NDArray[np.float32],
     steps: int,
     places: NDArray[np.float32],
-    before: NDArray[np.float32],
     moving: NDArray[np.uintp],
     met: NDArray[np.uintp],
     table: NDArray[np.uintp],
 ) -> None:
     """Move points until their steps are up, but none along a way that is known.
 
+    All but the flows is written to: places now and a round ago, shape (2, 2, n); who moves; who
+    met whom; and a table of places.
+
     A point's next place depends on nothing but its place. So where points meet, one goes on for
     all; and a point that is back where it was a round ago is so after every round, to the last.
     """
-    ys, xs, bits, count = places[0], places[1], places.view(np.uint32), len(moving)
+    ys, xs, before, bits = places[0, 0], places[0, 1], places[1], places[0].view(np.uint32)
+    count = len(moving)
     for _ in range(steps % ROUND):
         _advance(flows, ys, xs, moving, count)
     for _ in range(steps // ROUND):

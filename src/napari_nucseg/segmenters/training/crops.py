@@ -1,129 +1,66 @@
-"""What a network learns from: crops of images at many sizes, brightnesses and sharpnesses."""
+"""Crops of images at many sizes, which look as of many microscopes, stains and cells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage as ndi
-from skimage.segmentation import relabel_sequential
 
-from napari_nucseg.array_types import Labels
-from napari_nucseg.segmenters.dynamics.compiling import compiled
-from napari_nucseg.segmenters.dynamics.flow_check import heat_objects
-from napari_nucseg.segmenters.training.appearance import blur, vary, vary_gain
+from napari_nucseg.segmenters.parameters import TrainParams
+from napari_nucseg.segmenters.training.examples import Batch, Example, blur
 
-USUAL_DIAMETER = 28.0
-"""Taken for the diameter of nuclei where an image has none, px."""
 AS_IT_IS = 0.4
 """Share of the crops that are cut out of an image as it is, pixel by pixel."""
 AREA_POWER = 0.75
 """Between 0, where all images are drawn alike, and 1, where all pixels are."""
-_BEYOND = 3
-"""How far flows are continued beyond objects, so that they can be interpolated at the edge, px."""
-_GAP_WEIGHT = 2.0
-_SMALL = 20.0
-"""Pixels of objects of a smaller diameter count more, up to `_MOST_WEIGHT` times."""
-_MOST_WEIGHT = 3.0
+LEFT_ALONE = 0.4
+"""Share of the crops that stay as they are, but for a little gain."""
+_AHEAD = 2
+"""Batches that are drawn ahead."""
 
 
-@dataclass(frozen=True)
-class Example:
-    """An image ready to be learned from.
+def batches(
+    examples: Sequence[Example], params: TrainParams, first: int
+) -> Generator[Batch, None, None]:
+    """Draw batch after batch, ahead of their use.
 
-    Attributes
+    Each depends on the seed and its own number alone, so that training that goes on sees what it
+    would have seen.
+
+    Parameters
     ----------
-    image : ndarray of float32, shape (height, width)
-        Scaled intensities: background 0, nuclei about 1.
-    labels : ndarray of float32, shape (height, width)
-        Objects 1 to n, exact in single precision.
-    flows : ndarray of float32, shape (height, width, 2)
-        Unit vectors along y and x, continued a little beyond the objects.
-    weights : ndarray of float32, shape (height, width)
-        Weight of each pixel in the loss.
-    diameter : float
-        Median diameter of the objects as discs, px.
+    examples : sequence of Example
+        Images to learn from, with their labels.
+    params : TrainParams
+        Size of crops and batches, and the seed.
+    first : int
+        Number of the first batch.
     """
 
-    image: NDArray[np.float32]
-    labels: NDArray[np.float32]
-    flows: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    diameter: float
+    def draw(number: int) -> Batch:
+        rng = np.random.default_rng([params.seed, number])
+        diameters = params.smallest, params.largest
+        return draw_batch(examples, params.batch_size, params.crop, diameters, rng)
 
-    @classmethod
-    def of(cls, image: NDArray[np.float32], labels: Labels) -> Example:
-        """Compute what is to be learned of an image with its labels, shape (height, width)."""
-        numbered = np.ascontiguousarray(relabel_sequential(labels)[0], dtype=np.int32)
-        areas = np.bincount(numbered.ravel())[1:]
-        diameters = np.sqrt(areas * 4 / np.pi)
-        return cls(
-            image,
-            numbered.astype(np.float32),
-            _continued(object_flows(numbered), numbered),
-            _weights(numbered, diameters),
-            float(np.median(diameters)) if len(areas) else USUAL_DIAMETER,
-        )
-
-    def whole(self) -> Batch:
-        """Return the image as it is: a batch of one crop, which is all of it."""
-        inside = (self.labels > 0).astype(np.float32)
-        flows = self.flows.transpose(2, 0, 1) * inside
-        weights = self.weights / self.weights.mean()
-        return Batch(self.image[None, None], flows[None], inside[None], weights[None])
-
-
-@dataclass(frozen=True)
-class Crop:
-    """Part of an `Example`, resized and turned.
-
-    Attributes
-    ----------
-    image, labels, weights : ndarray of float32, shape (edge, edge)
-        Part of the example's arrays; beyond its border image and labels are 0.
-    flows : ndarray of float32, shape (2, edge, edge)
-        Unit vectors along y and x; 0 in the background.
-    diameter : float
-        Median diameter of the example's objects in the crop's pixels.
-    """
-
-    image: NDArray[np.float32]
-    labels: NDArray[np.float32]
-    flows: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    diameter: float
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Crops and what the network shall say of them.
-
-    Attributes
-    ----------
-    images : ndarray of float32, shape (crops, 1, edge, edge)
-        Scaled intensities of the crops, with one channel.
-    flows : ndarray of float32, shape (crops, 2, edge, edge)
-        Unit vectors along y and x; 0 in the background.
-    inside : ndarray of float32, shape (crops, edge, edge)
-        1 in objects, 0 in the background.
-    weights : ndarray of float32, shape (crops, edge, edge)
-        Weight of each pixel in the loss, 1 on average.
-    """
-
-    images: NDArray[np.float32]
-    flows: NDArray[np.float32]
-    inside: NDArray[np.float32]
-    weights: NDArray[np.float32]
-
-
-def mean_diameter(examples: Sequence[Example]) -> float:
-    """Return the mean, over images with nuclei, of their median diameter, px."""
-    diameters = [example.diameter for example in examples if example.labels.any()]
-    return float(np.mean(diameters)) if diameters else USUAL_DIAMETER
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # crops are small, and the cores are the network's
+    pool = ThreadPoolExecutor(1, thread_name_prefix="crops")
+    try:
+        numbers = range(first, params.batches)
+        waiting = [pool.submit(draw, number) for number in numbers[:_AHEAD]]
+        for number in numbers:
+            batch = waiting.pop(0).result()
+            if number + _AHEAD in numbers:
+                waiting.append(pool.submit(draw, number + _AHEAD))
+            yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(before)
 
 
 def draw_batch(
@@ -158,15 +95,12 @@ def draw_batch(
             crop = cut(examples[number], edge, diameters, rng)
             images.append(vary(crop.image, crop.labels, crop.diameter, rng))
         crops.append(crop)
-    flows = np.stack([crop.flows for crop in crops])
-    inside = np.stack([(crop.labels > 0).astype(np.float32) for crop in crops])
-    weights = np.stack([crop.weights for crop in crops])
-    return Batch(np.stack(images)[:, None], flows, inside, weights / weights.mean())
+    return Batch.of(crops, images)
 
 
 def cut(
     example: Example, edge: int, diameters: tuple[float, float], rng: np.random.Generator
-) -> Crop:
+) -> Example:
     """Cut one crop at a place, of a size, turned and reflected as drawn; see `draw_batch`."""
     own = example.diameter
     low, high = (np.clip(bound, *diameters) for bound in (own / 2, own * 2))
@@ -179,7 +113,7 @@ def cut(
     return _crop(replace(example, image=image, diameter=own * scale), edge, matrix, turn)
 
 
-def cut_as_it_is(example: Example, edge: int, rng: np.random.Generator) -> Crop:
+def cut_as_it_is(example: Example, edge: int, rng: np.random.Generator) -> Example:
     """Cut one crop whose pixels are the image's own, so that outlines are learned exactly.
 
     All its pixels count alike, so that no weight draws outlines to one side.
@@ -192,18 +126,18 @@ def cut_as_it_is(example: Example, edge: int, rng: np.random.Generator) -> Crop:
 
 def _crop(
     example: Example, edge: int, matrix: NDArray[np.float32], turn: NDArray[np.float32]
-) -> Crop:
+) -> Example:
     """Cut what a matrix from a crop's (x, y, 1) to the example's (x, y) says."""
     labels = _warp(example.labels, matrix, edge, cv2.INTER_NEAREST)
     vectors = _warp(example.flows, matrix, edge, cv2.INTER_LINEAR)
     # matrices act on (x, y), flows are (y, x)
     flows = (vectors[..., ::-1] @ turn)[..., ::-1] * (labels > 0)[..., None]
-    return Crop(
+    return replace(
+        example,
         image=_warp(example.image, matrix, edge, cv2.INTER_LINEAR),
         labels=labels,
-        flows=flows.transpose(2, 0, 1),
+        flows=flows,
         weights=np.maximum(_warp(example.weights, matrix, edge, cv2.INTER_LINEAR), 1),
-        diameter=example.diameter,
     )
 
 
@@ -236,60 +170,91 @@ def _warp(
     return np.asarray(warped, np.float32)
 
 
-def _continued(flows: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Continue flows of shape (2, height, width) beyond objects; the result has the axes last."""
-    if not labels.any():
-        return np.zeros((*labels.shape, 2), np.float32)
-    distance, nearest = ndi.distance_transform_edt(labels == 0, return_indices=True)
-    continued = flows[:, nearest[0], nearest[1]] * (distance <= _BEYOND)
-    return np.ascontiguousarray(continued.transpose(1, 2, 0), dtype=np.float32)
-
-
-def _weights(labels: NDArray[np.int32], diameters: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Let gaps between objects and small objects count more: shape (height, width)."""
-    highest = labels.max(initial=0) + 1
-    largest = ndi.maximum_filter(labels, 5)
-    smallest = ndi.minimum_filter(np.where(labels > 0, labels, highest), 5)
-    gaps = (smallest < largest) & (largest > 0)
-    of_object = np.concatenate([[1.0], np.clip(_SMALL / np.maximum(diameters, 1), 1, _MOST_WEIGHT)])
-    of_place = of_object[ndi.maximum_filter(labels, 3)]
-    weights = np.maximum(of_place, np.where(gaps, _GAP_WEIGHT, 1))
-    return blur(weights.astype(np.float32), 0.7)
-
-
-def object_flows(labels: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Return the flows of objects' shapes, each object by itself: what a network shall learn.
+def vary(
+    image: NDArray[np.float32],
+    labels: NDArray[np.float32],
+    diameter: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Vary how an image looks, as microscopes, stains and cells do.
 
     Parameters
     ----------
-    labels : ndarray of int32, shape (height, width)
-        Objects 1 to n, each with a pixel.
-
-    Returns
-    -------
-    ndarray of float32, shape (2, height, width)
-        Unit vectors along y and x that lead to the object's centre; 0 in the background.
+    image, labels : ndarray of float32, shape (edge, edge)
+        Scaled intensities and labels of one crop.
+    diameter : float
+        Usual diameter of the objects in pixels.
+    rng : Generator
+        Source of all random numbers; the same seed gives the same crop.
     """
-    flows = np.zeros((2, *labels.shape), np.float32)
-    _slope(labels, heat_objects(labels), flows)
-    return flows
+    if rng.random() < LEFT_ALONE:
+        return vary_gain(image, rng)
+    image = image * _brightness(labels, rng)
+    if rng.random() < 0.2:
+        image = image * _texture(image.shape, diameter, rng)
+    if rng.random() < 0.15:
+        image = image + _out_of_focus(image, diameter, rng)
+    if rng.random() < 0.35:
+        image = blur(image, rng.uniform(0.3, 0.08 * max(diameter, 8)))
+    if rng.random() < 0.5:
+        image = np.sign(image) * np.abs(image) ** np.float32(np.exp(rng.normal(0, 0.25)))
+    if rng.random() < 0.25:
+        image = image + _slope_across(image.shape, rng) * rng.uniform(0, 0.5)
+    if rng.random() < 0.15:
+        image = np.minimum(image, rng.uniform(0.5, 1.5))
+    if rng.random() < 0.5:
+        deviation = np.float32(np.exp(rng.uniform(np.log(0.005), np.log(0.15))))
+        noise = rng.standard_normal(image.shape, np.float32)
+        image = image + deviation * noise * np.sqrt(0.2 + np.abs(image))
+    offset = rng.uniform(-0.1, 0.5) if rng.random() < 0.15 else rng.normal(0, 0.04)
+    gain = np.exp(
+        rng.uniform(np.log(0.1), np.log(5)) if rng.random() < 0.25 else rng.normal(0, 0.4)
+    )
+    return np.asarray(gain * (image + offset), np.float32)
 
 
-@compiled
-def _slope(
-    labels: NDArray[np.int32], heat: NDArray[np.float64], flows: NDArray[np.float32]
-) -> None:
-    """Write the directions in which the heat rises, as if each object were alone."""
-    height, width = labels.shape
-    for y in range(height):
-        for x in range(width):
-            i = labels[y, x]
-            if i == 0:
-                continue
-            above = heat[y, x + 1] if y > 0 and labels[y - 1, x] == i else 0.0
-            below = heat[y + 2, x + 1] if y + 1 < height and labels[y + 1, x] == i else 0.0
-            left = heat[y + 1, x] if x > 0 and labels[y, x - 1] == i else 0.0
-            right = heat[y + 1, x + 2] if x + 1 < width and labels[y, x + 1] == i else 0.0
-            flow_y, flow_x = below - above, right - left
-            length = 1e-60 + np.sqrt(flow_y * flow_y + flow_x * flow_x)
-            flows[0, y, x], flows[1, y, x] = flow_y / length, flow_x / length
+def vary_gain(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Make an image of any shape a little brighter or dimmer, and nothing else."""
+    return np.asarray(np.exp(rng.normal(0, 0.2)) * image, np.float32)
+
+
+def _brightness(
+    labels: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float32] | float:
+    """Draw a factor for each object: dim ones beside bright ones."""
+    kind = rng.random()
+    if kind > 0.35:
+        return 1.0
+    count = int(labels.max()) + 1
+    factors = np.exp(rng.normal(0, 0.4, count))
+    if kind < 0.12:
+        factors[rng.random(count) < 0.15] *= rng.uniform(2, 12)
+    elif kind < 0.24:
+        factors[rng.random(count) < 0.5] *= rng.uniform(0.1, 0.5)
+    factors[0] = 1
+    return blur(factors.astype(np.float32)[labels.astype(np.int32)], 1.2)
+
+
+def _texture(
+    shape: tuple[int, ...], diameter: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw a factor that varies within nuclei, as chromatin and nucleoli do."""
+    grain = max(1.0, diameter * rng.uniform(0.03, 0.2))
+    noise = blur(rng.standard_normal(shape, np.float32), grain)
+    return np.asarray(np.exp(noise / noise.std() * rng.uniform(0.1, 0.4)), np.float32)
+
+
+def _out_of_focus(
+    image: NDArray[np.float32], diameter: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw haze: what lies beside, turned over and blurred, as of another plane."""
+    blurred = blur(image[::-1, ::-1], max(1.0, diameter * rng.uniform(0.2, 0.7)))
+    return np.asarray(blurred * rng.uniform(0.1, 0.5), np.float32)
+
+
+def _slope_across(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw an even slope from 0 to 1 in any direction."""
+    angle = rng.uniform(0, 2 * np.pi)
+    y, x = (np.linspace(-0.5, 0.5, length, dtype=np.float32) for length in shape)
+    slope = np.sin(angle) * y[:, None] + np.cos(angle) * x
+    return np.asarray((slope - slope.min()) / np.ptp(slope), np.float32)

@@ -1,8 +1,7 @@
-"""Training a network: crops in, weights out, with checkpoints that training goes on from.
+"""Training a network: batches in, weights out, and how well it does on images that are held out.
 
 Targets and losses are those of Cellpose [1]_; the loop is our own, because Cellpose's has neither
-callback nor checkpoint, and one batch after the other is drawn while the network learns from the
-one before.
+callback nor checkpoint.
 
 References
 ----------
@@ -13,34 +12,34 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_nucseg.metrics.score import score
+from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.segmenters.checkpoints import UNet
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16
+from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
-from napari_nucseg.segmenters.intensities import scale_intensities
-from napari_nucseg.segmenters.parameters import TrainParams
+from napari_nucseg.segmenters.intensities import normalise, scale_intensities
+from napari_nucseg.segmenters.parameters import SegmentParams, TrainParams
 from napari_nucseg.segmenters.residual_unet import UNetShape
-from napari_nucseg.segmenters.training.crops import Batch, Example, draw_batch
-from napari_nucseg.segmenters.unet import normalise
+from napari_nucseg.segmenters.tiling import run_scaled
+from napari_nucseg.segmenters.training.examples import Batch, Example
+from napari_nucseg.segmenters.unet import layout_on, tiled
 
 AVERAGED = 1000
 """Batches over which weights are averaged, in the long run."""
 WARM_UP = 0.03
 """Share of the batches during which the learning rate rises."""
-_AHEAD = 2
-"""Batches that are drawn ahead."""
 
 
 def new_net(params: TrainParams) -> UNet:
@@ -119,7 +118,7 @@ class Training:
         Device that the network learns on.
     done : int
         Number of batches that it has learned from.
-    averaged : Module
+    averaged : FluoUNet or ResidualUNet
         The net with its weights averaged over the last batches: the one to keep.
     """
 
@@ -127,16 +126,13 @@ class Training:
     params: TrainParams
     device: Device
     done: int = 0
-    averaged: nn.Module = field(init=False)
+    averaged: UNet = field(init=False)
 
     def __post_init__(self) -> None:
         """Bring the net to its device."""
-        self.place = torch.device(self.device.kind)
+        self._place, self._layout = torch.device(self.device.kind), layout_on(self.device)
         self._net = self.learner.net
-        # Half of the time on a CPU; not implemented everywhere for MPS
-        on_mps = self.device.kind == "mps"
-        self.layout = torch.contiguous_format if on_mps else torch.channels_last
-        self._net.to(self.place).to(memory_format=self.layout)
+        self._net.to(self._place).to(memory_format=self._layout)
         self.averaged = deepcopy(self._net).eval()
         self._optimiser = torch.optim.AdamW(
             self._net.parameters(),
@@ -174,8 +170,8 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(self.done, self.params)
         self._net.train()
-        images = torch.from_numpy(batch.images).to(self.place, memory_format=self.layout)
-        with torch.autocast(self.place.type, torch.bfloat16, enabled=self._in_bfloat16):
+        images = torch.from_numpy(batch.images).to(self._place, memory_format=self._layout)
+        with torch.autocast(self._place.type, torch.bfloat16, enabled=self._in_bfloat16):
             output = self.learner.forward(self._net, images)
         loss = loss_of(output.float(), batch)
         value = loss.item()
@@ -220,13 +216,12 @@ class Training:
         """Move the average towards the net, faster while it is young."""
         share = max(1 / AVERAGED, 1 / (1 + self.done / 10))
         with torch.no_grad():
-            for mean, value in zip(
-                self.averaged.state_dict().values(), self._net.state_dict().values(), strict=True
-            ):
+            own = self._net.state_dict()
+            for name, mean in self.averaged.state_dict().items():
                 if mean.is_floating_point():
-                    mean.lerp_(value, share)
+                    mean.lerp_(own[name], share)
                 else:
-                    mean.copy_(value)
+                    mean.copy_(own[name])
 
 
 def learning_rate(done: int, params: TrainParams) -> float:
@@ -257,40 +252,50 @@ def loss_of(output: Tensor, batch: Batch) -> Tensor:
     return ((error + entropy) * weights).mean()
 
 
-def batches(
-    examples: Sequence[Example], params: TrainParams, first: int
-) -> Generator[Batch, None, None]:
-    """Draw batch after batch, ahead of their use.
+@dataclass(frozen=True)
+class HeldOutScores:
+    """Means over the held-out images; those without nuclei count where something is found.
 
-    Each depends on the seed and its own number alone, so that training that goes on sees what it
-    would have seen.
+    Attributes
+    ----------
+    held_out_loss : float
+        Loss as of a batch, mean over the images.
+    mean_ap : float
+        AP, averaged over IoU thresholds from 0.5 to 0.95.
+    ap_50, f1_50 : float
+        AP and F1 at an IoU of 0.5.
+    """
+
+    held_out_loss: float
+    mean_ap: float
+    ap_50: float
+    f1_50: float
+
+
+def score_held_out(
+    training: Training, examples: Sequence[Example], progress: Progress
+) -> HeldOutScores:
+    """Score the averaged weights, each image at its own scale and with the usual thresholds.
 
     Parameters
     ----------
+    training : Training
+        The training, whose averaged weights are scored.
     examples : sequence of Example
-        Images to learn from, with their labels.
-    params : TrainParams
-        Size of crops and batches, and the seed.
-    first : int
-        Number of the first batch.
+        Held-out images; one at least has nuclei.
+    progress : Progress
+        Called with the number of images done before each; may raise to stop.
     """
-
-    def draw(number: int) -> Batch:
-        rng = np.random.default_rng([params.seed, number])
-        diameters = params.smallest, params.largest
-        return draw_batch(examples, params.batch_size, params.crop, diameters, rng)
-
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # crops are small, and the cores are the network's
-    pool = ThreadPoolExecutor(1, thread_name_prefix="crops")
-    try:
-        numbers = range(first, params.batches)
-        waiting = [pool.submit(draw, number) for number in numbers[:_AHEAD]]
-        for number in numbers:
-            batch = waiting.pop(0).result()
-            if number + _AHEAD in numbers:
-                waiting.append(pool.submit(draw, number + _AHEAD))
-            yield batch
-    finally:
-        pool.shutdown(cancel_futures=True)
-        cv2.setNumThreads(before)
+    params = SegmentParams()
+    net = tiled(training.averaged, training.device)
+    losses, ratios = [], []
+    for done, example in enumerate(examples):
+        progress(done, len(examples))
+        flows = run_scaled(net, example.image, 1.0, False, ignore)
+        output = torch.from_numpy(np.concatenate([flows.vectors, flows.cellprob[None]]))
+        losses.append(loss_of(output[None], example.whole()).item())
+        found = Labeller(flows, training.device)(params)
+        ratios.append(score(example.labels.astype(np.int32), found).ratios()["objects"])
+    names = "mean_ap", "ap", "f1"
+    means = [float(np.nanmean([of_image[name] for of_image in ratios])) for name in names]
+    return HeldOutScores(float(np.mean(losses)), *means)

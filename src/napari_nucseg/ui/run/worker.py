@@ -118,7 +118,7 @@ def run_request(request: RunRequest, progress: Progress) -> str:
     ValueError, OSError
         As by `run_models`.
     """
-    from napari_nucseg.batch.dataset_run import run_models
+    from napari_nucseg.batch.dataset_run import Execution, run_models
     from napari_nucseg.batch.executor import executor_for
     from napari_nucseg.batch.run_setup import set_up
     from napari_nucseg.io.datasets import open_dataset
@@ -130,15 +130,9 @@ def run_request(request: RunRequest, progress: Progress) -> str:
         catalogue.download(model, partial(_tell_download, progress, model.name))
     setups = [set_up(model, request.device, request.chosen, request.rule) for model in models]
     with executor_for(request.scheduler, request.device) as run_fields:
-        results = run_models(
-            dataset,
-            setups,
-            request.out,
-            progress=RunProgress(progress, [model.name for model in models]).report,
-            run_fields=run_fields,
-            parquet=has_parquet(),
-            command=request.command,
-        )
+        told = RunProgress(progress, [model.name for model in models]).report
+        how = Execution(told, run_fields, has_parquet(), request.command)
+        results = run_models(dataset, setups, request.out, how)
     names = [setup.model for setup in setups]
     return "\n".join(_in_words(*one) for one in zip(names, results, strict=True))
 

@@ -10,8 +10,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer
 
-from napari_nucseg.analysis.comparison import LabelPair
-from napari_nucseg.analysis.object_rows import Box
+from napari_nucseg.analysis.comparison import Box, LabelPair
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.edits import lose_track
 from napari_nucseg.ui.jobs import Job, Run

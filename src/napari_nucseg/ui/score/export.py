@@ -13,8 +13,13 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
 from napari_nucseg.analysis.comparison import LabelPair, LocatedPair
 from napari_nucseg.analysis.drawing import picture_verdicts
-from napari_nucseg.analysis.object_rows import join, object_columns
-from napari_nucseg.analysis.score_records import Record, field_row, summary_record
+from napari_nucseg.analysis.score_records import (
+    Record,
+    field_row,
+    join,
+    object_columns,
+    summary_record,
+)
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.writers import (
     check_parquet,

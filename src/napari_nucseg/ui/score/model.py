@@ -10,8 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from psygnal import Signal
 
-from napari_nucseg.analysis.comparison import LabelPair, LocatedPair, count_objects
-from napari_nucseg.analysis.object_rows import Box
+from napari_nucseg.analysis.comparison import Box, LabelPair, LocatedPair, count_objects
 from napari_nucseg.analysis.objects import Objects, list_objects, no_objects
 from napari_nucseg.io.fields import Field
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule

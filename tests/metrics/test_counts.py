@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_nucseg.metrics.aggregated import AreaCounts
-from napari_nucseg.metrics.counts import CaicedoCounts
+from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts
 from napari_nucseg.metrics.matching import assign
 from napari_nucseg.metrics.overlap import find_overlap
 from tests.metrics import brute_force

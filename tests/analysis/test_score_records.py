@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_nucseg.analysis.object_rows import join, object_columns
+from napari_nucseg.analysis.score_records import join, object_columns
 from napari_nucseg.io.writers import write_columns, write_parquet
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
