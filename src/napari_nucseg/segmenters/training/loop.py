@@ -138,7 +138,7 @@ class Training:
             self._net.parameters(),
             lr=self.params.learning_rate,
             weight_decay=self.params.weight_decay,
-            fused=not on_mps,  # one pass over the weights instead of ten
+            fused=self.device.kind != "mps",  # one pass over the weights instead of ten
         )
         self._in_bfloat16 = computes_bfloat16(self.device)
 
