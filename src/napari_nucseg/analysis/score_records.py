@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from napari_nucseg.io.fields import Field
+from napari_nucseg.metrics.ignoring import IgnoredCounts
 from napari_nucseg.metrics.presets import AP_THRESHOLDS
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import UNDEFINED, Interval, Spread, Summary
@@ -44,6 +45,8 @@ def score_record(score: Score) -> dict[str, Record]:
     }
     if score.boundaries is not None:
         record["boundaries"] = {"pairs": score.boundaries.pairs} | _plain(ratios["boundaries"])
+    if score.ignored is not None:
+        record["ignored"] = asdict(score.ignored)
     return record
 
 
@@ -144,7 +147,12 @@ def _score_row(score: Score) -> Record:
         **{f"verdict_{name}": count for name, count in asdict(score.verdicts).items()},
         **{f"caicedo_{name}": count for name, count in asdict(score.caicedo).items()},
         **_plain(ratios.get("boundaries", {})),
+        **({} if score.ignored is None else _ignored_row(score.ignored)),
     }
+
+
+def _ignored_row(ignored: IgnoredCounts) -> Record:
+    return {f"ignored_{side}": count for side, count in asdict(ignored).items()}
 
 
 def _summary_row(

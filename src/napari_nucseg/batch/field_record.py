@@ -13,6 +13,7 @@ from napari_nucseg.io.writers import write_text
 from napari_nucseg.metrics.aggregated import AreaCounts
 from napari_nucseg.metrics.boundary_counts import BoundaryCounts
 from napari_nucseg.metrics.counts import CaicedoCounts, ObjectCounts, PixelCounts, VerdictCounts
+from napari_nucseg.metrics.ignoring import IgnoredCounts
 from napari_nucseg.metrics.presets import find_preset
 from napari_nucseg.metrics.score import Score
 
@@ -83,11 +84,14 @@ def read_record(path: Path) -> FieldRecord | None:
 
 
 def _as_dict(score: Score) -> dict[str, Any]:
-    return asdict(score) | {"preset": score.preset.name}
+    values = asdict(score) | {"preset": score.preset.name}
+    if score.ignored is None:
+        del values["ignored"]
+    return values
 
 
 def _from_dict(values: Mapping[str, Any]) -> Score:
-    boundaries = values["boundaries"]
+    boundaries, ignored = values["boundaries"], values.get("ignored")
     return Score(
         threshold=values["threshold"],
         preset=find_preset(values["preset"]),
@@ -98,4 +102,5 @@ def _from_dict(values: Mapping[str, Any]) -> Score:
         areas=AreaCounts(**values["areas"]),
         caicedo=CaicedoCounts(**values["caicedo"]),
         boundaries=None if boundaries is None else BoundaryCounts(**boundaries),
+        ignored=None if ignored is None else IgnoredCounts(**ignored),
     )

@@ -18,6 +18,7 @@ from napari_nucseg.cli.options import (
     Components,
     DeviceName,
     EmptyAsOne,
+    IgnoreBorder,
     PresetName,
     Scheduler,
     Threshold,
@@ -82,6 +83,7 @@ def benchmark(
     iou: Threshold = 0.5,
     preset: PresetName = DEFAULT_PRESET,
     empty_as_one: EmptyAsOne = False,
+    ignore_border: IgnoreBorder = False,
     parquet: Annotated[
         bool | None,
         typer.Option(help="Write tables as Parquet, too; if not given, where pyarrow is there."),
@@ -110,7 +112,7 @@ def benchmark(
     if components:
         fields = fields.with_components()
     _warn(fields)
-    rule = rule_of(iou, preset, empty_as_one)
+    rule = rule_of(iou, preset, empty_as_one, ignore_border)
     models = model or [catalogue.BUNDLED]
     setups = [prepare(name, device, chosen, rule) for name in models]
     if out is None:

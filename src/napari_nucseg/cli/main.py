@@ -21,6 +21,7 @@ from napari_nucseg.cli.options import (
     Components,
     DeviceName,
     EmptyAsOne,
+    IgnoreBorder,
     ModelName,
     Out,
     PresetName,
@@ -170,6 +171,7 @@ def score(
     iou: Threshold = 0.5,
     preset: PresetName = DEFAULT_PRESET,
     empty_as_one: EmptyAsOne = False,
+    ignore_border: IgnoreBorder = False,
     components: Components = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -179,7 +181,7 @@ def score(
     from napari_nucseg.metrics.summary import summarise
     from napari_nucseg.report.text import score_table, summary_table
 
-    rule = rule_of(iou, preset, empty_as_one)
+    rule = rule_of(iou, preset, empty_as_one, ignore_border)
     scores = []
     for pair in pair_labels(predicted, truth):
         found, notes = pair.score_and_note(rule, components=components)

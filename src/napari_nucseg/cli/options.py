@@ -62,6 +62,12 @@ Threshold = Annotated[float, typer.Option("--iou", help="Least IoU of a match.")
 EmptyAsOne = Annotated[
     bool, typer.Option(help="Count fields without nuclei on either side as 1 in means.")
 ]
+IgnoreBorder = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-border", help="Leave nuclei that touch the border out of scores, on both sides."
+    ),
+]
 Components = Annotated[
     bool,
     typer.Option(
@@ -77,9 +83,11 @@ errors = Console(stderr=True)
 console = Console(markup=False, highlight=False, soft_wrap=True)
 
 
-def rule_of(threshold: float, preset: str, empty_as_one: bool) -> ScoreRule:
+def rule_of(
+    threshold: float, preset: str, empty_as_one: bool, ignore_border: bool = False
+) -> ScoreRule:
     """Make the rule that the options ask for."""
-    return ScoreRule(threshold, find_preset(preset), empty_as_one)
+    return ScoreRule(threshold, find_preset(preset), empty_as_one, ignore_border)
 
 
 def takes(
