@@ -58,12 +58,14 @@ class Labeller:
         least = max(params.min_size, self._flows.least_area) if params.min_size else 0
         on_cpu = self._device.kind == "cpu"
         labels = self._on_cpu(params, least) if on_cpu else self._by_cellpose(params, least)
-        if params.split_depth == 0:
+        if params.split_depth == 0 and not params.exclude_on_edges:
             return labels
         # Not above, because opening the segment panel would wait for this import
-        from napari_nucseg.segmenters.splitting import drop_small, split_touching
+        from napari_nucseg.segmenters.splitting import drop_on_edges, drop_small, split_touching
 
-        return drop_small(split_touching(labels, params.split_depth), least)
+        if params.split_depth:
+            labels = drop_small(split_touching(labels, params.split_depth), least)
+        return drop_on_edges(labels) if params.exclude_on_edges else labels
 
     @property
     def errors(self) -> NDArray[np.float64]:

@@ -69,6 +69,15 @@ class SegmentParams:
             "px",
         ),
     ] = 15
+    exclude_on_edges: Annotated[
+        bool,
+        Spec(
+            "Exclude on edges",
+            "Nuclei that touch the border of the image are dropped: they are cut off, so that "
+            "their size and shape are not known. Of a volume the sides count, not the first and "
+            "the last plane.",
+        ),
+    ] = False
     invert: Annotated[
         bool,
         Spec(

@@ -15,6 +15,7 @@ from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from napari_nucseg.array_types import Labels
+from napari_nucseg.metrics.ignoring import without_border
 
 SMOOTHING = 1.0
 """Sigma of the Gaussian that evens out the steps of an outline of pixels, px."""
@@ -118,6 +119,22 @@ def _cut(heights: NDArray[np.float64], own: NDArray[np.bool_], depth: float) -> 
     pieces = watershed(-heights, seeds, connectivity=2, mask=own)
     pieces[own & (pieces == 0)] = np.bincount(pieces[pieces > 0]).argmax()
     return np.asarray(pieces, dtype=np.int32)
+
+
+def drop_on_edges(labels: Labels) -> Labels:
+    """Drop the objects that touch the border of the field, and number the others.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, of two axes or more
+        0 is background; for the border of a stack see `touching_border`.
+
+    Returns
+    -------
+    ndarray of int32, of the same shape
+        Labels 1 to n in raster order.
+    """
+    return number_in_raster_order(without_border(labels))
 
 
 def drop_small(labels: Labels, min_size: int) -> Labels:

@@ -27,6 +27,7 @@ from napari_nucseg.segmenters.api import (
 from napari_nucseg.segmenters.devices import load_torch
 from napari_nucseg.segmenters.network import NetSegmenter, Network, prepared, refuse_too_large
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.segmenters.splitting import drop_on_edges
 
 FLOW_STEPS = 200
 MAX_VOXELS = 2**27
@@ -127,6 +128,8 @@ def segment_volume(
         labels, made = _segment_stitched(segmenter, volume, params, volume_params, progress)
     else:
         labels, made = _segment_planes(segmenter, volume, params, progress)
+    if params.exclude_on_edges and depth is not Depth.PLANES:
+        labels = drop_on_edges(labels)
     provenance = replace(
         made,
         parameters=asdict(params),
@@ -173,8 +176,8 @@ def _segment_stitched(
     if isinstance(segmenter, NetSegmenter):
         segment = segmenter.segment_normalised
         volume = segmenter.network.normalise(prepared(volume, params), params)
-    small_too = replace(params, min_size=0)
-    planes, made = _segment_planes(segment, volume, small_too, progress)
+    all_parts = replace(params, min_size=0, exclude_on_edges=False)
+    planes, made = _segment_planes(segment, volume, all_parts, progress)
     filled = [fill_holes_and_remove_small_masks(plane, min_size=-1) for plane in planes]
     joined = stitch_planes(np.stack(filled), volume_params.stitch_threshold)
     return fill_holes_and_remove_small_masks(joined, min_size=params.min_size), made
