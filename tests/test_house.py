@@ -34,7 +34,7 @@ THIRD_PARTY = {
     "metrics": "numpy scipy",
     "io": "PIL filelock networkx numpy pyarrow requests roifile scipy skimage tifffile urllib3",
     "segmenters": "cellpose cv2 numba numpy onnxruntime safetensors scipy skimage torch",
-    "analysis": "PIL numpy scipy",
+    "analysis": "PIL numpy scipy skimage",
     "report": "PIL jinja2 matplotlib numpy rich",
     "batch": "distributed filelock matplotlib numpy",
     "ui": "dask magicgui matplotlib napari numpy pint psygnal qtpy superqt",

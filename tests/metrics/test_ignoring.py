@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -75,6 +75,7 @@ def left_out_by_sets(truth, predicted, ignore):
     return gone, lost
 
 
+@settings(deadline=None)
 @given(FIELDS, FIELDS, REGIONS, st.booleans(), st.sets(st.sampled_from([1, 2, 3, 9])))
 def test_what_leaves_is_what_sets_of_pixels_say(truth, predicted, region, border, named):
     ignore = Ignored(border, region, frozenset(named & set(np.unique(truth).tolist())))
@@ -91,6 +92,7 @@ def test_what_leaves_is_what_sets_of_pixels_say(truth, predicted, region, border
     assert kept.pixels == score(truth[seen], predicted[seen]).pixels
 
 
+@settings(deadline=None)
 @given(FIELDS, FIELDS)
 def test_to_ignore_nothing_changes_no_count(truth, predicted):
     plain = score(truth, predicted)
@@ -99,6 +101,7 @@ def test_to_ignore_nothing_changes_no_count(truth, predicted):
     assert score(truth, predicted, ignore=Ignored()) == replace(plain, ignored=IgnoredCounts(0, 0))
 
 
+@settings(deadline=None)
 @given(FIELDS, FIELDS, REGIONS)
 def test_what_is_predicted_on_ignored_ground_does_not_matter(truth, predicted, region):
     """Objects that lie wholly in the region may come and go."""
@@ -112,6 +115,7 @@ def test_what_is_predicted_on_ignored_ground_does_not_matter(truth, predicted, r
     assert replace(with_them, ignored=None) == replace(without, ignored=None)
 
 
+@settings(deadline=None)
 @given(FIELDS)
 def test_after_the_border_nuclei_are_gone_no_nucleus_touches_it(labels):
     left = without_border(labels)
