@@ -6,7 +6,7 @@ one that lies on it. Which objects these are does not depend on the threshold of
 
 References
 ----------
-.. [1] Kirillov et al., Panoptic Segmentation, CVPR 2019, section 4.2 (void and group labels).
+.. [1] Kirillov et al., Panoptic Segmentation, CVPR 2019, section 4 (void and group labels).
 """
 
 from __future__ import annotations
