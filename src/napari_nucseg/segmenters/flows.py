@@ -133,6 +133,12 @@ def find_object(flows: Flows, at: tuple[int, int]) -> NDArray[np.bool_] | None:
     ndarray of bool, shape (height, width), or None
         The object by the first of the cell probabilities `LOOSER` that gives one; None if none
         does. Its flows need not fit its shape, and its size does not matter.
+
+    Notes
+    -----
+    With fluo-nuclei, of 59 missed nuclei in 14 fields of BBBC039's validation split 56 got an
+    object at their middle, 38 of them with an IoU of at least 0.5; of 560 places of background,
+    8 px and more from any nucleus, none did.
     """
     compiling().result()
     for threshold in LOOSER:

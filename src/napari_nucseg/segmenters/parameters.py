@@ -1,7 +1,4 @@
-"""The one list of parameters of a segmentation, and the one of a training.
-
-The form, the command line and the saved metadata are made from it.
-"""
+"""The parameters of segmentation and training: form, command line and metadata are made of them."""
 
 from __future__ import annotations
 
@@ -73,9 +70,8 @@ class SegmentParams:
         bool,
         Spec(
             "Exclude on edges",
-            "Nuclei that touch the border of the image are dropped: they are cut off, so that "
-            "their size and shape are not known. Of a volume the sides count, not the first and "
-            "the last plane.",
+            "Drops nuclei that touch the border of the image, which may be cut off. Of a volume "
+            "the sides count, not the first and the last plane.",
         ),
     ] = False
     invert: Annotated[
@@ -193,7 +189,6 @@ class SegmentParams:
     ] = False
 
     def __post_init__(self) -> None:
-        """Refuse values outside the bounds."""
         check_bounds(self)
 
 
@@ -255,7 +250,6 @@ class VolumeParams:
     ] = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse values outside the bounds."""
         check_bounds(self)
 
 
@@ -287,9 +281,7 @@ class TrainParams:
         float,
         Spec("Learning rate", "Highest of AdamW. It rises first, then falls to 0.", 0.0, 1.0, 1e-4),
     ] = 2e-3
-    weight_decay: Annotated[
-        float, Spec("Weight decay", "Weight decay of AdamW.", 0.0, 1.0, 1e-3)
-    ] = 1e-2
+    weight_decay: Annotated[float, Spec("Weight decay", "That of AdamW.", 0.0, 1.0, 1e-3)] = 1e-2
     validate_every: Annotated[
         int,
         Spec("Validate every", "Score the held-out images every so many batches.", 1, 10**7, 1),
@@ -299,7 +291,6 @@ class TrainParams:
     ] = 0
 
     def __post_init__(self) -> None:
-        """Refuse values outside the bounds."""
         check_bounds(self)
         if self.crop % COARSEST:
             raise ValueError(f"crop is {self.crop}; it must be a multiple of {COARSEST} px")
