@@ -232,6 +232,16 @@ def test_options_reach_the_segmenter_and_the_others_keep_their_defaults(
     assert summary["segmentation"]["parameters"] == asdict(chosen)
 
 
+def test_a_benchmark_can_leave_nuclei_at_the_border_out(run, drawn_dataset, tmp_path):
+    out = tmp_path / "out"
+    done = run("benchmark", drawn_dataset, "-m", "otsu", "-o", out, "--ignore-border")
+    assert done.code == 0, done.err
+    ignored = parse((out / "summary.json").read_text())["pooled"]["ignored"]
+    assert ignored["true"] > 0
+    assert f"{ignored['true']} ignored (predicted: " in done.flat
+    assert "Nuclei that touch the border are left out" in (out / "report.html").read_text()
+
+
 # benchmark
 
 
@@ -838,6 +848,21 @@ def test_an_unknown_preset_is_refused(refuse, scored):
 def test_empty_fields_count_as_1_where_asked_for(run, scored):
     done = run("score", *scored, "--json", "--empty-as-one")
     assert parse(done.out)["mean"]["objects"]["f1"] == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_nuclei_at_the_border_are_left_out_and_told(run, scored):
+    true = np.zeros((30, 60), np.uint16)
+    true[5:15, 5:15], true[0:8, 30:40] = 1, 2
+    tifffile.imwrite(scored[0] / "a.tif", np.where(true == 1, 5, 0).astype(np.uint16))
+    write_mask(scored[1] / "a.png", true)
+    pair = scored[0] / "a.tif", scored[1] / "a.png"
+
+    record = parse(run("score", *pair, "--ignore-border", "--json").out)
+    assert record["objects"]["recall"] == record["pixels"]["dice"] == 1
+    assert record["ignored"] == {"true": 1, "predicted": 0}
+    told = "1 of 2 nuclei counted, 1 ignored (predicted: 1 of 1 counted, 0 ignored)"
+    assert told in run("score", *pair, "--ignore-border").flat
+    assert "ignored" not in run("score", *pair).flat
 
 
 def test_what_is_undefined_is_null(run, scored):

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_nucseg.batch.results import open_results
 from napari_nucseg.batch.run_setup import set_up
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.metrics.ignoring import touching_border, without_border
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.registry import GROUPS, metrics
+from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from tests.conftest import write_scaled
@@ -290,6 +293,52 @@ def test_an_empty_field_can_count_as_1(run, oracle_of, drawn_fields, out):
     run(oracle_of(drawn_fields), rule=ScoreRule(empty_as_one=True))
     assert read_summary(out)["range"]["objects"]["f1"] == [1, 1]
     assert read_summary(out)["empty_fields"] == 1
+
+
+# Nuclei at the border
+
+
+@pytest.fixture
+def at_border(drawn_fields):
+    """How many nuclei of each field touch the border."""
+    return [len(touching_border(field.labels)) for field in drawn_fields]
+
+
+def test_nuclei_at_the_border_can_be_left_out(run, oracle_of, drawn_fields, out, at_border):
+    found = [without_border(field.labels) for field in drawn_fields]
+    run(oracle_of(drawn_fields, *found), rule=ScoreRule(ignore_border=True))
+
+    summary = read_summary(out)
+    total = sum(len(np.unique(one.labels[one.labels > 0])) for one in drawn_fields)
+    left = sum(at_border)
+    assert left > 0
+    assert summary["pooled"]["ignored"] == {"true": left, "predicted": 0}
+    assert summary["pooled"]["objects"]["recall"] == summary["pooled"]["pixels"]["dice"] == 1
+    rows = read_fields(out)
+    assert [int(row["ignored_true"]) for row in rows] == at_border
+    told = f"{total - left} of {total} nuclei counted, {left} ignored"
+    assert told in (out / "summary.md").read_text()
+    assert told in (out / "summary.tex").read_text()
+    plan = json.loads((out / "run.json").read_text())["plan"]
+    assert plan["rule"]["ignore_border"] is True
+    (results,) = open_results(out)
+    assert results.rule == ScoreRule(ignore_border=True)
+    assert set(np.unique(results.draw_verdicts(0))) == {0, Verdict.MATCHED}
+
+
+def test_nothing_is_said_of_ignoring_where_nothing_is(run, oracle_of, drawn_fields, out):
+    run(oracle_of(drawn_fields))
+
+    assert "ignored" not in read_summary(out)["pooled"]
+    assert not any("ignored" in name for name in read_fields(out)[0])
+    assert "ignore" not in (out / "run.json").read_text() + (out / "summary.md").read_text()
+
+
+def test_a_run_does_not_go_on_with_other_nuclei(run, oracle_of, drawn_fields):
+    run(oracle_of(drawn_fields))
+
+    with pytest.raises(ValueError, match="rule ignore_border: none before, True now"):
+        run(oracle_of(drawn_fields), rule=ScoreRule(ignore_border=True))
 
 
 # Fields without nuclei

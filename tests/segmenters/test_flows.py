@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.metrics.ignoring import touching_border
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
@@ -22,6 +23,8 @@ OTHERS = [
     {"niter": 50},
     {"max_size_fraction": 0.05},
     {"split_depth": 1.0},
+    {"exclude_on_edges": True},
+    {"exclude_on_edges": True, "split_depth": 1.0},
 ]
 
 
@@ -45,6 +48,34 @@ def test_new_thresholds_give_the_labels_of_a_fresh_run(segment, image, others):
     np.testing.assert_array_equal(moved.labels, fresh.labels)
     assert moved.provenance.parameters == fresh.provenance.parameters
     np.testing.assert_array_equal(first.relabelled(USUAL).labels, first.labels)
+
+
+@pytest.mark.parametrize("name", [catalogue.BUNDLED, "otsu"])
+def test_nuclei_at_the_border_leave_and_come_back_without_the_network(name, drawn_fields):
+    image = drawn_fields[0].image
+    first = catalogue.load(catalogue.find(name), "cpu")(image, USUAL, ignore)
+    inner = first.relabelled(replace(USUAL, exclude_on_edges=True))
+
+    at_border = touching_border(first.labels)
+    assert len(at_border)
+    np.testing.assert_array_equal(
+        inner.labels > 0, (first.labels > 0) & ~np.isin(first.labels, at_border)
+    )
+    assert len(np.unique(inner.labels)) == len(np.unique(first.labels)) - len(at_border)
+    np.testing.assert_array_equal(inner.relabelled(USUAL).labels, first.labels)
+
+
+def test_nuclei_that_are_left_out_at_the_border_are_no_sign_of_a_wrong_model(segment):
+    image = np.full((60, 60), 100.0)
+    image[:22, 20:42] = image[40:, 10:32] = 1000
+    image += np.random.default_rng(0).normal(0, 3, image.shape)
+    usual = segment(image, USUAL, ignore)
+
+    found = segment(image, replace(USUAL, exclude_on_edges=True), ignore)
+
+    assert usual.labels.any()
+    assert not found.labels.any()
+    assert found.concerns == usual.concerns
 
 
 @pytest.mark.parametrize(

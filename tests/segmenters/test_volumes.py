@@ -8,6 +8,7 @@ import torch
 from scipy import ndimage as ndi
 
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.metrics.ignoring import touching_border, without_border
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
@@ -141,6 +142,22 @@ def test_balls_that_3d_leaves_out_are_told(balls):
     made = segment(model, balls, Depth.IN_3D, SegmentParams(max_size_fraction=0.05))
     assert "No nucleus was found" in made.provenance.suspect[0]
     assert not segment(model, balls, Depth.IN_3D, anisotropy=2).provenance.suspect
+
+
+@pytest.mark.parametrize("depth", Depth)
+def test_balls_that_the_sides_cut_off_are_dropped_as_wholes(segmenter, balls, depth):
+    cut = np.ascontiguousarray(balls[:, CENTRES[0][1] :])
+    whole = segment(segmenter, cut, depth, anisotropy=2)
+    inner = segment(segmenter, cut, depth, SegmentParams(exclude_on_edges=True), anisotropy=2)
+
+    assert len(touching_border(whole.labels))
+    np.testing.assert_array_equal(inner.labels > 0, expected_inside(whole.labels, depth))
+    assert inner.provenance.parameters["exclude_on_edges"]
+
+
+def expected_inside(labels, depth):
+    planes = labels if depth is Depth.PLANES else [labels]
+    return np.stack([without_border(one) for one in planes]).reshape(labels.shape) > 0
 
 
 @pytest.mark.parametrize("depth", Depth)

@@ -178,7 +178,7 @@ def test_what_a_model_makes_no_use_of_is_locked_and_says_so(panel):
     panel.form.model.value = "otsu"
 
     used = {row.name for row in panel.form.params.rows if row.enabled}
-    assert used == {"min_size", "invert"}
+    assert used == {"min_size", "exclude_on_edges", "invert"}
     assert not panel.form.device.enabled
     assert not panel.form.measure.enabled
     assert panel.form.device.tooltip == "otsu runs only on the CPU."

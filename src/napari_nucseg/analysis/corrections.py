@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.overlap import Overlap
 
+Region = tuple[slice, ...]
+
 
 @dataclass(frozen=True)
 class Changes:
@@ -91,6 +93,76 @@ def find_changes(before: Labels, after: Labels) -> Changes:
     )
 
 
+@dataclass(frozen=True)
+class Change:
+    """What one mending does to labels.
+
+    Attributes
+    ----------
+    region : tuple of slice
+        The smallest box that holds every pixel that changes.
+    before, after : ndarray of integers, of the region's shape
+        Labels of the region as they were and as they become.
+    gone, come : tuple of int
+        Labels that there are no more, and that are new.
+    """
+
+    region: Region
+    before: Labels
+    after: Labels
+    gone: tuple[int, ...]
+    come: tuple[int, ...]
+
+    def applied_to(self, labels: Labels) -> Labels:
+        """Return a mended copy of the labels."""
+        mended = labels.copy()
+        mended[self.region] = self.after
+        return mended
+
+    def pixels(self) -> tuple[tuple[NDArray[np.intp], ...], Labels]:
+        """Return where pixels change, as an index of the labels, and their new labels.
+
+        This is what ``data_setitem`` of a napari Labels layer takes as one step to be undone.
+        """
+        differs = self.before != self.after
+        starts = (part.start for part in self.region)
+        places = zip(np.nonzero(differs), starts, strict=True)
+        return tuple(place + start for place, start in places), self.after[differs]
+
+
+def box_of(mask: NDArray[np.bool_], margin: int = 0) -> Region:
+    """Find the smallest box around what is marked, and a margin; it may end beyond the array."""
+    box = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        there = np.flatnonzero(mask.any(axis=others))
+        box.append(slice(max(int(there[0]) - margin, 0), int(there[-1]) + 1 + margin))
+    return tuple(box)
+
+
+def change_in(labels: Labels, after: Labels, box: Region | None = None) -> Change:
+    """Describe a change of labels.
+
+    Parameters
+    ----------
+    labels : ndarray of integers
+        Labels as they were.
+    after : ndarray of integers, of the labels' or the box's shape
+        What they become.
+    box : tuple of slice, optional
+        Part that changes, which holds all of every nucleus that goes; all if not given.
+    """
+    box = (slice(0, None),) * labels.ndim if box is None else box
+    inner = box_of(labels[box] != after)
+    region = tuple(
+        slice(outer.start + part.start, outer.start + part.stop)
+        for outer, part in zip(box, inner, strict=True)
+    )
+    found = find_changes(labels[box], after)
+    new = after[inner].astype(labels.dtype)
+    return Change(region, labels[region].copy(), new, found.removed, found.added)
+
+
 def swapped(overlap: Overlap) -> Overlap:
     """Return the overlap with true and predicted side exchanged."""
     return Overlap(
@@ -127,7 +199,7 @@ def take_over(source: Labels, target: Labels, label: int, overlap: Overlap) -> L
         If the target's numbers are used up.
     """
     replaced = _replaced(label, overlap)
-    number = int(replaced[0]) if len(replaced) else _free_number(target)
+    number = int(replaced[0]) if len(replaced) else free_number(target)
     new = target.copy()
     new[np.isin(target, replaced)] = 0
     new[source == label] = number
@@ -153,8 +225,22 @@ def _replaced(label: int, overlap: Overlap) -> NDArray[np.int64]:
     return numbers
 
 
-def _free_number(labels: Labels) -> int:
-    number = int(labels.max(initial=0)) + 1
+def free_number(labels: Labels, taken: int = 0) -> int:
+    """Return a number that no object has.
+
+    Parameters
+    ----------
+    labels : ndarray of integers
+        Label image of any shape; 0 is background.
+    taken : int
+        How many free numbers were given to others before.
+
+    Raises
+    ------
+    ValueError
+        If the type of the labels has none left.
+    """
+    number = int(labels.max(initial=0)) + 1 + taken
     if number > np.iinfo(labels.dtype).max:
         raise ValueError(
             f"labels of type {labels.dtype} have no number left for another nucleus; convert the "

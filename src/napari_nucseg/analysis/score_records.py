@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_nucseg.analysis.comparison import find_geometry
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.fields import Field
+from napari_nucseg.metrics.ignoring import IgnoredCounts
 from napari_nucseg.metrics.matching import Matching
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, Preset
 from napari_nucseg.metrics.score import Score
@@ -53,6 +54,8 @@ def score_record(score: Score) -> dict[str, Record]:
     }
     if score.boundaries is not None:
         record["boundaries"] = {"pairs": score.boundaries.pairs} | _plain(ratios["boundaries"])
+    if score.ignored is not None:
+        record["ignored"] = asdict(score.ignored)
     return record
 
 
@@ -154,7 +157,12 @@ def _score_row(score: Score) -> Record:
         **{f"verdict_{name}": count for name, count in asdict(score.verdicts).items()},
         **{f"caicedo_{name}": count for name, count in asdict(score.caicedo).items()},
         **_plain(ratios.get("boundaries", {})),
+        **({} if score.ignored is None else _ignored_row(score.ignored)),
     }
+
+
+def _ignored_row(ignored: IgnoredCounts) -> Record:
+    return {f"ignored_{side}": count for side, count in asdict(ignored).items()}
 
 
 def spread_record(spread: Spread) -> Record:

@@ -24,9 +24,10 @@ from napari_nucseg.io.images import Image
 from napari_nucseg.io.tiff import Header
 from napari_nucseg.io.writers import write_labels
 from napari_nucseg.metrics.boundaries import LEAST_IOU, Spacing, measure_boundaries
+from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.score import Score, score_matching
+from napari_nucseg.metrics.score import Score, counting, score_matching
 from napari_nucseg.progress import Progress, ignore, within
 from napari_nucseg.segmenters.api import Provenance, Stopped, check_image
 
@@ -220,6 +221,9 @@ class FieldTask:
     ) -> tuple[Score, Columns]:
         rule = self.setup.rule
         size = header.pixel_size if self.has_scale else None
+        kept = None if rule.ignored is None else leave_out(truth, labels, rule.ignored)
+        if kept is not None:
+            truth, labels = kept.truth, kept.predicted
         overlap = find_overlap(truth, labels)
         matching = match(overlap, rule.threshold, rule.preset.strict)
         boundaries = measure_boundaries(
@@ -230,7 +234,8 @@ class FieldTask:
             least=min(LEAST_IOU, rule.threshold),
         )
         objects = object_columns(field.stem, truth, labels, matching, rule.preset, pixel_size=size)
-        return score_matching(matching, rule.preset, boundaries), objects
+        score = score_matching(matching, rule.preset, boundaries)
+        return score if kept is None else counting(kept, score), objects
 
 
 def run_here(work: FieldTask, fields: Sequence[Field], progress: Progress) -> Iterator[Outcome]:

@@ -245,7 +245,9 @@ class LabelPair:
         sources = self.truth, self.predicted
         try:
             truth, predicted = (read_label_image(one, components=components) for one in sources)
-            score = score_with_boundaries(truth.data, predicted.data, rule.threshold, rule.preset)
+            score = score_with_boundaries(
+                truth.data, predicted.data, rule.threshold, rule.preset, ignore=rule.ignored
+            )
         except ValueError as error:
             raise ValueError(f"{self.predicted} against {self.truth}: {error}") from error
         return score, (*truth.notes, *predicted.notes)

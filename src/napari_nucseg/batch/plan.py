@@ -66,6 +66,8 @@ def make_plan(dataset: Dataset, setup: Setup, has_scale: bool) -> Plan:
             "threshold": setup.rule.threshold,
             "preset": setup.rule.preset.name,
             "empty_as_one": setup.rule.empty_as_one,
+            # Only where it is so, since runs that were begun before do not know it
+            **({"ignore_border": True} if setup.rule.ignore_border else {}),
         },
         "has_scale": has_scale,
         "versions": {**versions(), **versions(setup.libraries)},

@@ -16,6 +16,7 @@ from napari_nucseg.batch.results_folder import RUN_FILE, ResultsFolder
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
+from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule, find_preset
@@ -60,6 +61,9 @@ class Results:
     def draw_verdicts(self, number: int) -> NDArray[np.uint8]:
         """Outline the objects of a field in their verdicts, shape (height, width)."""
         truth, labels = self.dataset.fields[number].read_truth(), self.labels(number)
+        if self.rule.ignored is not None:
+            kept = leave_out(truth, labels, self.rule.ignored)
+            truth, labels = kept.truth, kept.predicted
         matching = match(find_overlap(truth, labels), self.rule.threshold, self.rule.preset.strict)
         return draw_verdicts(truth, labels, classify(matching))
 
@@ -150,7 +154,12 @@ def _open(path: Path) -> Results:
         plan["model"],
         Dataset(plan["dataset"], fields, tuple(plan["absent"])),
         done,
-        ScoreRule(rule["threshold"], find_preset(rule["preset"]), rule["empty_as_one"]),
+        ScoreRule(
+            rule["threshold"],
+            find_preset(rule["preset"]),
+            rule["empty_as_one"],
+            rule.get("ignore_border", False),
+        ),
         {} if first is None or first.made is None else first.made,
     )
 

@@ -19,6 +19,7 @@ from napari_nucseg.io.fields import Field
 from napari_nucseg.io.writers import write_json, write_text
 from napari_nucseg.metrics.boundaries import BoundaryCounts
 from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
+from napari_nucseg.metrics.ignoring import IgnoredCounts
 from napari_nucseg.metrics.presets import find_preset
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import VerdictCounts
@@ -222,11 +223,14 @@ def read_record(path: Path) -> FieldRecord | None:
 
 
 def _as_dict(score: Score) -> dict[str, Any]:
-    return asdict(score) | {"preset": score.preset.name}
+    values = asdict(score) | {"preset": score.preset.name}
+    if score.ignored is None:
+        del values["ignored"]
+    return values
 
 
 def _from_dict(values: Mapping[str, Any]) -> Score:
-    boundaries = values["boundaries"]
+    boundaries, ignored = values["boundaries"], values.get("ignored")
     return Score(
         threshold=values["threshold"],
         preset=find_preset(values["preset"]),
@@ -237,4 +241,5 @@ def _from_dict(values: Mapping[str, Any]) -> Score:
         areas=AreaCounts(**values["areas"]),
         caicedo=CaicedoCounts(**values["caicedo"]),
         boundaries=None if boundaries is None else BoundaryCounts(**boundaries),
+        ignored=None if ignored is None else IgnoredCounts(**ignored),
     )

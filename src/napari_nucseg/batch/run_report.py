@@ -15,6 +15,7 @@ from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
+from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.registry import GROUPS, metrics, shown_in
 from napari_nucseg.metrics.summary import Summary, summarise
 from napari_nucseg.parameter_spec import describe_values
@@ -190,11 +191,12 @@ def _published(model: str, result: Benchmark, split: str | None) -> Iterator[Tab
 
 def _picture(field: Field, run: PreparedRun) -> str:
     labels = read_labels(Source(run.folder.labels_file(field.stem)))
-    rule = run.setup.rule
+    rule, truth = run.setup.rule, field.read_truth()
+    if rule.ignored is not None:
+        kept = leave_out(truth, labels, rule.ignored)
+        truth, labels = kept.truth, kept.predicted
     return as_link(
-        picture_verdicts(
-            field.read_image().data, field.read_truth(), labels, rule.threshold, rule.preset.strict
-        )
+        picture_verdicts(field.read_image().data, truth, labels, rule.threshold, rule.preset.strict)
     )
 
 

@@ -59,11 +59,19 @@ class RuleOptions:
     empty_as_one: Annotated[
         bool, typer.Option(help="Count fields without nuclei on either side as 1 in means.")
     ] = False
+    ignore_border: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-border",
+            help="Leave nuclei that touch the border out of scores, on both sides.",
+        ),
+    ] = False
 
     @property
     def rule(self) -> ScoreRule:
         """The rule that they ask for."""
-        return ScoreRule(self.iou, find_preset(self.preset), self.empty_as_one)
+        preset = find_preset(self.preset)
+        return ScoreRule(self.iou, preset, self.empty_as_one, self.ignore_border)
 
 
 def grouped(command: Command) -> Command:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from napari_nucseg.metrics.ignoring import Ignored
+
 AP_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
 """IoU thresholds of the mean AP: 0.50, 0.55 ... 0.95 (DSB2018)."""
 F1_THRESHOLDS = AP_THRESHOLDS[:9]
@@ -92,11 +94,19 @@ class ScoreRule:
         Whether an IoU of exactly the threshold is a hit, and what is reported.
     empty_as_one : bool
         Whether a field without objects on either side counts 1 in means, or is left out.
+    ignore_border : bool
+        Whether objects that touch the border are left out of all counts.
     """
 
     threshold: float = 0.5
     preset: Preset = STARDIST
     empty_as_one: bool = False
+    ignore_border: bool = False
+
+    @property
+    def ignored(self) -> Ignored | None:
+        """What is left out of a field; None where everything is counted."""
+        return Ignored(border=True) if self.ignore_border else None
 
 
 DEFAULT_RULE = ScoreRule()

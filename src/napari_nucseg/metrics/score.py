@@ -14,6 +14,7 @@ from napari_nucseg.metrics.boundaries import (
     measure_boundaries,
 )
 from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
+from napari_nucseg.metrics.ignoring import Counted, Ignored, IgnoredCounts, leave_out
 from napari_nucseg.metrics.matching import Matching, match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, F1_THRESHOLDS, STARDIST, Preset
@@ -45,6 +46,8 @@ class Score:
         Splits, merges and missed nuclei as the dataset's paper counts them.
     boundaries : BoundaryCounts or None
         Distances of outlines at the threshold, where they were measured.
+    ignored : IgnoredCounts or None
+        Number of objects that were left out of all other counts; None where all were counted.
     """
 
     threshold: float
@@ -56,6 +59,7 @@ class Score:
     areas: AreaCounts
     caicedo: CaicedoCounts
     boundaries: BoundaryCounts | None = None
+    ignored: IgnoredCounts | None = None
 
     @property
     def mean_ap(self) -> float:
@@ -119,6 +123,10 @@ class Score:
             raise ValueError(
                 "outlines were measured in some of the fields; measure them in all or none"
             )
+        if (self.ignored is None) != (other.ignored is None):
+            raise ValueError(
+                "nuclei were ignored in some of the fields; score all fields by the same rule"
+            )
         return Score(
             self.threshold,
             self.preset,
@@ -131,11 +139,16 @@ class Score:
             None
             if self.boundaries is None or other.boundaries is None
             else self.boundaries + other.boundaries,
+            None if self.ignored is None or other.ignored is None else self.ignored + other.ignored,
         )
 
 
 def score(
-    truth: Labels, predicted: Labels, threshold: float = 0.5, preset: Preset = STARDIST
+    truth: Labels,
+    predicted: Labels,
+    threshold: float = 0.5,
+    preset: Preset = STARDIST,
+    ignore: Ignored | None = None,
 ) -> Score:
     """Score predicted labels against the truth, all but the outlines.
 
@@ -147,8 +160,35 @@ def score(
         Least IoU of a match, above 0 and at most 1.
     preset : Preset
         The rule of comparison: whether an IoU of exactly the threshold is a match.
+    ignore : Ignored, optional
+        What is not counted, as `leave_out` takes it out; everything is counted if not given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> truth = np.array([[0, 0, 0, 0], [0, 1, 0, 2], [0, 0, 0, 0]])
+    >>> score(truth, np.where(truth == 1, 1, 0)).objects.recall
+    0.5
+    >>> score(truth, np.where(truth == 1, 1, 0), ignore=Ignored(border=True)).objects.recall
+    1.0
     """
+    if ignore is not None:
+        kept = leave_out(truth, predicted, ignore)
+        return counting(kept, score(kept.truth, kept.predicted, threshold, preset))
     return score_matching(match(find_overlap(truth, predicted), threshold, preset.strict), preset)
+
+
+def counting(kept: Counted, scored: Score) -> Score:
+    """Complete the score of what `leave_out` kept by the pixels and the numbers that only it knows.
+
+    Parameters
+    ----------
+    kept : Counted
+        What is counted in the field.
+    scored : Score
+        Score of its labels.
+    """
+    return replace(scored, pixels=kept.pixels, ignored=kept.ignored)
 
 
 def score_with_boundaries(
@@ -157,16 +197,21 @@ def score_with_boundaries(
     threshold: float = 0.5,
     preset: Preset = STARDIST,
     spacing: Spacing | None = None,
+    ignore: Ignored | None = None,
 ) -> Score:
     """Score predicted labels against the truth, with the distances of outlines.
 
     Parameters
     ----------
-    truth, predicted, threshold, preset
+    truth, predicted, threshold, preset, ignore
         The same as in `score`.
     spacing : Spacing, optional
         Edges of a pixel; without it distances are in pixels alone.
     """
+    if ignore is not None:
+        kept = leave_out(truth, predicted, ignore)
+        labels = kept.truth, kept.predicted
+        return counting(kept, score_with_boundaries(*labels, threshold, preset, spacing))
     overlap = find_overlap(truth, predicted)
     matching = match(overlap, threshold, preset.strict)
     least = min(LEAST_IOU, threshold)

@@ -77,6 +77,20 @@ def describe_verdicts(score: Score) -> str:
         f"{counted(v.matched, 'nucleus')} matched at IoU {score.threshold:g} ({v.loose} loosely), "
         f"{v.missed} missed, {v.merged} merged, {v.split} split, {v.off} off, {v.tangled} tangled; "
         f"{v.spurious} spurious; count error {as_signed(score.count_error)}"
+        f"{_describe_ignored(score, '; ')}"
+    )
+
+
+def _describe_ignored(score: Score, before: str) -> str:
+    """Say how many nuclei are counted and how many ignored; nothing where all are counted."""
+    if score.ignored is None:
+        return ""
+    ignored, areas = score.ignored, score.areas
+    nuclei = counted(areas.true + ignored.true, "nucleus")
+    return (
+        f"{before}{areas.true} of {nuclei} counted, {ignored.true} ignored (predicted: "
+        f"{areas.predicted} of {areas.predicted + ignored.predicted} counted, "
+        f"{ignored.predicted} ignored)"
     )
 
 
@@ -164,6 +178,7 @@ def _caption(summary: Summary, name: str) -> str:
         f"by {preset.hit} ({preset.title}), t = {score.threshold:g} where no other is named; SQ, "
         f"RQ and PQ at 0.5. {LEVEL} % intervals: bootstrap over fields, {RESAMPLES} draws. Count "
         f"error {as_signed(score.count_error)} in all, {summary.count_error.mean:.2f} a field."
+        f"{_describe_ignored(score, ' ')}{'.' if score.ignored else ''}"
     )
 
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from napari_nucseg.segmenters.dynamics.masks import Traced
 
 
+LOOSER = (0.0, -1.0, -2.0, -3.0)
+"""Cell probabilities, as logits, that an object is looked for with, one after the other."""
+_REACH = 128
+"""Pixels on each side of a pixel within which its object is looked for first."""
+
+
 class Labeller:
     """The labels of a field's flows: they are followed to the nuclei's centres.
 
@@ -58,12 +64,14 @@ class Labeller:
         least = max(params.min_size, self._flows.least_area) if params.min_size else 0
         on_cpu = self._device.kind == "cpu"
         labels = self._on_cpu(params, least) if on_cpu else self._by_cellpose(params, least)
-        if params.split_depth == 0:
+        if params.split_depth == 0 and not params.exclude_on_edges:
             return labels
         # Not above, because opening the segment panel would wait for this import
-        from napari_nucseg.segmenters.splitting import drop_small, split_touching
+        from napari_nucseg.segmenters.splitting import drop_on_edges, drop_small, split_touching
 
-        return drop_small(split_touching(labels, params.split_depth), least)
+        if params.split_depth:
+            labels = drop_small(split_touching(labels, params.split_depth), least)
+        return drop_on_edges(labels) if params.exclude_on_edges else labels
 
     @property
     def errors(self) -> NDArray[np.float64]:
@@ -108,6 +116,68 @@ class Labeller:
             device=torch.device(self._device.kind),
         )
         return np.asarray(labels, dtype=np.int32)
+
+
+def find_object(flows: Flows, at: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """Find the object that a pixel belongs to by its flows, with looser and looser thresholds.
+
+    Parameters
+    ----------
+    flows : Flows
+        Flows and cell probability of one field.
+    at : tuple of int
+        The pixel along y and x.
+
+    Returns
+    -------
+    ndarray of bool, shape (height, width), or None
+        The object by the first of the cell probabilities `LOOSER` that gives one; None if none
+        does. Its flows need not fit its shape, and its size does not matter.
+
+    Notes
+    -----
+    With fluo-nuclei, of 59 missed nuclei in 14 fields of BBBC039's validation split 56 got an
+    object at their middle, 38 of them with an IoU of at least 0.5; of 560 places of background,
+    8 px and more from any nucleus, none did.
+    """
+    compiling().result()
+    for threshold in LOOSER:
+        reach, found = _REACH, None
+        while flows.cellprob[at] > threshold:
+            window = tuple(slice(max(place - reach, 0), place + reach + 1) for place in at)
+            found = _object_within(flows, at, window, threshold)
+            if found is None or not _is_cut(found, window):
+                break
+            reach *= 2
+        if found is not None:
+            return found
+    return None
+
+
+def _object_within(
+    flows: Flows, at: tuple[int, int], window: tuple[slice, ...], threshold: float
+) -> NDArray[np.bool_] | None:
+    """Follow the flows of a window alone, which takes far less time than those of a field."""
+    from napari_nucseg.segmenters.dynamics.masks import finish, trace
+
+    traced = trace(
+        flows.vectors[:, *window],
+        flows.cellprob[window],
+        cellprob_threshold=threshold,
+        max_size_fraction=1.0,
+        steps=flows.steps,
+    )
+    found = np.zeros(flows.cellprob.shape, dtype=np.int32)
+    found[window] = finish(traced, flow_threshold=0, min_size=1)
+    return found == found[at] if found[at] else None
+
+
+def _is_cut(found: NDArray[np.bool_], window: tuple[slice, ...]) -> bool:
+    """Whether an object reaches an edge of the window that is none of the field."""
+    inner = np.zeros_like(found)
+    ends = zip(window, found.shape, strict=True)
+    inner[tuple(slice(w.start + (w.start > 0), w.stop - (w.stop < end)) for w, end in ends)] = True
+    return bool((found & ~inner).any())
 
 
 @lru_cache(maxsize=1)

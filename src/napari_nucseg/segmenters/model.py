@@ -158,8 +158,8 @@ def weights_folder() -> Path:
 class LabelSegmenter:
     """A function that finds the nuclei of an image, as a `Segmenter`.
 
-    Dark nuclei are made bright before, and those below the minimum size are dropped after: a
-    change of the minimum size does not call the function again.
+    Dark nuclei are made bright before. Those below the minimum size, and on request those at the
+    border, are dropped after: a change of this does not call the function again.
 
     Attributes
     ----------
@@ -183,7 +183,8 @@ class LabelSegmenter:
         self, image: NDArray[Any], params: SegmentParams, progress: Progress
     ) -> Segmentation:
         """Segment a field; see `napari_nucseg.segmenters.api.Segmenter`."""
-        from napari_nucseg.segmenters.splitting import drop_small  # which takes long to import
+        # Not above, because this takes long to import
+        from napari_nucseg.segmenters.splitting import drop_on_edges, drop_small
 
         check_image(image, "image")
         self.model.check(params)
@@ -194,7 +195,8 @@ class LabelSegmenter:
         )
 
         def labeller(params: SegmentParams) -> Labels:
-            return drop_small(found, params.min_size)
+            large = drop_small(found, params.min_size)
+            return drop_on_edges(large) if params.exclude_on_edges else large
 
         labels = labeller(params)
         seconds = time.perf_counter() - start

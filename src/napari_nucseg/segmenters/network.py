@@ -181,7 +181,7 @@ class NetSegmenter:
         bright = prepared(image, params)
         normalised = self.network.normalise(bright, params)
         result = self.segment_normalised(normalised, params, progress)
-        concerns = find_concerns(bright, self._found(result), params)
+        concerns = find_concerns(bright, self._found(result, params), params)
         made = replace(
             result.provenance,
             seconds=time.perf_counter() - start,
@@ -206,11 +206,14 @@ class NetSegmenter:
         capabilities = self.model.capabilities or Capabilities()
         return Segmentation(labels, flows, made, labeller, capabilities)
 
-    def _found(self, result: Segmentation) -> Found:
+    def _found(self, result: Segmentation, params: SegmentParams) -> Found:
         flows, labeller = result.flows, result.labeller
         assert flows is not None
         assert isinstance(labeller, Labeller)
-        return Found(result.labels, labeller.errors, flows.diameter)
+        # Nuclei that the user leaves out were found all the same
+        whole = replace(params, exclude_on_edges=False)
+        labels = labeller(whole) if params.exclude_on_edges else result.labels
+        return Found(labels, labeller.errors, flows.diameter)
 
     def provenance(self, params: SegmentParams, seconds: float) -> Provenance:
         """Say how labels were made; see `Model.provenance`."""

@@ -83,7 +83,7 @@ MODEL = Model(
     "BSD-3-Clause",
     lambda model, device: LabelSegmenter(model, find_nuclei),
     capabilities=Capabilities(
-        all_but("min_size", "invert"),
+        all_but("min_size", "exclude_on_edges", "invert"),
         "float64",
         seen=frozenset({"training"}),
         caveat="the two constants of otsu were chosen on the training split",

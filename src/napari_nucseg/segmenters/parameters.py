@@ -1,7 +1,4 @@
-"""The one list of parameters of a segmentation, and the one of a training.
-
-The form, the command line and the saved metadata are made from it.
-"""
+"""The parameters of segmentation and training: form, command line and metadata are made of them."""
 
 from __future__ import annotations
 
@@ -69,6 +66,14 @@ class SegmentParams:
             "px",
         ),
     ] = 15
+    exclude_on_edges: Annotated[
+        bool,
+        Spec(
+            "Exclude on edges",
+            "Drops nuclei that touch the border of the image, which may be cut off. Of a volume "
+            "the sides count, not the first and the last plane.",
+        ),
+    ] = False
     invert: Annotated[
         bool,
         Spec(
@@ -184,7 +189,6 @@ class SegmentParams:
     ] = False
 
     def __post_init__(self) -> None:
-        """Refuse values outside the bounds."""
         check_bounds(self)
 
 
@@ -246,7 +250,6 @@ class VolumeParams:
     ] = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse values outside the bounds."""
         check_bounds(self)
 
 
@@ -278,9 +281,7 @@ class TrainParams:
         float,
         Spec("Learning rate", "Highest of AdamW. It rises first, then falls to 0.", 0.0, 1.0, 1e-4),
     ] = 2e-3
-    weight_decay: Annotated[
-        float, Spec("Weight decay", "Weight decay of AdamW.", 0.0, 1.0, 1e-3)
-    ] = 1e-2
+    weight_decay: Annotated[float, Spec("Weight decay", "That of AdamW.", 0.0, 1.0, 1e-3)] = 1e-2
     validate_every: Annotated[
         int,
         Spec("Validate every", "Score the held-out images every so many batches.", 1, 10**7, 1),
@@ -290,7 +291,6 @@ class TrainParams:
     ] = 0
 
     def __post_init__(self) -> None:
-        """Refuse values outside the bounds."""
         check_bounds(self)
         if self.crop % COARSEST:
             raise ValueError(f"crop is {self.crop}; it must be a multiple of {COARSEST} px")

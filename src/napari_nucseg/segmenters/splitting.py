@@ -1,4 +1,4 @@
-"""Cutting nuclei that came out as one at their waist: the watershed of the distances inside.
+"""Cutting nuclei that came out as one: at their waist by a watershed, or along a drawn line.
 
 References
 ----------
@@ -8,6 +8,8 @@ References
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
@@ -15,9 +17,14 @@ from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from napari_nucseg.array_types import Labels
+from napari_nucseg.metrics.ignoring import without_border
 
 SMOOTHING = 1.0
 """Sigma of the Gaussian that evens out the steps of an outline of pixels, px."""
+LEAST_SHARE = 0.02
+"""Share of a nucleus that a part of it needs to be one when it is cut along a line."""
+_BESIDE = 1.5
+"""Pixels from a line within which a pixel's centre lies beside it."""
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
 
@@ -118,6 +125,101 @@ def _cut(heights: NDArray[np.float64], own: NDArray[np.bool_], depth: float) -> 
     pieces = watershed(-heights, seeds, connectivity=2, mask=own)
     pieces[own & (pieces == 0)] = np.bincount(pieces[pieces > 0]).argmax()
     return np.asarray(pieces, dtype=np.int32)
+
+
+def draw_line(points: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Mark the pixels under a line, each beside the next by a side or a corner.
+
+    Parameters
+    ----------
+    points : ndarray of float64, shape (n, 2)
+        Points of the line along y and x, in pixels; what is outside of the plane is left out.
+    shape : tuple of int
+        Height and width of the plane.
+    """
+    drawn = np.zeros(shape, dtype=np.bool_)
+    for start, stop in itertools.pairwise(points):
+        count = int(np.ceil(np.abs(stop - start).max())) + 1
+        y, x = np.floor(np.linspace(start, stop, count) + 0.5).astype(int).T
+        inside = (y >= 0) & (y < shape[0]) & (x >= 0) & (x < shape[1])
+        drawn[y[inside], x[inside]] = True
+    return drawn
+
+
+def cut_along(own: NDArray[np.bool_], points: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Cut one object along a line.
+
+    Parameters
+    ----------
+    own : ndarray of bool, shape (height, width) or (planes, height, width)
+        Pixels of the object.
+    points : ndarray of float64, shape (n, 2)
+        Points of the line along y and x; it cuts all planes of a volume.
+
+    Returns
+    -------
+    ndarray of int32, of the object's shape
+        Parts 1 to n, the largest first; 0 outside. Pixels under the line, and crumbs below
+        `LEAST_SHARE` of the object, go to the nearest part. If the line leaves one part alone,
+        the watershed of the distances from the outline divides the object from both sides of the
+        line; if the line has nothing on one side, there is one part.
+    """
+    line = np.broadcast_to(draw_line(points, own.shape[-2:]), own.shape)
+    # Pieces apart from those under the line are none of its parts: they stay with the largest
+    pieces, _ = ndi.label(own, np.ones((3,) * own.ndim))
+    crossed = own & np.isin(pieces, pieces[own & line])
+    parts = _without_crumbs(ndi.label(crossed & ~line)[0])
+    if len(np.unique(parts[parts > 0])) < 2:
+        side = np.broadcast_to(_sides(points, own.shape[-2:]), own.shape)
+        heights = ndi.distance_transform_edt(np.pad(own, 1))[(slice(1, -1),) * own.ndim]
+        parts = _without_crumbs(watershed(-heights, np.where(crossed, side, 0), mask=crossed))
+    if not parts.any():
+        return own.astype(np.int32)
+    nearest = ndi.distance_transform_edt(parts == 0, return_distances=False, return_indices=True)
+    parts = np.where(crossed, parts[tuple(nearest)], 0)
+    sizes = np.bincount(parts.ravel())[1:]
+    numbers = np.zeros(len(sizes) + 1, dtype=np.int32)
+    numbers[1 + np.argsort(-sizes, kind="stable")] = np.arange(1, len(sizes) + 1)
+    return np.where(own & ~crossed, np.int32(1), numbers[parts])
+
+
+def _without_crumbs(parts: NDArray[np.int32]) -> NDArray[np.int32]:
+    sizes = np.bincount(parts.ravel())
+    return np.where((sizes < LEAST_SHARE * sizes[1:].sum())[parts], 0, parts)
+
+
+def _sides(points: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Mark pixels beside a line by 1 on its left and 2 on its right; 0 is elsewhere."""
+    y, x = np.indices(shape)
+    least, sides = np.full(shape, np.inf), np.zeros(shape, dtype=np.int32)
+    for (y0, x0), (y1, x1) in itertools.pairwise(points):
+        length = np.hypot(y1 - y0, x1 - x0)
+        if length == 0:
+            continue
+        along = ((y - y0) * (y1 - y0) + (x - x0) * (x1 - x0)) / length
+        across = ((y - y0) * (x1 - x0) - (x - x0) * (y1 - y0)) / length
+        distance = np.abs(across)
+        beside = (distance >= 0.5) & (distance <= _BESIDE)  # not what lies under the line
+        nearer = beside & (along >= 0) & (along <= length) & (distance < least)
+        least[nearer] = distance[nearer]
+        sides[nearer] = np.where(across > 0, 2, 1)[nearer]
+    return sides
+
+
+def drop_on_edges(labels: Labels) -> Labels:
+    """Drop the objects that touch the border of the field, and number the others.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, of two axes or more
+        0 is background; for the border of a stack see `touching_border`.
+
+    Returns
+    -------
+    ndarray of int32, of the same shape
+        Labels 1 to n in raster order.
+    """
+    return number_in_raster_order(without_border(labels))
 
 
 def drop_small(labels: Labels, min_size: int) -> Labels:

@@ -18,21 +18,16 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.overlap import Overlap, find_overlap
 from napari_nucseg.progress import Progress, within
-from napari_nucseg.segmenters.api import (
-    Provenance,
-    Segmenter,
-    VolumeSegmentation,
-    check_image,
-)
+from napari_nucseg.segmenters.api import Provenance, Segmenter, VolumeSegmentation, check_image
 from napari_nucseg.segmenters.devices import load_torch
 from napari_nucseg.segmenters.network import NetSegmenter, Network, prepared, refuse_too_large
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.segmenters.splitting import drop_on_edges
 from napari_nucseg.segmenters.suitability import Found, find_concerns
 
 FLOW_STEPS = 200
 MAX_VOXELS = 2**27
-"""The largest stack that is run in 3-D, at the network's own scale: at 64 bytes a voxel it takes
-9 GB."""
+"""The largest stack that is run in 3-D, at the network's own scale: it takes 9 GB."""
 
 
 def stitch_planes(planes: Labels, threshold: float) -> Labels:
@@ -55,8 +50,8 @@ def stitch_planes(planes: Labels, threshold: float) -> Labels:
 
     Notes
     -----
-    As ``cellpose.utils.stitch3D`` 4.2, but after an empty plane numbers are new, where that may
-    give them out twice, and without its table of all pairs.
+    As ``cellpose.utils.stitch3D`` 4.2, without its table of all pairs; it may give numbers out
+    twice after an empty plane, this function does not.
     """
     joined = np.zeros(planes.shape, dtype=np.int32)
     joined[:1] = planes[:1]
@@ -129,7 +124,11 @@ def segment_volume(
     else:
         labels, made = _segment_planes(segmenter, volume, params, progress)
     if depth is not Depth.PLANES:
-        made = replace(made, suspect=_suspect(volume, labels, made.diameter, params))
+        plane = _fullest(bright := prepared(volume, params))
+        found = Found(labels[plane], diameter=made.diameter)
+        concerns = find_concerns(bright[plane], found, params)
+        made = replace(made, suspect=tuple(map(str, concerns)))
+        labels = drop_on_edges(labels) if params.exclude_on_edges else labels
     provenance = replace(
         made,
         parameters=asdict(params),
@@ -139,14 +138,9 @@ def segment_volume(
     return VolumeSegmentation(np.asarray(labels, dtype=np.int32), provenance)
 
 
-def _suspect(
-    volume: NDArray[Any], labels: Labels, diameter: float | None, params: SegmentParams
-) -> tuple[str, ...]:
-    """Look for signs that the model does not suit, in the plane that shows most."""
-    bright = prepared(volume, params)
-    fullest = int(np.argmax(bright.std(axis=(1, 2))))
-    found = Found(labels[fullest], diameter=diameter)
-    return tuple(map(str, find_concerns(bright[fullest], found, params)))
+def _fullest(volume: NDArray[Any]) -> int:
+    """Return the number of the plane that shows most."""
+    return int(np.argmax(volume.std(axis=(1, 2))))
 
 
 def _segment_planes(
@@ -186,8 +180,8 @@ def _segment_stitched(
     if isinstance(segmenter, NetSegmenter):
         segment = segmenter.segment_normalised
         volume = segmenter.network.normalise(prepared(volume, params), params)
-    small_too = replace(params, min_size=0)
-    planes, made = _segment_planes(segment, volume, small_too, progress)
+    all_parts = replace(params, min_size=0, exclude_on_edges=False)
+    planes, made = _segment_planes(segment, volume, all_parts, progress)
     filled = [fill_holes_and_remove_small_masks(plane, min_size=-1) for plane in planes]
     joined = stitch_planes(np.stack(filled), volume_params.stitch_threshold)
     return fill_holes_and_remove_small_masks(joined, min_size=params.min_size), made
@@ -212,23 +206,14 @@ def _segment_in_3d(
     made = segmenter.provenance(params, 0.0)
     if not scaled.any():
         return np.zeros(volume.shape, dtype=np.int32), made
-    found = None if params.diameter else _diameter_of_large(network, scaled, progress)
-    if found is not None:
-        params = replace(params, diameter=found)
+    # Small nuclei are not enlarged as in a plane: a volume would take eight times the memory
+    large = (
+        None if params.diameter else network.diameter_of_large(scaled[_fullest(scaled)], progress)
+    )
+    params = replace(params, diameter=large or params.diameter)
     flows, notes = flows_in_3d(network, scaled, params, volume_params.anisotropy, progress)
     labels = _follow_in_3d(network, flows, params)
-    return labels, replace(made, notes=notes, diameter=found, is_estimated=found is not None)
-
-
-def _diameter_of_large(
-    network: Network, volume: NDArray[np.float32], progress: Progress
-) -> float | None:
-    """Estimate the diameter in the plane that shows most, if nuclei are too large for the net.
-
-    Small nuclei are not enlarged as in a plane: a volume would take eight times the memory.
-    """
-    fullest = int(np.argmax(np.clip(volume, 0, 1).sum(axis=(1, 2))))
-    return network.diameter_of_large(volume[fullest], progress)
+    return labels, replace(made, notes=notes, diameter=large, is_estimated=large is not None)
 
 
 def _follow_in_3d(network: Network, flows: NDArray[np.float32], params: SegmentParams) -> Labels:
@@ -265,7 +250,7 @@ def flows_in_3d(
     volume : ndarray of float32, shape (planes, height, width)
         Intensities, scaled by the network's `normalise`.
     params : SegmentParams
-        Parameters, of which those are used that need the network.
+        Parameters that need the network.
     anisotropy : float
         Distance of planes over the edge of a pixel.
     progress : Progress
@@ -281,9 +266,8 @@ def flows_in_3d(
 
     Notes
     -----
-    Cellpose 4.2 takes the sum of two flows, not their mean. Its points then move by up to two
-    voxels at once, hop to and fro over the middle of a nucleus, and end on both sides of it with
-    a voxel between them. Only one of the sides gets the label.
+    Cellpose 4.2 takes the sum of two flows. Its points then move by up to two voxels at once, and
+    may end on both sides of a nucleus's middle, a voxel apart: only one side gets the label.
     """
     from cellpose.transforms import resize_image_3d
 

@@ -1,7 +1,6 @@
 """Training a network: batches in, weights out, and how well it does on images that are held out.
 
-Targets and losses are those of Cellpose [1]_; the loop is our own, because Cellpose's has neither
-callback nor checkpoint.
+Targets and losses are Cellpose's [1]_. Its loop has neither callback nor checkpoint: ours has.
 
 References
 ----------
@@ -138,7 +137,7 @@ class Training:
             self._net.parameters(),
             lr=self.params.learning_rate,
             weight_decay=self.params.weight_decay,
-            fused=self.device.kind != "mps",  # one pass over the weights instead of ten
+            fused=self.device.kind != "mps",  # one pass over the weights, not ten
         )
         self._in_bfloat16 = computes_bfloat16(self.device)
 

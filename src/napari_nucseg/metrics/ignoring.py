@@ -1,0 +1,209 @@
+"""Objects and regions that are left out of the counts: at the border, in a mask, or one by one.
+
+Unlabelled ground and objects that nobody counts are treated as in the panoptic quality of
+Kirillov et al. [1]_: an object that is left out is no error of either side, and so is a predicted
+one that lies on it. Which objects these are does not depend on the threshold of a score.
+
+References
+----------
+.. [1] Kirillov et al., Panoptic Segmentation, CVPR 2019, section 4 (void and group labels).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.array_types import Labels
+from napari_nucseg.metrics.counts import AddableCounts, PixelCounts
+from napari_nucseg.metrics.overlap import Overlap, find_overlap
+
+SAME_OBJECT = 0.5
+"""IoU from which on a predicted object is left out or kept with the true one, at any threshold."""
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """What is not counted in a field.
+
+    Attributes
+    ----------
+    border : bool
+        Whether objects that touch the border are left out; see `touching_border`.
+    region : ndarray of bool, of the labels' shape, or None
+        Pixels where nothing is counted.
+    truth : frozenset of int
+        Labels of single true objects that are left out.
+    """
+
+    border: bool = False
+    region: NDArray[np.bool_] | None = None
+    truth: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class IgnoredCounts(AddableCounts):
+    """Number of true and of predicted objects that were left out."""
+
+    true: int
+    predicted: int
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What is counted in a field.
+
+    Attributes
+    ----------
+    truth, predicted : ndarray of integers, of one shape
+        The labels without the objects that are left out.
+    pixels : PixelCounts
+        Counts of the pixels that belong neither to the region nor to an object that is left out.
+    ignored : IgnoredCounts
+        How many objects are left out.
+    """
+
+    truth: Labels
+    predicted: Labels
+    pixels: PixelCounts
+    ignored: IgnoredCounts
+
+
+def leave_out(truth: Labels, predicted: Labels, ignore: Ignored) -> Counted:
+    """Take what is not counted out of both sides.
+
+    Parameters
+    ----------
+    truth, predicted : ndarray of integers, of one shape
+        Label images of any number of axes; 0 is background.
+    ignore : Ignored
+        What is not counted.
+
+    Returns
+    -------
+    Counted
+        True objects are left out that are named, touch the border, or lie in the region by more
+        than half. Predicted objects are left out that touch the border, lie by more than half in
+        the region and on true objects that are left out, or have an IoU of at least 1/2 with one
+        of these; but not one that has it with a true object that is counted.
+
+    Raises
+    ------
+    ValueError
+        If the labels or the region are not of one field, or there is no true object of a label.
+
+    Examples
+    --------
+    >>> truth, predicted = np.array([[1, 1, 0, 2, 0]]), np.array([[3, 3, 0, 4, 0]])
+    >>> leave_out(truth, predicted, Ignored(border=True)).truth
+    array([[0, 0, 0, 0, 0]])
+    >>> kept = leave_out(truth, predicted, Ignored(truth=frozenset({1})))
+    >>> kept.predicted, kept.ignored
+    (array([[0, 0, 0, 4, 0]]), IgnoredCounts(true=1, predicted=1))
+    """
+    overlap = find_overlap(truth, predicted)
+    region = _checked_region(ignore, truth)
+    gone = _true_objects(truth, overlap, region, ignore)
+    ground = region | np.isin(truth, gone)
+    lost = _predicted_objects(predicted, overlap, ground, gone, border=ignore.border)
+    off = np.isin(predicted, lost)
+    counts = _count_pixels(truth > 0, predicted > 0, ~(ground | off))
+    return Counted(
+        np.where(np.isin(truth, gone), 0, truth).astype(truth.dtype),
+        np.where(off, 0, predicted).astype(predicted.dtype),
+        counts,
+        IgnoredCounts(len(gone), len(lost)),
+    )
+
+
+def touching_border(labels: Labels) -> NDArray[np.int64]:
+    """Return the labels of the objects that touch the border of the field, ascending.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, of two axes or more
+        0 is background. Of a stack the border is that of its planes: an object in the first or
+        the last plane alone does not touch it.
+
+    Examples
+    --------
+    >>> touching_border(np.pad([[7, 7], [0, 9]], ((0, 1), (1, 1))))
+    array([7])
+    """
+    sides = (labels[..., :1, :], labels[..., -1:, :], labels[..., :1], labels[..., -1:])
+    found = np.unique(np.concatenate([side.reshape(-1) for side in sides])).astype(np.int64)
+    return found[found > 0]
+
+
+def without_border(labels: Labels) -> Labels:
+    """Return the labels without the objects that touch the border; the others keep their numbers.
+
+    Examples
+    --------
+    >>> without_border(np.array([[1, 0, 0], [0, 2, 0], [0, 0, 0]])).tolist()
+    [[0, 0, 0], [0, 2, 0], [0, 0, 0]]
+    """
+    touching = touching_border(labels)
+    return np.where(np.isin(labels, touching), 0, labels).astype(labels.dtype)
+
+
+def _checked_region(ignore: Ignored, labels: Labels) -> NDArray[np.bool_]:
+    region = ignore.region
+    if region is None:
+        return np.zeros(labels.shape, dtype=np.bool_)
+    if region.shape != labels.shape or region.dtype != np.bool_:
+        raise ValueError(
+            f"the region to ignore holds {region.dtype} values of shape {region.shape}; give a "
+            f"mask of true and false of the labels' shape, {labels.shape}"
+        )
+    return region
+
+
+def _true_objects(
+    truth: Labels, overlap: Overlap, region: NDArray[np.bool_], ignore: Ignored
+) -> Ids:
+    named = np.array(sorted(ignore.truth), dtype=np.int64)
+    missing = named[~np.isin(named, overlap.truth_ids)]
+    if len(missing):
+        raise ValueError(
+            f"there is no true nucleus {', '.join(map(str, missing.tolist()))} to ignore; give "
+            "labels of the ground truth"
+        )
+    parts = [named, _mostly_on(truth, overlap.truth_ids, overlap.truth_areas, region)]
+    if ignore.border:
+        parts.append(touching_border(truth))
+    return np.unique(np.concatenate(parts))
+
+
+def _predicted_objects(
+    predicted: Labels, overlap: Overlap, ground: NDArray[np.bool_], gone: Ids, *, border: bool
+) -> Ids:
+    same = overlap.reaches(SAME_OBJECT)
+    left_out = np.isin(overlap.truth_ids[overlap.truth_index], gone)
+    partners = overlap.predicted_ids[overlap.predicted_index]
+    parts = [
+        partners[same & left_out],
+        _mostly_on(predicted, overlap.predicted_ids, overlap.predicted_areas, ground),
+    ]
+    if border:
+        parts.append(touching_border(predicted))
+    return np.setdiff1d(np.concatenate(parts), partners[same & ~left_out])
+
+
+def _mostly_on(labels: Labels, ids: Ids, areas: Ids, ground: NDArray[np.bool_]) -> Ids:
+    """Return the labels of the objects that have more than half of their pixels on some ground."""
+    there, shared = np.unique(labels[ground & (labels > 0)], return_counts=True)
+    whole = areas[np.searchsorted(ids, there.astype(np.int64))]
+    return there[2 * shared > whole].astype(np.int64)
+
+
+def _count_pixels(
+    true: NDArray[np.bool_], found: NDArray[np.bool_], counted: NDArray[np.bool_]
+) -> PixelCounts:
+    tp = int(np.count_nonzero(true & found & counted))
+    fp = int(np.count_nonzero(~true & found & counted))
+    fn = int(np.count_nonzero(true & ~found & counted))
+    return PixelCounts(tp, fp, fn, int(np.count_nonzero(counted)) - tp - fp - fn)
