@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -23,6 +24,11 @@ _CLEARLY = 2.0
 """How many times the contrast of any other channel one needs to be proposed."""
 MOST_COLOURS = 4
 """Length up to which an axis may be one of channels although nothing says so."""
+
+FIELD, TIME, CHANNEL, DEPTH = "field", "time", "channel", "depth"
+"""What an axis before height and width may hold."""
+_SAID = {"p": FIELD, "position": FIELD, "t": TIME, "c": CHANNEL, "channels": CHANNEL, "z": DEPTH}
+"""What names of axes say, beside the words themselves."""
 
 End = Literal["first", "last"]
 """Which axis of an array holds the channels."""
@@ -227,6 +233,34 @@ def find_axis(
             f"its channels, of shape {shape}, may lie along the first axis or the last; say which"
         )
     return short[0]
+
+
+def said_by(name: str) -> str | None:
+    """Tell what the name of an axis says that it holds; None if it says nothing.
+
+    Examples
+    --------
+    >>> said_by("Z"), said_by("time"), said_by("-3")
+    ('depth', 'time', None)
+    """
+    word = name.lower()
+    return word if word in (FIELD, TIME, CHANNEL, DEPTH) else _SAID.get(word)
+
+
+def stack_shape(shape: Sequence[int], axes: Sequence[str]) -> tuple[int, ...]:
+    """Return the shape of a stack of fields, taken in one channel.
+
+    A first axis of channels is left out. One behind others is 1 long, because napari lays layers
+    over one another by their last axes.
+
+    Examples
+    --------
+    >>> stack_shape((2, 3), (CHANNEL, DEPTH)), stack_shape((3, 2), (DEPTH, CHANNEL))
+    ((3,), (3, 1))
+    """
+    lengths = zip(shape, axes, strict=True)
+    one_channel = tuple(1 if held == CHANNEL else length for length, held in lengths)
+    return one_channel[1:] if axes and axes[0] == CHANNEL else one_channel
 
 
 def count_colours(count: int, letter: str) -> int:
