@@ -271,7 +271,7 @@ def test_of_a_stack_of_binary_masks_it_is_said_that_they_are(uneven):
 
     read(uneven)
 
-    told = [one.message for one in notification_manager.records if "binary mask" in one.message]
+    told = [one.message for one in notification_manager.records if "Other fields" in one.message]
     assert len(told) == 1
     assert "f1.tif" in told[0]
     assert "in 2 pieces" in told[0]

@@ -236,31 +236,21 @@ def find_axis(
 
 
 def said_by(name: str) -> str | None:
-    """Tell what the name of an axis says that it holds; None if it says nothing.
-
-    Examples
-    --------
-    >>> said_by("Z"), said_by("time"), said_by("-3")
-    ('depth', 'time', None)
-    """
+    """Tell what the name of an axis, such as Z or time, says that it holds; None if nothing."""
     word = name.lower()
-    return word if word in (FIELD, TIME, CHANNEL, DEPTH) else _SAID.get(word)
+    return word if word in _SAID.values() else _SAID.get(word)
 
 
 def stack_shape(shape: Sequence[int], axes: Sequence[str]) -> tuple[int, ...]:
-    """Return the shape of a stack of fields, taken in one channel.
+    """Return the shape of a stack in one channel: a first axis of channels is left out.
 
-    A first axis of channels is left out. One behind others is 1 long, because napari lays layers
-    over one another by their last axes.
+    One behind others is 1 long: napari lays layers over one another by their last axes.
 
-    Examples
-    --------
     >>> stack_shape((2, 3), (CHANNEL, DEPTH)), stack_shape((3, 2), (DEPTH, CHANNEL))
     ((3,), (3, 1))
     """
-    lengths = zip(shape, axes, strict=True)
-    one_channel = tuple(1 if held == CHANNEL else length for length, held in lengths)
-    return one_channel[1:] if axes and axes[0] == CHANNEL else one_channel
+    stack = tuple(1 if held == CHANNEL else n for n, held in zip(shape, axes, strict=True))
+    return stack[1:] if axes and axes[0] == CHANNEL else stack
 
 
 def count_colours(count: int, letter: str) -> int:
