@@ -14,3 +14,12 @@ def counted(number: int, word: str) -> str:
     ('1 field', '2 fields', '0 nuclei')
     """
     return f"{number} {word if number == 1 else _PLURALS.get(word, f'{word}s')}"
+
+
+def in_words(seconds: float) -> str:
+    """Say a time as one does."""
+    if seconds < 1:
+        return f"{seconds:.1g} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -7,8 +7,8 @@ import pytest
 
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.layers import record_of
-from napari_nucseg.ui.segment import settings
 from napari_nucseg.ui.segment.form import Scope
+from napari_nucseg.ui.segment.result_cache import memory_limit
 from tests.ui.segment_actions import RUN, longest_beat, move, predictions, run
 
 SLIDERS = [
@@ -136,7 +136,7 @@ def test_no_layer_is_watched_after_the_dock_is_closed(qtbot, viewer, image, pane
 def ours(emitter) -> bool:
     """Whether an event calls a method of the panel's."""
     told = str(emitter.callbacks)
-    return "'_on_data'" in told or "'_on_change'" in told
+    return "LayerWatch" in told
 
 
 def test_another_channel_needs_the_network(qtbot, viewer, field, panel):
@@ -192,7 +192,7 @@ def test_kept_results_and_their_limit_are_in_sight(qtbot, image, panel):
     taken = int(panel.form.taken.value.split(": ")[1].split()[0])
     assert 0 < taken < 3
     assert panel.form.taken.value.endswith(" of 300 MB")
-    assert settings.memory_limit() == 300_000_000
+    assert memory_limit() == 300_000_000
 
     panel.form.memory.value = 0
     assert panel.form.taken.value == "Results kept for the sliders: 0 of 0 MB"

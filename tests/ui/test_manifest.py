@@ -41,7 +41,7 @@ def test_napari_shows_every_menu_that_is_filled(manifest):
 @pytest.mark.parametrize(
     ("menu", "title"),
     [
-        ("napari/layers/segment", "Nuclei with Cellpose..."),
+        ("napari/layers/segment", "Segment nuclei..."),
         ("napari/layers/measure", "Score against ground truth..."),
         ("napari/layers/visualize", "Show segmentation errors"),
         ("napari/file/io_utilities", "Open dataset..."),

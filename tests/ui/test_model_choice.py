@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QFileDialog
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layers import record_of
-from napari_nucseg.ui.segment import settings
-from napari_nucseg.ui.segment.prediction_layer import provenance_by_field
+from napari_nucseg.ui.segment.hand_edits import provenance_by_field
+from napari_nucseg.ui.segment.model_selector import load_model_files
 from tests.segmenters.random_nets import write_residual_unet
 from tests.segmenters.third_party import NAME, example, install
 from tests.ui.segment_actions import RUN, predictions, run
@@ -38,7 +38,7 @@ def test_a_model_file_is_added_and_remembered(qtbot, viewer, image, panel, monke
     qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
 
     assert panel.form.model.value == str(path)
-    assert settings.load_model_files() == (path,)
+    assert load_model_files() == (path,)
     run(qtbot, panel)
     assert predictions(viewer)[0].name == "A01 mine.pt"
 
@@ -79,7 +79,7 @@ def test_a_file_that_is_no_model_is_refused(qtbot, viewer, image, panel, monkeyp
 
     assert "not a readable model file" in panel.status.value
     assert panel.form.model.value == "fluo-nuclei"
-    assert settings.load_model_files() == ()
+    assert load_model_files() == ()
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_a_file_that_is_absent_at_the_start_stays_remembered(viewer, panel, add,
     again = viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
 
     assert again.form.model.value == str(path)
-    assert settings.load_model_files() == (path,)
+    assert load_model_files() == (path,)
 
 
 def test_settings_of_one_of_two_files_of_a_name_are_asked_for(panel, add, tmp_path):

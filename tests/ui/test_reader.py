@@ -263,6 +263,20 @@ def test_a_truth_that_is_a_binary_mask_brings_its_components(uneven):
     assert "in 2 pieces" in notification_manager.records[-1].message
 
 
+def test_of_a_stack_of_binary_masks_it_is_said_that_they_are(uneven):
+    mask = np.zeros((8, 9), np.uint8)
+    mask[1:3, 1:3] = mask[5:7, 5:7] = 255
+    for number in (1, 3, 6):
+        tifffile.imwrite(uneven / "labels" / f"f{number}.tif", mask)
+
+    read(uneven)
+
+    told = [one.message for one in notification_manager.records if "Other fields" in one.message]
+    assert len(told) == 1
+    assert "f1.tif" in told[0]
+    assert "in 2 pieces" in told[0]
+
+
 def test_a_stack_that_states_the_distance_of_its_planes_lies_so(tmp_path):
     (tmp_path / "images").mkdir()
     data = np.zeros((3, 8, 9), np.uint16)

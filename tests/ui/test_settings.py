@@ -11,7 +11,8 @@ from napari.plugins import _initialize_plugins
 
 from napari_nucseg.segmenters.catalogue import BUNDLED
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.segment import settings as preferences
+from napari_nucseg.ui.segment import model_selector as preferences
+from napari_nucseg.ui.segment.result_cache import memory_limit
 
 DEFAULT_MEMORY = 500 * 10**6
 
@@ -53,7 +54,7 @@ def test_at_the_first_start_there_are_defaults():
     assert preferences.load_model() == BUNDLED
     assert preferences.load_params(BUNDLED) is None
     assert preferences.load_model_files() == ()
-    assert preferences.memory_limit() == DEFAULT_MEMORY
+    assert memory_limit() == DEFAULT_MEMORY
 
 
 def test_values_of_each_model_are_there_after_a_restart(restart):

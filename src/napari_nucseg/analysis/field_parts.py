@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from napari_nucseg.analysis.measurements import Nuclei
 from napari_nucseg.array_types import Labels
 
 Numbers = NDArray[np.integer]
@@ -103,6 +104,25 @@ def place_part(field: Labels, new: Labels, context: Region, part: Region, above:
     free = (window == 0) | inside  # a neighbour that stays keeps its pixels outside
     window[...] = np.where((written > 0) & free, written, window)
     return Placed(labels, taken, numbers)
+
+
+def moved(nuclei: Nuclei, placed: Placed, context: Region) -> Nuclei:
+    """Return the measures of those nuclei of a part that are in the field, as they are there."""
+    there = np.isin(nuclei["index"], placed.taken)
+    taken: Nuclei = {name: column[there] for name, column in nuclei.items()}
+    return taken | {
+        "index": placed.numbers[np.searchsorted(placed.taken, taken["index"])],
+        "centroid_y": taken["centroid_y"] + context[0].start,
+        "centroid_x": taken["centroid_x"] + context[1].start,
+    }
+
+
+def merged(nuclei: Nuclei, earlier: Nuclei | None, field: Labels) -> Nuclei:
+    """Add the earlier measures of a field's nuclei that are still there, but for their edges."""
+    if earlier is None or set(earlier) != set(nuclei):
+        return nuclei
+    there = np.isin(earlier["index"], np.setdiff1d(field, nuclei["index"]))
+    return {name: np.concatenate([earlier[name][there], nuclei[name]]) for name in nuclei}
 
 
 @dataclass(frozen=True)

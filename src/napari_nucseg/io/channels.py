@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -23,6 +24,11 @@ _CLEARLY = 2.0
 """How many times the contrast of any other channel one needs to be proposed."""
 MOST_COLOURS = 4
 """Length up to which an axis may be one of channels although nothing says so."""
+
+FIELD, TIME, CHANNEL, DEPTH = "field", "time", "channel", "depth"
+"""What an axis before height and width may hold."""
+_SAID = {"p": FIELD, "position": FIELD, "t": TIME, "c": CHANNEL, "channels": CHANNEL, "z": DEPTH}
+"""What names of axes say, beside the words themselves."""
 
 End = Literal["first", "last"]
 """Which axis of an array holds the channels."""
@@ -227,6 +233,24 @@ def find_axis(
             f"its channels, of shape {shape}, may lie along the first axis or the last; say which"
         )
     return short[0]
+
+
+def said_by(name: str) -> str | None:
+    """Tell what the name of an axis, such as Z or time, says that it holds; None if nothing."""
+    word = name.lower()
+    return word if word in _SAID.values() else _SAID.get(word)
+
+
+def stack_shape(shape: Sequence[int], axes: Sequence[str]) -> tuple[int, ...]:
+    """Return the shape of a stack in one channel: a first axis of channels is left out.
+
+    One behind others is 1 long: napari lays layers over one another by their last axes.
+
+    >>> stack_shape((2, 3), (CHANNEL, DEPTH)), stack_shape((3, 2), (DEPTH, CHANNEL))
+    ((3,), (3, 1))
+    """
+    stack = tuple(1 if held == CHANNEL else n for n, held in zip(shape, axes, strict=True))
+    return stack[1:] if axes and axes[0] == CHANNEL else stack
 
 
 def count_colours(count: int, letter: str) -> int:

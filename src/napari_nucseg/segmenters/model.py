@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.download import RemoteFile, is_complete
 from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters import devices, timing
 from napari_nucseg.segmenters.api import (
+    DEVICE,
     Capabilities,
     Provenance,
     Segmentation,
@@ -29,6 +31,7 @@ from napari_nucseg.segmenters.devices import Device, choose
 from napari_nucseg.segmenters.intensities import with_bright_nuclei
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from napari_nucseg.system_info import versions
+from napari_nucseg.wording import in_words
 
 
 @dataclass(frozen=True)
@@ -220,3 +223,47 @@ class LabelSegmenter:
             _, numbers = np.unique(np.append(0, labels), return_inverse=True)
             labels = numbers[1:].reshape(image.shape)
         return labels.astype(np.int32)
+
+
+def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
+    """Say where a model will run, how exactly, what is missing, and how long a field takes.
+
+    Parameters
+    ----------
+    model : Model
+        The model that will run.
+    key : str
+        Unique key of the model: its name, or the path of its file.
+    wanted : str
+        auto, cuda, mps or cpu.
+    pixels : int
+        Number of pixels of a field.
+    """
+    on_cpu_alone = model.capabilities is not None and DEVICE in model.capabilities.ignores
+    try:
+        device = devices.known("cpu" if on_cpu_alone else wanted)
+    except ValueError as error:
+        return str(error)
+    if device is None:
+        where = "A GPU if PyTorch can use one here, else the CPU (known after the first run)"
+        return f"{where}; {_weights(model)}"
+    seconds = timing.expected(key, str(device), pixels)
+    how_long = "not timed here yet"
+    if seconds is not None:
+        how_long = f"about {in_words(seconds)} a field"
+    return f"{device}; {_precision(model, device)}; {_weights(model)}; {how_long}"
+
+
+def _precision(model: Model, device: devices.Device) -> str:
+    told = model.capabilities.precision if model.capabilities is not None else None
+    return (
+        told or devices.known_precision(device) or "float32 or bfloat16 (known after the first run)"
+    )
+
+
+def _weights(model: Model) -> str:
+    if model.path is None:
+        return "needs no weights"
+    if model.is_ready:
+        return "weights installed"
+    return "weights missing" if model.remote is None else f"{model.megabytes} MB to download first"

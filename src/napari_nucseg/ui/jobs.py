@@ -13,6 +13,7 @@ from superqt.utils import create_worker
 
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import Stopped
+from napari_nucseg.wording import in_words
 
 _STOPPED = object()
 Hand = Callable[[Any], None]
@@ -194,12 +195,3 @@ class RemainingTime:
         if not 0 < part < 1 or elapsed < WARM_UP:
             return []
         return [f"{in_words(elapsed / part - elapsed)} left"]
-
-
-def in_words(seconds: float) -> str:
-    """Say a time as one does."""
-    if seconds < 1:
-        return f"{seconds:.1g} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

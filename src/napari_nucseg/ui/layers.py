@@ -5,6 +5,7 @@ What a layer is stands in ``layer.metadata["nucseg"]``; names are for people and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from pint import DimensionalityError
 
+from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
+
 IMAGE = "image"
 GROUND_TRUTH = "ground truth"
 PREDICTION = "prediction"
@@ -24,7 +27,7 @@ IOU = "IoU"
 DIFFERENCE = "difference"
 OVERLAYS = (ERRORS, AGREEMENT, IOU, DIFFERENCE)
 """Roles of layers that show a comparison, and are not compared themselves."""
-_KEY = "nucseg"
+_KEY, _AXES = "nucseg", "nucseg axes"
 _PLACED = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 
 
@@ -84,10 +87,36 @@ def full_data(layer: Layer) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def said_axes(layer: Layer) -> tuple[str | None, ...]:
+    """Tell what the names of an image's axes before height and width say; None where nothing."""
+    return tuple(said_by(name) for name in layer.axis_labels[:-2])
+
+
+def axes_of(layer: Layer) -> tuple[str, ...]:
+    """Tell what an image's axes before height and width hold: as their names say, else as chosen.
+
+    That is fields where nothing was chosen. Of a colour image no axis holds channels.
+    """
+    said, chosen = said_axes(layer), layer.metadata.get(_AXES, ())
+    if len(chosen) != len(said):
+        chosen = (FIELD,) * len(said)
+    held = [name or other for name, other in zip(said, chosen, strict=True)]
+    first = held.index(CHANNEL) if CHANNEL in held and not layer.rgb else -1
+    return tuple(FIELD if one == CHANNEL and n != first else one for n, one in enumerate(held))
+
+
+def choose_axes(layer: Layer, axes: Sequence[str]) -> None:
+    """Remember with an image what its axes before height and width hold."""
+    layer.metadata = layer.metadata | {_AXES: tuple(axes)}
+
+
 def field_shape(layer: Layer) -> tuple[int, ...]:
-    """Shape of a layer's fields as a stack, without colour channels."""
+    """Shape of a layer's fields as a stack; of an image without what holds channels."""
     shape = tuple(full_data(layer).shape)
-    return shape[:-1] if getattr(layer, "rgb", False) else shape
+    if not isinstance(layer, Image):
+        return shape
+    shape = shape[:-1] if layer.rgb else shape
+    return (*stack_shape(shape[:-2], axes_of(layer)), *shape[-2:])
 
 
 def count_planes(layer: Layer) -> int:
@@ -100,12 +129,8 @@ def pixel_size(layer: Layer) -> float | None:
 
     None where the layer's unit is no length.
     """
-    units = layer.units[-2:]
     try:
-        edges = [
-            float((scale * unit).to("um").magnitude)
-            for scale, unit in zip(layer.scale[-2:], units, strict=True)
-        ]
+        edges = [float((layer.scale[a] * layer.units[a]).to("um").magnitude) for a in (-2, -1)]
     except DimensionalityError:
         return None
     return float(np.sqrt(abs(edges[0] * edges[1])))
@@ -122,7 +147,8 @@ def shown_plane(point: Sequence[float], layer: Layer) -> int:
     if not stack:
         return 0
     place = np.rint(layer.world_to_data(np.asarray(point)[-layer.ndim :])).astype(int)
-    return int(np.ravel_multi_index(np.clip(place[:-2], 0, np.subtract(stack, 1)), stack))
+    place = place[-len(stack) - 2 : -2]
+    return int(np.ravel_multi_index(np.clip(place, 0, np.subtract(stack, 1)), stack))
 
 
 def find_image(layers: Iterable[Layer], labels: Labels) -> Image | None:
@@ -165,10 +191,34 @@ def find_labels(layers: Iterable[Layer], record: LayerRecord) -> Labels | None:
     return None
 
 
+def find_prediction(layers: Iterable[Layer], source: str, model: str) -> Labels | None:
+    """Return the labels that a model made of an image layer, by the layer's unique id."""
+    made = {"model": model}
+    return find_labels(layers, LayerRecord(PREDICTION, source=source, provenance=made))
+
+
 def placement(layer: Layer) -> dict[str, Any]:
-    """Return where a layer lies, for layers over it."""
+    """Return where a layer lies, for layers over it; over an image they lie in all channels."""
     placed = {name: getattr(layer, name) for name in _PLACED}
-    return {**placed, "affine": layer.affine.affine_matrix}
+    placed["affine"] = layer.affine.affine_matrix
+    axes = axes_of(layer) if isinstance(layer, Image) else ()
+    if CHANNEL not in axes:
+        return placed
+    axis = axes.index(CHANNEL)
+    if not axis:
+        return {name: _without_first(name, value) for name, value in placed.items()}
+    channels, scale = full_data(layer).shape[axis], placed["scale"][axis]
+    along = np.arange(layer.ndim) == axis
+    placed["translate"] = placed["translate"] + along * scale * (channels - 1) / 2
+    placed["scale"] = np.where(along, channels, 1) * placed["scale"]
+    return placed
+
+
+def _without_first(name: str, value: Any) -> Any:
+    """Leave the first axis out of a placement: of a sequence, a matrix, or the upper triangle."""
+    if isinstance(value, np.ndarray) and value.ndim == 2:
+        return value[1:, 1:]
+    return value[math.isqrt(2 * len(value)) if name == "shear" else 1 :]
 
 
 def place_like(layer: Layer, source: Layer) -> None:

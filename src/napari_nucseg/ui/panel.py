@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 from napari.components import ViewerModel
+from napari.layers import Layer
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QComboBox, QScrollBar, QWidget
 
@@ -139,6 +140,62 @@ class Panel(Container):
             self._drop_all()
             self.disconnect_viewer()
             self.native.deleteLater()
+
+
+class LayerWatch:
+    """Tells of events of all layers of a type, those that are added later included.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer whose layers are watched.
+    kind : type
+        Type of the layers.
+    names : sequence of str
+        Names of the events, such as ``"data"``.
+    call : callable
+        Called with the layer at each event.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        kind: type[Layer],
+        names: Sequence[str],
+        call: Callable[[Any], object],
+    ) -> None:
+        self._layers = viewer.layers
+        self._kind = kind
+        self._names = names
+        self._call = call
+        self._layers.events.inserted.connect(self._on_inserted)
+        self._layers.events.removed.connect(self._on_removed)
+        for layer in self._layers:
+            self._connect(layer)
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer and its layers."""
+        self._layers.events.inserted.disconnect(self._on_inserted)
+        self._layers.events.removed.disconnect(self._on_removed)
+        for layer in self._layers:
+            self._disconnect(layer)
+
+    def _connect(self, layer: Any) -> None:
+        for name in self._names if isinstance(layer, self._kind) else ():
+            layer.events[name].connect(self._on_event)
+
+    def _disconnect(self, layer: Any) -> None:
+        for name in self._names if isinstance(layer, self._kind) else ():
+            layer.events[name].disconnect(self._on_event)
+
+    def _on_event(self, event: Any) -> None:
+        self._call(event.source)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._connect(event.value)
+
+    def _on_removed(self, event: Any) -> None:
+        self._disconnect(event.value)
 
 
 class WheelGuard(QObject):

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Generic, TypeVar, get_type_hints
 
-from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Label, SpinBox
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    FloatSlider,
+    FloatSpinBox,
+    Label,
+    PushButton,
+    SpinBox,
+)
 from magicgui.widgets.bases import ValueWidget, Widget
 from psygnal import Signal
 from qtpy.QtCore import Qt
@@ -200,11 +208,14 @@ def _reset_button() -> QToolButton:
     return button
 
 
-def show_row(box: QWidget, row: Widget, shown: bool) -> None:
-    """Show or hide a row of what `labelled` laid out, with its label."""
+def show_row(box: QWidget, row: Widget, shown: bool, title: str = "") -> None:
+    """Show or hide a row of what `labelled` laid out, with its label, or with another title."""
     layout = box.layout()
     if isinstance(layout, QFormLayout):
         layout.setRowVisible(row.native, shown)
+        label = layout.labelForField(row.native)
+        if title and isinstance(label, QLabel):
+            label.setText(title)
 
 
 def folded(title: str, tooltip: str, *widgets: QWidget) -> QCollapsible:
@@ -277,3 +288,11 @@ def _row(name: str, kind: type, value: Any, spec: Spec) -> ValueWidget:
     if spec.lowest:
         row.native.setSpecialValueText(spec.lowest)
     return row
+
+
+def add_model_button() -> PushButton:
+    """Return the button that asks for a model file."""
+    return PushButton(
+        text="Add a model file...",
+        tooltip="Add a model that was trained with Cellpose or with napari-nucseg train.",
+    )

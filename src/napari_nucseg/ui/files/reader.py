@@ -174,7 +174,18 @@ def read_group(
         ]
         truths = stack_lazily(readers, kind.shape, kind.dtype)
         layers.append(_labels_layer(truths, group.name, kind, fields))
+        _tell_binary(next((field for field in fields if field.stem not in no_truth), None))
     return layers
+
+
+def _tell_binary(field: Field | None) -> None:
+    """Warn if the ground truth of the field that is shown first is a binary mask."""
+    found = None if field is None else field.read_truth_image()
+    if found is not None and found.is_binary:
+        show_warning(
+            f"{'; '.join(found.notes)}. Other fields may be such masks, too. Number the nuclei "
+            "in them. Or open a mask by itself: each of its pieces is a nucleus of a hidden layer."
+        )
 
 
 def _read_image(field: Field, group: FieldGroup) -> np.ndarray:

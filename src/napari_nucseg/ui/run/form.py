@@ -27,12 +27,13 @@ from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.params_form import (
     ParamsForm,
+    add_model_button,
     labelled,
     preset_box,
     switch,
     threshold_slider,
 )
-from napari_nucseg.ui.segment.settings import ModelFiles, add_model_button
+from napari_nucseg.ui.segment.model_selector import ModelFiles
 
 ALL = "all fields"
 _ROWS_OF_MODELS = 84

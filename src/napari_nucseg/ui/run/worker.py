@@ -12,8 +12,8 @@ from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui.jobs import WARM_UP, in_words
-from napari_nucseg.wording import counted
+from napari_nucseg.ui.jobs import WARM_UP
+from napari_nucseg.wording import counted, in_words
 
 PLUGIN = "napari-nucseg"
 

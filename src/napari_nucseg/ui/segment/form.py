@@ -8,9 +8,10 @@ from typing import Any
 from magicgui.widgets import ComboBox, Container, ProgressBar, PushButton, SpinBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Image
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QScrollArea, QWidget
 from superqt import QCollapsible
 
+from napari_nucseg.io.channels import CHANNEL, DEPTH, FIELD, TIME
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.api import DEVICE
 from napari_nucseg.segmenters.devices import CHOICES
@@ -19,8 +20,10 @@ from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams
 from napari_nucseg.ui.layers import count_planes
 from napari_nucseg.ui.params_form import (
     ParamsForm,
+    add_model_button,
     folded,
     labelled,
+    scrolled,
     show_enabled,
     show_row,
     text_line,
@@ -31,9 +34,22 @@ from napari_nucseg.ui.segment.image_source import (
     USED_BY,
     Scope,
     anisotropy,
+    channels_of,
     scopes_of,
 )
-from napari_nucseg.ui.segment.settings import add_model_button
+
+HELD = {"field": FIELD, "time": TIME, "channel": CHANNEL, "depth (z)": DEPTH}
+"""What an axis may hold, by what it is called on the form."""
+AXIS_ROWS = 4
+"""Rows for axes that do not say what they hold; others hold fields."""
+ABOUT_AXES = (
+    "What the axis of this slider holds, which the image does not say. Fields and times are "
+    "segmented one by one. Of channels one is segmented. Planes in depth can be segmented as a "
+    "volume."
+)
+HOW_MADE = (
+    "Model, values and versions that made the selected labels. You can use the same settings again."
+)
 
 
 class SegmentForm:
@@ -64,6 +80,10 @@ class SegmentForm:
             "green and blue. Haematoxylin is the stain of nuclei in histology, separated "
             "from the other stains by its colour. It is bright where there is much of it, "
             "so leave Dark nuclei off.",
+        )
+        self.axes = tuple(
+            ComboBox(label=f"Axis {number}", choices=list(HELD.items()), tooltip=ABOUT_AXES)
+            for number in range(AXIS_ROWS)
         )
         self.model = ComboBox(
             label="Model",
@@ -132,7 +152,14 @@ class SegmentForm:
     def lock(self, locked: bool) -> None:
         """Let nothing be changed but what can be during a run, which is shown."""
         self._locked = locked
-        choices = (self.image, self.model, self.add_model, self.scope, *self.volume.rows)
+        choices = (
+            self.image,
+            *self.axes,
+            self.model,
+            self.add_model,
+            self.scope,
+            *self.volume.rows,
+        )
         values = (self.measure, self.defaults, self.memory)
         for button in self.params.resets.values():
             button.setEnabled(not locked)
@@ -148,9 +175,13 @@ class SegmentForm:
         """Offer what can be done with the chosen image."""
         layer: Image | None = self.image.value
         several = layer is not None and count_planes(layer) > 1
-        self.channel.enabled = layer is not None and layer.rgb and not self._locked
+        self.channel.enabled = bool(channels_of(layer)) and not self._locked
         self.follow_all.visible = several
         self.scope.choices = scopes_of(layer)
+
+    def show_axis(self, row: ComboBox, title: str = "") -> None:
+        """Show a row for an axis that does not say what it holds; hide it without a title."""
+        show_row(self._top, row, bool(title), title)
 
     def show_scope(self) -> None:
         """Show the parameters of volumes where they count, and lock what does not."""
@@ -202,12 +233,23 @@ class SegmentForm:
         self.measure.enabled = self.params["diameter"].enabled
         self.device.enabled = not self._locked and DEVICE not in self._ignored
 
-    @property
-    def buttons(self) -> Container[Any]:
-        """Segment, Cancel and Undo, side by side."""
-        return _side_by_side(self.segment, self.cancel, self.undo)
+    def arranged(
+        self, status: Widget, advice: Widget, result: Widget, provenance: Widget
+    ) -> QScrollArea:
+        """Lay out the whole panel: what is chosen, the buttons, and what is told of the result."""
+        return scrolled(
+            self._top_rows(),
+            self._advanced_rows(),
+            _side_by_side(self.segment, self.cancel, self.undo).native,
+            self.progress.native,
+            status.native,
+            advice.native,
+            self.follow_all.native,
+            result.native,
+            folded("How was this made?", HOW_MADE, provenance.native),
+        )
 
-    def top(self) -> QWidget:
+    def _top_rows(self) -> QWidget:
         """Lay out what is always in sight."""
         model = (self.model, self.about, self.device, self.place)
         diameter = self.params["diameter"]
@@ -215,7 +257,7 @@ class SegmentForm:
         measured.label, measured.tooltip = diameter.label, diameter.tooltip
         values = [measured if row is diameter else row for row in self.params.main]
         scope = (self.scope, *self.volume.rows)
-        rows = [self.image, self.channel, *model, *scope, *values]
+        rows = [self.image, *self.axes, self.channel, *model, *scope, *values]
         self._top = labelled(rows, self.params.resets)
         layout = self._top.layout()
         assert layout is not None
@@ -226,7 +268,7 @@ class SegmentForm:
         self.propose_anisotropy()
         return self._top
 
-    def advanced(self) -> QCollapsible:
+    def _advanced_rows(self) -> QCollapsible:
         """Lay out what is rarely needed, folded away."""
         rows = labelled([*self.params.advanced, self.memory], self.params.resets)
         tip = "Seldom changed: further values, memory, and model files."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
@@ -14,16 +14,25 @@ from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 from pint import DimensionalityError
 
-from napari_nucseg.io.channels import COLOURS, HAEMATOXYLIN, MEAN, Channel
+from napari_nucseg.io.channels import (
+    CHANNEL,
+    COLOURS,
+    DEPTH,
+    FIELD,
+    HAEMATOXYLIN,
+    MEAN,
+    MOST_COLOURS,
+    Channel,
+    stack_shape,
+)
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import Depth, VolumeParams
-from napari_nucseg.ui.layers import count_planes, field_shape, full_data
+from napari_nucseg.ui.layers import axes_of, count_planes, field_shape, full_data
 
 CHANNELS = tuple(name.capitalize() for name in (MEAN, *COLOURS, HAEMATOXYLIN))
 """Of a colour image, as they are shown; in small letters each is the name of a `Channel`."""
-
-
-LINES = ("line", "path")
+IN_SIGHT = "in sight"
+"""The channel that is shown, where an axis holds channels."""
 
 
 class Box(NamedTuple):
@@ -53,14 +62,15 @@ class FieldSource:
     ----------
     data : array
         Data of the layer at full resolution, lazy or not; never copied whole.
-    stack : tuple of int
-        Shape of its axes before height and width.
+    axes : tuple of str
+        What its axes before height and width hold.
     channel : str
-        One of `CHANNELS` for a colour image, empty for a grey one.
+        One of `CHANNELS` for a colour image, a number from 1 where an axis holds channels, empty
+        for a grey image.
     """
 
     data: Any
-    stack: tuple[int, ...]
+    axes: tuple[str, ...]
     channel: str
 
     def read(self, plane: int, box: Box | None = None) -> NDArray[Any]:
@@ -73,12 +83,22 @@ class FieldSource:
         box : Box, optional
             Part of the field that is read; all of it if not given.
         """
-        field = self.data[np.unravel_index(plane, self.stack)] if self.stack else self.data
+        field = self.data[self._index(plane)]
         if box is not None:
             field = field[box.slices]
-        if not self.channel:
+        if not self.channel or CHANNEL in self.axes:
             return np.array(field)
         return Channel(self.channel.lower()).take(np.asarray(field), axis=-1, colours=3)
+
+    def _index(self, plane: int) -> tuple[int, ...]:
+        """Return the place of a field along the axes before height and width."""
+        shape = self.data.shape[: len(self.axes)]
+        stack = stack_shape(shape, self.axes)
+        place = [int(index) for index in np.unravel_index(plane, stack)] if stack else []
+        place = [0] * (len(shape) - len(stack)) + place
+        if CHANNEL in self.axes:
+            place[self.axes.index(CHANNEL)] = int(self.channel) - 1
+        return tuple(place)
 
     @property
     def is_in_memory(self) -> bool:
@@ -86,7 +106,7 @@ class FieldSource:
         return isinstance(self.data, np.ndarray) and not isinstance(self.data, np.memmap)
 
 
-def source_of(layer: Image, channel: str) -> FieldSource:
+def source_of(layer: Image, channel: str, axes: Sequence[str] | None = None) -> FieldSource:
     """Tell where the fields of a layer are.
 
     Parameters
@@ -94,9 +114,43 @@ def source_of(layer: Image, channel: str) -> FieldSource:
     layer : Image
         Grey or colour, a stack or not.
     channel : str
-        One of `CHANNELS`; of no account for a grey image.
+        See `FieldSource`; of no account for a grey image.
+    axes : sequence of str, optional
+        What its axes before height and width hold; if not given, what is said or chosen now.
     """
-    return FieldSource(full_data(layer), field_shape(layer)[:-2], channel if layer.rgb else "")
+    held = axes_of(layer) if axes is None else tuple(axes)
+    has_channels = layer.rgb or CHANNEL in held
+    return FieldSource(full_data(layer), held, channel if has_channels else "")
+
+
+def channels_of(layer: Image | None) -> tuple[str, ...]:
+    """List the channels to choose from, as they are shown; none of a grey image."""
+    if layer is None:
+        return ()
+    if layer.rgb:
+        return CHANNELS
+    axes = axes_of(layer)
+    if CHANNEL not in axes:
+        return ()
+    count = full_data(layer).shape[axes.index(CHANNEL)]
+    return (IN_SIGHT, *(str(number + 1) for number in range(count)))
+
+
+def shown_channel(viewer: ViewerModel, layer: Image) -> str:
+    """Return the number, from 1, of the channel in sight along the axis that holds channels."""
+    axis = axes_of(layer).index(CHANNEL)
+    place = layer.world_to_data(np.asarray(viewer.dims.point)[-layer.ndim :])[axis]
+    return str(int(np.clip(round(place), 0, full_data(layer).shape[axis] - 1)) + 1)
+
+
+def refuse_channels_last(layer: Image) -> None:
+    """Refuse channels that napari takes for columns: labels would not lie on their nuclei."""
+    shape = field_shape(layer)
+    if len(shape) > 2 and shape[-1] <= MOST_COLOURS < min(shape[-3:-1]):
+        raise ValueError(
+            f"{layer.name}: its last axis, of length {shape[-1]}, seems to hold channels; add the "
+            "image with one layer per channel: viewer.add_image(data, channel_axis=-1)"
+        )
 
 
 class Scope(StrEnum):
@@ -117,13 +171,27 @@ USED_BY = {"stitch_threshold": Scope.STITCHED, "anisotropy": Scope.IN_3D}
 
 
 def scopes_of(layer: Image | None) -> list[Scope]:
-    """List what can be segmented of an image: a volume is the last axis before height and width."""
+    """List what can be segmented of an image."""
     without = set[Scope]()
     if layer is None or count_planes(layer) < 2:
         without |= {Scope.ALL}
-    if layer is None or field_shape(layer)[:-2][-1:] in ((), (1,)):
+    axis = None if layer is None else depth_axis(layer)
+    if layer is None or axis is None or field_shape(layer)[axis] == 1:
         without |= set(DEPTHS)
     return [scope for scope in Scope if scope not in without]
+
+
+def depth_axis(layer: Image) -> int | None:
+    """Return the axis, counted from the last, along which the planes of a volume lie, if any.
+
+    That is the axis of depth. Without one it is the last before height and width, if that may
+    be one of depth, too: of fields, which is said of axes of which nothing else is known.
+    """
+    axes = axes_of(layer)
+    if DEPTH in axes:
+        return axes.index(DEPTH) - layer.ndim
+    others = [axis for axis, held in enumerate(axes) if held != CHANNEL]
+    return others[-1] - layer.ndim if others and axes[others[-1]] == FIELD else None
 
 
 def anisotropy(layer: Image) -> float:
@@ -131,17 +199,21 @@ def anisotropy(layer: Image) -> float:
 
     1 where there are no planes, or their distance is no length.
     """
-    if len(field_shape(layer)) < 3:
+    axis = depth_axis(layer)
+    if axis is None:
         return 1.0
     try:
         apart, height, width = (
-            abs(float((scale * unit).to(layer.units[-1]).magnitude))
-            for scale, unit in zip(layer.scale[-3:], layer.units[-3:], strict=True)
+            abs(float((layer.scale[one] * layer.units[one]).to(layer.units[-1]).magnitude))
+            for one in (axis, -2, -1)
         )
     except DimensionalityError:
         return 1.0
     spec = specs_of(VolumeParams)["anisotropy"]
     return float(np.clip(round(apart / float(np.sqrt(height * width)), 1), spec.low, spec.high))
+
+
+LINES = ("line", "path")
 
 
 def drawn_box(viewer: ViewerModel, image: Image) -> Box | None:
@@ -151,7 +223,7 @@ def drawn_box(viewer: ViewerModel, image: Image) -> Box | None:
     kind but lines count with their bounding box, cut to the image. None if there is none.
     """
     corners = next(_drawn(viewer, ("rectangle", "ellipse", "polygon")), None)
-    return None if corners is None else _box(corners[1], image)
+    return None if corners is None else _cut_box(corners[1], image)
 
 
 def seen_box(viewer: ViewerModel, image: Image) -> Box | None:
@@ -172,7 +244,7 @@ def seen_box(viewer: ViewerModel, image: Image) -> Box | None:
     corners = np.tile(np.array(viewer.dims.point, dtype=float), (4, 1))
     centre = np.array(viewer.scene.camera.center[-2:])
     corners[:, axes] = [centre + half * sides for sides in product((-1, 1), repeat=2)]
-    return _box(corners, image)
+    return _cut_box(corners, image)
 
 
 def drawn_length(viewer: ViewerModel, image: Image) -> tuple[float, str] | None:
@@ -217,7 +289,7 @@ def _placed(points: NDArray[np.float64], image: Image) -> NDArray[np.float64]:
     return np.array([image.world_to_data(point[-image.ndim :])[-2:] for point in points])
 
 
-def _box(corners: NDArray[np.float64], image: Image) -> Box | None:
+def _cut_box(corners: NDArray[np.float64], image: Image) -> Box | None:
     placed = _placed(corners, image)
     low = np.maximum(np.rint(placed.min(axis=0)), 0).astype(int)
     high = np.minimum(np.rint(placed.max(axis=0)), field_shape(image)[-2:]).astype(int)

@@ -13,13 +13,12 @@ from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layers import count_planes
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.segment.hand_edits import HandEdits
+from napari_nucseg.ui.segment.hand_edits import HandEdits, Provenance, provenance_by_field
 from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.prediction_layer import parts_of
-from napari_nucseg.ui.segment.request import Selection
-from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
-from napari_nucseg.ui.segment.undoing import Provenance, provenance_by_field
-from napari_nucseg.ui.segment.worker import Result, relabel
+from napari_nucseg.ui.segment.result_cache import Parts, Result, ResultCache
+from napari_nucseg.ui.segment.selection import Selection
+from napari_nucseg.ui.segment.worker import relabel
 from napari_nucseg.wording import counted
 
 DEBOUNCE = 60
@@ -200,7 +199,7 @@ class LiveUpdate:
         if prediction is None:
             return
         params = self._chosen.form.params.params
-        source = source_of(image, self._chosen.form.channel.value)
+        source = source_of(image, self._chosen.channel)
         known = self._kept.of(str(image.unique_id), self._chosen.model)
         todo = plan(planes, provenance_by_field(prediction), known, params, source.channel)
         if todo.fields and self._may_replace(image, todo.fields, at_rest=at_rest):

@@ -9,16 +9,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from napari.utils.colormaps import AVAILABLE_COLORMAPS, DirectLabelColormap
 from napari.utils.colormaps.colormap import LabelColormapBase
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.field_parts import Placed
 from napari_nucseg.analysis.measurements import Nuclei, doubtful_first
-from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.ui.layers import shown_plane
-from napari_nucseg.ui.segment.image_source import Box
+from napari_nucseg.ui.layers import field_shape, plane_of, shown_plane
+from napari_nucseg.ui.segment.image_source import drawn_length
 
 _KEY = "nucseg nuclei"
 _CLOSE = 4.0
@@ -89,25 +87,6 @@ def show_table(layer: Labels, plane: int) -> None:
     napari has one table a layer, but labels are numbered anew in every field.
     """
     layer.features = nuclei_of(layer, plane) or {"index": np.zeros(0, dtype=np.int64)}
-
-
-def moved(nuclei: Nuclei, placed: Placed, box: Box) -> Nuclei:
-    """Return the measures of those nuclei of a box that are in the field, as they are there."""
-    there = np.isin(nuclei["index"], placed.taken)
-    taken: Nuclei = {name: column[there] for name, column in nuclei.items()}
-    return taken | {
-        "index": placed.numbers[np.searchsorted(placed.taken, taken["index"])],
-        "centroid_y": taken["centroid_y"] + box.top,
-        "centroid_x": taken["centroid_x"] + box.left,
-    }
-
-
-def merged(nuclei: Nuclei, earlier: Nuclei | None, field: LabelImage) -> Nuclei:
-    """Add the earlier measures of a field's nuclei that are still there, but for their edges."""
-    if earlier is None or set(earlier) != set(nuclei):
-        return nuclei
-    there = np.isin(earlier["index"], np.setdiff1d(field, nuclei["index"]))
-    return {name: np.concatenate([earlier[name][there], nuclei[name]]) for name in nuclei}
 
 
 def joined(layer: Labels, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -241,3 +220,61 @@ def _colormap(nuclei: Nuclei, measured: Range) -> DirectLabelColormap:
         color_dict={None: UNKNOWN, 0: "transparent"}
         | dict(zip(map(int, index[known]), colours, strict=True))
     )
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A diameter in pixels, and what it was measured from."""
+
+    diameter: float
+    what: str
+
+    def __str__(self) -> str:
+        return f"Diameter {self.diameter:.1f} px: {self.what}."
+
+
+def propose_diameter(
+    viewer: ViewerModel, image: Image | None, prediction: Labels | None
+) -> Proposal | None:
+    """Measure the diameter of nuclei.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer, in which lines may be drawn and labels be selected.
+    image : Image or None
+        Image layer whose pixels the diameter counts.
+    prediction : Labels or None
+        Labels that are measured where none are selected.
+
+    Returns
+    -------
+    Proposal or None
+        The length of a drawn line; without one, of the nuclei in the field in sight the median
+        diameter of a circle of their area, without those that its border cuts. None without
+        either.
+    """
+    if image is None:
+        return None
+    drawn = drawn_length(viewer, image)
+    if drawn is not None and drawn[0] > 0:
+        return Proposal(round(drawn[0], 1), f"the length of the line in {drawn[1]}")
+    selected = viewer.layers.selection.active
+    labels = selected if isinstance(selected, Labels) else prediction
+    if labels is None or field_shape(labels)[-2:] != field_shape(image)[-2:]:
+        return None
+    field = np.asarray(plane_of(labels.data, shown_plane(viewer.dims.point, labels)))
+    areas = _areas_of_whole(field)
+    if not len(areas):
+        return None
+    median = float(np.median(2 * np.sqrt(areas / np.pi)))
+    return Proposal(
+        round(median, 1), f"the median of the {len(areas)} whole nuclei of {labels.name} in sight"
+    )
+
+
+def _areas_of_whole(field: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Count the pixels of the labels that do not touch the border."""
+    ids, areas = np.unique(field, return_counts=True)
+    border = np.concatenate([field[0], field[-1], field[:, 0], field[:, -1]])
+    return areas[(ids > 0) & ~np.isin(ids, border)]

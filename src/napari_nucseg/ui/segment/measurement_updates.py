@@ -17,11 +17,12 @@ from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
 from napari_nucseg.ui.jobs import Job, tell_user
 from napari_nucseg.ui.layers import pixel_size, plane_of, record_of, shown_plane
+from napari_nucseg.ui.panel import LayerWatch
+from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
 from napari_nucseg.ui.segment.image_source import FieldSource, source_of
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, show_table, tables_of
 from napari_nucseg.ui.segment.prediction_layer import parts_of
 from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
-from napari_nucseg.ui.segment.undoing import notice_undo, provenance_by_field
 
 DOUBT = ("flow_error", "cellprob_logit")
 """Measures that need the network's output."""
@@ -149,10 +150,8 @@ class MeasurementUpdates:
         self._resting.setInterval(REST)
         self._resting.timeout.connect(self._look)
         viewer.dims.events.current_step.connect(self.show_fields)
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.events.removed.connect(self._on_removed)
-        for layer in viewer.layers:
-            self._connect(layer)
+        # set_data is for undoing, and for data from elsewhere
+        self._watch = LayerWatch(viewer, Labels, ("paint", "set_data"), self.suspect)
 
     @property
     def measuring(self) -> bool:
@@ -166,10 +165,7 @@ class MeasurementUpdates:
             self._job.abandon()
         self._suspects.clear()
         self._viewer.dims.events.current_step.disconnect(self.show_fields)
-        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
-        for layer in self._viewer.layers:
-            self._disconnect(layer)
+        self._watch.disconnect_viewer()
 
     def show_fields(self, event: Any = None) -> None:
         """Show the measures of the field in sight, of every prediction."""
@@ -182,27 +178,6 @@ class MeasurementUpdates:
         if tables_of(layer):
             show_table(layer, shown_plane(self._viewer.dims.point, layer))
             self._shown(layer)
-
-    def _connect(self, layer: Any) -> None:
-        if isinstance(layer, Labels):
-            layer.events.paint.connect(self._on_change)
-            layer.events.set_data.connect(self._on_change)  # of undoing, and of data from elsewhere
-
-    def _disconnect(self, layer: Any) -> None:
-        if isinstance(layer, Labels):
-            layer.events.paint.disconnect(self._on_change)
-            layer.events.set_data.disconnect(self._on_change)
-            self._turned_back.discard(layer)
-            self._suspects = {(one, plane) for one, plane in self._suspects if one is not layer}
-
-    def _on_inserted(self, event: Any) -> None:
-        self._connect(event.value)
-
-    def _on_removed(self, event: Any) -> None:
-        self._disconnect(event.value)
-
-    def _on_change(self, event: Any) -> None:
-        self.suspect(event.source)
 
     def suspect(self, layer: Labels) -> None:
         """Look soon whether labels are still those that were measured."""
@@ -221,10 +196,12 @@ class MeasurementUpdates:
             self._resting.start()
             return
         for layer in self._turned_back:
-            self.show(layer)
-            self._undone(layer)
+            if layer in self._viewer.layers:
+                self.show(layer)
+                self._undone(layer)
         self._turned_back.clear()
-        places = sorted(self._suspects, key=lambda place: place[1])
+        there = [place for place in self._suspects if place[0] in self._viewer.layers]
+        places = sorted(there, key=lambda place: place[1])
         self._suspects.clear()
         asked = {place: field for place in places if (field := self._field(*place))}
         if not asked:
@@ -252,16 +229,14 @@ class MeasurementUpdates:
         return Field(
             labels=plane_of(layer.data, plane),
             plane=plane,
-            image=source_of(image, made.get("channel", "")),
+            image=source_of(image, made.get("channel", ""), made.get("axes")),
             pixel_size=pixel_size(image),
             table=table,
             parts=parts if len(parts) == len(parts_of(made)) else {},
         )
 
     def _take_up(
-        self,
-        asked: dict[tuple[Labels, int], Field],
-        found: dict[tuple[Labels, int], Table | None],
+        self, asked: dict[tuple[Labels, int], Field], found: dict[tuple[Labels, int], Table | None]
     ) -> None:
         for (layer, plane), table in found.items():
             tables = tables_of(layer)

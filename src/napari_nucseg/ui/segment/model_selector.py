@@ -1,22 +1,31 @@
-"""Choosing a model: what it is, whether it is ready, where it runs, and which values suit it."""
+"""Choosing a model and values that suit it; both are remembered until the next start."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from napari.settings import get_plugin_settings
+from qtpy.QtWidgets import QFileDialog, QWidget
+
 from napari_nucseg.parameter_spec import describe_values
-from napari_nucseg.segmenters import catalogue, devices, networks, timing
-from napari_nucseg.segmenters.api import DEVICE, Capabilities
-from napari_nucseg.segmenters.model import Model, weights_folder
+from napari_nucseg.segmenters import catalogue, networks
+from napari_nucseg.segmenters.api import Capabilities
+from napari_nucseg.segmenters.model import Model, describe_device, weights_folder
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.jobs import Run, in_words
-from napari_nucseg.ui.segment import settings
+from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.segment.prediction_layer import short_name
-from napari_nucseg.ui.segment.request import Selection
-from napari_nucseg.ui.segment.settings import ModelFiles, ask_for_model
+from napari_nucseg.ui.segment.selection import Selection
+
+_logger = logging.getLogger(__name__)
+
+OF_IMAGE = ("diameter", "invert")
+"""Parameters that are an image's own: another image does not begin with them."""
 
 
 def describe_model(model: Model) -> str:
@@ -26,54 +35,98 @@ def describe_model(model: Model) -> str:
     return f"{model.about}. Segment first downloads its {model.megabytes} MB to {weights_folder()}"
 
 
-def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
-    """Say where a model will run, how exactly, what is missing, and how long a field takes.
+def load_model() -> str:
+    """Name of the model that was chosen last."""
+    return str(_settings().model)
 
-    Parameters
-    ----------
-    model : Model
-        The model that will run.
-    key : str
-        Unique key of the model: its name, or the path of its file.
-    wanted : str
-        auto, cuda, mps or cpu.
-    pixels : int
-        Number of pixels of a field.
-    """
-    on_cpu_alone = model.capabilities is not None and DEVICE in model.capabilities.ignores
+
+def save_model(name: str) -> None:
+    """Remember the model."""
+    _settings().model = name
+
+
+def load_params(model: str) -> SegmentParams | None:
+    """Parameters last used with a model; None if there are none, or another version's."""
+    values = _all_params().get(model)
+    if values is None:
+        return None
     try:
-        device = devices.known("cpu" if on_cpu_alone else wanted)
-    except ValueError as error:
-        return str(error)
-    if device is None:
-        where = "A GPU if PyTorch can use one here, else the CPU (known after the first run)"
-        return f"{where}; {_weights(model)}"
-    seconds = timing.expected(key, str(device), pixels)
-    how_long = "not timed here yet"
-    if seconds is not None:
-        how_long = f"about {in_words(seconds)} a field"
-    return f"{device}; {_precision(model, device)}; {_weights(model)}; {how_long}"
+        return SegmentParams(**values)
+    except (TypeError, ValueError) as error:
+        _logger.warning("remembered parameters of %s are not used: %s", model, error)
+        return None
 
 
-def _precision(model: Model, device: devices.Device) -> str:
-    told = model.capabilities.precision if model.capabilities is not None else None
-    return (
-        told
-        or devices.known_precision(device)
-        or ("float32 or bfloat16 (known after the first run)")
-    )
+def save_params(model: str, params: SegmentParams | None) -> None:
+    """Remember the parameters of a model, or forget them."""
+    known = _all_params()
+    known.pop(model, None)
+    if params is not None:
+        known[model] = asdict(params)
+    _settings().parameters = json.dumps(known)
 
 
-def _weights(model: Model) -> str:
-    if model.path is None:
-        return "needs no weights"
-    if model.is_ready:
-        return "weights installed"
-    return "weights missing" if model.remote is None else f"{model.megabytes} MB to download first"
+def load_model_files() -> tuple[Path, ...]:
+    """Model files that the user added, whether they are there now or not."""
+    return tuple(Path(line) for line in _settings().model_files.splitlines() if line)
+
+
+def save_model_files(paths: Sequence[Path]) -> None:
+    """Remember the user's model files."""
+    _settings().model_files = "\n".join(map(str, dict.fromkeys(paths)))
 
 
 def _of_image(params: SegmentParams) -> dict[str, Any]:
-    return {name: getattr(params, name) for name in settings.OF_IMAGE}
+    return {name: getattr(params, name) for name in OF_IMAGE}
+
+
+def _all_params() -> dict[str, Any]:
+    try:
+        known = json.loads(_settings().parameters or "{}")
+    except json.JSONDecodeError as error:
+        _logger.warning("remembered parameters are not used: %s", error)
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _settings() -> Any:
+    return get_plugin_settings("napari-nucseg").segment
+
+
+class ModelFiles:
+    """The user's model files, remembered until the next start."""
+
+    def __init__(self) -> None:
+        self.paths = list(load_model_files())
+
+    def choices(self, widget: Any = None) -> list[tuple[str, str]]:
+        """List all models by what they are called on a form, and their keys.
+
+        A model is told from others by its key: its name, or the whole path of a file.
+        """
+        named = [model.name for model in catalogue.models()]
+        times = Counter([*named, *(path.name for path in self.paths)])
+        files = []
+        for path in self.paths:
+            title = path.name if times[path.name] == 1 else f"{path.name} in {path.parent}"
+            files.append((title if self.is_there(str(path)) else f"{title} (missing)", str(path)))
+        return [*((name, name) for name in named), *files]
+
+    def is_there(self, key: str) -> bool:
+        """Whether a model is none of these files, or one that is there now."""
+        return Path(key) not in self.paths or Path(key).is_file()
+
+    def add(self, path: Path) -> None:
+        """Take up a file, and remember it."""
+        self.paths = [*dict.fromkeys([*self.paths, path])]
+        save_model_files(self.paths)
+
+
+def ask_for_model(parent: QWidget) -> Path | None:
+    """Ask for a model file; None if none was chosen."""
+    title = "Model trained with Cellpose or napari-nucseg"
+    name, _ = QFileDialog.getOpenFileName(parent, title)
+    return Path(name).absolute() if name else None
 
 
 class ModelSelector:
@@ -95,11 +148,11 @@ class ModelSelector:
         self._of_image: dict[tuple[str, str], dict[str, Any]] = {}
         self._learned: dict[str, Capabilities] = {}
         form.model.choices = self._files.choices
-        last = settings.load_model()
+        last = load_model()
         if last in form.model.choices:
             form.model.value = last
         form.model.changed.connect(self._show_model)
-        for name in settings.OF_IMAGE:
+        for name in OF_IMAGE:
             form.params[name].changed.connect(self._keep_of_image)
         form.device.changed.connect(self.show_device)
         form.defaults.changed.connect(self.use_defaults)
@@ -126,13 +179,13 @@ class ModelSelector:
 
     def use_defaults(self) -> None:
         """Set every value to what suits the model."""
-        settings.save_params(self._chosen.model, None)
+        save_params(self._chosen.model, None)
         self._form.params.params = self.model.defaults
 
     def remember(self, params: SegmentParams) -> None:
         """Remember values until the next start, but for those that are the image's own."""
         own = _of_image(self.model.defaults)
-        settings.save_params(self._chosen.model, replace(params, **own))
+        save_params(self._chosen.model, replace(params, **own))
 
     def show_image_values(self) -> str:
         """Show the chosen image's own values; say which of another image are gone, if any."""
@@ -204,9 +257,9 @@ class ModelSelector:
 
     def _show_model(self) -> None:
         model = self.model
-        settings.save_model(self._chosen.model)
+        save_model(self._chosen.model)
         self._form.about.value = describe_model(model)
-        params = settings.load_params(self._chosen.model) or model.defaults
+        params = load_params(self._chosen.model) or model.defaults
         own = _of_image(model.defaults) | self._of_image.get(self._place, {})
         self._form.params.params = replace(params, **own)
         self._form.params.defaults = model.defaults

@@ -9,31 +9,24 @@ from napari.utils.notifications import show_warning
 
 from napari_nucseg.ui.edits import has_history
 from napari_nucseg.ui.jobs import Job
-from napari_nucseg.ui.layers import PREDICTION, record_of
-from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.params_form import folded, scrolled
-from napari_nucseg.ui.segment import settings
+from napari_nucseg.ui.panel import LayerWatch, Panel
 from napari_nucseg.ui.segment.hand_edits import HandEdits
-from napari_nucseg.ui.segment.hints import AdviceWidget, ColourChannel, propose_diameter
 from napari_nucseg.ui.segment.live_update import LiveUpdate
+from napari_nucseg.ui.segment.measurement_tables import propose_diameter
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
 from napari_nucseg.ui.segment.model_selector import ModelSelector
-from napari_nucseg.ui.segment.prediction_layer import find_prediction
-from napari_nucseg.ui.segment.provenance_widget import ProvenanceWidget
-from napari_nucseg.ui.segment.request import Selection, make_request
-from napari_nucseg.ui.segment.result_cache import ImageWatch, ResultCache
+from napari_nucseg.ui.segment.prediction_layer import RunResults
+from napari_nucseg.ui.segment.provenance_widget import AdviceWidget, ProvenanceWidget
+from napari_nucseg.ui.segment.result_cache import MemoryRows, Result, ResultCache, memory_limit
 from napari_nucseg.ui.segment.results_widget import ResultsWidget
-from napari_nucseg.ui.segment.run_results import RunResults
-from napari_nucseg.ui.segment.worker import (
-    Result,
-    segment_fields,
-    segment_stack,
-)
+from napari_nucseg.ui.segment.selection import ImageRows, Selection, make_request
+from napari_nucseg.ui.segment.worker import segment_fields, segment_stack
 
 STOPPED = "Stopped. No layer was added or changed."
 NO_IMAGE = "Open an image first. File > Open Sample > Nuclei segmentation has one."
-HOW_MADE = (
-    "Model, values and versions that made the selected labels. You can use the same settings again."
+LEFT = "Labels that were made with other axes stay as they are."
+NO_DIAMETER = (
+    "Draw a line across a nucleus in a Shapes layer, or press Segment. Then press Measure again."
 )
 CHANGED = "Stopped, because the image has changed. Press Segment again."
 
@@ -51,10 +44,11 @@ class SegmentPanel(Panel):
         self._layer: Image | None = None
         self._stopped = STOPPED
         self._layers = viewer.layers
-        self._kept = ResultCache(settings.memory_limit())
+        self._kept = ResultCache(memory_limit())
         self._chosen = Selection(viewer)
         self.form = self._chosen.form
-        self._channel = ColourChannel(self._chosen)
+        self._memory = MemoryRows(self._kept, self.form.memory, self.form.taken)
+        self._rows = ImageRows(self._chosen)
         super().__init__(viewer, [])
         self.chooser = ModelSelector(self._chosen, self.run)
         self._edits = HandEdits(viewer, self.native)
@@ -68,42 +62,27 @@ class SegmentPanel(Panel):
         self.keeper = MeasurementUpdates(
             viewer, self._kept, self.result.recolour, self._on_undone, self.native
         )
-        self._watch = ImageWatch(viewer, self._on_image_data)
+        self._watch = LayerWatch(viewer, Image, ("data", "axis_labels"), self._begin_anew)
         self.native.layout().addWidget(
-            scrolled(
-                self.form.top(),
-                self.form.advanced(),
-                self.form.buttons.native,
-                self.form.progress.native,
-                self.status.native,
-                self.advice.native,
-                self.form.follow_all.native,
-                self.result.native,
-                folded("How was this made?", HOW_MADE, self.provenance.native),
-            )
+            self.form.arranged(self.status, self.advice, self.result, self.provenance)
         )
-        self.form.memory.value = self._kept.limit // 10**6
         self._connect()
         self._show_running(False)
         self._show_nothing()
-        self._show_taken()
 
     def _connect(self) -> None:
         form = self.form
         form.image.changed.connect(self._show_image)
-        form.image.changed.connect(self._show_nothing)
-        form.image.changed.connect(self._show_image_values)
-        form.image.changed.connect(self.advice.clear)
-        form.model.changed.connect(self.advice.clear)
-        form.channel.changed.connect(self.advice.clear)
-        form.channel.changed.connect(self._show_nothing)
         form.model.changed.connect(self.result.show_range)
-        form.model.changed.connect(self._show_nothing)
+        for row in (form.image, form.model, form.channel):
+            row.changed.connect(self.advice.clear)
+            row.changed.connect(self._show_nothing)
+        form.image.changed.connect(self._show_image_values)  # which adds to what is said
+        self._rows.axes_chosen.connect(self._begin_anew)
         form.segment.changed.connect(self.start)
         form.cancel.changed.connect(self.stop)
         form.undo.changed.connect(self.undo)
         form.measure.changed.connect(self.measure_diameter)
-        form.memory.changed.connect(self._limit_memory)
         self._layers.events.inserted.connect(self.reset_choices)
         self._layers.events.removed.connect(self._on_layer_removed)
         self._layers.selection.events.active.connect(self._on_active)
@@ -133,10 +112,10 @@ class SegmentPanel(Panel):
         if layer is None:
             self._say(NO_IMAGE)
             return
-        key, model = self._chosen.model, self.chooser.model
-        self.form.memory.value = settings.memory_limit() // 10**6  # napari's settings have it
+        model = self.chooser.model
+        self._memory.show_limit()
         try:
-            request = make_request(self._viewer, layer, self.form, key, model)
+            request = make_request(self._viewer, layer, self._chosen, model)
         except ValueError as error:
             self._say(str(error))
             return
@@ -184,13 +163,9 @@ class SegmentPanel(Panel):
 
     def measure_diameter(self) -> None:
         """Set the diameter to what a drawn line or the labels say."""
-        image, prediction = self._chosen.image, self._chosen.prediction
-        found = None if image is None else propose_diameter(self._viewer, image, prediction)
+        found = propose_diameter(self._viewer, self._chosen.image, self._chosen.prediction)
         if found is None:
-            self._say(
-                "Draw a line across a nucleus in a Shapes layer, or press Segment. Then "
-                "press Measure again."
-            )
+            self._say(NO_DIAMETER)
             return
         self.form.params["diameter"].value = found.diameter
         self.follower.rest()  # the network has to run for it
@@ -259,7 +234,6 @@ class SegmentPanel(Panel):
         self.keeper.show(labels)
         self.provenance.show_selected()
         self.chooser.show_device()
-        self._show_taken()
 
     def _on_undone(self, layer: Labels) -> None:
         """Let form and texts tell of the labels that undo brought back."""
@@ -275,7 +249,7 @@ class SegmentPanel(Panel):
         if self.running:
             return
         self.advice.clear_elsewhere(self._chosen.plane)
-        known = self.result.describe_field() or self._channel.describe()
+        known = self.result.describe_field() or self._rows.describe()
         self._say(NO_IMAGE if self._chosen.image is None else known)
 
     def _show_image_values(self) -> None:
@@ -292,31 +266,24 @@ class SegmentPanel(Panel):
 
     def _show_image(self) -> None:
         self.form.show_image()
-        self._channel.show()
+        self._rows.show()
         self.result.show_range()
         if not self.segmenting:  # torch may be on its way in, which this would wait for
             self.chooser.show_device()
 
-    def _limit_memory(self, megabytes: int) -> None:
-        settings.save_memory_limit(megabytes)
-        self._kept.limit = settings.memory_limit()
-        self._kept.shrink()
-        self._show_taken()
-
-    def _show_taken(self) -> None:
-        taken, limit = (round(size / 1e6) for size in (self._kept.taken, self._kept.limit))
-        self.form.taken.value = f"Results kept for the sliders: {taken:,} of {limit:,} MB"
-
-    def _on_image_data(self, layer: Image) -> None:
-        """Forget what was made of other data than an image has now."""
-        self._kept.forget(str(layer.unique_id))
-        self._show_taken()
+    def _begin_anew(self, layer: Image) -> None:
+        """Forget what was made of other data or axes than an image has now."""
+        has_copies = self._results.begin_anew(layer)
         if self.segmenting and layer is self._layer:
             self.stop()
             self._stopped = CHANGED
         elif layer is self._chosen.image and not self.segmenting:
             self.follower.rest()
             self.drop_job()
+            self._show_image()
+            self._show_nothing()
+            if has_copies:
+                self._say(f"{LEFT} {self.status.value}".strip())
 
     def _on_active(self, event: Any) -> None:
         """Take the image that was opened or selected last."""
@@ -326,23 +293,8 @@ class SegmentPanel(Panel):
 
     def _on_layer_removed(self, event: Any) -> None:
         self.reset_choices()
-        removed = event.value
-        if self.segmenting and removed is self._layer:
+        if self.segmenting and event.value is self._layer:
             self.stop()
-        if isinstance(removed, Image):
-            self._kept.forget(str(removed.unique_id))
-        elif isinstance(removed, Labels):
-            self._forget_prediction(removed)
-        self._show_taken()
-
-    def _forget_prediction(self, removed: Labels) -> None:
-        """Let deleted labels follow no slider, unless they were a duplicate."""
-        record = record_of(removed)
-        if record is None or record.role != PREDICTION or not record.provenance:
-            return
-        model = str(record.provenance["model"])
-        if find_prediction(self._viewer, record.source, model) is None:
-            self._kept.forget(record.source, model)
-            if not self.segmenting:
-                self.drop_job()
-                self._show_nothing()
+        if self._kept.forget_removed(event.value, self._layers) and not self.segmenting:
+            self.drop_job()
+            self._show_nothing()

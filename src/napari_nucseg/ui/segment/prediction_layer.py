@@ -1,8 +1,8 @@
-"""Showing results of segmenting: one Labels layer an image and model, refreshed in place."""
+"""Results on their way into the viewer: one Labels layer an image and model, refreshed in place."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,39 +11,36 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_nucseg.analysis.corrections import PackedLabels
-from napari_nucseg.analysis.field_parts import place_part
+from napari_nucseg.analysis.field_parts import merged, moved, place_part
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.edits import keep_made, write_field
 from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
+    axes_of,
     field_shape,
-    find_labels,
+    find_prediction,
     place_like,
     plane_of,
     put_labels,
     record_of,
+    tag,
 )
-from napari_nucseg.ui.segment.image_source import Box
-from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, merged, moved
-from napari_nucseg.ui.segment.undoing import (
+from napari_nucseg.ui.segment.hand_edits import (
     FieldState,
+    HandEdits,
     Provenance,
     note_replacement,
     provenance_by_field,
     set_states,
     state_of,
 )
-from napari_nucseg.ui.segment.worker import FieldResult
+from napari_nucseg.ui.segment.image_source import Box
+from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables
+from napari_nucseg.ui.segment.result_cache import FieldResult, Result, ResultCache, joined_results
 
 BOXES = "boxes"
 """Key of a field's provenance for those of the boxes in it that were segmented later."""
-
-
-def find_prediction(viewer: ViewerModel, source: str, model: str) -> Labels | None:
-    """Return the labels that a model made of an image layer, by the layer's unique id."""
-    made = {"model": model}
-    return find_labels(viewer.layers, LayerRecord(PREDICTION, source=source, provenance=made))
 
 
 def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult]) -> Labels:
@@ -60,7 +57,7 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult
     made : sequence of FieldResult
         Results of one model, in the order they were made.
     """
-    layer = find_prediction(viewer, str(image.unique_id), made[0].key.model)
+    layer = find_prediction(viewer.layers, str(image.unique_id), made[0].key.model)
     if layer is None or layer.data.shape != field_shape(image):
         layer = _add_empty(viewer, image, made[0])
     before = {one.key.plane: state_of(layer, one.key.plane) for one in made}
@@ -79,6 +76,92 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult
     return layer
 
 
+class RunResults:
+    """Shows the results of a run of a network, or of a slider.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer that labels are added to.
+    kept : ResultCache
+        Results in memory, for the sliders.
+    edits : HandEdits
+        Guard of edits by hand, which saves what was painted meanwhile.
+    shown : callable
+        Called with a prediction that has other labels now.
+
+    Attributes
+    ----------
+    remark : str
+        Sentence on what was painted meanwhile; empty if nothing was.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        kept: ResultCache,
+        edits: HandEdits,
+        shown: Callable[[Labels], None],
+    ) -> None:
+        self.remark = ""
+        self._viewer = viewer
+        self._kept = kept
+        self._edits = edits
+        self._shown = shown
+        self._parts: list[Result] = []
+        self._asked = 0
+
+    def begin(self, fields: int) -> None:
+        """Begin a run over so many fields."""
+        self._parts, self._asked, self.remark = [], fields, ""
+
+    def begin_anew(self, image: Image) -> bool:
+        """Forget results of an image that has changed; tell whether labels of other axes are left.
+
+        No result is written to these from now on.
+        """
+        self._kept.forget(str(image.unique_id))
+        axes, are_left = list(axes_of(image)), False
+        for layer in self._viewer.layers:
+            one = record_of(layer)
+            made = (one.provenance or {}) if one and one.source == str(image.unique_id) else {}
+            if one is not None and not one.is_copy and made.get("axes", axes) != axes:
+                layer.metadata = layer.metadata | tag(replace(one, is_copy=True))
+                are_left = True
+        return are_left
+
+    @property
+    def described(self) -> str:
+        """Say how many of the fields are done; nothing if none is."""
+        done = sum(len(part.made) for part in self._parts)
+        return f"{done} of {self._asked} fields are done and stay." if done else ""
+
+    def put(self, image: Image, result: Result) -> Labels:
+        """Show labels over their image, and keep what the sliders need."""
+        keys = [made.key for made in result.made]
+        self.remark = self._edits.keep_late(image, keys) or self.remark
+        labels = put_prediction(self._viewer, image, result.made)
+        for key in keys:
+            self._kept.replace(key, result.kept.get(key))
+        self._shown(labels)
+        return labels
+
+    def put_part(self, image: Image, part: Result) -> None:
+        """Show a field as soon as it is done, though others may be still to come."""
+        self.put(image, part)
+        self._parts.append(replace(part, kept={}))  # which the cache has, within its limit
+
+    def finish(self) -> tuple[Labels, Result] | None:
+        """End the run; return its labels and all that was made, if anything was and is there."""
+        parts, self._parts = self._parts, []
+        if not parts:
+            return None
+        first = parts[0].made[0].key
+        labels = find_prediction(self._viewer.layers, first.source, first.model)
+        known = self._kept.of(first.source, first.model)
+        return None if labels is None else (labels, joined_results(parts, known))
+
+
 @dataclass
 class _Field:
     """A field's labels as they shall be, and what is known of them."""
@@ -90,12 +173,8 @@ class _Field:
 def _add_empty(viewer: ViewerModel, image: Image, made: FieldResult) -> Labels:
     """Add an empty prediction, or empty one that fits the image no more."""
     of_image = record_of(image)
-    record = LayerRecord(
-        PREDICTION,
-        stems=of_image.stems if of_image else (),
-        source=str(image.unique_id),
-        provenance=made.provenance,
-    )
+    stems, source = of_image.stems if of_image else (), str(image.unique_id)
+    record = LayerRecord(PREDICTION, stems, source, provenance=made.provenance)
     if len(field_shape(image)) > 2:
         record = replace(record, fields=(), by_field={})
     name = f"{image.name} {short_name(made.key.model)}"
@@ -212,7 +291,7 @@ def _write(field: LabelImage, made: FieldResult, earlier: Table | None, above: i
     context = context or whole
     placed = place_part(field, made.labels, context.slices, (box or whole).slices, above)
     field[...] = placed.labels
-    nuclei = moved(made.nuclei, placed, context)
+    nuclei = moved(made.nuclei, placed, context.slices)
     if earlier is not None:
         nuclei = merged(nuclei, earlier.nuclei, field)
     # Nuclei that lost pixels to a neighbour are still to be measured

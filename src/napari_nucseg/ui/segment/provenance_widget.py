@@ -1,8 +1,8 @@
-"""How labels were made, and making others the same way."""
+"""What is said of labels: signs that the model does not suit, and how they were made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,100 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog
 
+from napari_nucseg.io.channels import FIELD
 from napari_nucseg.io.writers import read_provenance
-from napari_nucseg.parameter_spec import describe_values
+from napari_nucseg.parameter_spec import describe_values, specs_of
+from napari_nucseg.segmenters.api import Concern
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from napari_nucseg.ui.edits import changes_of, say_corrected
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layers import shown_plane
 from napari_nucseg.ui.params_form import text_line
+from napari_nucseg.ui.segment.hand_edits import provenance_by_field
 from napari_nucseg.ui.segment.prediction_layer import parts_of
-from napari_nucseg.ui.segment.undoing import provenance_by_field
 
 _TOLD = {"model", "parameters", "versions", "device", "precision", "seconds", "weights_sha256"}
 """What is known of labels that a model made; corrected or foreign ones lack some of it."""
 
 Use = Callable[[str, SegmentParams, Mapping[str, Any]], None]
 """Called with the name of a model, its parameters, and how planes were put together."""
+
+
+class AdviceWidget(Container[Any]):
+    """A line that tells of a concern, and a button that follows its advice.
+
+    Parameters
+    ----------
+    follow : callable
+        Called with the parameters, by name, that another run shall have.
+    """
+
+    def __init__(self, follow: Callable[[Mapping[str, Any]], None]) -> None:
+        self.text = text_line()
+        self.button = PushButton(text="", tooltip="Segment again with this change.")
+        super().__init__(widgets=[self.text, self.button], labels=False)
+        self.margins = (0, 0, 0, 0)
+        self._follow = follow
+        self._change: Mapping[str, Any] = {}
+        self._only: int | None = None
+        self.button.changed.connect(self.press)
+        self.clear()
+
+    def clear(self) -> None:
+        """Say nothing."""
+        self.tell({})
+
+    def clear_elsewhere(self, plane: int) -> None:
+        """Say nothing of a field that is not in sight; what is said of several stays."""
+        if self._only not in (None, plane):
+            self.clear()
+
+    def tell(self, concerns: Mapping[int, Sequence[Concern]]) -> None:
+        """Tell of the concerns about the fields that were segmented.
+
+        Parameters
+        ----------
+        concerns : mapping
+            Concerns about each field, by its number in the stack.
+        """
+        self._only = next(iter(concerns)) if len(concerns) == 1 else None
+        told = [field[0] for field in concerns.values() if field]
+        self.visible = bool(told)
+        if not told:
+            return
+        first = told[0]
+        several = f"Check {len(told)} of {len(concerns)} fields. The first: "
+        self.text.value = f"{several if len(concerns) > 1 else 'Check the result. '}{first}"
+        self._change = first.change
+        # With several fields the good ones would be segmented anew, too
+        self.button.visible = bool(first.change) and len(concerns) == 1
+        self.button.text = describe_change(first.change)
+
+    def press(self) -> None:
+        """Follow the advice."""
+        self._follow(self._change)
+
+
+def describe_change(change: Mapping[str, Any]) -> str:
+    """Say on a button what it sets.
+
+    Examples
+    --------
+    >>> describe_change({"diameter": 112.0})
+    'Use diameter 112 px'
+    >>> describe_change({"invert": True}), describe_change({"invert": False})
+    ('Switch on Dark nuclei', 'Switch off Dark nuclei')
+    """
+    told = []
+    for name, value in change.items():
+        spec = specs_of(SegmentParams)[name]
+        unit = f" {spec.unit}" if spec.unit else ""
+        if isinstance(value, bool):
+            told.append(f"switch {'on' if value else 'off'} {spec.label}")
+        else:
+            told.append(f"use {spec.label.lower()} {value:g}{unit}")
+    text = " and ".join(told)
+    return text[:1].upper() + text[1:]
 
 
 class ProvenanceWidget(Container[Any]):
@@ -158,10 +237,11 @@ def _where(made: Mapping[str, Any]) -> str:
 
 def _lines(made: Mapping[str, Any]) -> list[str]:
     versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
-    channel = made.get("channel")
+    channel, axes = made.get("channel"), made.get("axes", ())
     weights = made["weights_sha256"][:12]
     return [
         f"Model {made['model']}, {made['seconds']:.2f} s",
+        *([f"Axes {', '.join(axes)}, y, x"] if set(axes) - {FIELD} else []),
         *([f"Channel {channel}"] if channel else []),
         f"{made['device']}, {made['precision']}",
         *_depth(made.get("depth") or {}),

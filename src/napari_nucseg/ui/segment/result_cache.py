@@ -1,61 +1,24 @@
-"""Results that are kept so that labels can follow the sliders, until their image changes."""
+"""What a run made: results as they are shown, and what is kept of them for the sliders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from napari.components import ViewerModel
-from napari.layers import Image
+import numpy as np
+from magicgui.widgets import Label, SpinBox
+from napari.layers import Image, Layer
+from napari.settings import get_plugin_settings
 from numpy.typing import NDArray
+from psygnal import Signal
 
-from napari_nucseg.segmenters.api import Segmentation
+from napari_nucseg.analysis.corrections import PackedLabels
+from napari_nucseg.analysis.measurements import Nuclei
+from napari_nucseg.array_types import Labels
+from napari_nucseg.segmenters.api import Capabilities, Concern, Segmentation
+from napari_nucseg.ui.layers import PREDICTION, find_prediction, record_of
 from napari_nucseg.ui.segment.image_source import Box
-
-
-class ImageWatch:
-    """Tells of every image layer whose data were replaced, until it is told to stop.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        The viewer whose image layers are watched.
-    changed : callable
-        Called with the layer whose data are new.
-    """
-
-    def __init__(self, viewer: ViewerModel, changed: Callable[[Image], None]) -> None:
-        self._layers = viewer.layers
-        self._changed = changed
-        self._layers.events.inserted.connect(self._on_inserted)
-        self._layers.events.removed.connect(self._on_removed)
-        for layer in self._layers:
-            self._connect(layer)
-
-    def disconnect_viewer(self) -> None:
-        """Let go of the layers."""
-        self._layers.events.inserted.disconnect(self._on_inserted)
-        self._layers.events.removed.disconnect(self._on_removed)
-        for layer in self._layers:
-            self._disconnect(layer)
-
-    def _connect(self, layer: Any) -> None:
-        if isinstance(layer, Image):
-            layer.events.data.connect(self._on_data)
-
-    def _disconnect(self, layer: Any) -> None:
-        if isinstance(layer, Image):
-            layer.events.data.disconnect(self._on_data)
-
-    def _on_inserted(self, event: Any) -> None:
-        self._connect(event.value)
-
-    def _on_removed(self, event: Any) -> None:
-        self._disconnect(event.value)
-
-    def _on_data(self, event: Any) -> None:
-        self._changed(event.source)
 
 
 @dataclass(frozen=True)
@@ -134,6 +97,9 @@ class ResultCache:
         Most bytes that all results may take.
     """
 
+    changed = Signal()
+    """Tells that other results are kept, or within another limit."""
+
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._results: Parts = {}
@@ -149,6 +115,7 @@ class ResultCache:
         """Drop the oldest results until the limit is kept to."""
         while self._results and self.taken > self.limit:
             del self._results[next(iter(self._results))]
+        self.changed()
 
     @property
     def taken(self) -> int:
@@ -170,3 +137,151 @@ class ResultCache:
             for key, kept in self._results.items()
             if key.source != source or model not in (None, key.model)
         }
+        self.changed()
+
+    def forget_removed(self, removed: Layer, layers: Iterable[Layer]) -> bool:
+        """Drop what is kept of a layer that was removed; tell whether it was a prediction.
+
+        Parameters
+        ----------
+        removed : Layer
+            An image, or labels; if these were a duplicate, what is kept stays.
+        layers : iterable of Layer
+            The layers that are left.
+        """
+        record = record_of(removed)
+        if isinstance(removed, Image):
+            self.forget(str(removed.unique_id))
+        if record is None or record.role != PREDICTION or not record.provenance:
+            return False
+        model = str(record.provenance["model"])
+        if find_prediction(layers, record.source, model) is not None:
+            return False
+        self.forget(record.source, model)
+        return True
+
+
+@dataclass(frozen=True)
+class FieldResult:
+    """Labels of a field or of a box in it.
+
+    Attributes
+    ----------
+    key : ResultKey
+        Field and box that the labels belong to, and the model.
+    labels : ndarray of int32, shape (height, width)
+        0 is background; of a box with the context that was segmented around it.
+    nuclei : Nuclei
+        Measurements of the nuclei, by name.
+    provenance : mapping
+        How the labels were made, as plain values.
+    packed : PackedLabels
+        The same labels, to see later whether they were edited.
+    concerns : tuple of Concern
+        Signs that the model does not suit the field.
+    """
+
+    key: ResultKey
+    labels: Labels
+    nuclei: Nuclei
+    provenance: Mapping[str, Any]
+    packed: PackedLabels
+    concerns: tuple[Concern, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was made of what was asked for, and what is kept of it.
+
+    Attributes
+    ----------
+    made : tuple of FieldResult
+        Labels of the fields, in the order they were made.
+    kept : Parts
+        Results that there was memory for, by their keys.
+    capabilities : Capabilities or None
+        Capabilities of the model; None where that is not told.
+    """
+
+    made: tuple[FieldResult, ...]
+    kept: Parts
+    capabilities: Capabilities | None = None
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether the fields are planes that were segmented as one."""
+        return bool(self.made[0].provenance["depth"])
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on all fields."""
+        if self.is_volume:
+            return float(self.made[0].provenance["seconds"])
+        return float(sum(made.provenance["seconds"] for made in self.made))
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """Numbers of the fields that something was made of."""
+        return tuple(dict.fromkeys(made.key.plane for made in self.made))
+
+    @property
+    def estimate(self) -> float | None:
+        """Median diameter, in pixels, that was found in the fields and used; None if none was."""
+        made = [made.provenance for made in self.made]
+        found = [one["diameter"] for one in made if one["is_estimated"] and one["diameter"]]
+        return float(np.median(found)) if found else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the run, each thing once."""
+        notes = [note for made in self.made for note in made.provenance["notes"]]
+        return tuple(dict.fromkeys(notes))
+
+
+def joined_results(parts: Sequence[Result], known: Mapping[int, Parts]) -> Result:
+    """Put results of several fields by one model together, with what of them is in memory."""
+    made = tuple(one for part in parts for one in part.made)
+    in_memory = {key: one for fields in known.values() for key, one in fields.items()}
+    kept = {one.key: in_memory[one.key] for one in made if one.key in in_memory}
+    return Result(made, kept, parts[0].capabilities)
+
+
+class MemoryRows:
+    """Keeps the form's rows of memory, napari's settings and the results in step.
+
+    Parameters
+    ----------
+    kept : ResultCache
+        Results in memory.
+    limit : SpinBox
+        Most megabytes that they may take.
+    taken : Label
+        Says how many they take.
+    """
+
+    def __init__(self, kept: ResultCache, limit: SpinBox, taken: Label) -> None:
+        self._kept = kept
+        self._limit = limit
+        self._taken = taken
+        self.show_limit()
+        self._show_taken()
+        limit.changed.connect(self._save_limit)
+        kept.changed.connect(self._show_taken)
+
+    def show_limit(self) -> None:
+        """Show the limit of napari's settings, which can be changed there, too."""
+        self._limit.value = memory_limit() // 10**6
+
+    def _save_limit(self, megabytes: int) -> None:
+        get_plugin_settings("napari-nucseg").segment.memory_mb = megabytes
+        self._kept.limit = memory_limit()
+        self._kept.shrink()
+
+    def _show_taken(self) -> None:
+        taken, limit = (round(size / 1e6) for size in (self._kept.taken, self._kept.limit))
+        self._taken.value = f"Results kept for the sliders: {taken:,} of {limit:,} MB"
+
+
+def memory_limit() -> int:
+    """Bytes that results may take which are kept to follow the sliders."""
+    return int(get_plugin_settings("napari-nucseg").segment.memory_mb) * 10**6

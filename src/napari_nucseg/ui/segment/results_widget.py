@@ -28,8 +28,8 @@ from napari_nucseg.ui.segment.measurement_tables import (
     nuclei_of,
     tables_of,
 )
-from napari_nucseg.ui.segment.request import Selection
-from napari_nucseg.ui.segment.worker import FieldResult, Result
+from napari_nucseg.ui.segment.result_cache import FieldResult, Result
+from napari_nucseg.ui.segment.selection import Selection
 from napari_nucseg.wording import counted
 
 _NO_NUCLEUS = "There is no nucleus in this field."
@@ -51,12 +51,7 @@ class ResultsWidget(Container[Any]):
         Called with a line of text, to show it.
     """
 
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        chosen: Selection,
-        tell: Callable[[str], None],
-    ) -> None:
+    def __init__(self, viewer: ViewerModel, chosen: Selection, tell: Callable[[str], None]) -> None:
         self.doubtful = PushButton(
             text="Most doubtful nucleus",
             tooltip="Go to the nucleus of this field whose shape fits the network's flows worst. "

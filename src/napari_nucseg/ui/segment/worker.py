@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,18 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.analysis.corrections import PackedLabels
-from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
+from napari_nucseg.analysis.measurements import measure, measure_nuclei
 from napari_nucseg.array_types import Labels
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue, timing
-from napari_nucseg.segmenters.api import (
-    Capabilities,
-    Concern,
-    Provenance,
-    Segmenter,
-    VolumeSegmentation,
-    check_image,
-)
+from napari_nucseg.segmenters.api import Provenance, Segmenter, VolumeSegmentation, check_image
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.flows import is_compiling
 from napari_nucseg.segmenters.model import Model
@@ -29,7 +22,13 @@ from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumePara
 from napari_nucseg.segmenters.volumes import segment_volume
 from napari_nucseg.ui.jobs import Hand, RemainingTime
 from napari_nucseg.ui.segment.image_source import FieldSource
-from napari_nucseg.ui.segment.result_cache import CachedResult, Parts, ResultKey
+from napari_nucseg.ui.segment.result_cache import (
+    CachedResult,
+    FieldResult,
+    Parts,
+    Result,
+    ResultKey,
+)
 
 
 @dataclass(frozen=True)
@@ -69,91 +68,6 @@ class Request:
     volume: VolumeParams = field(default_factory=VolumeParams)
 
 
-@dataclass(frozen=True)
-class FieldResult:
-    """Labels of a field or of a box in it.
-
-    Attributes
-    ----------
-    key : ResultKey
-        Field and box that the labels belong to, and the model.
-    labels : ndarray of int32, shape (height, width)
-        0 is background; of a box with the context that was segmented around it.
-    nuclei : Nuclei
-        Measurements of the nuclei, by name.
-    provenance : mapping
-        How the labels were made, as plain values.
-    packed : PackedLabels
-        The same labels, to see later whether they were edited.
-    concerns : tuple of Concern
-        Signs that the model does not suit the field.
-    """
-
-    key: ResultKey
-    labels: Labels
-    nuclei: Nuclei
-    provenance: Mapping[str, Any]
-    packed: PackedLabels
-    concerns: tuple[Concern, ...] = ()
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was made of what was asked for, and what is kept of it.
-
-    Attributes
-    ----------
-    made : tuple of FieldResult
-        Labels of the fields, in the order they were made.
-    kept : Parts
-        Results that there was memory for, by their keys.
-    capabilities : Capabilities or None
-        Capabilities of the model; None where that is not told.
-    """
-
-    made: tuple[FieldResult, ...]
-    kept: Parts
-    capabilities: Capabilities | None = None
-
-    @property
-    def is_volume(self) -> bool:
-        """Whether the fields are planes that were segmented as one."""
-        return bool(self.made[0].provenance["depth"])
-
-    @property
-    def seconds(self) -> float:
-        """Time spent on all fields."""
-        if self.is_volume:
-            return float(self.made[0].provenance["seconds"])
-        return float(sum(made.provenance["seconds"] for made in self.made))
-
-    @property
-    def planes(self) -> tuple[int, ...]:
-        """Numbers of the fields that something was made of."""
-        return tuple(dict.fromkeys(made.key.plane for made in self.made))
-
-    @property
-    def estimate(self) -> float | None:
-        """Median diameter, in pixels, that was found in the fields and used; None if none was."""
-        made = [made.provenance for made in self.made]
-        found = [one["diameter"] for one in made if one["is_estimated"] and one["diameter"]]
-        return float(np.median(found)) if found else None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know of the run, each thing once."""
-        notes = [note for made in self.made for note in made.provenance["notes"]]
-        return tuple(dict.fromkeys(notes))
-
-
-def joined_results(parts: Sequence[Result], known: Mapping[int, Parts]) -> Result:
-    """Put results of several fields by one model together, with what of them is in memory."""
-    made = tuple(one for part in parts for one in part.made)
-    in_memory = {key: one for fields in known.values() for key, one in fields.items()}
-    kept = {one.key: in_memory[one.key] for one in made if one.key in in_memory}
-    return Result(made, kept, parts[0].capabilities)
-
-
 def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
     """Segment what is asked for, one field after the other; only one is in memory at a time.
 
@@ -181,7 +95,8 @@ def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
         result = segmenter(image, request.params, countdown.report)
         timing.remember(key.model, result.provenance, image.size, warm)
         kept = CachedResult(result, image, request.pixel_size)
-        hand(Result((_made(key, kept, request.name),), {key: kept}, result.capabilities))
+        made = _made(key, kept, request.name, request.source.axes)
+        hand(Result((made,), {key: kept}, result.capabilities))
 
 
 def relabel(
@@ -217,7 +132,7 @@ def relabel(
         for key, before in parts.items():
             _check_unchanged(source, key, before, name)
             kept[key] = replace(before, result=before.result.relabelled(params))
-    return Result(tuple(_made(key, one, name) for key, one in kept.items()), kept)
+    return Result(tuple(_made(key, one, name, source.axes) for key, one in kept.items()), kept)
 
 
 def _check_unchanged(source: FieldSource, key: ResultKey, before: CachedResult, name: str) -> None:
@@ -228,20 +143,23 @@ def _check_unchanged(source: FieldSource, key: ResultKey, before: CachedResult, 
         raise ValueError(f"{name}: the image has changed since it was segmented; press Segment")
 
 
-def _made(key: ResultKey, kept: CachedResult, name: str) -> FieldResult:
+def _made(key: ResultKey, kept: CachedResult, name: str, axes: Sequence[str]) -> FieldResult:
     result = kept.result
     nuclei = measure_nuclei(result, kept.image, kept.pixel_size)
-    provenance = provenance_at(key, result.provenance, name)
+    provenance = provenance_at(key, result.provenance, name, axes)
     packed = PackedLabels.of(result.labels)
     return FieldResult(key, result.labels, nuclei, provenance, packed, result.concerns)
 
 
-def provenance_at(key: ResultKey, made: Provenance, name: str) -> dict[str, Any]:
+def provenance_at(
+    key: ResultKey, made: Provenance, name: str, axes: Sequence[str]
+) -> dict[str, Any]:
     """Say how labels were made and of what, as plain values."""
     return {
         **made.as_dict(),
         "model": key.model,
         "image": name,
+        "axes": list(axes),
         "channel": key.channel,
         "box": None if key.box is None else list(key.box),
     }
@@ -314,5 +232,5 @@ def _made_of_volume(
     result: VolumeSegmentation,
 ) -> FieldResult:
     nuclei = measure(labels, image, pixel_size=request.pixel_size)
-    provenance = provenance_at(key, result.provenance, request.name)
+    provenance = provenance_at(key, result.provenance, request.name, request.source.axes)
     return FieldResult(key, labels, nuclei, provenance, PackedLabels.of(labels))
