@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from PIL import Image
 
 from napari_nucseg import __version__
 from napari_nucseg.batch import executor
-from napari_nucseg.cli.main import app, main
+from napari_nucseg.cli.main import app
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.registry import metrics
@@ -34,37 +34,6 @@ from tests.drawn_histology import draw_histology
 BRIEF = ("--batches", 4, "--validate-every", 2, "--crop", 64, "--batch-size", 2)
 SPLITS = ("--split", "first", "--held-out", "second")
 ROW_OF_RATIOS = {"dice", "iou", "precision", "recall", "accuracy"}
-
-
-@dataclass
-class Done:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def flat(self) -> str:
-        """The output without the line breaks of a narrow terminal."""
-        return " ".join(self.out.split())
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command line as the installed program does, in this process."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-nucseg", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        return Done(code, *capsys.readouterr())
-
-    return command
 
 
 @pytest.fixture
