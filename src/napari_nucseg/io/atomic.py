@@ -93,6 +93,32 @@ def files_at_once(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
+@contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Keep other programs and threads that ask here from writing the same file.
+
+    Raises
+    ------
+    BlockingIOError
+        If another has the file, and nothing may be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as busy:
+            raise BlockingIOError(f"{path}: it is being written already; wait for it") from busy
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):  # another has just opened it, and removes it later
+            Path(lock.lock_file).unlink()
+
+
 def sweep(folder: Path) -> None:
     """Remove what a killed process left half-written in a folder."""
     for path in folder.glob(f"*{'[0-9a-f]' * 2 * _BYTES}{PARTIAL}"):  # no others of this ending
