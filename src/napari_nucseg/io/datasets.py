@@ -10,21 +10,31 @@ from pathlib import Path
 
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.layouts import (
+    ALL_SUFFIXES,
+    PICTURE_SUFFIXES,
+    TRUTH_SUFFIXES,
     Files,
+    describe_folder,
     explain_no_images,
     explain_no_truth,
     find_files,
+    find_files_of_one,
     find_truth,
+    is_truth_kind,
+    pair_up,
     root_of,
 )
-from napari_nucseg.io.lists import find_list, find_lists, is_list, read_names, split_of, splits_of
-from napari_nucseg.io.pairs import (
-    are_images_and_truths,
-    find_files_in_two,
+from napari_nucseg.io.lists import (
+    find_list,
+    find_lists,
+    is_list,
     is_table,
+    read_names,
     read_pairs,
+    split_of,
+    splits_of,
 )
-from napari_nucseg.io.sources import Source
+from napari_nucseg.io.sources import Source, list_folder
 
 
 def find_field(path: Path) -> Field:
@@ -107,7 +117,7 @@ def open_datasets(paths: Sequence[Path], split: str | None = None) -> list[Datas
     found, left = [], list(paths)
     while left:
         path = left.pop(0)
-        truths = left.pop(0) if left and are_images_and_truths(path, left[0]) else None
+        truths = left.pop(0) if left and _are_images_and_truths(path, left[0]) else None
         found.append(open_dataset(path, split, truths=truths))
     return found
 
@@ -132,6 +142,36 @@ def require_images_and_truth(dataset: Dataset) -> None:
         )
 
 
+def _are_images_and_truths(images: Path, truths: Path) -> bool:
+    """Whether a folder holds images alone, and another one ground truth of some of them."""
+    if (
+        not (images.is_dir() and truths.is_dir())
+        or find_files_of_one(list_folder(images, ALL_SUFFIXES)).truths
+    ):
+        return False
+    try:
+        files = _find_files_in_two(images, truths)
+    except ValueError:
+        return False
+    return not files.images.keys().isdisjoint(files.truths)
+
+
+def _find_files_in_two(images: Path, truths: Path) -> Files:
+    """Find images in one folder and their ground truth in another, without opening any.
+
+    Raises
+    ------
+    ValueError
+        If a folder holds none, or a field has two images or two ground truths.
+    """
+    found = list_folder(images, PICTURE_SUFFIXES)
+    labels = [source for source in list_folder(truths, TRUTH_SUFFIXES) if is_truth_kind(source)]
+    for folder, sources in ((images, found), (truths, labels)):
+        if not sources:
+            raise ValueError(f"{folder}: {describe_folder(folder)}")
+    return pair_up(found, labels)
+
+
 def _open_two(images: Path, truths: Path, split: str | None, allow_missing: bool) -> Dataset:
     """Open images of one folder with the ground truth of another."""
     for folder in (images, truths):
@@ -140,7 +180,7 @@ def _open_two(images: Path, truths: Path, split: str | None, allow_missing: bool
                 f"{folder}: not a folder; give a folder of images and one of their ground truth"
             )
     root = root_of(images)
-    files = find_files_in_two(images, truths)
+    files = _find_files_in_two(images, truths)
     dataset = _open_whole(root, files)
     if len(dataset.without_mask) == len(dataset.fields):
         raise ValueError(

@@ -34,7 +34,8 @@ PATIENCE = 15.0
 _CONNECT_TIMEOUT = 5.0  # so that being offline is noticed soon
 _TRIES = 3  # how often connections may be cut, one after the other, without progress
 _PROGRESS = 64 * 1024  # bytes; what brings less, again and again, would hardly ever end
-_CHUNK, _INTERVAL = 256 * 1024, 0.05  # most bytes, and seconds, between two reports
+CHUNK = 256 * 1024  # bytes between two reports, at most
+_INTERVAL = 0.05  # seconds between two reports, at most
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,9 @@ class _Download:
                 due = 0.0
                 try:
                     # Waiting for a full chunk would lose what came of it before a cut.
-                    while piece := response.raw.read1(told + _CHUNK - done, decode_content=True):
+                    while piece := response.raw.read1(told + CHUNK - done, decode_content=True):
                         done += stream.write(piece)
-                        if done >= told + _CHUNK or time.monotonic() >= due:
+                        if done >= told + CHUNK or time.monotonic() >= due:
                             yield (told := done)
                             due = time.monotonic() + _INTERVAL
                 except HTTPError as error:
