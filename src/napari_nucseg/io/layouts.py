@@ -208,15 +208,17 @@ def describe_folder(folder: Path) -> str:
 
 
 def holds_dataset(folder: Path) -> bool:
-    """Whether a folder looks like a dataset, or like a part of one, by names alone."""
+    """Whether a folder is a dataset, or a part of one, by names alone; False for plain images."""
     root = root_of(folder)
-    if any((root / part).is_dir() for part in PARTS if part != "labels"):
+    if (root / f"{IMAGES}.zip").is_file():
         return True
-    if (folder / f"{IMAGES}.zip").is_file():
+    parts = (part_folder(root, part) for part in (IMAGES, "masks"))
+    if any(part.is_dir() and list_folder(part, PICTURE_SUFFIXES) for part in parts):
         return True
-    stems = {path.stem for path in folder.iterdir()}
-    masked = {stem_of_truth(stem) for stem in stems if stem.endswith(_TRUTH_ENDINGS)}
-    return not stems or any(Field(stem).well for stem in stems) or not stems.isdisjoint(masked)
+    here = list_folder(folder, ALL_SUFFIXES)
+    return any(Field(source.stem).well for source in here) or bool(
+        {s.stem for s in here} & {stem_of_truth(s.stem) for s in here if _is_named_truth(s)}
+    )
 
 
 def _has_images(root: Path) -> bool:
