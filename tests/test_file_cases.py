@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import pickle
@@ -301,6 +302,64 @@ def test_archives_of_other_systems_open(tmp_path, fields, run, separator, kind):
     assert [row["stem"] for row in rows_of(tmp_path / "out" / "fields.csv")] == [name]
 
 
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("größe", "cp437"),
+        ("größe", "cp1252"),
+        ("élève", "cp1252"),
+        ("cellule_é", "cp1252"),
+        ("細胞_ソート", "cp932"),
+        ("A549細胞", "cp932"),
+        ("ソ", "cp932"),
+        ("细胞", "gbk"),
+        ("细胞_染色2", "gbk"),
+        ("細胞", "utf-8"),
+    ],
+)
+@pytest.mark.parametrize("separator", ["/", "\\"])
+def test_names_of_any_code_page_are_read(tmp_path, fields, name, page, separator):
+    write_archives(tmp_path, fields[0], name.encode(page), separator)
+    (field,) = open_datasets([tmp_path])[0].fields
+    assert field.stem == name
+    np.testing.assert_array_equal(field.read_image().data, fields[0].image)
+    assert field.read_truth().max() == fields[0].labels.max()
+
+
+@pytest.mark.parametrize(
+    "raw", [b"A\x83\x5cb", b"\xff\xfe\x81", b"\x94\x6c", b"\x83\x5c\x83", b"\xa5\xb1"]
+)
+def test_names_that_nobody_can_read_are_paired_all_the_same(tmp_path, fields, raw):
+    write_archives(tmp_path, fields[0], raw, "/")
+    (field,) = open_datasets([tmp_path])[0].fields
+    assert field.stem
+    np.testing.assert_array_equal(field.read_image().data, fields[0].image)
+    assert field.read_truth().max() == fields[0].labels.max()
+
+
+def test_a_name_that_says_that_it_is_utf_8_is_not_guessed(tmp_path, fields):
+    for part, data in (("images", fields[0].image), ("masks", fields[0].labels)):
+        tifffile.imwrite(tmp_path / "x.tif", data.astype(np.uint16))
+        with ZipFile(tmp_path / f"{part}.zip", "w") as archive:
+            archive.write(tmp_path / "x.tif", f"{part}/öl_µm.tif")
+            archive.write(tmp_path / "x.tif", f"{part}/éléa.tif")
+    (tmp_path / "x.tif").unlink()
+    assert [field.stem for field in open_datasets([tmp_path])[0].fields] == ["éléa", "öl_µm"]
+
+
+def write_archives(folder: Path, field, name: bytes, separator: str) -> None:
+    """Write an image and its labels, each in an archive that does not say its names' code page."""
+    for part, ending, data in (("images", "", field.image), ("masks", "_masks", field.labels)):
+        content = io.BytesIO()
+        tifffile.imwrite(content, data.astype(np.uint16))
+        member = part.encode() + separator.encode() + name + ending.encode() + b".tif"
+        stand_in = "x" * len(member)  # zipfile writes no other code pages
+        with ZipFile(folder / f"{part}.zip", "w") as archive:
+            archive.writestr(stand_in, content.getvalue())
+        written = (folder / f"{part}.zip").read_bytes()
+        (folder / f"{part}.zip").write_bytes(written.replace(stand_in.encode(), member))
+
+
 # Tags of TIFF files
 
 
@@ -478,6 +537,30 @@ def test_labels_that_cannot_be_written_fail_alone(tmp_path, fields, run):
     assert f"{images[0]}: " in done.said
     assert "1 of 2 images failed, the others are done" in done.said
     assert (tmp_path / "out" / "b.tif").is_file()
+
+
+def test_labels_for_which_the_disk_has_no_room_fail_alone(tmp_path, fields, run):
+    resource = pytest.importorskip("resource")  # Windows has no such limit
+    images = [tmp_path / f"{name}.tif" for name in "abc"]
+    for path, image in zip(images, (fields[0].image[:50, :60],) * 3, strict=True):
+        tifffile.imwrite(path, image)
+    tifffile.imwrite(images[1], np.tile(fields[0].image, (3, 3)))
+    assert run("segment", *images, "-o", tmp_path / "roomy", *OTSU).code == 0
+    sizes = [(tmp_path / "roomy" / path.name).stat().st_size for path in images]
+    assert sizes[1] > 2 * sizes[0]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[1] // 2, before[1]))
+    try:
+        done = run("segment", *images, "-o", tmp_path / "out", *OTSU)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert done.code == 1
+    assert f"{images[1]}: {tmp_path / 'out' / 'b.tif'}: the file is too large for this" in done.said
+    assert "1 of 3 images failed, the others are done" in done.said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "c.tif"]
+    done = run("segment", *images, "-o", tmp_path / "out", *OTSU)
+    assert done.code == 0, done.said
+    assert (tmp_path / "out" / "b.tif").stat().st_size == sizes[1]
 
 
 def test_a_terminal_without_the_letters_of_a_name_gets_them_spelt_out(tmp_path, fields):
