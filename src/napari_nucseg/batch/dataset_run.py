@@ -59,7 +59,7 @@ def run_benchmark(
     Raises
     ------
     ValueError
-        As by `prepare_run`, or if one is at work there, or all fields failed.
+        What `prepare_run` raises, or if one is at work there, or all fields failed.
     OSError
         If results cannot be written.
     """
@@ -206,8 +206,8 @@ def run_models(
     Raises
     ------
     ValueError, OSError
-        As by `run_benchmark`, or if two models have one name, one of them cannot be loaded, or
-        the folder holds the run of one model and several are asked for.
+        What `run_benchmark` raises, or if two models have one name, one of them cannot be loaded,
+        or the folder holds the run of one model and several are asked for.
     """
     if parquet:
         check_parquet()

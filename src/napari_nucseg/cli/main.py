@@ -61,7 +61,7 @@ app.command()(train)
 
 
 def main() -> None:
-    """Run the command line; bad input is one line on standard error and exit code 2.
+    """Run the command line. Bad input is one line on standard error and exit code 2.
 
     What a terminal has no letters for is spelt out.
     """
@@ -91,7 +91,7 @@ def _options(
 
 
 @app.command()
-@takes(SegmentParams, "Segmentation", "the model's own")
+@takes(SegmentParams, "Segmentation", "set by the model")
 @takes(VolumeParams, "Stacks in depth", name="in_depth")
 def segment(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images or folders.")],
@@ -111,11 +111,11 @@ def segment(
     chosen: dict[str, Any] | None = None,
     in_depth: dict[str, Any] | None = None,
 ) -> None:
-    """Segment images: one label TIFF each, named as the image; after a stop it goes on.
+    """Segment images, and write a label TIFF named like each. Labels that are up to date are kept.
 
     A stack that states the distance of its planes has its own anisotropy, unless it is given.
 
-    Exit code 1 if an image failed; the others are done.
+    The exit code is 1 if an image failed; the others are done.
     """
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.image_run import find_images, passed_over, refuse_overwriting
@@ -202,7 +202,7 @@ def models(device: DeviceName = "auto") -> None:
     from napari_nucseg.segmenters.devices import choose
     from napari_nucseg.segmenters.model import weights_folder
 
-    table = Table("Model", "Size", "Here?", "About", "Licence")
+    table = Table("Model", "Size", "Installed", "About", "Licence")
     for model in catalogue.models():
         size, is_here = f"{model.megabytes} MB", "yes" if model.is_ready else "no"
         table.add_row(model.name, size, is_here, model.about, model.licence)
@@ -224,7 +224,7 @@ def download(
     with transferring() as bar:
         download_dataset(folder, follow_with(bar, "Download"))
     names = ", ".join(archive.name for archive in missing)
-    console.print(f"Downloaded and checked: {names}" if missing else "Nothing was missing")
+    console.print(f"Downloaded and checked: {names}" if missing else "Everything is here already")
     console.print(f"Try: napari-nucseg benchmark '{folder}' --split validation --out results")
 
 
@@ -233,9 +233,9 @@ def demo(
     headless: Annotated[
         bool, typer.Option(help="No window: print the table and write the overlay.")
     ] = False,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Overlay of a headless demo.")] = Path(
-        "demo/overlay.png"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File for the overlay, if there is no window.")
+    ] = Path("demo/overlay.png"),
 ) -> None:
     """Segment, score and overlay the synthetic sample field."""
     from napari_nucseg.cli.demo import has_display, run_headless

@@ -42,8 +42,8 @@ PresetName = Annotated[
 ChannelName = Annotated[
     str | None,
     typer.Option(
-        help="Of colour images: a number from 1, red, green, blue, mean, or haematoxylin, the "
-        "stain of nuclei in histology."
+        help="Channel of a colour image: its number from 1, red, green, blue, mean, or "
+        "haematoxylin (the stain of nuclei in histology)."
     ),
 ]
 ChannelAxis = Annotated[
@@ -52,11 +52,17 @@ ChannelAxis = Annotated[
 ]
 Scheduler = Annotated[
     str | None,
-    typer.Option(help="Dask cluster to run on, such as tcp://host:8786; here if not given."),
+    typer.Option(
+        help="Address of a Dask scheduler to run on, such as tcp://host:8786. This computer if not "
+        "given."
+    ),
 ]
 Volume = Annotated[
     Depth | None,
-    typer.Option(help="Stacks: each plane by itself, stitched by overlap, or flows in 3d."),
+    typer.Option(
+        help="How to segment a stack: each plane by itself (planes), nuclei joined by overlap "
+        "(stitched), or flows in 3-D (3d)."
+    ),
 ]
 Threshold = Annotated[float, typer.Option("--iou", help="Least IoU of a match.")]
 EmptyAsOne = Annotated[
@@ -97,7 +103,7 @@ def takes(
     default : str, optional
         What an option that is not given stands for, if not the dataclass's default.
     name : str
-        Of the dict among the command's arguments.
+        Name of the dict among the command's arguments.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

@@ -40,9 +40,9 @@ def train(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="File of the new weights, .pt or .safetensors.")
     ],
-    split: Annotated[str, typer.Option(help="Split to learn from, of each.")] = "training",
+    split: Annotated[str, typer.Option(help="Split of each dataset to learn from.")] = "training",
     held_out: Annotated[
-        str, typer.Option(help="Split whose scores tell which weights are the best, of each.")
+        str, typer.Option(help="Split of each dataset that decides which weights are the best.")
     ] = "validation",
     start: Annotated[
         str | None,

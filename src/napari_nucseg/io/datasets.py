@@ -112,7 +112,7 @@ def open_datasets(paths: Sequence[Path], split: str | None = None) -> list[Datas
     Raises
     ------
     ValueError, OSError
-        As `open_dataset`.
+        As `open_dataset` does.
     """
     found, left = [], list(paths)
     while left:
@@ -200,7 +200,7 @@ def _open_table(path: Path, split: str | None, allow_missing: bool) -> Dataset:
         return dataset
     kept = tuple(field for field in fields if field.split == split)
     if kept:
-        return Dataset(f"{dataset.name} {split}", kept)
+        return Dataset(_with_list(dataset.name, split), kept)
     listing = find_list(path.parent, split, {field.stem for field in fields})
     return _keep_listed(dataset, listing, allow_missing)
 
@@ -216,7 +216,7 @@ def list_splits(path: Path) -> tuple[str, ...]:
     Raises
     ------
     ValueError, OSError
-        As `open_dataset`.
+        As `open_dataset` does.
     """
     if is_table(path) and path.is_file():
         return tuple(dict.fromkeys(field.split for field in read_pairs(path) if field.split))
@@ -247,4 +247,9 @@ def _keep_listed(dataset: Dataset, listing: Source, allow_missing: bool) -> Data
             f"{listing}: {len(absent)} of its {len(stems)} fields are not in the dataset, the "
             f"first is {absent[0]}; add their images or choose another split"
         )
-    return Dataset(f"{dataset.name} {listing.stem}", kept, absent)
+    return Dataset(_with_list(dataset.name, listing.stem), kept, absent)
+
+
+def _with_list(name: str, listing: str) -> str:
+    """Name a dataset and one of its lists; a folder called like the list is not named twice."""
+    return name if name.endswith(listing) else f"{name} {listing}"

@@ -41,7 +41,7 @@ def find_lists(root: Path, stems: Set[str]) -> dict[str, Source]:
     root : Path
         The dataset's folder.
     stems : set of str
-        Of the fields that it has.
+        Stems of the fields that it has.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def find_list(root: Path, split: str, stems: Set[str]) -> Source:
     split : str
         Name of the split, or path of a list, which ends in ``.txt``.
     stems : set of str
-        Of the fields that the dataset has.
+        Stems of the fields that the dataset has.
 
     Raises
     ------
@@ -89,8 +89,8 @@ def find_list(root: Path, split: str, stems: Set[str]) -> Source:
     for source in _texts(root):
         if source.stem == name:
             raise ValueError(
-                f"{source}: most of its lines name no field of {root.name}, so that it is no list "
-                f"of its fields; {known}"
+                f"{source}: most of its lines name no field of {root.name}, so it is not a list of "
+                f"fields; {known}"
             )
     folder = part_folder(root, LISTS)
     sought = path if is_list(path) else (folder if folder.is_dir() else root) / f"{split}.txt"
@@ -105,7 +105,7 @@ def splits_of(lists: Mapping[str, Source], stems: Set[str]) -> dict[str, str]:
     lists : mapping of str to Source
         Lists by their names; others are passed over.
     stems : set of str
-        Of the fields that the dataset has.
+        Stems of the fields that the dataset has.
     """
     known = {split: lists[split] for split in SPLITS if split in lists}
     return {stem: split for split, one in known.items() for stem in read_names(one, stems)}
@@ -119,7 +119,7 @@ def split_of(root: Path, stem: str) -> str | None:
     root : Path
         The dataset's folder.
     stem : str
-        Of the field.
+        Stem of the field.
     """
     lists = {source.stem: source for source in _texts(root)[::-1] if _lines(source)}
     return splits_of(lists, {stem}).get(stem)
@@ -133,7 +133,7 @@ def read_names(source: Source, stems: Set[str]) -> list[str]:
     source : Source
         The list: a name a line, with or without folders and a known ending.
     stems : set of str
-        Of the fields that the dataset has; names of others are read, too.
+        Stems of the fields that the dataset has; names of others are read, too.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def read_pairs(path: Path) -> tuple[Field, ...]:
     Raises
     ------
     ValueError
-        If it is no such table, a file is not there, or two images have one stem.
+        If it is no such table, a file does not exist, or two images have one stem.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -168,7 +168,7 @@ def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
     total = sum(member.file_size for member in members)
     if total > MAX_ARCHIVE_BYTES:
         raise ValueError(
-            f"{path}: unpacks to {total / 2**30:.0f} GiB, more than is opened in place; unpack it "
+            f"{path}: unpacks to {total / 2**30:.0f} GiB, too large to open packed; unpack it "
             "and open the folder"
         )
     names = (member_path(member) for member in members if not member.is_dir())

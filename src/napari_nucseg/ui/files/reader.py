@@ -76,9 +76,9 @@ def _truth_layers(field: Field, image: Header | None, sizes: Header) -> list[Lay
     field : Field
         With its ground truth.
     image : Header or None
-        Of its image.
+        Header of its image.
     sizes : Header
-        Says how large pixels are.
+        Header that says how large pixels are.
     """
     found = field.read_truth_image(image)
     layers = [_labels_layer(found.data, field.name, sizes, [field])]
