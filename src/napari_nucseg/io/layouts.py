@@ -200,7 +200,7 @@ def explain_no_images(root: Path) -> str:
 
 def describe_folder(folder: Path) -> str:
     """Say what files there are where none is read."""
-    there = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    there = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
     kinds = sorted({path.suffix.lower() or "nameless" for path in there})
     if not kinds:
         return "it is empty"
@@ -216,9 +216,8 @@ def holds_dataset(folder: Path) -> bool:
     if any(part.is_dir() and list_folder(part, PICTURE_SUFFIXES) for part in parts):
         return True
     here = list_folder(folder, ALL_SUFFIXES)
-    return any(Field(source.stem).well for source in here) or bool(
-        {s.stem for s in here} & {stem_of_truth(s.stem) for s in here if _is_named_truth(s)}
-    )
+    truths = {stem_of_truth(source.stem) for source in here if _is_named_truth(source)}
+    return any(Field(source.stem).well or source.stem in truths for source in here)
 
 
 def _has_images(root: Path) -> bool:
