@@ -76,6 +76,7 @@ def test_other_peoples_folders_are_left_to_other_readers(viewer, tmp_path, kind)
     folder = str(make_others(tmp_path / "made", kind))
 
     assert get_reader(folder) is None
+    assert get_reader([folder, folder]) is None
     assert results_reader.get_reader(folder) is None
     offered = get_readers(folder)
     assert next(iter(offered)) == "napari"  # which napari's question has chosen already

@@ -37,12 +37,10 @@ def get_reader(path: str | Sequence[str]) -> Read | None:
         A field's image or ground truth, several of them, a split file, an archive, or a folder.
     """
     paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
-    if len(paths) == 1 and paths[0].is_dir():
-        try:
-            return _read if holds_dataset(paths[0]) else None
-        except OSError:  # it may not be looked into; napari's reader says so
-            return None
-    return _read
+    try:
+        return _read if all(holds_dataset(one) for one in paths if one.is_dir()) else None
+    except OSError:  # a folder may not be looked into; napari's reader says so
+        return None
 
 
 def _read(path: str | Sequence[str]) -> list[LayerData]:
