@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_nucseg.cli.main import main
 from napari_nucseg.io import bbbc039 as download
 from napari_nucseg.io.synthetic import SyntheticField, draw_field
 from napari_nucseg.segmenters import catalogue
@@ -26,6 +27,25 @@ from tests.io.file_server import FileServer
 from tests.oracle import Oracle
 
 STEM = "IXMtest_{well}_s1_w100000000-0000-0000-0000-{number:012d}"
+
+
+@dataclass
+class Done:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def flat(self) -> str:
+        """The output without the line breaks of a narrow terminal."""
+        return " ".join(self.out.split())
+
+    @property
+    def said(self) -> str:
+        """All that was said, on one line."""
+        return " ".join((self.out + self.err).split())
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +101,23 @@ def drawn_dataset(tmp_path: Path, drawn_fields: tuple[SyntheticField, ...]) -> P
     (root / "metadata" / "training.txt").write_text("".join(f"{s}.png\n" for s in stems[:2]))
     (root / "metadata" / "test.txt").write_text(f"{stems[2]}.png\n")
     return root
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command line as the installed program does, in this process."""
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["napari-nucseg", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        return Done(code, *capsys.readouterr())
+
+    return command
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from PIL import Image
 
 from napari_nucseg import __version__
 from napari_nucseg.batch import executor
-from napari_nucseg.cli.main import app, main
+from napari_nucseg.cli.main import app
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.registry import metrics
@@ -34,37 +34,6 @@ from tests.drawn_histology import draw_histology
 BRIEF = ("--batches", 4, "--validate-every", 2, "--crop", 64, "--batch-size", 2)
 SPLITS = ("--split", "first", "--held-out", "second")
 ROW_OF_RATIOS = {"dice", "iou", "precision", "recall", "accuracy"}
-
-
-@dataclass
-class Done:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def flat(self) -> str:
-        """The output without the line breaks of a narrow terminal."""
-        return " ".join(self.out.split())
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command line as the installed program does, in this process."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-nucseg", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        return Done(code, *capsys.readouterr())
-
-    return command
 
 
 @pytest.fixture
@@ -494,7 +463,7 @@ def test_labels_that_would_come_out_the_same_are_not_made_again(run, images, tmp
     done = run("segment", images, "-o", out)
     assert done.code == 0, done.err
     assert "b.png: " in done.out
-    assert done.flat.count("there already") == 1
+    assert done.flat.count("already exists") == 1
     assert (out / "a.tif").is_file()
     assert (out / "b.tif").stat().st_mtime_ns == before
 
@@ -511,7 +480,7 @@ def test_labels_that_would_come_out_otherwise_are_made_again(
         options = ("--min-size", 100)
     done = run("segment", images / "a.tif", "-o", out, *options)
     assert done.code == 0, done.err
-    assert "there already" not in done.flat
+    assert "already exists" not in done.flat
     assert tifffile.imread(out / "a.tif").shape == drawn_fields[0].image.shape
 
 
@@ -558,8 +527,11 @@ def test_files_of_others_at_the_place_of_labels_are_kept(run, images, tmp_path, 
     before = target.read_bytes()
     done = run("segment", images, "-o", out)
     assert done.code == 1
-    assert f"{target} is there, and not what this command has written; it is kept" in done.flat
-    assert done.flat.count("there already") == 1  # the other image is done
+    assert (
+        f"{target} already exists, and is not what this command has written; it is kept"
+        in done.flat
+    )
+    assert done.flat.count("(already exists)") == 1  # the other image is done
     assert target.read_bytes() == before
 
     assert run("segment", images, "-o", out, "--overwrite").code == 0
@@ -688,8 +660,8 @@ def test_labels_of_a_version_that_knew_no_dark_nuclei_are_those_of_bright_ones(
     labels, made = tifffile.imread(path), read_provenance(path)
     del made["parameters"]["invert"]
     write_labels(path, labels, made)
-    assert "there already" in run(*command).flat
-    assert "there already" not in run(*command, "--invert").flat
+    assert "already exists" in run(*command).flat
+    assert "already exists" not in run(*command, "--invert").flat
 
 
 @pytest.mark.parametrize(
@@ -1099,7 +1071,7 @@ def test_the_dataset_is_downloaded_to_a_chosen_folder_and_ready_to_use(run, publ
 def test_a_second_download_has_nothing_to_do(run, published):
     run("download")
     asked = [list(server.ranges) for server in published.values()]
-    assert "Nothing was missing" in run("download").out
+    assert "Everything is here already" in run("download").out
     assert [server.ranges for server in published.values()] == asked
 
 

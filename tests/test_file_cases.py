@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import pickle
@@ -17,7 +18,6 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucseg.cli.main import main
 from napari_nucseg.io.datasets import open_datasets
 from napari_nucseg.io.images import read_image, read_labels
 from napari_nucseg.io.sources import Source
@@ -27,34 +27,14 @@ UUID = "urn:uuid:0000000{}-0000-0000-0000-000000000000"
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command line in this process; return its code, and its words on one line."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["napari-nucseg", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        streams = capsys.readouterr()
-        return code, " ".join((streams.out + streams.err).split())
-
-    return command
-
-
-@pytest.fixture
 def score(run):
     """Score one file against another; return true and false positives, and what was said."""
 
     def command(predicted, truth, *options):
-        code, said = run("score", predicted, truth, "--json", *options)
-        assert code == 0, said
-        start = said.index("{")
-        record, end = json.JSONDecoder().raw_decode(said[start:])
-        objects = record["objects"]
-        return (objects["tp"], objects["fp"], objects["fn"]), said[:start] + said[start + end :]
+        done = run("score", predicted, truth, "--json", *options)
+        assert done.code == 0, done.said
+        objects = json.loads(done.out)["objects"]
+        return (objects["tp"], objects["fp"], objects["fn"]), " ".join(done.err.split())
 
     return command
 
@@ -155,10 +135,10 @@ def test_a_binary_ground_truth_is_told_by_benchmark_and_can_be_separated(tmp_pat
     pair(tmp_path / "d", "a", fields[0])
     binary = (fields[0].labels > 0).astype(np.uint8)
     tifffile.imwrite(tmp_path / "d" / "a_masks.tif", binary)
-    code, said = run("benchmark", tmp_path / "d", "-o", tmp_path / "one", *OTSU)
-    assert (code, "; --components takes each piece for a nucleus" in said) == (0, True)
-    code, said = run("benchmark", tmp_path / "d", "-o", tmp_path / "each", *OTSU, "--components")
-    assert (code, "each piece was taken for a nucleus" in said) == (0, True)
+    done = run("benchmark", tmp_path / "d", "-o", tmp_path / "one", *OTSU)
+    assert (done.code, "; --components takes each piece for a nucleus" in done.said) == (0, True)
+    done = run("benchmark", tmp_path / "d", "-o", tmp_path / "each", *OTSU, "--components")
+    assert (done.code, "each piece was taken for a nucleus" in done.said) == (0, True)
     assert count_true(tmp_path / "one") == [1]
     assert count_true(tmp_path / "each")[0] > 5
 
@@ -167,9 +147,9 @@ def test_negative_labels_are_named(tmp_path, run):
     labels = np.zeros((9, 9), np.int16)
     labels[:3] = -1
     tifffile.imwrite(tmp_path / "a.tif", labels)
-    code, said = run("score", tmp_path / "a.tif", tmp_path / "a.tif")
-    assert code == 2
-    assert "it holds -1 in 27 pixels" in said
+    done = run("score", tmp_path / "a.tif", tmp_path / "a.tif")
+    assert done.code == 2
+    assert "it holds -1 in 27 pixels" in done.said
 
 
 # Datasets of any layout
@@ -186,8 +166,8 @@ def test_labels_beside_images_are_their_ground_truth(tmp_path, fields, run, trut
         (tmp_path / "d" / "images").mkdir()
         for name in "ab":
             (tmp_path / "d" / f"{name}.tif").rename(tmp_path / "d" / "images" / f"{name}.tif")
-    code, said = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
-    assert code == 0, said
+    done = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
+    assert done.code == 0, done.said
     assert count_true(tmp_path / "out") == [f.labels.max() for f in fields]
 
 
@@ -204,8 +184,8 @@ def test_two_folders_and_a_table_of_pairs_are_datasets(tmp_path, fields, run):
         "split": (table, "--split", "test"),
     }
     for name, dataset in commands.items():
-        code, said = run("benchmark", *dataset, "-o", tmp_path / name, *OTSU)
-        assert code == 0, said
+        done = run("benchmark", *dataset, "-o", tmp_path / name, *OTSU)
+        assert done.code == 0, done.said
         stems = [row["stem"] for row in rows_of(tmp_path / name / "fields.csv")]
         assert stems == (["b"] if name == "split" else ["a", "b"])
 
@@ -224,9 +204,9 @@ def test_a_folder_of_images_and_one_of_truth_after_it_are_one_dataset(tmp_path, 
 
 def test_jpeg_images_are_read_with_a_word_on_their_losses(tmp_path, fields, run):
     pair(tmp_path / "d", "a", fields[0], image_suffix=".jpg")
-    code, said = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
-    assert code == 0, said
-    assert "JPEG has changed its pixels" in said
+    done = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
+    assert done.code == 0, done.said
+    assert "JPEG has changed its pixels" in done.said
 
 
 def test_equal_stems_are_refused_naming_both(tmp_path, fields, run):
@@ -234,10 +214,10 @@ def test_equal_stems_are_refused_naming_both(tmp_path, fields, run):
         (tmp_path / "d" / part).mkdir(parents=True)
     for name in ("images/x.tif", "images/x.tiff", "masks/x.tif"):
         tifffile.imwrite(tmp_path / "d" / name, fields[0].labels)
-    code, said = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
-    assert code == 2
-    assert "x.tif and " in said
-    assert "x.tiff: two images of one field" in said
+    done = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
+    assert done.code == 2
+    assert "x.tif and " in done.said
+    assert "x.tiff: two images of one field" in done.said
 
 
 def test_what_masks_holds_is_said_where_none_is_read(tmp_path, fields, run):
@@ -245,10 +225,10 @@ def test_what_masks_holds_is_said_where_none_is_read(tmp_path, fields, run):
     (tmp_path / "d" / "masks").mkdir()
     tifffile.imwrite(tmp_path / "d" / "images" / "x.tif", fields[0].image)
     np.save(tmp_path / "d" / "masks" / "x.npy", fields[0].labels)
-    code, said = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
-    assert code == 2
-    assert "masks/: it holds .npy files, which are not read" in said
-    assert "add" not in said
+    done = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
+    assert done.code == 2
+    assert "masks/: it holds .npy files, which are not read" in done.said
+    assert "add" not in done.said
 
 
 @pytest.mark.parametrize("core", [b"numpy.core.", b"numpy._core."], ids=["numpy 1", "numpy 2"])
@@ -287,10 +267,10 @@ def test_a_seg_file_is_never_run_as_a_program(tmp_path, fields, run, monkeypatch
             file, {"descr": "|O", "fortran_order": False, "shape": ()}
         )
         pickle.dump(record, file, protocol=protocol)
-    code, said = run("score", "a_seg.npy", "a_seg.npy")
-    assert code == 2
-    assert "posix.mkdir" in said or "nt.mkdir" in said
-    assert "is not run" in said
+    done = run("score", "a_seg.npy", "a_seg.npy")
+    assert done.code == 2
+    assert "posix.mkdir" in done.said or "nt.mkdir" in done.said
+    assert "is not run" in done.said
     assert not Path("run_by_unpickling").exists()
 
 
@@ -317,9 +297,67 @@ def test_archives_of_other_systems_open(tmp_path, fields, run, separator, kind):
                 one = kind(member)
                 one.filename = member.replace("/", separator)
                 archive.writestr(one, content)
-    code, said = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
-    assert code == 0, said
+    done = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
+    assert done.code == 0, done.said
     assert [row["stem"] for row in rows_of(tmp_path / "out" / "fields.csv")] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("größe", "cp437"),
+        ("größe", "cp1252"),
+        ("élève", "cp1252"),
+        ("cellule_é", "cp1252"),
+        ("細胞_ソート", "cp932"),
+        ("A549細胞", "cp932"),
+        ("ソ", "cp932"),
+        ("细胞", "gbk"),
+        ("细胞_染色2", "gbk"),
+        ("細胞", "utf-8"),
+    ],
+)
+@pytest.mark.parametrize("separator", ["/", "\\"])
+def test_names_of_any_code_page_are_read(tmp_path, fields, name, page, separator):
+    write_archives(tmp_path, fields[0], name.encode(page), separator)
+    (field,) = open_datasets([tmp_path])[0].fields
+    assert field.stem == name
+    np.testing.assert_array_equal(field.read_image().data, fields[0].image)
+    assert field.read_truth().max() == fields[0].labels.max()
+
+
+@pytest.mark.parametrize(
+    "raw", [b"A\x83\x5cb", b"\xff\xfe\x81", b"\x94\x6c", b"\x83\x5c\x83", b"\xa5\xb1"]
+)
+def test_names_that_nobody_can_read_are_paired_all_the_same(tmp_path, fields, raw):
+    write_archives(tmp_path, fields[0], raw, "/")
+    (field,) = open_datasets([tmp_path])[0].fields
+    assert field.stem
+    np.testing.assert_array_equal(field.read_image().data, fields[0].image)
+    assert field.read_truth().max() == fields[0].labels.max()
+
+
+def test_a_name_that_says_that_it_is_utf_8_is_not_guessed(tmp_path, fields):
+    for part, data in (("images", fields[0].image), ("masks", fields[0].labels)):
+        tifffile.imwrite(tmp_path / "x.tif", data.astype(np.uint16))
+        with ZipFile(tmp_path / f"{part}.zip", "w") as archive:
+            archive.write(tmp_path / "x.tif", f"{part}/öl_µm.tif")
+            archive.write(tmp_path / "x.tif", f"{part}/éléa.tif")
+    (tmp_path / "x.tif").unlink()
+    assert [field.stem for field in open_datasets([tmp_path])[0].fields] == ["éléa", "öl_µm"]
+
+
+def write_archives(folder: Path, field, name: bytes, separator: str) -> None:
+    """Write an image and its labels, each in an archive that does not say its names' code page."""
+    for part, ending, data in (("images", "", field.image), ("masks", "_masks", field.labels)):
+        content = io.BytesIO()
+        tifffile.imwrite(content, data.astype(np.uint16))
+        member = part.encode() + separator.encode() + name + ending.encode() + b".tif"
+        stand_in = "x" * len(member)  # zipfile writes no other code pages
+        with ZipFile(folder / f"{part}.zip", "w") as archive:
+            archive.writestr(stand_in, content.getvalue())
+        written = (folder / f"{part}.zip").read_bytes()
+        (folder / f"{part}.zip").write_bytes(written.replace(stand_in.encode(), member))
 
 
 # Tags of TIFF files
@@ -330,9 +368,9 @@ def test_an_image_in_which_white_is_0_is_inverted_with_a_note(tmp_path, fields, 
     tifffile.imwrite(tmp_path / "plain.tif", image)
     tifffile.imwrite(tmp_path / "inverted.tif", image.max() - image, photometric="miniswhite")
     for name in ("plain", "inverted"):
-        code, said = run("segment", tmp_path / f"{name}.tif", "-o", tmp_path / "out", *OTSU)
-        assert code == 0, said
-        assert ("WhiteIsZero: it was inverted" in said) is (name == "inverted")
+        done = run("segment", tmp_path / f"{name}.tif", "-o", tmp_path / "out", *OTSU)
+        assert done.code == 0, done.said
+        assert ("WhiteIsZero: it was inverted" in done.said) is (name == "inverted")
     plain, inverted = (
         read_labels(Source(tmp_path / "out" / f"{n}.tif")) for n in ("plain", "inverted")
     )
@@ -361,10 +399,10 @@ def test_a_file_of_an_ome_set_has_its_own_plane_and_tells_what_is_missing(tmp_pa
         read = read_image(Source(path))
         assert np.array_equal(read.data, plane)
         assert read.pixel_size == 0.5
-    code, said = run("segment", *sorted(tmp_path.glob("*.tif")), "-o", tmp_path / "out", *OTSU)
-    assert code == 0, said
-    assert "one of a set of 3 files" in said
-    assert "1 of the others is not here, the first is site2.ome.tif" in said
+    done = run("segment", *sorted(tmp_path.glob("*.tif")), "-o", tmp_path / "out", *OTSU)
+    assert done.code == 0, done.said
+    assert "one of a set of 3 files" in done.said
+    assert "1 of the others is not here, the first is site2.ome.tif" in done.said
     for i in range(2):
         assert read_labels(Source(tmp_path / "out" / f"site{i}.ome.tif")).shape == image.shape
 
@@ -444,8 +482,8 @@ def test_tables_are_in_micrometres_and_labels_keep_the_size(tmp_path, fields, ru
         "ome": {"ome": True, "metadata": {"axes": "YX", "PhysicalSizeX": 0.656}},
     }[form]
     tifffile.imwrite(tmp_path / "d" / "x.tif", fields[0].image, **options)
-    code, said = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
-    assert code == 0, said
+    done = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
+    assert done.code == 0, done.said
     for row in rows_of(tmp_path / "out" / "objects.csv"):
         assert float(row["area_um2"]) == pytest.approx(float(row["area_px"]) * 0.656**2, rel=1e-4)
     with tifffile.TiffFile(tmp_path / "out" / "labels" / "x.tif") as tiff:
@@ -463,8 +501,8 @@ def test_the_distance_of_planes_gives_the_anisotropy_unless_it_is_set(tmp_path, 
     tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, resolution=(2, 2), metadata=metadata)
     for options, expected in (((), 3.0), (("--anisotropy", 1), 1.0)):
         out = tmp_path / f"out{expected}"
-        code, said = run("segment", tmp_path / "a.tif", "-o", out, "--volume", "3d", *options)
-        assert code == 0, said
+        done = run("segment", tmp_path / "a.tif", "-o", out, "--volume", "3d", *options)
+        assert done.code == 0, done.said
         assert read_provenance(out / "a.tif")["depth"]["anisotropy"] == expected
     with tifffile.TiffFile(out / "a.tif") as tiff:
         assert tiff.imagej_metadata["spacing"] == 1.5
@@ -478,14 +516,14 @@ def test_a_long_name_is_a_name(tmp_path, fields, run):
     folder.mkdir()
     for name in ("n" * 240 + ".tif", "n" * 251 + ".tif", "zzz.tif"):
         tifffile.imwrite(folder / name, fields[0].image)
-    code, said = run("segment", folder, "-o", tmp_path / "out", *OTSU)
-    assert code == 0, said
+    done = run("segment", folder, "-o", tmp_path / "out", *OTSU)
+    assert done.code == 0, done.said
     assert len(list((tmp_path / "out").iterdir())) == 3
     for path in list(folder.iterdir()):
         (tmp_path / "masks").mkdir(exist_ok=True)
         tifffile.imwrite(tmp_path / "masks" / path.name, fields[0].labels)
-    code, said = run("benchmark", tmp_path, "-o", tmp_path / "run", *OTSU)
-    assert code == 0, said
+    done = run("benchmark", tmp_path, "-o", tmp_path / "run", *OTSU)
+    assert done.code == 0, done.said
     assert len(rows_of(tmp_path / "run" / "fields.csv")) == 3
 
 
@@ -494,11 +532,35 @@ def test_labels_that_cannot_be_written_fail_alone(tmp_path, fields, run):
         pair(tmp_path / "d" / name, name, field)
     (tmp_path / "out" / "a.tif").mkdir(parents=True)
     images = [tmp_path / "d" / name / f"{name}.tif" for name in "ab"]
-    code, said = run("segment", *images, "-o", tmp_path / "out", *OTSU)
-    assert code == 1
-    assert f"{images[0]}: " in said
-    assert "1 of 2 images failed, the others are done" in said
+    done = run("segment", *images, "-o", tmp_path / "out", *OTSU)
+    assert done.code == 1
+    assert f"{images[0]}: " in done.said
+    assert "1 of 2 images failed, the others are done" in done.said
     assert (tmp_path / "out" / "b.tif").is_file()
+
+
+def test_labels_for_which_the_disk_has_no_room_fail_alone(tmp_path, fields, run):
+    resource = pytest.importorskip("resource")  # Windows has no such limit
+    images = [tmp_path / f"{name}.tif" for name in "abc"]
+    for path, image in zip(images, (fields[0].image[:50, :60],) * 3, strict=True):
+        tifffile.imwrite(path, image)
+    tifffile.imwrite(images[1], np.tile(fields[0].image, (3, 3)))
+    assert run("segment", *images, "-o", tmp_path / "roomy", *OTSU).code == 0
+    sizes = [(tmp_path / "roomy" / path.name).stat().st_size for path in images]
+    assert sizes[1] > 2 * sizes[0]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[1] // 2, before[1]))
+    try:
+        done = run("segment", *images, "-o", tmp_path / "out", *OTSU)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert done.code == 1
+    assert f"{images[1]}: {tmp_path / 'out' / 'b.tif'}: the file is too large for this" in done.said
+    assert "1 of 3 images failed, the others are done" in done.said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "c.tif"]
+    done = run("segment", *images, "-o", tmp_path / "out", *OTSU)
+    assert done.code == 0, done.said
+    assert (tmp_path / "out" / "b.tif").stat().st_size == sizes[1]
 
 
 def test_a_terminal_without_the_letters_of_a_name_gets_them_spelt_out(tmp_path, fields):
@@ -530,25 +592,25 @@ def test_files_of_others_are_sent_to_napari(tmp_path, fields, run, suffix):
         f"{suffix} files are not read here; open it in napari with its reader, and segment the "
         "layer"
     )
-    code, said = run("segment", path, "-o", tmp_path / "out", *OTSU)
-    assert code == 2
-    assert words in said
-    code, said = run("segment", tmp_path, "-o", tmp_path / "out", *OTSU)
-    assert code == 2
-    assert words in said
+    done = run("segment", path, "-o", tmp_path / "out", *OTSU)
+    assert done.code == 2
+    assert words in done.said
+    done = run("segment", tmp_path, "-o", tmp_path / "out", *OTSU)
+    assert done.code == 2
+    assert words in done.said
 
 
 def test_messages_belong_to_their_command(tmp_path, fields, run):
     picture = np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8)
     pair(tmp_path / "d", "a", fields[0])
     tifffile.imwrite(tmp_path / "d" / "a.tif", picture, photometric="rgb")
-    code, said = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
-    assert code == 2
-    assert "a colour image" in said
-    assert "--channel" not in said
-    code, said = run("score", tmp_path / "d" / "a.tif", tmp_path / "d" / "a_masks.tif")
-    assert code == 2
-    assert "--channel" not in said
-    code, said = run("segment", tmp_path / "d" / "a.tif", "-o", tmp_path / "out", *OTSU)
-    assert code == 2
-    assert "choose it by --channel 1 to 3, or mean" in said
+    done = run("benchmark", tmp_path / "d", "-o", tmp_path / "out", *OTSU)
+    assert done.code == 2
+    assert "a colour image" in done.said
+    assert "--channel" not in done.said
+    done = run("score", tmp_path / "d" / "a.tif", tmp_path / "d" / "a_masks.tif")
+    assert done.code == 2
+    assert "--channel" not in done.said
+    done = run("segment", tmp_path / "d" / "a.tif", "-o", tmp_path / "out", *OTSU)
+    assert done.code == 2
+    assert "choose it by --channel 1 to 3, or mean" in done.said

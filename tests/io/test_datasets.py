@@ -369,6 +369,12 @@ def test_an_empty_folder_is_refused(tmp_path):
     assert "no images here" in message
 
 
+def test_a_folder_called_like_the_list_is_not_named_twice(drawn_dataset):
+    assert open_dataset(drawn_dataset, "test").name == "drawn test"
+    renamed = drawn_dataset.rename(drawn_dataset.with_name("test"))
+    assert open_dataset(renamed, "test").name == "test"
+
+
 @pytest.mark.parametrize("name", ["gone", "gone/images", "images.zip", "metadata/training.txt"])
 def test_a_path_that_is_not_there_is_refused(tmp_path, name):
     with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / name))):

@@ -465,10 +465,11 @@ def test_a_file_that_the_server_states_to_be_larger_than_the_disk_is_not_begun(
 
 def test_a_folder_that_cannot_be_made_is_named(server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("not a folder")
-    message = message_of_failed_fetch(published(server), tmp_path / "taken")
-    assert str(tmp_path / "taken") in message
+    with pytest.raises(OSError, match="taken: a file is where a folder should be"):
+        fetch(published(server), tmp_path / "taken")
 
 
 def test_a_partial_file_that_cannot_be_written_is_named(server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "weights.part").mkdir()
-    assert "could not be written" in message_of_failed_fetch(published(server), tmp_path)
+    with pytest.raises(OSError, match=r"weights\.part: a folder has this name"):
+        fetch(published(server), tmp_path)

@@ -76,7 +76,7 @@ def test_the_example_segments_and_the_file_says_by_what(site, command_line, imag
     assert made["licence"] == "MIT"
     assert made["versions"][NAME] == "1.2.3"
     assert "scipy" in made["versions"]
-    assert "there already" in command_line(*line).stdout
+    assert "already exists" in command_line(*line).stdout
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def test_labels_of_an_earlier_version_are_made_anew(site, command_line, image, t
 
     done = command_line(*line)
 
-    assert "there already" not in done.stdout
+    assert "already exists" not in done.stdout
     assert read_provenance(tmp_path / "out" / "image.tif")["versions"][NAME] == "1.3"
 
 

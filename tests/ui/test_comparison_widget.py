@@ -225,7 +225,7 @@ def test_an_export_whose_completed_name_is_taken_is_refused(tmp_path, panel):
 
     panel.export.write("Nuclei as CSV...", tmp_path / "scores t0.5")
 
-    assert "is there already" in panel.status.value
+    assert "already exists" in panel.status.value
     assert taken.read_text() == "mine"
 
 

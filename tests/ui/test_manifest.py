@@ -45,6 +45,7 @@ def test_napari_shows_every_menu_that_is_filled(manifest):
         ("napari/layers/measure", "Score against ground truth..."),
         ("napari/layers/visualize", "Show segmentation errors"),
         ("napari/file/io_utilities", "Open dataset..."),
+        ("napari/file/io_utilities", "Open folder of images..."),
         ("napari/file/io_utilities", "Run on dataset..."),
     ],
 )

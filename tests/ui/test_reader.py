@@ -10,11 +10,13 @@ import npe2
 import numpy as np
 import pytest
 import tifffile
+from napari.plugins._npe2 import get_readers
 from napari.utils.notifications import notification_manager
 from PIL import Image as PillowImage
 
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
+from napari_nucseg.ui.files import results_reader
 from napari_nucseg.ui.files.field_groups import MAX_GROUPS
 from napari_nucseg.ui.files.reader import get_reader
 from napari_nucseg.ui.layers import GROUND_TRUTH, full_data, record_of, role_of
@@ -51,10 +53,42 @@ def test_other_peoples_files_never_raise_a_reader_question(readers_of, tmp_path,
     assert "napari-nucseg" not in readers_of(path)
 
 
-def test_other_peoples_folders_are_left_to_other_readers(tmp_path):
-    tifffile.imwrite(tmp_path / "cells.tif", np.zeros((4, 4), np.uint8))
+def make_others(folder: Path, kind: str) -> Path:
+    """Make a folder that is no dataset."""
+    folder.mkdir()
+    if kind == "texts":
+        (folder / "training.txt").write_text("one\ntwo\n")
+    elif kind == "images":
+        for name in "ab":
+            tifffile.imwrite(folder / f"{name}.tif", np.full((4, 5), 7, np.uint8))
+    elif kind == "zarr":
+        (folder / "labels" / "0").mkdir(parents=True)
+        (folder / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    elif kind == "site":
+        (folder / "images").mkdir()
+        (folder / "metadata").mkdir()
+        (folder / "images" / "logo.svg").write_text("<svg/>")
+    return folder
 
-    assert get_reader(str(tmp_path)) is None
+
+@pytest.mark.parametrize("kind", ["empty", "texts", "images", "zarr", "site"])
+def test_other_peoples_folders_are_left_to_other_readers(viewer, tmp_path, kind):
+    folder = str(make_others(tmp_path / "made", kind))
+
+    assert get_reader(folder) is None
+    assert get_reader([folder, folder]) is None
+    assert results_reader.get_reader(folder) is None
+    offered = get_readers(folder)
+    assert next(iter(offered)) == "napari"  # which napari's question has chosen already
+
+
+def test_a_folder_of_images_goes_to_naparis_reader(tmp_path):
+    folder = make_others(tmp_path / "plain", "images")
+
+    layers, reader = npe2.io_utils.read_get_reader([str(folder)], stack=False)
+
+    assert reader.plugin_name == "napari"
+    assert layers[0][0].shape == (2, 4, 5)
 
 
 def test_an_image_brings_its_ground_truth(one_image, drawn_fields):
@@ -322,11 +356,6 @@ def test_a_field_of_another_size_in_an_archive_is_refused_when_shown(drawn_datas
 
     with pytest.raises(ValueError, match=odd.name):
         images[1].compute()
-
-
-def test_an_empty_folder_says_what_to_open(tmp_path):
-    with pytest.raises(ValueError, match="open the folder that holds images/"):
-        read(tmp_path)
 
 
 def test_an_archive_that_leads_outside_itself_is_refused(tmp_path):

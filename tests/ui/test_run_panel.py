@@ -1,15 +1,20 @@
 """Running models over a dataset from the window."""
 
+import csv
 import json
 import threading
 
+import numpy as np
 import pytest
+import tifffile
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.batch import executor, run_setup
 from napari_nucseg.io.bbbc039 import dataset_folder
 from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.sources import Source
 from napari_nucseg.segmenters import catalogue, otsu
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, role_of
 from napari_nucseg.ui.run.worker import RunProgress
@@ -242,6 +247,73 @@ def test_a_folder_without_a_dataset_is_told(qtbot, panel, tmp_path):
     run(qtbot, panel)
 
     assert "no images here" in panel.status.value
+
+
+def test_a_folder_that_is_not_there_is_told_at_its_field(qtbot, panel, tmp_path, drawn_dataset):
+    dataset, truths = panel.form.notes
+    panel.form.dataset.value = tmp_path / "gone"
+    assert dataset.native.text() == f"{tmp_path / 'gone'} does not exist."
+    panel.form.run.native.click()
+    assert not panel.running
+    assert panel.status.value == "Choose a folder that exists, see above."
+
+    panel.form.dataset.value = drawn_dataset
+    assert dataset.native.text() == ""
+    panel.form.truths.value = tmp_path / "lost"
+    assert truths.native.text() == f"{tmp_path / 'lost'} does not exist."
+
+
+def test_two_folders_are_a_dataset(qtbot, panel, out, tmp_path, drawn_dataset):
+    (drawn_dataset / "images").rename(tmp_path / "pictures")
+    (drawn_dataset / "masks").rename(tmp_path / "drawn by hand")
+    panel.form.dataset.value = tmp_path / "pictures"
+    panel.form.truths.value = tmp_path / "drawn by hand"
+    run(qtbot, panel)
+
+    assert panel.status.value.startswith("fluo-nuclei: 3 fields, Dice ")
+    command = json.loads((out / "run.json").read_text())["sessions"][0]["command"]
+    assert command[2:4] == [str(tmp_path / "pictures"), str(tmp_path / "drawn by hand")]
+
+
+def test_the_pieces_of_binary_masks_are_nuclei_if_it_is_said(qtbot, panel, out, tmp_path):
+    truth = np.zeros((60, 60), np.uint8)
+    truth[4:20, 4:20] = truth[30:50, 30:50] = 255
+    folder = tmp_path / "binary"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", truth.astype(np.uint16))
+    tifffile.imwrite(folder / "a_masks.tif", truth)
+    panel.form.dataset.value = folder
+    panel.form.components.value = True
+    run(qtbot, panel)
+
+    assert panel.status.value.startswith("fluo-nuclei: 1 field, "), panel.status.value
+    rows = (out / "objects.csv").read_text().splitlines()
+    assert len([row for row in rows if ",truth," in row]) == 2
+    assert "--components" in json.loads((out / "run.json").read_text())["sessions"][0]["command"]
+
+
+def test_images_without_ground_truth_are_segmented_and_measured(
+    qtbot, panel, out, tmp_path, drawn_fields, monkeypatch
+):
+    monkeypatch.setattr(catalogue, "load", lambda model, device: otsu.segment)
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    for name, field in zip("abc", drawn_fields, strict=True):
+        tifffile.imwrite(folder / f"{name}.tif", field.image)
+    (folder / "b.tif").write_bytes((folder / "b.tif").read_bytes()[:200])
+    panel.form.dataset.value = folder
+    panel.form.models.value = ["otsu"]
+    run(qtbot, panel)
+
+    first, second = panel.status.value.splitlines()
+    assert first.startswith("otsu: 2 images, ")
+    assert f"nothing was scored. Labels and measurements.csv are in {out}." in first
+    assert second.startswith(f"1 failed. The first: {folder / 'b.tif'}: ")
+    count = read_labels(Source(out / "a.tif")).max()
+    with (out / "measurements.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len([row for row in rows if row["field"] == "a"]) == count > 5
+    assert all(float(row["area_px"]) > 0 for row in rows)
 
 
 def test_a_closed_panel_stops_its_run(qtbot, viewer, panel, out, stand_in):

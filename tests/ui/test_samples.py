@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QPushButton
 
-from napari_nucseg.io import bbbc039, http
+from napari_nucseg.io import bbbc039, download
 from napari_nucseg.io.download import DownloadError
 from napari_nucseg.ui.files.samples import DownloadDialog
 from napari_nucseg.ui.jobs import Job
@@ -35,7 +35,7 @@ def names_in_cache():
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch):
     """Receive the small archives in many steps, as the large ones are."""
-    monkeypatch.setattr(http, "CHUNK", 1000)
+    monkeypatch.setattr(download, "CHUNK", 1000)
 
 
 @pytest.fixture

@@ -188,9 +188,9 @@ def run_models(
     Raises
     ------
     ValueError, OSError
-        As by `prepare_run` and `run_model`, or if one is at work there, two models have one name,
-        one of them cannot be loaded, or the folder holds the run of one model and several are
-        asked for.
+        What `prepare_run` and `run_model` raise, or if one is at work there, two models have one
+        name, one of them cannot be loaded, or the folder holds the run of one model and several
+        are asked for.
     """
     if how.parquet:
         check_parquet()

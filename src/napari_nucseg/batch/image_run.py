@@ -36,7 +36,7 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
     ValueError
         If a folder holds none, or two would give a result of the same name.
     FileNotFoundError
-        If an input is not there.
+        If an input does not exist.
     """
     sources: list[Source] = []
     for path in inputs:
@@ -106,7 +106,7 @@ def describe(saved: Saved) -> str:
     """Tell in a line what was found, and where it is."""
     of = f" in {saved.channel}" if saved.channel else ""
     size = "" if saved.estimate is None else f", diameter {saved.estimate:.0f} px (estimated)"
-    there = " (there already)" if saved.is_old else ""
+    there = " (already exists)" if saved.is_old else ""
     return f"{counted(saved.count, 'nucleus')}{of}{size}, {saved.path}{there}"
 
 
@@ -116,7 +116,7 @@ def segment_images(
     progress: Progress,
     cluster: Executor | None = None,
 ) -> Iterator[Saved | Failed]:
-    """Segment images, but for those whose labels are there already, which come first.
+    """Segment images, but for those whose labels already exist, which come first.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def segment_images(
     progress : Progress
         Called with (images done, images in all, name of one) now and then; may raise to stop.
     cluster : callable, optional
-        Where images are segmented, if not in this process.
+        Segments images elsewhere; None to segment them in this process.
 
     Yields
     ------
@@ -185,8 +185,8 @@ def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
         return replace(kept, read_as=(edited,))
     return work.blame(
         source,
-        f"{path} is there, and not what this command has written; it is kept. Choose another "
-        "--out, or replace it by --overwrite",
+        f"{path} already exists, and is not what this command has written; it is kept. Choose "
+        "another --out, or replace it by --overwrite",
     )
 
 
@@ -261,7 +261,7 @@ def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
     ValueError
         If one is a file and the other a folder, or a field stands on one side only.
     FileNotFoundError
-        If one is not there.
+        If one does not exist.
     """
     for path in (predicted, truth):
         if not path.exists():

@@ -33,11 +33,11 @@ class Choice:
     Attributes
     ----------
     channel : Channel or None
-        Of a colour image.
+        Channel of a colour image that is segmented.
     depth : Depth or None
         How the planes of a stack belong together; None if there are no stacks.
     volume : VolumeParams
-        For stacks.
+        Parameters for stacks.
     takes_spacing : bool
         Whether a stack that states the distance of its planes has the anisotropy that follows,
         as in the panel, not that of `volume`.
@@ -64,19 +64,19 @@ class Saved:
     Attributes
     ----------
     name : str
-        Of the image's file.
+        Name of the image's file.
     count : int
         Nuclei.
     path : Path
         The file.
     channel : str
-        Which was segmented; empty for a grey image.
+        Channel that was segmented; empty for a grey image.
     estimate : float or None
         Diameter of nuclei, in pixels, that was found in the image and used.
     suspect : tuple of str
         Signs that the model does not suit the image.
     is_old : bool
-        Whether they were there already.
+        Whether they existed already.
     read_as : tuple of str
         What the user should know of how the image was read, or of labels that were there.
     """

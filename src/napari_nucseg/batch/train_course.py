@@ -60,7 +60,7 @@ class TrainingCourse:
     files : TrainFiles
         Paths of log, checkpoint and weights.
     plan : mapping
-        All that the course depends on; kept in the checkpoint.
+        Everything that the course depends on; kept in the checkpoint.
     progress : Progress
         Called before each batch and each held-out image.
     clock : callable

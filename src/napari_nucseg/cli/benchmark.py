@@ -55,8 +55,8 @@ class FieldOptions:
     split: Annotated[
         str | None,
         typer.Option(
-            help="training, validation, test, or another list of the dataset; or the path of a "
-            "list of names, one a line. All fields if not given."
+            help="training, validation, test, or another list of the dataset, or the path of a "
+            "text file with one name a line. All fields if not given."
         ),
     ] = None
     allow_missing: Annotated[
@@ -83,8 +83,8 @@ class ModelOptions:
         typer.Option(
             "--model",
             "-m",
-            help="Name of a model, see [b]models[/b], or its file; again for several, which are "
-            f"compared. [dim]\\[default: {catalogue.BUNDLED}][/dim]",
+            help="Name of a model, see [b]models[/b], or its file. Give it several times to "
+            f"compare models. [dim]\\[default: {catalogue.BUNDLED}][/dim]",
             show_default=False,
         ),
     ] = None
@@ -107,7 +107,9 @@ class ResultOptions:
     ] = None
     parquet: Annotated[
         bool | None,
-        typer.Option(help="Write tables as Parquet, too; if not given, where pyarrow is there."),
+        typer.Option(
+            help="Write tables as Parquet, too. By default they are if pyarrow is installed."
+        ),
     ] = None
     worst: Annotated[
         int, typer.Option(min=0, help="Fields that the report pictures, the worst first.")
@@ -124,7 +126,7 @@ class ResultOptions:
         return out
 
 
-@takes(SegmentParams, "Segmentation", "the model's own")
+@takes(SegmentParams, "Segmentation", "set by the model")
 @grouped
 def benchmark(
     fields: FieldOptions,
@@ -133,9 +135,9 @@ def benchmark(
     results: ResultOptions,
     chosen: dict[str, Any] | None = None,
 ) -> None:
-    """Segment and score every field of a dataset; the same command again goes on after a stop.
+    """Segment and score every field of a dataset. If it was stopped, the same command goes on.
 
-    Exit code 1 if a field failed; the others are done.
+    The exit code is 1 if a field failed; the others are done.
     """
     from napari_nucseg.batch.dataset_run import Execution, run_models
     from napari_nucseg.batch.executor import executor_for
@@ -177,7 +179,7 @@ def _warn(fields: Dataset) -> None:
     if fields.absent:
         console.print(
             f"{counted(len(fields.absent), 'field')} without an image, the first is "
-            f"{fields.absent[0]}: named by a list, or there is ground truth",
+            f"{fields.absent[0]}. A list or a ground truth names them",
             style="yellow",
         )
     missing = fields.without_mask

@@ -54,7 +54,7 @@ app.command()(train)
 
 
 def main() -> None:
-    """Run the command line; bad input is one line on standard error and exit code 2.
+    """Run the command line. Bad input is one line on standard error and exit code 2.
 
     What a terminal has no letters for is spelt out.
     """
@@ -125,8 +125,8 @@ class ChoiceOptions:
     channel: Annotated[
         str | None,
         typer.Option(
-            help="Of colour images: a number from 1, red, green, blue, mean, or haematoxylin, the "
-            "stain of nuclei in histology."
+            help="Channel of a colour image: its number from 1, red, green, blue, mean, or "
+            "haematoxylin (the stain of nuclei in histology)."
         ),
     ] = None
     channel_axis: Annotated[
@@ -135,7 +135,10 @@ class ChoiceOptions:
     ] = None
     volume: Annotated[
         Depth | None,
-        typer.Option(help="Stacks: each plane by itself, stitched by overlap, or flows in 3d."),
+        typer.Option(
+            help="How to segment a stack: each plane by itself (planes), nuclei joined by overlap "
+            "(stitched), or flows in 3-D (3d)."
+        ),
     ] = None
 
     def choice(self, in_depth: dict[str, Any] | None) -> Choice:
@@ -155,7 +158,7 @@ class ChoiceOptions:
 
 
 @app.command()
-@takes(SegmentParams, "Segmentation", "the model's own")
+@takes(SegmentParams, "Segmentation", "set by the model")
 @takes(VolumeParams, "Stacks in depth", name="in_depth")
 @grouped
 def segment(
@@ -165,11 +168,11 @@ def segment(
     in_depth: dict[str, Any] | None = None,
     chosen: dict[str, Any] | None = None,
 ) -> None:
-    """Segment images: one label TIFF each, named as the image; after a stop it goes on.
+    """Segment images, and write a label TIFF named like each. Labels that are up to date are kept.
 
     A stack that states the distance of its planes has its own anisotropy, unless it is given.
 
-    Exit code 1 if an image failed; the others are done.
+    The exit code is 1 if an image failed; the others are done.
     """
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.image_task import ImageTask
@@ -242,7 +245,7 @@ def models(device: DeviceName = "auto") -> None:
     from napari_nucseg.segmenters.devices import choose
     from napari_nucseg.segmenters.model import weights_folder
 
-    table = Table("Model", "Size", "Here?", "About", "Licence")
+    table = Table("Model", "Size", "Installed", "About", "Licence")
     for model in catalogue.models():
         size, is_here = f"{model.megabytes} MB", "yes" if model.is_ready else "no"
         table.add_row(model.name, size, is_here, model.about, model.licence)
@@ -264,7 +267,7 @@ def download(
     with transferring() as bar:
         download_dataset(folder, follow_with(bar, "Download"))
     names = ", ".join(archive.name for archive in missing)
-    console.print(f"Downloaded and checked: {names}" if missing else "Nothing was missing")
+    console.print(f"Downloaded and checked: {names}" if missing else "Everything is here already")
     console.print(f"Try: napari-nucseg benchmark '{folder}' --split validation --out results")
 
 
@@ -273,9 +276,9 @@ def demo(
     headless: Annotated[
         bool, typer.Option(help="No window: print the table and write the overlay.")
     ] = False,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Overlay of a headless demo.")] = Path(
-        "demo/overlay.png"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File for the overlay, if there is no window.")
+    ] = Path("demo/overlay.png"),
 ) -> None:
     """Segment, score and overlay the synthetic sample field."""
     from napari_nucseg.cli.demo import has_display, run_headless

@@ -33,7 +33,10 @@ DeviceName = Annotated[
 ]
 Scheduler = Annotated[
     str | None,
-    typer.Option(help="Dask cluster to run on, such as tcp://host:8786; here if not given."),
+    typer.Option(
+        help="Address of a Dask scheduler to run on, such as tcp://host:8786. This computer if not "
+        "given."
+    ),
 ]
 Components = Annotated[
     bool,
@@ -100,7 +103,7 @@ def takes(
     default : str, optional
         What an option that is not given stands for, if not the dataclass's default.
     name : str
-        Of the dict among the command's arguments.
+        Name of the dict among the command's arguments.
     """
     kinds, options = get_type_hints(params), []
     for field in fields(params):

@@ -44,9 +44,9 @@ class DataOptions:
             "images and one of their ground truth.",
         ),
     ]
-    split: Annotated[str, typer.Option(help="Split to learn from, of each.")] = "training"
+    split: Annotated[str, typer.Option(help="Split of each dataset to learn from.")] = "training"
     held_out: Annotated[
-        str, typer.Option(help="Split whose scores tell which weights are the best, of each.")
+        str, typer.Option(help="Split of each dataset that decides which weights are the best.")
     ] = "validation"
     components: Components = False
 

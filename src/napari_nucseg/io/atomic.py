@@ -16,10 +16,10 @@ PARTIAL = ".partial"
 _BYTES = 4
 """Random ones, which are its name: one that went on from the file's own could be too long."""
 _REMEDIES = {
-    errno.ENOSPC: "the disk is full; free some space and start the same again",
-    errno.EDQUOT: "your share of the disk is used up; free some space and start the same again",
+    errno.ENOSPC: "the disk is full; free some space and try again",
+    errno.EDQUOT: "your share of the disk is used up; free some space and try again",
     errno.EFBIG: "the file is too large for this disk; choose a folder on another one",
-    errno.EROFS: "the disk can only be read; choose a folder on another one",
+    errno.EROFS: "the disk is read-only; choose a folder on another one",
     errno.EACCES: "you have no permission there; choose another folder, or ask for it",
     errno.EPERM: "you have no permission there; choose another folder, or ask for it",
     errno.ENOTDIR: "a file is where a folder should be; choose another folder",
@@ -71,9 +71,9 @@ def files_at_once(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     Parameters
     ----------
     folder : Path
-        Where they belong.
+        Folder that they belong in.
     names : sequence of str
-        Of all files that there can be; those that were not prepared are removed.
+        Names of all files that there can be; those that were not prepared are removed.
 
     Yields
     ------
@@ -91,6 +91,32 @@ def files_at_once(folder: Path, names: Sequence[str]) -> Iterator[Path]:
                     (folder / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Keep other programs and threads that ask here from writing the same file.
+
+    Raises
+    ------
+    BlockingIOError
+        If another has the file, and nothing may be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as busy:
+            raise BlockingIOError(f"{path}: it is being written already; wait for it") from busy
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):  # another has just opened it, and removes it later
+            Path(lock.lock_file).unlink()
 
 
 def sweep(folder: Path) -> None:

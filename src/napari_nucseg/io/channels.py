@@ -62,7 +62,7 @@ class Channel:
         A number from 1; red, green or blue for 1 to 3; mean, of all but transparency; or
         haematoxylin, of three colours.
     end : str or None
-        Which axis holds the channels; needed where neither the file nor the lengths of the axes
+        Axis that holds the channels; needed where neither the file nor the lengths of the axes
         tell.
     """
 
@@ -196,7 +196,7 @@ def find_axis(
     Parameters
     ----------
     shape : tuple of int
-        Of the array.
+        Shape of the array.
     axes : str
         A letter an axis: C for channels, S for the samples of a colour, others as the file says.
     channel : Channel or None

@@ -10,21 +10,31 @@ from pathlib import Path
 
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.layouts import (
+    ALL_SUFFIXES,
+    PICTURE_SUFFIXES,
+    TRUTH_SUFFIXES,
     Files,
+    describe_folder,
     explain_no_images,
     explain_no_truth,
     find_files,
+    find_files_of_one,
     find_truth,
+    is_truth_kind,
+    pair_up,
     root_of,
 )
-from napari_nucseg.io.lists import find_list, find_lists, is_list, read_names, split_of, splits_of
-from napari_nucseg.io.pairs import (
-    are_images_and_truths,
-    find_files_in_two,
+from napari_nucseg.io.lists import (
+    find_list,
+    find_lists,
+    is_list,
     is_table,
+    read_names,
     read_pairs,
+    split_of,
+    splits_of,
 )
-from napari_nucseg.io.sources import Source
+from napari_nucseg.io.sources import Source, list_folder
 
 
 def find_field(path: Path) -> Field:
@@ -102,12 +112,12 @@ def open_datasets(paths: Sequence[Path], split: str | None = None) -> list[Datas
     Raises
     ------
     ValueError, OSError
-        As `open_dataset`.
+        As `open_dataset` does.
     """
     found, left = [], list(paths)
     while left:
         path = left.pop(0)
-        truths = left.pop(0) if left and are_images_and_truths(path, left[0]) else None
+        truths = left.pop(0) if left and _are_images_and_truths(path, left[0]) else None
         found.append(open_dataset(path, split, truths=truths))
     return found
 
@@ -132,6 +142,36 @@ def require_images_and_truth(dataset: Dataset) -> None:
         )
 
 
+def _are_images_and_truths(images: Path, truths: Path) -> bool:
+    """Whether a folder holds images alone, and another one ground truth of some of them."""
+    if (
+        not (images.is_dir() and truths.is_dir())
+        or find_files_of_one(list_folder(images, ALL_SUFFIXES)).truths
+    ):
+        return False
+    try:
+        files = _find_files_in_two(images, truths)
+    except ValueError:
+        return False
+    return not files.images.keys().isdisjoint(files.truths)
+
+
+def _find_files_in_two(images: Path, truths: Path) -> Files:
+    """Find images in one folder and their ground truth in another, without opening any.
+
+    Raises
+    ------
+    ValueError
+        If a folder holds none, or a field has two images or two ground truths.
+    """
+    found = list_folder(images, PICTURE_SUFFIXES)
+    labels = [source for source in list_folder(truths, TRUTH_SUFFIXES) if is_truth_kind(source)]
+    for folder, sources in ((images, found), (truths, labels)):
+        if not sources:
+            raise ValueError(f"{folder}: {describe_folder(folder)}")
+    return pair_up(found, labels)
+
+
 def _open_two(images: Path, truths: Path, split: str | None, allow_missing: bool) -> Dataset:
     """Open images of one folder with the ground truth of another."""
     for folder in (images, truths):
@@ -140,7 +180,7 @@ def _open_two(images: Path, truths: Path, split: str | None, allow_missing: bool
                 f"{folder}: not a folder; give a folder of images and one of their ground truth"
             )
     root = root_of(images)
-    files = find_files_in_two(images, truths)
+    files = _find_files_in_two(images, truths)
     dataset = _open_whole(root, files)
     if len(dataset.without_mask) == len(dataset.fields):
         raise ValueError(
@@ -160,7 +200,7 @@ def _open_table(path: Path, split: str | None, allow_missing: bool) -> Dataset:
         return dataset
     kept = tuple(field for field in fields if field.split == split)
     if kept:
-        return Dataset(f"{dataset.name} {split}", kept)
+        return Dataset(_with_list(dataset.name, split), kept)
     listing = find_list(path.parent, split, {field.stem for field in fields})
     return _keep_listed(dataset, listing, allow_missing)
 
@@ -176,7 +216,7 @@ def list_splits(path: Path) -> tuple[str, ...]:
     Raises
     ------
     ValueError, OSError
-        As `open_dataset`.
+        As `open_dataset` does.
     """
     if is_table(path) and path.is_file():
         return tuple(dict.fromkeys(field.split for field in read_pairs(path) if field.split))
@@ -207,4 +247,9 @@ def _keep_listed(dataset: Dataset, listing: Source, allow_missing: bool) -> Data
             f"{listing}: {len(absent)} of its {len(stems)} fields are not in the dataset, the "
             f"first is {absent[0]}; add their images or choose another split"
         )
-    return Dataset(f"{dataset.name} {listing.stem}", kept, absent)
+    return Dataset(_with_list(dataset.name, listing.stem), kept, absent)
+
+
+def _with_list(name: str, listing: str) -> str:
+    """Name a dataset and one of its lists; a folder called like the list is not named twice."""
+    return name if name.endswith(listing) else f"{name} {listing}"

@@ -1,24 +1,29 @@
 """Fetch published files, such as model weights and data sets, and keep only whole ones.
 
 A file is received under a temporary name and takes its own only once its size and SHA-256 are
-right, so whatever bears its name and has its size can be used as it is.
+right, so whatever bears its name and has its size can be used as it is. TLS certificates are
+always verified, by requests, whatever other packages do to the standard library's context.
 
-Pooch, which others use for this, cannot take up a download where it was cut, be cancelled, or
-notice before the end that the size is wrong or the disk too small.
+Pooch cannot take up a download where it was cut, be cancelled, or notice before the end that the
+size is wrong or the disk too small; the retries of requests end where an answer begins.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
-from collections.abc import Callable, Generator, Iterator
+import socket
+import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from napari_nucseg.io import http
+from napari_nucseg.io.atomic import alone_with, explained
 from napari_nucseg.io.sources import sha256
 
 if TYPE_CHECKING:
@@ -26,6 +31,11 @@ if TYPE_CHECKING:
 
 PATIENCE = 15.0
 """Seconds without a single byte after which a connection counts as cut."""
+_CONNECT_TIMEOUT = 5.0  # so that being offline is noticed soon
+_TRIES = 3  # how often connections may be cut, one after the other, without progress
+_PROGRESS = 64 * 1024  # bytes; what brings less, again and again, would hardly ever end
+CHUNK = 256 * 1024  # bytes between two reports, at most
+_INTERVAL = 0.05  # seconds between two reports, at most
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,10 @@ class RemoteFile:
 
     Attributes
     ----------
-    name : str
-        Name of the file on disk.
-    url : str
-        Where it is published.
+    name, url : str
+        Name of the file on disk, and where it is published.
     size : int or None
-        Its size in bytes; None where it is not known.
+        Its size in bytes, where it is known.
     sha256 : str or None
         Its SHA-256 in hexadecimal digits. Where it is None, the one counts that the server states
         in an ``X-Linked-ETag`` or ``ETag`` header, as Hugging Face does; else only the size does.
@@ -55,16 +63,12 @@ class DownloadError(OSError):
     """A file could not be fetched; the message says why and what to do."""
 
 
-def is_complete(file: RemoteFile, folder: Path) -> bool:
-    """Tell whether a file is there and has the right size; hashing it would take seconds.
+class _TryAgain(Exception):
+    """A transfer failed in a way that another try may mend; the message is the reason."""
 
-    Parameters
-    ----------
-    file : RemoteFile
-        The file; where its size is not known, any file that is not empty counts as complete.
-    folder : Path
-        The folder it belongs in.
-    """
+
+def is_complete(file: RemoteFile, folder: Path) -> bool:
+    """Tell whether a folder has a file of the right size, or of any where that is not known."""
     path = folder / file.name
     size = path.stat().st_size if path.is_file() else 0
     return size > 0 and file.size in (None, size)
@@ -79,33 +83,26 @@ def fetch(
 ) -> Path:
     """Return the path of a published file, fetching it first unless it is already there.
 
-    A file of the right name and size is taken as it is, without hashing it; one of another size is
-    replaced once the right one is here. A cut connection is taken up again as long as each few
-    bring progress. What has arrived when a download fails or is stopped stays beside the target
-    under a temporary name, and the next call goes on from there if the result can be checked by
-    its SHA-256.
+    A cut connection is taken up again as long as one try in three brings progress. What has
+    arrived when a download fails or is stopped stays in the folder under a temporary name; the
+    next call goes on from there if a SHA-256 can tell whether the result is right.
 
     Parameters
     ----------
-    file : RemoteFile
-        What to fetch.
-    folder : Path
-        Where to put it; made if it does not exist.
+    file, folder : RemoteFile, Path
+        What to fetch, and where to put it; the folder is made if it does not exist.
     report : callable
         Called with the bytes done and the bytes in total (None if unknown) at the start and after
         each chunk. Whatever it raises ends the download and is passed on unchanged.
     timeout : float
         Seconds without a single byte after which a connection counts as cut.
 
-    Returns
-    -------
-    Path
-        The whole file.
-
     Raises
     ------
     DownloadError
-        If the file cannot be had, is not the expected one, or cannot be written.
+        If the file cannot be had, or is not the expected one.
+    OSError
+        If it cannot be written, or another program or thread is at it.
     """
     if not is_complete(file, folder):
         _Download(file, folder, report, timeout).run()
@@ -129,34 +126,37 @@ class _Download:
 
     def run(self) -> None:
         """Receive, check and name the file, unless somebody else is at it."""
-        with contextlib.ExitStack() as stack:
-            with self._disk_errors_explained():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                mine = stack.enter_context(http.alone_with(self.partial))
-            if not mine:
-                busy = f"{self.file.name} is on its way to {self.folder} already: wait for it."
-                raise DownloadError(busy)
-            self._receive_and_name()
-
-    def _receive_and_name(self) -> None:
         import requests
 
-        self._require_space(self.file.size)
-        with requests.Session() as session:
+        with alone_with(self.partial), requests.Session() as session:
+            self._require_space(self.file.size)
+            self._insist(session)
+            with explained(self.target):
+                os.replace(self.partial, self.target)
+
+    def _insist(self, session: requests.Session) -> None:
+        """Receive what is missing, as long as one connection in three brings progress."""
+        furthest = fruitless = 0
+        while True:
             try:
-                http.insist(lambda: self._check_hash(self._receive(session)), self._bytes_present)
-            except http.NoAnswer as failure:
-                raise self._error(str(failure)) from failure
-        with self._disk_errors_explained():
-            os.replace(self.partial, self.target)
+                return self._check_hash(self._receive(session))
+            except _TryAgain as failure:
+                fruitless += 1
+                if self._bytes_present() >= furthest + _PROGRESS:
+                    furthest, fruitless = self._bytes_present(), 0
+                if fruitless == _TRIES:
+                    reason = f"{failure}, after {_TRIES} tries without progress"
+                    raise self._error(reason) from failure
 
     def _receive(self, session: requests.Session) -> str | None:
         """Complete the partial file over one connection; return the SHA-256 it should have."""
         if self.file.sha256 is not None and self._bytes_present() == self.file.size:
             return self.file.sha256
-        response, start = self._open(session)
+        response, start = self._open(session, self._bytes_present())
         with response:
-            total = http.stated_size(response) or self.file.size
+            stated = response.headers.get("Content-Range" if start else "Content-Length", "")
+            size = re.search(r"\d+$", stated)
+            total = (int(size[0]) if size else 0) or self.file.size
             self._require_size(total)
             self._require_space(total)
             self.report(start, total)
@@ -167,55 +167,78 @@ class _Download:
                         break
             present = self._bytes_present()
             if total is not None and present < total:
-                raise http.TryAgain(f"the connection was cut at {present:,} of {total:,} bytes")
+                raise _TryAgain(f"the connection was cut at {present:,} of {total:,} bytes")
             self._require_size(present)
             if not present:
                 raise self._unexpected("it is empty")
-            return self.file.sha256 or http.stated_sha256(response)
+            return self.file.sha256 or _stated_sha256(response)
 
-    def _open(self, session: requests.Session) -> tuple[requests.Response, int]:
-        """Ask for the missing bytes, or for all where they do not fit; tell where they start."""
-        present = self._bytes_present()
-        response = http.ask(session, self.file.url, present, self.timeout)
-        self.can_be_checked = bool(self.file.sha256 or http.stated_sha256(response))
+    def _open(self, session: requests.Session, start: int) -> tuple[requests.Response, int]:
+        """Ask for the bytes from one on, or for all if those do not fit; tell where they start."""
+        import requests
+
+        # A compressed transfer would make sizes and ranges count other bytes than those on disk.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+        timeouts = (min(self.timeout, _CONNECT_TIMEOUT), self.timeout)
+        try:
+            response = session.get(self.file.url, headers=headers, stream=True, timeout=timeouts)
+        except requests.RequestException as error:
+            reason, may_mend = _why(error)
+            raise _TryAgain(reason) if may_mend else self._error(reason) from error
+        if response.status_code not in ({200, 206, 416} if start else {200}):  # 416: nothing there
+            response.close()
+            raise self._error(f"HTTP status {response.status_code} {response.reason or ''}".strip())
+        self.can_be_checked = bool(self.file.sha256 or _stated_sha256(response))
         if response.status_code == 200:
             return response, 0
         fits = self.can_be_checked or not self.builds_on_earlier_run
-        if fits and http.starts_at(response, present):
-            return response, present
+        if fits and response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            return response, start
         response.close()
-        return http.ask(session, self.file.url, 0, self.timeout), 0
+        return self._open(session, 0)
 
     def _written(self, response: requests.Response, start: int) -> Generator[int, None, None]:
-        """Write an answer; a generator, so that it explains no errors of the report as its own."""
-        if start == 0:
-            self.builds_on_earlier_run = False
-        with self._disk_errors_explained():
-            yield from http.write(response, self.partial, start)
+        """Write an answer as it arrives; yield the bytes so far, so that reports fail elsewhere."""
+        from urllib3.exceptions import HTTPError
+
+        with explained(self.target):
+            if start == 0:
+                self.builds_on_earlier_run = False
+                # Truncating it would leave a hole in the file of a second process that writes it.
+                self.partial.unlink(missing_ok=True)
+            with open(self.partial, "r+b" if start else "xb") as stream:
+                done = told = stream.seek(start)
+                due = 0.0
+                try:
+                    # Waiting for a full chunk would lose what came of it before a cut.
+                    while piece := response.raw.read1(told + CHUNK - done, decode_content=True):
+                        done += stream.write(piece)
+                        if done >= told + CHUNK or time.monotonic() >= due:
+                            yield (told := done)
+                            due = time.monotonic() + _INTERVAL
+                except HTTPError as error:
+                    raise _TryAgain(_why(error)[0]) from error
+                if done > told:
+                    yield done
+                stream.flush()
+                os.fsync(stream.fileno())
 
     def _check_hash(self, expected: str | None) -> None:
         """Discard the partial file unless it has the expected SHA-256."""
-        if expected is None:
+        if expected is None or (found := sha256(self.partial)) == expected.lower():
             return
-        with self._disk_errors_explained():
-            found = sha256(self.partial)
-            if found == expected.lower():
-                return
-            self.partial.unlink()
+        self.partial.unlink()
         mismatch = f"its SHA-256 is {found} where {expected} is expected"
-        if self.builds_on_earlier_run:
-            self.builds_on_earlier_run = False
-            raise http.TryAgain(mismatch)
-        raise self._unexpected(mismatch)
+        is_leftover, self.builds_on_earlier_run = self.builds_on_earlier_run, False
+        raise _TryAgain(mismatch) if is_leftover else self._unexpected(mismatch)
 
     def _require_size(self, size: int | None) -> None:
         if self.file.size is not None and size != self.file.size:
             raise self._unexpected(f"it has {size:,} bytes where {self.file.size:,} are expected")
 
     def _require_space(self, size: int | None) -> None:
-        free = shutil.disk_usage(self.folder).free
         needed = (size or 0) - self._bytes_present()
-        if needed > free:
+        if needed > (free := shutil.disk_usage(self.folder).free):
             raise DownloadError(
                 f"{self.file.name} needs {needed / 1e6:,.0f} MB on the disk of {self.folder}, "
                 f"where {free / 1e6:,.0f} MB are free. Free some space and try again."
@@ -224,18 +247,10 @@ class _Download:
     def _bytes_present(self) -> int:
         return self.partial.stat().st_size if self.partial.exists() else 0
 
-    @contextlib.contextmanager
-    def _disk_errors_explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = f"could not be written to {self.folder}: {error.strerror or error}."
-            raise DownloadError(f"{self.file.name} {reason}") from error
-
     def _unexpected(self, mismatch: str) -> DownloadError:
         return DownloadError(
-            f"{self.file.name} from {self.file.url} was not kept because {mismatch}. It was "
-            "altered on the way or published anew: try again later, or look for a new version."
+            f"{self.file.name} from {self.file.url} was not kept because {mismatch}. The file was "
+            "damaged on the way, or a new version was published: try again later, or look for one."
         )
 
     def _error(self, reason: str) -> DownloadError:
@@ -245,3 +260,40 @@ class _Download:
             f"{reason}. {goes_on if self.can_be_checked and self._bytes_present() else ''}"
             f"Download {self.file.url} in a browser and put it at {self.target}."
         )
+
+
+def _stated_sha256(response: requests.Response) -> str | None:
+    """Read the SHA-256 that a server states for a file.
+
+    Hugging Face states it where it redirects to its store, whose own ETag also has 64 digits but
+    is another hash: hence an ETag counts only in the first answer.
+    """
+    answers = [*response.history, response]
+    tags = [answer.headers.get("X-Linked-ETag", "") for answer in answers]
+    tags.append(answers[0].headers.get("ETag", ""))
+    digits = (re.fullmatch(r'"?([0-9a-fA-F]{64})"?', tag) for tag in tags)
+    return next((match[1] for match in digits if match), None)
+
+
+def _why(error: BaseException) -> tuple[str, bool]:
+    """Say why a connection failed, and whether another try may mend it."""
+    from requests import exceptions
+
+    causes = [error]
+    while before := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(before)
+    known: dict[type[BaseException], tuple[str, bool]] = {
+        exceptions.ProxyError: (f"the proxy server cannot be used ({causes[-1]})", False),
+        exceptions.SSLError: (
+            f"no TLS connection could be made and verified ({causes[-1]})",
+            False,
+        ),
+        exceptions.ConnectTimeout: ("the host did not answer", False),
+        socket.gaierror: ("the host was not found (is this computer online?)", False),
+        ConnectionRefusedError: ("the connection was refused", False),
+        TimeoutError: ("the connection stalled", True),
+        ConnectionError: ("the connection was cut", True),
+        HTTPException: ("the connection was cut", True),
+    }
+    found = (why for kind, why in known.items() if any(isinstance(one, kind) for one in causes))
+    return next(found, (str(causes[-1]), False))

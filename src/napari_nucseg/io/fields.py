@@ -82,7 +82,7 @@ class Field:
         Parameters
         ----------
         header : Header, optional
-            Of the image, if it was read.
+            Header of the image, if it was read.
 
         Returns
         -------

@@ -51,7 +51,7 @@ class Image:
     pixel_size : float or None
         Edge of a pixel in micrometres, where the file states it.
     channel : str
-        Which channel of the file it is; empty for a grey file.
+        Channel of the file that it is; empty for a grey file.
     stack : str
         A letter for each axis before height and width, as the file says: Z for depth, T for time.
     z_spacing : float or None
@@ -81,7 +81,7 @@ def read_image(source: Source, channel: Channel | None = None, *, lossy: bool = 
     source : Source
         The file; what it is is told by its content.
     channel : Channel, optional
-        Which channel of a colour image to take, from the first axis or the last.
+        Channel of a colour image to take, from the first axis or the last.
     lossy : bool
         Whether a JPEG is read, too, with a note on its losses.
 
@@ -102,7 +102,7 @@ def read_image_header(source: Source, *, lossy: bool = False) -> Header:
     Raises
     ------
     ValueError
-        As `read_image`.
+        As `read_image` does.
     """
     opened = look_into(source)
     if opened.kind is Kind.TIFF:

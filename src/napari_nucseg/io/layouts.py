@@ -200,7 +200,7 @@ def explain_no_images(root: Path) -> str:
 
 def describe_folder(folder: Path) -> str:
     """Say what files there are where none is read."""
-    there = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    there = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
     kinds = sorted({path.suffix.lower() or "nameless" for path in there})
     if not kinds:
         return "it is empty"
@@ -208,15 +208,16 @@ def describe_folder(folder: Path) -> str:
 
 
 def holds_dataset(folder: Path) -> bool:
-    """Whether a folder looks like a dataset, or like a part of one, by names alone."""
+    """Whether a folder is a dataset, or a part of one, by names alone; False for plain images."""
     root = root_of(folder)
-    if any((root / part).is_dir() for part in PARTS if part != "labels"):
+    if (root / f"{IMAGES}.zip").is_file():
         return True
-    if (folder / f"{IMAGES}.zip").is_file():
+    parts = (part_folder(root, part) for part in (IMAGES, "masks"))
+    if any(part.is_dir() and list_folder(part, PICTURE_SUFFIXES) for part in parts):
         return True
-    stems = {path.stem for path in folder.iterdir()}
-    masked = {stem_of_truth(stem) for stem in stems if stem.endswith(_TRUTH_ENDINGS)}
-    return not stems or any(Field(stem).well for stem in stems) or not stems.isdisjoint(masked)
+    here = list_folder(folder, ALL_SUFFIXES)
+    truths = {stem_of_truth(source.stem) for source in here if _is_named_truth(source)}
+    return any(Field(source.stem).well or source.stem in truths for source in here)
 
 
 def _has_images(root: Path) -> bool:

@@ -1,15 +1,21 @@
-"""Lists of the fields of a dataset: which texts are one, and which fields they name."""
+"""Texts that name fields: lists of those of a dataset, and tables of images and ground truth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import csv
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
+from napari_nucseg.io.fields import Field
 from napari_nucseg.io.layouts import LISTS, PICTURE_SUFFIXES, list_part, part_folder, stem_of_truth
 from napari_nucseg.io.sources import Source, list_folder
 
 SPLITS = ("training", "validation", "test")
 LIST_SUFFIXES = (".txt",)
+_IMAGE = ("image", "images", "img", "raw")
+_TRUTH = ("mask", "masks", "label", "labels", "truth", "ground_truth", "target")
+_SPLIT = ("split", "set", "subset")
+"""Names of the columns of a table."""
 _MAX_BYTES = 2**24
 """The largest list that is looked into; 200,000 long names."""
 
@@ -35,7 +41,7 @@ def find_lists(root: Path, stems: Set[str]) -> dict[str, Source]:
     root : Path
         The dataset's folder.
     stems : set of str
-        Of the fields that it has.
+        Stems of the fields that it has.
 
     Raises
     ------
@@ -65,7 +71,7 @@ def find_list(root: Path, split: str, stems: Set[str]) -> Source:
     split : str
         Name of the split, or path of a list, which ends in ``.txt``.
     stems : set of str
-        Of the fields that the dataset has.
+        Stems of the fields that the dataset has.
 
     Raises
     ------
@@ -83,8 +89,8 @@ def find_list(root: Path, split: str, stems: Set[str]) -> Source:
     for source in _texts(root):
         if source.stem == name:
             raise ValueError(
-                f"{source}: most of its lines name no field of {root.name}, so that it is no list "
-                f"of its fields; {known}"
+                f"{source}: most of its lines name no field of {root.name}, so it is not a list of "
+                f"fields; {known}"
             )
     folder = part_folder(root, LISTS)
     sought = path if is_list(path) else (folder if folder.is_dir() else root) / f"{split}.txt"
@@ -99,7 +105,7 @@ def splits_of(lists: Mapping[str, Source], stems: Set[str]) -> dict[str, str]:
     lists : mapping of str to Source
         Lists by their names; others are passed over.
     stems : set of str
-        Of the fields that the dataset has.
+        Stems of the fields that the dataset has.
     """
     known = {split: lists[split] for split in SPLITS if split in lists}
     return {stem: split for split, one in known.items() for stem in read_names(one, stems)}
@@ -113,7 +119,7 @@ def split_of(root: Path, stem: str) -> str | None:
     root : Path
         The dataset's folder.
     stem : str
-        Of the field.
+        Stem of the field.
     """
     lists = {source.stem: source for source in _texts(root)[::-1] if _lines(source)}
     return splits_of(lists, {stem}).get(stem)
@@ -127,7 +133,7 @@ def read_names(source: Source, stems: Set[str]) -> list[str]:
     source : Source
         The list: a name a line, with or without folders and a known ending.
     stems : set of str
-        Of the fields that the dataset has; names of others are read, too.
+        Stems of the fields that the dataset has; names of others are read, too.
 
     Raises
     ------
@@ -138,6 +144,48 @@ def read_names(source: Source, stems: Set[str]) -> list[str]:
     if lines is None:
         raise ValueError(f"{source}: not a text file of names, one a line")
     return list(dict.fromkeys(_stem_of(line, stems) for line in lines))
+
+
+def is_table(path: Path) -> bool:
+    """Whether a path is of a table of pairs, by its ending."""
+    return path.suffix.lower() == ".csv"
+
+
+def read_pairs(path: Path) -> tuple[Field, ...]:
+    """Read the fields of a table, a line each, sorted by stem.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file with the columns image and mask (or label, labels, truth), and perhaps split;
+        without their names the first two columns are image and mask. Paths are from its folder.
+
+    Raises
+    ------
+    ValueError
+        If it is no such table, a file does not exist, or two images have one stem.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text; save the table as CSV in UTF-8") from error
+    rows = [row for row in csv.reader(text.splitlines(), _dialect(text)) if any(row)]
+    columns, has_names = _columns(rows[0] if rows else [])
+    lines = rows[1:] if has_names else rows
+    if not lines or any(len(row) <= max(columns[:2]) for row in lines):
+        raise ValueError(
+            f"{path}: not a table of pairs; give it the columns image and mask, a field a line"
+        )
+    found: dict[str, Field] = {}
+    for row in lines:
+        field = _field(path, row, columns)
+        other = found.setdefault(field.stem, field)
+        if other is not field:
+            raise ValueError(
+                f"{path}: {other.image} and {field.image} have one stem, {field.stem}; rename one "
+                "of them"
+            )
+    return tuple(found[stem] for stem in sorted(found))
 
 
 def _texts(root: Path) -> list[Source]:
@@ -173,3 +221,35 @@ def _stem_of(name: str, stems: Set[str]) -> str:
 
 def _has_ending(name: str) -> bool:
     return Path(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def _dialect(text: str) -> type[csv.Dialect]:
+    """Tell commas from semicolons and tabulators, which some spreadsheets write."""
+    first = text.partition("\n")[0]
+
+    class Found(csv.excel):
+        delimiter = max(",;\t", key=first.count)
+
+    return Found
+
+
+def _columns(header: Sequence[str]) -> tuple[tuple[int, int, int | None], bool]:
+    """Find the columns of image, ground truth and split, and whether the first line names them."""
+    names = [name.strip().lower() for name in header]
+
+    def find(known: Sequence[str]) -> int | None:
+        return next((names.index(name) for name in known if name in names), None)
+
+    image, truth = find(_IMAGE), find(_TRUTH)
+    if image is None or truth is None:
+        return (0, 1, None), False
+    return (image, truth, find(_SPLIT)), True
+
+
+def _field(path: Path, row: Sequence[str], columns: tuple[int, int, int | None]) -> Field:
+    files = [path.parent / row[column].strip().replace("\\", "/") for column in columns[:2]]
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: there is no such file, which {path} names")
+    split = None if columns[2] is None or columns[2] >= len(row) else row[columns[2]].strip()
+    return Field(files[0].stem, Source(files[0]), Source(files[1]), split or None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,15 @@ MAX_ARCHIVE_BYTES = 2**34
 """The largest sum of unpacked sizes of an archive that is opened."""
 MAX_COMPRESSION = 200
 """Unpacked over packed size above which a member is taken for a decompression bomb."""
+_IS_UTF_8 = 0x800
+"""Bit by which a member says that its name is UTF-8; zipfile takes others for code page 437."""
+_EAST_ASIAN = {
+    "cp932": rb"(?:\x81\x5b|\x82[\x9f-\xf1]|\x83[\x40-\x96]|[\x88-\x98][\x40-\x7e\x80-\xfc])",
+    "gbk": rb"(?:[\xb0-\xd7][\xa1-\xfe])",
+}
+"""Code pages of Japanese and Chinese, and the bytes of their usual letters."""
+_OF_WINDOWS = rb"[\x00-\x7f\xb0\xb2\xb5\xc0-\xd6\xd8-\xf6\xf8-\xff]*"
+"""Letters with accents, and some signs, in code page 1252; in 437 these are boxes and Greek."""
 _FORKS = "__MACOSX"
 """Folder in which macOS puts, beside the files of an archive, what it knows of them."""
 
@@ -30,7 +40,7 @@ class Source:
     path : Path
         The file, or the archive.
     member : str or None
-        Name within the archive.
+        Path within the archive, as `member_path` has it.
     """
 
     path: Path
@@ -39,7 +49,7 @@ class Source:
     @property
     def name(self) -> str:
         """File name without folders."""
-        return self.path.name if self.member is None else member_path(self.member).name
+        return self.path.name if self.member is None else PurePosixPath(self.member).name
 
     @property
     def stem(self) -> str:
@@ -66,8 +76,10 @@ class Source:
             with self.path.open("rb") as file:
                 return file.read(limit)
         try:
-            with ZipFile(self.path) as archive, archive.open(self.member) as file:
-                return file.read(limit)
+            with ZipFile(self.path) as archive:
+                paths = {str(member_path(one)): one for one in reversed(archive.infolist())}
+                with archive.open(paths[self.member]) as file:
+                    return file.read(limit)
         except (
             BadZipFile, KeyError, EOFError, OSError, RuntimeError, LZMAError, zlib.error
         ) as error:  # fmt: skip
@@ -86,22 +98,47 @@ class Source:
             return file.read()
 
 
-def member_path(member: str) -> PurePosixPath:
+def member_path(member: ZipInfo) -> PurePosixPath:
     r"""Return what a member of an archive is called, as whoever made the archive saw it.
 
-    Programs on Windows have written backslashes, and programs on macOS UTF-8 without saying so,
-    which then is read as code page 437.
+    Programs on Windows have written backslashes, and all but the newest do not say in which code
+    page a name is. Names of the same bytes become the same, whatever was guessed.
 
     Examples
     --------
-    >>> str(member_path(r"masks\gr├╢├ƒe.png"))
+    >>> str(member_path(ZipInfo(r"masks\gr├╢├ƒe.png")))
     'masks/größe.png'
     """
-    name = member
-    if not name.isascii():
-        with suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
-    return PurePosixPath(name.replace("\\", "/"))
+    name = member.filename
+    if not name.isascii() and not member.flag_bits & _IS_UTF_8:
+        with suppress(UnicodeEncodeError):  # where zipfile was told the name, not the bytes
+            raw = name.encode("cp437")
+            name = raw.decode(_code_page(raw))
+    # Behind a letter of an unknown code page it may be half of the letter
+    separator = r"(?<![^\x00-\x7f])\\" if "/" in name else r"\\"
+    return PurePosixPath(re.sub(separator, "/", name))
+
+
+def _code_page(raw: bytes) -> str:
+    """Guess the code page of a name: whichever makes words of it."""
+    with suppress(UnicodeDecodeError):
+        raw.decode("utf-8")
+        return "utf-8"
+    for page, letter in _EAST_ASIAN.items():
+        if _is_written_in(raw, letter):
+            return page
+    return "cp1252" if re.fullmatch(_OF_WINDOWS, raw) else "cp437"
+
+
+def _is_written_in(raw: bytes, letter: bytes) -> bool:
+    """Whether all that is not ASCII are words of such letters, and no accents within a word."""
+    if not re.fullmatch(rb"(?:[\x00-\x7f]|%b)*" % letter, raw):
+        return False
+    words = re.findall(rb"([a-z]?)((?:%b)+)([a-z]?)" % letter, raw)
+    return all(
+        not (before or after) and (len(word) > 2 or word.endswith(b"\\"))
+        for before, word, after in words
+    )
 
 
 def list_folder(folder: Path, suffixes: tuple[str, ...]) -> list[Source]:
@@ -131,14 +168,11 @@ def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
     total = sum(member.file_size for member in members)
     if total > MAX_ARCHIVE_BYTES:
         raise ValueError(
-            f"{path}: unpacks to {total / 2**30:.0f} GiB, more than is opened in place; unpack it "
+            f"{path}: unpacks to {total / 2**30:.0f} GiB, too large to open packed; unpack it "
             "and open the folder"
         )
-    sources = [
-        Source(path, member.filename)
-        for member in members
-        if not member.is_dir() and _FORKS not in member_path(member.filename).parts
-    ]
+    names = (member_path(member) for member in members if not member.is_dir())
+    sources = [Source(path, str(name)) for name in names if _FORKS not in name.parts]
     return sorted(
         (s for s in sources if s.suffix in suffixes and not s.name.startswith(".")),
         key=lambda source: source.name,
@@ -146,7 +180,7 @@ def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
 
 
 def _refuse_unsafe(path: Path, member: ZipInfo) -> None:
-    name = member_path(member.filename)
+    name = member_path(member)
     if name.is_absolute() or ".." in name.parts or (name.parts and name.parts[0].endswith(":")):
         raise ValueError(
             f"{path}: member {member.filename!r} leads outside the archive; this is not the "

@@ -37,7 +37,7 @@ class Header:
     shape : tuple of int
         (height, width) or (planes, height, width).
     dtype : dtype
-        Of the pixels.
+        Type of the pixels.
     pixel_size, z_spacing : float or None
         Edge of a pixel and distance of planes in micrometres, where the file states them.
     """
@@ -57,7 +57,7 @@ class Planes:
     series : list of TiffPageSeries
         Without thumbnails; all of one shape and type.
     shape : tuple of int
-        Of all series together, axes of length 1 left out.
+        Shape of all series together; axes of length 1 are left out.
     axes : str
         A letter an axis, as tifffile has them; Q for several series, and where nothing is known.
     notes : tuple of str
@@ -81,7 +81,7 @@ def open_tiff(source: Source, content: bytes | None = None) -> Iterator[tifffile
     source : Source
         The file.
     content : bytes, optional
-        All of it, if it was read.
+        Bytes of the whole file, if it was read.
     """
     if content is None and source.member is not None:
         content = source.read()

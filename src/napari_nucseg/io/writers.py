@@ -44,7 +44,7 @@ def with_ending(path: Path, *endings: str) -> Path:
         return path
     named = path.with_name(path.name + endings[0])
     if named.exists():
-        raise FileExistsError(f"{named} is there already; choose another name")
+        raise FileExistsError(f"{named} already exists; choose another name")
     return named
 
 

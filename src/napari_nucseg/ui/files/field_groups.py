@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +75,24 @@ def group_fields(dataset: Dataset, blank: Collection[str] = ()) -> list[FieldGro
     ValueError, OSError
         If another field cannot be read, or there are too many kinds of fields.
     """
-    headers = _read_headers(dataset, blank)
+    return group_by_header(dataset, _read_headers(dataset, blank))
+
+
+def group_by_header(dataset: Dataset, headers: Mapping[int, Header]) -> list[FieldGroup]:
+    """Group the fields of a dataset, the largest group last.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Dataset whose fields are grouped.
+    headers : mapping of int to Header
+        Size and pixel type of fields by their number; fields without go to the largest group.
+
+    Raises
+    ------
+    ValueError
+        If there are too many kinds of fields.
+    """
     kinds: dict[Kind, list[int]] = {}
     for number, header in headers.items():
         kinds.setdefault((header.shape, header.dtype), []).append(number)

@@ -37,9 +37,10 @@ def get_reader(path: str | Sequence[str]) -> Read | None:
         A field's image or ground truth, several of them, a split file, an archive, or a folder.
     """
     paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
-    if len(paths) == 1 and paths[0].is_dir():
-        return _read if holds_dataset(paths[0]) else None
-    return _read
+    try:
+        return _read if all(holds_dataset(one) for one in paths if one.is_dir()) else None
+    except OSError:  # a folder may not be looked into; napari's reader says so
+        return None
 
 
 def _read(path: str | Sequence[str]) -> list[LayerData]:
@@ -62,7 +63,7 @@ def read_field(field: Field) -> list[LayerData]:
     truths = [] if field.mask is None else _truth_layers(field, image.header, image.header)
     for note in image.notes:
         show_warning(f"{field.image}: {note}")
-    return [_image_layer(image.data, field.name, image.header, [field], image.data), *truths]
+    return [image_layer(image.data, field.name, image.header, [field], image.data), *truths]
 
 
 def _truth_layers(field: Field, image: Header | None, sizes: Header) -> list[LayerData]:
@@ -73,9 +74,9 @@ def _truth_layers(field: Field, image: Header | None, sizes: Header) -> list[Lay
     field : Field
         With its ground truth.
     image : Header or None
-        Of its image.
+        Header of its image.
     sizes : Header
-        Says how large pixels are.
+        Header that says how large pixels are.
     """
     found = field.read_truth_image(image)
     layers = [_labels_layer(found.data, field.name, sizes, [field])]
@@ -131,11 +132,16 @@ def read_dataset(
 def tell_groups(dataset: Dataset, groups: Sequence[FieldGroup]) -> None:
     """Say that there are several stacks, and which is shown."""
     if len(groups) > 1:
-        show_info(
-            f"{dataset.name}: fields of {len(groups)} sizes or pixel types, so there is a stack "
-            f"for each. The {len(groups[-1].fields)} of {groups[-1].kind} are shown. Click the "
-            "eyes of the other layers to see the others."
-        )
+        show_info(describe_groups(dataset.name, groups))
+
+
+def describe_groups(name: str, groups: Sequence[FieldGroup]) -> str:
+    """Say of what sizes the fields of a dataset are, and which are shown."""
+    return (
+        f"{name}: fields of {len(groups)} sizes or pixel types, so there is a stack for each. The "
+        f"{len(groups[-1].fields)} of {groups[-1].kind} are shown. Click the eyes of the other "
+        "layers to see the others."
+    )
 
 
 def read_group(
@@ -165,7 +171,7 @@ def read_group(
         ]
         images = stack_lazily(readers, header.shape, header.dtype)
         sample = next(n for n, field in enumerate(fields) if field.stem not in no_image)
-        layers.append(_image_layer(images, group.name, header, fields, images[sample]))
+        layers.append(image_layer(images, group.name, header, fields, images[sample]))
     if with_truth:
         kind = replace(header, dtype=np.dtype(np.int32))
         readers = [
@@ -214,13 +220,37 @@ def stack_lazily(
     return da.concatenate(planes)
 
 
-def _image_layer(
-    data: Any, name: str, header: Header, fields: Sequence[Field], sample: Any
+def image_layer(
+    data: Any,
+    name: str,
+    header: Header,
+    fields: Sequence[Field],
+    sample: Any,
+    *,
+    in_colour: bool = False,
 ) -> LayerData:
+    """Return the layer data of an image or a stack of them.
+
+    Parameters
+    ----------
+    data : array
+        Pixels, in memory or lazy.
+    name : str
+        Name of the layer.
+    header : Header
+        Says how large pixels are.
+    fields : sequence of Field
+        Fields that are shown, one a plane.
+    sample : array
+        One of the fields, for the contrast.
+    in_colour : bool
+        Whether the last axis holds red, green and blue.
+    """
+    looks = {"rgb": True} if in_colour else {"contrast_limits": _contrast(sample)}
     keywords = {
         "name": name,
-        "contrast_limits": _contrast(sample),
-        **_placement(data.ndim, header),
+        **looks,
+        **_placement(data.ndim - in_colour, header),
         **_metadata(IMAGE, fields),
     }
     return data, keywords, "image"

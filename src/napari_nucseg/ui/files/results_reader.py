@@ -35,7 +35,10 @@ def get_reader(path: str | Sequence[str]) -> Read | None:
     """
     if not isinstance(path, str):
         return get_reader(path[0]) if len(path) == 1 else None
-    return _read if holds_results(_folder(Path(path))) else None
+    try:
+        return _read if holds_results(_folder(Path(path))) else None
+    except OSError:  # it may not be looked into; napari's reader says so
+        return None
 
 
 def _folder(path: Path) -> Path:

@@ -28,7 +28,7 @@ class DownloadDialog(QProgressDialog):
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(_window())  # which lends it its looks, and takes it along
+        super().__init__(shown_window())  # which lends it its looks, and takes it along
         self._folder = folder
         self.setWindowTitle("BBBC039")
         self.setMinimumDuration(0)
@@ -86,7 +86,7 @@ def download_in_window(folder: Path) -> None:
         )
 
 
-def _window() -> QWidget | None:
+def shown_window() -> QWidget | None:
     """Return the window that the user is in, else one that can be seen."""
     windows = QApplication.topLevelWidgets()
     seen = (one for one in windows if isinstance(one, QMainWindow) and one.isVisible())

@@ -37,7 +37,7 @@ def save_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     Raises
     ------
     OSError
-        If a file belongs to a dataset, one of a stack is there already, or an object is in
+        If a file belongs to a dataset, one of a stack already exists, or an object is in
         several pieces.
     """
     labels = _full(data, attributes)

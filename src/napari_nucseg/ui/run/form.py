@@ -31,6 +31,7 @@ from napari_nucseg.ui.params_form import (
     labelled,
     preset_box,
     switch,
+    text_line,
     threshold_slider,
 )
 from napari_nucseg.ui.segment.model_selector import ModelFiles
@@ -50,8 +51,16 @@ class RunForm:
             label="Dataset",
             mode=FileDialogMode.EXISTING_DIRECTORY,
             tooltip="Folder that holds images/ and masks/ or labels/, such as BBBC039; or a "
-            "folder of images a.tif with their labels a_masks.tif.",
+            "folder of images a.tif with their labels a_masks.tif. A folder of images alone is "
+            "segmented and measured, and scored if you choose the folder of its ground truth.",
         )
+        self.truths = FileEdit(
+            label="Ground truth",
+            mode=FileDialogMode.EXISTING_DIRECTORY,
+            tooltip="Folder of the ground truth, if the dataset is a folder of images alone. "
+            "Files have the images' names. Leave it empty otherwise.",
+        )
+        self.notes = [text_line(), text_line()]
         self.download = PushButton(
             text="Download BBBC039 (80 MB)",
             tooltip="Download the published dataset, and choose it.",
@@ -83,6 +92,11 @@ class RunForm:
             "A field without nuclei counts as 1 if nothing is predicted there, as in some papers. "
             "Otherwise it is left out of means.",
         )
+        self.components = switch(
+            "Binary masks",
+            "The ground truth is binary masks: each piece in one is a nucleus. Otherwise all of a "
+            "binary mask is one nucleus.",
+        )
         self.scheduler = LineEdit(
             label="Scheduler",
             tooltip="Address of a Dask scheduler, such as tcp://host:8786, to run on a cluster. "
@@ -109,11 +123,12 @@ class RunForm:
         )
         self.progress = ProgressBar(min=0, max=1, value=0)
         self.models.native.setMaximumHeight(_ROWS_OF_MODELS)
-        for row in (self.dataset, self.out):
+        for row in (self.dataset, self.truths, self.out):
             row.choose_btn.text = "..."  # leaves room for the path
             row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
 
         self.dataset.changed.connect(self._on_dataset)
+        self.truths.changed.connect(self.show_missing)
 
     @property
     def locked_while_running(self) -> Iterable[Widget]:
@@ -131,8 +146,14 @@ class RunForm:
         box: QWidget = labelled(self._rows)
         layout = box.layout()
         assert isinstance(layout, QFormLayout)
-        for row, button in ((self.dataset, self.download), (self.models, self.add_model)):
-            layout.insertRow(layout.getWidgetPosition(row.native)[0] + 1, button.native)
+        below = (
+            (self.dataset, self.download),
+            (self.dataset, self.notes[0]),
+            (self.truths, self.notes[1]),
+            (self.models, self.add_model),
+        )
+        for row, widget in below:
+            layout.insertRow(layout.getWidgetPosition(row.native)[0] + 1, widget.native)
         return box
 
     def more(self) -> QWidget:
@@ -160,16 +181,28 @@ class RunForm:
 
     @property
     def _rows(self) -> tuple[ValueWidget | FileEdit, ...]:
-        where = (self.dataset, self.split, self.models, self.device)
+        where = (self.dataset, self.truths, self.split, self.models, self.device)
         return (*where, self.threshold, self.preset, self.out)
 
     @property
     def _more(self) -> tuple[ValueWidget | FileEdit, ...]:
-        return self.empty_as_one, self.scheduler
+        return self.components, self.empty_as_one, self.scheduler
 
     def _on_dataset(self) -> None:
         self.split.reset_choices()
+        self.show_missing()
         self.download.visible = folder_of(self.dataset) is None
+
+    def show_missing(self) -> bool:
+        """Say below a folder that is not there that it is not; tell whether one is."""
+        missing = []
+        for row, note in zip((self.dataset, self.truths), self.notes, strict=True):
+            path = folder_of(row)
+            is_missing = path is not None and not path.exists()
+            note.value = f"{path} does not exist." if is_missing else ""
+            note.visible = is_missing
+            missing.append(is_missing)
+        return any(missing)
 
     def _models(self, widget: Any = None) -> list[tuple[str, str]]:
         return [(title, key) for title, key in self.files.choices() if self.files.is_there(key)]

@@ -128,6 +128,8 @@ class RunPanel(Panel):
         dataset, out = folder_of(form.dataset), folder_of(form.out)
         if dataset is None:
             return "Choose the folder of a dataset. It holds images/ and masks/ or labels/."
+        if form.show_missing():
+            return "Choose a folder that exists, see above."
         if out is None:
             return "Choose a folder for the results: a new one, or that of a run to go on with."
         if not form.models.value:
@@ -142,6 +144,8 @@ class RunPanel(Panel):
             form.rule,
             form.chosen(catalogue.find(models[0]).defaults),
             form.scheduler.value.strip() or None,
+            folder_of(form.truths),
+            form.components.value,
         )
 
     def _take_up(self, path: Path) -> None:

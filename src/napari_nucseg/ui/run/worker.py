@@ -7,13 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.tables import Benchmark
+from napari_nucseg.io.fields import Dataset
+from napari_nucseg.io.sources import Source
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.jobs import WARM_UP
 from napari_nucseg.wording import counted, in_words
+
+if TYPE_CHECKING:
+    from napari_nucseg.batch.image_task import Saved
 
 PLUGIN = "napari-nucseg"
 
@@ -26,6 +35,10 @@ class RunRequest:
     ----------
     dataset, out : Path
         Folder of the fields, and of the results.
+    truths : Path or None
+        Folder of the ground truth, if the dataset is a folder of images alone.
+    components : bool
+        Whether each piece of a ground truth that is a binary mask is a nucleus of its own.
     split : str or None
         Name of the list of fields to run; None for all fields.
     models : tuple of str
@@ -48,16 +61,21 @@ class RunRequest:
     rule: ScoreRule
     chosen: Mapping[str, float]
     scheduler: str | None
+    truths: Path | None = None
+    components: bool = False
 
     @property
     def command(self) -> list[str]:
         """The command line that does the same."""
-        line = [PLUGIN, "benchmark", str(self.dataset), "--out", str(self.out)]
+        line = [PLUGIN, "benchmark", str(self.dataset)]
+        line += [str(self.truths)] if self.truths else []
+        line += ["--out", str(self.out)]
         line += ["--split", self.split] if self.split else []
         for model in self.models:
             line += ["--model", model]
         line += ["--device", self.device, "--iou", f"{self.rule.threshold:g}"]
         line += ["--preset", self.rule.preset.name]
+        line += ["--components"] if self.components else []
         line += ["--empty-as-one"] if self.rule.empty_as_one else []
         line += ["--scheduler", self.scheduler] if self.scheduler else []
         for name, value in self.chosen.items():
@@ -113,6 +131,8 @@ class RunProgress:
 def run_request(request: RunRequest, progress: Progress) -> str:
     """Fetch weights, run, and say in words what came out; called in a worker.
 
+    Images without any ground truth are segmented and measured; there is nothing to score.
+
     Raises
     ------
     ValueError, OSError
@@ -124,17 +144,92 @@ def run_request(request: RunRequest, progress: Progress) -> str:
     from napari_nucseg.io.datasets import open_dataset
     from napari_nucseg.io.writers import has_parquet
 
-    dataset = open_dataset(request.dataset, request.split)
+    dataset = open_dataset(request.dataset, request.split, truths=request.truths)
+    if request.components:
+        dataset = dataset.with_components()
     models = [catalogue.find(name) for name in request.models]
     for model in models:
         catalogue.download(model, partial(_tell_download, progress, model.name))
     setups = [set_up(model, request.device, request.chosen, request.rule) for model in models]
+    if dataset.has_images and len(dataset.without_mask) == len(dataset.fields):
+        return segment_alone(dataset, setups, request, progress)
     with executor_for(request.scheduler, request.device) as run_fields:
         told = RunProgress(progress, [model.name for model in models]).report
         how = Execution(told, run_fields, has_parquet(), request.command)
         results = run_models(dataset, setups, request.out, how)
     names = [setup.model for setup in setups]
     return "\n".join(_in_words(*one) for one in zip(names, results, strict=True))
+
+
+def segment_alone(
+    dataset: Dataset, setups: Sequence[Setup], request: RunRequest, progress: Progress
+) -> str:
+    """Segment and measure images without ground truth; return in words what came out.
+
+    Labels and ``measurements.csv`` go to the folder of the results; of several models, to a
+    folder for each in it.
+
+    Raises
+    ------
+    ValueError
+        If labels would replace an image, or all images failed.
+    OSError
+        If the measurements cannot be written.
+    """
+    from napari_nucseg.batch.executor import cluster_for
+    from napari_nucseg.batch.image_run import refuse_overwriting, segment_images
+    from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
+
+    sources = [field.image for field in dataset.fields if field.image is not None]
+    total, told = len(sources), []
+    steps = RunProgress(progress, [setup.model for setup in setups])
+    with cluster_for(request.scheduler, request.device) as cluster:
+        for number, setup in enumerate(setups):
+            out = request.out / setup.model if len(setups) > 1 else request.out
+            refuse_overwriting(sources, out)
+
+            def follow(done: int, _: int, name: str = "", /, before: int = number * total) -> None:
+                steps.report(before + done, total * len(setups), name)
+
+            found = list(segment_images(sources, ImageTask(setup, out, Choice()), follow, cluster))
+            failed = [one for one in found if isinstance(one, Failed)]
+            if len(failed) == total:
+                raise ValueError(failed[0].error)
+            count = write_measurements(sources, [one for one in found if isinstance(one, Saved)])
+            told.append(
+                f"{setup.model}: {counted(total - len(failed), 'image')}, "
+                f"{counted(count, 'nucleus')}. There is no ground truth, so nothing was scored. "
+                f"Labels and measurements.csv are in {out}."
+            )
+            if failed:
+                told.append(f"{len(failed)} failed. The first: {failed[0].error}")
+    return "\n".join(told)
+
+
+def write_measurements(sources: Sequence[Source], saved: Sequence[Saved]) -> int:
+    """Measure nuclei, write ``measurements.csv`` beside their labels, and count them.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        The images.
+    saved : sequence of Saved
+        Labels of at least one of them, all in one folder.
+    """
+    from napari_nucseg.analysis.measurements import measure
+    from napari_nucseg.io.images import read_image, read_labels
+    from napari_nucseg.io.writers import write_columns
+
+    images = {source.name: source for source in sources}
+    tables = []
+    for one in saved:
+        image = read_image(images[one.name])
+        table = measure(read_labels(Source(one.path)), image.data, pixel_size=image.pixel_size)
+        tables.append({"field": np.full(len(table["index"]), images[one.name].stem), **table})
+    shared = [name for name in tables[0] if all(name in table for table in tables)]
+    columns = {name: np.concatenate([table[name] for table in tables]) for name in shared}
+    write_columns(saved[0].path.parent / "measurements.csv", columns)
+    return len(columns["index"])
 
 
 def _in_words(model: str, result: Benchmark) -> str:
