@@ -19,6 +19,7 @@ from napari_nucseg.metrics.summary import compare_fields
 from napari_nucseg.ui.layers import DIFFERENCE, PREDICTION, LayerRecord, record_of, tag
 from napari_nucseg.ui.score.export import KINDS
 from napari_nucseg.ui.score.overlay_drawing import FIRST, SECOND
+from napari_nucseg.ui.score.panel import COMPARE
 from tests.ui.scored import add_stacks, open_panel, overlays, settled, spoil
 
 STEMS = ("A01", "A02", "A03")
@@ -99,7 +100,7 @@ def test_a_click_on_a_difference_goes_there(qtbot, panel):
     panel.comparison.differ.click()
     row = [line[1] for line in panel.comparison.listed.rows].index("A02")
 
-    panel.tabs.setCurrentWidget(panel.comparison)
+    panel.tabs.setCurrentIndex(COMPARE)
     view, index = panel.comparison.list, panel.comparison.listed.index(row, 0)
     view.scrollTo(index)
     qtbot.mouseClick(

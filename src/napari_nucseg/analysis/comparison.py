@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import Overlap, find_overlap
 from napari_nucseg.metrics.presets import STARDIST, Preset, ScoreRule
 from napari_nucseg.metrics.score import Score, score_matching
+from napari_nucseg.metrics.summary import Summary, summarise
+from napari_nucseg.progress import Progress
 
 CURVE_THRESHOLDS = tuple(percent / 100 for percent in range(5, 100, 5))
 """IoU thresholds of the curves: 0.05, 0.10 ... 0.95."""
@@ -113,6 +115,87 @@ def locate_objects(pair: FieldPair, truth: Labels, predicted: Labels) -> Located
 def count_objects(truth: Labels, predicted: Labels) -> LocatedPair:
     """Count and find the objects of a field, without comparing their outlines."""
     return locate_objects(FieldPair(find_overlap(truth, predicted), None), truth, predicted)
+
+
+def compare_fields(
+    read: Callable[[int], LabelPair],
+    planes: tuple[int, ...],
+    copies: Mapping[int, LabelPair],
+    progress: Progress,
+) -> dict[int, LocatedPair]:
+    """Compare the labels of many fields; return the fields by their number.
+
+    Parameters
+    ----------
+    read : callable
+        Reads a field's true and predicted labels, in arrays that nobody else changes.
+    planes : tuple of int
+        Numbers of the fields to compare.
+    copies : mapping
+        Labels of fields as they were when this was asked for, which are compared in their place.
+    progress : Progress
+        Called with (steps done, steps in all, what is done); may raise to stop.
+    """
+    pairs = {}
+    for done, plane in enumerate(planes):
+        progress(done, len(planes), "Comparing")
+        labels = copies.get(plane) or read(plane)
+        pairs[plane] = locate_objects(compare(*labels), *labels)
+    return pairs
+
+
+@dataclass(frozen=True)
+class DatasetScore:
+    """What takes too long to be waited for.
+
+    Attributes
+    ----------
+    measured : mapping
+        Number of a field to what is known of it, with its outlines.
+    scores : mapping
+        Number of a field to its score.
+    summary : Summary
+        Pooled scores and spread over all fields.
+    """
+
+    measured: Mapping[int, LocatedPair]
+    scores: Mapping[int, Score]
+    summary: Summary
+
+
+def score_dataset(
+    pairs: Mapping[int, LocatedPair],
+    copies: Mapping[int, LabelPair],
+    rule: ScoreRule,
+    progress: Progress,
+    pixel_size: float | None = None,
+) -> DatasetScore:
+    """Compare the outlines of edited fields, then pool and average the scores of all.
+
+    Parameters
+    ----------
+    pairs : mapping
+        Number of a field to what is known of it.
+    copies : mapping
+        Labels of the fields whose outlines were not compared yet.
+    rule : ScoreRule
+        IoU threshold and preset that fields are scored by.
+    progress : Progress
+        Called with (steps done, steps in all, what is done); may raise to stop.
+    pixel_size : float, optional
+        Edge of a pixel in micrometres, in which distances are given then, too.
+    """
+    measured, scores = {}, {}
+    for done, (plane, known) in enumerate(pairs.items()):
+        progress(done, len(pairs), "Scoring")
+        pair = known
+        if plane in copies:
+            boundaries = measure_boundaries(*copies[plane], pair.overlap)
+            pair = measured[plane] = replace(pair, boundaries=boundaries)
+        if pixel_size is not None and pair.boundaries is not None:
+            pair = replace(pair, boundaries=pair.boundaries.in_unit(pixel_size))
+        scores[plane] = pair.score(rule.threshold, rule.preset)
+    return DatasetScore(measured, scores, summarise(list(scores.values()), rule.empty_as_one))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
 from pint import DimensionalityError
 
 IMAGE = "image"
@@ -95,6 +96,14 @@ def count_planes(layer: Layer) -> int:
     return int(np.prod(field_shape(layer)[:-2]))
 
 
+def predicted_planes(prediction: Labels) -> tuple[int, ...]:
+    """Return the numbers of the fields that have a prediction."""
+    record = record_of(prediction)
+    if record is not None and record.fields is not None:
+        return tuple(sorted(record.fields))
+    return tuple(range(count_planes(prediction)))
+
+
 def pixel_size(layer: Layer) -> float | None:
     """Return the edge of a pixel in micrometres; the geometric mean where pixels are no squares.
 
@@ -114,6 +123,11 @@ def pixel_size(layer: Layer) -> float | None:
 def plane_of(data: Any, number: int) -> Any:
     """Return one field of a stack, still lazy if the stack is."""
     return data[np.unravel_index(number, data.shape[:-2])] if data.ndim > 2 else data
+
+
+def read_plane(data: Any, number: int) -> NDArray[Any]:
+    """Read one field of a stack into memory, where it is not there yet."""
+    return np.asarray(plane_of(data, number))
 
 
 def shown_plane(point: Sequence[float], layer: Layer) -> int:

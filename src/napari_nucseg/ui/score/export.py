@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
-from napari_nucseg.analysis.comparison import LabelPair, LocatedPair
+from napari_nucseg.analysis.comparison import DatasetScore, LabelPair, LocatedPair, score_dataset
 from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.analysis.object_rows import join, object_columns
 from napari_nucseg.analysis.score_records import Record, field_row, summary_record
@@ -42,22 +42,10 @@ from napari_nucseg.report.page import (
 )
 from napari_nucseg.report.text import latex_table, markdown_table
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.edits import (
-    changes_of,
-    corrected_planes,
-    count_corrected,
-    say_corrected,
-)
+from napari_nucseg.ui.edits import changes_of, corrected_planes, count_corrected, say_corrected
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import (
-    find_image,
-    full_data,
-    pixel_size,
-    plane_of,
-    record_of,
-)
+from napari_nucseg.ui.layers import find_image, full_data, pixel_size, plane_of, record_of
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
-from napari_nucseg.ui.score.worker import DatasetScore, read_plane, score_dataset
 
 
 @dataclass(frozen=True)
@@ -284,7 +272,6 @@ class ExportButton(QPushButton):
         now = self._state.now
         assert now.prediction is not None
         assert now.truth is not None
-        truth, predicted = full_data(now.truth), full_data(now.prediction)
         record, image = record_of(now.prediction), self._image()
         made = (record and record.provenance) or {}
         return Exported(
@@ -292,7 +279,7 @@ class ExportButton(QPushButton):
             now.rule,
             now.pairs,
             {plane: now.field_of(plane) for plane in now.pairs},
-            lambda plane: (read_plane(truth, plane).copy(), read_plane(predicted, plane).copy()),
+            now.label_reader(),
             lambda plane: np.asarray(plane_of(image, plane)),
             self._state.copy_unmeasured(),
             made,

@@ -9,36 +9,34 @@ import napari
 from magicgui.widgets import PushButton
 from napari.layers import Labels
 from psygnal import Signal
-from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QVBoxLayout, QWidget
 
-from napari_nucseg.analysis.comparison import LocatedPair
+from napari_nucseg.analysis.comparison import LocatedPair, compare_fields
 from napari_nucseg.ui.edits import forget
-from napari_nucseg.ui.layers import (
-    ERRORS,
-    OVERLAYS,
-    describe_elsewhere,
-    find_image,
-    full_data,
-    role_of,
-)
+from napari_nucseg.ui.layers import ERRORS, OVERLAYS, predicted_planes, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import DOCK_WIDTH
+from napari_nucseg.ui.score.canvas import CanvasPicker, EditTracker, go_to_row
 from napari_nucseg.ui.score.comparison_widget import ComparisonWidget
-from napari_nucseg.ui.score.controls import ScoreControls
+from napari_nucseg.ui.score.controls import ScoreControls, VerdictLegend
 from napari_nucseg.ui.score.corrections import CorrectionControls
-from napari_nucseg.ui.score.edit_tracker import EditTracker
 from napari_nucseg.ui.score.export import ExportButton
-from napari_nucseg.ui.score.legend import VerdictLegend
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
-from napari_nucseg.ui.score.navigation import CanvasPicker, describe_object, go_to_row
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.overlay_controls import OverlayControls
 from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotsWidget
 from napari_nucseg.ui.score.score_table import BackgroundScoring, ScoreTable
-from napari_nucseg.ui.score.worker import compare_planes, scored_planes
 from napari_nucseg.wording import counted
 
+SCORES, NUCLEI, PLOTS, COMPARE = range(4)
+TABS = (
+    ("Scores", "Scores of the field shown and of all fields."),
+    ("Nuclei", "One row per nucleus. Click a row to go to its nucleus, or to correct it."),
+    ("Plots", "Scores, nuclei and fields as plots. Click in a plot to go there."),
+    ("Compare", "Predictions and saved runs side by side."),
+)
+"""Title and tooltip of each tab, in the order of their numbers."""
 _LINES = 2
 """Of the status, so that buttons stay where they are whatever is told."""
 
@@ -77,36 +75,17 @@ class ScorePanel(Panel):
         self.overlays = Overlays(viewer, self.model)
         self.objects = ObjectTable(self.model)
         self.buttons = OverlayControls(native, self.overlays, self.objects.step, self._tell)
-        self.plots = PlotsWidget(viewer, self.model, self._set_threshold, self._tell)
-        self.comparison = ComparisonWidget(
-            viewer, self.model, self.run_errand, self._tell, self._add_beside
-        )
-        self.pointing = CanvasPicker(viewer, self.model, self._choose)
+        self.picker = CanvasPicker(viewer, self.model, self._choose)
         self.edits = EditTracker(self.model, native, self._begin_anew)
-        self.corrections = CorrectionControls(
-            self.model, self.objects, self._tell, self.edits, self.run_errand
-        )
         self.summing = BackgroundScoring(self.model, self.table, self.run, self.drop_job, native)
+        self.export = ExportButton(native, self.model, self.run_errand, self._tell)
 
     def _lay_out(self) -> None:
         self.tabs = QTabWidget()
-        self.objects.add_below(self.corrections)
-        for tab, title, tip in (
-            (self.table, "Scores", "Scores of the field shown and of all fields."),
-            (
-                self.objects,
-                "Nuclei",
-                "One row per nucleus. Click a row to go to its nucleus, or to correct it.",
-            ),
-            (
-                self.plots,
-                "Plots",
-                "Scores, nuclei and fields as plots. Click in a plot to go there.",
-            ),
-            (self.comparison, "Compare", "Predictions and saved runs side by side."),
-        ):
-            self.tabs.setTabToolTip(self.tabs.addTab(tab, title), tip)
-        self.export = ExportButton(self.native, self.model, self.run_errand, self._tell)
+        self._built: dict[int, QWidget] = {}
+        for page, (title, tip) in zip((self.table, self.objects, *_pages(2)), TABS, strict=True):
+            self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
+        self.tabs.currentChanged.connect(self._part)
         below = QHBoxLayout()
         below.addWidget(self.score.native)
         below.addWidget(self.export)
@@ -119,6 +98,41 @@ class ScorePanel(Panel):
         self.status.native.setMinimumHeight(_LINES * self.native.fontMetrics().lineSpacing())
         for before, after in pairwise((*parts, self.score.native, self.export)):
             QWidget.setTabOrder(before, after)
+
+    @property
+    def corrections(self) -> CorrectionControls:
+        """What corrects labels, below the table of nuclei."""
+        controls: CorrectionControls = self._part(NUCLEI)
+        return controls
+
+    @property
+    def plots(self) -> PlotsWidget:
+        """Plots of the comparison."""
+        plots: PlotsWidget = self._part(PLOTS)
+        return plots
+
+    @property
+    def comparison(self) -> ComparisonWidget:
+        """Predictions side by side."""
+        comparison: ComparisonWidget = self._part(COMPARE)
+        return comparison
+
+    def _part(self, tab: int) -> Any:
+        """Return what is built in a tab when it is first looked at."""
+        if tab not in self._built and tab != SCORES:
+            self._built[tab] = self._build(tab)
+            page: Any = self.tabs.widget(tab)
+            page.layout().addWidget(self._built[tab])
+            self.guard_wheel()
+        return self._built.get(tab)
+
+    def _build(self, tab: int) -> QWidget:
+        state, tell, run = self.model, self._tell, self.run_errand
+        if tab == NUCLEI:
+            return CorrectionControls(state, self.objects, tell, self.edits, run)
+        if tab == PLOTS:
+            return PlotsWidget(self._viewer, state, self._set_threshold, tell)
+        return ComparisonWidget(self._viewer, state, run, tell, self._add_beside)
 
     def _connect(self) -> None:
         self.choices.layers_changed.connect(self._begin)
@@ -148,18 +162,17 @@ class ScorePanel(Panel):
         """Compare the chosen layers, in the background."""
         prediction, truth = self.prediction.value, self.truth.value
         self.drop_job()
-        if prediction is None or truth is None or prediction is truth:
+        problem = self.choices.problem
+        if problem:
             self.model.choose_layers(None, None)
-            self._tell(_what_is_missing(prediction, truth))
+            self._tell(problem)
             return
         self.model.choose_layers(prediction, truth)
-        self._elsewhere = self._describe_elsewhere(prediction, truth)
+        self._elsewhere = self.choices.elsewhere
         self._tell(f"{self._elsewhere}Comparing...")
-        planes, copies = scored_planes(prediction), self.model.copy_labels(self.model.copies)
-        self.run(
-            partial(compare_planes, full_data(truth), full_data(prediction), planes, copies),
-            self._show_comparison,
-        )
+        planes, copies = predicted_planes(prediction), self.model.copy_labels(self.model.copies)
+        read = self.state.label_reader()
+        self.run(partial(compare_fields, read, planes, copies), self._show_comparison)
 
     def show_errors(self) -> None:
         """Add or refresh the layer of verdicts."""
@@ -180,8 +193,9 @@ class ScorePanel(Panel):
         self._viewer.dims.events.current_step.disconnect(self._on_step)
         self._layers.events.inserted.disconnect(self._on_layer_inserted)
         self._layers.events.removed.disconnect(self._on_layer_removed)
-        self.pointing.disconnect()
-        self.plots.disconnect_viewer()
+        self.picker.disconnect()
+        if PLOTS in self._built:
+            self.plots.disconnect_viewer()
         self.overlays.disconnect_viewer()
         self.buttons.keys.bind([])
         self.edits.watch()
@@ -214,15 +228,6 @@ class ScorePanel(Panel):
             told = f"{counted(o.tp + o.fn, 'nucleus')}, {o.tp + o.fp} predicted, {o.tp} matched."
             self._tell(self._elsewhere + where + told)
 
-    def _describe_elsewhere(self, prediction: Labels, truth: Labels) -> str:
-        """Say if the layers do not lie on each other, or on the image: pixels are compared."""
-        image = find_image(self._layers, prediction)
-        others = (prediction,) if image is None else (prediction, image)
-        told = list(filter(None, (describe_elsewhere(truth, other) for other in others)))
-        if not told and image is not None:
-            told = list(filter(None, [describe_elsewhere(prediction, image)]))
-        return f"{told[0]}. They are compared pixel by pixel all the same. " if told else ""
-
     def _choose(self, row: int) -> None:
         """Select what was clicked on in the canvas."""
         objects = self.state.objects
@@ -231,11 +236,11 @@ class ScorePanel(Panel):
             layer.selected_label = int(objects.label[row])
         listed = self.objects.show_row(row)
         hidden = "" if listed else " A filter hides it in the table."
-        self._tell(f"{describe_object(self.state, row)}.{hidden}")
+        self._tell(f"{self.state.describe(row)}.{hidden}")
 
     def _go(self, row: int) -> None:
         go_to_row(self._viewer, self.state, row)
-        self._tell(f"{describe_object(self.state, row)}.")
+        self._tell(f"{self.state.describe(row)}.")
 
     def _set_threshold(self, threshold: float) -> None:
         self.threshold.value = threshold
@@ -275,10 +280,9 @@ class ScorePanel(Panel):
         self.start()
 
 
-def _what_is_missing(prediction: Labels | None, truth: Labels | None) -> str:
-    """Say which layer is to be chosen or opened."""
-    if prediction is None:
-        return "There is no prediction yet. Segment an image, or open labels as a Labels layer."
-    if truth is None:
-        return f"Choose the ground truth of {prediction.name}: a Labels layer of the same size."
-    return "Prediction and ground truth are the same layer. Choose two layers."
+def _pages(count: int) -> list[QWidget]:
+    """Return empty pages that something is put into later."""
+    pages = [QWidget() for _ in range(count)]
+    for page in pages:
+        QVBoxLayout(page).setContentsMargins(0, 0, 0, 0)
+    return pages
