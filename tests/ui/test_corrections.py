@@ -1,14 +1,17 @@
 """Correcting labels in a real window: strokes, undo, and one side taken over into the other."""
 
+import csv
 import json
 import time
 
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import Qt, QThread
 from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.batch.image_run import pair_labels
+from napari_nucseg.io.calibration import read_calibration
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.verdicts import Verdict
@@ -401,6 +404,8 @@ def test_a_corrected_field_of_a_stack_is_saved_as_that_field(qtbot, tmp_path, vi
     note = read_provenance(tmp_path / "out" / "prediction" / "A16_s2.tif")
     assert note["image"] == "A16_s2"
     assert note["pixel_size_um"] == pytest.approx(0.65)
+    with tifffile.TiffFile(tmp_path / "out" / "prediction" / "A16_s2.tif") as file:
+        assert read_calibration(file).pixel_size == pytest.approx(0.65)
     assert note["corrections"]["removed"] == [2]
     (tmp_path / "truth").mkdir()
     write_labels(tmp_path / "truth" / "A16_s2.tif", truths[1], {})
@@ -431,6 +436,23 @@ def test_exports_say_that_labels_were_corrected_by_hand(qtbot, tmp_path, layers,
     assert json.loads((tmp_path / "scores.json").read_text())["corrected_by_hand"] == 2
     header, row = (tmp_path / "fields.csv").read_text().splitlines()
     assert row.split(",")[header.split(",").index("corrected_by_hand")] == "2"
+
+
+def test_the_table_of_nuclei_says_which_were_corrected(qtbot, tmp_path, layers, panel):
+    layers[0].data_setitem(np.nonzero(layers[0].data == 4), 0)
+    empty = np.argwhere((layers[0].data == 0) & (layers[1].data == 0))
+    layers[0].data_setitem(tuple(empty[:1].T), 300)
+    layers[1].data_setitem(tuple(empty[-1:].T), 5)
+    panel.edits.look()
+    settled(qtbot, panel)
+
+    panel.export.write("Nuclei as CSV...", tmp_path / "nuclei.csv")
+    settled(qtbot, panel)
+
+    with (tmp_path / "nuclei.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    corrected = {(row["side"], row["object"]) for row in rows if row["corrected"] == "True"}
+    assert corrected == {("predicted", "300"), ("truth", "5")}
 
 
 def test_without_a_chosen_nucleus_nothing_is_accepted(layers, panel, predicted):
