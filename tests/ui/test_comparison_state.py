@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_nucseg.analysis.comparison import compare_fields, score_dataset
+from napari_nucseg.analysis.comparison import compare_planes, score_dataset
 from napari_nucseg.metrics.presets import STARDIST, ScoreRule
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.score.model import ComparisonState
@@ -22,7 +22,7 @@ def state():
     viewer.dims.set_point(0, 0)
     state = ComparisonState(viewer)
     state.choose_layers(*layers)
-    state.show(compare_fields(state.now.label_reader(), (0, 1), {}, no_progress))
+    state.show(compare_planes(state.now.label_reader(), (0, 1), {}, no_progress))
     return state
 
 

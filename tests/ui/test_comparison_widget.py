@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.writers import write_labels
@@ -218,6 +218,14 @@ def test_a_saved_run_leaves_the_chosen_prediction_first(qtbot, viewer, tmp_path,
     assert panel.prediction.value is chosen
     assert panel.state.pairs is pairs
     assert viewer.layers["monday"] in panel.prediction.choices
+
+
+def test_the_menu_of_exports_lists_all_of_them_each_time(panel):
+    menu = panel.files.menu()
+    for _ in range(2):
+        menu.popup(QPoint(0, 0))
+        assert [action.text() for action in menu.actions()] == list(KINDS)
+        menu.close()
 
 
 def test_an_export_whose_completed_name_is_taken_is_refused(tmp_path, panel):

@@ -6,7 +6,7 @@ import pytest
 from napari_nucseg.metrics.score import score
 from napari_nucseg.ui.score.panel import PLOTS
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS, KINDS
-from tests.ui.scored import add_stacks, open_panel, settled, spoil
+from tests.ui.scored import add_stacks, open_panel, settled, spoil, turn_wheel
 
 
 @pytest.fixture
@@ -163,3 +163,9 @@ def test_a_plot_without_anything_to_draw_says_so(qtbot, make_napari_viewer):
     for kind in (IOUS, AREAS):
         (text,) = axes_of(panel, kind).texts
         assert "There are no nuclei here" in text.get_text()
+
+
+def test_the_wheel_changes_no_plot_that_has_no_focus(panel):
+    turn_wheel(panel.plots.kind, -1)
+
+    assert panel.plots.kind.currentText() == next(iter(KINDS))

@@ -117,7 +117,7 @@ def count_objects(truth: Labels, predicted: Labels) -> LocatedPair:
     return locate_objects(FieldPair(find_overlap(truth, predicted), None), truth, predicted)
 
 
-def compare_fields(
+def compare_planes(
     read: Callable[[int], LabelPair],
     planes: tuple[int, ...],
     copies: Mapping[int, LabelPair],

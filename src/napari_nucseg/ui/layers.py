@@ -25,6 +25,8 @@ IOU = "IoU"
 DIFFERENCE = "difference"
 OVERLAYS = (ERRORS, AGREEMENT, IOU, DIFFERENCE)
 """Roles of layers that show a comparison, and are not compared themselves."""
+MASK_IMAGE = "nucseg mask image"
+"""Where labels that were made from an Image layer say its unique id."""
 _KEY = "nucseg"
 _PLACED = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 
@@ -140,8 +142,17 @@ def shown_plane(point: Sequence[float], layer: Layer) -> int:
 
 
 def find_image(layers: Iterable[Layer], labels: Labels) -> Image | None:
-    """Return the image that labels belong to: by their record, else one of the same field size."""
-    images = [layer for layer in layers if isinstance(layer, Image) and not layer.rgb]
+    """Return the image that labels belong to: by their record, else one of the same field size.
+
+    Masks that labels were made from are none.
+    """
+    layers = list(layers)
+    masks = {layer.metadata.get(MASK_IMAGE) for layer in layers}
+    images = [
+        layer
+        for layer in layers
+        if isinstance(layer, Image) and not layer.rgb and str(layer.unique_id) not in masks
+    ]
     record = record_of(labels)
     for image in images:
         if record is not None and record.source == str(image.unique_id):

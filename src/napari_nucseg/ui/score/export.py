@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_nucseg.analysis.comparison import DatasetScore, LabelPair, LocatedPair, score_dataset
 from napari_nucseg.analysis.corrections import Changes
@@ -202,8 +202,8 @@ def _describe(made: Mapping[str, Any]) -> Iterator[str]:
         yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"
 
 
-class ExportButton(QPushButton):
-    """A menu of files.
+class Exporter:
+    """Asks for files, and writes them.
 
     Parameters
     ----------
@@ -218,23 +218,16 @@ class ExportButton(QPushButton):
     """
 
     def __init__(
-        self,
-        parent: QWidget,
-        state: ComparisonState,
-        run: Run,
-        progress: Callable[[str], None],
+        self, parent: QWidget, state: ComparisonState, run: Run, tell: Callable[[str], None]
     ) -> None:
-        super().__init__("Export", parent)
-        self._state, self._run, self._tell = state, run, progress
-        self.setToolTip(
-            "Write nuclei, fields, scores or a report to a file. Plots have their own Save button."
-        )
-        menu = QMenu(self)
-        for text in KINDS:
+        self._parent, self._state, self._run, self._tell = parent, state, run, tell
+
+    def fill(self, menu: QMenu) -> None:
+        """List what can be written, unless that was done."""
+        for text in () if menu.actions() else KINDS:
             action = menu.addAction(text)
             assert action is not None
             action.triggered.connect(lambda checked=False, text=text: self.ask(text))
-        self.setMenu(menu)
 
     def ask(self, kind: str) -> None:
         """Ask for a file, and write it."""
@@ -242,7 +235,7 @@ class ExportButton(QPushButton):
             self._tell(NOTHING_COMPARED)
             return
         ending = KINDS[kind][0]
-        name, _ = QFileDialog.getSaveFileName(self, kind, f"scores{ending}", f"*{ending}")
+        name, _ = QFileDialog.getSaveFileName(self._parent, kind, f"scores{ending}", f"*{ending}")
         if name:
             self.write(kind, Path(name))
 

@@ -1,17 +1,17 @@
 """The panel that scores a Labels layer against the ground truth and shows the errors."""
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import napari
 from magicgui.widgets import PushButton
 from napari.layers import Labels
 from psygnal import Signal
-from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
-from napari_nucseg.analysis.comparison import LocatedPair, compare_fields
+from napari_nucseg.analysis.comparison import LocatedPair, compare_planes
 from napari_nucseg.ui.edits import forget
 from napari_nucseg.ui.layers import ERRORS, OVERLAYS, predicted_planes, role_of
 from napari_nucseg.ui.panel import Panel
@@ -20,7 +20,8 @@ from napari_nucseg.ui.score.canvas import CanvasPicker, EditTracker, go_to_row
 from napari_nucseg.ui.score.comparison_widget import ComparisonWidget
 from napari_nucseg.ui.score.controls import ScoreControls, VerdictLegend
 from napari_nucseg.ui.score.corrections import CorrectionControls
-from napari_nucseg.ui.score.export import ExportButton
+from napari_nucseg.ui.score.export import Exporter
+from napari_nucseg.ui.score.mask_images import MaskOffer
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.overlay_controls import OverlayControls
@@ -29,14 +30,19 @@ from napari_nucseg.ui.score.plots import PlotsWidget
 from napari_nucseg.ui.score.score_table import BackgroundScoring, ScoreTable
 from napari_nucseg.wording import counted
 
-SCORES, NUCLEI, PLOTS, COMPARE = range(4)
+NUCLEI, PLOTS, COMPARE = 1, 2, 3
 TABS = (
-    ("Scores", "Scores of the field shown and of all fields."),
-    ("Nuclei", "One row per nucleus. Click a row to go to its nucleus, or to correct it."),
-    ("Plots", "Scores, nuclei and fields as plots. Click in a plot to go there."),
-    ("Compare", "Predictions and saved runs side by side."),
+    ("table", "Scores", "Scores of the field shown and of all fields."),
+    (
+        "corrections",
+        "Nuclei",
+        "One row per nucleus. Click a row to go to its nucleus, or to correct it.",
+    ),
+    ("plots", "Plots", "Scores, nuclei and fields as plots. Click in a plot to go there."),
+    ("comparison", "Compare", "Predictions and saved runs side by side."),
 )
-"""Title and tooltip of each tab, in the order of their numbers."""
+"""Of each tab the part of the panel that it is looked at for, its title and its tooltip."""
+Part = TypeVar("Part", bound=QWidget)
 _LINES = 2
 """Of the status, so that buttons stay where they are whatever is told."""
 
@@ -72,67 +78,71 @@ class ScorePanel(Panel):
     def _make_parts(self, viewer: napari.Viewer) -> None:
         native: QWidget = self.native
         self.table, self.legend = ScoreTable(), VerdictLegend(self.model)
+        self.offer = MaskOffer(viewer, self.run_errand, self._tell)
         self.overlays = Overlays(viewer, self.model)
         self.objects = ObjectTable(self.model)
         self.buttons = OverlayControls(native, self.overlays, self.objects.step, self._tell)
         self.picker = CanvasPicker(viewer, self.model, self._choose)
         self.edits = EditTracker(self.model, native, self._begin_anew)
         self.summing = BackgroundScoring(self.model, self.table, self.run, self.drop_job, native)
-        self.export = ExportButton(native, self.model, self.run_errand, self._tell)
+        self.files = QPushButton("Export")
+        self.files.setToolTip(
+            "Write nuclei, fields, scores or a report to a file. Plots have their own Save button."
+        )
+        menu = QMenu(self.files)
+        menu.aboutToShow.connect(lambda: self.export.fill(menu))
+        self.files.setMenu(menu)
 
     def _lay_out(self) -> None:
         self.tabs = QTabWidget()
-        self._built: dict[int, QWidget] = {}
-        for page, (title, tip) in zip((self.table, self.objects, *_pages(2)), TABS, strict=True):
+        for page, (_, title, tip) in zip((self.table, self.objects, *_pages(2)), TABS, strict=True):
             self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
-        self.tabs.currentChanged.connect(self._part)
+        self.tabs.currentChanged.connect(self._on_tab)
         below = QHBoxLayout()
         below.addWidget(self.score.native)
-        below.addWidget(self.export)
+        below.addWidget(self.files)
         layout = self.native.layout()
-        parts = (self.choices.widget, self.legend, self.buttons, self.tabs)
+        parts = (self.offer, self.choices.widget, self.legend, self.buttons, self.tabs)
         for position, widget in enumerate(parts):
             layout.insertWidget(position, widget, 1 if widget is self.tabs else 0)
         layout.insertLayout(len(parts), below)
         self.native.setMinimumWidth(DOCK_WIDTH)
         self.status.native.setMinimumHeight(_LINES * self.native.fontMetrics().lineSpacing())
-        for before, after in pairwise((*parts, self.score.native, self.export)):
+        for before, after in pairwise((*parts, self.score.native, self.files)):
             QWidget.setTabOrder(before, after)
 
-    @property
+    @cached_property
+    def export(self) -> Exporter:
+        """What writes files, built when its menu is first opened."""
+        return Exporter(self.native, self.model, self.run_errand, self._tell)
+
+    @cached_property
     def corrections(self) -> CorrectionControls:
         """What corrects labels, below the table of nuclei."""
-        controls: CorrectionControls = self._part(NUCLEI)
-        return controls
+        parts = self.model, self.objects, self._tell, self.edits, self.run_errand
+        return self._put(NUCLEI, CorrectionControls(*parts))
 
-    @property
+    @cached_property
     def plots(self) -> PlotsWidget:
         """Plots of the comparison."""
-        plots: PlotsWidget = self._part(PLOTS)
-        return plots
+        parts = self._viewer, self.model, self._set_threshold, self._tell
+        return self._put(PLOTS, PlotsWidget(*parts))
 
-    @property
+    @cached_property
     def comparison(self) -> ComparisonWidget:
         """Predictions side by side."""
-        comparison: ComparisonWidget = self._part(COMPARE)
-        return comparison
+        parts = self._viewer, self.model, self.run_errand, self._tell, self._add_beside
+        return self._put(COMPARE, ComparisonWidget(*parts))
 
-    def _part(self, tab: int) -> Any:
-        """Return what is built in a tab when it is first looked at."""
-        if tab not in self._built and tab != SCORES:
-            self._built[tab] = self._build(tab)
-            page: Any = self.tabs.widget(tab)
-            page.layout().addWidget(self._built[tab])
-            self.guard_wheel()
-        return self._built.get(tab)
+    def _put(self, tab: int, part: Part) -> Part:
+        page: Any = self.tabs.widget(tab)
+        page.layout().addWidget(part)
+        self.guard_wheel()
+        return part
 
-    def _build(self, tab: int) -> QWidget:
-        state, tell, run = self.model, self._tell, self.run_errand
-        if tab == NUCLEI:
-            return CorrectionControls(state, self.objects, tell, self.edits, run)
-        if tab == PLOTS:
-            return PlotsWidget(self._viewer, state, self._set_threshold, tell)
-        return ComparisonWidget(self._viewer, state, run, tell, self._add_beside)
+    def _on_tab(self, tab: int) -> None:
+        """Build what is in a tab when it is first looked at."""
+        getattr(self, TABS[tab][0])
 
     def _connect(self) -> None:
         self.choices.layers_changed.connect(self._begin)
@@ -172,7 +182,7 @@ class ScorePanel(Panel):
         self._tell(f"{self._elsewhere}Comparing...")
         planes, copies = predicted_planes(prediction), self.model.copy_labels(self.model.copies)
         read = self.state.label_reader()
-        self.run(partial(compare_fields, read, planes, copies), self._show_comparison)
+        self.run(partial(compare_planes, read, planes, copies), self._show_comparison)
 
     def show_errors(self) -> None:
         """Add or refresh the layer of verdicts."""
@@ -194,7 +204,7 @@ class ScorePanel(Panel):
         self._layers.events.inserted.disconnect(self._on_layer_inserted)
         self._layers.events.removed.disconnect(self._on_layer_removed)
         self.picker.disconnect()
-        if PLOTS in self._built:
+        if "plots" in vars(self):
             self.plots.disconnect_viewer()
         self.overlays.disconnect_viewer()
         self.buttons.keys.bind([])
@@ -249,6 +259,7 @@ class ScorePanel(Panel):
         self.model.follow_viewer()
 
     def _on_layer_inserted(self, event: Any) -> None:
+        self.offer.look()
         self.choices.offer(event.value)
         self._bind_keys()
 
@@ -259,6 +270,7 @@ class ScorePanel(Panel):
         self.reset_choices()
 
     def _on_layer_removed(self, event: Any) -> None:
+        self.offer.look()
         self.reset_choices()
         if self.edits.watches(event.value):
             self.choices.choose_truth()
