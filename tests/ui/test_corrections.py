@@ -16,6 +16,7 @@ from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
+from napari_nucseg.ui.score import canvas
 from tests.ui.scored import draw_on_canvas
 
 
@@ -280,7 +281,25 @@ def test_a_fill_through_all_fields_is_counted_in_all(qtbot, tmp_path, viewer, st
 
     assert stack_panel.state.score_of(1).objects.fp == 0
     stack_panel.corrections.save_to(tmp_path)
+    assert saved(tmp_path) == ["prediction/0.tif", "prediction/1.tif"]
+    for field in range(2):
+        note = read_provenance(tmp_path / "prediction" / f"{field}.tif")
+        assert note["corrections"]["removed"] == [5]
+
+
+def test_a_large_stack_that_was_edited_in_depth_is_not_saved_field_by_field(
+    qtbot, tmp_path, monkeypatch, stacks, stack_panel
+):
+    monkeypatch.setattr(canvas, "MOST_KEPT", stacks[0].data.size - 1)
+    stacks[0].n_edit_dimensions = 3
+
+    stacks[0].fill((0, 20, 20), 0)
+    stack_panel.edits.look()
+    settled(qtbot, stack_panel)
+
+    stack_panel.corrections.save_to(tmp_path)
     assert "edited in several fields at once" in stack_panel.status.value
+    assert not list(tmp_path.iterdir())
 
 
 def test_labels_that_a_program_changed_are_counted_when_they_are_painted(

@@ -21,6 +21,7 @@ from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.writers import write_labels
 from napari_nucseg.ui.layers import (
+    count_planes,
     full_data,
     pixel_size,
     placement,
@@ -54,9 +55,17 @@ def remember(layer: Labels, plane: int, before: LabelImage) -> None:
         layer.metadata = layer.metadata | {_ORIGINALS: {**known, plane: packed}}
 
 
+def remember_all(layer: Labels) -> None:
+    """Keep all fields that are not known as they were, before several are edited at once."""
+    data = full_data(layer)
+    for plane in range(count_planes(layer)):
+        remember(layer, plane, read_plane(data, plane))
+
+
 def lose_track(layer: Labels) -> None:
-    """Note that fields were edited of which it is not known how they were before."""
-    if _MADE not in layer.metadata:
+    """Note that fields were edited, unless it is known of all how they were before."""
+    known = layer.metadata.get(_ORIGINALS, {})
+    if _MADE not in layer.metadata and len(known) < count_planes(layer):
         layer.metadata = layer.metadata | {_LOST: True}
 
 

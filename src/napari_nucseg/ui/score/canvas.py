@@ -15,7 +15,7 @@ from napari_nucseg.analysis.comparison import LabelPair
 from napari_nucseg.analysis.object_rows import Box
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.progress import Progress
-from napari_nucseg.ui.edits import lose_track
+from napari_nucseg.ui.edits import lose_track, remember_all
 from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import full_data, plane_of, read_plane
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
@@ -27,6 +27,8 @@ _LEAST_BOX = 24
 
 _STILL = 4
 """Canvas pixels that the pointer may move within a click."""
+MOST_KEPT = 2**25
+"""Pixels of a stack up to which all its fields are kept as they were, which takes about 0.3 s."""
 _SEPARATOR = "; "
 _LOOKING = ("pan_zoom", "transform")
 
@@ -167,6 +169,7 @@ class EditTracker:
             layer.events.data.disconnect(self._on_data)
             layer.events.paint.disconnect(self._on_paint)
             layer.events.set_data.disconnect(self._on_shown)
+            layer.events.n_edit_dimensions.disconnect(self._on_depth)
         self._watched = [layer for layer in layers if layer is not None]
         self._edited &= set(self._watched)
         if not self._watched:
@@ -175,6 +178,8 @@ class EditTracker:
             layer.events.data.connect(self._on_data)
             layer.events.paint.connect(self._on_paint)
             layer.events.set_data.connect(self._on_shown)
+            layer.events.n_edit_dimensions.connect(self._on_depth)
+            self._keep_if_deep(layer)
 
     def watches(self, layer: Any) -> bool:
         """Tell whether a layer is watched."""
@@ -241,8 +246,19 @@ class EditTracker:
     def _may_differ(self, layer: Labels) -> bool:
         return isinstance(full_data(layer), np.ndarray) or layer in self._edited
 
+    def _keep_if_deep(self, layer: Labels) -> None:
+        """Keep all fields as they are now if the next edit may reach through several of them."""
+        data = full_data(layer)
+        if layer.n_edit_dimensions > 2 and isinstance(data, np.ndarray) and data.size <= MOST_KEPT:
+            remember_all(layer)
+
+    def _on_depth(self, event: Any) -> None:
+        self.look()
+        self._keep_if_deep(event.source)
+
     def _on_data(self, event: Any) -> None:
         self._begin_anew(event.source)
+        self._keep_if_deep(event.source)
 
     def _on_paint(self, event: Any) -> None:
         self._edited.add(event.source)
