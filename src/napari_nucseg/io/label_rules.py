@@ -92,7 +92,7 @@ def find_likeness(picture: NDArray[Any], *, in_colour: bool) -> Likeness | None:
 
     Examples
     --------
-    >>> find_likeness(np.array([[0, 1, 1], [0, 0, 0], [2, 2, 0]]), in_colour=False)
+    >>> find_likeness(np.array([[0, 1, 1, 1], [0, 0, 0, 0], [2, 2, 2, 0]]), in_colour=False)
     <Likeness.NUMBERS: 'labels'>
     """
     numbers = number_colours(picture) if in_colour else picture
