@@ -20,14 +20,14 @@ from superqt import QCollapsible
 from napari_nucseg.cli.demo import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.layers import AGREEMENT, PREDICTION, LayerRecord, record_of, tag
-from napari_nucseg.ui.score.panel import ScorePanel
+from napari_nucseg.ui.score.panel import COMPARE, PLOTS, ScorePanel
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS
 from napari_nucseg.ui.segment.form import Scope
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ZOOM = 1.9
 BUNDLED, RIVAL = catalogue.BUNDLED, "otsu"
-PLOTS = {CURVES: "curves", IOUS: "ious", FIELDS: "fields", AREAS: "areas"}
+PICTURES = {CURVES: "curves", IOUS: "ious", FIELDS: "fields", AREAS: "areas"}
 
 
 def main() -> None:
@@ -116,15 +116,15 @@ def shoot_errors(viewer: napari.Viewer, score: ScorePanel) -> None:
     hide_overlays(viewer)
     score.buttons.iou.native.click()
     shoot(viewer, "errors_iou")
-    score.tabs.setCurrentWidget(score.plots)
-    for kind, name in PLOTS.items():
+    score.tabs.setCurrentIndex(PLOTS)
+    for kind, name in PICTURES.items():
         score.plots.kind.setCurrentText(kind)
         shoot(viewer, f"plot_{name}")
     hide_overlays(viewer)
-    score.tabs.setCurrentWidget(score.all_scored)
-    score.all_scored.compare()
-    wait(lambda: bool(score.all_scored.scores.all_scored) and not score.running)
-    score.all_scored.show_differences()
+    score.tabs.setCurrentIndex(COMPARE)
+    score.comparison.compare()
+    wait(lambda: bool(score.comparison.scores.all_scored) and not score.running)
+    score.comparison.show_differences()
     shoot(viewer, "errors_compare")
 
 

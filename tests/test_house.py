@@ -21,9 +21,9 @@ import napari_nucseg
 PACKAGE = Path(napari_nucseg.__file__).parent
 ROOT = Path(__file__).parents[1]
 
-MODULES = 159
+MODULES = 156
 """Python files of the package; the goal is 130."""
-LARGE_MODULES = 1
+LARGE_MODULES = 0
 """Modules of more than 300 lines; the goal is none."""
 LONG_FUNCTIONS = 2
 """Functions of more than 40 lines without their docstring; the goal is none."""

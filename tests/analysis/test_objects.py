@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.measure import regionprops
 
-from napari_nucseg.analysis.comparison import count_objects, find_geometry, move_geometry
+from napari_nucseg.analysis.comparison import count_objects
+from napari_nucseg.analysis.object_geometry import find_geometry, move_geometry
 from napari_nucseg.analysis.objects import join_overlaps, list_objects
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.score import score_matching

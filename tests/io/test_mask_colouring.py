@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
 from skimage.measure import label
 
-from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.images import read_image, read_labels
 from napari_nucseg.io.label_formats import colour, touching
+from napari_nucseg.io.label_rules import Likeness, find_likeness
 from napari_nucseg.io.sources import Source
 
 blobs = arrays(
@@ -81,3 +83,30 @@ def test_all_real_masks_need_no_more_colours_than_were_published(bbbc039):
         colours = colour(labels)
         assert colours.max() <= 3, path.name
         assert np.array_equal(label(colours, connectivity=2), labels), path.name
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(4, 255))
+def test_noise_never_looks_like_labels(seed, most):
+    noise = np.random.default_rng(seed).integers(0, most, (40, 40, 3), dtype=np.uint8)
+    assert find_likeness(noise[..., 0], in_colour=False) is None
+    assert find_likeness(noise, in_colour=True) is None
+
+
+def test_real_photographs_never_look_like_labels(bbbc039, dsb2018):
+    for path in [*(bbbc039 / "images").iterdir(), *(dsb2018 / "images").iterdir()][::20]:
+        picture = read_image(Source(path)).data
+        least, most = np.percentile(picture, [20, 99.5])
+        dim = np.clip(16 * (picture.astype(float) - least) / (most - least), 0, 16).astype(np.uint8)
+        assert find_likeness(picture, in_colour=False) is None, path
+        assert find_likeness(dim, in_colour=False) is None, path
+        assert find_likeness(np.stack([dim] * 3, axis=-1), in_colour=True) is None, path
+
+
+def test_real_masks_look_like_labels(bbbc039, dsb2018):
+    for path in [*(dsb2018 / "labels").iterdir()][::20]:
+        assert find_likeness(read_image(Source(path)).data, in_colour=False) is Likeness.NUMBERS
+    for path in [*(bbbc039 / "masks").iterdir()][::20]:
+        picture = np.asarray(Image.open(path))
+        if picture[..., :3].any():
+            assert find_likeness(picture, in_colour=True) is Likeness.COLOURING, path

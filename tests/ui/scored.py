@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
 
@@ -61,3 +63,19 @@ def draw_on_canvas(qtbot, viewer, places: list[tuple[float, float]]) -> None:
     for point in points[1:]:
         qtbot.mouseMove(canvas, point)
     qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=points[-1])
+
+
+def turn_wheel(widget, steps: int = 1) -> None:
+    """Turn the wheel over the middle of a widget, towards higher values."""
+    middle = QPointF(widget.rect().center())
+    event = QWheelEvent(
+        middle,
+        QPointF(widget.mapToGlobal(middle.toPoint())),
+        QPoint(),
+        QPoint(0, 120 * steps),
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        Qt.ScrollPhase.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(widget, event)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_nucseg.analysis.comparison import compare_planes, score_dataset
 from napari_nucseg.metrics.presets import STARDIST, ScoreRule
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.score.model import ComparisonState
-from napari_nucseg.ui.score.worker import compare_planes, score_dataset
 
 BOX = (slice(2, 6), slice(2, 6))
 
@@ -22,7 +22,7 @@ def state():
     viewer.dims.set_point(0, 0)
     state = ComparisonState(viewer)
     state.choose_layers(*layers)
-    state.show(compare_planes(truth, truth, (0, 1), {}, no_progress))
+    state.show(compare_planes(state.now.label_reader(), (0, 1), {}, no_progress))
     return state
 
 

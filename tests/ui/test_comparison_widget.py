@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.writers import write_labels
@@ -19,6 +19,7 @@ from napari_nucseg.metrics.summary import compare_fields
 from napari_nucseg.ui.layers import DIFFERENCE, PREDICTION, LayerRecord, record_of, tag
 from napari_nucseg.ui.score.export import KINDS
 from napari_nucseg.ui.score.overlay_drawing import FIRST, SECOND
+from napari_nucseg.ui.score.panel import COMPARE
 from tests.ui.scored import add_stacks, open_panel, overlays, settled, spoil
 
 STEMS = ("A01", "A02", "A03")
@@ -99,7 +100,7 @@ def test_a_click_on_a_difference_goes_there(qtbot, panel):
     panel.comparison.differ.click()
     row = [line[1] for line in panel.comparison.listed.rows].index("A02")
 
-    panel.tabs.setCurrentWidget(panel.comparison)
+    panel.tabs.setCurrentIndex(COMPARE)
     view, index = panel.comparison.list, panel.comparison.listed.index(row, 0)
     view.scrollTo(index)
     qtbot.mouseClick(
@@ -217,6 +218,14 @@ def test_a_saved_run_leaves_the_chosen_prediction_first(qtbot, viewer, tmp_path,
     assert panel.prediction.value is chosen
     assert panel.state.pairs is pairs
     assert viewer.layers["monday"] in panel.prediction.choices
+
+
+def test_the_menu_of_exports_lists_all_of_them_each_time(panel):
+    menu = panel.files.menu()
+    for _ in range(2):
+        menu.popup(QPoint(0, 0))
+        assert [action.text() for action in menu.actions()] == list(KINDS)
+        menu.close()
 
 
 def test_an_export_whose_completed_name_is_taken_is_refused(tmp_path, panel):

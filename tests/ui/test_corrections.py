@@ -1,18 +1,22 @@
 """Correcting labels in a real window: strokes, undo, and one side taken over into the other."""
 
+import csv
 import json
 import time
 
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import Qt, QThread
 from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.batch.image_run import pair_labels
+from napari_nucseg.io.calibration import read_calibration
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
+from napari_nucseg.ui.score import canvas
 from tests.ui.scored import draw_on_canvas
 
 
@@ -277,7 +281,25 @@ def test_a_fill_through_all_fields_is_counted_in_all(qtbot, tmp_path, viewer, st
 
     assert stack_panel.state.score_of(1).objects.fp == 0
     stack_panel.corrections.save_to(tmp_path)
+    assert saved(tmp_path) == ["prediction/0.tif", "prediction/1.tif"]
+    for field in range(2):
+        note = read_provenance(tmp_path / "prediction" / f"{field}.tif")
+        assert note["corrections"]["removed"] == [5]
+
+
+def test_a_large_stack_that_was_edited_in_depth_is_not_saved_field_by_field(
+    qtbot, tmp_path, monkeypatch, stacks, stack_panel
+):
+    monkeypatch.setattr(canvas, "MOST_KEPT", stacks[0].data.size - 1)
+    stacks[0].n_edit_dimensions = 3
+
+    stacks[0].fill((0, 20, 20), 0)
+    stack_panel.edits.look()
+    settled(qtbot, stack_panel)
+
+    stack_panel.corrections.save_to(tmp_path)
     assert "edited in several fields at once" in stack_panel.status.value
+    assert not list(tmp_path.iterdir())
 
 
 def test_labels_that_a_program_changed_are_counted_when_they_are_painted(
@@ -401,6 +423,8 @@ def test_a_corrected_field_of_a_stack_is_saved_as_that_field(qtbot, tmp_path, vi
     note = read_provenance(tmp_path / "out" / "prediction" / "A16_s2.tif")
     assert note["image"] == "A16_s2"
     assert note["pixel_size_um"] == pytest.approx(0.65)
+    with tifffile.TiffFile(tmp_path / "out" / "prediction" / "A16_s2.tif") as file:
+        assert read_calibration(file).pixel_size == pytest.approx(0.65)
     assert note["corrections"]["removed"] == [2]
     (tmp_path / "truth").mkdir()
     write_labels(tmp_path / "truth" / "A16_s2.tif", truths[1], {})
@@ -431,6 +455,23 @@ def test_exports_say_that_labels_were_corrected_by_hand(qtbot, tmp_path, layers,
     assert json.loads((tmp_path / "scores.json").read_text())["corrected_by_hand"] == 2
     header, row = (tmp_path / "fields.csv").read_text().splitlines()
     assert row.split(",")[header.split(",").index("corrected_by_hand")] == "2"
+
+
+def test_the_table_of_nuclei_says_which_were_corrected(qtbot, tmp_path, layers, panel):
+    layers[0].data_setitem(np.nonzero(layers[0].data == 4), 0)
+    empty = np.argwhere((layers[0].data == 0) & (layers[1].data == 0))
+    layers[0].data_setitem(tuple(empty[:1].T), 300)
+    layers[1].data_setitem(tuple(empty[-1:].T), 5)
+    panel.edits.look()
+    settled(qtbot, panel)
+
+    panel.export.write("Nuclei as CSV...", tmp_path / "nuclei.csv")
+    settled(qtbot, panel)
+
+    with (tmp_path / "nuclei.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    corrected = {(row["side"], row["object"]) for row in rows if row["corrected"] == "True"}
+    assert corrected == {("predicted", "300"), ("truth", "5")}
 
 
 def test_without_a_chosen_nucleus_nothing_is_accepted(layers, panel, predicted):

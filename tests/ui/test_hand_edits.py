@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, QPointF, Qt, QTimer
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
@@ -22,24 +21,8 @@ from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment.form import Scope
 from napari_nucseg.ui.segment.hand_edits import CANCEL, DISCARD, KEEP
-from tests.ui.scored import draw_on_canvas
+from tests.ui.scored import draw_on_canvas, turn_wheel
 from tests.ui.segment_actions import RUN, predictions, run
-
-
-def turn_wheel(widget, steps: int = 1) -> None:
-    """Turn the wheel over the middle of a widget, towards higher values."""
-    middle = QPointF(widget.rect().center())
-    event = QWheelEvent(
-        middle,
-        QPointF(widget.mapToGlobal(middle.toPoint())),
-        QPoint(),
-        QPoint(0, 120 * steps),
-        Qt.MouseButton.NoButton,
-        Qt.KeyboardModifier.NoModifier,
-        Qt.ScrollPhase.NoScrollPhase,
-        False,
-    )
-    QApplication.sendEvent(widget, event)
 
 
 def give_focus(qtbot, widget) -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from napari_nucseg.metrics.score import score
+from napari_nucseg.ui.score.panel import PLOTS
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS, KINDS
-from tests.ui.scored import add_stacks, open_panel, settled, spoil
+from tests.ui.scored import add_stacks, open_panel, settled, spoil, turn_wheel
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def panel(qtbot, make_napari_viewer, truths):
     viewer = make_napari_viewer(show=True)
     add_stacks(viewer, truths, spoil(truths))
     panel = open_panel(qtbot, viewer)
-    panel.tabs.setCurrentWidget(panel.plots)
+    panel.tabs.setCurrentIndex(PLOTS)
     qtbot.waitUntil(lambda: panel.plots.canvas is not None)
     return panel
 
@@ -145,7 +146,7 @@ def test_without_a_comparison_the_plot_is_blank(qtbot, make_napari_viewer):
     panel = make_napari_viewer(show=True).window.add_plugin_dock_widget(
         "napari-nucseg", "Score nuclei"
     )[1]
-    panel.tabs.setCurrentWidget(panel.plots)
+    panel.tabs.setCurrentIndex(PLOTS)
     qtbot.waitUntil(lambda: panel.plots.canvas is not None)
 
     assert not panel.plots.canvas.figure.axes
@@ -156,9 +157,15 @@ def test_a_plot_without_anything_to_draw_says_so(qtbot, make_napari_viewer):
     blank = np.zeros((2, 20, 20), np.int32)
     add_stacks(viewer, blank, blank.copy())
     panel = open_panel(qtbot, viewer)
-    panel.tabs.setCurrentWidget(panel.plots)
+    panel.tabs.setCurrentIndex(PLOTS)
     qtbot.waitUntil(lambda: panel.plots.canvas is not None)
 
     for kind in (IOUS, AREAS):
         (text,) = axes_of(panel, kind).texts
         assert "There are no nuclei here" in text.get_text()
+
+
+def test_the_wheel_changes_no_plot_that_has_no_focus(panel):
+    turn_wheel(panel.plots.kind, -1)
+
+    assert panel.plots.kind.currentText() == next(iter(KINDS))

@@ -1,30 +1,30 @@
-"""Truth and prediction compared once, and where the objects of both are.
+"""Truth and prediction compared once, field by field.
 
 Scores and curves at any threshold follow from that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.analysis.object_geometry import Box, ObjectGeometry, find_geometry, move_geometry
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.boundaries import Boundaries, Spacing, measure_boundaries
 from napari_nucseg.metrics.counts import ObjectCounts, PixelCounts
 from napari_nucseg.metrics.matching import match
-from napari_nucseg.metrics.overlap import Index, Overlap, find_overlap
+from napari_nucseg.metrics.overlap import Overlap, find_overlap
 from napari_nucseg.metrics.presets import STARDIST, Preset, ScoreRule
 from napari_nucseg.metrics.score import Score, score_matching
+from napari_nucseg.metrics.summary import Summary, summarise
+from napari_nucseg.progress import Progress
 
 CURVE_THRESHOLDS = tuple(percent / 100 for percent in range(5, 100, 5))
 """IoU thresholds of the curves: 0.05, 0.10 ... 0.95."""
 
-Box = tuple[slice, slice]
-"""Rows and columns of a field."""
 LabelPair = tuple[Labels, Labels]
 """True and predicted labels of a field."""
 
@@ -67,103 +67,6 @@ def compare(truth: Labels, predicted: Labels, spacing: Spacing | None = None) ->
     """
     overlap = find_overlap(truth, predicted)
     return FieldPair(overlap, measure_boundaries(truth, predicted, overlap, spacing=spacing))
-
-
-@dataclass(frozen=True)
-class ObjectGeometry:
-    """Where the objects of a label image are, in the order of their numbers.
-
-    Attributes
-    ----------
-    y, x : ndarray of float64, shape (n,)
-        Centroids in pixels, from the middle of the first pixel.
-    boxes : ndarray of intp, shape (n, 4)
-        First row, first column, and row and column after the last.
-    """
-
-    y: NDArray[np.float64]
-    x: NDArray[np.float64]
-    boxes: Index
-
-
-def find_geometry(
-    labels: Labels, ids: NDArray[np.int64], origin: tuple[int, int] = (0, 0)
-) -> ObjectGeometry:
-    """Find all objects in one pass.
-
-    Parameters
-    ----------
-    labels : ndarray of integers, shape (height, width)
-        Labels of one field; 0 is background.
-    ids : ndarray of int64, shape (n,)
-        All labels there are, ascending.
-    origin : tuple of int
-        Row and column of the first pixel.
-    """
-    flat = np.flatnonzero(labels)
-    owner: Index = np.searchsorted(ids, labels.reshape(-1)[flat].astype(np.int64))
-    y, x = np.divmod(flat, labels.shape[-1])
-    y, x = y + origin[0], x + origin[1]
-    areas = np.bincount(owner, minlength=len(ids))
-    boxes = np.zeros((len(ids), 4), dtype=np.intp)
-    boxes[:, :2] = np.iinfo(np.intp).max
-    for column, place in enumerate((y, x)):
-        np.minimum.at(boxes[:, column], owner, place)
-        np.maximum.at(boxes[:, column + 2], owner, place + 1)
-    return ObjectGeometry(
-        np.bincount(owner, weights=y, minlength=len(ids)) / areas,
-        np.bincount(owner, weights=x, minlength=len(ids)) / areas,
-        boxes,
-    )
-
-
-def move_geometry(
-    places: ObjectGeometry,
-    old_ids: NDArray[np.int64],
-    ids: NDArray[np.int64],
-    box: Box,
-    before: Labels,
-    labels: Labels,
-) -> ObjectGeometry:
-    """Find the objects after an edit, looking at those alone that it touched.
-
-    Parameters
-    ----------
-    places : ObjectGeometry
-        Before the edit, in the order of ``old_ids``.
-    old_ids, ids : ndarray of int64, shape (n,) and (m,)
-        All labels before and after it, ascending.
-    box : tuple of slice
-        Rows and columns that hold all pixels that changed.
-    before : ndarray of integers
-        Labels in the box as they were.
-    labels : ndarray of integers, shape (height, width)
-        All labels as they are.
-    """
-    touched = np.union1d(before, labels[box]).astype(np.int64)
-    old = np.isin(old_ids, touched)
-    edges = np.array([[part.start for part in box], [part.stop for part in box]]).reshape(1, 4)
-    reach = np.concatenate([places.boxes[old], edges])
-    top, left = reach[:, :2].min(axis=0).tolist()
-    bottom, right = reach[:, 2:].max(axis=0).tolist()
-    part = labels[top:bottom, left:right]
-    new = np.isin(ids, touched)
-    inside = np.where(np.isin(part, ids[new]), part, 0)
-    found = find_geometry(inside, ids[new], (top, left))
-    kept = [(a[~old], b) for a, b in zip(_columns(places), _columns(found), strict=True)]
-    y, x, boxes = (_merge(new, stay, come) for stay, come in kept)
-    return ObjectGeometry(y, x, boxes)
-
-
-def _columns(places: ObjectGeometry) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    return places.y, places.x, places.boxes
-
-
-def _merge(new: NDArray[np.bool_], stay: NDArray[Any], come: NDArray[Any]) -> NDArray[Any]:
-    """Put rows where they belong; both parts are in ascending order of their labels."""
-    merged = np.empty((len(new), *stay.shape[1:]), dtype=stay.dtype)
-    merged[~new], merged[new] = stay, come
-    return merged
 
 
 @dataclass(frozen=True)
@@ -214,6 +117,87 @@ def locate_objects(pair: FieldPair, truth: Labels, predicted: Labels) -> Located
 def count_objects(truth: Labels, predicted: Labels) -> LocatedPair:
     """Count and find the objects of a field, without comparing their outlines."""
     return locate_objects(FieldPair(find_overlap(truth, predicted), None), truth, predicted)
+
+
+def compare_planes(
+    read: Callable[[int], LabelPair],
+    planes: tuple[int, ...],
+    copies: Mapping[int, LabelPair],
+    progress: Progress,
+) -> dict[int, LocatedPair]:
+    """Compare the labels of many fields; return the fields by their number.
+
+    Parameters
+    ----------
+    read : callable
+        Reads a field's true and predicted labels, in arrays that nobody else changes.
+    planes : tuple of int
+        Numbers of the fields to compare.
+    copies : mapping
+        Labels of fields as they were when this was asked for, which are compared in their place.
+    progress : Progress
+        Called with (steps done, steps in all, what is done); may raise to stop.
+    """
+    pairs = {}
+    for done, plane in enumerate(planes):
+        progress(done, len(planes), "Comparing")
+        labels = copies.get(plane) or read(plane)
+        pairs[plane] = locate_objects(compare(*labels), *labels)
+    return pairs
+
+
+@dataclass(frozen=True)
+class DatasetScore:
+    """What takes too long to be waited for.
+
+    Attributes
+    ----------
+    measured : mapping
+        Number of a field to what is known of it, with its outlines.
+    scores : mapping
+        Number of a field to its score.
+    summary : Summary
+        Pooled scores and spread over all fields.
+    """
+
+    measured: Mapping[int, LocatedPair]
+    scores: Mapping[int, Score]
+    summary: Summary
+
+
+def score_dataset(
+    pairs: Mapping[int, LocatedPair],
+    copies: Mapping[int, LabelPair],
+    rule: ScoreRule,
+    progress: Progress,
+    pixel_size: float | None = None,
+) -> DatasetScore:
+    """Compare the outlines of edited fields, then pool and average the scores of all.
+
+    Parameters
+    ----------
+    pairs : mapping
+        Number of a field to what is known of it.
+    copies : mapping
+        Labels of the fields whose outlines were not compared yet.
+    rule : ScoreRule
+        IoU threshold and preset that fields are scored by.
+    progress : Progress
+        Called with (steps done, steps in all, what is done); may raise to stop.
+    pixel_size : float, optional
+        Edge of a pixel in micrometres, in which distances are given then, too.
+    """
+    measured, scores = {}, {}
+    for done, (plane, known) in enumerate(pairs.items()):
+        progress(done, len(pairs), "Scoring")
+        pair = known
+        if plane in copies:
+            boundaries = measure_boundaries(*copies[plane], pair.overlap)
+            pair = measured[plane] = replace(pair, boundaries=boundaries)
+        if pixel_size is not None and pair.boundaries is not None:
+            pair = replace(pair, boundaries=pair.boundaries.in_unit(pixel_size))
+        scores[plane] = pair.score(rule.threshold, rule.preset)
+    return DatasetScore(measured, scores, summarise(list(scores.values()), rule.empty_as_one))
 
 
 @dataclass(frozen=True)

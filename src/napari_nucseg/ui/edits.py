@@ -1,4 +1,4 @@
-"""Edits by hand: labels as they were before, what differs now, and writing that can be undone.
+"""Edits by hand: labels as they were before, what differs now, undoable writing, and saving.
 
 Labels that a model made here are kept as they were made, with their layer. Of other labels a field
 is kept when it is edited first, by whoever notices.
@@ -6,8 +6,10 @@ is kept when it is edited first, by whoever notices.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,15 @@ from napari.layers import Labels
 
 from napari_nucseg.analysis.corrections import Changes, PackedLabels, find_changes, fingerprint
 from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.io.calibration import Calibration
+from napari_nucseg.io.writers import write_labels
 from napari_nucseg.ui.layers import (
+    count_planes,
     full_data,
+    pixel_size,
     placement,
     plane_of,
+    read_plane,
     record_of,
     tag,
 )
@@ -48,9 +55,17 @@ def remember(layer: Labels, plane: int, before: LabelImage) -> None:
         layer.metadata = layer.metadata | {_ORIGINALS: {**known, plane: packed}}
 
 
+def remember_all(layer: Labels) -> None:
+    """Keep all fields that are not known as they were, before several are edited at once."""
+    data = full_data(layer)
+    for plane in range(count_planes(layer)):
+        remember(layer, plane, read_plane(data, plane))
+
+
 def lose_track(layer: Labels) -> None:
-    """Note that fields were edited of which it is not known how they were before."""
-    if _MADE not in layer.metadata:
+    """Note that fields were edited, unless it is known of all how they were before."""
+    known = layer.metadata.get(_ORIGINALS, {})
+    if _MADE not in layer.metadata and len(known) < count_planes(layer):
         layer.metadata = layer.metadata | {_LOST: True}
 
 
@@ -174,6 +189,73 @@ def add_copy(viewer: ViewerModel, layer: Labels) -> Labels:
     )
     viewer.layers.selection = selected
     return copy
+
+
+def save_corrected(
+    layers: Mapping[str, Labels], name_of: Callable[[Labels, int], str], folder: Path
+) -> list[Path]:
+    """Write the fields that were edited by hand as label TIFFs that say what was changed.
+
+    Parameters
+    ----------
+    layers : mapping
+        Layers by the name of the folder that their fields go to.
+    name_of : callable
+        Names a field of a layer; the file is called so.
+    folder : Path
+        Folder that those folders are made in.
+
+    Returns
+    -------
+    list of Path
+        Paths of the files that were written.
+
+    Raises
+    ------
+    FileExistsError
+        If one of the files is there; none is written then.
+    ValueError
+        If labels were edited through several fields at once.
+    """
+    for layer in layers.values():
+        if not is_tracked(layer):
+            raise ValueError(
+                f"{layer.name} was edited in several fields at once, and no note of such edits is "
+                "kept; save the whole layer instead (File > Save Selected Layers)"
+            )
+    writes = {}
+    for kind, layer in layers.items():
+        for plane in corrected_planes(layer):
+            path = folder / kind / f"{name_of(layer, plane)}.tif"
+            labels, size = read_plane(full_data(layer), plane), Calibration(pixel_size(layer))
+            note = _note(layer, plane, path.stem)
+            writes[path] = partial(write_labels, path, labels, note, size)
+    there = [path for path in writes if path.exists()]
+    if there:
+        raise FileExistsError(
+            f"{there[0]} already exists; choose another folder, or move that file"
+        )
+    for path, write in writes.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write()
+    return list(writes)
+
+
+def _note(layer: Labels, plane: int, stem: str) -> dict[str, Any]:
+    """Say how a field was made, as far as that is known of this field, and what was changed."""
+    record = record_of(layer)
+    made: Mapping[str, Any] = {}
+    if record is not None:
+        made = (record.by_field or {}).get(plane) or record.provenance or {}
+    changes = changes_of(layer, plane)
+    return {
+        **made,
+        "image": stem,
+        "layer": layer.name,
+        "pixel_size_um": pixel_size(layer),
+        "corrected_by_hand": changes.nuclei,
+        "corrections": asdict(changes),
+    }
 
 
 def _corrected(metadata: Mapping[str, Any], data: Any) -> tuple[int, ...]:

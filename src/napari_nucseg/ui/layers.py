@@ -14,6 +14,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
 from pint import DimensionalityError
 
 from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
@@ -27,6 +28,8 @@ IOU = "IoU"
 DIFFERENCE = "difference"
 OVERLAYS = (ERRORS, AGREEMENT, IOU, DIFFERENCE)
 """Roles of layers that show a comparison, and are not compared themselves."""
+MASK_IMAGE = "nucseg mask image"
+"""Where labels that were made from an Image layer say its unique id."""
 _KEY, _AXES = "nucseg", "nucseg axes"
 _PLACED = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 
@@ -141,6 +144,11 @@ def plane_of(data: Any, number: int) -> Any:
     return data[np.unravel_index(number, data.shape[:-2])] if data.ndim > 2 else data
 
 
+def read_plane(data: Any, number: int) -> NDArray[Any]:
+    """Read one field of a stack into memory, where it is not there yet."""
+    return np.asarray(plane_of(data, number))
+
+
 def shown_plane(point: Sequence[float], layer: Layer) -> int:
     """Return the number of the field that is shown at a point of the viewer, in world units."""
     stack = field_shape(layer)[:-2]
@@ -152,8 +160,17 @@ def shown_plane(point: Sequence[float], layer: Layer) -> int:
 
 
 def find_image(layers: Iterable[Layer], labels: Labels) -> Image | None:
-    """Return the image that labels belong to: by their record, else one of the same field size."""
-    images = [layer for layer in layers if isinstance(layer, Image) and not layer.rgb]
+    """Return the image that labels belong to: by their record, else one of the same field size.
+
+    Masks that labels were made from are none.
+    """
+    layers = list(layers)
+    masks = {layer.metadata.get(MASK_IMAGE) for layer in layers}
+    images = [
+        layer
+        for layer in layers
+        if isinstance(layer, Image) and not layer.rgb and str(layer.unique_id) not in masks
+    ]
     record = record_of(labels)
     for image in images:
         if record is not None and record.source == str(image.unique_id):
@@ -227,22 +244,6 @@ def place_like(layer: Layer, source: Layer) -> None:
     for name, value in placement(source).items():
         if not np.array_equal(np.asarray(now[name], object), np.asarray(value, object)):
             setattr(layer, name, value)
-
-
-def describe_elsewhere(layer: Layer, other: Layer) -> str:
-    """Say if a layer has other pixels than another one, or lies elsewhere; else nothing."""
-    sizes = [np.abs(one.scale[-2:]) for one in (layer, other)]
-    if layer.units[-2:] != other.units[-2:] or not np.allclose(*sizes):
-        its, others = (f"{one.scale[-1]:g} {one.units[-1]:~}".strip() for one in (layer, other))
-        return f"{layer.name} has pixels of {its}, {other.name} of {others}"
-    height, width = field_shape(layer)[-2:]
-    corners = [(0, 0), (0, width), (height, 0), (height, width)]
-    placed = [
-        np.array([one.data_to_world((0,) * (one.ndim - 2) + corner)[-2:] for corner in corners])
-        for one in (layer, other)
-    ]
-    apart = np.abs(placed[0] - placed[1]).max()
-    return f"{layer.name} lies elsewhere than {other.name}" if apart > sizes[0].max() / 2 else ""
 
 
 def put_labels(

@@ -35,7 +35,7 @@ class Panel(Container):
         self._viewer = viewer
         self._docked = False
         super().__init__(widgets=[*widgets, self.status], labels=False)
-        WheelGuard(self.native)
+        self._wheel = WheelGuard(self.native)
         self.native_parent_changed.connect(self._on_parent)
         self.native.destroyed.connect(self._drop_all)
 
@@ -93,6 +93,10 @@ class Panel(Container):
         self._errands = [one for one in self._errands if not one.is_over] + [job]
         job.start()
         return job
+
+    def guard_wheel(self) -> None:
+        """Keep the mouse wheel from what was added to the panel after it was shown."""
+        self._wheel.guard_all()
 
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Show how far the work is; nothing unless overridden."""
@@ -220,13 +224,14 @@ class WheelGuard(QObject):
         """Pass the wheel on where the widget has no focus."""
         assert event is not None
         if event.type() == QEvent.Type.Show and watched is self.parent():
-            self._guard_all()
+            self.guard_all()
         if event.type() != QEvent.Type.Wheel or not isinstance(watched, self._KINDS):
             return False
         event.ignore()
         return not watched.hasFocus()
 
-    def _guard_all(self) -> None:
+    def guard_all(self) -> None:
+        """Guard what was added since the root was shown, too."""
         root = self.parent()
         assert isinstance(root, QWidget)
         for widget in root.findChildren(QWidget):

@@ -18,6 +18,7 @@ from napari_nucseg.ui.edits import (
     corrected_planes,
     count_corrected,
     has_history,
+    save_corrected,
     say_corrected,
     write_field,
 )
@@ -25,11 +26,13 @@ from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     PREDICTION,
+    count_planes,
+    find_image,
     full_data,
+    record_of,
 )
 from napari_nucseg.ui.params_form import text_line
-from napari_nucseg.ui.score.corrected_files import save_corrected
-from napari_nucseg.ui.score.edit_tracker import EditTracker
+from napari_nucseg.ui.score.canvas import EditTracker
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
 
@@ -158,6 +161,7 @@ class CorrectionControls(QWidget):
         self.undo.changed.connect(self.take_back)
         self.save.changed.connect(self.ask_and_save)
         state.changed.connect(self._on_changed)
+        self._counting.start()
 
     def accept(self, *, truth: bool) -> None:
         """Make one side of the chosen nucleus like the other."""
@@ -213,8 +217,7 @@ class CorrectionControls(QWidget):
         if self._accepted:
             target = self._accepted.pop()
         else:
-            ours = (self._state.now.prediction, self._state.now.truth)
-            edited = [one for one in ours if one is not None and has_history(one)]
+            edited = [one for one in self._layers.values() if has_history(one)]
             if not edited:
                 self._tell("There is nothing to undo.")
                 return
@@ -228,22 +231,35 @@ class CorrectionControls(QWidget):
         if new.objects is not old.objects and new.rule == old.rule:
             self._counting.start()
 
+    @property
+    def _layers(self) -> dict[str, Labels]:
+        """What is compared, by what it is."""
+        now = self._state.now
+        layers = {PREDICTION: now.prediction, GROUND_TRUTH: now.truth}
+        return {kind: layer for kind, layer in layers.items() if layer is not None}
+
+    def _name(self, layer: Labels, plane: int) -> str:
+        """Name a field: by its own stem, else by its image's layer, else by its number."""
+        record = record_of(layer)
+        if record is not None and plane < len(record.stems):
+            return record.stems[plane]
+        image = find_image(self._state.viewer.layers, layer)
+        if image is None or count_planes(layer) > 1:
+            return self._state.now.name_of(plane)
+        return image.name
+
     def _count(self) -> None:
         """Tell how many nuclei were corrected by hand."""
-        told = []
-        for kind, layer in (
-            (PREDICTION, self._state.now.prediction),
-            (GROUND_TRUTH, self._state.now.truth),
-        ):
-            words = "" if layer is None else say_corrected(count_corrected(layer))
-            if words:
-                told.append(f"{kind.capitalize()} {words}.")
-        self.corrected.value = " ".join(told)
+        words = {
+            kind: say_corrected(count_corrected(layer)) for kind, layer in self._layers.items()
+        }
+        self.corrected.value = " ".join(
+            f"{k.capitalize()} {said}." for k, said in words.items() if said
+        )
 
     def ask_and_save(self) -> None:
         """Ask for a folder, and write the corrected labels to it."""
-        layers = (self._state.now.truth, self._state.now.prediction)
-        if not any(layer is not None and corrected_planes(layer) for layer in layers):
+        if not any(map(corrected_planes, self._layers.values())):
             self._tell(_NOTHING)
             return
         name = QFileDialog.getExistingDirectory(self, "Folder for the corrected labels")
@@ -251,9 +267,12 @@ class CorrectionControls(QWidget):
             self.save_to(Path(name))
 
     def save_to(self, folder: Path) -> None:
-        """Write the corrected labels to a folder."""
+        """Write the corrected labels to folders for either side within a folder.
+
+        Files have the names of their images, so that the command ``score`` pairs them.
+        """
         try:
-            written = save_corrected(self._state, folder)
+            written = save_corrected(self._layers, self._name, folder)
         except (ValueError, OSError) as error:
             self._tell(str(error))
             return

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from napari_nucseg.analysis.comparison import LabelPair, LocatedPair
+from napari_nucseg.analysis.comparison import DatasetScore, LabelPair, LocatedPair, score_dataset
+from napari_nucseg.analysis.corrections import Changes
 from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.analysis.score_records import (
     Record,
@@ -47,22 +48,10 @@ from napari_nucseg.report.page import (
 )
 from napari_nucseg.report.text import latex_table, markdown_table
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.edits import (
-    changes_of,
-    corrected_planes,
-    count_corrected,
-    say_corrected,
-)
+from napari_nucseg.ui.edits import changes_of, corrected_planes, count_corrected, say_corrected
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import (
-    find_image,
-    full_data,
-    pixel_size,
-    plane_of,
-    record_of,
-)
+from napari_nucseg.ui.layers import find_image, full_data, pixel_size, plane_of, record_of
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
-from napari_nucseg.ui.score.worker import DatasetScore, read_plane, score_dataset
 
 
 @dataclass(frozen=True)
@@ -92,7 +81,7 @@ class Exported:
     pixel_size : float or None
         Edge of a pixel in micrometres.
     corrected : mapping
-        Number of nuclei that were edited by hand, for each field, on either side.
+        Number of a field to what was edited by hand: of the side "truth", and of "predicted".
     """
 
     title: str
@@ -105,10 +94,10 @@ class Exported:
     made: Mapping[str, Any]
     made_by_field: Mapping[int, Mapping[str, Any]]
     pixel_size: float | None
-    corrected: Mapping[int, int] = field(default_factory=dict)
+    corrected: Mapping[int, Mapping[str, Changes]]
 
     def objects(self, progress: Progress) -> dict[str, list[object]]:
-        """List all objects of both sides, as the command line does."""
+        """List all objects of both sides, as the command line does, and which a hand corrected."""
         tables = []
         for done, plane in enumerate(self.pairs):
             progress(done, len(self.pairs), "Listing")
@@ -116,14 +105,23 @@ class Exported:
             labels = self.read(plane)
             # Not the overlap that is known: labels may have been painted in since
             matching = match(find_overlap(*labels), self.rule.threshold, preset.strict)
-            tables.append(object_columns(name, *labels, matching, preset, pixel_size=size))
+            columns = object_columns(name, *labels, matching, preset, pixel_size=size)
+            changes = self.corrected.get(plane, {})
+            corrected = {side: {*one.added, *one.changed} for side, one in changes.items()}
+            rows = zip(columns["side"], columns["object"], strict=True)
+            columns["corrected"] = [label in corrected.get(side, ()) for side, label in rows]
+            tables.append(columns)
         return join(tables)
+
+    def count_corrected(self, plane: int) -> int:
+        """Count the nuclei of a field that were edited by hand, on either side."""
+        return sum(changes.nuclei for changes in self.corrected.get(plane, {}).values())
 
     def field_rows(self, progress: Progress) -> list[Record]:
         """Return a row a field, as the command line does."""
         return [
             field_row(self.fields[plane], score, self.made_by_field.get(plane))
-            | {"corrected_by_hand": self.corrected.get(plane, 0)}
+            | {"corrected_by_hand": self.count_corrected(plane)}
             for plane, score in self._sum(progress).scores.items()
         ]
 
@@ -140,45 +138,29 @@ class Exported:
             progress(done, WORST, "Drawing")
             name = self.fields[plane].name
             worst.append(Pictured(name, scores[plane], self._picture(plane)))
-        section = Section(
-            self.title,
-            scores,
-            found.summary,
-            self.rule,
-            worst=worst,
-            made=list(_describe(self.made)),
-        )
+        made = list(_describe(self.made))
+        section = Section(self.title, scores, found.summary, self.rule, worst=worst, made=made)
         return Page(self.title, len(scores), [section])
 
     def _sum(self, progress: Progress) -> DatasetScore:
         return score_dataset(self.pairs, self.copies, self.rule, progress, self.pixel_size)
 
     def _picture(self, plane: int) -> str:
-        image, (truth, predicted) = self.read_image(plane), self.read(plane)
-        rule = self.rule
-        return as_link(
-            picture_verdicts(
-                np.asarray(image), truth, predicted, rule.threshold, rule.preset.strict
-            )
-        )
+        image, labels, rule = self.read_image(plane), self.read(plane), self.rule
+        return as_link(picture_verdicts(image, *labels, rule.threshold, rule.preset.strict))
 
 
 Write = Callable[[Path, Exported, Progress], None]
 KINDS: dict[str, tuple[str, Write]] = {
-    "Nuclei as CSV...": (
-        ".csv",
-        lambda path, e, p: write_columns(path, e.objects(p)),
-    ),
-    "Nuclei as Parquet...": (
-        ".parquet",
-        lambda path, e, p: write_parquet(path, e.objects(p)),
-    ),
+    "Nuclei as CSV...": (".csv", lambda path, e, p: write_columns(path, e.objects(p))),
+    "Nuclei as Parquet...": (".parquet", lambda path, e, p: write_parquet(path, e.objects(p))),
     "Fields as CSV...": (".csv", lambda path, e, p: write_table(path, e.field_rows(p))),
     "Scores as JSON...": (
         ".json",
         lambda path, e, progress: write_json(
             path,
-            summary_record(e.summary(progress)) | {"corrected_by_hand": sum(e.corrected.values())},
+            summary_record(e.summary(progress))
+            | {"corrected_by_hand": sum(map(e.count_corrected, e.corrected))},
         ),
     ),
     "Scores as LaTeX...": (
@@ -194,11 +176,12 @@ KINDS: dict[str, tuple[str, Write]] = {
 """What can be exported: the ending of the file, and how it is written."""
 
 
-def _count_corrected(comparison: Comparison) -> dict[int, int]:
-    layers = [layer for layer in (comparison.truth, comparison.prediction) if layer is not None]
+def _find_corrected(comparison: Comparison) -> dict[int, dict[str, Changes]]:
+    sides = {"truth": comparison.truth, "predicted": comparison.prediction}
+    layers = {side: layer for side, layer in sides.items() if layer is not None}
     return {
-        plane: sum(changes_of(layer, plane).nuclei for layer in layers)
-        for plane in {plane for layer in layers for plane in corrected_planes(layer)}
+        plane: {side: changes_of(layer, plane) for side, layer in layers.items()}
+        for plane in {plane for layer in layers.values() for plane in corrected_planes(layer)}
     }
 
 
@@ -224,8 +207,8 @@ def _describe(made: Mapping[str, Any]) -> Iterator[str]:
         yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"
 
 
-class ExportButton(QPushButton):
-    """A menu of files.
+class Exporter:
+    """Asks for files, and writes them.
 
     Parameters
     ----------
@@ -240,23 +223,16 @@ class ExportButton(QPushButton):
     """
 
     def __init__(
-        self,
-        parent: QWidget,
-        state: ComparisonState,
-        run: Run,
-        progress: Callable[[str], None],
+        self, parent: QWidget, state: ComparisonState, run: Run, tell: Callable[[str], None]
     ) -> None:
-        super().__init__("Export", parent)
-        self._state, self._run, self._tell = state, run, progress
-        self.setToolTip(
-            "Write nuclei, fields, scores or a report to a file. Plots have their own Save button."
-        )
-        menu = QMenu(self)
-        for text in KINDS:
+        self._parent, self._state, self._run, self._tell = parent, state, run, tell
+
+    def fill(self, menu: QMenu) -> None:
+        """List what can be written, unless that was done."""
+        for text in () if menu.actions() else KINDS:
             action = menu.addAction(text)
             assert action is not None
             action.triggered.connect(lambda checked=False, text=text: self.ask(text))
-        self.setMenu(menu)
 
     def ask(self, kind: str) -> None:
         """Ask for a file, and write it."""
@@ -264,7 +240,7 @@ class ExportButton(QPushButton):
             self._tell(NOTHING_COMPARED)
             return
         ending = KINDS[kind][0]
-        name, _ = QFileDialog.getSaveFileName(self, kind, f"scores{ending}", f"*{ending}")
+        name, _ = QFileDialog.getSaveFileName(self._parent, kind, f"scores{ending}", f"*{ending}")
         if name:
             self.write(kind, Path(name))
 
@@ -289,7 +265,6 @@ class ExportButton(QPushButton):
         now = self._state.now
         assert now.prediction is not None
         assert now.truth is not None
-        truth, predicted = full_data(now.truth), full_data(now.prediction)
         record, image = record_of(now.prediction), self._image()
         made = (record and record.provenance) or {}
         return Exported(
@@ -297,22 +272,23 @@ class ExportButton(QPushButton):
             now.rule,
             now.pairs,
             {plane: now.field_of(plane) for plane in now.pairs},
-            lambda plane: (read_plane(truth, plane).copy(), read_plane(predicted, plane).copy()),
+            now.label_reader(),
             lambda plane: np.asarray(plane_of(image, plane)),
             self._state.copy_unmeasured(),
             made,
             (record and record.by_field) or dict.fromkeys(now.pairs, made),
             pixel_size(now.truth),
-            _count_corrected(now),
+            _find_corrected(now),
         )
 
     def _image(self) -> NDArray[Any]:
         """Return the intensities that the prediction was made from; zeros if there are none."""
-        assert self._state.now.prediction is not None
-        image = find_image(self._state.viewer.layers, self._state.now.prediction)
-        if (
-            image is not None
-            and full_data(image).shape == full_data(self._state.now.prediction).shape
-        ):
+        prediction = self._state.now.prediction
+        assert prediction is not None
+        image, shape = (
+            find_image(self._state.viewer.layers, prediction),
+            full_data(prediction).shape,
+        )
+        if image is not None and full_data(image).shape == shape:
             return full_data(image)
-        return np.broadcast_to(np.uint8(0), full_data(self._state.now.prediction).shape)
+        return np.broadcast_to(np.uint8(0), shape)

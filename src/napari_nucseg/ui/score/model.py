@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,15 +10,15 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from psygnal import Signal
 
-from napari_nucseg.analysis.comparison import Box, LabelPair, LocatedPair, count_objects
+from napari_nucseg.analysis.comparison import LabelPair, LocatedPair, count_objects
+from napari_nucseg.analysis.object_geometry import Box
 from napari_nucseg.analysis.objects import Objects, list_objects, no_objects
 from napari_nucseg.io.fields import Field
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.edits import remember
-from napari_nucseg.ui.layers import full_data, record_of, shown_plane
-from napari_nucseg.ui.score.worker import read_plane
+from napari_nucseg.ui.layers import count_planes, full_data, read_plane, record_of, shown_plane
 
 NOTHING_COMPARED = "Choose a prediction and its ground truth above first."
 
@@ -100,6 +100,23 @@ class Comparison:
             read_plane(full_data(self.prediction), plane),
         )
 
+    def label_reader(self) -> Callable[[int], LabelPair]:
+        """Return what copies a field's labels as they are then, for a worker."""
+        assert self.truth is not None
+        assert self.prediction is not None
+        truth, predicted = full_data(self.truth), full_data(self.prediction)
+        return lambda plane: (read_plane(truth, plane).copy(), read_plane(predicted, plane).copy())
+
+    def describe(self, row: int) -> str:
+        """Say in few words what became of an object."""
+        objects = self.objects
+        mine, theirs = ("true", "predicted") if objects.is_true[row] else ("predicted", "true")
+        words = [Verdict(int(objects.code[row])).word, f"{mine} {objects.label[row]}"]
+        partners = objects.partners_of(row)
+        if partners:
+            words.append(f"{theirs} {', '.join(map(str, partners))}")
+        return f"{' - '.join(words)} - IoU {objects.iou[row]:.2f}"
+
     def edited_since(self, old: Comparison) -> set[int]:
         """Return the fields whose labels were edited in between, and counted again."""
         if not old.is_there or self.pairs is old.pairs:
@@ -180,6 +197,27 @@ class ComparisonState:
         if plane != self.now.plane:
             self._change(replace(self.now, plane=plane))
 
+    def object_at(self, position: tuple[float, ...]) -> int | None:
+        """Return the row of the object at a place in the field shown, the true one first.
+
+        Parameters
+        ----------
+        position : tuple of float
+            Position in the viewer's world coordinates.
+        """
+        prediction, plane = self.now.prediction, self.now.plane
+        if prediction is None or plane not in self.copies or plane not in self.now.pairs:
+            return None
+        place = prediction.world_to_data(np.asarray(position)[-prediction.ndim :])
+        y, x = np.rint(place[-2:]).astype(int).tolist()
+        truth, predicted = self.copies[plane]
+        if not (0 <= y < truth.shape[0] and 0 <= x < truth.shape[1]):
+            return None
+        for labels, is_true in ((truth, True), (predicted, False)):
+            if labels[y, x]:
+                return self.now.objects.find(plane, int(labels[y, x]), is_true=is_true)
+        return None
+
     def set_pairs(self, pairs: Mapping[int, LocatedPair]) -> None:
         """Exchange what is known of some fields, whose labels are the same."""
         self._change(self.now.measured(pairs))
@@ -234,3 +272,11 @@ class ComparisonState:
         if full_data(prediction).shape == full_data(truth).shape:
             true, predicted = self.now.labels_now(plane)
             self.copies[plane] = true.copy(), predicted.copy()
+
+
+def predicted_planes(prediction: Labels) -> tuple[int, ...]:
+    """Return the numbers of the fields that have a prediction."""
+    record = record_of(prediction)
+    if record is not None and record.fields is not None:
+        return tuple(sorted(record.fields))
+    return tuple(range(count_planes(prediction)))

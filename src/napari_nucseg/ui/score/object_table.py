@@ -221,10 +221,6 @@ class ObjectTable(QWidget):
         self._select(position)
         return True
 
-    def add_below(self, widget: QWidget) -> None:
-        """Put a widget under the table."""
-        self._layout.addWidget(widget)
-
     def _select(self, position: int) -> None:
         choices = self.view.selectionModel()
         assert choices is not None
@@ -274,7 +270,7 @@ class ObjectTable(QWidget):
         below.addWidget(self.filters.this_field)
         below.addStretch()
         below.addWidget(self.count)
-        self._layout = layout = QVBoxLayout(self)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
         layout.addWidget(self.filters)

@@ -1,44 +1,48 @@
 """The panel that scores a Labels layer against the ground truth and shows the errors."""
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import napari
 from magicgui.widgets import PushButton
 from napari.layers import Labels
 from psygnal import Signal
-from qtpy.QtWidgets import QHBoxLayout, QTabWidget, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
-from napari_nucseg.analysis.comparison import LocatedPair
+from napari_nucseg.analysis.comparison import LocatedPair, compare_planes
 from napari_nucseg.ui.edits import forget
-from napari_nucseg.ui.layers import (
-    ERRORS,
-    OVERLAYS,
-    describe_elsewhere,
-    find_image,
-    full_data,
-    role_of,
-)
+from napari_nucseg.ui.layers import ERRORS, OVERLAYS, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import DOCK_WIDTH
+from napari_nucseg.ui.score.canvas import CanvasPicker, EditTracker, go_to_row
 from napari_nucseg.ui.score.comparison_widget import ComparisonWidget
-from napari_nucseg.ui.score.controls import ScoreControls
+from napari_nucseg.ui.score.controls import ScoreControls, VerdictLegend
 from napari_nucseg.ui.score.corrections import CorrectionControls
-from napari_nucseg.ui.score.edit_tracker import EditTracker
-from napari_nucseg.ui.score.export import ExportButton
-from napari_nucseg.ui.score.legend import VerdictLegend
-from napari_nucseg.ui.score.model import Comparison, ComparisonState
-from napari_nucseg.ui.score.navigation import CanvasPicker, describe_object, go_to_row
+from napari_nucseg.ui.score.export import Exporter
+from napari_nucseg.ui.score.mask_images import MaskOffer
+from napari_nucseg.ui.score.model import Comparison, ComparisonState, predicted_planes
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.overlay_controls import OverlayControls
 from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotsWidget
 from napari_nucseg.ui.score.score_table import BackgroundScoring, ScoreTable
-from napari_nucseg.ui.score.worker import compare_planes, scored_planes
 from napari_nucseg.wording import counted
 
+NUCLEI, PLOTS, COMPARE = 1, 2, 3
+TABS = (
+    ("table", "Scores", "Scores of the field shown and of all fields."),
+    (
+        "corrections",
+        "Nuclei",
+        "One row per nucleus. Click a row to go to its nucleus, or to correct it.",
+    ),
+    ("plots", "Plots", "Scores, nuclei and fields as plots. Click in a plot to go there."),
+    ("comparison", "Compare", "Predictions and saved runs side by side."),
+)
+"""Of each tab the part of the panel that it is looked at for, its title and its tooltip."""
+Part = TypeVar("Part", bound=QWidget)
 _LINES = 2
 """Of the status, so that buttons stay where they are whatever is told."""
 
@@ -74,51 +78,71 @@ class ScorePanel(Panel):
     def _make_parts(self, viewer: napari.Viewer) -> None:
         native: QWidget = self.native
         self.table, self.legend = ScoreTable(), VerdictLegend(self.model)
+        self.offer = MaskOffer(viewer, self.run_errand, self._tell)
         self.overlays = Overlays(viewer, self.model)
         self.objects = ObjectTable(self.model)
         self.buttons = OverlayControls(native, self.overlays, self.objects.step, self._tell)
-        self.plots = PlotsWidget(viewer, self.model, self._set_threshold, self._tell)
-        self.comparison = ComparisonWidget(
-            viewer, self.model, self.run_errand, self._tell, self._add_beside
-        )
-        self.pointing = CanvasPicker(viewer, self.model, self._choose)
+        self.picker = CanvasPicker(viewer, self.model, self._choose)
         self.edits = EditTracker(self.model, native, self._begin_anew)
-        self.corrections = CorrectionControls(
-            self.model, self.objects, self._tell, self.edits, self.run_errand
-        )
         self.summing = BackgroundScoring(self.model, self.table, self.run, self.drop_job, native)
+        self.files = QPushButton("Export")
+        self.files.setToolTip(
+            "Write nuclei, fields, scores or a report to a file. Plots have their own Save button."
+        )
+        menu = QMenu(self.files)
+        menu.aboutToShow.connect(lambda: self.export.fill(menu))
+        self.files.setMenu(menu)
 
     def _lay_out(self) -> None:
         self.tabs = QTabWidget()
-        self.objects.add_below(self.corrections)
-        for tab, title, tip in (
-            (self.table, "Scores", "Scores of the field shown and of all fields."),
-            (
-                self.objects,
-                "Nuclei",
-                "One row per nucleus. Click a row to go to its nucleus, or to correct it.",
-            ),
-            (
-                self.plots,
-                "Plots",
-                "Scores, nuclei and fields as plots. Click in a plot to go there.",
-            ),
-            (self.comparison, "Compare", "Predictions and saved runs side by side."),
-        ):
-            self.tabs.setTabToolTip(self.tabs.addTab(tab, title), tip)
-        self.export = ExportButton(self.native, self.model, self.run_errand, self._tell)
+        for page, (_, title, tip) in zip((self.table, self.objects, *_pages(2)), TABS, strict=True):
+            self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
+        self.tabs.currentChanged.connect(self._on_tab)
         below = QHBoxLayout()
         below.addWidget(self.score.native)
-        below.addWidget(self.export)
+        below.addWidget(self.files)
         layout = self.native.layout()
-        parts = (self.choices.widget, self.legend, self.buttons, self.tabs)
+        parts = (self.offer, self.choices.widget, self.legend, self.buttons, self.tabs)
         for position, widget in enumerate(parts):
             layout.insertWidget(position, widget, 1 if widget is self.tabs else 0)
         layout.insertLayout(len(parts), below)
         self.native.setMinimumWidth(DOCK_WIDTH)
         self.status.native.setMinimumHeight(_LINES * self.native.fontMetrics().lineSpacing())
-        for before, after in pairwise((*parts, self.score.native, self.export)):
+        for before, after in pairwise((*parts, self.score.native, self.files)):
             QWidget.setTabOrder(before, after)
+
+    @cached_property
+    def export(self) -> Exporter:
+        """What writes files, built when its menu is first opened."""
+        return Exporter(self.native, self.model, self.run_errand, self._tell)
+
+    @cached_property
+    def corrections(self) -> CorrectionControls:
+        """What corrects labels, below the table of nuclei."""
+        parts = self.model, self.objects, self._tell, self.edits, self.run_errand
+        return self._put(NUCLEI, CorrectionControls(*parts))
+
+    @cached_property
+    def plots(self) -> PlotsWidget:
+        """Plots of the comparison."""
+        parts = self._viewer, self.model, self._set_threshold, self._tell
+        return self._put(PLOTS, PlotsWidget(*parts))
+
+    @cached_property
+    def comparison(self) -> ComparisonWidget:
+        """Predictions side by side."""
+        parts = self._viewer, self.model, self.run_errand, self._tell, self._add_beside
+        return self._put(COMPARE, ComparisonWidget(*parts))
+
+    def _put(self, tab: int, part: Part) -> Part:
+        page: Any = self.tabs.widget(tab)
+        page.layout().addWidget(part)
+        self.guard_wheel()
+        return part
+
+    def _on_tab(self, tab: int) -> None:
+        """Build what is in a tab when it is first looked at."""
+        getattr(self, TABS[tab][0])
 
     def _connect(self) -> None:
         self.choices.layers_changed.connect(self._begin)
@@ -148,18 +172,17 @@ class ScorePanel(Panel):
         """Compare the chosen layers, in the background."""
         prediction, truth = self.prediction.value, self.truth.value
         self.drop_job()
-        if prediction is None or truth is None or prediction is truth:
+        problem = self.choices.problem
+        if problem:
             self.model.choose_layers(None, None)
-            self._tell(_what_is_missing(prediction, truth))
+            self._tell(problem)
             return
         self.model.choose_layers(prediction, truth)
-        self._elsewhere = self._describe_elsewhere(prediction, truth)
+        self._elsewhere = self.choices.elsewhere
         self._tell(f"{self._elsewhere}Comparing...")
-        planes, copies = scored_planes(prediction), self.model.copy_labels(self.model.copies)
-        self.run(
-            partial(compare_planes, full_data(truth), full_data(prediction), planes, copies),
-            self._show_comparison,
-        )
+        planes, copies = predicted_planes(prediction), self.model.copy_labels(self.model.copies)
+        read = self.state.label_reader()
+        self.run(partial(compare_planes, read, planes, copies), self._show_comparison)
 
     def show_errors(self) -> None:
         """Add or refresh the layer of verdicts."""
@@ -180,8 +203,9 @@ class ScorePanel(Panel):
         self._viewer.dims.events.current_step.disconnect(self._on_step)
         self._layers.events.inserted.disconnect(self._on_layer_inserted)
         self._layers.events.removed.disconnect(self._on_layer_removed)
-        self.pointing.disconnect()
-        self.plots.disconnect_viewer()
+        self.picker.disconnect()
+        if "plots" in vars(self):
+            self.plots.disconnect_viewer()
         self.overlays.disconnect_viewer()
         self.buttons.keys.bind([])
         self.edits.watch()
@@ -214,15 +238,6 @@ class ScorePanel(Panel):
             told = f"{counted(o.tp + o.fn, 'nucleus')}, {o.tp + o.fp} predicted, {o.tp} matched."
             self._tell(self._elsewhere + where + told)
 
-    def _describe_elsewhere(self, prediction: Labels, truth: Labels) -> str:
-        """Say if the layers do not lie on each other, or on the image: pixels are compared."""
-        image = find_image(self._layers, prediction)
-        others = (prediction,) if image is None else (prediction, image)
-        told = list(filter(None, (describe_elsewhere(truth, other) for other in others)))
-        if not told and image is not None:
-            told = list(filter(None, [describe_elsewhere(prediction, image)]))
-        return f"{told[0]}. They are compared pixel by pixel all the same. " if told else ""
-
     def _choose(self, row: int) -> None:
         """Select what was clicked on in the canvas."""
         objects = self.state.objects
@@ -231,11 +246,11 @@ class ScorePanel(Panel):
             layer.selected_label = int(objects.label[row])
         listed = self.objects.show_row(row)
         hidden = "" if listed else " A filter hides it in the table."
-        self._tell(f"{describe_object(self.state, row)}.{hidden}")
+        self._tell(f"{self.state.describe(row)}.{hidden}")
 
     def _go(self, row: int) -> None:
         go_to_row(self._viewer, self.state, row)
-        self._tell(f"{describe_object(self.state, row)}.")
+        self._tell(f"{self.state.describe(row)}.")
 
     def _set_threshold(self, threshold: float) -> None:
         self.threshold.value = threshold
@@ -244,6 +259,7 @@ class ScorePanel(Panel):
         self.model.follow_viewer()
 
     def _on_layer_inserted(self, event: Any) -> None:
+        self.offer.look()
         self.choices.offer(event.value)
         self._bind_keys()
 
@@ -254,6 +270,7 @@ class ScorePanel(Panel):
         self.reset_choices()
 
     def _on_layer_removed(self, event: Any) -> None:
+        self.offer.look()
         self.reset_choices()
         if self.edits.watches(event.value):
             self.choices.choose_truth()
@@ -275,10 +292,9 @@ class ScorePanel(Panel):
         self.start()
 
 
-def _what_is_missing(prediction: Labels | None, truth: Labels | None) -> str:
-    """Say which layer is to be chosen or opened."""
-    if prediction is None:
-        return "There is no prediction yet. Segment an image, or open labels as a Labels layer."
-    if truth is None:
-        return f"Choose the ground truth of {prediction.name}: a Labels layer of the same size."
-    return "Prediction and ground truth are the same layer. Choose two layers."
+def _pages(count: int) -> list[QWidget]:
+    """Return empty pages that something is put into later."""
+    pages = [QWidget() for _ in range(count)]
+    for page in pages:
+        QVBoxLayout(page).setContentsMargins(0, 0, 0, 0)
+    return pages

@@ -18,7 +18,7 @@ from napari_nucseg.analysis.comparison import CURVE_THRESHOLDS, score_curve, sco
 from napari_nucseg.analysis.objects import join_overlaps
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.writers import with_ending
-from napari_nucseg.ui.score.figures import (
+from napari_nucseg.report.plots import (
     Theme,
     draw_areas,
     draw_curves,
@@ -27,8 +27,8 @@ from napari_nucseg.ui.score.figures import (
     dress,
     field_order,
 )
+from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
-from napari_nucseg.ui.score.navigation import go_to_field
 
 CURVES, IOUS, FIELDS, AREAS = "AP and F1 by threshold", "IoU by area", "Fields", "Areas"
 KINDS = {

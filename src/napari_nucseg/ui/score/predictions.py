@@ -35,12 +35,17 @@ from napari_nucseg.ui.layers import (
     LayerRecord,
     full_data,
     placement,
+    read_plane,
     record_of,
     role_of,
     tag,
 )
-from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
-from napari_nucseg.ui.score.worker import read_plane, scored_planes
+from napari_nucseg.ui.score.model import (
+    NOTHING_COMPARED,
+    Comparison,
+    ComparisonState,
+    predicted_planes,
+)
 from napari_nucseg.wording import counted
 
 _PAUSE = 300
@@ -216,7 +221,7 @@ class PredictionScores:
         self.changed.emit()
 
     def _planes(self) -> list[int]:
-        return sorted(set.intersection(*(set(scored_planes(p)) for p in self.layers)))
+        return sorted(set.intersection(*(set(predicted_planes(p)) for p in self.layers)))
 
     def _score(self, known: dict[str, dict[int, ScoredField]]) -> None:
         reads = {layer.name: partial(read_plane, full_data(layer)) for layer in self.layers}

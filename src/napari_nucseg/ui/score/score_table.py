@@ -16,13 +16,13 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
+from napari_nucseg.analysis.comparison import DatasetScore, score_dataset
 from napari_nucseg.metrics.registry import GROUPS, Metric, metrics
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.report.text import as_number, as_spread
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
-from napari_nucseg.ui.score.worker import DatasetScore, score_dataset
 
 Role = Qt.ItemDataRole
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

@@ -1,0 +1,293 @@
+"""Between the canvas and the comparison: going to a nucleus, clicks on one, and edits of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtCore import QObject, QTimer
+
+from napari_nucseg.analysis.comparison import LabelPair
+from napari_nucseg.analysis.object_geometry import Box
+from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.progress import Progress
+from napari_nucseg.ui.edits import lose_track, remember_all
+from napari_nucseg.ui.jobs import Job, Run
+from napari_nucseg.ui.layers import full_data, plane_of, read_plane
+from napari_nucseg.ui.score.model import Comparison, ComparisonState
+
+MARGIN = 4.0
+"""How many times a nucleus' box fits into the view that is chosen for it."""
+_LEAST_BOX = 24
+"""Pixels that a box counts for at least, so that a speck keeps its surroundings."""
+
+_STILL = 4
+"""Canvas pixels that the pointer may move within a click."""
+MOST_KEPT = 2**25
+"""Pixels of a stack up to which all its fields are kept as they were, which takes about 0.3 s."""
+_SEPARATOR = "; "
+_LOOKING = ("pan_zoom", "transform")
+
+
+def go_to_row(viewer: ViewerModel, comparison: Comparison, row: int) -> None:
+    """Select an object's label in its layer, and move field slider and camera to it."""
+    objects = comparison.objects
+    layer = comparison.truth if objects.is_true[row] else comparison.prediction
+    if layer is None or layer not in viewer.layers:
+        return
+    go_to_field(viewer, layer, int(objects.plane[row]))
+    viewer.layers.selection = {layer}
+    layer.selected_label = int(objects.label[row])
+    show_box(viewer, layer, objects.box[row].tolist())
+
+
+def go_to_field(viewer: ViewerModel, layer: Labels, plane: int) -> None:
+    """Move the field slider."""
+    stack = full_data(layer).shape[:-2]
+    if not stack:
+        return
+    place = layer.data_to_world((*map(int, np.unravel_index(plane, stack)), 0, 0))
+    first = viewer.dims.ndim - layer.ndim
+    for axis in range(len(stack)):
+        viewer.dims.set_point(first + axis, float(place[axis]))
+
+
+def show_box(viewer: ViewerModel, layer: Labels, box: list[int]) -> None:
+    """Move the camera to a box of the field shown, with a margin.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer, with the field shown.
+    layer : Labels
+        Labels layer whose pixels the box counts.
+    box : list of int
+        First row, first column, and row and column after the last.
+    """
+    top, left, bottom, right = box
+    shown = layer.world_to_data(np.asarray(viewer.dims.point)[-layer.ndim :])[:-2]
+    middle = ((top + bottom - 1) / 2, (left + right - 1) / 2)
+    edge = [max(bottom - top, _LEAST_BOX), max(right - left, _LEAST_BOX)]
+    size = np.multiply(edge, np.abs(layer.scale[-2:])) * MARGIN
+    center = layer.data_to_world((*shown, *middle))[-2:]
+    viewer.scene.camera.center = tuple(map(float, center))
+    viewer.scene.camera.zoom = float(np.min(np.asarray(viewer.canvas.size) / size))
+
+
+class CanvasPicker:
+    """Connects the pointer with the objects of a comparison.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer whose canvas is clicked on.
+    state : ComparisonState
+        The comparison, which knows the objects.
+    choose : callable
+        Called with the row of an object that was clicked on.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, state: ComparisonState, choose: Callable[[int], object]
+    ) -> None:
+        self._viewer, self._state, self._choose = viewer, state, choose
+        self._written: Any = None  # setting the status tells of it later, and so calls this again
+        viewer.mouse_drag_callbacks.append(self._on_press)
+        viewer.events.status.connect(self._on_status)
+
+    def disconnect(self) -> None:
+        """Let go of the viewer."""
+        if self._on_press in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._on_press)
+        self._viewer.events.status.disconnect(self._on_status)
+
+    def _on_press(self, viewer: ViewerModel, event: Any) -> Generator[None, None, None]:
+        active = viewer.layers.selection.active
+        looking = getattr(active, "mode", "pan_zoom") in _LOOKING
+        start, position = np.asarray(event.pos), tuple(event.position)
+        yield
+        while event.type == "mouse_move":
+            looking = looking and bool(np.abs(np.asarray(event.pos) - start).max() <= _STILL)
+            yield
+        if not looking or event.button not in (None, 1):
+            return
+        row = self._state.object_at(position)
+        if row is not None:
+            self._choose(row)
+
+    def _on_status(self, event: Any = None) -> None:
+        """Add to what napari says of the place under the pointer."""
+        if not self._state.now.is_there or self._viewer.status == self._written:
+            return
+        row = self._state.object_at(tuple(self._viewer.cursor.position))
+        if row is None:
+            return
+        text = self._state.now.describe(row)
+        status = self._viewer.status
+        if isinstance(status, dict):
+            said = status.get("coordinates", "")
+            self._written = {**status, "coordinates": said + _SEPARATOR + text}
+        else:
+            self._written = f"{status}{_SEPARATOR}{text}"
+        self._viewer.status = self._written
+
+
+class EditTracker:
+    """Finds what changed in the labels, and has it counted again.
+
+    napari has no event for undo, but shows the layer anew after it, so that labels are compared
+    with those that were counted whenever a layer is shown anew or painted in.
+
+    Parameters
+    ----------
+    state : ComparisonState
+        The comparison whose layers are watched.
+    parent : QObject
+        Owner of the timer, which ends with it.
+    begin_anew : callable
+        Compares all again, where counting the change alone is not possible; gets the layer whose
+        labels were replaced, or None.
+    """
+
+    def __init__(
+        self, state: ComparisonState, parent: QObject, begin_anew: Callable[[Labels | None], None]
+    ) -> None:
+        self._state, self._begin_anew = state, begin_anew
+        self._watched: list[Labels] = []
+        self._edited: set[Labels] = set()
+        self._soon = QTimer(parent)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self.look)
+
+    def watch(self, *layers: Labels | None) -> None:
+        """Watch these layers, and no others."""
+        for layer in self._watched:
+            layer.events.data.disconnect(self._on_data)
+            layer.events.paint.disconnect(self._on_paint)
+            layer.events.set_data.disconnect(self._on_shown)
+            layer.events.n_edit_dimensions.disconnect(self._on_depth)
+        self._watched = [layer for layer in layers if layer is not None]
+        self._edited &= set(self._watched)
+        if not self._watched:
+            self._soon.stop()
+        for layer in self._watched:
+            layer.events.data.connect(self._on_data)
+            layer.events.paint.connect(self._on_paint)
+            layer.events.set_data.connect(self._on_shown)
+            layer.events.n_edit_dimensions.connect(self._on_depth)
+            self._keep_if_deep(layer)
+
+    def watches(self, layer: Any) -> bool:
+        """Tell whether a layer is watched."""
+        return layer in self._watched
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a change is about to be counted."""
+        return self._soon.isActive()
+
+    def load(self, run: Run, layer: Labels, then: Callable[[], None]) -> Job:
+        """Read a layer's labels, which are read from files as they are shown, into memory.
+
+        Parameters
+        ----------
+        run : callable
+            Called with work to do in the background, and with what shows its result.
+        layer : Labels
+            One of the layers that are watched.
+        then : callable
+            Called afterwards, if the layer is still watched and has the same labels.
+        """
+        data = full_data(layer)
+
+        def use(labels: LabelImage) -> None:
+            if self.watches(layer) and full_data(layer) is data:
+                self._exchange(layer, labels)
+                then()
+
+        return run(partial(_read_all, data), use)
+
+    def _exchange(self, layer: Labels, labels: LabelImage) -> None:
+        """Give a layer an array that holds the same labels, which need no comparison anew."""
+        layer.events.data.disconnect(self._on_data)
+        layer.data = labels
+        layer.events.data.connect(self._on_data)
+
+    def look(self) -> None:
+        """Count again what changed since the labels were counted last."""
+        state, changed = self._state, False
+        for plane in list(state.copies):
+            now = self._labels_now(plane)
+            box = changed_box(state.copies[plane], now)
+            if box is not None:
+                state.recount(plane, box, now)
+                changed = True
+        deep = [layer for layer in self._watched if layer.n_edit_dimensions > 2]
+        if changed and deep:
+            for layer in deep:
+                lose_track(layer)  # other fields may have changed, too
+            self._begin_anew(None)
+
+    def _labels_now(self, plane: int) -> LabelPair:
+        """Read labels, but no files of which nothing was edited."""
+        state = self._state
+        true, found = (
+            read_plane(full_data(layer), plane) if self._may_differ(layer) else copy
+            for layer, copy in zip(
+                (state.now.truth, state.now.prediction), state.copies[plane], strict=True
+            )
+        )
+        return true, found
+
+    def _may_differ(self, layer: Labels) -> bool:
+        return isinstance(full_data(layer), np.ndarray) or layer in self._edited
+
+    def _keep_if_deep(self, layer: Labels) -> None:
+        """Keep all fields as they are now if the next edit may reach through several of them."""
+        data = full_data(layer)
+        if layer.n_edit_dimensions > 2 and isinstance(data, np.ndarray) and data.size <= MOST_KEPT:
+            remember_all(layer)
+
+    def _on_depth(self, event: Any) -> None:
+        self.look()
+        self._keep_if_deep(event.source)
+
+    def _on_data(self, event: Any) -> None:
+        self._begin_anew(event.source)
+        self._keep_if_deep(event.source)
+
+    def _on_paint(self, event: Any) -> None:
+        self._edited.add(event.source)
+        self._soon.start()  # napari tells of paint before it is in the data
+
+    def _on_shown(self) -> None:
+        if self._state.copies:
+            self._soon.start()
+
+
+def _read_all(data: Any, progress: Progress) -> LabelImage:
+    """Read all fields of a stack of labels into memory."""
+    labels = np.empty(data.shape, dtype=data.dtype)
+    planes = int(np.prod(data.shape[:-2]))
+    for plane in range(planes):
+        progress(plane, planes, "Reading")
+        plane_of(labels, plane)[...] = read_plane(data, plane)
+    return labels
+
+
+def changed_box(before: LabelPair, after: LabelPair) -> Box | None:
+    """Return the box around all pixels whose label changed on either side; None if none did."""
+    changed = _differ(before[0], after[0]) | _differ(before[1], after[1])
+    rows = np.flatnonzero(changed.any(axis=1))
+    if not len(rows):
+        return None
+    columns = np.flatnonzero(changed[rows[0] : rows[-1] + 1].any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _differ(one: LabelImage, other: LabelImage) -> np.ndarray:
+    return np.asarray(one != other)

@@ -1,0 +1,163 @@
+"""Masks that were opened as images: offered as labels, which alone are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
+
+from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.io.label_rules import (
+    Likeness,
+    decode_colouring,
+    find_likeness,
+    number_colours,
+    take_labels,
+)
+from napari_nucseg.progress import Progress
+from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.layers import MASK_IMAGE, placement, record_of
+from napari_nucseg.ui.params_form import text_line
+
+
+class MaskOffer(QWidget):
+    """A line that is seen while an Image layer looks like labels, and makes labels of it.
+
+    Layers in memory are looked at, of a stack the field in the middle.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer whose Image layers are looked at, and which labels are added to.
+    run : callable
+        Called with work to do in the background, and with what shows its result.
+    tell : callable
+        Called with a line of text, to show it.
+    """
+
+    def __init__(self, viewer: ViewerModel, run: Run, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._viewer, self._run, self._tell = viewer, run, tell
+        self._likeness: dict[str, Likeness | None] = {}
+        self._offered: Image | None = None
+        self.text = text_line()
+        self.use = QPushButton()
+        self.separate = QPushButton("Separate nuclei")
+        self.separate.setToolTip(
+            "Add a Labels layer in which each piece of the mask is a nucleus. Nuclei that touch "
+            "are one piece. The image stays as it is."
+        )
+        self.use.clicked.connect(lambda: self._take(separate=False))
+        self.separate.clicked.connect(lambda: self._take(separate=True))
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(3)
+        grid.addWidget(self.text.native, 0, 0, 1, 2)
+        grid.addWidget(self.separate, 1, 0)
+        grid.addWidget(self.use, 1, 1)
+        self.look()
+
+    def look(self) -> None:
+        """Look at the images that were added, and offer the first that looks like labels."""
+        for image in self._viewer.layers:
+            if _may_be_mask(image) and str(image.unique_id) not in self._likeness:
+                key = str(image.unique_id)
+                self._likeness[key] = None  # until it is known
+                work = partial(_look_at, image.data, image.rgb)
+                self._run(work, partial(self._on_likeness, key))
+        self._offer()
+
+    def _on_likeness(self, key: str, likeness: Likeness | None) -> None:
+        self._likeness[key] = likeness
+        self._offer()
+
+    def _offer(self) -> None:
+        """Show the line of the first image that no labels were made from, or none."""
+        taken = {layer.metadata.get(MASK_IMAGE) for layer in self._viewer.layers}
+        self._offered = next(
+            (
+                image
+                for image in self._viewer.layers
+                if self._likeness.get(str(image.unique_id)) and str(image.unique_id) not in taken
+            ),
+            None,
+        )
+        self.setVisible(self._offered is not None)
+        if self._offered is not None:
+            self._describe(self._offered, self._likeness[str(self._offered.unique_id)])
+
+    def _describe(self, image: Image, likeness: Likeness | None) -> None:
+        assert likeness is not None
+        is_binary = likeness is Likeness.BINARY
+        hint = "All nuclei have one value." if is_binary else "Only Labels layers can be scored."
+        self.text.value = f"{image.name} looks like {likeness.value}. {hint}"
+        self.separate.setVisible(is_binary)
+        self.use.setText("Use as one nucleus" if is_binary else "Use as labels")
+        self.use.setToolTip(
+            f"Add a Labels layer in which {_MEANINGS[likeness]}. The image stays as it is."
+        )
+
+    def _take(self, *, separate: bool) -> None:
+        image = self._offered
+        if image is None:
+            return
+        key = str(image.unique_id)
+        likeness, self._likeness[key] = self._likeness[key], None  # it is offered once
+        separate = separate or likeness is Likeness.COLOURING
+        work = partial(_make_labels, image.data, image.rgb, separate)
+        self._run(work, partial(self._add, image))
+        self._tell(f"Making labels of {image.name}...")
+        self._offer()
+
+    def _add(self, image: Image, labels: LabelImage) -> None:
+        """Show labels where their image lies, unless it is gone."""
+        if image in self._viewer.layers:
+            self._tell(f"{image.name} was added as a Labels layer.")
+            made = {MASK_IMAGE: str(image.unique_id)}
+            layer = Labels(labels, name=image.name, metadata=made, **placement(image))
+            self._viewer.add_layer(layer)
+
+
+_MEANINGS = {
+    Likeness.NUMBERS: "each value is a nucleus",
+    Likeness.COLOURING: "each piece of one colour is a nucleus",
+    Likeness.BINARY: "all that is not background is one nucleus",
+}
+
+
+def _may_be_mask(layer: Any) -> bool:
+    """Whether an image was opened by others than us, and can be looked at without reading files."""
+    return (
+        isinstance(layer, Image)
+        and record_of(layer) is None
+        and not layer.multiscale
+        and isinstance(layer.data, np.ndarray)
+    )
+
+
+def _look_at(data: NDArray[Any], in_colour: bool, progress: Progress) -> Likeness | None:
+    """Tell what the middle one of an image's fields looks like."""
+    planes = data.reshape(-1, *data.shape[-3 if in_colour else -2 :])
+    return find_likeness(planes[len(planes) // 2], in_colour=in_colour)
+
+
+def _make_labels(
+    data: NDArray[Any], in_colour: bool, separate: bool, progress: Progress
+) -> LabelImage:
+    """Take values for labels, or each piece of one value; return an array of its own."""
+    numbers = number_colours(data) if in_colour else data
+    if not separate:
+        labels = take_labels(numbers).data
+        return labels.astype(np.int32 if labels.max(initial=0) < 2**31 else np.int64)
+    made = np.zeros(numbers.shape, np.int32)
+    planes = numbers.reshape(-1, *numbers.shape[-2:])
+    for number, labels in enumerate(made.reshape(planes.shape)):
+        progress(number, len(planes), "Separating")
+        labels[...] = decode_colouring(planes[number])
+    return made
