@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 from dataclasses import replace
 from fractions import Fraction
 
@@ -73,6 +75,12 @@ def left_out_by_sets(truth, predicted, ignore):
         if leaves and not same - gone:
             lost.add(number)
     return gone, lost
+
+
+@pytest.mark.parametrize("module", ["ignoring", "score"])
+def test_the_examples_are_true(module):
+    found = doctest.testmod(importlib.import_module(f"napari_nucseg.metrics.{module}"))
+    assert (found.failed, found.attempted > 0) == (0, True)
 
 
 @settings(deadline=None)

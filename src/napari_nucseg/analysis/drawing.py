@@ -15,19 +15,24 @@ from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.verdicts import Agreement, ObjectVerdicts, Verdict, Verdicts, classify
 
 VERDICT_COLOURS = {
-    Verdict.MATCHED: "#009E73",
-    Verdict.LOOSE: "#F0E442",
-    Verdict.MISSED: "#D55E00",
-    Verdict.MERGED: "#CC79A7",
-    Verdict.SPLIT: "#56B4E9",
-    Verdict.OFF: "#E69F00",
-    Verdict.TANGLED: "#FFFFFF",
-    Verdict.SPURIOUS: "#0072B2",
+    Verdict.MATCHED: "#88C49E",
+    Verdict.LOOSE: "#E5D345",
+    Verdict.MISSED: "#A51128",
+    Verdict.MERGED: "#8E2875",
+    Verdict.SPLIT: "#65D2EA",
+    Verdict.OFF: "#AD7B20",
+    Verdict.TANGLED: "#3397FF",
+    Verdict.SPURIOUS: "#4130FF",
 }
+"""Colours that differ by CIEDE2000 for normal and for colour-blind eyes.
+
+How much, and from which backgrounds, is in ``docs/errors.md`` and held by a test. A verdict's
+colour is written nowhere else.
+"""
 AGREEMENT_COLOURS = {
-    Agreement.TRUE_POSITIVE: "#009E73",
-    Agreement.FALSE_NEGATIVE: "#D55E00",
-    Agreement.FALSE_POSITIVE: "#0072B2",
+    Agreement.TRUE_POSITIVE: VERDICT_COLOURS[Verdict.MATCHED],
+    Agreement.FALSE_NEGATIVE: VERDICT_COLOURS[Verdict.MISSED],
+    Agreement.FALSE_POSITIVE: VERDICT_COLOURS[Verdict.SPURIOUS],
 }
 
 _BRIGHTEST_PERCENTILE = 99.8

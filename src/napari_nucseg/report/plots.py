@@ -114,6 +114,7 @@ def plot_errors(sections: Sequence[Scored]) -> str:
     """Draw how many nuclei got each verdict but matched, a bar a model."""
     figure, axes = _figure(3.7, 3.2)
     kinds = [*_ERRORS, Verdict.SPURIOUS]
+    colours = [VERDICT_COLOURS[kind] for kind in kinds]
     height = 0.8 / len(sections)
     for number, section in enumerate(sections):
         counts = asdict(section.summary.pooled.verdicts)
@@ -121,7 +122,7 @@ def plot_errors(sections: Sequence[Scored]) -> str:
             np.arange(len(kinds)) + height * (number - (len(sections) - 1) / 2),
             [counts[kind.word] for kind in kinds],
             height=height * 0.9,
-            color=[_dark(kind) for kind in kinds] if len(sections) == 1 else _colour(number),
+            color=colours if len(sections) == 1 else _colour(number),
             label=section.name,
         )
         axes.bar_label(bars, padding=2, fontsize=8)
@@ -163,11 +164,6 @@ def _as_svg(figure: Figure) -> str:
 
 def _colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
-
-
-def _dark(verdict: Verdict) -> str:
-    """Return a verdict's colour, but for the white one, which is not seen on paper."""
-    return "#888888" if verdict is Verdict.TANGLED else VERDICT_COLOURS[verdict]
 
 
 @dataclass(frozen=True)

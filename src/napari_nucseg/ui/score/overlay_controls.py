@@ -146,7 +146,7 @@ class OverlayControls(QWidget):
         )
         self.agreement = _button(
             "Pixels",
-            "Colour the pixels: found in green, missed in orange-red, wrongly predicted in blue. "
+            "Colour the pixels: found in green, missed in red, wrongly predicted in blue. "
             "Press again to hide.",
         )
         self.iou = _button(

@@ -156,7 +156,7 @@ KINDS = {
         lambda truth, predicted, verdicts: draw_agreement(truth, predicted),
         lambda hidden: dict(AGREEMENT_COLOURS),
         0.5,
-        "Pixels: found in green, missed in orange-red, wrongly predicted in blue.",
+        "Pixels: found in green, missed in red, wrongly predicted in blue.",
     ),
     IOU: Kind(
         draw_ious,
