@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.ui.layers import PREDICTION, record_of
 from napari_nucseg.ui.segment.form import Scope
@@ -45,6 +46,7 @@ def choose(qtbot, panel, number: int, title: str) -> None:
     box = panel.form.axes[number].native
     assert box.isVisibleTo(panel.native)
     box.setFocus()
+    QApplication.setKeyboardInputInterval(0)  # else letters that follow fast are one word
     qtbot.keyClick(box, title[0])
     assert box.currentText() == title
 
