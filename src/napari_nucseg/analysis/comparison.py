@@ -148,7 +148,7 @@ def compare_planes(
 
 @dataclass(frozen=True)
 class DatasetScore:
-    """What takes too long to be waited for.
+    """Scores of all fields, which are computed in the background.
 
     Attributes
     ----------

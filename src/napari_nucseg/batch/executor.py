@@ -141,8 +141,7 @@ class _Cluster:
                     yield self._result(future)
                 except KilledWorker as error:
                     why = (
-                        "one worker after another died of it, perhaps because memory ran out "
-                        f"({error})"
+                        f"every worker that took it died, perhaps because memory ran out ({error})"
                     )
                     yield work.blame(suspect, why)
 

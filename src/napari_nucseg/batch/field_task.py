@@ -27,7 +27,7 @@ from napari_nucseg.metrics.boundaries import LEAST_IOU, Spacing, measure_boundar
 from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.score import Score, counting, score_matching
+from napari_nucseg.metrics.score import Score, score_matching, with_ignored
 from napari_nucseg.progress import Progress, ignore, within
 from napari_nucseg.segmenters.api import Provenance, Stopped, check_image
 
@@ -235,7 +235,7 @@ class FieldTask:
         )
         objects = object_columns(field.stem, truth, labels, matching, rule.preset, pixel_size=size)
         score = score_matching(matching, rule.preset, boundaries)
-        return score if kept is None else counting(kept, score), objects
+        return score if kept is None else with_ignored(kept, score), objects
 
 
 def run_here(work: FieldTask, fields: Sequence[Field], progress: Progress) -> Iterator[Outcome]:

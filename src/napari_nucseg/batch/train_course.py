@@ -95,7 +95,7 @@ class TrainingCourse:
 
     @property
     def seconds(self) -> float:
-        """That the training took, without interruptions."""
+        """Seconds of training so far; interruptions are not counted."""
         return self._seconds + self.clock() - self._begun
 
     def run(self) -> None:

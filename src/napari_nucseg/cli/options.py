@@ -189,7 +189,7 @@ def _bar(*amounts: ProgressColumn) -> Bar:
 
 
 def warn(line: str) -> None:
-    """Tell on standard error of what need not be wrong."""
+    """Print a warning on standard error."""
     errors.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -184,8 +184,8 @@ def _open_two(images: Path, truths: Path, split: str | None, allow_missing: bool
     dataset = _open_whole(root, files)
     if len(dataset.without_mask) == len(dataset.fields):
         raise ValueError(
-            f"{truths}: its files are named as no image of {images} is; name each as its image, or "
-            "as it with _masks behind"
+            f"{truths}: no file is named like an image of {images}; name each like its image, with "
+            "or without _masks at the end"
         )
     if split is None:
         return dataset

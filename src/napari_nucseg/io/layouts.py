@@ -177,7 +177,7 @@ def explain_no_truth(root: Path) -> str:
         if not folder.is_dir():
             continue
         if list_folder(folder, IMAGE_SUFFIXES):
-            return f"the files of {part}/ are named as no image is; name each as its image"
+            return f"no file of {part}/ is named like an image; name each like its image"
         return f"{part}/: {describe_folder(folder)}"
     return (
         "add masks/ or labels/, put labels beside the images, such as a_masks.tif beside a.tif, or "

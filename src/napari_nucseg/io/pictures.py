@@ -173,8 +173,7 @@ def _kind_of(source: Source, head: bytes) -> Kind:
 def _refuse_monstrous(source: Source, height: int, width: int) -> None:
     if width * height > MAX_PNG_PIXELS:
         raise BadFileError(
-            f"{source}: {height} x {width} px, more than a PNG or JPEG is read with; save it as "
-            "TIFF"
+            f"{source}: {height} x {width} px, larger than a PNG or JPEG may be; save it as TIFF"
         )
 
 

@@ -40,7 +40,7 @@ class AddableCounts:
 
 
 def ratio(part: float, whole: float, seen: float) -> float:
-    """Divide; NaN where nothing was seen at all, 0 where only this ratio has nothing below.
+    """Divide part by whole: NaN if nothing was seen at all, 0 if only the whole is 0.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Every score of two label images, declared once.
 
-Tables, help, files, plots, the functions of `napari_nucseg.metrics.functions` and the document of
-scores are made from this list. A new score is a function of what is counted in a field, and its
-entry here; as it follows from counts that are added, it is pooled over fields, too.
+Tables, help, files, plots and the document of scores are made from this list, and so is each line
+of `napari_nucseg.metrics.functions`. A new score is a function of what is counted in a field, and
+its entry here; as it follows from counts that are added, it is pooled over fields, too.
 """
 
 from __future__ import annotations

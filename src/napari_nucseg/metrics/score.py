@@ -174,11 +174,11 @@ def score(
     """
     if ignore is not None:
         kept = leave_out(truth, predicted, ignore)
-        return counting(kept, score(kept.truth, kept.predicted, threshold, preset))
+        return with_ignored(kept, score(kept.truth, kept.predicted, threshold, preset))
     return score_matching(match(find_overlap(truth, predicted), threshold, preset.strict), preset)
 
 
-def counting(kept: Counted, scored: Score) -> Score:
+def with_ignored(kept: Counted, scored: Score) -> Score:
     """Complete the score of what `leave_out` kept by the pixels and the numbers that only it knows.
 
     Parameters
@@ -211,7 +211,7 @@ def score_with_boundaries(
     if ignore is not None:
         kept = leave_out(truth, predicted, ignore)
         labels = kept.truth, kept.predicted
-        return counting(kept, score_with_boundaries(*labels, threshold, preset, spacing))
+        return with_ignored(kept, score_with_boundaries(*labels, threshold, preset, spacing))
     overlap = find_overlap(truth, predicted)
     matching = match(overlap, threshold, preset.strict)
     least = min(LEAST_IOU, threshold)

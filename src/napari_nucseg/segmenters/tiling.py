@@ -202,7 +202,7 @@ class _Piece:
 
     @property
     def filled(self) -> slice:
-        """Where that lies in it."""
+        """Slice of the tile that the image fills."""
         return slice(self.source.start - self.start, self.source.stop - self.start)
 
     @property
@@ -212,7 +212,7 @@ class _Piece:
 
     @property
     def inner(self) -> slice:
-        """Where that lies in its own result."""
+        """Slice of the tile's result that is kept."""
         return slice(self.first - self.start, self.last - self.start)
 
 
