@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from napari_nucseg.analysis.drawing import VERDICT_COLOURS
 from napari_nucseg.cli.demo import start_demo
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, role_of
 
 
@@ -21,7 +23,8 @@ def test_the_demo_ends_with_the_field_segmented_scored_and_overlaid(qtbot, make_
     assert "nuclei in" in segment.status.value
     assert "matched" in score.status.value
     picture = viewer.screenshot(canvas_only=False)
-    for colour in ((0, 158, 115), (213, 94, 0)):  # matched and missed, from the legend at least
+    for verdict in (Verdict.MATCHED, Verdict.MISSED):  # from the legend at least
+        colour = [int(VERDICT_COLOURS[verdict][at : at + 2], 16) for at in (1, 3, 5)]
         assert (np.abs(picture[..., :3].astype(int) - colour).sum(axis=-1) < 12).any()
     qtbot.waitUntil(lambda: not (segment.running or score.running))
 
