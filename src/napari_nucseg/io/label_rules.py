@@ -219,9 +219,7 @@ def _whole_numbers(data: NDArray[Any]) -> Labels:
             )
         data = data.astype(np.int64)
     if data.dtype.kind not in "iu":
-        raise ValueError(
-            f"not a label image: it holds {data.dtype} values; labels must be whole numbers"
-        )
+        raise ValueError(f"not a label image: it holds {data.dtype} values, not whole numbers")
     least = int(data.min(initial=0))
     if least < 0:
         raise ValueError(
