@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_nucseg.analysis.corrections import PackedLabels
-from napari_nucseg.analysis.field_parts import merged, moved, place_part
+from napari_nucseg.analysis.field_parts import merged, moved, place_part, stacked
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.edits import keep_made, write_field
 from napari_nucseg.ui.layers import (
@@ -29,7 +30,6 @@ from napari_nucseg.ui.layers import (
 from napari_nucseg.ui.segment.hand_edits import (
     FieldState,
     HandEdits,
-    Provenance,
     note_replacement,
     provenance_by_field,
     set_states,
@@ -38,9 +38,6 @@ from napari_nucseg.ui.segment.hand_edits import (
 from napari_nucseg.ui.segment.image_source import Box
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables
 from napari_nucseg.ui.segment.result_cache import FieldResult, Result, ResultCache, joined_results
-
-BOXES = "boxes"
-"""Key of a field's provenance for those of the boxes in it that were segmented later."""
 
 
 def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult]) -> Labels:
@@ -65,10 +62,11 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult
     place_like(layer, image)
     if not layer.visible:  # napari draws all anew
         layer.visible = True
-    with layer.block_history():
-        replaced = [plane for plane, one in fields.items() if _replace(layer, plane, one.labels)]
+    is_replaced = any(plane_of(layer.data, plane).any() for plane in fields)
     after = {plane: one.state for plane, one in fields.items()}
-    if replaced:
+    if not is_replaced:
+        _fill(layer, fields)
+    elif _replace(layer, fields):
         note_replacement(layer, before, after)
     set_states(layer, after)
     layer.refresh(extent=False)
@@ -215,36 +213,19 @@ def _as_made(field: _Field, before: LabelImage, one: FieldResult) -> PackedLabel
     return PackedLabels.of(labels)
 
 
-def _replace(layer: Labels, plane: int, labels: LabelImage) -> bool:
-    """Write a field; tell whether that can be undone, which filling an empty one cannot."""
-    field = plane_of(layer.data, plane)
-    if field.any():
-        return write_field(layer, plane, labels, refresh=False)
-    field[...] = labels
-    return False
+def _fill(layer: Labels, fields: Mapping[int, _Field]) -> None:
+    """Write fields that are empty, which nobody wants back."""
+    for plane, one in fields.items():
+        plane_of(layer.data, plane)[...] = one.labels
 
 
-def parts_of(made: Provenance) -> list[Provenance]:
-    """List what lies on top of one another in a field, in the order of its making."""
-    first = {key: value for key, value in made.items() if key != BOXES}
-    return [first, *made.get(BOXES, ())]
-
-
-def stacked(before: Provenance | None, added: Provenance) -> Provenance:
-    """Add how a field or a box was made to what is told of a field.
-
-    Parameters
-    ----------
-    before : mapping or None
-        Provenance of the field so far; None if there is none.
-    added : mapping
-        Provenance of a new part. It replaces what is told of boxes within its own; one of the whole
-        field replaces all.
-    """
-    parts = [] if before is None else parts_of(before)
-    left = [part for part in parts if not _covers(added.get("box"), part.get("box"))]
-    first, *boxes = [*left, added]
-    return {**first, BOXES: boxes} if boxes else dict(first)
+def _replace(layer: Labels, fields: Mapping[int, _Field]) -> bool:
+    """Write fields as one step that can be undone, the empty among them too; tell of a change."""
+    with layer.block_history():
+        changed = [
+            write_field(layer, plane, one.labels, refresh=False) for plane, one in fields.items()
+        ]
+    return any(changed)
 
 
 def short_name(model: str) -> str:
@@ -252,11 +233,9 @@ def short_name(model: str) -> str:
     return Path(model).name
 
 
-def _covers(box: Sequence[int] | None, other: Sequence[int] | None) -> bool:
-    return box is None or (other is not None and Box(*box).holds(Box(*other)))
-
-
-def _highest_of_volumes(labels: LabelImage, told: Mapping[int, Provenance], plane: int) -> int:
+def _highest_of_volumes(
+    labels: LabelImage, told: Mapping[int, Mapping[str, Any]], plane: int
+) -> int:
     """Return the highest number in the other planes, if volumes are among them; else 0."""
     if not any(made.get("depth") for other, made in told.items() if other != plane):
         return 0
