@@ -54,6 +54,12 @@ def settled(qtbot, panel) -> None:
     qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
 
 
+def save(qtbot, panel, folder) -> None:
+    """Save what was corrected, and wait until it is written."""
+    panel.corrections.save_to(folder)
+    qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
+
+
 def saved(folder) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.tif"))
 
@@ -280,7 +286,7 @@ def test_a_fill_through_all_fields_is_counted_in_all(qtbot, tmp_path, viewer, st
     settled(qtbot, stack_panel)
 
     assert stack_panel.state.score_of(1).objects.fp == 0
-    stack_panel.corrections.save_to(tmp_path)
+    save(qtbot, stack_panel, tmp_path)
     assert saved(tmp_path) == ["prediction/0.tif", "prediction/1.tif"]
     for field in range(2):
         note = read_provenance(tmp_path / "prediction" / f"{field}.tif")
@@ -297,7 +303,7 @@ def test_a_large_stack_that_was_edited_in_depth_is_not_saved_field_by_field(
     stack_panel.edits.look()
     settled(qtbot, stack_panel)
 
-    stack_panel.corrections.save_to(tmp_path)
+    save(qtbot, stack_panel, tmp_path)
     assert "edited in several fields at once" in stack_panel.status.value
     assert not list(tmp_path.iterdir())
 
@@ -327,7 +333,7 @@ def test_what_is_painted_while_layers_are_compared_is_counted_and_saved(
     settled(qtbot, stack_panel)
 
     assert stack_panel.state.objects.find(0, 77, is_true=False) is not None
-    stack_panel.corrections.save_to(tmp_path)
+    save(qtbot, stack_panel, tmp_path)
     assert saved(tmp_path) == ["prediction/0.tif"]
 
 
@@ -342,7 +348,7 @@ def test_two_predictions_compared_are_saved_under_two_names(qtbot, viewer, tmp_p
         layer.paint((0, 50, 110), 77)
     stack_panel.edits.look()
 
-    stack_panel.corrections.save_to(tmp_path)
+    save(qtbot, stack_panel, tmp_path)
 
     assert saved(tmp_path) == ["ground truth/0.tif", "prediction/0.tif"]
 
@@ -417,7 +423,7 @@ def test_a_corrected_field_of_a_stack_is_saved_as_that_field(qtbot, tmp_path, vi
     found.data_setitem(np.nonzero(np.arange(3)[:, None, None] * (found.data == 2) == 1), 0)
     panel.edits.look()
 
-    panel.corrections.save_to(tmp_path / "out")
+    save(qtbot, panel, tmp_path / "out")
 
     assert saved(tmp_path / "out") == ["prediction/A16_s2.tif"]
     note = read_provenance(tmp_path / "out" / "prediction" / "A16_s2.tif")
@@ -489,10 +495,10 @@ def test_corrected_labels_are_saved_with_a_note(qtbot, tmp_path, layers, panel, 
     panel.corrections.prediction.native.click()
     qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
 
-    panel.corrections.save_to(tmp_path)
+    save(qtbot, panel, tmp_path)
 
-    assert saved(tmp_path) == ["ground truth/0.tif"]
-    note = read_provenance(tmp_path / "ground truth" / "0.tif")
+    assert saved(tmp_path) == ["ground truth/A01 truth.tif"]
+    note = read_provenance(tmp_path / "ground truth" / "A01 truth.tif")
     assert note["corrected_by_hand"] == 1
     assert note["corrections"] == {"pixels": pixels, "added": [], "removed": [1], "changed": []}
 
@@ -501,11 +507,11 @@ def test_no_file_is_overwritten(qtbot, tmp_path, layers, panel):
     choose(panel, Verdict.MISSED)
     panel.corrections.prediction.native.click()
     qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
-    taken = tmp_path / "ground truth" / "0.tif"
+    taken = tmp_path / "ground truth" / "A01 truth.tif"
     taken.parent.mkdir()
     taken.write_text("mine")
 
-    panel.corrections.save_to(tmp_path)
+    save(qtbot, panel, tmp_path)
 
     assert "already exists; choose another folder" in panel.status.value
     assert taken.read_text() == "mine"
@@ -517,7 +523,7 @@ def test_what_was_undone_is_not_saved(qtbot, tmp_path, layers, panel):
     layers[0].undo()
     qtbot.waitUntil(lambda: shown(panel, "Dice (= F1)") == dice_of(layers))
 
-    panel.corrections.save_to(tmp_path)
+    save(qtbot, panel, tmp_path)
 
     assert not list(tmp_path.iterdir())
     assert "No label was corrected" in panel.status.value

@@ -6,10 +6,8 @@ is kept when it is edited first, by whoever notices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +16,9 @@ from napari.layers import Labels
 
 from napari_nucseg.analysis.corrections import Changes, PackedLabels, find_changes, fingerprint
 from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.io.calibration import Calibration
-from napari_nucseg.io.writers import write_labels
 from napari_nucseg.ui.layers import (
     count_planes,
     full_data,
-    pixel_size,
     placement,
     plane_of,
     read_plane,
@@ -189,73 +184,6 @@ def add_copy(viewer: ViewerModel, layer: Labels) -> Labels:
     )
     viewer.layers.selection = selected
     return copy
-
-
-def save_corrected(
-    layers: Mapping[str, Labels], name_of: Callable[[Labels, int], str], folder: Path
-) -> list[Path]:
-    """Write the fields that were edited by hand as label TIFFs that say what was changed.
-
-    Parameters
-    ----------
-    layers : mapping
-        Layers by the name of the folder that their fields go to.
-    name_of : callable
-        Names a field of a layer; the file is called so.
-    folder : Path
-        Folder that those folders are made in.
-
-    Returns
-    -------
-    list of Path
-        Paths of the files that were written.
-
-    Raises
-    ------
-    FileExistsError
-        If one of the files is there; none is written then.
-    ValueError
-        If labels were edited through several fields at once.
-    """
-    for layer in layers.values():
-        if not is_tracked(layer):
-            raise ValueError(
-                f"{layer.name} was edited in several fields at once, and no note of such edits is "
-                "kept; save the whole layer instead (File > Save Selected Layers)"
-            )
-    writes = {}
-    for kind, layer in layers.items():
-        for plane in corrected_planes(layer):
-            path = folder / kind / f"{name_of(layer, plane)}.tif"
-            labels, size = read_plane(full_data(layer), plane), Calibration(pixel_size(layer))
-            note = _note(layer, plane, path.stem)
-            writes[path] = partial(write_labels, path, labels, note, size)
-    there = [path for path in writes if path.exists()]
-    if there:
-        raise FileExistsError(
-            f"{there[0]} already exists; choose another folder, or move that file"
-        )
-    for path, write in writes.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write()
-    return list(writes)
-
-
-def _note(layer: Labels, plane: int, stem: str) -> dict[str, Any]:
-    """Say how a field was made, as far as that is known of this field, and what was changed."""
-    record = record_of(layer)
-    made: Mapping[str, Any] = {}
-    if record is not None:
-        made = (record.by_field or {}).get(plane) or record.provenance or {}
-    changes = changes_of(layer, plane)
-    return {
-        **made,
-        "image": stem,
-        "layer": layer.name,
-        "pixel_size_um": pixel_size(layer),
-        "corrected_by_hand": changes.nuclei,
-        "corrections": asdict(changes),
-    }
 
 
 def _corrected(metadata: Mapping[str, Any], data: Any) -> tuple[int, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +19,14 @@ from napari_nucseg.ui.edits import (
     corrected_planes,
     count_corrected,
     has_history,
-    save_corrected,
     say_corrected,
     write_field,
 )
 from napari_nucseg.ui.jobs import Job, Run
-from napari_nucseg.ui.layers import (
-    GROUND_TRUTH,
-    PREDICTION,
-    count_planes,
-    find_image,
-    full_data,
-    record_of,
-)
+from napari_nucseg.ui.layers import full_data
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.score.canvas import EditTracker
+from napari_nucseg.ui.score.corrected_files import collect_corrected, write_corrected
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
 
@@ -217,7 +211,7 @@ class CorrectionControls(QWidget):
         if self._accepted:
             target = self._accepted.pop()
         else:
-            edited = [one for one in self._layers.values() if has_history(one)]
+            edited = [one for one in self._state.now.layers.values() if has_history(one)]
             if not edited:
                 self._tell("There is nothing to undo.")
                 return
@@ -231,35 +225,17 @@ class CorrectionControls(QWidget):
         if new.objects is not old.objects and new.rule == old.rule:
             self._counting.start()
 
-    @property
-    def _layers(self) -> dict[str, Labels]:
-        """What is compared, by what it is."""
-        now = self._state.now
-        layers = {PREDICTION: now.prediction, GROUND_TRUTH: now.truth}
-        return {kind: layer for kind, layer in layers.items() if layer is not None}
-
-    def _name(self, layer: Labels, plane: int) -> str:
-        """Name a field: by its own stem, else by its image's layer, else by its number."""
-        record = record_of(layer)
-        if record is not None and plane < len(record.stems):
-            return record.stems[plane]
-        image = find_image(self._state.viewer.layers, layer)
-        if image is None or count_planes(layer) > 1:
-            return self._state.now.name_of(plane)
-        return image.name
-
     def _count(self) -> None:
         """Tell how many nuclei were corrected by hand."""
-        words = {
-            kind: say_corrected(count_corrected(layer)) for kind, layer in self._layers.items()
-        }
+        layers = self._state.now.layers
+        words = {kind: say_corrected(count_corrected(layer)) for kind, layer in layers.items()}
         self.corrected.value = " ".join(
             f"{k.capitalize()} {said}." for k, said in words.items() if said
         )
 
     def ask_and_save(self) -> None:
         """Ask for a folder, and write the corrected labels to it."""
-        if not any(map(corrected_planes, self._layers.values())):
+        if not any(map(corrected_planes, self._state.now.layers.values())):
             self._tell(_NOTHING)
             return
         name = QFileDialog.getExistingDirectory(self, "Folder for the corrected labels")
@@ -267,18 +243,18 @@ class CorrectionControls(QWidget):
             self.save_to(Path(name))
 
     def save_to(self, folder: Path) -> None:
-        """Write the corrected labels to folders for either side within a folder.
-
-        Files have the names of their images, so that the command ``score`` pairs them.
-        """
+        """Write the corrected labels to folders for either side within a folder."""
         try:
-            written = save_corrected(self._layers, self._name, folder)
-        except (ValueError, OSError) as error:
+            fields = collect_corrected(self._state.now, self._state.viewer.layers, folder)
+        except ValueError as error:
             self._tell(str(error))
             return
-        if written:
-            files = "file is" if len(written) == 1 else "files are"
-            where = " and ".join(sorted({str(path.parent) for path in written}))
-            self._tell(f"{len(written)} corrected {files} in {where}.")
+        if fields:
+            self._run(partial(write_corrected, fields), self._tell_saved)
         else:
             self._tell(_NOTHING)
+
+    def _tell_saved(self, written: Sequence[Path]) -> None:
+        files = "file is" if len(written) == 1 else "files are"
+        where = " and ".join(sorted({str(path.parent) for path in written}))
+        self._tell(f"{len(written)} corrected {files} in {where}.")
