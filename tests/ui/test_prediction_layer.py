@@ -8,9 +8,11 @@ import pytest
 from napari_nucseg.analysis.corrections import PackedLabels
 from napari_nucseg.analysis.measurements import measure
 from napari_nucseg.ui.edits import count_corrected
+from napari_nucseg.ui.layers import GROUND_TRUTH, LayerRecord, tag
 from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
 from napari_nucseg.ui.segment.prediction_layer import put_prediction
 from napari_nucseg.ui.segment.result_cache import FieldResult, ResultKey
+from tests.ui.scored import open_panel, settled
 
 SQUARES = [(10, 10), (10, 40), (40, 10), (40, 40)]
 
@@ -56,3 +58,47 @@ def test_undo_takes_back_all_fields_of_a_result_those_that_were_empty_too(viewer
     notice_undo(layer)
     assert counts(layer) == [1, 2]
     assert count_corrected(layer) == 0
+
+
+def test_scores_of_all_fields_follow_an_undone_result(qtbot, viewer, fields):
+    layer = put_prediction(viewer, fields, [made(fields, n, draw(2)) for n in (0, 1)])
+    truth = np.stack([draw(2), draw(2)])
+    viewer.add_labels(truth, metadata=tag(LayerRecord(GROUND_TRUTH)))
+    panel = open_panel(qtbot, viewer)
+
+    def matched() -> list[int]:
+        return [panel.state.score_of(plane).objects.tp for plane in (0, 1)]
+
+    put_prediction(viewer, fields, [made(fields, n, draw(1)) for n in (0, 1)])
+    qtbot.waitUntil(lambda: panel.state.is_there and matched() == [1, 1])
+    settled(qtbot, panel)
+
+    layer.undo()
+    qtbot.waitUntil(lambda: panel.state.is_there and matched() == [2, 2])
+    settled(qtbot, panel)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+def test_labels_that_are_too_many_for_their_type_widen_it(viewer, fields, kind):
+    layer = put_prediction(viewer, fields, [made(fields, 0, draw(2))])
+    layer.data_setitem(tuple(np.array([n]) for n in (0, 60, 60)), 7)
+    layer.data = layer.data.astype(kind)
+    many = np.arange(64 * 64, dtype=np.int32).reshape(64, 64) // 4
+
+    put_prediction(viewer, fields, [made(fields, 1, many)])
+
+    np.testing.assert_array_equal(layer.data[1], many)
+    assert layer.data[0, 60, 60] == 7
+    layer.undo()
+    np.testing.assert_array_equal(layer.data[0], draw(2))
+
+
+def test_write_protected_labels_are_replaced_in_a_copy(viewer, fields):
+    layer = put_prediction(viewer, fields, [made(fields, 0, draw(2))])
+    mine = layer.data.copy()
+    mine.flags.writeable = False
+    layer.data = mine
+
+    put_prediction(viewer, fields, [made(fields, 0, draw(3))])
+
+    assert (counts(layer), mine.max()) == ([3, 0], 2)

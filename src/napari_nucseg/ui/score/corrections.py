@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from magicgui.widgets import PushButton
@@ -15,15 +16,17 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QWidget
 from napari_nucseg.analysis.corrections import erase, find_changes, swapped, take_over
 from napari_nucseg.analysis.objects import ObjectKey
 from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import (
+    can_take,
     corrected_planes,
     count_corrected,
-    has_history,
     say_corrected,
+    with_room,
     write_field,
 )
 from napari_nucseg.ui.jobs import Job, Run
-from napari_nucseg.ui.layers import full_data
+from napari_nucseg.ui.layers import full_data, plane_of, read_plane
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.score.canvas import EditTracker
 from napari_nucseg.ui.score.corrected_files import collect_corrected, write_corrected
@@ -116,7 +119,6 @@ class CorrectionControls(QWidget):
         self._state, self._table, self._tell = state, table, tell
         self._edits, self._run = edits, run
         self._loading: Job | None = None
-        self._accepted: list[Labels] = []
         self.prediction = PushButton(
             text="Accept prediction here",
             tooltip="Put the predicted nucleus of the chosen row into the ground truth. It "
@@ -182,7 +184,14 @@ class CorrectionControls(QWidget):
                 "Labels are still being read into memory. Press the button again after that."
             )
             return
-        self._loading = self._edits.load(self._run, target, lambda: self._accept(key, truth))
+        data = full_data(target)
+
+        def use(labels: LabelImage) -> None:
+            if self._edits.watches(target) and full_data(target) is data:
+                self._edits.exchange(target, labels)
+                self._accept(key, truth)
+
+        self._loading = self._run(partial(_read_all, data), use)
         self._tell(f"Reading {target.name} into memory...")
 
     def _accept(self, key: ObjectKey, truth: bool) -> None:
@@ -194,29 +203,26 @@ class CorrectionControls(QWidget):
             self._state.chosen.emit(row)
         target = self._state.now.prediction if truth else self._state.now.truth
         assert target is not None
-        try:
-            changed, done = accept(self._state.now, row, truth=truth)
-        except ValueError as error:
-            changed, done = False, str(error)
+        self._make_room(target, key.plane)
+        changed, done = accept(self._state.now, row, truth=truth)
         self._edits.look()
         if changed:
-            self._accepted.append(target)
             self._state.viewer.layers.selection = {target}  # for Ctrl+Z, if it is shown
         self._tell(done)
 
+    def _make_room(self, layer: Labels, plane: int) -> None:
+        """Let a layer take a number more than it has, and be written to."""
+        data = full_data(layer)
+        highest = int(read_plane(data, plane).max(initial=0)) + 1
+        if not can_take(data, highest):
+            self._edits.exchange(layer, with_room(data, highest))
+
     def take_back(self) -> None:
         """Undo the last change of the labels that were corrected last."""
-        layers = self._state.viewer.layers
-        self._accepted = [one for one in self._accepted if one in layers and has_history(one)]
-        if self._accepted:
-            target = self._accepted.pop()
-        else:
-            edited = [one for one in self._state.now.layers.values() if has_history(one)]
-            if not edited:
-                self._tell("There is nothing to undo.")
-                return
-            active = layers.selection.active
-            target = active if active in edited else edited[0]
+        target = self._edits.last_edited
+        if target is None:
+            self._tell("There is nothing to undo.")
+            return
         target.undo()
         self._edits.look()
         self._tell(f"The last change of {target.name} is undone.")
@@ -258,3 +264,13 @@ class CorrectionControls(QWidget):
         files = "file is" if len(written) == 1 else "files are"
         where = " and ".join(sorted({str(path.parent) for path in written}))
         self._tell(f"{len(written)} corrected {files} in {where}.")
+
+
+def _read_all(data: Any, progress: Progress) -> LabelImage:
+    """Read all fields of a stack of labels into memory."""
+    labels = np.empty(data.shape, dtype=data.dtype)
+    planes = int(np.prod(data.shape[:-2]))
+    for plane in range(planes):
+        progress(plane, planes, "Reading")
+        plane_of(labels, plane)[...] = read_plane(data, plane)
+    return labels

@@ -14,7 +14,7 @@ from napari.layers import Image, Labels
 from napari_nucseg.analysis.corrections import PackedLabels
 from napari_nucseg.analysis.field_parts import merged, moved, place_part, stacked
 from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.ui.edits import keep_made, write_field
+from napari_nucseg.ui.edits import keep_made, make_room, write_field
 from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
@@ -24,6 +24,7 @@ from napari_nucseg.ui.layers import (
     place_like,
     plane_of,
     put_labels,
+    read_plane,
     record_of,
     tag,
 )
@@ -63,6 +64,7 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult
     if not layer.visible:  # napari draws all anew
         layer.visible = True
     is_replaced = any(plane_of(layer.data, plane).any() for plane in fields)
+    make_room(layer, max(int(one.labels.max(initial=0)) for one in fields.values()))
     after = {plane: one.state for plane, one in fields.items()}
     if not is_replaced:
         _fill(layer, fields)
@@ -189,7 +191,8 @@ def _compose(layer: Labels, made: Sequence[FieldResult]) -> dict[int, _Field]:
     for one in made:
         plane = one.key.plane
         if plane not in fields:
-            labels = np.array(plane_of(layer.data, plane))
+            now = read_plane(layer.data, plane)  # whose type may be too narrow for more nuclei
+            labels = now.astype(np.promote_types(now.dtype, np.int32))
             fields[plane] = _Field(labels, state_of(layer, plane))
         field = fields[plane]
         before = field.labels.copy()
