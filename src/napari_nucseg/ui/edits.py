@@ -167,6 +167,17 @@ def has_history(layer: Labels) -> bool:
     return bool(steps_of(layer))
 
 
+def undo(layer: Labels) -> str:
+    """Take back the last change of labels; say which fields' it was."""
+    planes = sorted(planes_of(layer, steps_of(layer)[-1]))
+    layer.undo()
+    record = record_of(layer)
+    stems = () if record is None else record.stems
+    names = [stems[one] if one < len(stems) else f"field {one + 1}" for one in planes]
+    where = f" in {', '.join(names) if len(names) < 4 else counted(len(names), 'field')}"
+    return f"The last change of {layer.name}{where if layer.ndim > 2 else ''} is undone."
+
+
 def steps_of(layer: Labels) -> list[Step]:
     """List the changes of labels that can be undone, the newest last.
 

@@ -22,6 +22,7 @@ from napari_nucseg.ui.edits import (
     corrected_planes,
     count_corrected,
     say_corrected,
+    undo,
     with_room,
     write_field,
 )
@@ -223,9 +224,9 @@ class CorrectionControls(QWidget):
         if target is None:
             self._tell("There is nothing to undo.")
             return
-        target.undo()
+        done = undo(target)
         self._edits.look()
-        self._tell(f"The last change of {target.name} is undone.")
+        self._tell(done)
 
     def _on_changed(self, old: Comparison, new: Comparison) -> None:
         if new.objects is not old.objects and new.rule == old.rule:
