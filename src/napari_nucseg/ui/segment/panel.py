@@ -54,7 +54,7 @@ class SegmentPanel(Panel):
         self.follower = LiveUpdate(
             self, self._chosen, self._kept, self._edits, self.chooser.remember, self._show_result
         )
-        self.result = ResultsWidget(viewer, self._chosen, self._say)
+        self.result = ResultsWidget(viewer, self._chosen, self._say, self.run_errand)
         self.advice = AdviceWidget(self.follow_advice)
         self.provenance = ProvenanceWidget(viewer, self.chooser.use_settings)
         self.keeper = MeasurementUpdates(
