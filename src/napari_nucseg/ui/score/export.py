@@ -51,14 +51,7 @@ from napari_nucseg.report.text import latex_table, markdown_table
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.edits import changes_of, corrected_planes, count_corrected, say_corrected
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import (
-    find_image,
-    full_data,
-    pixel_size,
-    plane_of,
-    read_plane,
-    record_of,
-)
+from napari_nucseg.ui.layers import find_image, full_data, pixel_size, plane_of, record_of
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 
 
@@ -197,7 +190,7 @@ def _find_corrected(comparison: Comparison) -> dict[int, dict[str, Changes]]:
 def _keep_labels(comparison: Comparison) -> Callable[[int], LabelPair]:
     """Return what reads a field's labels as they are now, whatever is painted until then."""
     found, truth = (copy(full_data(layer)) for layer in comparison.layers.values())
-    return lambda plane: (read_plane(truth, plane), read_plane(found, plane))
+    return lambda plane: (np.asarray(plane_of(truth, plane)), np.asarray(plane_of(found, plane)))
 
 
 def _title(comparison: Comparison) -> str:
