@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _PLURALS = {"nucleus": "nuclei"}
 
 
@@ -23,3 +25,14 @@ def in_words(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def says(text: str, name: str) -> bool:
+    """Whether a name stands in a text, and not as a part of a longer word or number.
+
+    Examples
+    --------
+    >>> says("A1 truth", "A1"), says("A10_truth", "A1")
+    (True, False)
+    """
+    return re.search(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", text) is not None

@@ -194,6 +194,7 @@ def test_all_scores_of_all_predictions_are_saved(qtbot, tmp_path, panel):
     press(qtbot, panel, panel.comparison.start)
 
     panel.comparison.save_to(tmp_path / "table")
+    settled(qtbot, panel)
 
     with (tmp_path / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -323,6 +324,17 @@ def test_the_exported_nuclei_are_those_of_both_sides(qtbot, tmp_path, panel, tru
     nuclei = sum(len(np.unique(truth)) - 1 for truth in truths)
     assert [row["side"] for row in rows].count("truth") == nuclei
     assert {row["field"] for row in rows} == {"A01", "A02"}
+
+
+def test_what_is_painted_during_an_export_is_not_in_it(qtbot, tmp_path, panel, truths):
+    nuclei = sum(len(np.unique(plane)) - 1 for plane in truths)
+    panel.export.write("Nuclei as CSV...", tmp_path / "nuclei.csv")
+    panel.state.truth.data[:] = 0
+    settled(qtbot, panel)
+
+    with (tmp_path / "nuclei.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["side"] == "truth"]
+    assert len(rows) == nuclei
 
 
 def test_the_exported_scores_are_those_of_the_table(qtbot, tmp_path, panel):

@@ -54,6 +54,12 @@ def settled(qtbot, panel) -> None:
     qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
 
 
+def save(qtbot, panel, folder) -> None:
+    """Save what was corrected, and wait until it is written."""
+    panel.corrections.save_to(folder)
+    qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
+
+
 def saved(folder) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.tif"))
 
@@ -280,7 +286,7 @@ def test_a_fill_through_all_fields_is_counted_in_all(qtbot, tmp_path, viewer, st
     settled(qtbot, stack_panel)
 
     assert stack_panel.state.score_of(1).objects.fp == 0
-    stack_panel.corrections.save_to(tmp_path)
+    save(qtbot, stack_panel, tmp_path)
     assert saved(tmp_path) == ["prediction/0.tif", "prediction/1.tif"]
     for field in range(2):
         note = read_provenance(tmp_path / "prediction" / f"{field}.tif")
@@ -297,7 +303,7 @@ def test_a_large_stack_that_was_edited_in_depth_is_not_saved_field_by_field(
     stack_panel.edits.look()
     settled(qtbot, stack_panel)
 
-    stack_panel.corrections.save_to(tmp_path)
+    save(qtbot, stack_panel, tmp_path)
     assert "edited in several fields at once" in stack_panel.status.value
     assert not list(tmp_path.iterdir())
 
@@ -317,6 +323,30 @@ def test_labels_that_a_program_changed_are_counted_when_they_are_painted(
     assert stack_panel.state.objects.find(1, 8, is_true=False) is not None
 
 
+def test_what_is_painted_in_a_field_out_of_sight_is_counted_and_saved(
+    qtbot, tmp_path, viewer, stacks, stack_panel
+):
+    viewer.dims.set_current_step(0, 1)
+    before = stack_panel.state.score_of(0)
+    stacks[0].paint((0, 50, 110), 77)
+    stacks[0].paint((0, 50, 114), 78)
+    qtbot.waitUntil(lambda: not stack_panel.edits.is_waiting)
+    settled(qtbot, stack_panel)
+
+    expected = score(stacks[1].data[0], stacks[0].data[0])
+    assert stack_panel.state.score_of(0).pixels == expected.pixels != before.pixels
+    save(qtbot, stack_panel, tmp_path)
+    assert saved(tmp_path) == ["prediction/0.tif"]
+    note = read_provenance(tmp_path / "prediction" / "0.tif")
+    assert note["corrections"]["added"] == [77, 78]
+
+    stacks[0].undo()
+    stacks[0].undo()
+    qtbot.waitUntil(lambda: not stack_panel.edits.is_waiting)
+    settled(qtbot, stack_panel)
+    assert stack_panel.state.score_of(0).pixels == before.pixels
+
+
 def test_what_is_painted_while_layers_are_compared_is_counted_and_saved(
     qtbot, tmp_path, stacks, stack_panel
 ):
@@ -327,7 +357,7 @@ def test_what_is_painted_while_layers_are_compared_is_counted_and_saved(
     settled(qtbot, stack_panel)
 
     assert stack_panel.state.objects.find(0, 77, is_true=False) is not None
-    stack_panel.corrections.save_to(tmp_path)
+    save(qtbot, stack_panel, tmp_path)
     assert saved(tmp_path) == ["prediction/0.tif"]
 
 
@@ -342,7 +372,7 @@ def test_two_predictions_compared_are_saved_under_two_names(qtbot, viewer, tmp_p
         layer.paint((0, 50, 110), 77)
     stack_panel.edits.look()
 
-    stack_panel.corrections.save_to(tmp_path)
+    save(qtbot, stack_panel, tmp_path)
 
     assert saved(tmp_path) == ["ground truth/0.tif", "prediction/0.tif"]
 
@@ -378,6 +408,65 @@ def test_undo_takes_back_what_was_accepted_though_errors_hide_it(
     assert "is undone" in panel.status.value
     qtbot.mouseClick(panel.corrections.undo.native, Qt.MouseButton.LeftButton)
     assert panel.status.value == "There is nothing to undo."
+
+
+def test_undo_takes_back_what_was_changed_last_on_either_side(
+    qtbot, layers, panel, predicted, truth
+):
+    before = predicted.copy(), truth.copy()
+    choose(panel, Verdict.MISSED)
+    panel.corrections.truth.native.click()
+    accepted = layers[0].data.copy()
+    layers[1].paint((80, 100), 200)
+    assert not np.array_equal(layers[1].data, before[1])
+
+    panel.corrections.undo.native.click()
+    np.testing.assert_array_equal(layers[1].data, before[1])
+    np.testing.assert_array_equal(layers[0].data, accepted)
+    assert panel.status.value == "The last change of A01 truth is undone."
+
+    layers[1].redo()
+    layers[0].undo()  # as Ctrl+Z does
+    panel.corrections.undo.native.click()
+    np.testing.assert_array_equal(layers[1].data, before[1])
+    panel.corrections.undo.native.click()
+    assert panel.status.value == "There is nothing to undo."
+
+
+def test_a_nucleus_is_accepted_into_labels_whose_type_is_full(qtbot, viewer, truth):
+    labels = np.zeros(truth.shape, np.uint8)
+    labels.flat[:510:2] = np.arange(1, 256)
+    narrow = viewer.add_labels(labels.copy(), metadata=tag(LayerRecord(PREDICTION)))
+    narrow.data_setitem((np.array([9]), np.array([9])), 3)
+    viewer.add_labels(truth, metadata=tag(LayerRecord(GROUND_TRUTH)))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    settled(qtbot, panel)
+    assert panel.objects.show_row(panel.state.objects.find(0, 4, is_true=True))
+
+    panel.corrections.truth.native.click()
+    assert "added 256" in panel.status.value
+    new = narrow.data != labels
+    new[9, 9] = False
+    assert set(np.unique(narrow.data[new])) == {256}
+    np.testing.assert_array_equal(new, (truth == 4) & new)
+    panel.corrections.undo.native.click()
+    panel.corrections.undo.native.click()
+    np.testing.assert_array_equal(narrow.data, labels)
+    settled(qtbot, panel)
+
+
+def test_labels_that_cannot_be_written_to_are_corrected_in_a_copy(qtbot, layers, panel, predicted):
+    mine = predicted.copy()
+    mine.flags.writeable = False
+    layers[0].data = mine
+    settled(qtbot, panel)
+    choose(panel, Verdict.MISSED)
+
+    panel.corrections.truth.native.click()
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
+
+    assert np.array_equal(mine, predicted)
+    settled(qtbot, panel)
 
 
 def test_ctrl_z_takes_back_what_was_accepted(qtbot, make_napari_viewer, truth, predicted):
@@ -417,7 +506,7 @@ def test_a_corrected_field_of_a_stack_is_saved_as_that_field(qtbot, tmp_path, vi
     found.data_setitem(np.nonzero(np.arange(3)[:, None, None] * (found.data == 2) == 1), 0)
     panel.edits.look()
 
-    panel.corrections.save_to(tmp_path / "out")
+    save(qtbot, panel, tmp_path / "out")
 
     assert saved(tmp_path / "out") == ["prediction/A16_s2.tif"]
     note = read_provenance(tmp_path / "out" / "prediction" / "A16_s2.tif")
@@ -489,10 +578,10 @@ def test_corrected_labels_are_saved_with_a_note(qtbot, tmp_path, layers, panel, 
     panel.corrections.prediction.native.click()
     qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
 
-    panel.corrections.save_to(tmp_path)
+    save(qtbot, panel, tmp_path)
 
-    assert saved(tmp_path) == ["ground truth/0.tif"]
-    note = read_provenance(tmp_path / "ground truth" / "0.tif")
+    assert saved(tmp_path) == ["ground truth/A01 truth.tif"]
+    note = read_provenance(tmp_path / "ground truth" / "A01 truth.tif")
     assert note["corrected_by_hand"] == 1
     assert note["corrections"] == {"pixels": pixels, "added": [], "removed": [1], "changed": []}
 
@@ -501,11 +590,11 @@ def test_no_file_is_overwritten(qtbot, tmp_path, layers, panel):
     choose(panel, Verdict.MISSED)
     panel.corrections.prediction.native.click()
     qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
-    taken = tmp_path / "ground truth" / "0.tif"
+    taken = tmp_path / "ground truth" / "A01 truth.tif"
     taken.parent.mkdir()
     taken.write_text("mine")
 
-    panel.corrections.save_to(tmp_path)
+    save(qtbot, panel, tmp_path)
 
     assert "already exists; choose another folder" in panel.status.value
     assert taken.read_text() == "mine"
@@ -517,7 +606,7 @@ def test_what_was_undone_is_not_saved(qtbot, tmp_path, layers, panel):
     layers[0].undo()
     qtbot.waitUntil(lambda: shown(panel, "Dice (= F1)") == dice_of(layers))
 
-    panel.corrections.save_to(tmp_path)
+    save(qtbot, panel, tmp_path)
 
     assert not list(tmp_path.iterdir())
     assert "No label was corrected" in panel.status.value
@@ -540,6 +629,9 @@ def test_a_lazy_truth_is_read_before_it_is_corrected(qtbot, make_napari_viewer, 
 
     assert isinstance(truths.data, np.ndarray)
     assert np.array_equal(truths.data, found)
+    truths.data = found + (found > 0)  # is noticed as before
+    qtbot.waitUntil(lambda: panel.state.objects.find(0, 3, is_true=True) is not None)
+    settled(qtbot, panel)
     settled(qtbot, panel)
 
 

@@ -328,6 +328,7 @@ def test_the_panel_and_its_table_say_what_was_corrected_by_hand(
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
 
     panel.result.save.native.click()
+    settle(qtbot, panel)
     assert panel.status.value.endswith(", corrected by hand: 2 nuclei.")
     header, *rows = (line.split(",") for line in path.read_text().splitlines())
     marked = [row[header.index("index")] for row in rows if row[-1] == "1"]

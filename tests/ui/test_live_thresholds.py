@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 
+import dask.array as da
 import numpy as np
 import pytest
 
@@ -100,14 +101,66 @@ def test_other_data_in_the_layer_are_not_given_the_labels_of_the_old(
     assert panel.status.value == "Press Segment: this field's result is not in memory."
 
 
-def test_data_of_another_shape_are_segmented_anew(qtbot, viewer, image, panel, field, stand_in):
+def test_data_of_another_shape_get_labels_of_their_own(
+    qtbot, viewer, image, panel, field, stand_in
+):
     run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    labels.data_setitem(np.nonzero(labels.data == 1), 0)
+    painted = labels.data.copy()
 
     image.data = field.image[:100, :120].copy()
     move(qtbot, panel, {"min_size": 150})
     run(qtbot, panel)
+    run(qtbot, panel)
 
-    assert predictions(viewer)[0].data.shape == (100, 120)
+    earlier, now = predictions(viewer)
+    assert now.data.shape == (100, 120)
+    assert (earlier, earlier.name) == (labels, "A01 fluo-nuclei earlier")
+    np.testing.assert_array_equal(labels.data, painted)
+
+
+def test_labels_that_are_not_in_memory_stay_as_they_are(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    labels.data = da.from_array(labels.data)
+
+    run(qtbot, panel)
+
+    earlier, now = predictions(viewer)
+    assert "do not fit A01 now, are in A01 fluo-nuclei earlier." in panel.status.value
+    np.testing.assert_array_equal(np.asarray(earlier.data), now.data)
+
+
+def test_a_slider_acts_on_what_undo_left_of_a_rectangle(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    corner = image.data_to_world((0, 0)), image.data_to_world((60, 60))
+    viewer.add_shapes([np.array(corner)], shape_type="rectangle")
+    panel.form.image.value = image
+    panel.form.scope.value = Scope.BOX
+    run(qtbot, panel)
+    assert record_of(labels).provenance["boxes"]
+
+    panel.form.undo.native.click()
+    move(qtbot, panel, {"min_size": 20})
+
+    assert "not in memory" not in panel.status.value
+    assert record_of(labels).provenance["parameters"]["min_size"] == 20
+    assert "boxes" not in record_of(labels).provenance
+
+
+def test_undo_says_which_field_it_took_back(qtbot, viewer, stack, panel, stand_in):
+    viewer.dims.set_current_step(0, 1)
+    run(qtbot, panel)
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    labels.data_setitem(tuple(np.array([n]) for n in (1, 5, 5)), 90)
+    viewer.dims.set_current_step(0, 0)
+
+    panel.form.undo.native.click()
+
+    assert panel.status.value == f"The last change of {labels.name} in field 2 is undone."
 
 
 def test_data_that_are_written_to_in_place_are_noticed(qtbot, viewer, image, panel):

@@ -18,7 +18,7 @@ from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.ui.files import results_reader
 from napari_nucseg.ui.files.field_groups import MAX_GROUPS
-from napari_nucseg.ui.files.reader import get_reader
+from napari_nucseg.ui.files.reader import get_reader, stack_lazily
 from napari_nucseg.ui.layers import GROUND_TRUTH, full_data, record_of, role_of
 
 
@@ -423,3 +423,12 @@ def test_nuclei_are_seen_beside_a_bright_speck(viewer, drawn_dataset):
     for opened in (path, drawn_dataset):
         viewer.open(str(opened), plugin="napari-nucseg")
         assert viewer.layers[-2].contrast_limits[1] < 0.8 * 4095
+
+
+def test_a_stack_gives_the_type_that_it_declares():
+    readers = [lambda: np.full((2, 2), 300, np.uint16), lambda: np.zeros((2, 2), np.uint8)]
+
+    stack = stack_lazily(readers, (2, 2), np.dtype(np.int32))
+
+    assert {np.asarray(stack[0]).dtype, np.asarray(stack[1]).dtype} == {stack.dtype}
+    assert stack.max().compute() == 300

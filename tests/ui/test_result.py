@@ -31,10 +31,26 @@ def test_measures_are_saved_as_a_table(qtbot, viewer, image, panel, monkeypatch,
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
 
     panel.result.save.native.click()
+    qtbot.waitUntil(lambda: not panel.running)
 
     lines = path.read_text().splitlines()
     assert lines[0].startswith("field,index,area_px,area_um2,")
     assert len(lines) == 1 + predictions(viewer)[0].data.max()
+
+
+def test_a_table_that_cannot_be_written_is_told_of(
+    qtbot, viewer, image, panel, stand_in, monkeypatch, tmp_path
+):
+    run(qtbot, panel)
+    name = str(tmp_path / "gone" / "nuclei.csv")
+    (tmp_path / "gone").write_text("a file")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (name, ""))
+
+    panel.result.save.native.click()
+    qtbot.waitUntil(lambda: not panel.running)
+
+    assert panel.status.value.startswith("Failed: ")
+    assert panel.status.value.endswith("choose another folder")
 
 
 def test_settings_of_other_labels_are_taken_over(qtbot, viewer, image, panel):

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from skimage.measure import label
 
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.metrics.score import score
@@ -221,6 +222,66 @@ def test_each_field_shows_as_it_is_done_and_cancel_keeps_it(qtbot, viewer, stack
     assert not labels.data[2].any()
     assert panel.status.value.startswith("Stopped. 2 of 3 fields are done and stay. ")
     assert panel.form.segment.enabled
+
+
+def test_labels_that_are_removed_during_a_run_come_back_with_all_fields(
+    qtbot, viewer, stack, panel, stand_in
+):
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold_at_the_last(report):
+        if len(stand_in.calls) == 2:
+            reached.set()
+            go_on.wait(30)
+
+    stand_in.before = hold_at_the_last
+    panel.form.scope.value = Scope.ALL
+    panel.form.segment.native.click()
+    assert reached.wait(30)
+    qtbot.waitUntil(lambda: bool(predictions(viewer)) and predictions(viewer)[0].data[1].any())
+
+    viewer.layers.remove(predictions(viewer)[0])
+    go_on.set()
+    qtbot.waitUntil(lambda: not panel.running)
+
+    (labels,) = predictions(viewer)
+    assert record_of(labels).fields == (0, 1, 2)
+    np.testing.assert_array_equal(labels.data, [label(one > 250) for one in stack.data])
+    assert "nuclei in 3 fields" in panel.status.value
+
+
+def test_a_field_that_fails_does_not_keep_the_others_from_being_segmented(
+    qtbot, viewer, stack, panel, stand_in
+):
+    stack.data = stack.data.astype(np.float32)
+    stack.data[1, 0, 0] = np.nan
+    panel.form.scope.value = Scope.ALL
+
+    run(qtbot, panel)
+
+    (labels,) = predictions(viewer)
+    assert record_of(labels).fields == (0, 2)
+    assert "in 2 fields" in panel.status.value
+    assert "1 of 3 fields failed. stack, field 2: it holds NaN" in panel.status.value
+
+
+def test_an_error_of_another_kind_ends_the_run_and_keeps_what_is_done(
+    qtbot, viewer, stack, panel, stand_in
+):
+    def fail_at_the_last(report):
+        if len(stand_in.calls) == 2:
+            raise MemoryError("no memory left")
+
+    stand_in.before = fail_at_the_last
+    panel.form.scope.value = Scope.ALL
+
+    run(qtbot, panel)
+
+    (labels,) = predictions(viewer)
+    assert record_of(labels).fields == (0, 1)
+    told = panel.status.value
+    assert told.startswith("Failed: no memory left. 2 of 3 fields are done and stay. ")
+    assert "nuclei in 2 fields" in told
 
 
 def test_removing_the_image_stops_the_run(qtbot, viewer, image, panel, held):

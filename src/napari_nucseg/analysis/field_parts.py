@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,10 @@ from napari_nucseg.array_types import Labels
 Numbers = NDArray[np.integer]
 Region = tuple[slice, slice]
 """Rows and columns of a field."""
+Provenance = Mapping[str, Any]
+"""How labels were made, as plain values."""
+BOXES = "boxes"
+"""Key of a field's provenance for those of the boxes in it that were segmented later."""
 
 
 @dataclass(frozen=True)
@@ -173,3 +179,34 @@ def _count(labels: Labels, inside: NDArray[np.bool_]) -> tuple[Numbers, Numbers,
     ids, areas = ids[ids > 0].astype(np.int64), areas[ids > 0]
     within = np.bincount(np.searchsorted(ids, labels[inside & (labels > 0)]), minlength=len(ids))
     return ids, within, areas - within
+
+
+def parts_of(made: Provenance) -> list[Provenance]:
+    """List what lies on top of one another in a field, in the order of its making."""
+    first = {key: value for key, value in made.items() if key != BOXES}
+    return [first, *made.get(BOXES, ())]
+
+
+def stacked(before: Provenance | None, added: Provenance) -> Provenance:
+    """Add how a field or a box was made to what is told of a field.
+
+    Parameters
+    ----------
+    before : mapping or None
+        Provenance of the field so far; None if there is none.
+    added : mapping
+        Provenance of a new part. It replaces what is told of boxes within its own; one of the whole
+        field replaces all.
+    """
+    parts = [] if before is None else parts_of(before)
+    left = [part for part in parts if not _covers(added.get("box"), part.get("box"))]
+    first, *boxes = [*left, added]
+    return {**first, BOXES: boxes} if boxes else dict(first)
+
+
+def _covers(box: Sequence[int] | None, other: Sequence[int] | None) -> bool:
+    """Whether a box (first row and column, and those after the last) holds all of another."""
+    if box is None or other is None:
+        return box is None
+    starts = box[0] <= other[0] and box[1] <= other[1]
+    return starts and box[2] >= other[2] and box[3] >= other[3]

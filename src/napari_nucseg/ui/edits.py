@@ -1,4 +1,4 @@
-"""Edits by hand: labels as they were before, what differs now, undoable writing, and saving.
+"""Edits by hand: labels as they were before, what differs now, undoable writing, and its history.
 
 Labels that a model made here are kept as they were made, with their layer. Of other labels a field
 is kept when it is edited first, by whoever notices.
@@ -6,24 +6,20 @@ is kept when it is edited first, by whoever notices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
+from numpy.typing import NDArray
 
 from napari_nucseg.analysis.corrections import Changes, PackedLabels, find_changes, fingerprint
 from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.io.calibration import Calibration
-from napari_nucseg.io.writers import write_labels
 from napari_nucseg.ui.layers import (
     count_planes,
     full_data,
-    pixel_size,
     placement,
     plane_of,
     read_plane,
@@ -34,6 +30,8 @@ from napari_nucseg.wording import counted
 
 _MADE, _ORIGINALS, _LOST = "nucseg made", "nucseg originals", "nucseg originals lost"
 UNCHANGED = Changes(0, (), (), ())
+Step = Sequence[Any]
+"""A step of napari's history of labels; its parts are changes that are undone together."""
 
 
 def keep_made(layer: Labels, made: Mapping[int, PackedLabels]) -> None:
@@ -148,6 +146,7 @@ def write_field(layer: Labels, plane: int, after: LabelImage, *, refresh: bool =
     inside = np.nonzero(plane_of(layer.data, plane) != after)
     if not len(inside[0]):
         return False
+    make_room(layer, int(after.max(initial=0)))
     stack = np.unravel_index(plane, layer.data.shape[:-2]) if layer.ndim > 2 else ()
     at = tuple(np.full(len(inside[0]), index) for index in stack) + inside
     is_hidden = not layer.visible
@@ -165,7 +164,86 @@ def write_field(layer: Labels, plane: int, after: LabelImage, *, refresh: bool =
 
 def has_history(layer: Labels) -> bool:
     """Whether there is a change of labels that can be undone."""
-    return bool(itself(layer)._undo_history)
+    return bool(steps_of(layer))
+
+
+def undo(layer: Labels) -> str:
+    """Take back the last change of labels; say which fields' it was."""
+    planes = sorted(planes_of(layer, steps_of(layer)[-1]))
+    layer.undo()
+    record = record_of(layer)
+    stems = () if record is None else record.stems
+    names = [stems[one] if one < len(stems) else f"field {one + 1}" for one in planes]
+    where = f" in {', '.join(names) if len(names) < 4 else counted(len(names), 'field')}"
+    return f"The last change of {layer.name}{where if layer.ndim > 2 else ''} is undone."
+
+
+def steps_of(layer: Labels) -> list[Step]:
+    """List the changes of labels that can be undone, the newest last.
+
+    napari has no public view of its history. Each part of a step is the index of pixels and the
+    labels that these had; or a box, what of it changed, and the labels that this had.
+    """
+    return list(itself(layer)._undo_history)
+
+
+def planes_of(layer: Labels, step: Step) -> set[int]:
+    """Return the numbers of the fields that a step of the history changed."""
+    return {plane for part in step for plane in np.unique(_pixels(layer, part)[0]).tolist()}
+
+
+def labels_before(layer: Labels, plane: int, steps: Sequence[Step]) -> LabelImage:
+    """Return a field's labels as they were before the newest steps of the history."""
+    labels = read_plane(full_data(layer), plane).copy()
+    for part in (part for step in reversed(steps) for part in reversed(step)):
+        planes, places, was = _pixels(layer, part)
+        here = planes == plane
+        labels[tuple(place[here] for place in places)] = was[here]
+    return labels
+
+
+def _pixels(
+    layer: Labels, part: Any
+) -> tuple[NDArray[Any], tuple[NDArray[Any], ...], NDArray[Any]]:
+    """Return of each pixel that a part of a step changed its field, its place and its label."""
+    where, second, *rest = part
+    if len(rest) == 1:  # indices, the labels there, and the new ones
+        index, was = tuple(map(np.asarray, where)), np.asarray(second)
+    else:
+        box, was = np.asarray(rest[0]), rest[0]
+        inside = np.ones(box.shape, bool) if second is None else second
+        index = tuple(
+            place + begin.start for place, begin in zip(np.nonzero(inside), where, strict=True)
+        )
+    stack = full_data(layer).shape[:-2]
+    flat = np.ravel_multi_index(index[:-2], stack) if stack else np.zeros(len(index[-1]), int)
+    return flat, index[-2:], np.broadcast_to(np.ravel(was), len(flat))
+
+
+def exchange_data(layer: Labels, data: Any) -> None:
+    """Give a layer another array of the same labels; what can be undone, and a lock, stay."""
+    layer = itself(layer)
+    history, is_editable = (layer._undo_history, layer._redo_history), layer.editable
+    layer.data = data
+    layer.editable = is_editable
+    layer._undo_history, layer._redo_history = history
+
+
+def can_take(data: NDArray[Any], highest: int) -> bool:
+    """Whether labels up to a number can be written into an array."""
+    return bool(data.flags.writeable) and highest <= np.iinfo(data.dtype).max
+
+
+def with_room(data: NDArray[Any], highest: int) -> NDArray[Any]:
+    """Copy labels into an array that labels up to a number can be written into."""
+    is_wide = highest <= np.iinfo(data.dtype).max
+    return data.astype(data.dtype if is_wide else np.promote_types(data.dtype, np.int32))
+
+
+def make_room(layer: Labels, highest: int) -> None:
+    """See to it that labels up to a number can be written into a layer's array."""
+    if not can_take(layer.data, highest):
+        exchange_data(layer, with_room(layer.data, highest))
 
 
 def itself(layer: Labels) -> Any:
@@ -189,73 +267,6 @@ def add_copy(viewer: ViewerModel, layer: Labels) -> Labels:
     )
     viewer.layers.selection = selected
     return copy
-
-
-def save_corrected(
-    layers: Mapping[str, Labels], name_of: Callable[[Labels, int], str], folder: Path
-) -> list[Path]:
-    """Write the fields that were edited by hand as label TIFFs that say what was changed.
-
-    Parameters
-    ----------
-    layers : mapping
-        Layers by the name of the folder that their fields go to.
-    name_of : callable
-        Names a field of a layer; the file is called so.
-    folder : Path
-        Folder that those folders are made in.
-
-    Returns
-    -------
-    list of Path
-        Paths of the files that were written.
-
-    Raises
-    ------
-    FileExistsError
-        If one of the files is there; none is written then.
-    ValueError
-        If labels were edited through several fields at once.
-    """
-    for layer in layers.values():
-        if not is_tracked(layer):
-            raise ValueError(
-                f"{layer.name} was edited in several fields at once, and no note of such edits is "
-                "kept; save the whole layer instead (File > Save Selected Layers)"
-            )
-    writes = {}
-    for kind, layer in layers.items():
-        for plane in corrected_planes(layer):
-            path = folder / kind / f"{name_of(layer, plane)}.tif"
-            labels, size = read_plane(full_data(layer), plane), Calibration(pixel_size(layer))
-            note = _note(layer, plane, path.stem)
-            writes[path] = partial(write_labels, path, labels, note, size)
-    there = [path for path in writes if path.exists()]
-    if there:
-        raise FileExistsError(
-            f"{there[0]} already exists; choose another folder, or move that file"
-        )
-    for path, write in writes.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write()
-    return list(writes)
-
-
-def _note(layer: Labels, plane: int, stem: str) -> dict[str, Any]:
-    """Say how a field was made, as far as that is known of this field, and what was changed."""
-    record = record_of(layer)
-    made: Mapping[str, Any] = {}
-    if record is not None:
-        made = (record.by_field or {}).get(plane) or record.provenance or {}
-    changes = changes_of(layer, plane)
-    return {
-        **made,
-        "image": stem,
-        "layer": layer.name,
-        "pixel_size_um": pixel_size(layer),
-        "corrected_by_hand": changes.nuclei,
-        "corrections": asdict(changes),
-    }
 
 
 def _corrected(metadata: Mapping[str, Any], data: Any) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pint import DimensionalityError
 
 from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
+from napari_nucseg.wording import says
 
 IMAGE = "image"
 GROUND_TRUTH = "ground truth"
@@ -159,24 +160,28 @@ def shown_plane(point: Sequence[float], layer: Layer) -> int:
     return int(np.ravel_multi_index(np.clip(place, 0, np.subtract(stack, 1)), stack))
 
 
-def find_image(layers: Iterable[Layer], labels: Labels) -> Image | None:
-    """Return the image that labels belong to: by their record, else one of the same field size.
+def find_source(layers: Iterable[Layer], labels: Labels) -> Image | None:
+    """Return the image that labels are of: by their record, else the one that their name says."""
+    record, images = record_of(labels), _images(layers)
+    made_from = [one for one in images if record and record.source == str(one.unique_id)]
+    fitting = [one for one in images if field_shape(one) == field_shape(labels)]
+    named = [one for one in fitting if says(labels.name, one.name)]
+    return max(made_from or named, key=lambda image: len(image.name), default=None)
 
-    Masks that labels were made from are none.
-    """
+
+def find_image(layers: Iterable[Layer], labels: Labels) -> Image | None:
+    """Return the image that labels are of; without a word on that, a grey one of the same size."""
+    layers, shape = list(layers), full_data(labels).shape
+    fitting = (one for one in _images(layers) if not one.rgb and full_data(one).shape == shape)
+    return find_source(layers, labels) or next(fitting, None)
+
+
+def _images(layers: Iterable[Layer]) -> list[Image]:
+    """List the images, without the masks that labels were made from."""
     layers = list(layers)
     masks = {layer.metadata.get(MASK_IMAGE) for layer in layers}
-    images = [
-        layer
-        for layer in layers
-        if isinstance(layer, Image) and not layer.rgb and str(layer.unique_id) not in masks
-    ]
-    record = record_of(labels)
-    for image in images:
-        if record is not None and record.source == str(image.unique_id):
-            return image
-    shape = full_data(labels).shape
-    return next((image for image in images if full_data(image).shape == shape), None)
+    images = [layer for layer in layers if isinstance(layer, Image)]
+    return [image for image in images if str(image.unique_id) not in masks]
 
 
 def find_truth(layers: Iterable[Layer], prediction: Labels) -> Labels | None:
@@ -202,10 +207,8 @@ def may_be_truth(layer: Layer, prediction: Labels) -> bool:
 
 def find_labels(layers: Iterable[Layer], record: LayerRecord) -> Labels | None:
     """Return the layer of the same role, source and model as a record, if there is one."""
-    for layer in layers:
-        if isinstance(layer, Labels) and _same(record_of(layer), record):
-            return layer
-    return None
+    labels = (layer for layer in layers if isinstance(layer, Labels))
+    return next((layer for layer in labels if _same(record_of(layer), record)), None)
 
 
 def find_prediction(layers: Iterable[Layer], source: str, model: str) -> Labels | None:
@@ -262,7 +265,11 @@ def put_labels(
     layer = find_labels(viewer.layers, record)
     if layer is not None:
         layer.metadata = layer.metadata | tag(record)
-        _set_data(layer, data)
+        if layer.data is data:  # written into its own array, which takes half as long
+            layer.refresh(extent=False)
+            layer.events.data(value=data)
+        else:
+            layer.data = data
         for key, value in display.items():
             setattr(layer, key, value)
         if not layer.visible:  # napari draws all anew
@@ -270,15 +277,6 @@ def put_labels(
         return layer
     placed = placement(source)
     return viewer.add_labels(data, name=name, metadata=tag(record), **placed, **display)
-
-
-def _set_data(layer: Labels, data: Any) -> None:
-    """Show other labels; those that were written into the layer's own array take half as long."""
-    if layer.data is data:
-        layer.refresh(extent=False)
-        layer.events.data(value=data)
-    else:
-        layer.data = data
 
 
 def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:

@@ -213,11 +213,13 @@ def _blank(header: Header) -> Callable[[], np.ndarray]:
 def stack_lazily(
     readers: Sequence[Callable[[], Any]], shape: tuple[int, ...], dtype: np.dtype
 ) -> da.Array:
-    """Stack fields that are read when they are shown."""
-    planes = [
-        da.from_delayed(dask.delayed(read, pure=False)(), shape, dtype)[None] for read in readers
-    ]
-    return da.concatenate(planes)
+    """Stack fields that are read when they are shown, as the type that the stack declares."""
+
+    def plane(read: Callable[[], Any]) -> da.Array:
+        as_declared = dask.delayed(lambda: read().astype(dtype, casting="same_kind", copy=False))
+        return da.from_delayed(as_declared(), shape, dtype)[None]
+
+    return da.concatenate([plane(read) for read in readers])
 
 
 def image_layer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,17 @@ from qtpy.QtCore import QObject, QTimer
 from napari_nucseg.analysis.comparison import LabelPair
 from napari_nucseg.analysis.object_geometry import Box
 from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.progress import Progress
-from napari_nucseg.ui.edits import lose_track, remember_all
-from napari_nucseg.ui.jobs import Job, Run
-from napari_nucseg.ui.layers import full_data, plane_of, read_plane
+from napari_nucseg.ui.edits import (
+    Step,
+    exchange_data,
+    labels_before,
+    lose_track,
+    planes_of,
+    remember,
+    remember_all,
+    steps_of,
+)
+from napari_nucseg.ui.layers import full_data, read_plane
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 
 MARGIN = 4.0
@@ -30,6 +36,8 @@ _STILL = 4
 MOST_KEPT = 2**25
 """Pixels of a stack up to which all its fields are kept as they were, which takes about 0.3 s."""
 _SEPARATOR = "; "
+Change = tuple[Labels, Step]
+"""A step of a layer's history."""
 _LOOKING = ("pan_zoom", "transform")
 
 
@@ -159,6 +167,7 @@ class EditTracker:
         self._state, self._begin_anew = state, begin_anew
         self._watched: list[Labels] = []
         self._edited: set[Labels] = set()
+        self._steps: list[Change] = []
         self._soon = QTimer(parent)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.look)
@@ -170,7 +179,9 @@ class EditTracker:
             layer.events.paint.disconnect(self._on_paint)
             layer.events.set_data.disconnect(self._on_shown)
             layer.events.n_edit_dimensions.disconnect(self._on_depth)
-        self._watched = [layer for layer in layers if layer is not None]
+        active = self._state.viewer.layers.selection.active
+        there = [layer for layer in layers if layer is not None]
+        self._watched = sorted(there, key=lambda layer: layer == active)
         self._edited &= set(self._watched)
         if not self._watched:
             self._soon.stop()
@@ -180,6 +191,7 @@ class EditTracker:
             layer.events.set_data.connect(self._on_shown)
             layer.events.n_edit_dimensions.connect(self._on_depth)
             self._keep_if_deep(layer)
+        self._follow_history()
 
     def watches(self, layer: Any) -> bool:
         """Tell whether a layer is watched."""
@@ -190,36 +202,23 @@ class EditTracker:
         """Whether a change is about to be counted."""
         return self._soon.isActive()
 
-    def load(self, run: Run, layer: Labels, then: Callable[[], None]) -> Job:
-        """Read a layer's labels, which are read from files as they are shown, into memory.
-
-        Parameters
-        ----------
-        run : callable
-            Called with work to do in the background, and with what shows its result.
-        layer : Labels
-            One of the layers that are watched.
-        then : callable
-            Called afterwards, if the layer is still watched and has the same labels.
-        """
-        data = full_data(layer)
-
-        def use(labels: LabelImage) -> None:
-            if self.watches(layer) and full_data(layer) is data:
-                self._exchange(layer, labels)
-                then()
-
-        return run(partial(_read_all, data), use)
-
-    def _exchange(self, layer: Labels, labels: LabelImage) -> None:
+    def exchange(self, layer: Labels, labels: LabelImage) -> None:
         """Give a layer an array that holds the same labels, which need no comparison anew."""
-        layer.events.data.disconnect(self._on_data)
-        layer.data = labels
-        layer.events.data.connect(self._on_data)
+        with layer.events.data.blocker(self._on_data):
+            exchange_data(layer, labels)
+
+    @property
+    def last_edited(self) -> Labels | None:
+        """Layer of which labels were changed last; None if there is no change to be undone."""
+        self.look()
+        return self._steps[-1][0] if self._steps else None
 
     def look(self) -> None:
         """Count again what changed since the labels were counted last."""
         state, changed = self._state, False
+        if self._notice_elsewhere() and state.copies:
+            self._begin_anew(None)
+            return
         for plane in list(state.copies):
             now = self._labels_now(plane)
             box = changed_box(state.copies[plane], now)
@@ -231,6 +230,25 @@ class EditTracker:
             for layer in deep:
                 lose_track(layer)  # other fields may have changed, too
             self._begin_anew(None)
+
+    def _notice_elsewhere(self) -> bool:
+        """Notice what was done, undone or redone; tell whether in a field that is not watched."""
+        gone, new = self._follow_history()
+        seen = self._state.copies.keys()
+        for layer in self._watched:
+            steps = [step for one, step in new if one is layer]
+            for plane in set[int]().union(*(planes_of(layer, step) for step in steps)) - seen:
+                remember(layer, plane, labels_before(layer, plane, steps))
+        return any(planes_of(*one) - seen for one in (*gone, *new))
+
+    def _follow_history(self) -> tuple[list[Change], list[Change]]:
+        """Bring the changes that can be undone up to date; return those gone, and the new."""
+        now = [(layer, step) for layer in self._watched for step in steps_of(layer)]
+        marks, known = ({id(step[0]) for _, step in some} for some in (now, self._steps))
+        gone = [one for one in self._steps if id(one[1][0]) not in marks]
+        new = [one for one in now if id(one[1][0]) not in known]
+        self._steps = [one for one in self._steps if id(one[1][0]) in marks] + new
+        return gone, new
 
     def _labels_now(self, plane: int) -> LabelPair:
         """Read labels, but no files of which nothing was edited."""
@@ -257,6 +275,7 @@ class EditTracker:
         self._keep_if_deep(event.source)
 
     def _on_data(self, event: Any) -> None:
+        self._follow_history()
         self._begin_anew(event.source)
         self._keep_if_deep(event.source)
 
@@ -269,25 +288,11 @@ class EditTracker:
             self._soon.start()
 
 
-def _read_all(data: Any, progress: Progress) -> LabelImage:
-    """Read all fields of a stack of labels into memory."""
-    labels = np.empty(data.shape, dtype=data.dtype)
-    planes = int(np.prod(data.shape[:-2]))
-    for plane in range(planes):
-        progress(plane, planes, "Reading")
-        plane_of(labels, plane)[...] = read_plane(data, plane)
-    return labels
-
-
 def changed_box(before: LabelPair, after: LabelPair) -> Box | None:
     """Return the box around all pixels whose label changed on either side; None if none did."""
-    changed = _differ(before[0], after[0]) | _differ(before[1], after[1])
+    changed = np.asarray(before[0] != after[0]) | np.asarray(before[1] != after[1])
     rows = np.flatnonzero(changed.any(axis=1))
     if not len(rows):
         return None
     columns = np.flatnonzero(changed[rows[0] : rows[-1] + 1].any(axis=0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-
-
-def _differ(one: LabelImage, other: LabelImage) -> np.ndarray:
-    return np.asarray(one != other)

@@ -147,11 +147,14 @@ class ComparisonWidget(QWidget):
         made = {layer.name: how_made(layer) for layer in self.scores.layers}
         try:
             path = with_ending(path, ".csv")
-            write_table(path, prediction_rows(self.scores.all_scored, made))
         except OSError as error:
             self._tell(str(error))
             return
-        self._tell(f"Written: {path}")
+        scored = tuple(self.scores.all_scored)
+        self._run(
+            lambda progress: write_table(path, prediction_rows(scored, made)),
+            lambda nothing: self._tell(f"Written: {path}"),
+        )
 
     def _make_buttons(self) -> None:
         self.start = _button(

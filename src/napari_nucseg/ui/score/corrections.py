@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from magicgui.widgets import PushButton
@@ -14,25 +16,21 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QWidget
 from napari_nucseg.analysis.corrections import erase, find_changes, swapped, take_over
 from napari_nucseg.analysis.objects import ObjectKey
 from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import (
+    can_take,
     corrected_planes,
     count_corrected,
-    has_history,
-    save_corrected,
     say_corrected,
+    undo,
+    with_room,
     write_field,
 )
 from napari_nucseg.ui.jobs import Job, Run
-from napari_nucseg.ui.layers import (
-    GROUND_TRUTH,
-    PREDICTION,
-    count_planes,
-    find_image,
-    full_data,
-    record_of,
-)
+from napari_nucseg.ui.layers import full_data, plane_of, read_plane
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.score.canvas import EditTracker
+from napari_nucseg.ui.score.corrected_files import collect_corrected, write_corrected
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
 
@@ -122,7 +120,6 @@ class CorrectionControls(QWidget):
         self._state, self._table, self._tell = state, table, tell
         self._edits, self._run = edits, run
         self._loading: Job | None = None
-        self._accepted: list[Labels] = []
         self.prediction = PushButton(
             text="Accept prediction here",
             tooltip="Put the predicted nucleus of the chosen row into the ground truth. It "
@@ -188,7 +185,14 @@ class CorrectionControls(QWidget):
                 "Labels are still being read into memory. Press the button again after that."
             )
             return
-        self._loading = self._edits.load(self._run, target, lambda: self._accept(key, truth))
+        data = full_data(target)
+
+        def use(labels: LabelImage) -> None:
+            if self._edits.watches(target) and full_data(target) is data:
+                self._edits.exchange(target, labels)
+                self._accept(key, truth)
+
+        self._loading = self._run(partial(_read_all, data), use)
         self._tell(f"Reading {target.name} into memory...")
 
     def _accept(self, key: ObjectKey, truth: bool) -> None:
@@ -200,66 +204,45 @@ class CorrectionControls(QWidget):
             self._state.chosen.emit(row)
         target = self._state.now.prediction if truth else self._state.now.truth
         assert target is not None
-        try:
-            changed, done = accept(self._state.now, row, truth=truth)
-        except ValueError as error:
-            changed, done = False, str(error)
+        self._make_room(target, key.plane)
+        changed, done = accept(self._state.now, row, truth=truth)
         self._edits.look()
         if changed:
-            self._accepted.append(target)
             self._state.viewer.layers.selection = {target}  # for Ctrl+Z, if it is shown
         self._tell(done)
 
+    def _make_room(self, layer: Labels, plane: int) -> None:
+        """Let a layer take a number more than it has, and be written to."""
+        data = full_data(layer)
+        highest = int(read_plane(data, plane).max(initial=0)) + 1
+        if not can_take(data, highest):
+            self._edits.exchange(layer, with_room(data, highest))
+
     def take_back(self) -> None:
         """Undo the last change of the labels that were corrected last."""
-        layers = self._state.viewer.layers
-        self._accepted = [one for one in self._accepted if one in layers and has_history(one)]
-        if self._accepted:
-            target = self._accepted.pop()
-        else:
-            edited = [one for one in self._layers.values() if has_history(one)]
-            if not edited:
-                self._tell("There is nothing to undo.")
-                return
-            active = layers.selection.active
-            target = active if active in edited else edited[0]
-        target.undo()
+        target = self._edits.last_edited
+        if target is None:
+            self._tell("There is nothing to undo.")
+            return
+        done = undo(target)
         self._edits.look()
-        self._tell(f"The last change of {target.name} is undone.")
+        self._tell(done)
 
     def _on_changed(self, old: Comparison, new: Comparison) -> None:
         if new.objects is not old.objects and new.rule == old.rule:
             self._counting.start()
 
-    @property
-    def _layers(self) -> dict[str, Labels]:
-        """What is compared, by what it is."""
-        now = self._state.now
-        layers = {PREDICTION: now.prediction, GROUND_TRUTH: now.truth}
-        return {kind: layer for kind, layer in layers.items() if layer is not None}
-
-    def _name(self, layer: Labels, plane: int) -> str:
-        """Name a field: by its own stem, else by its image's layer, else by its number."""
-        record = record_of(layer)
-        if record is not None and plane < len(record.stems):
-            return record.stems[plane]
-        image = find_image(self._state.viewer.layers, layer)
-        if image is None or count_planes(layer) > 1:
-            return self._state.now.name_of(plane)
-        return image.name
-
     def _count(self) -> None:
         """Tell how many nuclei were corrected by hand."""
-        words = {
-            kind: say_corrected(count_corrected(layer)) for kind, layer in self._layers.items()
-        }
+        layers = self._state.now.layers
+        words = {kind: say_corrected(count_corrected(layer)) for kind, layer in layers.items()}
         self.corrected.value = " ".join(
             f"{k.capitalize()} {said}." for k, said in words.items() if said
         )
 
     def ask_and_save(self) -> None:
         """Ask for a folder, and write the corrected labels to it."""
-        if not any(map(corrected_planes, self._layers.values())):
+        if not any(map(corrected_planes, self._state.now.layers.values())):
             self._tell(_NOTHING)
             return
         name = QFileDialog.getExistingDirectory(self, "Folder for the corrected labels")
@@ -267,18 +250,28 @@ class CorrectionControls(QWidget):
             self.save_to(Path(name))
 
     def save_to(self, folder: Path) -> None:
-        """Write the corrected labels to folders for either side within a folder.
-
-        Files have the names of their images, so that the command ``score`` pairs them.
-        """
+        """Write the corrected labels to folders for either side within a folder."""
         try:
-            written = save_corrected(self._layers, self._name, folder)
-        except (ValueError, OSError) as error:
+            fields = collect_corrected(self._state.now, self._state.viewer.layers, folder)
+        except ValueError as error:
             self._tell(str(error))
             return
-        if written:
-            files = "file is" if len(written) == 1 else "files are"
-            where = " and ".join(sorted({str(path.parent) for path in written}))
-            self._tell(f"{len(written)} corrected {files} in {where}.")
+        if fields:
+            self._run(partial(write_corrected, fields), self._tell_saved)
         else:
             self._tell(_NOTHING)
+
+    def _tell_saved(self, written: Sequence[Path]) -> None:
+        files = "file is" if len(written) == 1 else "files are"
+        where = " and ".join(sorted({str(path.parent) for path in written}))
+        self._tell(f"{len(written)} corrected {files} in {where}.")
+
+
+def _read_all(data: Any, progress: Progress) -> LabelImage:
+    """Read all fields of a stack of labels into memory."""
+    labels = np.empty(data.shape, dtype=data.dtype)
+    planes = int(np.prod(data.shape[:-2]))
+    for plane in range(planes):
+        progress(plane, planes, "Reading")
+        plane_of(labels, plane)[...] = read_plane(data, plane)
+    return labels

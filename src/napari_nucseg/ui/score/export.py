@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ class Exported:
     fields : mapping
         Number of a field to its names; no files.
     read : callable
-        Reads a field's true and predicted labels as they are, to be kept.
+        Reads a field's true and predicted labels.
     read_image : callable
         Reads a field's intensities; zeros where there is no image.
     copies : mapping
@@ -136,8 +137,8 @@ class Exported:
         worst = []
         for done, plane in enumerate(worst_fields(scores, WORST)):
             progress(done, WORST, "Drawing")
-            name = self.fields[plane].name
-            worst.append(Pictured(name, scores[plane], self._picture(plane)))
+            picture = self._picture(plane)
+            worst.append(Pictured(self.fields[plane].name, scores[plane], picture))
         made = list(_describe(self.made))
         section = Section(self.title, scores, found.summary, self.rule, worst=worst, made=made)
         return Page(self.title, len(scores), [section])
@@ -174,6 +175,7 @@ KINDS: dict[str, tuple[str, Write]] = {
     "Report as HTML...": (".html", lambda path, e, p: write_page(path, e.report(p))),
 }
 """What can be exported: the ending of the file, and how it is written."""
+_OF_LABELS = ("Nuclei as CSV...", "Nuclei as Parquet...", "Report as HTML...")
 
 
 def _find_corrected(comparison: Comparison) -> dict[int, dict[str, Changes]]:
@@ -183,6 +185,12 @@ def _find_corrected(comparison: Comparison) -> dict[int, dict[str, Changes]]:
         plane: {side: changes_of(layer, plane) for side, layer in layers.items()}
         for plane in {plane for layer in layers.values() for plane in corrected_planes(layer)}
     }
+
+
+def _keep_labels(comparison: Comparison) -> Callable[[int], LabelPair]:
+    """Return what reads a field's labels as they are now, whatever is painted until then."""
+    found, truth = (copy(full_data(layer)) for layer in comparison.layers.values())
+    return lambda plane: (np.asarray(plane_of(truth, plane)), np.asarray(plane_of(found, plane)))
 
 
 def _title(comparison: Comparison) -> str:
@@ -254,14 +262,14 @@ class Exporter:
         except (ValueError, OSError) as error:
             self._tell(str(error))
             return
-        exported = self._exported()
+        exported = self._exported(kind)
         self._tell(f"Writing {path.name}...")
         self._run(
             lambda progress: write(path, exported, progress),
             lambda nothing: self._tell(f"Written: {path}"),
         )
 
-    def _exported(self) -> Exported:
+    def _exported(self, kind: str) -> Exported:
         now = self._state.now
         assert now.prediction is not None
         assert now.truth is not None
@@ -272,7 +280,7 @@ class Exporter:
             now.rule,
             now.pairs,
             {plane: now.field_of(plane) for plane in now.pairs},
-            now.label_reader(),
+            _keep_labels(now) if kind in _OF_LABELS else now.label_reader(),
             lambda plane: np.asarray(plane_of(image, plane)),
             self._state.copy_unmeasured(),
             made,
@@ -285,10 +293,8 @@ class Exporter:
         """Return the intensities that the prediction was made from; zeros if there are none."""
         prediction = self._state.now.prediction
         assert prediction is not None
-        image, shape = (
-            find_image(self._state.viewer.layers, prediction),
-            full_data(prediction).shape,
-        )
+        image = find_image(self._state.viewer.layers, prediction)
+        shape = full_data(prediction).shape
         if image is not None and full_data(image).shape == shape:
             return full_data(image)
         return np.broadcast_to(np.uint8(0), shape)

@@ -18,7 +18,15 @@ from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.edits import remember
-from napari_nucseg.ui.layers import count_planes, full_data, read_plane, record_of, shown_plane
+from napari_nucseg.ui.layers import (
+    GROUND_TRUTH,
+    PREDICTION,
+    count_planes,
+    full_data,
+    read_plane,
+    record_of,
+    shown_plane,
+)
 
 NOTHING_COMPARED = "Choose a prediction and its ground truth above first."
 
@@ -53,6 +61,12 @@ class Comparison:
     pairs: Mapping[int, LocatedPair] = field(default_factory=dict)
     objects: Objects = field(default_factory=no_objects)
     _scores: dict[int, Score] = field(default_factory=dict)  # as far as they were asked for
+
+    @property
+    def layers(self) -> dict[str, Labels]:
+        """What is compared, by what it is."""
+        layers = {PREDICTION: self.prediction, GROUND_TRUTH: self.truth}
+        return {kind: layer for kind, layer in layers.items() if layer is not None}
 
     @property
     def is_there(self) -> bool:

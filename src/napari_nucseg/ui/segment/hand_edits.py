@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QMessageBox, QWidget
@@ -148,10 +149,15 @@ def ask(parent: QWidget, count: int) -> Answer:
     return Answer.DISCARD if clicked is discard else Answer.CANCEL
 
 
+def can_hold(layer: Labels, image: Image) -> bool:
+    """Whether results of an image can be written into labels: as large, and in memory."""
+    return layer.data.shape == field_shape(image) and isinstance(layer.data, np.ndarray)
+
+
 def _targets(layer: Labels, image: Image, keys: Iterable[ResultKey]) -> Targets:
-    """List what results replace of labels: all of them if they fit their image no more."""
-    if layer.data.shape != field_shape(image):
-        return dict.fromkeys(range(count_planes(layer)))
+    """List what results replace of labels: nothing if they do not fit their image any more."""
+    if not can_hold(layer, image):
+        return {}
     targets: dict[int, Box | None] = {}
     for key in keys:  # of several parts of a field all of it counts
         targets[key.plane] = None if key.plane in targets else key.segmented

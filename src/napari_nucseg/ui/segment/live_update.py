@@ -9,13 +9,13 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 
+from napari_nucseg.analysis.field_parts import parts_of
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layers import count_planes
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.segment.hand_edits import HandEdits, Provenance, provenance_by_field
-from napari_nucseg.ui.segment.image_source import source_of
-from napari_nucseg.ui.segment.prediction_layer import parts_of
+from napari_nucseg.ui.segment.image_source import Box, source_of
 from napari_nucseg.ui.segment.result_cache import Parts, Result, ResultCache
 from napari_nucseg.ui.segment.selection import Selection
 from napari_nucseg.ui.segment.worker import relabel
@@ -100,9 +100,9 @@ def plan(
         if told[plane].get("depth"):
             result.volumes += 1
             continue
-        parts = known.get(plane, {})
+        parts = matching(known.get(plane, {}), told[plane])
         outdated = _outdated(parts, params, channel)
-        if len(parts) != len(parts_of(told[plane])):
+        if not parts:
             result.absent += 1
         elif outdated:
             result.outdated += 1
@@ -111,6 +111,17 @@ def plan(
             result.fields.append(parts)
     result.reasons = list(reasons)
     return result
+
+
+def matching(known: Parts, made: Provenance) -> Parts:
+    """Return the results that a field's labels were made from; empty if one is not in memory.
+
+    After Undo there may be others in memory, of rectangles that the labels do not show.
+    """
+    by_box = {key.box: key for key in known}
+    boxes = [part.get("box") for part in parts_of(made)]
+    keys = [by_box.get(None if box is None else Box(*box)) for box in boxes]
+    return {} if None in keys else {key: known[key] for key in keys if key is not None}
 
 
 def _outdated(parts: Parts, params: SegmentParams, channel: str) -> dict[str, None]:

@@ -36,6 +36,9 @@ COLUMNS = {
 UNITS = {"area_um2": " um2", "area_px": " px"}
 UNKNOWN = "#808080"
 """Colour of a nucleus without the measure."""
+NO_DIAMETER = (
+    "Draw a line across a nucleus in a Shapes layer, or press Segment. Then press Measure again."
+)
 
 
 @dataclass(frozen=True)

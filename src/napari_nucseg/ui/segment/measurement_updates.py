@@ -20,8 +20,8 @@ from napari_nucseg.ui.layers import pixel_size, plane_of, record_of, shown_plane
 from napari_nucseg.ui.panel import LayerWatch
 from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
 from napari_nucseg.ui.segment.image_source import FieldSource, source_of
+from napari_nucseg.ui.segment.live_update import matching
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, show_table, tables_of
-from napari_nucseg.ui.segment.prediction_layer import parts_of
 from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
 
 DOUBT = ("flow_error", "cellprob_logit")
@@ -232,7 +232,7 @@ class MeasurementUpdates:
             image=source_of(image, made.get("channel", ""), made.get("axes")),
             pixel_size=pixel_size(image),
             table=table,
-            parts=parts if len(parts) == len(parts_of(made)) else {},
+            parts=matching(parts, made),
         )
 
     def _take_up(

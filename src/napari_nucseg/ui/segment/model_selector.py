@@ -19,7 +19,7 @@ from napari_nucseg.segmenters.api import Capabilities
 from napari_nucseg.segmenters.model import Model, describe_device, weights_folder
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.segment.prediction_layer import short_name
+from napari_nucseg.ui.segment.result_cache import short_name
 from napari_nucseg.ui.segment.selection import Selection
 
 _logger = logging.getLogger(__name__)

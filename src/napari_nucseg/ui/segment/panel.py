@@ -7,12 +7,12 @@ import napari
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 
-from napari_nucseg.ui.edits import has_history
+from napari_nucseg.ui.edits import has_history, undo
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.panel import LayerWatch, Panel
 from napari_nucseg.ui.segment.hand_edits import HandEdits
 from napari_nucseg.ui.segment.live_update import LiveUpdate
-from napari_nucseg.ui.segment.measurement_tables import propose_diameter
+from napari_nucseg.ui.segment.measurement_tables import NO_DIAMETER, propose_diameter
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
 from napari_nucseg.ui.segment.model_selector import ModelSelector
 from napari_nucseg.ui.segment.prediction_layer import RunResults
@@ -25,9 +25,7 @@ from napari_nucseg.ui.segment.worker import segment_fields, segment_stack
 STOPPED = "Stopped. No layer was added or changed."
 NO_IMAGE = "Open an image first. File > Open Sample > Nuclei segmentation has one."
 LEFT = "Labels that were made with other axes stay as they are."
-NO_DIAMETER = (
-    "Draw a line across a nucleus in a Shapes layer, or press Segment. Then press Measure again."
-)
+GONE = "The labels that were made have been removed. Press Segment again."
 CHANGED = "Stopped, because the image has changed. Press Segment again."
 
 
@@ -56,7 +54,7 @@ class SegmentPanel(Panel):
         self.follower = LiveUpdate(
             self, self._chosen, self._kept, self._edits, self.chooser.remember, self._show_result
         )
-        self.result = ResultsWidget(viewer, self._chosen, self._say)
+        self.result = ResultsWidget(viewer, self._chosen, self._say, self.run_errand)
         self.advice = AdviceWidget(self.follow_advice)
         self.provenance = ProvenanceWidget(viewer, self.chooser.use_settings)
         self.keeper = MeasurementUpdates(
@@ -157,9 +155,8 @@ class SegmentPanel(Panel):
             return
         self.follower.rest()
         self.drop_job()
-        layer.undo()
+        self._say(undo(layer))
         self.keeper.suspect(layer)
-        self._say(f"The last change of {layer.name} is undone.")
 
     def measure_diameter(self) -> None:
         """Set the diameter to what a drawn line or the labels say."""
@@ -181,8 +178,8 @@ class SegmentPanel(Panel):
     def on_finished(self, job: Job) -> None:
         """Give the buttons back."""
         done = self._results.described
-        if job.is_stopping and done and self._stopped == STOPPED:
-            self._end_run(f"Stopped. {done}")
+        if done and (not job.is_stopping or self._stopped == STOPPED):
+            self._end_run(f"{'Stopped' if job.is_stopping else self.status.value}. {done}")
         elif job.is_stopping:
             self._say(self._stopped)
         if self.segmenting:
@@ -201,19 +198,22 @@ class SegmentPanel(Panel):
         self._layers.selection.events.active.disconnect(self._on_active)
         self._viewer.dims.events.current_step.disconnect(self._show_nothing)
 
-    def _show_part(self, layer: Image, part: Result) -> None:
+    def _show_part(self, layer: Image, part: Result | str) -> None:
         if layer in self._viewer.layers and self._stopped == STOPPED:
             self._results.put_part(layer, part)
 
     def _end_run(self, told: str = "") -> None:
         """Tell of all that a network made, whether it was stopped or not."""
         found = self._results.finish()
+        for failure in self._results.failures:
+            show_warning(failure)
         if found is None:
+            self._say(f"{told} {self._results.failed or GONE}".strip())
             return
         labels, result = found
         self.chooser.learn(result.made[0].key.model, result.capabilities)
         about = self.result.describe(labels, result, ran=True)
-        self._say(" ".join(filter(None, (told, about, self._results.remark))))
+        self._say(" ".join(filter(None, (told, about, self._results.failed, self._results.remark))))
         self.advice.tell({one.key.plane: one.concerns for one in result.made})
         for note in result.notes:
             show_warning(note)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_nucseg.analysis.corrections import PackedLabels
-from napari_nucseg.analysis.field_parts import merged, moved, place_part
+from napari_nucseg.analysis.field_parts import Provenance, merged, moved, place_part, stacked
 from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.ui.edits import keep_made, write_field
+from napari_nucseg.ui.edits import keep_made, make_room, write_field
 from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
@@ -23,13 +22,14 @@ from napari_nucseg.ui.layers import (
     place_like,
     plane_of,
     put_labels,
+    read_plane,
     record_of,
     tag,
 )
 from napari_nucseg.ui.segment.hand_edits import (
     FieldState,
     HandEdits,
-    Provenance,
+    can_hold,
     note_replacement,
     provenance_by_field,
     set_states,
@@ -37,16 +37,20 @@ from napari_nucseg.ui.segment.hand_edits import (
 )
 from napari_nucseg.ui.segment.image_source import Box
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables
-from napari_nucseg.ui.segment.result_cache import FieldResult, Result, ResultCache, joined_results
-
-BOXES = "boxes"
-"""Key of a field's provenance for those of the boxes in it that were segmented later."""
+from napari_nucseg.ui.segment.result_cache import (
+    FieldResult,
+    Result,
+    ResultCache,
+    joined_results,
+    short_name,
+)
 
 
 def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult]) -> Labels:
     """Show labels over their image; what was segmented before keeps its labels elsewhere.
 
-    What is replaced can be undone in napari, as one step.
+    What is replaced can be undone in napari, as one step. Labels that new ones cannot be written
+    into stay in their layer, which gets another name.
 
     Parameters
     ----------
@@ -58,17 +62,22 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult
         Results of one model, in the order they were made.
     """
     layer = find_prediction(viewer.layers, str(image.unique_id), made[0].key.model)
-    if layer is None or layer.data.shape != field_shape(image):
+    if layer is not None and not can_hold(layer, image):
+        _set_aside(layer)
+        layer = None
+    if layer is None:
         layer = _add_empty(viewer, image, made[0])
     before = {one.key.plane: state_of(layer, one.key.plane) for one in made}
     fields = _compose(layer, made)
     place_like(layer, image)
     if not layer.visible:  # napari draws all anew
         layer.visible = True
-    with layer.block_history():
-        replaced = [plane for plane, one in fields.items() if _replace(layer, plane, one.labels)]
+    is_replaced = any(plane_of(layer.data, plane).any() for plane in fields)
+    make_room(layer, max(int(one.labels.max(initial=0)) for one in fields.values()))
     after = {plane: one.state for plane, one in fields.items()}
-    if replaced:
+    if not is_replaced:
+        _fill(layer, fields)
+    elif _replace(layer, fields):
         note_replacement(layer, before, after)
     set_states(layer, after)
     layer.refresh(extent=False)
@@ -93,7 +102,9 @@ class RunResults:
     Attributes
     ----------
     remark : str
-        Sentence on what was painted meanwhile; empty if nothing was.
+        Sentence on labels that were kept in another layer; empty if none were.
+    failures : list of str
+        Why fields failed, each with its name.
     """
 
     def __init__(
@@ -104,6 +115,7 @@ class RunResults:
         shown: Callable[[Labels], None],
     ) -> None:
         self.remark = ""
+        self.failures: list[str] = []
         self._viewer = viewer
         self._kept = kept
         self._edits = edits
@@ -113,7 +125,7 @@ class RunResults:
 
     def begin(self, fields: int) -> None:
         """Begin a run over so many fields."""
-        self._parts, self._asked, self.remark = [], fields, ""
+        self._parts, self._asked, self.remark, self.failures = [], fields, "", []
 
     def begin_anew(self, image: Image) -> bool:
         """Forget results of an image that has changed; tell whether labels of other axes are left.
@@ -136,19 +148,40 @@ class RunResults:
         done = sum(len(part.made) for part in self._parts)
         return f"{done} of {self._asked} fields are done and stay." if done else ""
 
+    @property
+    def failed(self) -> str:
+        """Say how many of the fields failed, and why the first did; nothing if none did."""
+        said = f"{len(self.failures)} of {self._asked} fields failed."
+        return f"{said} {self.failures[0]}." if self.failures else ""
+
     def put(self, image: Image, result: Result) -> Labels:
         """Show labels over their image, and keep what the sliders need."""
         keys = [made.key for made in result.made]
+        earlier = find_prediction(self._viewer.layers, keys[0].source, keys[0].model)
         self.remark = self._edits.keep_late(image, keys) or self.remark
         labels = put_prediction(self._viewer, image, result.made)
+        if earlier is not None and earlier != labels:
+            self.remark = (
+                f"The labels before, which do not fit {image.name} now, are in {earlier.name}."
+            )
         for key in keys:
             self._kept.replace(key, result.kept.get(key))
         self._shown(labels)
         return labels
 
-    def put_part(self, image: Image, part: Result) -> None:
-        """Show a field as soon as it is done, though others may be still to come."""
-        self.put(image, part)
+    def put_part(self, image: Image, part: Result | str) -> None:
+        """Show a field as soon as it is done, though others may be still to come.
+
+        If the labels were removed meanwhile, they come back with it. Of a field that failed the
+        part says why.
+        """
+        if isinstance(part, str):
+            self.failures.append(part)
+            return
+        key = part.made[0].key
+        is_gone = find_prediction(self._viewer.layers, key.source, key.model) is None
+        before = [one for earlier in self._parts for one in earlier.made] if is_gone else []
+        self.put(image, replace(part, made=(*before, *part.made)))
         self._parts.append(replace(part, kept={}))  # which the cache has, within its limit
 
     def finish(self) -> tuple[Labels, Result] | None:
@@ -170,8 +203,16 @@ class _Field:
     state: FieldState
 
 
+def _set_aside(layer: Labels) -> None:
+    """Leave labels as they are from now on, under a name that says so."""
+    record = record_of(layer)
+    if record is not None:
+        layer.metadata = layer.metadata | tag(replace(record, is_copy=True))
+    layer.name, layer.visible = f"{layer.name} earlier", False
+
+
 def _add_empty(viewer: ViewerModel, image: Image, made: FieldResult) -> Labels:
-    """Add an empty prediction, or empty one that fits the image no more."""
+    """Add an empty prediction."""
     of_image = record_of(image)
     stems, source = of_image.stems if of_image else (), str(image.unique_id)
     record = LayerRecord(PREDICTION, stems, source, provenance=made.provenance)
@@ -191,7 +232,8 @@ def _compose(layer: Labels, made: Sequence[FieldResult]) -> dict[int, _Field]:
     for one in made:
         plane = one.key.plane
         if plane not in fields:
-            labels = np.array(plane_of(layer.data, plane))
+            now = read_plane(layer.data, plane)  # whose type may be too narrow for more nuclei
+            labels = now.astype(np.promote_types(now.dtype, np.int32))
             fields[plane] = _Field(labels, state_of(layer, plane))
         field = fields[plane]
         before = field.labels.copy()
@@ -215,45 +257,19 @@ def _as_made(field: _Field, before: LabelImage, one: FieldResult) -> PackedLabel
     return PackedLabels.of(labels)
 
 
-def _replace(layer: Labels, plane: int, labels: LabelImage) -> bool:
-    """Write a field; tell whether that can be undone, which filling an empty one cannot."""
-    field = plane_of(layer.data, plane)
-    if field.any():
-        return write_field(layer, plane, labels, refresh=False)
-    field[...] = labels
-    return False
+def _fill(layer: Labels, fields: Mapping[int, _Field]) -> None:
+    """Write fields that are empty, which nobody wants back."""
+    for plane, one in fields.items():
+        plane_of(layer.data, plane)[...] = one.labels
 
 
-def parts_of(made: Provenance) -> list[Provenance]:
-    """List what lies on top of one another in a field, in the order of its making."""
-    first = {key: value for key, value in made.items() if key != BOXES}
-    return [first, *made.get(BOXES, ())]
-
-
-def stacked(before: Provenance | None, added: Provenance) -> Provenance:
-    """Add how a field or a box was made to what is told of a field.
-
-    Parameters
-    ----------
-    before : mapping or None
-        Provenance of the field so far; None if there is none.
-    added : mapping
-        Provenance of a new part. It replaces what is told of boxes within its own; one of the whole
-        field replaces all.
-    """
-    parts = [] if before is None else parts_of(before)
-    left = [part for part in parts if not _covers(added.get("box"), part.get("box"))]
-    first, *boxes = [*left, added]
-    return {**first, BOXES: boxes} if boxes else dict(first)
-
-
-def short_name(model: str) -> str:
-    """Name a model for people: a file by its base name."""
-    return Path(model).name
-
-
-def _covers(box: Sequence[int] | None, other: Sequence[int] | None) -> bool:
-    return box is None or (other is not None and Box(*box).holds(Box(*other)))
+def _replace(layer: Labels, fields: Mapping[int, _Field]) -> bool:
+    """Write fields as one step that can be undone, the empty among them too; tell of a change."""
+    with layer.block_history():
+        changed = [
+            write_field(layer, plane, one.labels, refresh=False) for plane, one in fields.items()
+        ]
+    return any(changed)
 
 
 def _highest_of_volumes(labels: LabelImage, told: Mapping[int, Provenance], plane: int) -> int:
@@ -265,23 +281,9 @@ def _highest_of_volumes(labels: LabelImage, told: Mapping[int, Provenance], plan
 
 
 def _write(field: LabelImage, made: FieldResult, earlier: Table | None, above: int) -> Table:
-    """Write labels into their field; of a box whole nuclei, with numbers that are free.
+    """Write labels into their field, of a box whole nuclei; return the measures of all its nuclei.
 
-    Parameters
-    ----------
-    field : ndarray of int32, shape (height, width)
-        All labels of the field in the layer.
-    made : FieldResult
-        Labels and measurements that are written.
-    earlier : Table or None
-        Measurements of the labels that were there before.
-    above : int
-        Numbers up to this one belong to nuclei of other planes.
-
-    Returns
-    -------
-    Table
-        The measures of all nuclei of the field, by the numbers that they have then.
+    Numbers up to ``above`` belong to nuclei of other planes.
     """
     box, context = made.key.box, made.key.segmented
     if box is None and not above:

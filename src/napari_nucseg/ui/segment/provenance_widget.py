@@ -11,6 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog
 
+from napari_nucseg.analysis.field_parts import parts_of
 from napari_nucseg.io.channels import FIELD
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.parameter_spec import describe_values, specs_of
@@ -21,7 +22,6 @@ from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layers import shown_plane
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
-from napari_nucseg.ui.segment.prediction_layer import parts_of
 
 _TOLD = {"model", "parameters", "versions", "device", "precision", "seconds", "weights_sha256"}
 """What is known of labels that a model made; corrected or foreign ones lack some of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,11 @@ class ResultKey:
         if (self.source, self.model, self.plane) != (other.source, other.model, other.plane):
             return False
         return self.box is None or (other.box is not None and self.box.holds(other.box))
+
+
+def short_name(model: str) -> str:
+    """Name a model for people: a file by its base name."""
+    return Path(model).name
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_nucseg.analysis.measurements import describe
 from napari_nucseg.io.writers import write_columns
 from napari_nucseg.ui.edits import changes_of, count_corrected, say_corrected
+from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import record_of, shown_plane
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.measurement_tables import (
@@ -49,9 +50,13 @@ class ResultsWidget(Container[Any]):
         Image and model, whose labels they act on.
     tell : callable
         Called with a line of text, to show it.
+    run : callable
+        Called with work to do in the background, and with what shows its result.
     """
 
-    def __init__(self, viewer: ViewerModel, chosen: Selection, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, viewer: ViewerModel, chosen: Selection, tell: Callable[[str], None], run: Run
+    ) -> None:
         self.doubtful = PushButton(
             text="Most doubtful nucleus",
             tooltip="Go to the nucleus of this field whose shape fits the network's flows worst. "
@@ -77,6 +82,7 @@ class ResultsWidget(Container[Any]):
         self._viewer = viewer
         self._chosen = chosen
         self._tell = tell
+        self._run = run
         self._colouring = ColourBy(viewer)
         self._walked: tuple[str, int, int] = ("", 0, 0)
         self.range.visible = False
@@ -193,10 +199,12 @@ class ResultsWidget(Container[Any]):
         name, _ = QFileDialog.getSaveFileName(self.native, "Save measurements", suggestion, "*.csv")
         if name:
             columns |= {"corrected_by_hand": _corrected_rows(layer)}
-            write_columns(Path(name), columns)
             told = f"Measurements of {counted(len(columns['field']), 'nucleus')} are in {name}"
-            corrected = say_corrected(count_corrected(layer))
-            self._tell(f"{', '.join(filter(None, (told, corrected)))}.")
+            told = ", ".join(filter(None, (told, say_corrected(count_corrected(layer)))))
+            self._run(
+                lambda progress: write_columns(Path(name), columns),
+                lambda nothing: self._tell(f"{told}."),
+            )
 
     def _plane(self, layer: Labels) -> int:
         return shown_plane(self._viewer.dims.point, layer)

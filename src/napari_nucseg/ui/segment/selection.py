@@ -31,6 +31,7 @@ from napari_nucseg.ui.layers import (
     find_prediction,
     full_data,
     pixel_size,
+    record_of,
     said_axes,
     shown_plane,
 )
@@ -253,6 +254,7 @@ def make_request(viewer: ViewerModel, layer: Image, chosen: Selection, model: Mo
         pixel_size=pixel_size(layer),
         depth=DEPTHS.get(scope),
         volume=form.volume.params,
+        stems=record.stems if (record := record_of(layer)) else (),
     )
 
 

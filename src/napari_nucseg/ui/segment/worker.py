@@ -55,6 +55,8 @@ class Request:
         How planes are put together as one volume; None for fields by themselves.
     volume : VolumeParams
         Stitch threshold and anisotropy, for a volume.
+    stems : tuple of str
+        Names of the image's fields; empty if they have none.
     """
 
     name: str
@@ -66,6 +68,14 @@ class Request:
     pixel_size: float | None
     depth: Depth | None = None
     volume: VolumeParams = field(default_factory=VolumeParams)
+    stems: tuple[str, ...] = ()
+
+    def name_of(self, key: ResultKey) -> str:
+        """Name a field among several: by its image's layer, and its stem or its number."""
+        if len(self.spots) == 1:
+            return self.name
+        named = key.plane < len(self.stems)
+        return f"{self.name}, {self.stems[key.plane] if named else f'field {key.plane + 1}'}"
 
 
 def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
@@ -78,25 +88,43 @@ def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
     progress : Progress
         Called after each step; may raise to stop.
     hand : callable
-        Called with the `Result` of each field as soon as it is done.
+        Called with the `Result` of each field as soon as it is done; if one of several fields
+        fails, with what is wrong with it, in words.
 
     Raises
     ------
     ValueError, OSError
-        If the model or an image cannot be used; the message names it.
+        If the model or the only image cannot be used; the message names it.
     """
     segmenter = load(request, progress)
     countdown = RemainingTime(progress, len(request.spots))
     for number, key in enumerate(request.spots):
         countdown.begin(number)
-        image = request.source.read(key.plane, key.segmented)
-        check_image(image, request.name)
-        warm = not is_compiling()
-        result = segmenter(image, request.params, countdown.report)
-        timing.remember(key.model, result.provenance, image.size, warm)
-        kept = CachedResult(result, image, request.pixel_size)
-        made = _made(key, kept, request.name, request.source.axes)
-        hand(Result((made,), {key: kept}, result.capabilities))
+        try:
+            result = _segment_field(segmenter, request, key, countdown.report)
+        except (ValueError, OSError) as error:
+            if len(request.spots) == 1:
+                raise
+            hand(f"{error}")
+        else:
+            hand(result)
+
+
+def _segment_field(
+    segmenter: Segmenter, request: Request, key: ResultKey, progress: Progress
+) -> Result:
+    name = request.name_of(key)
+    image = request.source.read(key.plane, key.segmented)
+    check_image(image, name)
+    warm = not is_compiling()
+    try:
+        result = segmenter(image, request.params, progress)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    timing.remember(key.model, result.provenance, image.size, warm)
+    kept = CachedResult(result, image, request.pixel_size)
+    made = _made(key, kept, request.name, request.source.axes)
+    return Result((made,), {key: kept}, result.capabilities)
 
 
 def relabel(
