@@ -607,6 +607,31 @@ def test_a_stack_is_segmented_in_depth(run, tmp_path, drawn_fields, method):
     assert 0.5 * count <= len(np.unique(labels)) - 1 <= 1.5 * count
 
 
+def test_planes_by_themselves_are_kept_at_the_second_call_and_all_their_nuclei_counted(
+    run, tmp_path, drawn_fields
+):
+    planes = np.stack([field.image for field in drawn_fields] * 6)
+    tifffile.imwrite(tmp_path / "stack.tif", planes, photometric="minisblack")
+    line = ("segment", tmp_path / "stack.tif", "-o", tmp_path / "out", "--volume", "planes")
+    first, second = run(*line, "--model", "otsu"), run(*line, "--model", "otsu")
+    labels = tifffile.imread(tmp_path / "out" / "stack.tif")
+    count = sum(len(np.unique(plane)) - 1 for plane in labels)
+    assert count > 2 * labels.max()
+    assert (first.code, second.code) == (0, 0), second.err
+    assert f"stack.tif: {count} nuclei" in first.flat
+    assert f"stack.tif: {count} nuclei" in second.flat
+    assert "(already exists)" in second.flat
+
+    write_labels(
+        tmp_path / "out" / "stack.tif",
+        labels * (labels != 1),
+        read_provenance(tmp_path / "out" / "stack.tif"),
+    )
+    third = run(*line, "--model", "otsu")
+    assert f"stack.tif: {count - np.sum((labels == 1).any((1, 2)))} nuclei" in third.flat
+    assert "its labels were edited since" in " ".join(third.err.split())
+
+
 def test_a_channel_of_a_colour_image_is_segmented_and_told(run, tmp_path, drawn_fields):
     grey = drawn_fields[0].image
     tifffile.imwrite(tmp_path / "a.tif", np.dstack([grey // 9, grey, grey]), photometric="rgb")

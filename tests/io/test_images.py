@@ -423,6 +423,22 @@ def test_a_grey_photograph_is_refused_as_a_mask(tmp_path, dtype):
     assert_refused(read_labels, source, "not a label image", "40 grey", "photograph")
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_planes_whose_nuclei_are_numbered_anew_are_no_photograph(tmp_path, dtype):
+    rows, columns = np.mgrid[:60, :60] // 3
+    labels = np.stack([(rows * 20 + columns + plane) % 200 + 1 for plane in range(30)])
+    labels[:, ::3] = 0
+    tifffile.imwrite(tmp_path / "a.tif", labels.astype(dtype), photometric="minisblack")
+    assert np.array_equal(read_labels(Source(tmp_path / "a.tif")), labels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_planes_of_a_photograph_are_refused_as_labels(tmp_path, dtype):
+    grains = np.random.default_rng(1).integers(0, 40, (5, 40, 50)).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", grains, photometric="minisblack")
+    assert_refused(read_labels, Source(tmp_path / "a.tif"), "not a label image", "photograph")
+
+
 @pytest.mark.parametrize(
     ("count", "dtype"),
     [(3, "uint8"), (3, "uint16"), (60, "uint8"), (60, "uint16"), (500, "uint16")],

@@ -160,6 +160,27 @@ def labels_file(source: Source, out: Path) -> Path:
     return out / f"{source.stem}.tif"
 
 
+def count_nuclei(labels: Labels, depth: Mapping[str, Any]) -> int:
+    """Count nuclei: planes that were labelled each by itself number theirs anew.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (height, width) or (planes, height, width)
+        0 is background.
+    depth : mapping
+        How planes were put together, as in `Provenance`; empty for a plane by itself.
+
+    Examples
+    --------
+    >>> planes = np.array([[[0, 1, 2]], [[1, 0, 0]]])
+    >>> count_nuclei(planes, {"method": "planes"}), count_nuclei(planes, {"method": "stitched"})
+    (3, 2)
+    """
+    by_plane = labels.ndim > 2 and depth.get("method") == Depth.PLANES
+    parts = labels if by_plane else [labels]
+    return sum(int(np.count_nonzero(np.unique(part))) for part in parts)
+
+
 def checksum(labels: Labels) -> str:
     """Return what tells whether labels in a file were edited: a hash of their numbers and shape.
 
@@ -210,7 +231,7 @@ def _save(
     out: Path,
     choice: Choice,
 ) -> Saved:
-    path, count = labels_file(source, out), int(result.labels.max(initial=0))
+    path = labels_file(source, out)
     made = {
         **result.provenance.as_dict(),
         "image": source.name,
@@ -218,7 +239,7 @@ def _save(
         "channel": image.channel,
         "read_as": list(image.notes),
         "choice": asdict(choice),
-        "nuclei": count,
+        "nuclei": count_nuclei(result.labels, result.provenance.depth),
         "labels_sha256": checksum(result.labels),
     }
     write_labels(path, result.labels, made, Calibration(image.pixel_size, image.z_spacing))

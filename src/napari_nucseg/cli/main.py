@@ -219,7 +219,7 @@ def score(
 ) -> None:
     """Score labels against the ground truth."""
     from napari_nucseg.analysis.score_records import score_record, summary_record
-    from napari_nucseg.batch.image_run import pair_labels
+    from napari_nucseg.batch.results import pair_labels
     from napari_nucseg.metrics.summary import summarise
     from napari_nucseg.report.text import score_table, summary_table
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.layouts import (
     ALL_SUFFIXES,
+    PARTS,
     PICTURE_SUFFIXES,
     TRUTH_SUFFIXES,
     Files,
@@ -35,6 +36,10 @@ from napari_nucseg.io.lists import (
     splits_of,
 )
 from napari_nucseg.io.sources import Source, list_folder
+
+_ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
+_SIGNS = ("images", "images.zip", "metadata", "metadata.zip")
+"""What lies beside masks that belong to a dataset."""
 
 
 def find_field(path: Path) -> Field:
@@ -139,6 +144,23 @@ def require_images_and_truth(dataset: Dataset) -> None:
         raise ValueError(
             f"{root}: none of the {len(dataset.fields)} fields of {dataset.name} has ground truth; "
             f"{explain_no_truth(root)}"
+        )
+
+
+def refuse_truth(path: Path) -> None:
+    """Refuse to replace a file of a dataset.
+
+    Raises
+    ------
+    FileExistsError
+        If the file is there, in one of the folders that datasets have or as one of their archives.
+    """
+    where = path.resolve()
+    folders = [part.parent for part in where.parents if part.name in PARTS]
+    folders += [where.parent] if where.name in _ARCHIVES else []
+    if path.exists() and any((one / sign).exists() for one in folders for sign in _SIGNS):
+        raise FileExistsError(
+            f"{path}: it belongs to a dataset and is not replaced; choose another name or folder"
         )
 
 

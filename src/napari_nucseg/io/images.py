@@ -17,13 +17,8 @@ from napari_nucseg.io.channels import (
     find_axis,
     find_samples,
 )
-from napari_nucseg.io.label_rules import (
-    LabelImage,
-    decode_colouring,
-    is_seg,
-    read_seg,
-    take_labels,
-)
+from napari_nucseg.io.label_formats import read_seg
+from napari_nucseg.io.label_rules import LabelImage, decode_colouring, is_seg, take_labels
 from napari_nucseg.io.pictures import (
     TIFF_SUFFIXES,
     Kind,

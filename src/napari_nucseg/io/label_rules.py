@@ -1,39 +1,20 @@
-"""What is taken for labels: numbers, colourings, binary masks, and what Cellpose's window saves.
-
-The file ``a_seg.npy`` of that window is read as data, never as a program.
-"""
+"""What is taken for labels: numbers, colourings and binary masks."""
 
 from __future__ import annotations
 
-import io
-import pickle
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.tiff import BadFileError
 
 SEG = "_seg"
 """What Cellpose puts behind an image's stem."""
 NPY_SUFFIXES = (".npy",)
-_MASKS = "masks"
-_PLAIN = {
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in (
-        "_reconstruct", "scalar",
-    )),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),  # how old pickles spell bytes
-    ("collections", "OrderedDict"),
-}  # fmt: skip
-"""All that arrays, numbers, texts, lists and dicts are made by; nothing of it runs a program."""
 MAX_PIECES = 8
 """Pieces a value on average above which a grey picture is a photograph and no label image."""
 MAX_MASK_VALUES = 32
@@ -187,7 +168,7 @@ def take_labels(data: NDArray[Any], *, components: bool = False) -> LabelImage:
 
 def separate_components(labels: Labels) -> Labels:
     """Give each piece of what is not background, corners included, a number of its own."""
-    from skimage.measure import label  # as above
+    from skimage.measure import label  # a panel that opens would wait for it
 
     return np.asarray(label(labels != 0, connectivity=labels.ndim), dtype=np.int32)
 
@@ -231,13 +212,18 @@ def _whole_numbers(data: NDArray[Any]) -> Labels:
 
 
 def _refuse_photograph(labels: Labels) -> None:
-    """Refuse numbers that change from pixel to pixel, as intensities do."""
+    """Refuse numbers that change from pixel to pixel, as intensities do.
+
+    Planes are looked at one by one, since their nuclei may be numbered anew in each.
+    """
     changes = np.count_nonzero(labels[..., 1:] != labels[..., :-1])
     if changes <= labels.size / _BUSY[min(labels.dtype.itemsize, 2)]:
         return
-    from skimage.measure import label  # as above
+    from skimage.measure import label  # a panel that opens would wait for it
 
-    pieces, values = int(label(labels, connectivity=2).max(initial=0)), len(np.unique(labels))
+    planes = labels.reshape(-1, *labels.shape[-2:])
+    pieces = sum(int(label(plane, connectivity=2).max(initial=0)) for plane in planes)
+    values = sum(len(np.unique(plane)) for plane in planes)
     if pieces > MAX_PIECES * values:
         raise ValueError(
             f"not a label image: its {values} grey values lie in {pieces} pieces, as in a "
@@ -248,53 +234,3 @@ def _refuse_photograph(labels: Labels) -> None:
 def is_seg(source: Source) -> bool:
     """Whether a file is Cellpose's by its name."""
     return source.suffix in NPY_SUFFIXES and source.stem.endswith(SEG)
-
-
-def read_seg(source: Source) -> NDArray[Any]:
-    """Read the labels of a file of Cellpose's window, or of a plain array of numbers.
-
-    Raises
-    ------
-    ValueError
-        If it is damaged, holds anything but arrays, numbers and texts, or no labels.
-    """
-    stream = io.BytesIO(source.read())
-    try:
-        found = _load(stream)
-    except pickle.UnpicklingError as error:
-        raise BadFileError(f"{source}: {error}") from error
-    except (ValueError, LookupError, TypeError, EOFError, AttributeError, MemoryError) as error:
-        raise BadFileError(
-            f"{source}: not a file that Cellpose's window has saved ({error}); save it there again"
-        ) from error
-    masks = found.get(_MASKS) if isinstance(found, dict) else found
-    if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "buif" or masks.ndim < 2:
-        raise BadFileError(
-            f"{source}: it holds no labels; segment the image in Cellpose, and save it there again"
-        )
-    return np.squeeze(masks) if masks.ndim > 2 else masks
-
-
-def _load(stream: io.BytesIO) -> Any:
-    """Return the array of a file, or the object that it holds."""
-    version = npy.read_magic(stream)
-    read_header = {(1, 0): npy.read_array_header_1_0}.get(version, npy.read_array_header_2_0)
-    shape, _, dtype = read_header(stream)
-    if not dtype.hasobject:
-        stream.seek(0)
-        return npy.read_array(stream, allow_pickle=False)
-    found = _Unpickler(stream).load()
-    return found.item() if isinstance(found, np.ndarray) and found.shape == () == shape else None
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes arrays and plain values, and refuses all else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Look up what a value is made by."""
-        if (module, name) not in _PLAIN:
-            raise pickle.UnpicklingError(
-                f"it holds {module}.{name}, which may be a program and is not run; save its "
-                "labels as TIFF or PNG"
-            )
-        return super().find_class(module.replace("numpy.core.", "numpy._core."), name)

@@ -6,7 +6,7 @@ import io
 import struct
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
-from napari_nucseg.io.sources import Source
+from napari_nucseg.io.label_rules import is_seg
+from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.tiff import (
     BadFileError,
     Planes,
@@ -90,6 +91,12 @@ def not_read(suffixes: str, remedy: str = "segment the layer") -> str:
     '.czi files are not read here; open it in napari with its reader, and segment the layer'
     """
     return f"{suffixes} files are not read here; open it in napari with its reader, and {remedy}"
+
+
+def others_in(folder: Path, remedy: str = "segment the layer") -> str:
+    """Say which endings of images that others read there are in a folder."""
+    kinds = {s.suffix for s in list_folder(folder, READ_ELSEWHERE) if not is_seg(s)}
+    return f"; {not_read(' and '.join(sorted(kinds)), remedy)}" if kinds else ""
 
 
 @dataclass(frozen=True)
