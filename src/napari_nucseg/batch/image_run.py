@@ -13,7 +13,6 @@ from napari_nucseg.batch.image_task import (
     Failed,
     ImageTask,
     Saved,
-    checksum,
     count_nuclei,
     labels_file,
 )
@@ -21,7 +20,7 @@ from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
-from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.io.writers import checksum, read_provenance
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.parameters import completed
 from napari_nucseg.system_info import versions

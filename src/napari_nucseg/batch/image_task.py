@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +17,7 @@ from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import Channel, ChannelNeededError
 from napari_nucseg.io.images import Image, read_image
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.writers import write_labels
+from napari_nucseg.io.writers import checksum, write_labels
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Segmentation, Segmenter, VolumeSegmentation, check_image
@@ -179,20 +178,6 @@ def count_nuclei(labels: Labels, depth: Mapping[str, Any]) -> int:
     by_plane = labels.ndim > 2 and depth.get("method") == Depth.PLANES
     parts = labels if by_plane else [labels]
     return sum(int(np.count_nonzero(np.unique(part))) for part in parts)
-
-
-def checksum(labels: Labels) -> str:
-    """Return what tells whether labels in a file were edited: a hash of their numbers and shape.
-
-    Examples
-    --------
-    >>> labels = np.array([[0, 1, 1]])
-    >>> checksum(labels) == checksum(labels.astype(np.uint16))
-    True
-    """
-    shape = [length for length in labels.shape if length > 1]  # files lose axes of length 1
-    numbers = np.ascontiguousarray(labels, dtype="<u4")
-    return hashlib.sha256(np.array(shape, "<u8").tobytes() + numbers.tobytes()).hexdigest()
 
 
 def _segment(

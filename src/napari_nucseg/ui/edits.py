@@ -30,7 +30,6 @@ from napari_nucseg.ui.layers import (
     record_of,
     tag,
 )
-from napari_nucseg.wording import counted
 
 _MADE, _ORIGINALS, _LOST = "nucseg made", "nucseg originals", "nucseg originals lost"
 UNCHANGED = Changes(0, (), (), ())
@@ -113,17 +112,6 @@ def count_corrected(layer: Labels) -> int:
 def count_corrected_in(metadata: Mapping[str, Any], data: Any) -> int:
     """Count the nuclei that were edited by hand, given a layer's metadata and data."""
     return sum(_changes(metadata, data, plane).nuclei for plane in _corrected(metadata, data))
-
-
-def say_corrected(count: int) -> str:
-    """Say how many nuclei were edited by hand; nothing of none.
-
-    Examples
-    --------
-    >>> say_corrected(1), say_corrected(0)
-    ('corrected by hand: 1 nucleus', '')
-    """
-    return f"corrected by hand: {counted(count, 'nucleus')}" if count else ""
 
 
 def write_field(layer: Labels, plane: int, after: LabelImage, *, refresh: bool = True) -> bool:

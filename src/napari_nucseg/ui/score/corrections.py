@@ -19,7 +19,6 @@ from napari_nucseg.ui.edits import (
     count_corrected,
     has_history,
     save_corrected,
-    say_corrected,
     write_field,
 )
 from napari_nucseg.ui.jobs import Job, Run
@@ -35,6 +34,7 @@ from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.score.canvas import EditTracker
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
+from napari_nucseg.wording import say_corrected
 
 REST = 200
 """Milliseconds after an edit that corrected nuclei are counted."""

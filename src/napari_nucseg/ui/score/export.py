@@ -48,10 +48,11 @@ from napari_nucseg.report.page import (
 )
 from napari_nucseg.report.text import latex_table, markdown_table
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.edits import changes_of, corrected_planes, count_corrected, say_corrected
+from napari_nucseg.ui.edits import changes_of, corrected_planes, count_corrected
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import find_image, full_data, pixel_size, plane_of, record_of
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
+from napari_nucseg.wording import say_corrected
 
 
 @dataclass(frozen=True)
