@@ -760,7 +760,7 @@ def test_two_files_are_scored_as_json(run, scored):
     done = run("score", scored[0] / "a.tif", scored[1] / "a.png", "--json")
     assert (done.code, done.err) == (0, "")
     assert done.out.count("\n") == 1
-    record = parse(done.out)
+    record = parse(done.out)["pooled"]
     assert list(record) == ["pixels", "objects", "verdicts", "caicedo", "boundaries"]
     assert record["pixels"] == {
         "tp": 200,
@@ -812,12 +812,13 @@ def test_two_folders_are_scored_as_json(run, scored):
     assert (done.code, done.err) == (0, "")
     record = parse(done.out)
     assert list(record) == [
-        *("pixels", "objects", "verdicts", "caicedo", "boundaries"),
+        *("fields", "empty_fields", "corrected_by_hand", "pooled"),
         *("mean", "range", "mean_interval", "pooled_interval"),
         *("by_threshold", "mean_absolute_count_error", "reported"),
     ]
-    assert record["objects"]["threshold"] == 0.75
-    assert record["pixels"]["tn"] == 1420 + 1800
+    assert list(record.values())[:3] == [2, 1, 0]
+    assert record["pooled"]["objects"]["threshold"] == 0.75
+    assert record["pooled"]["pixels"]["tn"] == 1420 + 1800
     assert record["mean"]["objects"]["f1"] == pytest.approx(2 / 3)  # without the empty field
     assert record["range"]["pixels"]["recall"] == [pytest.approx(2 / 3)] * 2
     assert set(record["mean"]["pixels"]) == set(record["range"]["pixels"]) == ROW_OF_RATIOS
@@ -830,7 +831,7 @@ def test_the_preset_is_the_rule_that_is_used_and_told(run, scored):
     found = {}
     for preset in ("stardist", "dsb2018"):
         pair = scored[0] / "a.tif", scored[1] / "a.png"
-        objects = parse(run("score", *pair, "--json", "--preset", preset).out)["objects"]
+        objects = parse(run("score", *pair, "--json", "--preset", preset).out)["pooled"]["objects"]
         assert objects["preset"] == preset
         found[objects["hit"]] = objects["tp"]
     assert found == {"IoU >= t": 1, "IoU > t": 0}
@@ -854,7 +855,7 @@ def test_nuclei_at_the_border_are_left_out_and_told(run, scored):
     write_mask(scored[1] / "a.png", true)
     pair = scored[0] / "a.tif", scored[1] / "a.png"
 
-    record = parse(run("score", *pair, "--ignore-border", "--json").out)
+    record = parse(run("score", *pair, "--ignore-border", "--json").out)["pooled"]
     assert record["objects"]["recall"] == record["pixels"]["dice"] == 1
     assert record["ignored"] == {"true": 1, "predicted": 0}
     told = "1 of 2 nuclei counted, 1 ignored (predicted: 1 of 1 counted, 0 ignored)"
@@ -864,7 +865,7 @@ def test_nuclei_at_the_border_are_left_out_and_told(run, scored):
 
 def test_what_is_undefined_is_null(run, scored):
     done = run("score", scored[0] / "b.tif", scored[1] / "b.png", "--json")
-    record = parse(done.out)
+    record = parse(done.out)["pooled"]
     assert record["pixels"] == {
         **{"tp": 0, "fp": 0, "fn": 0, "tn": 1800, "accuracy": 1},
         **dict.fromkeys(("dice", "iou", "precision", "recall")),
@@ -927,9 +928,22 @@ def test_what_benchmark_wrote_can_be_scored(run, drawn_dataset, tmp_path):
     assert run("benchmark", drawn_dataset, "-o", out).code == 0
     done = run("score", out / "labels", drawn_dataset / "masks", "--json")
     summary = parse((out / "summary.json").read_text())
-    others = {name: summary[name] for name in parse(done.out) if name in summary}
-    assert {"mean", "range", "pooled_interval"} <= set(others)
-    assert parse(done.out) == summary["pooled"] | others
+    assert parse(done.out) == {name: summary[name] for name in parse(done.out)}
+
+
+@pytest.mark.parametrize("side", [0, 1], ids=["prediction", "truth"])
+def test_scores_say_that_labels_were_corrected_by_hand(run, scored, side):
+    write_mask(scored[1] / "b.png", np.zeros((30, 60), np.uint8))
+    (scored[1] / "a.png").unlink()
+    labels = tifffile.imread(scored[0] / "a.tif")
+    for number, folder in enumerate(scored):
+        made = {"model": "otsu"} | ({"corrected_by_hand": 2} if number == side else {})
+        write_labels(folder / "a.tif", labels, made)
+    done = run("score", *scored)
+    assert "corrected by hand: 2 nuclei" in done.flat
+    assert f"{scored[side] / 'a.tif'}: corrected by hand: 2 nuclei" in " ".join(done.err.split())
+    assert parse(run("score", *scored, "--json").out)["corrected_by_hand"] == 2
+    assert "by hand" not in run("score", scored[0] / "b.tif", scored[1] / "b.png").said
 
 
 # models

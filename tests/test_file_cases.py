@@ -33,7 +33,7 @@ def score(run):
     def command(predicted, truth, *options):
         done = run("score", predicted, truth, "--json", *options)
         assert done.code == 0, done.said
-        objects = json.loads(done.out)["objects"]
+        objects = json.loads(done.out)["pooled"]["objects"]
         return (objects["tp"], objects["fp"], objects["fn"]), " ".join(done.err.split())
 
     return command

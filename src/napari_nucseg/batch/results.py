@@ -18,12 +18,14 @@ from napari_nucseg.io.images import read_label_image, read_labels
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
+from napari_nucseg.io.writers import count_corrected
 from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule, find_preset
 from napari_nucseg.metrics.score import Score, score_with_boundaries
 from napari_nucseg.metrics.verdicts import classify
+from napari_nucseg.wording import say_corrected
 
 _CHECKED = 50
 """Fields at least, if there are as many, whose files are read to see that they are the same."""
@@ -183,6 +185,12 @@ class LabelPair:
     predicted: Source
     truth: Source
 
+    @property
+    def corrected(self) -> dict[Source, int]:
+        """Count the nuclei that were corrected by hand, of each file that says so."""
+        counts = {one: count_corrected(one.path) for one in (self.truth, self.predicted)}
+        return {source: count for source, count in counts.items() if count}
+
     def score(self, rule: ScoreRule = DEFAULT_RULE) -> Score:
         """Read and score; an error names both files."""
         return self.score_and_note(rule)[0]
@@ -212,7 +220,8 @@ class LabelPair:
             )
         except ValueError as error:
             raise ValueError(f"{self.predicted} against {self.truth}: {error}") from error
-        return score, (*truth.notes, *predicted.notes)
+        by_hand = [f"{one}: {say_corrected(count)}" for one, count in self.corrected.items()]
+        return score, (*truth.notes, *predicted.notes, *by_hand)
 
 
 def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:

@@ -20,8 +20,8 @@ from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import (
     checksum,
+    count_corrected,
     read_provenance,
-    tell_corrections,
     write_json,
     write_text,
 )
@@ -31,6 +31,7 @@ from napari_nucseg.metrics.ignoring import IgnoredCounts
 from napari_nucseg.metrics.presets import find_preset
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import VerdictCounts
+from napari_nucseg.wording import say_corrected
 
 RUN_FILE = "run.json"
 REPORT, COMPARISON = "report.html", "comparison.csv"
@@ -89,7 +90,7 @@ class ResultsFolder:
         made = (record.made or {}).get("labels_sha256")  # runs of before do not know it
         if made is None or self._checksum_of(record.stem) == made:
             return ""
-        corrected = tell_corrections(self.labels_file(record.stem))
+        corrected = say_corrected(count_corrected(self.labels_file(record.stem)))
         return (
             f"its labels were edited since{corrected and f' ({corrected})'}, and are kept; these "
             "scores are of the labels as the model made them"

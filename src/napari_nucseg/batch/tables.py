@@ -277,8 +277,6 @@ def _write_summary(dataset: Dataset, plan: Plan, result: Benchmark, out: Path) -
         out / "summary.json",
         {
             "dataset": dataset.name,
-            "fields": summary.fields,
-            "empty_fields": summary.empty,
             "absent_fields": list(dataset.absent),
             "failed_fields": list(result.failed),
             **summary_record(summary),

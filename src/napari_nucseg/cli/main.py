@@ -218,25 +218,25 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score labels against the ground truth."""
-    from napari_nucseg.analysis.score_records import score_record, summary_record
+    from napari_nucseg.analysis.score_records import summary_record
     from napari_nucseg.batch.results import pair_labels
     from napari_nucseg.metrics.summary import summarise
     from napari_nucseg.report.text import score_table, summary_table
+    from napari_nucseg.wording import say_corrected
 
-    scores = []
+    scores, corrected = [], 0
     for pair in pair_labels(predicted, truth):
         found, notes = pair.score_and_note(rule.rule, components=components)
         scores.append(found)
+        corrected += sum(pair.corrected.values())
         warn_of_reading(components, *notes)
     summary = summarise(scores, rule.empty_as_one)
     if as_json:
-        record = score_record(summary.pooled)
-        if not predicted.is_file():
-            record |= summary_record(summary)
-            del record["pooled"]
-        typer.echo(json.dumps(record, allow_nan=False))
-    else:
-        console.print(score_table(scores[0]) if predicted.is_file() else summary_table(summary))
+        typer.echo(json.dumps(summary_record(summary, corrected), allow_nan=False))
+        return
+    table = score_table(scores[0]) if predicted.is_file() else summary_table(summary)
+    table.caption = "; ".join(filter(None, (str(table.caption), say_corrected(corrected))))
+    console.print(table)
 
 
 @app.command()

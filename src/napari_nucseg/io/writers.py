@@ -20,7 +20,6 @@ from PIL import Image
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, elements, parse_ome
-from napari_nucseg.wording import say_corrected
 
 UINT16_LABELS, UINT32_LABELS = 2**16, 2**32
 _AXES = "TZCYX"
@@ -217,13 +216,12 @@ def read_provenance(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def tell_corrections(path: Path) -> str:
-    """Say how many nuclei of saved labels were corrected by hand; empty if none is known to be."""
+def count_corrected(path: Path) -> int:
+    """Count the nuclei of saved labels that were corrected by hand; 0 if the file does not say."""
     try:
-        count = int(read_provenance(path).get("corrected_by_hand", 0))
+        return int(read_provenance(path).get("corrected_by_hand", 0))
     except (ValueError, OSError, TypeError):
-        return ""
-    return say_corrected(count)
+        return 0
 
 
 def _read_note(file: tifffile.TiffFile) -> str:

@@ -120,9 +120,9 @@ class Exported:
 
     def field_rows(self, progress: Progress) -> list[Record]:
         """Return a row a field, as the command line does."""
+        made = self.made_by_field
         return [
-            field_row(self.fields[plane], score, self.made_by_field.get(plane))
-            | {"corrected_by_hand": self.count_corrected(plane)}
+            field_row(self.fields[plane], score, made.get(plane), self.count_corrected(plane))
             for plane, score in self._sum(progress).scores.items()
         ]
 
@@ -160,8 +160,7 @@ KINDS: dict[str, tuple[str, Write]] = {
         ".json",
         lambda path, e, progress: write_json(
             path,
-            summary_record(e.summary(progress))
-            | {"corrected_by_hand": sum(map(e.count_corrected, e.corrected))},
+            summary_record(e.summary(progress), sum(map(e.count_corrected, e.corrected))),
         ),
     ),
     "Scores as LaTeX...": (
