@@ -147,10 +147,10 @@ def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
     if samples is not None:
         data = np.moveaxis(data, samples, -1)
         if data.shape[-1] != 2:
-            return LabelImage(_decode(source, data), picture.notes)
+            return _decode(source, picture, data)
         data, axes = data[..., 0], "YX"  # of grey and transparency
     if picture.is_png and data.dtype.itemsize == 1 and _is_published_mask(source):
-        return LabelImage(_decode(source, data), picture.notes)
+        return _decode(source, picture, data)
     if picture.is_png and data.dtype != bool:
         data = data.astype(np.int32)
     found = _take_labels(source, _as_planes(data, axes), components)
@@ -185,16 +185,17 @@ def _take_labels(source: Source, data: NDArray[Any], components: bool) -> LabelI
     return replace(found, notes=tuple(f"{source}: {note}" for note in found.notes))
 
 
-def _decode(source: Source, data: NDArray[Any]) -> Labels:
+def _decode(source: Source, picture: Picture, data: NDArray[Any]) -> LabelImage:
     """Read labels from a colouring of shape (height, width) or (height, width, samples)."""
     if data.ndim > 3 or data.dtype.itemsize > 2:
         raise BadFileError(
             f"{source}: not a label image: a colour image of shape {data.shape}; {_MASK_WANTED}"
         )
     try:
-        return decode_colouring(data)
+        found = decode_colouring(data)
     except ValueError as error:
         raise BadFileError(f"{source}: {error}; {_MASK_WANTED}") from error
+    return replace(found, notes=(*picture.notes, *(f"{source}: {note}" for note in found.notes)))
 
 
 def _is_published_mask(source: Source) -> bool:

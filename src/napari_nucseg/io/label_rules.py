@@ -30,6 +30,10 @@ looked at closely; by bytes a pixel."""
 _WHITE = (255, 65_535)
 """The one number of many a binary mask."""
 
+_MOST = 1 / 2
+"""Share of a picture from which what holds all its corners, too, may be its background."""
+WHITE_GROUND = "it holds no black, and white covers most of it: white was taken for the background"
+
 BINARY = "it looks like a binary mask"
 SEPARATED = "a binary mask, of which each piece was taken for a nucleus"
 
@@ -95,8 +99,10 @@ def find_likeness(picture: NDArray[Any], *, in_colour: bool) -> Likeness | None:
     return Likeness.COLOURING if in_colour else Likeness.NUMBERS
 
 
-def decode_colouring(picture: NDArray[Any]) -> Labels:
+def decode_colouring(picture: NDArray[Any]) -> LabelImage:
     """Label the 8-connected components of equal colour; black is background.
+
+    Where there is no black and most is white, in colour, white is.
 
     Parameters
     ----------
@@ -105,8 +111,8 @@ def decode_colouring(picture: NDArray[Any]) -> Labels:
 
     Returns
     -------
-    ndarray of int32, shape (height, width)
-        Numbers from 1.
+    LabelImage
+        Numbers from 1, int32, shape (height, width).
 
     Raises
     ------
@@ -115,21 +121,26 @@ def decode_colouring(picture: NDArray[Any]) -> Labels:
 
     Examples
     --------
-    >>> decode_colouring(np.array([[0, 3, 3, 1], [0, 0, 3, 0], [1, 0, 0, 0]], np.uint8))
+    >>> decode_colouring(np.array([[0, 3, 3, 1], [0, 0, 3, 0], [1, 0, 0, 0]], np.uint8)).data
     array([[0, 1, 1, 2],
            [0, 0, 1, 0],
            [3, 0, 0, 0]], dtype=int32)
     """
     from skimage.measure import label  # a panel that opens would wait for it
 
-    pieces = np.asarray(label(number_colours(picture), connectivity=2), dtype=np.int32)
+    colours, notes = number_colours(picture), tuple[str, ...]()
+    if picture.ndim == 3 and colours.all():
+        is_white = (picture[..., :3] == np.iinfo(picture.dtype).max).all(axis=-1)
+        if np.count_nonzero(is_white) > _MOST * is_white.size:
+            colours, notes = np.where(is_white, 0, colours), (WHITE_GROUND,)
+    pieces = np.asarray(label(colours, connectivity=2), dtype=np.int32)
     count = int(pieces.max(initial=0))
     if count > MAX_MASK_VALUES and np.median(np.bincount(pieces.ravel())[1:]) <= _SPECK:
         raise ValueError(
             f"not a mask: most of its {count} pieces of one colour are specks, as in a photograph "
             "or where edges were smoothed"
         )
-    return pieces
+    return LabelImage(pieces, (*notes, *_doubt_background(pieces)))
 
 
 def take_labels(data: NDArray[Any], *, components: bool = False) -> LabelImage:
@@ -154,16 +165,17 @@ def take_labels(data: NDArray[Any], *, components: bool = False) -> LabelImage:
     is_binary = not ((labels != 0) & (labels != largest)).any()
     if not is_binary:
         _refuse_photograph(labels)
-        return LabelImage(labels)
+        return LabelImage(labels, _doubt_background(labels))
     pieces = count_pieces(labels)
     is_mask = data.dtype == bool or largest in _WHITE
+    ground = _doubt_background(labels)
     if pieces == 1 and not is_mask:
-        return LabelImage(labels)  # one nucleus, however it is taken
+        return LabelImage(labels, ground)  # one nucleus, however it is taken
     if components:
-        return LabelImage(separate_components(labels), (SEPARATED,), True)
+        return LabelImage(separate_components(labels), (SEPARATED, *ground), True)
     where = "in one piece, which is" if pieces == 1 else f"in {pieces} pieces, which are"
     note = f"{BINARY}: it holds one number, {largest}, {where} taken for "
-    return LabelImage(labels, (note + "one nucleus",), True)
+    return LabelImage(labels, (note + "one nucleus", *ground), True)
 
 
 def separate_components(labels: Labels) -> Labels:
@@ -209,6 +221,22 @@ def _whole_numbers(data: NDArray[Any]) -> Labels:
             "background or to be left out, or a number of their own"
         )
     return data
+
+
+def _doubt_background(labels: Labels) -> tuple[str, ...]:
+    """Say which label covers most of a plane and all its corners, as backgrounds do."""
+    for number, plane in enumerate(labels.reshape(-1, *labels.shape[-2:]), start=1):
+        corners = np.unique(plane[[0, 0, -1, -1], [0, -1, 0, -1]]) if plane.size else plane
+        if len(corners) != 1 or corners[0] == 0:
+            continue
+        share = np.mean(plane == corners[0])
+        if share > _MOST:
+            where = f"plane {number}" if labels.ndim > 2 else "it"
+            return (
+                f"label {corners[0]} covers {100 * share:.0f} % of {where} and all corners: is it "
+                "the background? Background is 0",
+            )
+    return ()
 
 
 def _refuse_photograph(labels: Labels) -> None:
