@@ -714,11 +714,50 @@ def test_an_undefined_pixel_is_refused_with_the_images_name(refuse, tmp_path):
     assert "NaN" in message
 
 
-def test_two_images_of_one_name_are_refused(refuse, images, tmp_path, drawn_fields):
+def test_of_two_images_of_one_name_neither_is_segmented_and_the_others_are(
+    run, images, tmp_path, drawn_fields
+):
     tifffile.imwrite(tmp_path / "b.tif", drawn_fields[0].image)
-    message = refuse("segment", images, tmp_path / "b.tif", "-o", tmp_path / "out")
-    assert "both would be saved as b.tif" in message
-    assert not (tmp_path / "out").exists()
+    done = run("segment", images, tmp_path / "b.tif", "-o", tmp_path / "out")
+    assert done.code == 1
+    assert "2 of 3 images failed, the others are done" in done.flat
+    for one, other in (
+        (images / "b.png", tmp_path / "b.tif"),
+        (tmp_path / "b.tif", images / "b.png"),
+    ):
+        assert f"{one} and {other}: both would be saved as b.tif" in done.flat
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
+
+
+def test_labels_beside_their_image_that_lost_their_note_stop_no_other_image(
+    run, images, drawn_fields
+):
+    Image.fromarray(drawn_fields[0].image).save(images / "c.png")
+    (images / "a.tif").unlink()
+    line = ("segment", images, "-o", images, "-m", "otsu")
+    assert run(*line).code == 0
+    labels = tifffile.imread(images / "b.tif")
+    tifffile.imwrite(images / "b.tif", labels)  # as a program does that knows no notes
+    before = (images / "b.tif").read_bytes()
+    done = run(*line)
+    assert done.code == 1
+    assert "both would be saved as b.tif" in done.flat
+    assert f"{images / 'c.tif'} (already exists)" in done.flat
+    assert (images / "b.tif").read_bytes() == before
+
+
+def test_a_link_to_nothing_is_told_by_its_name(run, images, tmp_path):
+    (images / "c.tif").symlink_to("gone.tif")
+    done = run("segment", images, "-o", tmp_path / "out", "-m", "otsu")
+    assert done.code == 1
+    assert f"{images / 'c.tif'}: it is a link to gone.tif, which is not there" in done.flat
+    assert "1 of 3 images failed, the others are done" in done.flat
+
+
+def test_a_jpeg_of_another_ending_is_told_for_what_it_is(refuse, tmp_path):
+    Image.new("L", (20, 30)).save(tmp_path / "a.tif", format="JPEG")
+    message = refuse("segment", tmp_path / "a.tif", "-o", tmp_path / "out")
+    assert "a.tif: it is a JPEG by its content" in message
 
 
 @pytest.mark.parametrize(
@@ -1087,9 +1126,14 @@ def test_a_demo_without_a_display_needs_no_option(run, tmp_path, monkeypatch):
     assert "Dice" in done.out
 
 
-def test_labels_never_replace_the_images_they_were_made_of(refuse, images):
+def test_labels_never_replace_the_images_they_were_made_of(run, refuse, images):
     before = (images / "a.tif").read_bytes()
-    assert "labels would replace this image" in refuse("segment", images, "-o", images)
+    line = ("segment", images / "a.tif", "-o", images, "--overwrite")
+    assert "labels would replace this image" in refuse(*line)
+    done = run("segment", images, "-o", images)
+    assert done.code == 1
+    assert f"{images / 'a.tif'}: labels would replace this image" in done.flat
+    assert (images / "b.tif").is_file()
     assert (images / "a.tif").read_bytes() == before
 
 

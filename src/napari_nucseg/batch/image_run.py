@@ -35,7 +35,7 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
     Raises
     ------
     ValueError
-        If a folder holds none, or two would give a result of the same name.
+        If a folder holds none.
     FileNotFoundError
         If an input does not exist.
     """
@@ -47,19 +47,32 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
         if not found:
             raise ValueError(f"{path}: no TIFF or PNG image here{others_in(path)}")
         sources += found
+    return tuple(dict.fromkeys(sources))
+
+
+def find_clashes(sources: Sequence[Source], out: Path) -> dict[Source, str]:
+    """Find the images that cannot be segmented into a folder, and say why.
+
+    Labels of two would have one name, or labels would replace one of the images.
+    """
+    targets = {labels_file(source, out).resolve() for source in sources}
+    clashes = {
+        source: f"{source}: labels would replace this image; choose another --out"
+        for source in sources
+        if source.path.resolve() in targets
+    }
     stems: dict[str, Source] = {}
     for source in sources:
-        if source.stem in stems:
-            raise ValueError(
-                f"{source} and {stems[source.stem]}: both would be saved as {source.stem}.tif; "
-                "segment them into two folders"
-            )
-        stems[source.stem] = source
-    return tuple(sources)
+        first = stems.setdefault(source.stem, source)
+        if first != source:
+            both = f"both would be saved as {source.stem}.tif; segment them into two folders, or"
+            for one, other in ((first, source), (source, first)):
+                clashes[one] = f"{one} and {other}: {both} move one of them away"
+    return clashes
 
 
 def _images_in(folder: Path) -> list[Source]:
-    listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES)
+    listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES, broken_links=True)
     return [source for source in listed if not _is_labels(source)]
 
 
@@ -90,17 +103,15 @@ def passed_over(inputs: Sequence[Path], found: Sequence[Source]) -> tuple[str, .
 
 
 def refuse_overwriting(sources: Sequence[Source], out: Path) -> None:
-    """Refuse a folder of results in which labels would replace an image.
+    """Refuse a folder of results in which labels would replace an image, or one another.
 
     Raises
     ------
     ValueError
         Naming the first image.
     """
-    targets = {labels_file(source, out).resolve() for source in sources}
-    for source in sources:
-        if source.path.resolve() in targets:
-            raise ValueError(f"{source}: labels would replace this image; choose another --out")
+    for reason in find_clashes(sources, out).values():
+        raise ValueError(reason)
 
 
 def describe(saved: Saved) -> str:
@@ -138,7 +149,10 @@ def segment_images(
     left: list[Source] = []
     for number, source in enumerate(sources):
         progress(number - len(left), len(sources), source.name)
-        there = find_saved(source, work)
+        try:
+            there = find_saved(source, work)
+        except OSError as error:  # the image has gone since
+            there = work.blame(source, str(error))
         if there is None:
             left.append(source)
         else:

@@ -96,15 +96,18 @@ class FileOptions:
         ),
     ] = False
 
-    def find(self) -> tuple[Source, ...]:
-        """Find the images, tell of the files that are none, and refuse to overwrite an image."""
-        from napari_nucseg.batch.image_run import find_images, passed_over, refuse_overwriting
+    def find(self) -> tuple[list[Source], list[Exception]]:
+        """Find images, and say which cannot be segmented; an error if none can be."""
+        from napari_nucseg.batch.image_run import find_clashes, find_images, passed_over
 
         sources = find_images(self.inputs)
-        refuse_overwriting(sources, self.out)
+        clashes = find_clashes(sources, self.out)
+        refused: list[Exception] = [ValueError(reason) for reason in clashes.values()]
+        if len(refused) == len(sources):
+            raise refused[0]
         for line in passed_over(self.inputs, sources):
             warn(line)
-        return sources
+        return [source for source in sources if source not in clashes], refused
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,8 @@ def segment(
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.image_task import ImageTask
 
-    choice, sources = what.choice(in_depth), files.find()
+    choice = what.choice(in_depth)
+    sources, refused = files.find()
     setup = prepare(how.model, how.device, chosen)
     catalogue.find(how.model).check(setup.params, what.volume)
     work = ImageTask(setup, files.out, choice, files.overwrite)
@@ -185,7 +189,8 @@ def segment(
         if cluster is None:
             setup.load()  # what is wrong with it is told before anything is written
         failed = _segment_all(sources, work, cluster)
-    refuse_failures([ValueError(one.error) for one in failed], len(sources))
+    errors = [*refused, *(ValueError(one.error) for one in failed)]
+    refuse_failures(errors, len(sources) + len(refused))
 
 
 def _segment_all(

@@ -188,6 +188,8 @@ def _refuse_monstrous(source: Source, height: int, width: int) -> None:
 def _why_not(source: Source, kind: Kind, as_numbers: bool) -> str:
     if kind is Kind.JPEG and as_numbers:
         return "JPEG changes the numbers of labels; save them as TIFF or PNG where they were made"
+    if kind is Kind.JPEG and source.suffix not in JPEG_SUFFIXES:
+        return "it is a JPEG by its content; JPEG has changed its pixels: save the original as TIFF"
     ending = PurePosixPath(source.name).suffix.lower() or "such"
     return not_read(ending, "save its labels as TIFF" if as_numbers else "segment the layer")
 

@@ -73,6 +73,9 @@ class Source:
             If the file is absent, unreadable, or damaged within its archive.
         """
         if self.member is None:
+            if self.path.is_symlink() and not self.path.exists():
+                target = self.path.readlink()
+                raise FileNotFoundError(f"{self}: it is a link to {target}, which is not there")
             with self.path.open("rb") as file:
                 return file.read(limit)
         try:
@@ -141,12 +144,19 @@ def _is_written_in(raw: bytes, letter: bytes) -> bool:
     )
 
 
-def list_folder(folder: Path, suffixes: tuple[str, ...]) -> list[Source]:
-    """Files directly in a folder with one of the endings, sorted by name; hidden ones left out."""
+def list_folder(
+    folder: Path, suffixes: tuple[str, ...], *, broken_links: bool = False
+) -> list[Source]:
+    """List the files directly in a folder with one of the endings, sorted by name.
+
+    Hidden ones are left out, and links to what is not there unless they are asked for.
+    """
     return [
         Source(path)
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in suffixes
+        and not path.name.startswith(".")
+        and (path.is_file() or (broken_links and path.is_symlink() and not path.exists()))
     ]
 
 
