@@ -632,6 +632,28 @@ def test_planes_by_themselves_are_kept_at_the_second_call_and_all_their_nuclei_c
     assert "its labels were edited since" in " ".join(third.err.split())
 
 
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_stack_whose_planes_are_called_colours_is_one_where_a_volume_is_asked_for(
+    run, refuse, tmp_path, drawn_fields, count
+):
+    planes = np.stack([drawn_fields[0].image] * count)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    line = ("segment", tmp_path / "a.tif", "-o", tmp_path / "out", "-m", "otsu")
+    assert "if its planes are a stack, say how to take it by --volume" in refuse(*line)
+    done = run(*line, "--volume", "planes")
+    assert done.code == 0, done.err
+    assert "its tags call its planes colours: they were taken for a stack" in done.said
+    assert tifffile.imread(tmp_path / "out" / "a.tif").shape == planes.shape
+
+
+def test_a_colour_image_is_no_stack(refuse, tmp_path, drawn_fields):
+    colours = np.stack([drawn_fields[0].image] * 3, axis=-1)
+    tifffile.imwrite(tmp_path / "a.tif", colours, photometric="rgb")
+    line = ("segment", tmp_path / "a.tif", "-o", tmp_path / "out", "-m", "otsu")
+    assert "--volume" not in refuse(*line)
+    assert "a colour image" in refuse(*line, "--volume", "planes")
+
+
 def test_a_channel_of_a_colour_image_is_segmented_and_told(run, tmp_path, drawn_fields):
     grey = drawn_fields[0].image
     tifffile.imwrite(tmp_path / "a.tif", np.dstack([grey // 9, grey, grey]), photometric="rgb")

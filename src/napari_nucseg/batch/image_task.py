@@ -183,7 +183,7 @@ def count_nuclei(labels: Labels, depth: Mapping[str, Any]) -> int:
 def _segment(
     source: Source, segmenter: Segmenter, params: SegmentParams, choice: Choice
 ) -> tuple[Image, Segmentation | VolumeSegmentation]:
-    image = _read(source, choice.channel)
+    image = _read(source, choice)
     if choice.depth is not None and image.data.ndim == 3:
         _check_stack(source, image)
         with _named(source):
@@ -200,13 +200,24 @@ def _segment(
     return image, segmenter(image.data, params, ignore)
 
 
-def _read(source: Source, channel: Channel | None) -> Image:
+def _read(source: Source, choice: Choice) -> Image:
     """Read an image; where a channel has to be chosen, say by which option."""
+    as_stack = choice.depth is not None and choice.channel is None
     try:
-        return read_image(source, channel)
+        return read_image(source, choice.channel, as_stack=as_stack)
     except ChannelNeededError as error:
         hint = f"; try --channel {error.proposal}" if error.proposal else ""
+        if not as_stack and _may_be_stack(source):
+            hint += "; if its planes are a stack, say how to take it by --volume"
         raise ValueError(f"{error}, or choose it by --channel {error.choices}{hint}") from error
+
+
+def _may_be_stack(source: Source) -> bool:
+    """Whether what a file calls colours are planes of their own."""
+    try:
+        return read_image(source, as_stack=True).data.ndim == 3
+    except ChannelNeededError:
+        return False
 
 
 def _save(

@@ -34,6 +34,8 @@ from napari_nucseg.io.tiff import BadFileError, Header, find_planes, open_tiff, 
 NAME_IN_BBBC039 = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
 _MASK_WANTED = "choose the file of the folder masks/ or labels/ that has the image's name"
 
+_TAKEN_FOR_STACK = "its tags call its planes colours: they were taken for a stack"
+
 
 @dataclass(frozen=True)
 class Image:
@@ -68,7 +70,13 @@ class Image:
         return Header(self.data.shape, self.data.dtype, self.pixel_size, self.z_spacing)
 
 
-def read_image(source: Source, channel: Channel | None = None, *, lossy: bool = False) -> Image:
+def read_image(
+    source: Source,
+    channel: Channel | None = None,
+    *,
+    lossy: bool = False,
+    as_stack: bool = False,
+) -> Image:
     """Read a grey TIFF (one page, or several as a stack) or PNG, or a channel of a colour one.
 
     Parameters
@@ -79,6 +87,9 @@ def read_image(source: Source, channel: Channel | None = None, *, lossy: bool = 
         Channel of a colour image to take, from the first axis or the last.
     lossy : bool
         Whether a JPEG is read, too, with a note on its losses.
+    as_stack : bool
+        Whether planes that a TIFF calls colours, and has one after another, are a stack: so
+        tifffile writes stacks of 3 and 4 planes if it is told nothing.
 
     Raises
     ------
@@ -88,7 +99,10 @@ def read_image(source: Source, channel: Channel | None = None, *, lossy: bool = 
     OSError
         If it cannot be opened.
     """
-    return _take(source, read_picture(source, look_into(source), lossy=lossy), channel)
+    picture = read_picture(source, look_into(source), lossy=lossy)
+    if as_stack and picture.axes == "SYX":
+        picture = replace(picture, axes="QYX", notes=(*picture.notes, _TAKEN_FOR_STACK))
+    return _take(source, picture, channel)
 
 
 def read_image_header(source: Source, *, lossy: bool = False) -> Header:
