@@ -159,8 +159,19 @@ def test_a_colour_tiff_is_refused_as_such(tmp_path, read, planes):
 
 
 def test_a_colour_png_is_refused_as_an_image(tmp_path):
-    source = write_png(tmp_path / "rgb.png", np.zeros((30, 40, 3), dtype=np.uint8))
+    colours = np.zeros((30, 40, 3), dtype=np.uint8)
+    colours[5, 5, 0] = 1
+    source = write_png(tmp_path / "rgb.png", colours)
     assert_refused(read_image, source, "colour", "(30, 40, 3)")
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+def test_a_png_whose_colours_are_equal_is_grey(tmp_path, samples):
+    grey = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    picture = np.dstack([grey, grey, grey, np.full_like(grey, 255)])[..., :samples]
+    source = write_png(tmp_path / "rgb.png", np.ascontiguousarray(picture))
+    assert np.array_equal(read_image(source).data, grey)
+    assert read_image_header(source).shape == (6, 10)
 
 
 # Channels of colour images

@@ -11,7 +11,6 @@ from pathlib import Path
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.layouts import (
     ALL_SUFFIXES,
-    PARTS,
     PICTURE_SUFFIXES,
     TRUTH_SUFFIXES,
     Files,
@@ -23,7 +22,6 @@ from napari_nucseg.io.layouts import (
     find_truth,
     is_truth_kind,
     pair_up,
-    root_of,
 )
 from napari_nucseg.io.lists import (
     find_list,
@@ -35,11 +33,11 @@ from napari_nucseg.io.lists import (
     split_of,
     splits_of,
 )
-from napari_nucseg.io.sources import Source, list_folder
+from napari_nucseg.io.sources import PARTS, Source, list_folder, part_folder, root_of
 
 _ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
-_SIGNS = ("images", "images.zip", "metadata", "metadata.zip")
-"""What lies beside masks that belong to a dataset."""
+_SIGNS = ("images", "metadata")
+"""What lies beside masks that belong to a dataset, as a folder or an archive."""
 
 
 def find_field(path: Path) -> Field:
@@ -156,12 +154,17 @@ def refuse_truth(path: Path) -> None:
         If the file is there, in one of the folders that datasets have or as one of their archives.
     """
     where = path.resolve()
-    folders = [part.parent for part in where.parents if part.name in PARTS]
+    folders = [part.parent for part in where.parents if part.name.lower() in PARTS]
     folders += [where.parent] if where.name in _ARCHIVES else []
-    if path.exists() and any((one / sign).exists() for one in folders for sign in _SIGNS):
+    signs = [place for one in folders for sign in _SIGNS for place in _places(one, sign)]
+    if path.exists() and any(sign.exists() for sign in signs):
         raise FileExistsError(
             f"{path}: it belongs to a dataset and is not replaced; choose another name or folder"
         )
+
+
+def _places(root: Path, part: str) -> tuple[Path, Path]:
+    return part_folder(root, part), root / f"{part}.zip"
 
 
 def _are_images_and_truths(images: Path, truths: Path) -> bool:

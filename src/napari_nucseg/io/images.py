@@ -18,17 +18,25 @@ from napari_nucseg.io.channels import (
     find_samples,
 )
 from napari_nucseg.io.label_formats import read_seg
-from napari_nucseg.io.label_rules import LabelImage, decode_colouring, is_seg, take_labels
+from napari_nucseg.io.label_rules import (
+    LabelImage,
+    decode_colouring,
+    is_seg,
+    put_together,
+    take_labels,
+)
 from napari_nucseg.io.pictures import (
+    PNG_SUFFIXES,
     TIFF_SUFFIXES,
     Kind,
     Picture,
     has_palette,
+    is_grey,
     look_into,
     png_shape,
     read_picture,
 )
-from napari_nucseg.io.sources import Source
+from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.tiff import BadFileError, Header, find_planes, open_tiff, tiff_header
 
 NAME_IN_BBBC039 = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
@@ -133,7 +141,8 @@ def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
     """Read labels from a TIFF or PNG, or from what Cellpose's window has saved.
 
     In grey and in the numbers of a palette each value is a nucleus, in one piece or several. In
-    colour, and in BBBC039's own masks, the 8-connected pieces of equal colour are nuclei.
+    colour, and in BBBC039's own masks, the 8-connected pieces of equal colour are nuclei. In a
+    folder each picture is the mask of a nucleus.
 
     Parameters
     ----------
@@ -153,6 +162,10 @@ def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
     ----------
     .. [1] Caicedo et al., Cytometry Part A 95, 952-965 (2019), and the notes of BBBC039.
     """
+    if source.path.is_dir():
+        masks = ((str(mask), read_labels(mask) != 0) for mask in _list_masks(source))
+        found = put_together(masks)
+        return replace(found, notes=tuple(f"{source}: {note}" for note in found.notes))
     if is_seg(source):
         return _take_labels(source, read_seg(source), components)
     picture = read_picture(source, look_into(source), as_numbers=True)
@@ -179,6 +192,8 @@ def read_labels_shape(source: Source) -> tuple[int, ...]:
 def read_labels_header(source: Source) -> Header:
     """Read what is known of a label image without its pixels, as int32; see `read_labels_shape`."""
     dtype = np.dtype(np.int32)
+    if source.path.is_dir():
+        return read_labels_header(_list_masks(source)[0])
     if is_seg(source):
         return Header(read_seg(source).shape, dtype)
     opened = look_into(source)
@@ -189,6 +204,13 @@ def read_labels_header(source: Source) -> Header:
     with open_tiff(source, opened.content) as tiff:
         header = tiff_header(source, tiff, find_planes(source, tiff))
         return replace(header, dtype=dtype)
+
+
+def _list_masks(folder: Source) -> list[Source]:
+    masks = list_folder(folder.path, (*TIFF_SUFFIXES, *PNG_SUFFIXES))
+    if not masks:
+        raise BadFileError(f"{folder}: no masks here; put a TIFF or PNG a nucleus into the folder")
+    return masks
 
 
 def _take_labels(source: Source, data: NDArray[Any], components: bool) -> LabelImage:
@@ -217,7 +239,7 @@ def _is_published_mask(source: Source) -> bool:
     if NAME_IN_BBBC039.fullmatch(source.stem) is None:
         return False
     folder = source.path.stem if source.member is not None else source.path.parent.name
-    return folder == "masks" or any(
+    return folder.lower() == "masks" or any(
         source.path.with_suffix(suffix).is_file() for suffix in TIFF_SUFFIXES
     )
 
@@ -233,6 +255,8 @@ def _as_planes(data: NDArray[Any], axes: str) -> NDArray[Any]:
 def _take(source: Source, picture: Picture, channel: Channel | None) -> Image:
     """Take a channel where there are several, and put what remains into planes."""
     data, axes, name = picture.data, picture.axes, ""
+    if channel is None and picture.is_png and is_grey(data):
+        data, axes = data[..., 0], "YX"
     axis = _find_axis(source, data.shape, axes, channel, data)
     if channel is not None and axis is not None:
         colours = count_colours(data.shape[axis], axes[axis])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.sources import Source
+from napari_nucseg.wording import counted
 
 SEG = "_seg"
 """What Cellpose puts behind an image's stem."""
@@ -183,6 +185,40 @@ def separate_components(labels: Labels) -> Labels:
     from skimage.measure import label  # a panel that opens would wait for it
 
     return np.asarray(label(labels != 0, connectivity=labels.ndim), dtype=np.int32)
+
+
+def put_together(masks: Iterable[tuple[str, NDArray[np.bool_]]]) -> LabelImage:
+    """Give masks of one nucleus each numbers in order; a pixel in several belongs to the first.
+
+    Parameters
+    ----------
+    masks : iterable of (str, ndarray of bool)
+        Name of at least one mask, and the mask itself, of shape (height, width).
+
+    Raises
+    ------
+    ValueError
+        If shapes differ; the message names the mask.
+
+    Examples
+    --------
+    >>> one, other = np.array([[True, True, False]]), np.array([[False, True, True]])
+    >>> put_together([("a", one), ("b", other)]).data.tolist()
+    [[1, 1, 2]]
+    """
+    labels, shared = np.zeros(0, np.int32), 0
+    for number, (name, inside) in enumerate(masks, start=1):
+        if number == 1:
+            labels = np.zeros(inside.shape, np.int32)
+        if inside.shape != labels.shape:
+            raise ValueError(
+                f"{name}: a mask of shape {inside.shape}, and others of its folder have "
+                f"{labels.shape}; put masks of one field into a folder"
+            )
+        shared += int(np.count_nonzero(inside & (labels != 0)))
+        labels[inside & (labels == 0)] = number
+    note = f"{counted(shared, 'pixel')} in more than one mask, and given to the first of them"
+    return LabelImage(labels, (note,) if shared else ())
 
 
 def count_pieces(labels: Labels) -> int:

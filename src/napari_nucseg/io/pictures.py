@@ -154,6 +154,13 @@ def has_palette(planes: Planes) -> bool:
     return int(planes.series[0].keyframe.photometric) == _PALETTE
 
 
+def is_grey(data: NDArray[Any]) -> bool:
+    """Whether red, green and blue along the last axis of a picture are equal everywhere."""
+    if data.ndim != 3 or data.shape[-1] not in (3, 4):
+        return False
+    return bool((data[..., 1:3] == data[..., :1]).all())
+
+
 def png_shape(source: Source, head: bytes) -> tuple[int, int]:
     """Read height and width from a PNG's header; refuse a file that is cut off or monstrous."""
     if not head.startswith(_PNG_HEAD) or len(head) < HEAD:
