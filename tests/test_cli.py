@@ -607,6 +607,53 @@ def test_a_stack_is_segmented_in_depth(run, tmp_path, drawn_fields, method):
     assert 0.5 * count <= len(np.unique(labels)) - 1 <= 1.5 * count
 
 
+def test_planes_by_themselves_are_kept_at_the_second_call_and_all_their_nuclei_counted(
+    run, tmp_path, drawn_fields
+):
+    planes = np.stack([field.image for field in drawn_fields] * 6)
+    tifffile.imwrite(tmp_path / "stack.tif", planes, photometric="minisblack")
+    line = ("segment", tmp_path / "stack.tif", "-o", tmp_path / "out", "--volume", "planes")
+    first, second = run(*line, "--model", "otsu"), run(*line, "--model", "otsu")
+    labels = tifffile.imread(tmp_path / "out" / "stack.tif")
+    count = sum(len(np.unique(plane)) - 1 for plane in labels)
+    assert count > 2 * labels.max()
+    assert (first.code, second.code) == (0, 0), second.err
+    assert f"stack.tif: {count} nuclei" in first.flat
+    assert f"stack.tif: {count} nuclei" in second.flat
+    assert "(already exists)" in second.flat
+
+    write_labels(
+        tmp_path / "out" / "stack.tif",
+        labels * (labels != 1),
+        read_provenance(tmp_path / "out" / "stack.tif"),
+    )
+    third = run(*line, "--model", "otsu")
+    assert f"stack.tif: {count - np.sum((labels == 1).any((1, 2)))} nuclei" in third.flat
+    assert "its labels were edited since" in " ".join(third.err.split())
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_stack_whose_planes_are_called_colours_is_one_where_a_volume_is_asked_for(
+    run, refuse, tmp_path, drawn_fields, count
+):
+    planes = np.stack([drawn_fields[0].image] * count)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    line = ("segment", tmp_path / "a.tif", "-o", tmp_path / "out", "-m", "otsu")
+    assert "if its planes are a stack, say how to take it by --volume" in refuse(*line)
+    done = run(*line, "--volume", "planes")
+    assert done.code == 0, done.err
+    assert "its tags call its planes colours: they were taken for a stack" in done.said
+    assert tifffile.imread(tmp_path / "out" / "a.tif").shape == planes.shape
+
+
+def test_a_colour_image_is_no_stack(refuse, tmp_path, drawn_fields):
+    colours = np.stack([drawn_fields[0].image] * 3, axis=-1)
+    tifffile.imwrite(tmp_path / "a.tif", colours, photometric="rgb")
+    line = ("segment", tmp_path / "a.tif", "-o", tmp_path / "out", "-m", "otsu")
+    assert "--volume" not in refuse(*line)
+    assert "a colour image" in refuse(*line, "--volume", "planes")
+
+
 def test_a_channel_of_a_colour_image_is_segmented_and_told(run, tmp_path, drawn_fields):
     grey = drawn_fields[0].image
     tifffile.imwrite(tmp_path / "a.tif", np.dstack([grey // 9, grey, grey]), photometric="rgb")
@@ -689,11 +736,50 @@ def test_an_undefined_pixel_is_refused_with_the_images_name(refuse, tmp_path):
     assert "NaN" in message
 
 
-def test_two_images_of_one_name_are_refused(refuse, images, tmp_path, drawn_fields):
+def test_of_two_images_of_one_name_neither_is_segmented_and_the_others_are(
+    run, images, tmp_path, drawn_fields
+):
     tifffile.imwrite(tmp_path / "b.tif", drawn_fields[0].image)
-    message = refuse("segment", images, tmp_path / "b.tif", "-o", tmp_path / "out")
-    assert "both would be saved as b.tif" in message
-    assert not (tmp_path / "out").exists()
+    done = run("segment", images, tmp_path / "b.tif", "-o", tmp_path / "out")
+    assert done.code == 1
+    assert "2 of 3 images failed, the others are done" in done.flat
+    for one, other in (
+        (images / "b.png", tmp_path / "b.tif"),
+        (tmp_path / "b.tif", images / "b.png"),
+    ):
+        assert f"{one} and {other}: both would be saved as b.tif" in done.flat
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
+
+
+def test_labels_beside_their_image_that_lost_their_note_stop_no_other_image(
+    run, images, drawn_fields
+):
+    Image.fromarray(drawn_fields[0].image).save(images / "c.png")
+    (images / "a.tif").unlink()
+    line = ("segment", images, "-o", images, "-m", "otsu")
+    assert run(*line).code == 0
+    labels = tifffile.imread(images / "b.tif")
+    tifffile.imwrite(images / "b.tif", labels)  # as a program does that knows no notes
+    before = (images / "b.tif").read_bytes()
+    done = run(*line)
+    assert done.code == 1
+    assert "both would be saved as b.tif" in done.flat
+    assert f"{images / 'c.tif'} (already exists)" in done.flat
+    assert (images / "b.tif").read_bytes() == before
+
+
+def test_a_link_to_nothing_is_told_by_its_name(run, images, tmp_path):
+    (images / "c.tif").symlink_to("gone.tif")
+    done = run("segment", images, "-o", tmp_path / "out", "-m", "otsu")
+    assert done.code == 1
+    assert f"{images / 'c.tif'}: it is a link to gone.tif, which is not there" in done.flat
+    assert "1 of 3 images failed, the others are done" in done.flat
+
+
+def test_a_jpeg_of_another_ending_is_told_for_what_it_is(refuse, tmp_path):
+    Image.new("L", (20, 30)).save(tmp_path / "a.tif", format="JPEG")
+    message = refuse("segment", tmp_path / "a.tif", "-o", tmp_path / "out")
+    assert "a.tif: it is a JPEG by its content" in message
 
 
 @pytest.mark.parametrize(
@@ -735,7 +821,7 @@ def test_two_files_are_scored_as_json(run, scored):
     done = run("score", scored[0] / "a.tif", scored[1] / "a.png", "--json")
     assert (done.code, done.err) == (0, "")
     assert done.out.count("\n") == 1
-    record = parse(done.out)
+    record = parse(done.out)["pooled"]
     assert list(record) == ["pixels", "objects", "verdicts", "caicedo", "boundaries"]
     assert record["pixels"] == {
         "tp": 200,
@@ -787,12 +873,13 @@ def test_two_folders_are_scored_as_json(run, scored):
     assert (done.code, done.err) == (0, "")
     record = parse(done.out)
     assert list(record) == [
-        *("pixels", "objects", "verdicts", "caicedo", "boundaries"),
+        *("fields", "empty_fields", "corrected_by_hand", "pooled"),
         *("mean", "range", "mean_interval", "pooled_interval"),
         *("by_threshold", "mean_absolute_count_error", "reported"),
     ]
-    assert record["objects"]["threshold"] == 0.75
-    assert record["pixels"]["tn"] == 1420 + 1800
+    assert list(record.values())[:3] == [2, 1, 0]
+    assert record["pooled"]["objects"]["threshold"] == 0.75
+    assert record["pooled"]["pixels"]["tn"] == 1420 + 1800
     assert record["mean"]["objects"]["f1"] == pytest.approx(2 / 3)  # without the empty field
     assert record["range"]["pixels"]["recall"] == [pytest.approx(2 / 3)] * 2
     assert set(record["mean"]["pixels"]) == set(record["range"]["pixels"]) == ROW_OF_RATIOS
@@ -805,7 +892,7 @@ def test_the_preset_is_the_rule_that_is_used_and_told(run, scored):
     found = {}
     for preset in ("stardist", "dsb2018"):
         pair = scored[0] / "a.tif", scored[1] / "a.png"
-        objects = parse(run("score", *pair, "--json", "--preset", preset).out)["objects"]
+        objects = parse(run("score", *pair, "--json", "--preset", preset).out)["pooled"]["objects"]
         assert objects["preset"] == preset
         found[objects["hit"]] = objects["tp"]
     assert found == {"IoU >= t": 1, "IoU > t": 0}
@@ -829,7 +916,7 @@ def test_nuclei_at_the_border_are_left_out_and_told(run, scored):
     write_mask(scored[1] / "a.png", true)
     pair = scored[0] / "a.tif", scored[1] / "a.png"
 
-    record = parse(run("score", *pair, "--ignore-border", "--json").out)
+    record = parse(run("score", *pair, "--ignore-border", "--json").out)["pooled"]
     assert record["objects"]["recall"] == record["pixels"]["dice"] == 1
     assert record["ignored"] == {"true": 1, "predicted": 0}
     told = "1 of 2 nuclei counted, 1 ignored (predicted: 1 of 1 counted, 0 ignored)"
@@ -839,7 +926,7 @@ def test_nuclei_at_the_border_are_left_out_and_told(run, scored):
 
 def test_what_is_undefined_is_null(run, scored):
     done = run("score", scored[0] / "b.tif", scored[1] / "b.png", "--json")
-    record = parse(done.out)
+    record = parse(done.out)["pooled"]
     assert record["pixels"] == {
         **{"tp": 0, "fp": 0, "fn": 0, "tn": 1800, "accuracy": 1},
         **dict.fromkeys(("dice", "iou", "precision", "recall")),
@@ -902,9 +989,22 @@ def test_what_benchmark_wrote_can_be_scored(run, drawn_dataset, tmp_path):
     assert run("benchmark", drawn_dataset, "-o", out).code == 0
     done = run("score", out / "labels", drawn_dataset / "masks", "--json")
     summary = parse((out / "summary.json").read_text())
-    others = {name: summary[name] for name in parse(done.out) if name in summary}
-    assert {"mean", "range", "pooled_interval"} <= set(others)
-    assert parse(done.out) == summary["pooled"] | others
+    assert parse(done.out) == {name: summary[name] for name in parse(done.out)}
+
+
+@pytest.mark.parametrize("side", [0, 1], ids=["prediction", "truth"])
+def test_scores_say_that_labels_were_corrected_by_hand(run, scored, side):
+    write_mask(scored[1] / "b.png", np.zeros((30, 60), np.uint8))
+    (scored[1] / "a.png").unlink()
+    labels = tifffile.imread(scored[0] / "a.tif")
+    for number, folder in enumerate(scored):
+        made = {"model": "otsu"} | ({"corrected_by_hand": 2} if number == side else {})
+        write_labels(folder / "a.tif", labels, made)
+    done = run("score", *scored)
+    assert "corrected by hand: 2 nuclei" in done.flat
+    assert f"{scored[side] / 'a.tif'}: corrected by hand: 2 nuclei" in " ".join(done.err.split())
+    assert parse(run("score", *scored, "--json").out)["corrected_by_hand"] == 2
+    assert "by hand" not in run("score", scored[0] / "b.tif", scored[1] / "b.png").said
 
 
 # models
@@ -1048,9 +1148,14 @@ def test_a_demo_without_a_display_needs_no_option(run, tmp_path, monkeypatch):
     assert "Dice" in done.out
 
 
-def test_labels_never_replace_the_images_they_were_made_of(refuse, images):
+def test_labels_never_replace_the_images_they_were_made_of(run, refuse, images):
     before = (images / "a.tif").read_bytes()
-    assert "labels would replace this image" in refuse("segment", images, "-o", images)
+    line = ("segment", images / "a.tif", "-o", images, "--overwrite")
+    assert "labels would replace this image" in refuse(*line)
+    done = run("segment", images, "-o", images)
+    assert done.code == 1
+    assert f"{images / 'a.tif'}: labels would replace this image" in done.flat
+    assert (images / "b.tif").is_file()
     assert (images / "a.tif").read_bytes() == before
 
 

@@ -10,7 +10,7 @@ import pickle
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
@@ -33,7 +33,7 @@ def score(run):
     def command(predicted, truth, *options):
         done = run("score", predicted, truth, "--json", *options)
         assert done.code == 0, done.said
-        objects = json.loads(done.out)["objects"]
+        objects = json.loads(done.out)["pooled"]["objects"]
         return (objects["tp"], objects["fp"], objects["fn"]), " ".join(done.err.split())
 
     return command
@@ -249,6 +249,20 @@ def test_a_seg_file_of_any_numpy_is_read(tmp_path, fields, core):
         content = pickle.dumps(np.array(record, dtype=object), protocol=2)  # names are lines
         file.write(content.replace(b"numpy._core.", core))
     assert np.array_equal(read_labels(Source(path)), fields[0].labels)
+
+
+@pytest.mark.parametrize("module", [b"pathlib", b"pathlib._local"])
+@pytest.mark.parametrize("kind", [b"PosixPath", b"WindowsPath", b"PurePosixPath"])
+def test_a_seg_file_that_knows_its_image_by_a_path_is_read(tmp_path, fields, module, kind):
+    record = {"filename": PurePosixPath("/data/a.tif"), "masks": fields[0].labels}
+    content = pickle.dumps(np.array(record, dtype=object), protocol=2)
+    with (tmp_path / "a_seg.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|O", "fortran_order": False, "shape": ()}
+        )
+        of_python = f"{PurePosixPath.__module__}\nPurePosixPath".encode()
+        file.write(content.replace(of_python, module + b"\n" + kind))
+    assert np.array_equal(read_labels(Source(tmp_path / "a_seg.npy")), fields[0].labels)
 
 
 class Program:

@@ -18,6 +18,17 @@ def counted(number: int, word: str) -> str:
     return f"{number} {word if number == 1 else _PLURALS.get(word, f'{word}s')}"
 
 
+def say_corrected(count: int) -> str:
+    """Say how many nuclei were edited by hand; nothing of none.
+
+    Examples
+    --------
+    >>> say_corrected(1), say_corrected(0)
+    ('corrected by hand: 1 nucleus', '')
+    """
+    return f"corrected by hand: {counted(count, 'nucleus')}" if count else ""
+
+
 def in_words(seconds: float) -> str:
     """Say a time as one does."""
     if seconds < 1:

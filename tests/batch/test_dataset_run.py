@@ -239,7 +239,7 @@ def test_the_summary_names_everything(run, oracle_of, drawn_fields, out):
     summary = read_summary(out)
     assert set(summary) == {
         *("dataset", "fields", "empty_fields", "absent_fields", "failed_fields"),
-        *("pooled", "mean", "range", "mean_interval", "pooled_interval"),
+        *("corrected_by_hand", "pooled", "mean", "range", "mean_interval", "pooled_interval"),
         *("by_threshold", "mean_absolute_count_error", "reported", "segmentation"),
     }
     assert summary["dataset"] == "drawn training"

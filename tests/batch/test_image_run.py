@@ -46,14 +46,6 @@ def test_files_and_folders_can_be_mixed(folder, tmp_path, drawn_fields):
     assert [source.name for source in found] == ["z.tif", "a.PNG", "b.tif"]
 
 
-def test_two_images_of_one_name_are_refused(folder, tmp_path, drawn_fields):
-    tifffile.imwrite(tmp_path / "a.tif", drawn_fields[2].image)
-    with pytest.raises(ValueError, match=r"both would be saved as a\.tif") as failure:
-        find_images([folder, tmp_path / "a.tif"])
-    assert str(folder / "a.PNG") in str(failure.value)
-    assert str(tmp_path / "a.tif") in str(failure.value)
-
-
 def test_what_is_not_there_is_named(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: there is no such file or folder"):
         find_images([folder, tmp_path / "nowhere"])

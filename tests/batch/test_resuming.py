@@ -20,6 +20,7 @@ from PIL import Image
 from napari_nucseg.batch.results_folder import ResultsFolder, read_record
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Stopped
@@ -474,3 +475,50 @@ def test_unfinished_files_of_others_are_left_alone(many, out):
     assert done.returncode == 0, done.stderr
     assert (out / "notes.partial").exists()
     assert (out / "backup.partial").is_dir()
+
+
+# Corrected since
+
+
+def correct(path: Path) -> bytes:
+    """Take the first nucleus out of labels, as napari does that has them open."""
+    labels, made = tifffile.imread(path), read_provenance(path)
+    write_labels(path, labels * (labels != 1), {**made, "corrected_by_hand": 1})
+    return path.read_bytes()
+
+
+def test_labels_that_were_corrected_since_are_kept_and_told(run, oracle_of, drawn_fields, out):
+    run(oracle_of(drawn_fields))
+    scores = (out / "fields.csv").read_text().splitlines()
+    first = sorted((out / "labels").iterdir())[0]
+    corrected = correct(first)
+    found = run(oracle_of(drawn_fields))
+    assert first.read_bytes() == corrected
+    assert list(found.suspect) == [first.stem]
+    [sign] = found.suspect[first.stem]
+    assert "its labels were edited since (corrected by hand: 1 nucleus), and are kept" in sign
+    assert "these scores are of the labels as the model made them" in sign
+    changed = (out / "fields.csv").read_text().splitlines()
+    assert [sign in row for row in changed] == [first.stem in row for row in changed]
+    assert [row.split(",")[:20] for row in changed] == [row.split(",")[:20] for row in scores]
+
+
+@pytest.mark.parametrize("theirs", ["corrected", "of another program"])
+def test_corrected_labels_whose_record_is_gone_are_never_replaced(
+    run, oracle_of, drawn_fields, out, theirs
+):
+    run(oracle_of(drawn_fields))
+    first = sorted((out / "labels").iterdir())[0]
+    if theirs == "corrected":
+        correct(first)
+    else:
+        tifffile.imwrite(first, tifffile.imread(first))
+    before = first.read_bytes()
+    (out / "records" / f"{first.stem}.json").unlink()
+    found = run(oracle_of(drawn_fields))
+    assert first.read_bytes() == before
+    assert list(found.failed) == [first.stem]
+    assert f"{first}: these labels were edited" in found.failed[first.stem]
+
+    first.unlink()
+    assert not run(oracle_of(drawn_fields)).failed

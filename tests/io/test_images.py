@@ -17,6 +17,7 @@ from napari_nucseg.io.channels import Channel, ChannelNeededError
 from napari_nucseg.io.images import (
     read_image,
     read_image_header,
+    read_label_image,
     read_labels,
     read_labels_shape,
 )
@@ -158,8 +159,19 @@ def test_a_colour_tiff_is_refused_as_such(tmp_path, read, planes):
 
 
 def test_a_colour_png_is_refused_as_an_image(tmp_path):
-    source = write_png(tmp_path / "rgb.png", np.zeros((30, 40, 3), dtype=np.uint8))
+    colours = np.zeros((30, 40, 3), dtype=np.uint8)
+    colours[5, 5, 0] = 1
+    source = write_png(tmp_path / "rgb.png", colours)
     assert_refused(read_image, source, "colour", "(30, 40, 3)")
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+def test_a_png_whose_colours_are_equal_is_grey(tmp_path, samples):
+    grey = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    picture = np.dstack([grey, grey, grey, np.full_like(grey, 255)])[..., :samples]
+    source = write_png(tmp_path / "rgb.png", np.ascontiguousarray(picture))
+    assert np.array_equal(read_image(source).data, grey)
+    assert read_image_header(source).shape == (6, 10)
 
 
 # Channels of colour images
@@ -421,6 +433,62 @@ def test_a_grey_photograph_is_refused_as_a_mask(tmp_path, dtype):
     grains = np.random.default_rng(1).integers(0, 40, (40, 50)).astype(dtype)
     source = write_png(tmp_path / "photo.png", grains)
     assert_refused(read_labels, source, "not a label image", "40 grey", "photograph")
+
+
+@pytest.mark.parametrize("ground", [1, 65_535])
+@pytest.mark.parametrize("is_stack", [False, True])
+def test_a_label_that_looks_like_the_background_is_told(tmp_path, drawn_fields, ground, is_stack):
+    labels = drawn_fields[0].labels.astype(np.uint16)
+    labels = labels + 1 if ground == 1 else np.where(labels > 0, labels, ground)
+    share = 100 * np.mean(labels == ground)
+    data = np.stack([drawn_fields[0].labels, labels]) if is_stack else labels
+    tifffile.imwrite(tmp_path / "a.tif", data.astype(np.uint16), photometric="minisblack")
+    [note] = read_label_image(Source(tmp_path / "a.tif")).notes
+    where = "plane 2" if is_stack else "it"
+    assert note == (
+        f"{tmp_path / 'a.tif'}: label {ground} covers {share:.0f} % of {where} and all corners: "
+        "is it the background? Background is 0"
+    )
+
+
+def test_nothing_is_told_of_labels_with_a_background(tmp_path, drawn_fields):
+    large = np.zeros((50, 60), np.uint16)
+    large[2:48, 2:58] = 1  # covers most, and no corner
+    for labels in (drawn_fields[0].labels.astype(np.uint16), large + (large == 0) * 2):
+        tifffile.imwrite(tmp_path / "a.tif", labels)
+        assert read_label_image(Source(tmp_path / "a.tif")).notes == ()
+
+
+def test_white_that_covers_most_of_a_colouring_is_its_background(tmp_path, drawn_fields):
+    labels = drawn_fields[0].labels
+    colours = np.random.default_rng(0).integers(1, 255, (labels.max() + 1, 3)).astype(np.uint8)
+    colours[0] = 255
+    source = write_png(tmp_path / "a.png", colours[labels])
+    found = read_label_image(source)
+    assert same_objects(found.data, labels)
+    assert "white was taken for the background" in found.notes[0]
+
+
+def test_white_nuclei_that_cover_most_of_a_colouring_stay_nuclei(tmp_path):
+    colours = np.full((20, 30, 3), 255, np.uint8)
+    colours[:, 14:16] = 0
+    assert read_labels(write_png(tmp_path / "a.png", colours)).max() == 2
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_planes_whose_nuclei_are_numbered_anew_are_no_photograph(tmp_path, dtype):
+    rows, columns = np.mgrid[:60, :60] // 3
+    labels = np.stack([(rows * 20 + columns + plane) % 200 + 1 for plane in range(30)])
+    labels[:, ::3] = 0
+    tifffile.imwrite(tmp_path / "a.tif", labels.astype(dtype), photometric="minisblack")
+    assert np.array_equal(read_labels(Source(tmp_path / "a.tif")), labels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_planes_of_a_photograph_are_refused_as_labels(tmp_path, dtype):
+    grains = np.random.default_rng(1).integers(0, 40, (5, 40, 50)).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", grains, photometric="minisblack")
+    assert_refused(read_labels, Source(tmp_path / "a.tif"), "not a label image", "photograph")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from PIL import Image
 from roifile import ROI_TYPE, roiread
 from skimage.draw import polygon
 
+from napari_nucseg.io.datasets import refuse_truth
 from napari_nucseg.io.images import read_labels
-from napari_nucseg.io.label_formats import refuse_truth, write_mask, write_rois
+from napari_nucseg.io.label_formats import write_mask, write_rois
 from napari_nucseg.io.sources import Source
 
 

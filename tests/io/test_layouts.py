@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from napari_nucseg.io.datasets import find_field, list_splits, open_dataset
+from napari_nucseg.io.layouts import holds_dataset
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.synthetic import SyntheticField
 from tests.conftest import write_mask
@@ -80,6 +81,71 @@ def test_a_part_of_a_dataset_opens_all_of_it(dataset, inside):
     opened = open_dataset(dataset / inside)
     assert opened == open_dataset(dataset)
     assert opened.without_mask == ()
+
+
+def lay_out_by_folder(root: Path, fields: Sequence[SyntheticField], images="images") -> Path:
+    """Write drawn fields as the Data Science Bowl 2018 had them: a folder each, with masks."""
+    for stem, field in zip(STEMS, fields, strict=False):
+        grey = (field.image >> 4).astype(np.uint8)
+        opaque = np.full_like(grey, 255)
+        (root / stem / images).mkdir(parents=True)
+        Image.fromarray(np.dstack([grey] * 3 + [opaque])).save(root / stem / images / f"{stem}.png")
+        masks = root / stem / images.replace("images", "masks").replace("Images", "Masks")
+        masks.mkdir()
+        for label in range(1, field.labels.max() + 1):
+            mask = np.where(field.labels == label, 255, 0).astype(np.uint8)
+            Image.fromarray(mask).save(masks / f"{label:03}.png")
+    return root
+
+
+@pytest.mark.parametrize("images", ["images", "Images"])
+def test_a_folder_a_field_with_a_mask_a_nucleus_is_a_dataset(tmp_path, drawn_fields, images):
+    root = lay_out_by_folder(tmp_path / "bowl", drawn_fields[:2], images)
+    assert holds_dataset(root)
+    dataset = open_dataset(root)
+    assert (dataset.name, [field.stem for field in dataset.fields]) == ("bowl", list(STEMS[:2]))
+    for field, drawn in zip(dataset.fields, drawn_fields, strict=False):
+        assert np.array_equal(field.read_image().data, drawn.image >> 4)
+        found = field.read_truth_image()
+        assert np.array_equal(found.data, drawn.labels)
+        assert found.notes == ()
+
+
+def test_masks_that_share_pixels_are_told(tmp_path, drawn_fields):
+    root = lay_out_by_folder(tmp_path / "bowl", drawn_fields[:1])
+    shutil.copy(root / "a" / "masks" / "001.png", root / "a" / "masks" / "999.png")
+    [field] = open_dataset(root).fields
+    found = field.read_truth_image()
+    pixels = np.count_nonzero(drawn_fields[0].labels == 1)
+    assert np.array_equal(found.data, drawn_fields[0].labels)
+    [note] = found.notes
+    assert note.startswith(f"{root / 'a' / 'masks'}: {pixels} pixels in more than one mask")
+
+
+def test_masks_of_another_shape_are_refused_by_name(tmp_path, drawn_fields):
+    root = lay_out_by_folder(tmp_path / "bowl", drawn_fields[:1])
+    write(root / "a" / "masks" / "odd.png", np.zeros((4, 5)))
+    [field] = open_dataset(root).fields
+    assert "odd.png: a mask of shape (4, 5)" in message_of_refusal(field.read_truth)
+
+
+def test_a_folder_a_field_is_segmented_and_scored(run, tmp_path, drawn_fields):
+    root = lay_out_by_folder(tmp_path / "bowl", drawn_fields[:2])
+    done = run("benchmark", root, "-o", tmp_path / "out", "-m", "otsu")
+    assert done.code == 0, done.err
+    assert "2 fields" in done.flat
+    assert run("benchmark", root, "-o", tmp_path / "out", "-m", "otsu").code == 0
+    (root / "a" / "masks" / "001.png").unlink()
+    done = run("benchmark", root, "-o", tmp_path / "out", "-m", "otsu")
+    assert "the mask is not the one that was scored" in done.said
+
+
+def test_folders_of_a_dataset_may_have_capitals(tmp_path, drawn_fields):
+    root = lay_out(tmp_path / "drawn", drawn_fields, "Images/{}.tif", "MASKS/{}.png")
+    fields = open_dataset(root / "Images").fields
+    assert [field.stem for field in fields] == list(STEMS)
+    for field, drawn in zip(fields, drawn_fields, strict=True):
+        assert np.array_equal(field.read_truth(), drawn.labels)
 
 
 def test_archives_of_labels_open_in_place(dataset, drawn_fields):

@@ -345,6 +345,18 @@ def test_the_exported_scores_are_those_of_the_table(qtbot, tmp_path, panel):
     assert panel.table.item(texts.index("F1"), 2).text() == f"{pooled['objects']['f1']:.3f}"
 
 
+def test_scores_of_panel_and_command_line_are_one_file(qtbot, tmp_path, panel, truths, run):
+    export(qtbot, panel, "Scores as JSON...", tmp_path / "scores.json")
+
+    predicted = np.asarray(panel.prediction.value.data)
+    for name, planes in (("predicted", predicted), ("truth", truths)):
+        for stem, plane in zip(STEMS, planes, strict=True):
+            (tmp_path / name).mkdir(exist_ok=True)
+            write_labels(tmp_path / name / f"{stem}.tif", plane, {})
+    told = run("score", tmp_path / "predicted", tmp_path / "truth", "--json").out
+    assert json.loads(told) == json.loads((tmp_path / "scores.json").read_text())
+
+
 def test_the_exported_fields_are_a_row_each(qtbot, tmp_path, panel):
     panel.truth.value.metadata["splits"] = ["test"] * 3
     export(qtbot, panel, "Fields as CSV...", tmp_path / "fields.csv")

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from napari_nucseg.analysis.object_geometry import find_geometry
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.fields import Field
-from napari_nucseg.metrics.ignoring import IgnoredCounts
 from napari_nucseg.metrics.matching import Matching
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, Preset
 from napari_nucseg.metrics.score import Score
@@ -59,23 +58,33 @@ def score_record(score: Score) -> dict[str, Record]:
     return record
 
 
-def summary_record(summary: Summary) -> dict[str, Any]:
-    """Return the pooled score, and of every ratio mean, range and intervals over fields."""
+def summary_record(summary: Summary, corrected_by_hand: int = 0) -> dict[str, Any]:
+    """Return the pooled score, and of every ratio mean, range and intervals over fields.
+
+    Parameters
+    ----------
+    summary : Summary
+        Pooled scores and spread over the fields.
+    corrected_by_hand : int
+        Number of nuclei, on both sides, that were edited before they were scored.
+    """
     parts: dict[str, dict[str, Record]] = {
         part: {group: {} for group, _ in summary.spread}
         for part in ("mean", "range", "mean_interval", "pooled_interval")
     }
-    for (group, name), spread in summary.spread.items():
-        parts["mean"][group][name] = defined(spread.mean)
-        parts["range"][group][name] = _bounds((spread.low, spread.high))
-        parts["mean_interval"][group][name] = _bounds(spread.interval)
+    for (group, name), one in summary.spread.items():
+        parts["mean"][group][name] = defined(one.mean)
+        parts["range"][group][name] = _bounds((one.low, one.high))
+        parts["mean_interval"][group][name] = _bounds(one.interval)
         parts["pooled_interval"][group][name] = _bounds(summary.intervals[group, name])
-    error = summary.count_error
     return {
+        "fields": summary.fields,
+        "empty_fields": summary.empty,
+        "corrected_by_hand": corrected_by_hand,
         "pooled": score_record(summary.pooled),
         **parts,
         "by_threshold": _records_at(summary),
-        "mean_absolute_count_error": error.mean,
+        "mean_absolute_count_error": summary.count_error.mean,
         "reported": _plain(summary.reported),
     }
 
@@ -108,7 +117,9 @@ def summary_rows(summary: Summary) -> list[Record]:
     return rows
 
 
-def field_row(field: Field, score: Score, made: Mapping[str, Any] | None = None) -> Record:
+def field_row(
+    field: Field, score: Score, made: Mapping[str, Any] | None = None, corrected_by_hand: int = 0
+) -> Record:
     """Return a field's row of ``fields.csv``; None where something is not known.
 
     Parameters
@@ -119,6 +130,8 @@ def field_row(field: Field, score: Score, made: Mapping[str, Any] | None = None)
         Scores of the field's prediction.
     made : mapping, optional
         Provenance of the field's predicted labels.
+    corrected_by_hand : int
+        Number of its nuclei, on both sides, that were edited before they were scored.
     """
     made = made or {}
     return {
@@ -129,6 +142,7 @@ def field_row(field: Field, score: Score, made: Mapping[str, Any] | None = None)
         **_score_row(score),
         "diameter_px": made.get("diameter"),
         "suspect": "; ".join(made.get("suspect", ())),
+        "corrected_by_hand": corrected_by_hand,
     }
 
 
@@ -136,6 +150,7 @@ def _score_row(score: Score) -> Record:
     """Return the scores of a field: the columns of a published table first, and then all others."""
     objects, ratios = score.objects, score.ratios()
     pixels = _plain(ratios["pixels"])
+    ignored = {} if score.ignored is None else asdict(score.ignored)
     known = pixels | asdict(score.pixels)
     known |= {theirs: pixels[ours] for theirs, ours in _THEIR_NAMES.items()}
     return {
@@ -157,12 +172,8 @@ def _score_row(score: Score) -> Record:
         **{f"verdict_{name}": count for name, count in asdict(score.verdicts).items()},
         **{f"caicedo_{name}": count for name, count in asdict(score.caicedo).items()},
         **_plain(ratios.get("boundaries", {})),
-        **({} if score.ignored is None else _ignored_row(score.ignored)),
+        **{f"ignored_{side}": count for side, count in ignored.items()},
     }
-
-
-def _ignored_row(ignored: IgnoredCounts) -> Record:
-    return {f"ignored_{side}": count for side, count in asdict(ignored).items()}
 
 
 def spread_record(spread: Spread) -> Record:
@@ -188,15 +199,14 @@ def _records_at(summary: Summary) -> list[Record]:
             "fp": counts.fp,
             "fn": counts.fn,
             "pooled": _plain({name: value for (at, name), value in pooled.items() if at == t}),
-            "mean": _plain({name: value for (at, name), value in means.items() if at == t}),
+            "mean": _plain({name: mean for (at, name), mean in means.items() if at == t}),
         }
         for t, counts in zip(AP_THRESHOLDS, summary.pooled.by_threshold, strict=True)
     ]
 
 
 def _verdict_record(score: Score) -> Record:
-    counts = asdict(score.verdicts)
-    prefix = "predicted_"
+    counts, prefix = asdict(score.verdicts), "predicted_"
     predicted = {n.removeprefix(prefix): c for n, c in counts.items() if n.startswith(prefix)}
     true = {name: count for name, count in counts.items() if not name.startswith(prefix)}
     return {**true, "predicted": {"spurious": counts["spurious"], **predicted}}
@@ -251,11 +261,9 @@ def object_columns(
         centroid counts from the middle of the field's first pixel.
     """
     verdicts, overlap = classify(matching), matching.overlap
-    sides = (
-        ("truth", truth, verdicts.truth, overlap.truth_areas),
-        ("predicted", predicted, verdicts.predicted, overlap.predicted_areas),
-    )
-    columns = join([_side(field, *side, pixel_size) for side in sides])
+    true = "truth", truth, verdicts.truth, overlap.truth_areas
+    found = "predicted", predicted, verdicts.predicted, overlap.predicted_areas
+    columns = join([_side(field, *side, pixel_size) for side in (true, found)])
     count = len(columns["object"])
     return columns | {"preset": [preset.name] * count, "threshold": [matching.threshold] * count}
 
@@ -273,10 +281,10 @@ def _side(
     areas: NDArray[np.int64],
     pixel_size: float | None,
 ) -> Columns:
-    places = find_geometry(labels, verdicts.ids)
+    places, count = find_geometry(labels, verdicts.ids), len(verdicts.ids)
     columns = {
-        "field": [field] * len(verdicts.ids),
-        "side": [side] * len(verdicts.ids),
+        "field": [field] * count,
+        "side": [side] * count,
         "object": verdicts.ids.tolist(),
         "verdict": [Verdict(code).word for code in verdicts.codes.tolist()],
         "beside_error": verdicts.beside.tolist(),

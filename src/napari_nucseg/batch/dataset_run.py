@@ -23,7 +23,7 @@ from napari_nucseg.batch.run_setup import (
     prepare_run,
     refuse_dataset,
 )
-from napari_nucseg.batch.tables import Benchmark, write_tables
+from napari_nucseg.batch.tables import Benchmark, Tables, write_tables
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.writers import check_parquet, write_table
 from napari_nucseg.progress import Progress
@@ -76,13 +76,13 @@ def run_model(run: PreparedRun, how: Execution) -> Benchmark:
     """
     dataset, setup, folder, plan = run.dataset, run.setup, run.folder, run.plan
     check_folder(folder, plan)  # another process may have begun there
-    done = _finished(dataset, folder)
+    done, edited = _finished(dataset, folder)
     session = _Session(folder, plan, dataset, how.command)
     work = FieldTask(setup, plan["has_scale"], folder)
     left = [field for field in dataset.fields if field.stem not in done]
     session.fields = _follow(work, left, how, len(done))
-    empty_as_one = setup.rule.empty_as_one
-    result = write_tables(dataset, plan, folder, empty_as_one=empty_as_one, parquet=how.parquet)
+    tables = Tables(setup.rule.empty_as_one, how.parquet, edited)
+    result = write_tables(dataset, plan, folder, tables)
     session.end(dataset, result)
     return result
 
@@ -154,15 +154,18 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _finished(dataset: Dataset, folder: ResultsFolder) -> set[str]:
-    """Stems of the fields that need not be done again."""
-    done = set()
+def _finished(dataset: Dataset, folder: ResultsFolder) -> tuple[set[str], dict[str, str]]:
+    """Return the stems of the fields that need not be done again, and what was edited of them."""
+    done, edited = set(), dict[str, str]()
     for field in dataset.fields:
         record = folder.read(field.stem)
         if record is not None and record.error is None:
             folder.check_unchanged(field, record)
             done.add(field.stem)
-    return done
+            told = folder.tell_edits(record)
+            if told:
+                edited[field.stem] = told
+    return done, edited
 
 
 def run_models(

@@ -22,7 +22,7 @@ from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image
 from napari_nucseg.io.tiff import Header
-from napari_nucseg.io.writers import write_labels
+from napari_nucseg.io.writers import checksum, write_labels
 from napari_nucseg.metrics.boundaries import LEAST_IOU, Spacing, measure_boundaries
 from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.matching import match
@@ -160,6 +160,7 @@ class FieldTask:
         with MODEL_TURN:
             segmenter = self.setup.load()
             try:
+                self.folder.refuse_edited(field.stem)
                 image = field.read_image()
                 check_image(image.data, str(field.image))
                 self._check_scale(field, image)
@@ -189,7 +190,7 @@ class FieldTask:
         if truth.notes:
             made = {**made, "suspect": [*made.get("suspect", ()), *truth.notes]}
         try:
-            header = segmented.header
+            header, made = segmented.header, {**made, "labels_sha256": checksum(labels)}
             sizes = Calibration(header.pixel_size, header.z_spacing)
             write_labels(self.folder.labels_file(field.stem), labels, made, sizes)
             seconds = segmented.seconds + time.perf_counter() - start

@@ -1,25 +1,26 @@
-"""Images and labels that need not belong to a dataset: which files, and segmenting them."""
+"""Images that need not belong to a dataset: which files, and segmenting them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.field_task import Executor, run_serially
-from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, checksum, labels_file
-from napari_nucseg.io.images import read_label_image, read_labels
-from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
+from napari_nucseg.batch.image_task import (
+    Failed,
+    ImageTask,
+    Saved,
+    count_nuclei,
+    labels_file,
+)
+from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
-from napari_nucseg.io.pictures import PNG_SUFFIXES, READ_ELSEWHERE, TIFF_SUFFIXES, not_read
+from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
-from napari_nucseg.io.writers import read_provenance
-from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
-from napari_nucseg.metrics.score import Score, score_with_boundaries
+from napari_nucseg.io.writers import checksum, read_provenance
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.parameters import completed
 from napari_nucseg.system_info import versions
@@ -34,7 +35,7 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
     Raises
     ------
     ValueError
-        If a folder holds none, or two would give a result of the same name.
+        If a folder holds none.
     FileNotFoundError
         If an input does not exist.
     """
@@ -44,21 +45,34 @@ def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
             raise FileNotFoundError(f"{path}: there is no such file or folder")
         found = _images_in(path) if path.is_dir() else [Source(path)]
         if not found:
-            raise ValueError(f"{path}: no TIFF or PNG image here{_others_in(path)}")
+            raise ValueError(f"{path}: no TIFF or PNG image here{others_in(path)}")
         sources += found
+    return tuple(dict.fromkeys(sources))
+
+
+def find_clashes(sources: Sequence[Source], out: Path) -> dict[Source, str]:
+    """Find the images that cannot be segmented into a folder, and say why.
+
+    Labels of two would have one name, or labels would replace one of the images.
+    """
+    targets = {labels_file(source, out).resolve() for source in sources}
+    clashes = {
+        source: f"{source}: labels would replace this image; choose another --out"
+        for source in sources
+        if source.path.resolve() in targets
+    }
     stems: dict[str, Source] = {}
     for source in sources:
-        if source.stem in stems:
-            raise ValueError(
-                f"{source} and {stems[source.stem]}: both would be saved as {source.stem}.tif; "
-                "segment them into two folders"
-            )
-        stems[source.stem] = source
-    return tuple(sources)
+        first = stems.setdefault(source.stem, source)
+        if first != source:
+            both = f"both would be saved as {source.stem}.tif; segment them into two folders, or"
+            for one, other in ((first, source), (source, first)):
+                clashes[one] = f"{one} and {other}: {both} move one of them away"
+    return clashes
 
 
 def _images_in(folder: Path) -> list[Source]:
-    listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES)
+    listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES, broken_links=True)
     return [source for source in listed if not _is_labels(source)]
 
 
@@ -77,7 +91,7 @@ def _is_labels(source: Source) -> bool:
 def passed_over(inputs: Sequence[Path], found: Sequence[Source]) -> tuple[str, ...]:
     """Say which files of folders are not among the images found, a line a folder and kind."""
     folders, images = [path for path in inputs if path.is_dir()], set(found)
-    told = ((path, _others_in(path)) for path in folders)
+    told = ((path, others_in(path)) for path in folders)
     lines = [f"{path}{others}".replace("; ", ": ", 1) for path, others in told if others]
     for path in folders:
         listed = list_folder(path, TIFF_SUFFIXES + PNG_SUFFIXES)
@@ -89,17 +103,15 @@ def passed_over(inputs: Sequence[Path], found: Sequence[Source]) -> tuple[str, .
 
 
 def refuse_overwriting(sources: Sequence[Source], out: Path) -> None:
-    """Refuse a folder of results in which labels would replace an image.
+    """Refuse a folder of results in which labels would replace an image, or one another.
 
     Raises
     ------
     ValueError
         Naming the first image.
     """
-    targets = {labels_file(source, out).resolve() for source in sources}
-    for source in sources:
-        if source.path.resolve() in targets:
-            raise ValueError(f"{source}: labels would replace this image; choose another --out")
+    for reason in find_clashes(sources, out).values():
+        raise ValueError(reason)
 
 
 def describe(saved: Saved) -> str:
@@ -137,7 +149,10 @@ def segment_images(
     left: list[Source] = []
     for number, source in enumerate(sources):
         progress(number - len(left), len(sources), source.name)
-        there = find_saved(source, work)
+        try:
+            there = find_saved(source, work)
+        except OSError as error:  # the image has gone since
+            there = work.blame(source, str(error))
         if there is None:
             left.append(source)
         else:
@@ -174,14 +189,15 @@ def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
     except (ValueError, OSError):
         made = {}
     labels = _labels_in(path)
+    if labels is not None:
+        made |= {"nuclei": count_nuclei(labels, made.get("depth", {}))}
     if labels is not None and made.get("labels_sha256") == checksum(labels):
         return Saved.of(path, made, is_old=True) if _is_same(made, source, work) else None
     if work.overwrite:
         return None
     if labels is not None and "labels_sha256" in made and made.get("image") == source.name:
         edited = "its labels were edited since, and are kept; --overwrite makes them anew"
-        nuclei = int(np.count_nonzero(np.unique(labels)))
-        kept = Saved.of(path, {**made, "nuclei": nuclei, "suspect": ()}, is_old=True)
+        kept = Saved.of(path, {**made, "suspect": ()}, is_old=True)
         return replace(kept, read_as=(edited,))
     return work.blame(
         source,
@@ -211,90 +227,3 @@ def _is_same(made: Mapping[str, Any], source: Source, work: ImageTask) -> bool:
         and all(now.get(name) == number for name, number in before.items())
         and made.get("image_sha256") == source.sha256()
     )
-
-
-@dataclass(frozen=True)
-class LabelPair:
-    """Two label images of one field."""
-
-    stem: str
-    predicted: Source
-    truth: Source
-
-    def score(self, rule: ScoreRule = DEFAULT_RULE) -> Score:
-        """Read and score; an error names both files."""
-        return self.score_and_note(rule)[0]
-
-    def score_and_note(
-        self, rule: ScoreRule = DEFAULT_RULE, *, components: bool = False
-    ) -> tuple[Score, tuple[str, ...]]:
-        """Read and score, and tell what the user should know of how the files were read.
-
-        Parameters
-        ----------
-        rule : ScoreRule
-            How they are scored.
-        components : bool
-            Whether the pieces of a binary mask are nuclei of their own.
-
-        Raises
-        ------
-        ValueError
-            If they cannot be scored; the message names both files.
-        """
-        sources = self.truth, self.predicted
-        try:
-            truth, predicted = (read_label_image(one, components=components) for one in sources)
-            score = score_with_boundaries(
-                truth.data, predicted.data, rule.threshold, rule.preset, ignore=rule.ignored
-            )
-        except ValueError as error:
-            raise ValueError(f"{self.predicted} against {self.truth}: {error}") from error
-        return score, (*truth.notes, *predicted.notes)
-
-
-def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
-    """Pair two files, or the files of two folders by their stems.
-
-    Raises
-    ------
-    ValueError
-        If one is a file and the other a folder, or a field stands on one side only.
-    FileNotFoundError
-        If one does not exist.
-    """
-    for path in (predicted, truth):
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: there is no such file or folder")
-    if predicted.is_file() and truth.is_file():
-        return (LabelPair(predicted.stem, Source(predicted), Source(truth)),)
-    if predicted.is_file() or truth.is_file():
-        raise ValueError(f"{predicted} and {truth}: give two files or two folders")
-    found, wanted = _by_stem(predicted), _by_stem(truth)
-    for folder, present, others in ((truth, wanted, found), (predicted, found, wanted)):
-        alone = sorted(set(others) - set(present))
-        if alone:
-            raise ValueError(
-                f"{folder}: {len(alone)} of the other folder's {len(others)} fields are not here, "
-                f"the first is {alone[0]}; give folders with the same fields"
-            )
-    return tuple(LabelPair(stem, found[stem], wanted[stem]) for stem in sorted(found))
-
-
-def _others_in(folder: Path, remedy: str = "segment the layer") -> str:
-    """Say which endings of images that others read there are in a folder."""
-    kinds = {s.suffix for s in list_folder(folder, READ_ELSEWHERE) if not is_seg(s)}
-    return f"; {not_read(' and '.join(sorted(kinds)), remedy)}" if kinds else ""
-
-
-def _by_stem(folder: Path) -> dict[str, Source]:
-    every = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES + NPY_SUFFIXES)
-    listed = [source for source in every if source.suffix not in NPY_SUFFIXES or is_seg(source)]
-    if not listed:
-        others = _others_in(folder, "save the labels as TIFF")
-        raise ValueError(f"{folder}: no label TIFF or mask PNG here{others}")
-    sources = {source.stem: source for source in listed}
-    if len(sources) < len(listed):
-        twice = next(s for s in listed if sources[s.stem] != s)
-        raise ValueError(f"{folder}: {twice.name} and {sources[twice.stem].name} are one field")
-    return sources

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +17,7 @@ from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import Channel, ChannelNeededError
 from napari_nucseg.io.images import Image, read_image
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.writers import write_labels
+from napari_nucseg.io.writers import checksum, write_labels
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Segmentation, Segmenter, VolumeSegmentation, check_image
@@ -160,24 +159,31 @@ def labels_file(source: Source, out: Path) -> Path:
     return out / f"{source.stem}.tif"
 
 
-def checksum(labels: Labels) -> str:
-    """Return what tells whether labels in a file were edited: a hash of their numbers and shape.
+def count_nuclei(labels: Labels, depth: Mapping[str, Any]) -> int:
+    """Count nuclei: planes that were labelled each by itself number theirs anew.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (height, width) or (planes, height, width)
+        0 is background.
+    depth : mapping
+        How planes were put together, as in `Provenance`; empty for a plane by itself.
 
     Examples
     --------
-    >>> labels = np.array([[0, 1, 1]])
-    >>> checksum(labels) == checksum(labels.astype(np.uint16))
-    True
+    >>> planes = np.array([[[0, 1, 2]], [[1, 0, 0]]])
+    >>> count_nuclei(planes, {"method": "planes"}), count_nuclei(planes, {"method": "stitched"})
+    (3, 2)
     """
-    shape = [length for length in labels.shape if length > 1]  # files lose axes of length 1
-    numbers = np.ascontiguousarray(labels, dtype="<u4")
-    return hashlib.sha256(np.array(shape, "<u8").tobytes() + numbers.tobytes()).hexdigest()
+    by_plane = labels.ndim > 2 and depth.get("method") == Depth.PLANES
+    parts = labels if by_plane else [labels]
+    return sum(int(np.count_nonzero(np.unique(part))) for part in parts)
 
 
 def _segment(
     source: Source, segmenter: Segmenter, params: SegmentParams, choice: Choice
 ) -> tuple[Image, Segmentation | VolumeSegmentation]:
-    image = _read(source, choice.channel)
+    image = _read(source, choice)
     if choice.depth is not None and image.data.ndim == 3:
         _check_stack(source, image)
         with _named(source):
@@ -194,13 +200,24 @@ def _segment(
     return image, segmenter(image.data, params, ignore)
 
 
-def _read(source: Source, channel: Channel | None) -> Image:
+def _read(source: Source, choice: Choice) -> Image:
     """Read an image; where a channel has to be chosen, say by which option."""
+    as_stack = choice.depth is not None and choice.channel is None
     try:
-        return read_image(source, channel)
+        return read_image(source, choice.channel, as_stack=as_stack)
     except ChannelNeededError as error:
         hint = f"; try --channel {error.proposal}" if error.proposal else ""
+        if not as_stack and _may_be_stack(source):
+            hint += "; if its planes are a stack, say how to take it by --volume"
         raise ValueError(f"{error}, or choose it by --channel {error.choices}{hint}") from error
+
+
+def _may_be_stack(source: Source) -> bool:
+    """Whether what a file calls colours are planes of their own."""
+    try:
+        return read_image(source, as_stack=True).data.ndim == 3
+    except ChannelNeededError:
+        return False
 
 
 def _save(
@@ -210,7 +227,7 @@ def _save(
     out: Path,
     choice: Choice,
 ) -> Saved:
-    path, count = labels_file(source, out), int(result.labels.max(initial=0))
+    path = labels_file(source, out)
     made = {
         **result.provenance.as_dict(),
         "image": source.name,
@@ -218,7 +235,7 @@ def _save(
         "channel": image.channel,
         "read_as": list(image.notes),
         "choice": asdict(choice),
-        "nuclei": count,
+        "nuclei": count_nuclei(result.labels, result.provenance.depth),
         "labels_sha256": checksum(result.labels),
     }
     write_labels(path, result.labels, made, Calibration(image.pixel_size, image.z_spacing))

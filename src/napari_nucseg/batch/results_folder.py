@@ -16,13 +16,22 @@ from filelock import FileLock, Timeout
 from napari_nucseg.analysis.score_records import Columns
 from napari_nucseg.io.atomic import explained, sweep
 from napari_nucseg.io.fields import Field
-from napari_nucseg.io.writers import write_json, write_text
+from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.writers import (
+    checksum,
+    count_corrected,
+    read_provenance,
+    write_json,
+    write_text,
+)
 from napari_nucseg.metrics.boundaries import BoundaryCounts
 from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
 from napari_nucseg.metrics.ignoring import IgnoredCounts
 from napari_nucseg.metrics.presets import find_preset
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import VerdictCounts
+from napari_nucseg.wording import say_corrected
 
 RUN_FILE = "run.json"
 REPORT, COMPARISON = "report.html", "comparison.csv"
@@ -75,6 +84,45 @@ class ResultsFolder:
         if record is None or record.error is not None or self.labels_file(stem).is_file():
             return record
         return None
+
+    def tell_edits(self, record: FieldRecord) -> str:
+        """Say that a field's labels are no longer those that were scored; empty if they are."""
+        made = (record.made or {}).get("labels_sha256")  # runs of before do not know it
+        if made is None or self._checksum_of(record.stem) == made:
+            return ""
+        corrected = say_corrected(count_corrected(self.labels_file(record.stem)))
+        return (
+            f"its labels were edited since{corrected and f' ({corrected})'}, and are kept; these "
+            "scores are of the labels as the model made them"
+        )
+
+    def refuse_edited(self, stem: str) -> None:
+        """Refuse to replace labels that are not exactly what a run has written.
+
+        Raises
+        ------
+        ValueError
+            Naming the file.
+        """
+        path = self.labels_file(stem)
+        if not path.exists():
+            return
+        try:
+            made = read_provenance(path).get("labels_sha256")
+        except (ValueError, OSError):
+            made = None
+        if made is None or self._checksum_of(stem) != made:
+            raise ValueError(
+                f"{path}: these labels were edited, or are not of this run, and are kept; move the "
+                "file to another folder, and give the same command again to make them anew"
+            )
+
+    def _checksum_of(self, stem: str) -> str | None:
+        """Return the checksum of a field's labels; None if the file holds none that are whole."""
+        try:
+            return checksum(read_labels(Source(self.labels_file(stem))))
+        except (ValueError, OSError):
+            return None
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -148,9 +196,9 @@ class ResultsFolder:
         ValueError
             Naming the file.
         """
-        for kind, checksum in record.checksums.items():
+        for kind, scored in record.checksums.items():
             source = field.image if kind == "image" else field.mask
-            if source is None or source.sha256() != checksum:
+            if source is None or source.sha256() != scored:
                 raise ValueError(
                     f"{source or field.stem}: the {kind} is not the one that was scored in "
                     f"{self.path}; {remedy}"

@@ -13,8 +13,7 @@ from napari_nucseg.batch.plan import Plan, Setup, differences, make_plan
 from napari_nucseg.batch.results_folder import COMPARISON, REPORT, RUN_FILE, TABLES, ResultsFolder
 from napari_nucseg.io.datasets import require_images_and_truth
 from napari_nucseg.io.fields import Dataset, Field
-from napari_nucseg.io.layouts import root_of
-from napari_nucseg.io.sources import sha256
+from napari_nucseg.io.sources import root_of, sha256
 from napari_nucseg.metrics.matching import check_threshold
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.segmenters import catalogue

@@ -153,9 +153,26 @@ class Benchmark:
         return sum(whole for _, whole in self.seconds) / len(self.seconds)
 
 
-def write_tables(
-    dataset: Dataset, plan: Plan, folder: ResultsFolder, *, empty_as_one: bool, parquet: bool
-) -> Benchmark:
+@dataclass(frozen=True)
+class Tables:
+    """What the tables of a run hold beside its records.
+
+    Attributes
+    ----------
+    empty_as_one : bool
+        Whether a field without nuclei on either side counts as 1 in means, as in `summarise`.
+    parquet : bool
+        Whether ``fields.parquet`` and ``objects.parquet`` are written, too.
+    edited : mapping
+        Stem of a field whose labels are no longer those that were scored, to what is told of it.
+    """
+
+    empty_as_one: bool
+    parquet: bool
+    edited: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_tables(dataset: Dataset, plan: Plan, folder: ResultsFolder, tables: Tables) -> Benchmark:
     """Write all tables of a run whose fields are done, reading one record at a time.
 
     They take their places together; those of an earlier time that are not written now go.
@@ -168,10 +185,8 @@ def write_tables(
         Plan that the run was begun with.
     folder : ResultsFolder
         Folder that holds the records; the tables go there, too.
-    empty_as_one : bool
-        Whether a field without nuclei on either side counts as 1 in means, as in `summarise`.
-    parquet : bool
-        Write ``fields.parquet`` and ``objects.parquet``, too.
+    tables : Tables
+        What they hold beside the records.
 
     Raises
     ------
@@ -179,31 +194,31 @@ def write_tables(
         If all fields failed.
     """
     with files_at_once(folder.path, TABLES) as stage:
-        gathered = _gather(dataset, folder, stage, parquet)
+        gathered = _gather(dataset, folder, stage, tables)
         if not gathered.rows:
             _write_failures(folder.path, gathered.failed)
             stem, error = next(iter(gathered.failed.items()))
             count = len(gathered.failed)
             raise ValueError(f"all {count} fields failed, the first is {stem}: {error}")
-        result = gathered.benchmark(empty_as_one)
+        result = gathered.benchmark(tables.empty_as_one)
         _write_failures(stage, result.failed)
-        _write_fields(stage, gathered.rows, parquet)
+        _write_fields(stage, gathered.rows, tables.parquet)
         _write_summary(dataset, plan, result, stage)
     return result
 
 
-def _gather(dataset: Dataset, folder: ResultsFolder, stage: Path, parquet: bool) -> _Gathered:
+def _gather(dataset: Dataset, folder: ResultsFolder, stage: Path, tables: Tables) -> _Gathered:
     """Read all records, and write the tables of objects on the way."""
     gathered = _Gathered()
     with ExitStack() as files:
-        objects = ObjectTables(stage, parquet, files)
+        objects = ObjectTables(stage, tables.parquet, files)
         for one in dataset.fields:
             record = folder.read(one.stem)
             if record is None:
                 raise ValueError(
                     f"{folder.record_file(one.stem)}: it is missing; run the same command again"
                 )
-            gathered.take(one, record)
+            gathered.take(one, record, tables.edited.get(one.stem))
             if record.objects is not None:
                 objects.add(record.objects)
     return gathered
@@ -220,12 +235,12 @@ class _Gathered:
         self.seconds: list[tuple[float, float]] = []
         self.places: Counter[tuple[str, str]] = Counter()
 
-    def take(self, field: Field, record: FieldRecord) -> None:
+    def take(self, field: Field, record: FieldRecord, edited: str | None) -> None:
         if record.score is None or record.made is None:
             self.failed[field.stem] = record.error or "it has no score"
             return
-        suspect = tuple(record.made.get("suspect", ()))
-        self.rows.append(field_row(field, record.score, record.made))
+        suspect = (*record.made.get("suspect", ()), *([edited] if edited else ()))
+        self.rows.append(field_row(field, record.score, {**record.made, "suspect": suspect}))
         if suspect:
             self.suspect[field.stem] = suspect
         self.scores[field.stem] = record.score
@@ -262,8 +277,6 @@ def _write_summary(dataset: Dataset, plan: Plan, result: Benchmark, out: Path) -
         out / "summary.json",
         {
             "dataset": dataset.name,
-            "fields": summary.fields,
-            "empty_fields": summary.empty,
             "absent_fields": list(dataset.absent),
             "failed_fields": list(result.failed),
             **summary_record(summary),

@@ -96,15 +96,18 @@ class FileOptions:
         ),
     ] = False
 
-    def find(self) -> tuple[Source, ...]:
-        """Find the images, tell of the files that are none, and refuse to overwrite an image."""
-        from napari_nucseg.batch.image_run import find_images, passed_over, refuse_overwriting
+    def find(self) -> tuple[list[Source], list[Exception]]:
+        """Find images, and say which cannot be segmented; an error if none can be."""
+        from napari_nucseg.batch.image_run import find_clashes, find_images, passed_over
 
         sources = find_images(self.inputs)
-        refuse_overwriting(sources, self.out)
+        clashes = find_clashes(sources, self.out)
+        refused: list[Exception] = [ValueError(reason) for reason in clashes.values()]
+        if len(refused) == len(sources):
+            raise refused[0]
         for line in passed_over(self.inputs, sources):
             warn(line)
-        return sources
+        return [source for source in sources if source not in clashes], refused
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,8 @@ def segment(
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.image_task import ImageTask
 
-    choice, sources = what.choice(in_depth), files.find()
+    choice = what.choice(in_depth)
+    sources, refused = files.find()
     setup = prepare(how.model, how.device, chosen)
     catalogue.find(how.model).check(setup.params, what.volume)
     work = ImageTask(setup, files.out, choice, files.overwrite)
@@ -185,7 +189,8 @@ def segment(
         if cluster is None:
             setup.load()  # what is wrong with it is told before anything is written
         failed = _segment_all(sources, work, cluster)
-    refuse_failures([ValueError(one.error) for one in failed], len(sources))
+    errors = [*refused, *(ValueError(one.error) for one in failed)]
+    refuse_failures(errors, len(sources) + len(refused))
 
 
 def _segment_all(
@@ -218,25 +223,25 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score labels against the ground truth."""
-    from napari_nucseg.analysis.score_records import score_record, summary_record
-    from napari_nucseg.batch.image_run import pair_labels
+    from napari_nucseg.analysis.score_records import summary_record
+    from napari_nucseg.batch.results import pair_labels
     from napari_nucseg.metrics.summary import summarise
     from napari_nucseg.report.text import score_table, summary_table
+    from napari_nucseg.wording import say_corrected
 
-    scores = []
+    scores, corrected = [], 0
     for pair in pair_labels(predicted, truth):
         found, notes = pair.score_and_note(rule.rule, components=components)
         scores.append(found)
+        corrected += sum(pair.corrected.values())
         warn_of_reading(components, *notes)
     summary = summarise(scores, rule.empty_as_one)
     if as_json:
-        record = score_record(summary.pooled)
-        if not predicted.is_file():
-            record |= summary_record(summary)
-            del record["pooled"]
-        typer.echo(json.dumps(record, allow_nan=False))
-    else:
-        console.print(score_table(scores[0]) if predicted.is_file() else summary_table(summary))
+        typer.echo(json.dumps(summary_record(summary, corrected), allow_nan=False))
+        return
+    table = score_table(scores[0]) if predicted.is_file() else summary_table(summary)
+    table.caption = "; ".join(filter(None, (str(table.caption), say_corrected(corrected))))
+    console.print(table)
 
 
 @app.command()

@@ -22,7 +22,6 @@ from napari_nucseg.io.layouts import (
     find_truth,
     is_truth_kind,
     pair_up,
-    root_of,
 )
 from napari_nucseg.io.lists import (
     find_list,
@@ -34,7 +33,11 @@ from napari_nucseg.io.lists import (
     split_of,
     splits_of,
 )
-from napari_nucseg.io.sources import Source, list_folder
+from napari_nucseg.io.sources import PARTS, Source, list_folder, part_folder, root_of
+
+_ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
+_SIGNS = ("images", "metadata")
+"""What lies beside masks that belong to a dataset, as a folder or an archive."""
 
 
 def find_field(path: Path) -> Field:
@@ -140,6 +143,28 @@ def require_images_and_truth(dataset: Dataset) -> None:
             f"{root}: none of the {len(dataset.fields)} fields of {dataset.name} has ground truth; "
             f"{explain_no_truth(root)}"
         )
+
+
+def refuse_truth(path: Path) -> None:
+    """Refuse to replace a file of a dataset.
+
+    Raises
+    ------
+    FileExistsError
+        If the file is there, in one of the folders that datasets have or as one of their archives.
+    """
+    where = path.resolve()
+    folders = [part.parent for part in where.parents if part.name.lower() in PARTS]
+    folders += [where.parent] if where.name in _ARCHIVES else []
+    signs = [place for one in folders for sign in _SIGNS for place in _places(one, sign)]
+    if path.exists() and any(sign.exists() for sign in signs):
+        raise FileExistsError(
+            f"{path}: it belongs to a dataset and is not replaced; choose another name or folder"
+        )
+
+
+def _places(root: Path, part: str) -> tuple[Path, Path]:
+    return part_folder(root, part), root / f"{part}.zip"
 
 
 def _are_images_and_truths(images: Path, truths: Path) -> bool:

@@ -17,27 +17,32 @@ from napari_nucseg.io.channels import (
     find_axis,
     find_samples,
 )
+from napari_nucseg.io.label_formats import read_seg
 from napari_nucseg.io.label_rules import (
     LabelImage,
     decode_colouring,
     is_seg,
-    read_seg,
+    put_together,
     take_labels,
 )
 from napari_nucseg.io.pictures import (
+    PNG_SUFFIXES,
     TIFF_SUFFIXES,
     Kind,
     Picture,
     has_palette,
+    is_grey,
     look_into,
     png_shape,
     read_picture,
 )
-from napari_nucseg.io.sources import Source
+from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.tiff import BadFileError, Header, find_planes, open_tiff, tiff_header
 
 NAME_IN_BBBC039 = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
 _MASK_WANTED = "choose the file of the folder masks/ or labels/ that has the image's name"
+
+_TAKEN_FOR_STACK = "its tags call its planes colours: they were taken for a stack"
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,13 @@ class Image:
         return Header(self.data.shape, self.data.dtype, self.pixel_size, self.z_spacing)
 
 
-def read_image(source: Source, channel: Channel | None = None, *, lossy: bool = False) -> Image:
+def read_image(
+    source: Source,
+    channel: Channel | None = None,
+    *,
+    lossy: bool = False,
+    as_stack: bool = False,
+) -> Image:
     """Read a grey TIFF (one page, or several as a stack) or PNG, or a channel of a colour one.
 
     Parameters
@@ -84,6 +95,9 @@ def read_image(source: Source, channel: Channel | None = None, *, lossy: bool = 
         Channel of a colour image to take, from the first axis or the last.
     lossy : bool
         Whether a JPEG is read, too, with a note on its losses.
+    as_stack : bool
+        Whether planes that a TIFF calls colours, and has one after another, are a stack: so
+        tifffile writes stacks of 3 and 4 planes if it is told nothing.
 
     Raises
     ------
@@ -93,7 +107,10 @@ def read_image(source: Source, channel: Channel | None = None, *, lossy: bool = 
     OSError
         If it cannot be opened.
     """
-    return _take(source, read_picture(source, look_into(source), lossy=lossy), channel)
+    picture = read_picture(source, look_into(source), lossy=lossy)
+    if as_stack and picture.axes == "SYX":
+        picture = replace(picture, axes="QYX", notes=(*picture.notes, _TAKEN_FOR_STACK))
+    return _take(source, picture, channel)
 
 
 def read_image_header(source: Source, *, lossy: bool = False) -> Header:
@@ -124,7 +141,8 @@ def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
     """Read labels from a TIFF or PNG, or from what Cellpose's window has saved.
 
     In grey and in the numbers of a palette each value is a nucleus, in one piece or several. In
-    colour, and in BBBC039's own masks, the 8-connected pieces of equal colour are nuclei.
+    colour, and in BBBC039's own masks, the 8-connected pieces of equal colour are nuclei. In a
+    folder each picture is the mask of a nucleus.
 
     Parameters
     ----------
@@ -144,6 +162,10 @@ def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
     ----------
     .. [1] Caicedo et al., Cytometry Part A 95, 952-965 (2019), and the notes of BBBC039.
     """
+    if source.path.is_dir():
+        masks = ((str(mask), read_labels(mask) != 0) for mask in _list_masks(source))
+        found = put_together(masks)
+        return replace(found, notes=tuple(f"{source}: {note}" for note in found.notes))
     if is_seg(source):
         return _take_labels(source, read_seg(source), components)
     picture = read_picture(source, look_into(source), as_numbers=True)
@@ -152,10 +174,10 @@ def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
     if samples is not None:
         data = np.moveaxis(data, samples, -1)
         if data.shape[-1] != 2:
-            return LabelImage(_decode(source, data), picture.notes)
+            return _decode(source, picture, data)
         data, axes = data[..., 0], "YX"  # of grey and transparency
     if picture.is_png and data.dtype.itemsize == 1 and _is_published_mask(source):
-        return LabelImage(_decode(source, data), picture.notes)
+        return _decode(source, picture, data)
     if picture.is_png and data.dtype != bool:
         data = data.astype(np.int32)
     found = _take_labels(source, _as_planes(data, axes), components)
@@ -170,6 +192,8 @@ def read_labels_shape(source: Source) -> tuple[int, ...]:
 def read_labels_header(source: Source) -> Header:
     """Read what is known of a label image without its pixels, as int32; see `read_labels_shape`."""
     dtype = np.dtype(np.int32)
+    if source.path.is_dir():
+        return read_labels_header(_list_masks(source)[0])
     if is_seg(source):
         return Header(read_seg(source).shape, dtype)
     opened = look_into(source)
@@ -182,6 +206,13 @@ def read_labels_header(source: Source) -> Header:
         return replace(header, dtype=dtype)
 
 
+def _list_masks(folder: Source) -> list[Source]:
+    masks = list_folder(folder.path, (*TIFF_SUFFIXES, *PNG_SUFFIXES))
+    if not masks:
+        raise BadFileError(f"{folder}: no masks here; put a TIFF or PNG a nucleus into the folder")
+    return masks
+
+
 def _take_labels(source: Source, data: NDArray[Any], components: bool) -> LabelImage:
     try:
         found = take_labels(data, components=components)
@@ -190,16 +221,17 @@ def _take_labels(source: Source, data: NDArray[Any], components: bool) -> LabelI
     return replace(found, notes=tuple(f"{source}: {note}" for note in found.notes))
 
 
-def _decode(source: Source, data: NDArray[Any]) -> Labels:
+def _decode(source: Source, picture: Picture, data: NDArray[Any]) -> LabelImage:
     """Read labels from a colouring of shape (height, width) or (height, width, samples)."""
     if data.ndim > 3 or data.dtype.itemsize > 2:
         raise BadFileError(
             f"{source}: not a label image: a colour image of shape {data.shape}; {_MASK_WANTED}"
         )
     try:
-        return decode_colouring(data)
+        found = decode_colouring(data)
     except ValueError as error:
         raise BadFileError(f"{source}: {error}; {_MASK_WANTED}") from error
+    return replace(found, notes=(*picture.notes, *(f"{source}: {note}" for note in found.notes)))
 
 
 def _is_published_mask(source: Source) -> bool:
@@ -207,7 +239,7 @@ def _is_published_mask(source: Source) -> bool:
     if NAME_IN_BBBC039.fullmatch(source.stem) is None:
         return False
     folder = source.path.stem if source.member is not None else source.path.parent.name
-    return folder == "masks" or any(
+    return folder.lower() == "masks" or any(
         source.path.with_suffix(suffix).is_file() for suffix in TIFF_SUFFIXES
     )
 
@@ -223,6 +255,8 @@ def _as_planes(data: NDArray[Any], axes: str) -> NDArray[Any]:
 def _take(source: Source, picture: Picture, channel: Channel | None) -> Image:
     """Take a channel where there are several, and put what remains into planes."""
     data, axes, name = picture.data, picture.axes, ""
+    if channel is None and picture.is_png and is_grey(data):
+        data, axes = data[..., 0], "YX"
     axis = _find_axis(source, data.shape, axes, channel, data)
     if channel is not None and axis is not None:
         colours = count_colours(data.shape[axis], axes[axis])

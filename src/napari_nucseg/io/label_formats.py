@@ -1,28 +1,50 @@
-"""Labels in formats of other programs: masks as BBBC039 has them, and ROIs of ImageJ."""
+"""Labels in formats of other programs: masks of BBBC039, ROIs of ImageJ, and Cellpose's files.
+
+The file ``a_seg.npy`` of Cellpose's window is read as data, never as a program.
+"""
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL import Image
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
-from napari_nucseg.io.layouts import PARTS
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.tiff import BadFileError
 
 WANTED_COLOURS = 3
 """Colours besides the background in the published masks."""
 _STRATEGIES = (("DSATUR", False), ("smallest_last", True), ("largest_first", True))
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
-_ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
-_SIGNS = ("images", "images.zip", "metadata", "metadata.zip")
-"""What lies beside masks that belong to a dataset."""
+_MASKS = "masks"
+_PLAIN = {
+    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in (
+        "_reconstruct", "scalar",
+    )),
+    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),  # how old pickles spell bytes
+    ("collections", "OrderedDict"),
+}  # fmt: skip
+"""All that arrays, numbers, texts, lists and dicts are made by; nothing of it runs a program."""
+_PATHS: dict[str, type[PurePath]] = {
+    **dict.fromkeys(("PosixPath", "PurePosixPath", "PurePath"), PurePosixPath),
+    **dict.fromkeys(("WindowsPath", "PureWindowsPath"), PureWindowsPath),
+}
+"""Names of files, and what is made of them: names alone, of any system on any other."""
+_PATH_MODULES = ("pathlib", "pathlib._local")  # the second in files of Python 3.13
 
 
 def colour(labels: Labels) -> NDArray[np.uint8]:
@@ -160,23 +182,6 @@ def write_rois(path: Path, labels: NDArray[Any]) -> None:
     write_whole(path, write)
 
 
-def refuse_truth(path: Path) -> None:
-    """Refuse to replace a file of a dataset.
-
-    Raises
-    ------
-    FileExistsError
-        If the file is there, in one of the folders that datasets have or as one of their archives.
-    """
-    where = path.resolve()
-    folders = [part.parent for part in where.parents if part.name in PARTS]
-    folders += [where.parent] if where.name in _ARCHIVES else []
-    if path.exists() and any((one / sign).exists() for one in folders for sign in _SIGNS):
-        raise FileExistsError(
-            f"{path}: it belongs to a dataset and is not replaced; choose another name or folder"
-        )
-
-
 def _outlines(labels: Labels) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Yield the name and the outline of every piece, as x and y of corners."""
     from scipy.ndimage import find_objects
@@ -208,3 +213,55 @@ def _roi(outline: NDArray[np.float32], name: str, position: int | None) -> bytes
     from roifile import ImagejRoi
 
     return bytes(ImagejRoi.frompoints(outline, name=name, position=position).tobytes())
+
+
+def read_seg(source: Source) -> NDArray[Any]:
+    """Read the labels of a file of Cellpose's window, or of a plain array of numbers.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, holds anything but arrays, numbers and texts, or no labels.
+    """
+    stream = io.BytesIO(source.read())
+    try:
+        found = _load(stream)
+    except pickle.UnpicklingError as error:
+        raise BadFileError(f"{source}: {error}") from error
+    except (ValueError, LookupError, TypeError, EOFError, AttributeError, MemoryError) as error:
+        raise BadFileError(
+            f"{source}: not a file that Cellpose's window has saved ({error}); save it there again"
+        ) from error
+    masks = found.get(_MASKS) if isinstance(found, dict) else found
+    if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "buif" or masks.ndim < 2:
+        raise BadFileError(
+            f"{source}: it holds no labels; segment the image in Cellpose, and save it there again"
+        )
+    return np.squeeze(masks) if masks.ndim > 2 else masks
+
+
+def _load(stream: io.BytesIO) -> Any:
+    """Return the array of a file, or the object that it holds."""
+    version = npy.read_magic(stream)
+    read_header = {(1, 0): npy.read_array_header_1_0}.get(version, npy.read_array_header_2_0)
+    shape, _, dtype = read_header(stream)
+    if not dtype.hasobject:
+        stream.seek(0)
+        return npy.read_array(stream, allow_pickle=False)
+    found = _Unpickler(stream).load()
+    return found.item() if isinstance(found, np.ndarray) and found.shape == () == shape else None
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes arrays, plain values and names of files, and refuses all else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Look up what a value is made by."""
+        if module in _PATH_MODULES and name in _PATHS:
+            return _PATHS[name]
+        if (module, name) not in _PLAIN:
+            raise pickle.UnpicklingError(
+                f"it holds {module}.{name}, which may be a program and is not run; save its "
+                "labels as TIFF or PNG"
+            )
+        return super().find_class(module.replace("numpy.core.", "numpy._core."), name)

@@ -1,39 +1,22 @@
-"""What is taken for labels: numbers, colourings, binary masks, and what Cellpose's window saves.
-
-The file ``a_seg.npy`` of that window is read as data, never as a program.
-"""
+"""What is taken for labels: numbers, colourings and binary masks."""
 
 from __future__ import annotations
 
-import io
-import pickle
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.tiff import BadFileError
+from napari_nucseg.wording import counted
 
 SEG = "_seg"
 """What Cellpose puts behind an image's stem."""
 NPY_SUFFIXES = (".npy",)
-_MASKS = "masks"
-_PLAIN = {
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in (
-        "_reconstruct", "scalar",
-    )),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),  # how old pickles spell bytes
-    ("collections", "OrderedDict"),
-}  # fmt: skip
-"""All that arrays, numbers, texts, lists and dicts are made by; nothing of it runs a program."""
 MAX_PIECES = 8
 """Pieces a value on average above which a grey picture is a photograph and no label image."""
 MAX_MASK_VALUES = 32
@@ -48,6 +31,10 @@ looked at closely; by bytes a pixel."""
 
 _WHITE = (255, 65_535)
 """The one number of many a binary mask."""
+
+_MOST = 1 / 2
+"""Share of a picture from which what holds all its corners, too, may be its background."""
+WHITE_GROUND = "it holds no black, and white covers most of it: white was taken for the background"
 
 BINARY = "it looks like a binary mask"
 SEPARATED = "a binary mask, of which each piece was taken for a nucleus"
@@ -114,8 +101,10 @@ def find_likeness(picture: NDArray[Any], *, in_colour: bool) -> Likeness | None:
     return Likeness.COLOURING if in_colour else Likeness.NUMBERS
 
 
-def decode_colouring(picture: NDArray[Any]) -> Labels:
+def decode_colouring(picture: NDArray[Any]) -> LabelImage:
     """Label the 8-connected components of equal colour; black is background.
+
+    Where there is no black and most is white, in colour, white is.
 
     Parameters
     ----------
@@ -124,8 +113,8 @@ def decode_colouring(picture: NDArray[Any]) -> Labels:
 
     Returns
     -------
-    ndarray of int32, shape (height, width)
-        Numbers from 1.
+    LabelImage
+        Numbers from 1, int32, shape (height, width).
 
     Raises
     ------
@@ -134,21 +123,26 @@ def decode_colouring(picture: NDArray[Any]) -> Labels:
 
     Examples
     --------
-    >>> decode_colouring(np.array([[0, 3, 3, 1], [0, 0, 3, 0], [1, 0, 0, 0]], np.uint8))
+    >>> decode_colouring(np.array([[0, 3, 3, 1], [0, 0, 3, 0], [1, 0, 0, 0]], np.uint8)).data
     array([[0, 1, 1, 2],
            [0, 0, 1, 0],
            [3, 0, 0, 0]], dtype=int32)
     """
     from skimage.measure import label  # a panel that opens would wait for it
 
-    pieces = np.asarray(label(number_colours(picture), connectivity=2), dtype=np.int32)
+    colours, notes = number_colours(picture), tuple[str, ...]()
+    if picture.ndim == 3 and colours.all():
+        is_white = (picture[..., :3] == np.iinfo(picture.dtype).max).all(axis=-1)
+        if np.count_nonzero(is_white) > _MOST * is_white.size:
+            colours, notes = np.where(is_white, 0, colours), (WHITE_GROUND,)
+    pieces = np.asarray(label(colours, connectivity=2), dtype=np.int32)
     count = int(pieces.max(initial=0))
     if count > MAX_MASK_VALUES and np.median(np.bincount(pieces.ravel())[1:]) <= _SPECK:
         raise ValueError(
             f"not a mask: most of its {count} pieces of one colour are specks, as in a photograph "
             "or where edges were smoothed"
         )
-    return pieces
+    return LabelImage(pieces, (*notes, *_doubt_background(pieces)))
 
 
 def take_labels(data: NDArray[Any], *, components: bool = False) -> LabelImage:
@@ -173,23 +167,58 @@ def take_labels(data: NDArray[Any], *, components: bool = False) -> LabelImage:
     is_binary = not ((labels != 0) & (labels != largest)).any()
     if not is_binary:
         _refuse_photograph(labels)
-        return LabelImage(labels)
+        return LabelImage(labels, _doubt_background(labels))
     pieces = count_pieces(labels)
     is_mask = data.dtype == bool or largest in _WHITE
+    ground = _doubt_background(labels)
     if pieces == 1 and not is_mask:
-        return LabelImage(labels)  # one nucleus, however it is taken
+        return LabelImage(labels, ground)  # one nucleus, however it is taken
     if components:
-        return LabelImage(separate_components(labels), (SEPARATED,), True)
+        return LabelImage(separate_components(labels), (SEPARATED, *ground), True)
     where = "in one piece, which is" if pieces == 1 else f"in {pieces} pieces, which are"
     note = f"{BINARY}: it holds one number, {largest}, {where} taken for "
-    return LabelImage(labels, (note + "one nucleus",), True)
+    return LabelImage(labels, (note + "one nucleus", *ground), True)
 
 
 def separate_components(labels: Labels) -> Labels:
     """Give each piece of what is not background, corners included, a number of its own."""
-    from skimage.measure import label  # as above
+    from skimage.measure import label  # a panel that opens would wait for it
 
     return np.asarray(label(labels != 0, connectivity=labels.ndim), dtype=np.int32)
+
+
+def put_together(masks: Iterable[tuple[str, NDArray[np.bool_]]]) -> LabelImage:
+    """Give masks of one nucleus each numbers in order; a pixel in several belongs to the first.
+
+    Parameters
+    ----------
+    masks : iterable of (str, ndarray of bool)
+        Name of at least one mask, and the mask itself, of shape (height, width).
+
+    Raises
+    ------
+    ValueError
+        If shapes differ; the message names the mask.
+
+    Examples
+    --------
+    >>> one, other = np.array([[True, True, False]]), np.array([[False, True, True]])
+    >>> put_together([("a", one), ("b", other)]).data.tolist()
+    [[1, 1, 2]]
+    """
+    labels, shared = np.zeros(0, np.int32), 0
+    for number, (name, inside) in enumerate(masks, start=1):
+        if number == 1:
+            labels = np.zeros(inside.shape, np.int32)
+        if inside.shape != labels.shape:
+            raise ValueError(
+                f"{name}: a mask of shape {inside.shape}, and others of its folder have "
+                f"{labels.shape}; put masks of one field into a folder"
+            )
+        shared += int(np.count_nonzero(inside & (labels != 0)))
+        labels[inside & (labels == 0)] = number
+    note = f"{counted(shared, 'pixel')} in more than one mask, and given to the first of them"
+    return LabelImage(labels, (note,) if shared else ())
 
 
 def count_pieces(labels: Labels) -> int:
@@ -230,14 +259,35 @@ def _whole_numbers(data: NDArray[Any]) -> Labels:
     return data
 
 
+def _doubt_background(labels: Labels) -> tuple[str, ...]:
+    """Say which label covers most of a plane and all its corners, as backgrounds do."""
+    for number, plane in enumerate(labels.reshape(-1, *labels.shape[-2:]), start=1):
+        corners = np.unique(plane[[0, 0, -1, -1], [0, -1, 0, -1]]) if plane.size else plane
+        if len(corners) != 1 or corners[0] == 0:
+            continue
+        share = np.mean(plane == corners[0])
+        if share > _MOST:
+            where = f"plane {number}" if labels.ndim > 2 else "it"
+            return (
+                f"label {corners[0]} covers {100 * share:.0f} % of {where} and all corners: is it "
+                "the background? Background is 0",
+            )
+    return ()
+
+
 def _refuse_photograph(labels: Labels) -> None:
-    """Refuse numbers that change from pixel to pixel, as intensities do."""
+    """Refuse numbers that change from pixel to pixel, as intensities do.
+
+    Planes are looked at one by one, since their nuclei may be numbered anew in each.
+    """
     changes = np.count_nonzero(labels[..., 1:] != labels[..., :-1])
     if changes <= labels.size / _BUSY[min(labels.dtype.itemsize, 2)]:
         return
-    from skimage.measure import label  # as above
+    from skimage.measure import label  # a panel that opens would wait for it
 
-    pieces, values = int(label(labels, connectivity=2).max(initial=0)), len(np.unique(labels))
+    planes = labels.reshape(-1, *labels.shape[-2:])
+    pieces = sum(int(label(plane, connectivity=2).max(initial=0)) for plane in planes)
+    values = sum(len(np.unique(plane)) for plane in planes)
     if pieces > MAX_PIECES * values:
         raise ValueError(
             f"not a label image: its {values} grey values lie in {pieces} pieces, as in a "
@@ -248,53 +298,3 @@ def _refuse_photograph(labels: Labels) -> None:
 def is_seg(source: Source) -> bool:
     """Whether a file is Cellpose's by its name."""
     return source.suffix in NPY_SUFFIXES and source.stem.endswith(SEG)
-
-
-def read_seg(source: Source) -> NDArray[Any]:
-    """Read the labels of a file of Cellpose's window, or of a plain array of numbers.
-
-    Raises
-    ------
-    ValueError
-        If it is damaged, holds anything but arrays, numbers and texts, or no labels.
-    """
-    stream = io.BytesIO(source.read())
-    try:
-        found = _load(stream)
-    except pickle.UnpicklingError as error:
-        raise BadFileError(f"{source}: {error}") from error
-    except (ValueError, LookupError, TypeError, EOFError, AttributeError, MemoryError) as error:
-        raise BadFileError(
-            f"{source}: not a file that Cellpose's window has saved ({error}); save it there again"
-        ) from error
-    masks = found.get(_MASKS) if isinstance(found, dict) else found
-    if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "buif" or masks.ndim < 2:
-        raise BadFileError(
-            f"{source}: it holds no labels; segment the image in Cellpose, and save it there again"
-        )
-    return np.squeeze(masks) if masks.ndim > 2 else masks
-
-
-def _load(stream: io.BytesIO) -> Any:
-    """Return the array of a file, or the object that it holds."""
-    version = npy.read_magic(stream)
-    read_header = {(1, 0): npy.read_array_header_1_0}.get(version, npy.read_array_header_2_0)
-    shape, _, dtype = read_header(stream)
-    if not dtype.hasobject:
-        stream.seek(0)
-        return npy.read_array(stream, allow_pickle=False)
-    found = _Unpickler(stream).load()
-    return found.item() if isinstance(found, np.ndarray) and found.shape == () == shape else None
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes arrays and plain values, and refuses all else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Look up what a value is made by."""
-        if (module, name) not in _PLAIN:
-            raise pickle.UnpicklingError(
-                f"it holds {module}.{name}, which may be a program and is not run; save its "
-                "labels as TIFF or PNG"
-            )
-        return super().find_class(module.replace("numpy.core.", "numpy._core."), name)

@@ -4,12 +4,13 @@ Images lie in ``images/`` and ground truth with the same stems in ``masks/`` or 
 folder unpacked, within one of its own name, or a zip archive, as BBBC039 is published. Or all lies
 in one folder: ``a.tif`` with ``a_masks.tif``, ``a_cp_masks.png``, ``a_label.tif`` or ``a_seg.npy``,
 as Cellpose and others have it, or the images of BBBC039 with their masks, ``a.tif`` with ``a.png``.
-Or two folders hold images and ground truth, whatever the folders are called.
+Or two folders hold images and ground truth, whatever the folders are called. Or each field has a
+folder of its name, with its image in ``images/`` and a mask a nucleus in ``masks/``, as the Data
+Science Bowl 2018 was published.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,17 @@ from pathlib import Path
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, SEG, is_seg
 from napari_nucseg.io.pictures import JPEG_SUFFIXES, PNG_SUFFIXES, TIFF_SUFFIXES
-from napari_nucseg.io.sources import Source, list_archive, list_folder
+from napari_nucseg.io.sources import (
+    IMAGES,
+    TRUTHS,
+    Source,
+    has_images,
+    list_folder,
+    list_part,
+    part_folder,
+    root_of,
+)
 
-IMAGES, LISTS = "images", "metadata"
-TRUTHS = ("masks", "labels")
-PARTS = (IMAGES, *TRUTHS, LISTS)
-"""Names of the folders, or archives, that a dataset has."""
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, *PNG_SUFFIXES)
 PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *JPEG_SUFFIXES)
 """Endings of images of a dataset; labels in JPEG would have other numbers."""
@@ -56,31 +62,6 @@ class Files:
         return frozenset({*self.images, *self.truths})
 
 
-def root_of(folder: Path) -> Path:
-    """Return the dataset's folder, given it or one of its subfolders."""
-    folder = Path(os.path.abspath(folder))  # a link's own neighbours count, not its target's
-    root = folder
-    while root.name in PARTS:
-        root = root.parent
-    # The results of a run have a folder labels/, too, but no images
-    return folder if folder.name == "labels" and not _has_images(root) else root
-
-
-def part_folder(root: Path, part: str) -> Path:
-    """Return one of the folders of a dataset, which may lie within one of the same name."""
-    nested = root / part / part
-    return nested if nested.is_dir() else root / part
-
-
-def list_part(root: Path, part: str, suffixes: tuple[str, ...]) -> list[Source]:
-    """List the files of one of the folders of a dataset, unpacked or in its archive."""
-    folder, archive = part_folder(root, part), root / f"{part}.zip"
-    unpacked = list_folder(folder, suffixes) if folder.is_dir() else []
-    if not unpacked and archive.is_file():
-        return list_archive(archive, suffixes)
-    return unpacked
-
-
 def find_files(root: Path) -> Files:
     """Find the images and the ground truth of a dataset, without opening any.
 
@@ -97,10 +78,28 @@ def find_files(root: Path) -> Files:
         If a folder or archive cannot be read.
     """
     images = list_part(root, IMAGES, PICTURE_SUFFIXES)
+    by_folder = {} if images else _list_by_folder(root)
+    if by_folder:
+        masks = {name: Source(part_folder(root / name, "masks")) for name in by_folder}
+        return Files(by_folder, {name: one for name, one in masks.items() if one.path.is_dir()})
     truths = _list_truths(root)
     if not truths:
         return find_files_of_one(images or list_folder(root, ALL_SUFFIXES))
     return pair_up(images, truths)
+
+
+def _list_by_folder(root: Path) -> dict[str, Source]:
+    """Find the images of fields that each have a folder with one image and its masks, or neither.
+
+    Folders of several images are datasets of their own.
+    """
+    if not root.is_dir():
+        return {}
+    parts = {one.name: part_folder(one, IMAGES) for one in sorted(root.iterdir())}
+    images = {
+        name: list_folder(part, PICTURE_SUFFIXES) for name, part in parts.items() if part.is_dir()
+    }
+    return {name: found[0] for name, found in images.items() if len(found) == 1}
 
 
 def pair_up(images: Iterable[Source], truths: Iterable[Source]) -> Files:
@@ -157,16 +156,17 @@ def stem_of_truth(stem: str) -> str:
 
 def is_truth(path: Path) -> bool:
     """Whether a TIFF or PNG is ground truth and no image, by its name and where it lies."""
-    if path.stem.endswith(_CELLPOSE_TRUTH) or path.parent.name == "masks":
+    where = path.parent.name.lower()
+    if path.stem.endswith(_CELLPOSE_TRUTH) or where == "masks":
         return True
-    if path.parent.name == "labels" and _has_images(root_of(path.parent)):
+    if where == "labels" and has_images(root_of(path.parent)):
         return True
     image = stem_of_truth(path.stem)
     if image != path.stem and any(
         path.with_name(image + suffix).is_file() for suffix in PICTURE_SUFFIXES
     ):
         return True
-    is_image = path.suffix.lower() in TIFF_SUFFIXES or path.parent.name == IMAGES
+    is_image = path.suffix.lower() in TIFF_SUFFIXES or where == IMAGES
     return not is_image and find_truth(path) is None
 
 
@@ -215,13 +215,11 @@ def holds_dataset(folder: Path) -> bool:
     parts = (part_folder(root, part) for part in (IMAGES, "masks"))
     if any(part.is_dir() and list_folder(part, PICTURE_SUFFIXES) for part in parts):
         return True
+    if _list_by_folder(root):
+        return True
     here = list_folder(folder, ALL_SUFFIXES)
     truths = {stem_of_truth(source.stem) for source in here if _is_named_truth(source)}
     return any(Field(source.stem).well or source.stem in truths for source in here)
-
-
-def _has_images(root: Path) -> bool:
-    return (root / IMAGES).is_dir() or (root / f"{IMAGES}.zip").is_file()
 
 
 def _list_truths(root: Path) -> list[Source]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from napari_nucseg.io.fields import Field
-from napari_nucseg.io.layouts import LISTS, PICTURE_SUFFIXES, list_part, part_folder, stem_of_truth
-from napari_nucseg.io.sources import Source, list_folder
+from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
+from napari_nucseg.io.sources import LISTS, Source, list_folder, list_part, part_folder
 
 SPLITS = ("training", "validation", "test")
 LIST_SUFFIXES = (".txt",)

@@ -6,7 +6,7 @@ import io
 import struct
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
-from napari_nucseg.io.sources import Source
+from napari_nucseg.io.label_rules import is_seg
+from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.tiff import (
     BadFileError,
     Planes,
@@ -92,6 +93,12 @@ def not_read(suffixes: str, remedy: str = "segment the layer") -> str:
     return f"{suffixes} files are not read here; open it in napari with its reader, and {remedy}"
 
 
+def others_in(folder: Path, remedy: str = "segment the layer") -> str:
+    """Say which endings of images that others read there are in a folder."""
+    kinds = {s.suffix for s in list_folder(folder, READ_ELSEWHERE) if not is_seg(s)}
+    return f"; {not_read(' and '.join(sorted(kinds)), remedy)}" if kinds else ""
+
+
 @dataclass(frozen=True)
 class Opened:
     """A file whose kind is known, and its bytes if they had to be unpacked for that."""
@@ -147,6 +154,13 @@ def has_palette(planes: Planes) -> bool:
     return int(planes.series[0].keyframe.photometric) == _PALETTE
 
 
+def is_grey(data: NDArray[Any]) -> bool:
+    """Whether red, green and blue along the last axis of a picture are equal everywhere."""
+    if data.ndim != 3 or data.shape[-1] not in (3, 4):
+        return False
+    return bool((data[..., 1:3] == data[..., :1]).all())
+
+
 def png_shape(source: Source, head: bytes) -> tuple[int, int]:
     """Read height and width from a PNG's header; refuse a file that is cut off or monstrous."""
     if not head.startswith(_PNG_HEAD) or len(head) < HEAD:
@@ -180,6 +194,8 @@ def _refuse_monstrous(source: Source, height: int, width: int) -> None:
 def _why_not(source: Source, kind: Kind, as_numbers: bool) -> str:
     if kind is Kind.JPEG and as_numbers:
         return "JPEG changes the numbers of labels; save them as TIFF or PNG where they were made"
+    if kind is Kind.JPEG and source.suffix not in JPEG_SUFFIXES:
+        return "it is a JPEG by its content; JPEG has changed its pixels: save the original as TIFF"
     ending = PurePosixPath(source.name).suffix.lower() or "such"
     return not_read(ending, "save its labels as TIFF" if as_numbers else "segment the layer")
 

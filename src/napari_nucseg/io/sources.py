@@ -1,4 +1,4 @@
-"""Where a file's bytes come from: the disk, or a member of a zip archive read in place."""
+"""Where files lie: on disk or in a zip archive, and in which folders those of a dataset do."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ MAX_ARCHIVE_BYTES = 2**34
 """The largest sum of unpacked sizes of an archive that is opened."""
 MAX_COMPRESSION = 200
 """Unpacked over packed size above which a member is taken for a decompression bomb."""
+IMAGES, LISTS = "images", "metadata"
+TRUTHS = ("masks", "labels")
+PARTS = (IMAGES, *TRUTHS, LISTS)
+"""Names of the folders, or archives, that a dataset has; folders may have capitals."""
 _IS_UTF_8 = 0x800
 """Bit by which a member says that its name is UTF-8; zipfile takes others for code page 437."""
 _EAST_ASIAN = {
@@ -33,12 +37,12 @@ _FORKS = "__MACOSX"
 
 @dataclass(frozen=True)
 class Source:
-    """A file on disk, or a member of a zip archive.
+    """A file on disk, or a member of a zip archive, or a folder of masks that are one picture.
 
     Attributes
     ----------
     path : Path
-        The file, or the archive.
+        The file, the archive or the folder.
     member : str or None
         Path within the archive, as `member_path` has it.
     """
@@ -73,6 +77,9 @@ class Source:
             If the file is absent, unreadable, or damaged within its archive.
         """
         if self.member is None:
+            if self.path.is_symlink() and not self.path.exists():
+                target = self.path.readlink()
+                raise FileNotFoundError(f"{self}: it is a link to {target}, which is not there")
             with self.path.open("rb") as file:
                 return file.read(limit)
         try:
@@ -86,7 +93,11 @@ class Source:
             raise OSError(f"{self}: damaged archive ({error}); download it again") from error
 
     def sha256(self) -> str:
-        """Fingerprint of the file's bytes, in hexadecimal."""
+        """Fingerprint of the file's bytes, in hexadecimal; of a folder's names and their bytes."""
+        if self.path.is_dir():
+            files = [path for path in sorted(self.path.iterdir()) if path.is_file()]
+            lines = "".join(f"{sha256(path)} {path.name}\n" for path in files)
+            return hashlib.sha256(os.fsencode(lines)).hexdigest()
         return hashlib.sha256(self.read()).hexdigest()
 
     def tail(self, count: int) -> bytes:
@@ -141,12 +152,19 @@ def _is_written_in(raw: bytes, letter: bytes) -> bool:
     )
 
 
-def list_folder(folder: Path, suffixes: tuple[str, ...]) -> list[Source]:
-    """Files directly in a folder with one of the endings, sorted by name; hidden ones left out."""
+def list_folder(
+    folder: Path, suffixes: tuple[str, ...], *, broken_links: bool = False
+) -> list[Source]:
+    """List the files directly in a folder with one of the endings, sorted by name.
+
+    Hidden ones are left out, and links to what is not there unless they are asked for.
+    """
     return [
         Source(path)
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in suffixes
+        and not path.name.startswith(".")
+        and (path.is_file() or (broken_links and path.is_symlink() and not path.exists()))
     ]
 
 
@@ -201,3 +219,43 @@ def sha256(path: Path) -> str:
     """Fingerprint of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def root_of(folder: Path) -> Path:
+    """Return the dataset's folder, given it or one of its subfolders."""
+    folder = Path(os.path.abspath(folder))  # a link's own neighbours count, not its target's
+    root = folder
+    while root.name.lower() in PARTS:
+        root = root.parent
+    # The results of a run have a folder labels/, too, but no images
+    return folder if folder.name.lower() == "labels" and not has_images(root) else root
+
+
+def has_images(root: Path) -> bool:
+    """Whether a dataset's folder has one of images, or an archive of them."""
+    return part_folder(root, IMAGES).is_dir() or (root / f"{IMAGES}.zip").is_file()
+
+
+def part_folder(root: Path, part: str) -> Path:
+    """Return one of the folders of a dataset, which may lie within one of the same name."""
+    folder = _folder_named(root, part)
+    nested = _folder_named(folder, part)
+    return nested if nested.is_dir() else folder
+
+
+def _folder_named(root: Path, name: str) -> Path:
+    """Return the folder of a name, in capitals if there is none in small letters."""
+    exact = root / name
+    if exact.exists() or not root.is_dir():
+        return exact
+    others = (path for path in sorted(root.iterdir()) if path.name.lower() == name)
+    return next((path for path in others if path.is_dir()), exact)
+
+
+def list_part(root: Path, part: str, suffixes: tuple[str, ...]) -> list[Source]:
+    """List the files of one of the folders of a dataset, unpacked or in its archive."""
+    folder, archive = part_folder(root, part), root / f"{part}.zip"
+    unpacked = list_folder(folder, suffixes) if folder.is_dir() else []
+    if not unpacked and archive.is_file():
+        return list_archive(archive, suffixes)
+    return unpacked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -149,6 +150,20 @@ def write_labels(
     write_whole(path, lambda file: tifffile.imwrite(file, data, **options))
 
 
+def checksum(labels: Labels) -> str:
+    """Return what tells whether labels in a file were edited: a hash of their numbers and shape.
+
+    Examples
+    --------
+    >>> labels = np.array([[0, 1, 1]])
+    >>> checksum(labels) == checksum(labels.astype(np.uint16))
+    True
+    """
+    shape = [length for length in labels.shape if length > 1]  # files lose axes of length 1
+    numbers = np.ascontiguousarray(labels, dtype="<u4")
+    return hashlib.sha256(np.array(shape, "<u8").tobytes() + numbers.tobytes()).hexdigest()
+
+
 def _imagej_form(ndim: int, note: str, calibration: Calibration) -> dict[str, Any]:
     """Say in ImageJ's way what axes, sizes and the note are."""
     metadata: dict[str, Any] = {"axes": _axes(ndim), _NOTE: note}
@@ -199,6 +214,14 @@ def read_provenance(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path}: it does not say how it was made; choose labels that napari-nucseg has written"
         ) from error
+
+
+def count_corrected(path: Path) -> int:
+    """Count the nuclei of saved labels that were corrected by hand; 0 if the file does not say."""
+    try:
+        return int(read_provenance(path).get("corrected_by_hand", 0))
+    except (ValueError, OSError, TypeError):
+        return 0
 
 
 def _read_note(file: tifffile.TiffFile) -> str:

@@ -113,17 +113,6 @@ def count_corrected_in(metadata: Mapping[str, Any], data: Any) -> int:
     return sum(_changes(metadata, data, plane).nuclei for plane in _corrected(metadata, data))
 
 
-def say_corrected(count: int) -> str:
-    """Say how many nuclei were edited by hand; nothing of none.
-
-    Examples
-    --------
-    >>> say_corrected(1), say_corrected(0)
-    ('corrected by hand: 1 nucleus', '')
-    """
-    return f"corrected by hand: {counted(count, 'nucleus')}" if count else ""
-
-
 def write_field(layer: Labels, plane: int, after: LabelImage, *, refresh: bool = True) -> bool:
     """Change a field's labels as a stroke does, so that Ctrl+Z takes it back.
 

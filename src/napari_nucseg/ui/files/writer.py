@@ -11,7 +11,8 @@ import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, to_um
-from napari_nucseg.io.label_formats import refuse_truth, require_whole, write_mask, write_rois
+from napari_nucseg.io.datasets import refuse_truth
+from napari_nucseg.io.label_formats import require_whole, write_mask, write_rois
 from napari_nucseg.io.writers import write_labels
 from napari_nucseg.ui.edits import count_corrected_in
 from napari_nucseg.ui.layers import plane_of

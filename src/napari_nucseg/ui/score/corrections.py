@@ -21,7 +21,6 @@ from napari_nucseg.ui.edits import (
     can_take,
     corrected_planes,
     count_corrected,
-    say_corrected,
     undo,
     with_room,
     write_field,
@@ -33,6 +32,7 @@ from napari_nucseg.ui.score.canvas import EditTracker
 from napari_nucseg.ui.score.corrected_files import collect_corrected, write_corrected
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
+from napari_nucseg.wording import say_corrected
 
 REST = 200
 """Milliseconds after an edit that corrected nuclei are counted."""

@@ -49,10 +49,11 @@ from napari_nucseg.report.page import (
 )
 from napari_nucseg.report.text import latex_table, markdown_table
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.edits import changes_of, corrected_planes, count_corrected, say_corrected
+from napari_nucseg.ui.edits import changes_of, corrected_planes, count_corrected
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import find_image, full_data, pixel_size, plane_of, record_of
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
+from napari_nucseg.wording import say_corrected
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,9 @@ class Exported:
 
     def field_rows(self, progress: Progress) -> list[Record]:
         """Return a row a field, as the command line does."""
+        made = self.made_by_field
         return [
-            field_row(self.fields[plane], score, self.made_by_field.get(plane))
-            | {"corrected_by_hand": self.count_corrected(plane)}
+            field_row(self.fields[plane], score, made.get(plane), self.count_corrected(plane))
             for plane, score in self._sum(progress).scores.items()
         ]
 
@@ -160,8 +161,7 @@ KINDS: dict[str, tuple[str, Write]] = {
         ".json",
         lambda path, e, progress: write_json(
             path,
-            summary_record(e.summary(progress))
-            | {"corrected_by_hand": sum(map(e.count_corrected, e.corrected))},
+            summary_record(e.summary(progress), sum(map(e.count_corrected, e.corrected))),
         ),
     ),
     "Scores as LaTeX...": (

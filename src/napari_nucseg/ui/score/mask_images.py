@@ -159,5 +159,5 @@ def _make_labels(
     planes = numbers.reshape(-1, *numbers.shape[-2:])
     for number, labels in enumerate(made.reshape(planes.shape)):
         progress(number, len(planes), "Separating")
-        labels[...] = decode_colouring(planes[number])
+        labels[...] = decode_colouring(planes[number]).data
     return made

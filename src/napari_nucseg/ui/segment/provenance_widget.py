@@ -17,11 +17,12 @@ from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.parameter_spec import describe_values, specs_of
 from napari_nucseg.segmenters.api import Concern
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams
-from napari_nucseg.ui.edits import changes_of, say_corrected
+from napari_nucseg.ui.edits import changes_of
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layers import shown_plane
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
+from napari_nucseg.wording import say_corrected
 
 _TOLD = {"model", "parameters", "versions", "device", "precision", "seconds", "weights_sha256"}
 """What is known of labels that a model made; corrected or foreign ones lack some of it."""

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.analysis.measurements import describe
 from napari_nucseg.io.writers import write_columns
-from napari_nucseg.ui.edits import changes_of, count_corrected, say_corrected
+from napari_nucseg.ui.edits import changes_of, count_corrected
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import record_of, shown_plane
 from napari_nucseg.ui.params_form import text_line
@@ -31,7 +31,7 @@ from napari_nucseg.ui.segment.measurement_tables import (
 )
 from napari_nucseg.ui.segment.result_cache import FieldResult, Result
 from napari_nucseg.ui.segment.selection import Selection
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import counted, say_corrected
 
 _NO_NUCLEUS = "There is no nucleus in this field."
 _NO_DOUBT = (
