@@ -120,7 +120,7 @@ def draw_legend(picture: Image.Image, top: int) -> None:
     meanings = {
         TRUE: "true nucleus alone",
         FOUND: "predicted nucleus alone",
-        BOTH: "both; outlines in the colour of the verdict, two pixels wide for true nuclei",
+        BOTH: "both; lines in the verdict's colour: solid for true nuclei, broken for predicted",
     }
     x = MARGIN
     for colour, meaning in meanings.items():

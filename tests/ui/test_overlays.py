@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS, look_up
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.layers import ERRORS, IOU
+from napari_nucseg.ui.layers import DIFFERENCE, ERRORS, IOU
+from napari_nucseg.ui.score.legend import ColourBar
 from napari_nucseg.ui.score.overlay_drawing import DrawnPlanes
+from napari_nucseg.ui.score.panel import COMPARE
 from tests.ui.scored import add_stacks, open_panel, overlays, settled, spoil
 
 
@@ -36,8 +39,70 @@ def test_nuclei_are_filled_by_their_iou(viewer, panel, truths):
     row = panel.state.objects.find(0, 5, is_true=True)
     assert (drawn[truths[0] == 5] == 1 + round(100 * panel.state.objects.iou[row])).all()
     assert not drawn[truths[0] == 0].any()
-    dark, bright = (np.asarray(layer.colormap.map(value))[:3].sum() for value in (1, 101))
-    assert dark < bright
+    missed, *found = (np.asarray(layer.colormap.map(value))[:3].sum() for value in range(1, 102))
+    assert missed > max(found)
+
+
+def test_spurious_nuclei_are_outlined_as_brightly_as_missed_ones(qtbot, viewer, truths):
+    found = truths[0].copy()
+    y, x = np.argwhere(ndimage.minimum_filter(truths[0] == 0, 12))[0]
+    found[y : y + 8, x : x + 8] = 99
+    add_stacks(viewer, truths[0], found)
+    panel = open_panel(qtbot, viewer)
+
+    panel.buttons.iou.native.click()
+
+    (layer,) = overlays(viewer, IOU)
+    drawn = np.asarray(layer.data)
+    assert set(np.unique(drawn[found == 99])) == {0, 1}
+    assert (drawn[y, x : x + 8] == 1).all()
+
+
+def test_the_legend_is_of_the_overlay_in_sight(qtbot, viewer, layers, panel):
+    buttons = panel.buttons
+    assert buttons.legend is None
+
+    buttons.errors.native.click()
+    assert buttons.legend.text == "truth match no match"
+    buttons.agreement.native.click()
+    assert buttons.legend.text == "found missed too many"
+    buttons.iou.native.click()
+    assert buttons.legend.text == "IoU 0 1"
+    overlays(viewer, IOU)[0].visible = False
+    assert buttons.legend.isHidden()
+
+
+def test_the_legend_of_two_predictions_follows_their_difference(qtbot, viewer, layers, panel):
+    viewer.add_labels(layers[1].data.copy(), name="other")
+    panel.tabs.setCurrentIndex(COMPARE)
+    panel.comparison.start.click()
+    qtbot.waitUntil(lambda: bool(panel.comparison.scores.all_scored) and not panel.running)
+    panel.comparison.differ.click()
+    assert panel.buttons.legend.text == "only in first only in second"
+
+    panel.buttons.iou.native.click()
+    assert panel.buttons.legend.text == "IoU 0 1"
+    panel.buttons.iou.native.click()
+    overlays(viewer, IOU)[0].visible = False
+    (difference,) = overlays(viewer, DIFFERENCE)
+    difference.visible = True
+    assert panel.buttons.legend.text == "only in first only in second"
+    viewer.layers.remove(difference)
+    assert panel.buttons.legend.isHidden()
+
+
+def test_the_colour_bar_has_the_colours_of_the_overlay(qtbot, make_napari_viewer, truths):
+    viewer = make_napari_viewer(show=True)
+    add_stacks(viewer, truths, spoil(truths))
+    panel = open_panel(qtbot, viewer)
+    panel.buttons.iou.native.click()
+    (layer,) = overlays(viewer, IOU)
+    (bar,) = panel.buttons.legend.findChildren(ColourBar)
+
+    seen = bar.grab().toImage()
+    for x, value in ((1, 1), (bar.width() - 2, 101)):
+        wanted = 255 * np.asarray(layer.colormap.map(value))[:3]
+        np.testing.assert_allclose(seen.pixelColor(x, 5).getRgb()[:3], wanted, atol=6)
 
 
 def test_overlays_do_not_pile_up(qtbot, viewer, panel):

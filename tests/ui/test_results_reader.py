@@ -16,6 +16,7 @@ from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.files.results_reader import get_reader
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, record_of
 from tests.oracle import Oracle, oracle_setup
+from tests.ui.scored import open_panel, overlays, settled
 
 
 @pytest.fixture
@@ -70,6 +71,33 @@ def test_the_score_panel_is_filled(qtbot, viewer, results, drawn_fields):
     nuclei = int(drawn_fields[0].labels.max())
     told = f"A01_s1 (1 of 3): {nuclei} nuclei, {nuclei - 1} predicted, {nuclei - 1} matched."
     qtbot.waitUntil(lambda: panel.status.value == told, timeout=20_000)
+
+
+def test_the_panel_takes_the_place_of_the_verdicts_of_a_folder(qtbot, viewer, results):
+    layers = list(opened(viewer, results(2)).values())
+    panel = open_panel(qtbot, viewer)
+
+    (errors,) = overlays(viewer, ERRORS)
+    assert errors not in layers
+    assert errors.visible
+    assert panel.buttons.errors.native.isChecked()
+    panel.threshold.value = 0.99
+    panel.prediction.value = next(one for one in layers if one.name == "drawn blind")
+    settled(qtbot, panel)
+    (errors,) = overlays(viewer, ERRORS)
+    assert set(np.unique(np.asarray(errors.data[1]))) == {0, Verdict.MISSED}
+    panel.buttons.errors.native.click()
+    assert not errors.visible
+
+
+def test_verdicts_of_a_folder_stay_without_a_comparison(viewer, results):
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    opened(viewer, results())
+    panel.choices.truth.value = None
+
+    viewer.window.remove_dock_widget(panel.native)
+
+    assert len(overlays(viewer, ERRORS)) == 1
 
 
 def test_several_models_share_images_and_truth(viewer, results):
@@ -191,11 +219,12 @@ def test_the_errors_that_are_shown_are_those_of_the_prediction_that_is_scored(
     qtbot, viewer, results
 ):
     panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
-    layers = opened(viewer, results(2))
-    qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+    opened(viewer, results(2))
+    settled(qtbot, panel)
 
-    (shown,) = [layer for (role, _), layer in layers.items() if role == ERRORS and layer.visible]
-    assert shown.name == f"{panel.prediction.value.name} errors"
+    (shown,) = [layer for layer in overlays(viewer, ERRORS) if layer.visible]
+    assert panel.prediction.value.name == "drawn oracle"
+    assert set(np.unique(np.asarray(shown.data[1]))) == {0, Verdict.MATCHED}
 
 
 def test_the_score_panel_takes_over_the_rule_of_the_run(qtbot, viewer, setups, results):

@@ -14,8 +14,8 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QGridLayout, QShortcut, QWidget
 
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU
+from napari_nucseg.ui.score.legend import OverlayLegend
 from napari_nucseg.ui.score.model import NOTHING_COMPARED
-from napari_nucseg.ui.score.overlay_drawing import KINDS
 from napari_nucseg.ui.score.overlays import Overlays
 
 
@@ -82,7 +82,7 @@ def _called(act: Callable[[], object]) -> Callable[[Any], None]:
 
 
 class OverlayControls(QWidget):
-    """Two rows of buttons, and the keys that do the same.
+    """Two rows of buttons, the keys that do the same, and the legend of the overlay in sight.
 
     Parameters
     ----------
@@ -105,6 +105,7 @@ class OverlayControls(QWidget):
     ) -> None:
         super().__init__()
         self._overlays, self._go, self._tell = overlays, go, tell
+        self.legend: OverlayLegend | None = None
         self._make_buttons()
         self._lay_out()
         self._connect()
@@ -118,12 +119,10 @@ class OverlayControls(QWidget):
         )
 
     def show_overlay(self, role: str) -> None:
-        """Show an overlay, and say what its colours mean where the legend does not."""
+        """Show an overlay."""
         if not self._overlays.show(role):
             self._tell(NOTHING_COMPARED)
             self._show_pressed()
-        elif KINDS[role].legend:
-            self._tell(KINDS[role].legend)
 
     def toggle_errors_only(self) -> None:
         """Hide everything but the image and the errors, or bring it back."""
@@ -141,8 +140,8 @@ class OverlayControls(QWidget):
     def _make_buttons(self) -> None:
         self.errors = _button(
             "Errors",
-            "Outline every nucleus in the colour of its verdict. Thick: true nuclei. Thin: "
-            "predicted nuclei without a match. Press again to hide.",
+            "Outline every nucleus in the colour of its verdict: true nuclei in a solid line, "
+            "predicted ones in a broken line. Press again to hide.",
         )
         self.agreement = _button(
             "Pixels",
@@ -151,7 +150,7 @@ class OverlayControls(QWidget):
         )
         self.iou = _button(
             "IoU",
-            "Colour every true nucleus by its IoU, from dark (0) to yellow (1). Press again to "
+            "Colour every true nucleus by its IoU, from yellow (0) to dark (1). Press again to "
             "hide.",
         )
         self.errors_only = _button(
@@ -183,7 +182,7 @@ class OverlayControls(QWidget):
     def _connect(self) -> None:
         for role, button in self._of_overlays.items():
             button.native.clicked.connect(partial(self._on_pressed, role))
-        self._overlays.changed.connect(self._show_pressed)
+        self._overlays.changed.connect(self._on_overlays)
         self.errors_only.native.clicked.connect(lambda: self.toggle_errors_only())
         self.next.changed.connect(lambda: self.step(1))
         self.previous.changed.connect(lambda: self.step(-1))
@@ -194,6 +193,20 @@ class OverlayControls(QWidget):
             self.show_overlay(role)
         else:
             self._overlays.hide(role)
+
+    def _on_overlays(self) -> None:
+        self._show_pressed()
+        role = self._overlays.in_sight
+        if role is None:
+            if self.legend is not None:
+                self.legend.setVisible(False)
+            return
+        if self.legend is None:  # only now, as most panels are opened to look at scores
+            self.legend = OverlayLegend()
+            grid = self.layout()
+            assert isinstance(grid, QGridLayout)
+            grid.addWidget(self.legend, 2, 0, 1, 4)
+        self.legend.show_role(role)
 
     def _show_pressed(self) -> None:
         """Let the buttons tell what is shown, whoever has shown or hidden it."""

@@ -108,7 +108,7 @@ class DrawnPlanes:
 
 
 def draw_ious(truth: LabelImage, predicted: LabelImage, verdicts: Verdicts) -> NDArray[np.uint8]:
-    """Fill every true object with 1 + 100 IoU, and spurious ones with 1.
+    """Fill every true object with 1 + 100 IoU, and outline spurious ones with 1.
 
     Parameters
     ----------
@@ -119,15 +119,18 @@ def draw_ious(truth: LabelImage, predicted: LabelImage, verdicts: Verdicts) -> N
     """
     drawn = np.zeros(truth.shape, dtype=np.uint8)
     spurious = verdicts.predicted.ids[verdicts.predicted.codes == Verdict.SPURIOUS]
-    drawn[np.isin(predicted, spurious)] = 1
+    drawn[_edge(np.where(np.isin(predicted, spurious), predicted, 0))] = 1
     steps = 1 + np.rint(IOU_STEPS * verdicts.truth.ious).astype(np.uint8)
     found = look_up(truth, verdicts.truth.ids, steps)
     return np.where(found > 0, found, drawn)
 
 
 def iou_colours() -> dict[int, Any]:
-    """Colour of each value of `draw_ious`: dark for nothing shared, yellow for all."""
-    steps = np.linspace(0, 1, IOU_STEPS + 1)
+    """Colour of each value of `draw_ious`: yellow, the brightest, for nothing shared; dark for all.
+
+    So what is wrong catches the eye, and missed nuclei most of all.
+    """
+    steps = np.linspace(1, 0, IOU_STEPS + 1)
     return dict(enumerate(ensure_colormap("viridis").map(steps), start=1))
 
 
@@ -138,7 +141,6 @@ class Kind:
     draw: Draw
     colours: Callable[[frozenset[Verdict]], Mapping[Any, Any]]
     opacity: float
-    legend: str
 
 
 def _shown_verdicts(hidden: frozenset[Verdict]) -> Mapping[int, Any]:
@@ -150,19 +152,16 @@ KINDS = {
         draw_verdicts,
         _shown_verdicts,
         1.0,
-        "",
     ),
     AGREEMENT: Kind(
         lambda truth, predicted, verdicts: draw_agreement(truth, predicted),
         lambda hidden: dict(AGREEMENT_COLOURS),
         0.5,
-        "Pixels: found in green, missed in red, wrongly predicted in blue.",
     ),
     IOU: Kind(
         draw_ious,
         lambda hidden: iou_colours(),
         0.7,
-        "IoU of true nuclei: dark violet is 0, green 0.6, yellow 1. Spurious nuclei are dark, too.",
     ),
 }
 
@@ -237,6 +236,11 @@ def _outline(field: NDArray[Any], sides: Mapping[int, Sequence[int]]) -> NDArray
     drawn = np.zeros(field.shape, dtype=np.uint8)
     for value, labels in sides.items():
         mine = np.where(np.isin(field, labels), field, 0)
-        edge = find_outlines(mine)
-        drawn[edge | find_outlines(np.where(edge, 0, mine))] = value
+        drawn[_edge(mine)] = value
     return drawn
+
+
+def _edge(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Mark the outermost two pixels of objects."""
+    outer = find_outlines(labels)
+    return outer | find_outlines(np.where(outer, 0, labels))

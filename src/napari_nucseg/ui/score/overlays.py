@@ -1,4 +1,8 @@
-"""Overlays of a comparison: verdicts, pixels, IoU; each one layer, refreshed in place."""
+"""Overlays of a comparison: verdicts, pixels, IoU; each one layer, refreshed in place.
+
+The layer of verdicts that a folder of results brings shows the verdicts of the run. Once its
+layers are compared, the overlay takes its place, so that there is one such layer.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,14 @@ from psygnal import Signal
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.verdicts import Verdict, classify
 from napari_nucseg.ui.layers import (
+    DIFFERENCE,
     ERRORS,
     OVERLAYS,
     LayerRecord,
     colormap,
     find_image,
     full_data,
+    may_be_truth,
     placement,
     record_of,
     role_of,
@@ -62,14 +68,17 @@ class Overlays:
         self._aside: Mapping[Layer, bool] | None = None
         self._acting = False
         state.changed.connect(self._on_changed)
+        viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
 
     def disconnect_viewer(self) -> None:
         """Let go of the viewer's layers; overlays stay as they are."""
         self._end_errors_only()
+        self._viewer.layers.events.inserted.disconnect(self._on_inserted)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
-        for layer in filter(None, map(self._find, KINDS)):
-            layer.events.visible.disconnect(self._on_visible)
+        for layer in self._viewer.layers:
+            if role_of(layer) in OVERLAYS:
+                layer.events.visible.disconnect(self._on_visible)
 
     @property
     def has_comparison(self) -> bool:
@@ -80,6 +89,12 @@ class Overlays:
     def is_errors_only(self) -> bool:
         """Whether everything but the errors is hidden."""
         return self._before is not None
+
+    @property
+    def in_sight(self) -> str | None:
+        """Role of the uppermost overlay that is visible, by whatever it was drawn."""
+        roles = (role_of(layer) for layer in reversed(self._viewer.layers) if layer.visible)
+        return next((role for role in roles if role in OVERLAYS), None)
 
     def is_shown(self, role: str) -> bool:
         """Whether an overlay is visible."""
@@ -138,6 +153,8 @@ class Overlays:
         prediction = self._state.now.prediction
         if prediction is not None and not self._state.now.is_there:
             return  # until it is compared they show what was before
+        if prediction is not None:
+            self._replace_saved(prediction)
         for role in KINDS:
             layer = self._find(role)
             if layer is not None and prediction is not None:
@@ -188,8 +205,14 @@ class Overlays:
         if not self._acting:
             self._look()
 
+    def _on_inserted(self, event: Any) -> None:
+        """Notice an overlay that is not drawn here."""
+        if role_of(event.value) == DIFFERENCE:
+            event.value.events.visible.connect(self._on_visible)
+            self.changed.emit()
+
     def _on_removed(self, event: Any) -> None:
-        if role_of(event.value) in KINDS and not self._acting:
+        if role_of(event.value) in OVERLAYS and not self._acting:
             self._look()
 
     def _look(self) -> None:
@@ -236,6 +259,18 @@ class Overlays:
             layer = self._add(role, prediction)
             layer.visible = visible
         return layer
+
+    def _replace_saved(self, prediction: Labels) -> None:
+        """Put the overlay in the place of the verdicts that came with a folder of results."""
+        verdicts = (one for one in self._viewer.layers if role_of(one) == ERRORS)
+        of_same = (one for one in verdicts if may_be_truth(one, prediction))
+        saved = [one for one in of_same if not isinstance(one.data, DrawnPlanes)]
+        if saved:
+            with self._at_work():
+                layer = self._find(ERRORS) or self._add(ERRORS, prediction)
+                layer.visible = layer.visible and any(one.visible for one in saved)
+                for one in saved:
+                    self._viewer.layers.remove(one)
 
     def _find(self, role: str) -> Labels | None:
         ours = (layer for layer in self._viewer.layers if role_of(layer) == role)

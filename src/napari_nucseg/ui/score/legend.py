@@ -1,0 +1,188 @@
+"""The legend of the overlay in sight: what its colours and its lines mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qtpy.QtCore import QPointF, QSize, Qt
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
+
+from napari_nucseg.analysis.drawing import AGREEMENT_COLOURS
+from napari_nucseg.metrics.verdicts import Agreement
+from napari_nucseg.ui.layers import AGREEMENT, DIFFERENCE, ERRORS, IOU
+from napari_nucseg.ui.score.overlay_drawing import COLOURS, FIRST, SECOND, iou_colours
+
+_LINE = "#909090"
+"""Of samples of lines: seen in both themes, and the colour of no verdict."""
+_LENGTH, _SIDE = 24, 11
+"""Pixels of a sample of a line, and of a coloured square."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An entry of a legend: how something is drawn, and what that means.
+
+    Attributes
+    ----------
+    text : str
+        What it means, in a word or two.
+    colour : str
+        Colour of a square; empty for a line.
+    dashes : tuple of int
+        Pixels of a dash of the line and of the gap behind it; empty for a solid line.
+    width : int
+        Width of the line.
+    """
+
+    text: str
+    colour: str = ""
+    dashes: tuple[int, ...] = ()
+    width: int = 1
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the colours and lines of an overlay mean.
+
+    Attributes
+    ----------
+    help : str
+        Whole sentences.
+    samples : sequence of Sample
+        Entries beside one another.
+    bar : mapping, optional
+        Colours from the least to the largest value, where they are a scale from 0 to 1.
+    """
+
+    help: str
+    samples: Sequence[Sample] = ()
+    bar: Mapping[int, Any] | None = None
+
+
+LEGENDS = {
+    ERRORS: Legend(
+        "True nuclei have a solid line of two pixels, predicted ones a broken line: of dots if "
+        "they match, of dashes if not. The colours are those of the verdicts above.",
+        (
+            Sample("truth", width=3),
+            Sample("match", dashes=(1, 1), width=2),
+            Sample("no match", dashes=(4, 2), width=2),
+        ),
+    ),
+    AGREEMENT: Legend(
+        "Pixels of nuclei that were found, missed, or predicted where there are none.",
+        tuple(
+            Sample(text, AGREEMENT_COLOURS[one])
+            for one, text in (
+                (Agreement.TRUE_POSITIVE, "found"),
+                (Agreement.FALSE_NEGATIVE, "missed"),
+                (Agreement.FALSE_POSITIVE, "too many"),
+            )
+        ),
+    ),
+    IOU: Legend(
+        "IoU of true nuclei: missed ones are yellow, the brightest; faultless ones dark. Spurious "
+        "nuclei, which have no IoU, are outlined in yellow.",
+        bar=iou_colours(),
+    ),
+    DIFFERENCE: Legend(
+        "True nuclei that only one of the two predictions found: the first, which is chosen at the "
+        "top, or the second, which is chosen in the table.",
+        (Sample("only in first", COLOURS[FIRST]), Sample("only in second", COLOURS[SECOND])),
+    ),
+}
+"""Legend of each role of an overlay."""
+
+
+class OverlayLegend(QWidget):
+    """One line: samples of colours and lines, or a colour bar, with what they mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pages: dict[str, QWidget] = {}
+        self._layout = QHBoxLayout(self)
+        self._layout.setContentsMargins(2, 0, 2, 0)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    def show_role(self, role: str) -> None:
+        """Explain the overlay of a role.
+
+        Parameters
+        ----------
+        role : str
+            Role of the overlay in sight, a key of `LEGENDS`.
+        """
+        if role not in self._pages:
+            self._pages[role] = _page(LEGENDS[role])
+            self._layout.addWidget(self._pages[role])
+        for each, page in self._pages.items():
+            page.setVisible(each == role)
+        self.setVisible(True)
+
+    @property
+    def text(self) -> str:
+        """All words that are shown."""
+        shown = (page for page in self._pages.values() if not page.isHidden())
+        return " ".join(label.text() for page in shown for label in page.findChildren(QLabel))
+
+
+def _page(legend: Legend) -> QWidget:
+    page = QWidget()
+    page.setToolTip(legend.help)
+    layout = QHBoxLayout(page)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    if legend.bar is not None:
+        layout.addWidget(QLabel("IoU 0"))
+        layout.addWidget(ColourBar(legend.bar), 1)
+        layout.addWidget(QLabel("1"))
+    for sample in legend.samples:
+        layout.addWidget(_Swatch(sample))
+        layout.addWidget(QLabel(sample.text))
+        layout.addStretch()
+    return page
+
+
+class _Swatch(QWidget):
+    """A sample of a line, or a coloured square."""
+
+    def __init__(self, sample: Sample) -> None:
+        super().__init__()
+        self._sample = sample
+        self.setFixedSize(QSize(_SIDE if sample.colour else _LENGTH, _SIDE))
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw it."""
+        painter, sample = QPainter(self), self._sample
+        if sample.colour:
+            painter.fillRect(self.rect(), QColor(sample.colour))
+        else:
+            pen = QPen(QColor(_LINE), sample.width)
+            pen.setCapStyle(Qt.PenCapStyle.FlatCap)
+            if sample.dashes:
+                pen.setDashPattern(sample.dashes)
+            painter.setPen(pen)
+            middle = self.height() / 2
+            painter.drawLine(QPointF(0, middle), QPointF(self.width(), middle))
+        painter.end()
+
+
+class ColourBar(QWidget):
+    """A colour bar from the least to the largest value."""
+
+    def __init__(self, colours: Mapping[int, Any]) -> None:
+        super().__init__()
+        self._colours = [QColor.fromRgbF(*map(float, colours[value])) for value in sorted(colours)]
+        self.setMinimumWidth(4 * _LENGTH)
+        self.setFixedHeight(_SIDE)
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw it, a column of one colour after the other."""
+        painter = QPainter(self)
+        for x in range(self.width()):
+            colour = self._colours[x * len(self._colours) // self.width()]
+            painter.fillRect(x, 0, 1, self.height(), colour)
+        painter.end()
