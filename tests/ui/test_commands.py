@@ -162,3 +162,23 @@ def test_no_folder_chosen_changes_nothing(viewer, choose, monkeypatch, told):
 
     assert not viewer.layers
     assert not told
+
+
+def test_panels_from_the_plugin_menu_are_tabs_that_keep_segment_in_sight(qtbot, make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    window = viewer.window._qt_window
+    window.resize(1280, 800)
+    names = ("Segment nuclei", "Score nuclei", "Run on dataset")
+    docks, panels = zip(
+        *(viewer.window.add_plugin_dock_widget("napari-nucseg", name) for name in names),
+        strict=True,
+    )
+    qtbot.waitUntil(lambda: len(window.tabifiedDockWidgets(docks[0])) >= 2)
+
+    docks[0].raise_()
+    button = panels[0].form.segment.native
+    qtbot.waitUntil(lambda: not button.visibleRegion().isEmpty())
+
+    assert set(docks[1:]) <= set(window.tabifiedDockWidgets(docks[0]))
+    bottom = button.mapTo(window, button.rect().bottomLeft()).y()
+    assert bottom <= window.height()

@@ -486,6 +486,7 @@ def test_ctrl_z_takes_back_what_was_accepted(qtbot, make_napari_viewer, truth, p
 
     np.testing.assert_array_equal(layer.data, predicted)
     settled(qtbot, panel)
+    assert "takes it back" not in panel.status.value
 
 
 def test_a_corrected_field_of_a_stack_is_saved_as_that_field(qtbot, tmp_path, viewer, drawn_fields):

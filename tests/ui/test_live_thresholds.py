@@ -128,8 +128,27 @@ def test_labels_that_are_not_in_memory_stay_as_they_are(qtbot, viewer, image, pa
     run(qtbot, panel)
 
     earlier, now = predictions(viewer)
-    assert "do not fit A01 now, are in A01 fluo-nuclei earlier." in panel.status.value
+    assert "The labels before cannot be replaced and stay in A01 fluo-nuclei earlier." in (
+        panel.status.value
+    )
     np.testing.assert_array_equal(np.asarray(earlier.data), now.data)
+
+
+def test_locked_labels_follow_no_slider_and_are_not_replaced(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    labels.editable = False
+
+    move(qtbot, panel, {"min_size": 20})
+    assert panel.status.value == "A01 fluo-nuclei is locked. It does not follow sliders."
+    assert record_of(labels).provenance["parameters"]["min_size"] == 15
+
+    run(qtbot, panel)
+    assert [one.name for one in predictions(viewer)] == [
+        "A01 fluo-nuclei earlier",
+        "A01 fluo-nuclei",
+    ]
+    assert record_of(labels).provenance["parameters"]["min_size"] == 15
 
 
 def test_a_slider_acts_on_what_undo_left_of_a_rectangle(qtbot, viewer, image, panel, stand_in):

@@ -281,6 +281,16 @@ def test_a_diameter_stays_with_its_image(qtbot, viewer, image, panel, stand_in, 
     assert panel.form.params.params.invert
 
 
+def test_a_diameter_does_not_stay_when_an_image_gets_other_data(viewer, image, panel, field):
+    panel.form.params["diameter"].value = 60.0
+
+    image.data = np.fliplr(field.image).copy()
+
+    assert panel.form.params.params.diameter == 0.0
+    assert "Diameter 60 px was for another image" in panel.status.value
+    assert not panel.follows
+
+
 def test_going_to_another_image_makes_no_labels_anew(qtbot, viewer, image, panel, field):
     run(qtbot, panel)
     (first,) = predictions(viewer)

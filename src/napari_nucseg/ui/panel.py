@@ -9,12 +9,23 @@ from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 from napari.components import ViewerModel
 from napari.layers import Layer
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QComboBox, QScrollBar, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QDockWidget,
+    QMainWindow,
+    QScrollBar,
+    QWidget,
+)
 
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.jobs import Hand, Job, Task, tell_user
 from napari_nucseg.ui.params_form import text_line
+
+_OURS = "nucseg panel"
+"""What Qt knows the widgets of all panels by."""
 
 
 class Panel(Container):
@@ -36,6 +47,10 @@ class Panel(Container):
         self._docked = False
         super().__init__(widgets=[*widgets, self.status], labels=False)
         self._wheel = WheelGuard(self.native)
+        self._joining = QTimer(self.native)  # napari places a dock after it took the widget
+        self._joining.setSingleShot(True)
+        self._joining.timeout.connect(self._join_panels)
+        self.native.setObjectName(_OURS)
         self.native_parent_changed.connect(self._on_parent)
         self.native.destroyed.connect(self._drop_all)
 
@@ -140,10 +155,25 @@ class Panel(Container):
         """Napari takes a closed dock's widget out of it and forgets it."""
         if parent is not None:
             self._docked = True
+            self._joining.start()
         elif self._docked:
             self._drop_all()
             self.disconnect_viewer()
             self.native.deleteLater()
+
+    def _join_panels(self) -> None:
+        """Lie over our other panels as a tab, where each has all of the height."""
+        dock = self.native.parent()
+        window = dock.parent() if isinstance(dock, QDockWidget) else None
+        if not isinstance(window, QMainWindow) or window.tabifiedDockWidgets(dock):
+            return
+        others = (one for one in window.findChildren(QDockWidget) if one is not dock)
+        ours = [one for one in others if one.findChild(QWidget, _OURS) and not one.isFloating()]
+        beside = [one for one in ours if window.dockWidgetArea(one) == window.dockWidgetArea(dock)]
+        if beside and not dock.isFloating():
+            window.tabifyDockWidget(beside[-1], dock)
+            dock.show()
+            dock.raise_()
 
 
 class LayerWatch:

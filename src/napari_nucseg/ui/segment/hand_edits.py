@@ -150,12 +150,13 @@ def ask(parent: QWidget, count: int) -> Answer:
 
 
 def can_hold(layer: Labels, image: Image) -> bool:
-    """Whether results of an image can be written into labels: as large, and in memory."""
-    return layer.data.shape == field_shape(image) and isinstance(layer.data, np.ndarray)
+    """Whether results of an image may be written into labels: as large, in memory, not locked."""
+    is_array = isinstance(layer.data, np.ndarray)
+    return layer.data.shape == field_shape(image) and is_array and layer.editable
 
 
 def _targets(layer: Labels, image: Image, keys: Iterable[ResultKey]) -> Targets:
-    """List what results replace of labels: nothing if they do not fit their image any more."""
+    """List what results replace of labels: nothing if they cannot hold them."""
     if not can_hold(layer, image):
         return {}
     targets: dict[int, Box | None] = {}

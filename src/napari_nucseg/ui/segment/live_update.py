@@ -209,6 +209,9 @@ class LiveUpdate:
         prediction = self._chosen.prediction
         if prediction is None:
             return
+        if not prediction.editable:
+            self._panel.status.value = f"{prediction.name} is locked. It does not follow sliders."
+            return
         params = self._chosen.form.params.params
         source = source_of(image, self._chosen.channel)
         known = self._kept.of(str(image.unique_id), self._chosen.model)

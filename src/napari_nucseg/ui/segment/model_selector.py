@@ -145,7 +145,7 @@ class ModelSelector:
         self._form = form = chosen.form
         self._run = run
         self._files = ModelFiles()
-        self._of_image: dict[tuple[str, str], dict[str, Any]] = {}
+        self._of_image: dict[tuple[str, str, int], dict[str, Any]] = {}
         self._learned: dict[str, Capabilities] = {}
         form.model.choices = self._files.choices
         last = load_model()
@@ -267,9 +267,10 @@ class ModelSelector:
         self.show_device()
 
     @property
-    def _place(self) -> tuple[str, str]:
-        image = self._chosen.image
-        return "" if image is None else str(image.unique_id), self._chosen.model
+    def _place(self) -> tuple[str, str, int]:
+        """Say whose own values are shown: those of an image's data, by a model."""
+        image, model = self._chosen.image, self._chosen.model
+        return ("", model, 0) if image is None else (str(image.unique_id), model, id(image.data))
 
     def _keep_of_image(self) -> None:
         self._of_image[self._place] = _of_image(self._form.params.params)

@@ -278,10 +278,10 @@ class SegmentPanel(Panel):
             self.stop()
             self._stopped = CHANGED
         elif layer is self._chosen.image and not self.segmenting:
-            self.follower.rest()
             self.drop_job()
             self._show_image()
             self._show_nothing()
+            self._show_image_values()
             if has_copies:
                 self._say(f"{LEFT} {self.status.value}".strip())
 

@@ -161,9 +161,7 @@ class RunResults:
         self.remark = self._edits.keep_late(image, keys) or self.remark
         labels = put_prediction(self._viewer, image, result.made)
         if earlier is not None and earlier != labels:
-            self.remark = (
-                f"The labels before, which do not fit {image.name} now, are in {earlier.name}."
-            )
+            self.remark = f"The labels before cannot be replaced and stay in {earlier.name}."
         for key in keys:
             self._kept.replace(key, result.kept.get(key))
         self._shown(labels)
