@@ -18,6 +18,7 @@ from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import lose_track, remember_all
 from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import full_data, plane_of, read_plane
+from napari_nucseg.ui.mending import is_mending
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 
 MARGIN = 4.0
@@ -107,7 +108,7 @@ class CanvasPicker:
 
     def _on_press(self, viewer: ViewerModel, event: Any) -> Generator[None, None, None]:
         active = viewer.layers.selection.active
-        looking = getattr(active, "mode", "pan_zoom") in _LOOKING
+        looking = getattr(active, "mode", "pan_zoom") in _LOOKING and not is_mending(viewer)
         start, position = np.asarray(event.pos), tuple(event.position)
         yield
         while event.type == "mouse_move":
@@ -123,6 +124,8 @@ class CanvasPicker:
         """Add to what napari says of the place under the pointer."""
         if not self._state.now.is_there or self._viewer.status == self._written:
             return
+        if is_mending(self._viewer):
+            return  # the tool says there what to do
         row = self._state.object_at(tuple(self._viewer.cursor.position))
         if row is None:
             return

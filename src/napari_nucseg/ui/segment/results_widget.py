@@ -17,6 +17,7 @@ from napari_nucseg.analysis.measurements import describe
 from napari_nucseg.io.writers import write_columns
 from napari_nucseg.ui.edits import changes_of, count_corrected, say_corrected
 from napari_nucseg.ui.layers import record_of, shown_plane
+from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.measurement_tables import (
     COLUMNS,
@@ -73,6 +74,8 @@ class ResultsWidget(Container[Any]):
         for row in (buttons, colours):
             row.margins = (0, 0, 0, 0)
         super().__init__(widgets=[buttons, colours, self.range], labels=False)
+        self.mending = MendingRow(viewer, lambda: chosen.prediction, tell)
+        self.native.layout().insertWidget(0, self.mending)
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
         self._chosen = chosen
@@ -85,7 +88,8 @@ class ResultsWidget(Container[Any]):
         self.colour_by.changed.connect(self.choose_colours)
 
     def disconnect_viewer(self) -> None:
-        """Give the labels their own colours back."""
+        """Give the labels their own colours back, and napari its mouse."""
+        self.mending.disconnect_viewer()
         self._colouring.choose(LABEL)
 
     def begin_anew(self) -> None:
