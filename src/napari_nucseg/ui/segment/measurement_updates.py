@@ -98,6 +98,18 @@ def _whole(parts: Parts, labels: LabelImage) -> Segmentation:
     return replace(results[-1], labels=labels, flows=Flows(vectors, cellprob))
 
 
+def _joined_flows(parts: Parts, shape: tuple[int, ...]) -> Flows | None:
+    """Put the flows of a field's parts together; no nucleus is where no network has looked."""
+    vectors = np.zeros((2, *shape), dtype=np.float32)
+    cellprob = np.full(shape, -np.inf, dtype=np.float32)
+    for key, kept in parts.items():
+        flows = kept.result.flows
+        where = (slice(None), slice(None)) if key.segmented is None else key.segmented.slices
+        if flows is not None and flows.cellprob.shape == cellprob[where].shape:
+            vectors[:, *where], cellprob[where] = flows.vectors, flows.cellprob
+    return Flows(vectors, cellprob) if np.isfinite(cellprob).any() else None
+
+
 def _doubt_as_before(nuclei: Nuclei, before: Nuclei) -> Nuclei:
     """Return the doubt of nuclei that have the place and size that they had."""
     rows = {int(label): row for row, label in enumerate(before["index"])}
