@@ -1,5 +1,7 @@
 """Mending nuclei in a real window: clicks and lines on the canvas, keys, undo, and what is told."""
 
+import time
+
 import dask.array
 import numpy as np
 import pytest
@@ -7,13 +9,16 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QLabel
+from scipy.ndimage import distance_transform_edt
 
+from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.score import score
 from napari_nucseg.ui.edits import count_corrected
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
 from napari_nucseg.ui.mending_tools import ADD, DELETE, MERGE, PROPOSE, SPLIT, TOOLS, Trace
 from napari_nucseg.ui.score.panel import NUCLEI
 from tests.ui.scored import click_canvas, settled
+from tests.ui.segment_actions import RUN, predictions, run
 
 SHAPE = (120, 160)
 
@@ -548,3 +553,105 @@ def test_the_keys_are_none_of_naparis(window):
     taken = {str(key) for key in (*labels.class_keymap, *ViewerModel.class_keymap)}
     assert {"E", "Shift+V"} <= taken
     assert not {f"Shift+{tool.letter}" for tool in TOOLS} & taken
+
+
+class TestProposals:
+    """A missed nucleus is taken from the flows that the last run has left."""
+
+    @pytest.fixture
+    def segmented(self, qtbot, window, drawn_fields):
+        field = drawn_fields[0]
+        window.add_image(field.image, name="A01", scale=(0.645, 0.645), units=("um", "um"))
+        panel = window.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+        run(qtbot, panel)
+        qtbot.waitUntil(lambda: not panel.keeper.measuring, timeout=RUN)
+        window.reset_view()
+        QApplication.processEvents()
+        return panel, predictions(window)[0]
+
+    def test_a_deleted_nucleus_comes_back(self, qtbot, window, segmented):
+        panel, layer = segmented
+        before = layer.data.copy()
+        number = int(np.bincount(before.ravel())[1:].argmax()) + 1
+        middle = tuple(np.argwhere(before == number).mean(axis=0).tolist())
+        press(qtbot, panel.result.mending, DELETE)
+        click(qtbot, window, layer, middle)
+        assert not (layer.data == number).any()
+
+        press(qtbot, panel.result.mending, PROPOSE)
+        click(qtbot, window, layer, middle)
+
+        new = int(before.max()) + (number < before.max())
+        assert status(window).startswith(f"Propose: nucleus {new} is new. Ctrl+Z")
+        shared = np.count_nonzero((layer.data == new) & (before == number))
+        assert shared / np.count_nonzero((layer.data == new) | (before == number)) > 0.8
+        undo(qtbot, window)
+        assert not (layer.data == new).any()
+
+    def test_where_the_network_saw_none_it_says_so(self, qtbot, window, segmented):
+        panel, layer = segmented
+        before = layer.data.copy()
+        far = np.unravel_index(distance_transform_edt(before == 0).argmax(), before.shape)
+        press(qtbot, panel.result.mending, PROPOSE)
+        click(qtbot, window, layer, far)
+
+        assert status(window).startswith("Propose: the network saw no nucleus here.")
+        np.testing.assert_array_equal(layer.data, before)
+
+    def test_a_ground_truth_takes_the_flows_of_its_image(self, qtbot, window, segmented):
+        panel, layer = segmented
+        truth = add(window, np.zeros_like(layer.data), GROUND_TRUTH, scale=layer.scale)
+        middle = tuple(np.argwhere(layer.data == 1).mean(axis=0).tolist())
+        press(qtbot, panel.result.mending, PROPOSE)
+        click(qtbot, window, truth, middle)
+
+        shared = np.count_nonzero((truth.data == 1) & (layer.data == 1))
+        assert shared / np.count_nonzero((truth.data == 1) | (layer.data == 1)) > 0.8
+
+    def test_it_counts_as_an_edit_by_hand(self, qtbot, window, segmented):
+        panel, layer = segmented
+        press(qtbot, panel.result.mending, DELETE)
+        click(qtbot, window, layer, tuple(np.argwhere(layer.data == 1).mean(axis=0).tolist()))
+        qtbot.waitUntil(lambda: not panel.keeper.measuring, timeout=RUN)
+
+        assert 1 not in layer.features["index"].tolist()
+        window.layers.selection.active = None
+        window.layers.selection.active = layer
+        assert panel.provenance.text.value.endswith("Corrected by hand: 1 nucleus")
+
+
+def test_from_click_to_scores_takes_no_longer_than_a_twentieth_of_a_second(
+    qtbot, make_napari_viewer, bbbc039
+):
+    viewer = make_napari_viewer()
+    field = next(f for f in open_dataset(bbbc039, "validation").fields if f.name == "A02_s1")
+    truth = field.read_truth()
+    add(viewer, truth, GROUND_TRUTH)
+    cut = np.roll(truth, 2, 0)
+    highest = int(cut.max())
+    numbers = np.bincount(cut.ravel())[1:].argsort()[::-1][:5] + 1
+    halves = []
+    for number in numbers:  # each of the largest is cut in two
+        ys, xs = np.nonzero(cut == number)
+        middle, row = int(xs.mean()), int(ys.mean())
+        cut[ys[xs >= middle], xs[xs >= middle]] = highest + number
+        halves.append(((row, middle - 4), (row, middle + 4)))
+    layer = add(viewer, cut)
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    settled(qtbot, panel)
+    viewer.layers.selection = {layer}
+    viewer.reset_view()
+    press(qtbot, panel.mending, MERGE)
+    told: list[float] = []
+    panel.model.changed.connect(lambda: told.append(time.perf_counter()))
+    times = []
+    for first, second in halves:
+        click(qtbot, viewer, layer, first)
+        settled(qtbot, panel)
+        before, start = len(told), time.perf_counter()
+        click(qtbot, viewer, layer, second)
+        qtbot.waitUntil(lambda before=before: len(told) > before)
+        times.append(told[before] - start)
+
+    assert [number for number in numbers if (layer.data == highest + number).any()] == []
+    assert np.median(times) < 0.05, times

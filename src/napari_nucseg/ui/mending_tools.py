@@ -90,14 +90,11 @@ PROPOSE = Tool(
     "does not run again.",
 )
 TOOLS = (DELETE, MERGE, SPLIT, ADD, PROPOSE)
-
-
-def describe_tools() -> str:
-    """List the keys of the tools and when they work."""
-    keys = ", ".join(f"Shift+{tool.letter} {tool.name.lower()}" for tool in TOOLS)
-    return (
-        f"{keys}. They work in the canvas while the labels are the selected layer. Esc ends a tool."
-    )
+KEYS = (
+    ", ".join(f"Shift+{tool.letter} {tool.name.lower()}" for tool in TOOLS)
+    + ". They work in the canvas while the labels are the selected layer. Esc ends a tool."
+)
+"""The keys of the tools, and when they work."""
 
 
 def refuse(viewer: ViewerModel, layer: Labels | None) -> None:

@@ -62,6 +62,7 @@ class SegmentPanel(Panel):
         self.keeper = MeasurementUpdates(
             viewer, self._kept, self.result.recolour, self._on_undone, self.native
         )
+        self.result.use_flows(self.keeper.flows_of)
         self._watch = LayerWatch(viewer, Image, ("data", "axis_labels"), self._begin_anew)
         self.native.layout().addWidget(
             self.form.arranged(self.status, self.advice, self.result, self.provenance)
@@ -207,8 +208,7 @@ class SegmentPanel(Panel):
 
     def _end_run(self, told: str = "") -> None:
         """Tell of all that a network made, whether it was stopped or not."""
-        found = self._results.finish()
-        if found is None:
+        if (found := self._results.finish()) is None:
             return
         labels, result = found
         self.chooser.learn(result.made[0].key.model, result.capabilities)

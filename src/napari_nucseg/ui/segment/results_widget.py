@@ -17,7 +17,7 @@ from napari_nucseg.analysis.measurements import describe
 from napari_nucseg.io.writers import write_columns
 from napari_nucseg.ui.edits import changes_of, count_corrected, say_corrected
 from napari_nucseg.ui.layers import record_of, shown_plane
-from napari_nucseg.ui.mending import MendingRow
+from napari_nucseg.ui.mending import FlowsOf, MendingRow
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.measurement_tables import (
     COLUMNS,
@@ -89,8 +89,13 @@ class ResultsWidget(Container[Any]):
 
     def disconnect_viewer(self) -> None:
         """Give the labels their own colours back, and napari its mouse."""
+        self.use_flows(None)
         self.mending.disconnect_viewer()
         self._colouring.choose(LABEL)
+
+    def use_flows(self, flows_of: FlowsOf | None) -> None:
+        """Propose missed nuclei by what is kept of a network's flows."""
+        self.mending.mender.flows_of = flows_of
 
     def begin_anew(self) -> None:
         """Start with the most doubtful nucleus again, because there are other labels now."""
