@@ -125,7 +125,7 @@ def write_field(layer: Labels, plane: int, after: LabelImage, *, refresh: bool =
     after : ndarray of integers, shape (height, width)
         New labels of the field.
     refresh : bool, optional
-        Whether napari shows them at once, which takes longer than all else.
+        Whether napari shows them at once.
 
     Returns
     -------
@@ -142,12 +142,10 @@ def write_field(layer: Labels, plane: int, after: LabelImage, *, refresh: bool =
     if is_hidden:  # napari writes to what it shows, too, which may be another field else
         layer.visible = True
     try:
-        layer.data_setitem(at, after[inside], refresh=False)
+        layer.data_setitem(at, after[inside], refresh=refresh)
     finally:
         if is_hidden:
             layer.visible = False
-    if refresh:
-        layer.refresh(extent=False)
     return True
 
 

@@ -24,13 +24,13 @@ from napari_nucseg.ui.edits import (
     steps_of,
 )
 from napari_nucseg.ui.layers import full_data, read_plane
+from napari_nucseg.ui.mending import is_mending
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 
 MARGIN = 4.0
 """How many times a nucleus' box fits into the view that is chosen for it."""
 _LEAST_BOX = 24
 """Pixels that a box counts for at least, so that a speck keeps its surroundings."""
-
 _STILL = 4
 """Canvas pixels that the pointer may move within a click."""
 MOST_KEPT = 2**25
@@ -115,7 +115,7 @@ class CanvasPicker:
 
     def _on_press(self, viewer: ViewerModel, event: Any) -> Generator[None, None, None]:
         active = viewer.layers.selection.active
-        looking = getattr(active, "mode", "pan_zoom") in _LOOKING
+        looking = getattr(active, "mode", "pan_zoom") in _LOOKING and not is_mending(viewer)
         start, position = np.asarray(event.pos), tuple(event.position)
         yield
         while event.type == "mouse_move":
@@ -131,6 +131,8 @@ class CanvasPicker:
         """Add to what napari says of the place under the pointer."""
         if not self._state.now.is_there or self._viewer.status == self._written:
             return
+        if is_mending(self._viewer):
+            return  # the tool says there what to do
         row = self._state.object_at(tuple(self._viewer.cursor.position))
         if row is None:
             return

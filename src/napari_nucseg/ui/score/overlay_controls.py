@@ -14,6 +14,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QGridLayout, QShortcut, QWidget
 
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU
+from napari_nucseg.ui.mending_tools import KEYS as MENDING_KEYS
 from napari_nucseg.ui.score.legend import OverlayLegend
 from napari_nucseg.ui.score.model import NOTHING_COMPARED
 from napari_nucseg.ui.score.overlays import Overlays
@@ -70,7 +71,7 @@ def describe_keys() -> str:
     keys = ", ".join(f"{key.qt} {key.what}" for key in KEYS)
     return (
         f"{keys}. They work while one of the compared layers is selected, or the panel has the "
-        "focus."
+        f"focus. Mending: {MENDING_KEYS}"
     )
 
 

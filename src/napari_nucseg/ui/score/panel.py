@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QTabWidget, QVBoxLay
 from napari_nucseg.analysis.comparison import LocatedPair, compare_planes
 from napari_nucseg.ui.edits import forget
 from napari_nucseg.ui.layers import ERRORS, OVERLAYS, role_of
+from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import DOCK_WIDTH
 from napari_nucseg.ui.score.canvas import CanvasPicker, EditTracker, go_to_row
@@ -82,6 +83,7 @@ class ScorePanel(Panel):
         self.overlays = Overlays(viewer, self.model)
         self.objects = ObjectTable(self.model)
         self.buttons = OverlayControls(native, self.overlays, self.objects.step, self._tell)
+        self.mending = MendingRow(viewer, lambda: self.prediction.value, self._tell)
         self.picker = CanvasPicker(viewer, self.model, self._choose)
         self.edits = EditTracker(self.model, native, self._begin_anew)
         self.summing = BackgroundScoring(self.model, self.table, self.run, self.drop_job, native)
@@ -102,7 +104,8 @@ class ScorePanel(Panel):
         below.addWidget(self.score.native)
         below.addWidget(self.files)
         layout = self.native.layout()
-        parts = (self.offer, self.choices.widget, self.legend, self.buttons, self.tabs)
+        rows = self.offer, self.choices.widget, self.legend, self.buttons, self.mending
+        parts = (*rows, self.tabs)
         for position, widget in enumerate(parts):
             layout.insertWidget(position, widget, 1 if widget is self.tabs else 0)
         layout.insertLayout(len(parts), below)
@@ -125,7 +128,7 @@ class ScorePanel(Panel):
     @cached_property
     def plots(self) -> PlotsWidget:
         """Plots of the comparison."""
-        parts = self._viewer, self.model, self._set_threshold, self._tell
+        parts = self._viewer, self.model, partial(setattr, self.threshold, "value"), self._tell
         return self._put(PLOTS, PlotsWidget(*parts))
 
     @cached_property
@@ -208,6 +211,7 @@ class ScorePanel(Panel):
             self.plots.disconnect_viewer()
         self.overlays.disconnect_viewer()
         self.buttons.keys.bind([])
+        self.mending.disconnect_viewer()
         self.edits.watch()
         self.summing.stop()
 
@@ -244,16 +248,12 @@ class ScorePanel(Panel):
         layer = self.state.truth if objects.is_true[row] else self.state.prediction
         if layer is not None:
             layer.selected_label = int(objects.label[row])
-        listed = self.objects.show_row(row)
-        hidden = "" if listed else " A filter hides it in the table."
+        hidden = "" if self.objects.show_row(row) else " A filter hides it in the table."
         self._tell(f"{self.state.describe(row)}.{hidden}")
 
     def _go(self, row: int) -> None:
         go_to_row(self._viewer, self.state, row)
         self._tell(f"{self.state.describe(row)}.")
-
-    def _set_threshold(self, threshold: float) -> None:
-        self.threshold.value = threshold
 
     def _on_step(self) -> None:
         self.model.follow_viewer()

@@ -16,7 +16,14 @@ from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
 from napari_nucseg.ui.jobs import Job, tell_user
-from napari_nucseg.ui.layers import pixel_size, plane_of, record_of, shown_plane
+from napari_nucseg.ui.layers import (
+    find_image,
+    full_data,
+    pixel_size,
+    plane_of,
+    record_of,
+    shown_plane,
+)
 from napari_nucseg.ui.panel import LayerWatch
 from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
 from napari_nucseg.ui.segment.image_source import FieldSource, source_of
@@ -96,6 +103,20 @@ def _whole(parts: Parts, labels: LabelImage) -> Segmentation:
         vectors[:, *where] = result.flows.vectors
         cellprob[where] = result.flows.cellprob
     return replace(results[-1], labels=labels, flows=Flows(vectors, cellprob))
+
+
+def _joined_flows(parts: Parts, shape: tuple[int, ...]) -> Flows | None:
+    """Put the flows of a field's parts together; there is no nucleus where no network looked."""
+    vectors = np.zeros((2, *shape), dtype=np.float32)
+    cellprob = np.full(shape, -np.inf, dtype=np.float32)
+    joined = None
+    for key, kept in parts.items():
+        flows, part = kept.result.flows, key.segmented
+        where = (slice(None), slice(None)) if part is None else part.slices
+        if flows is not None and flows.cellprob.shape == cellprob[where].shape:
+            vectors[:, *where], cellprob[where] = flows.vectors, flows.cellprob
+            joined = replace(flows, vectors=vectors, cellprob=cellprob)
+    return joined
 
 
 def _doubt_as_before(nuclei: Nuclei, before: Nuclei) -> Nuclei:
@@ -190,6 +211,23 @@ class MeasurementUpdates:
             planes = tables if several else {shown} & tables.keys()
             self._suspects |= {(layer, plane) for plane in planes}
             self._resting.start()
+
+    def flows_of(self, layer: Labels, plane: int) -> Flows | None:
+        """Return what a network said of a field of labels; None where that is not in memory.
+
+        For labels that no network made it is what one said of their image, the topmost first.
+        """
+        image = find_image(self._viewer.layers, layer)
+        for one in (layer, *self._viewer.layers[::-1]):
+            record, made = record_of(one), None
+            if image is not None and record is not None and record.source == str(image.unique_id):
+                made = provenance_by_field(one).get(plane)
+            if record is not None and made is not None:
+                parts = self._kept.of(record.source, str(made["model"])).get(plane, {})
+                flows = _joined_flows(parts, full_data(layer).shape[-2:])
+                if flows is not None:
+                    return flows
+        return None
 
     def _look(self) -> None:
         if self._job is not None:

@@ -60,6 +60,7 @@ class SegmentPanel(Panel):
         self.keeper = MeasurementUpdates(
             viewer, self._kept, self.result.recolour, self._on_undone, self.native
         )
+        self.result.use_flows(self.keeper.flows_of)
         self._watch = LayerWatch(viewer, Image, ("data", "axis_labels"), self._begin_anew)
         self.native.layout().addWidget(
             self.form.arranged(self.status, self.advice, self.result, self.provenance)
@@ -204,10 +205,9 @@ class SegmentPanel(Panel):
 
     def _end_run(self, told: str = "") -> None:
         """Tell of all that a network made, whether it was stopped or not."""
-        found = self._results.finish()
         for failure in self._results.failures:
             show_warning(failure)
-        if found is None:
+        if (found := self._results.finish()) is None:
             self._say(f"{told} {self._results.failed or GONE}".strip())
             return
         labels, result = found

@@ -18,6 +18,7 @@ from napari_nucseg.io.writers import write_columns
 from napari_nucseg.ui.edits import changes_of, count_corrected
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import record_of, shown_plane
+from napari_nucseg.ui.mending import FlowsOf, MendingRow
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.measurement_tables import (
     COLUMNS,
@@ -78,6 +79,8 @@ class ResultsWidget(Container[Any]):
         for row in (buttons, colours):
             row.margins = (0, 0, 0, 0)
         super().__init__(widgets=[buttons, colours, self.range], labels=False)
+        self.mending = MendingRow(viewer, lambda: chosen.prediction, tell)
+        self.native.layout().insertWidget(0, self.mending)
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
         self._chosen = chosen
@@ -91,8 +94,14 @@ class ResultsWidget(Container[Any]):
         self.colour_by.changed.connect(self.choose_colours)
 
     def disconnect_viewer(self) -> None:
-        """Give the labels their own colours back."""
+        """Give the labels their own colours back, and napari its mouse."""
+        self.use_flows(None)
+        self.mending.disconnect_viewer()
         self._colouring.choose(LABEL)
+
+    def use_flows(self, flows_of: FlowsOf | None) -> None:
+        """Propose missed nuclei by what is kept of a network's flows."""
+        self.mending.mender.flows_of = flows_of
 
     def begin_anew(self) -> None:
         """Start with the most doubtful nucleus again, because there are other labels now."""

@@ -1,0 +1,298 @@
+"""Mending nuclei on the canvas: a row of tools, and what the mouse does while one is in use.
+
+In a viewer one tool is in use at a time, whichever panel it was chosen in; all rows show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels, Layer
+from psygnal import Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+
+from napari_nucseg.analysis import mending
+from napari_nucseg.analysis.corrections import Change
+from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.segmenters.api import Flows
+from napari_nucseg.segmenters.flows import compiling
+from napari_nucseg.ui import mending_tools as tools
+from napari_nucseg.ui.edits import itself, remember, write_field
+from napari_nucseg.ui.layers import OVERLAYS, plane_of, role_of
+from napari_nucseg.ui.mending_tools import TOOLS, Place, Points, Tool
+
+_STILL = 4
+"""Canvas pixels that the pointer may move within a click."""
+FlowsOf = Callable[[Labels, int], Flows | None]
+"""What a network said of a field of labels; None where that is not kept."""
+
+
+class Mender:
+    """Lets the mouse mend a Labels layer of a viewer; get it by `mender_of`.
+
+    Attributes
+    ----------
+    viewer : ViewerModel
+        The viewer itself, not a proxy of it.
+    tool : Tool or None
+        The tool in use.
+    flows_of : callable or None
+        Tells what a network said of a field; None where no panel keeps that.
+    rows : int
+        Number of tool rows; the last one that is closed stops all.
+    """
+
+    changed = Signal()
+    """Another tool is in use, or none."""
+    told = Signal(str)
+    """Tells what was done, or why nothing was."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = itself(viewer)
+        self.tool: Tool | None = None
+        self.flows_of: FlowsOf | None = None
+        self.rows = 0
+        self.trace: tools.Trace | None = None
+        self._layer: Labels | None = None
+        self._mode = ""
+        self._line = ""
+        self._first: tuple[int, int] | None = None  # field and label, of the nuclei to merge
+        self._bound: Labels | None = None
+        self.viewer.layers.selection.events.active.connect(self._on_active)
+        self._bind(self.viewer.layers.selection.active)
+
+    def stop(self) -> None:
+        """End the tool, and let go of the viewer."""
+        self.leave()
+        self._bind(None)
+        self.viewer.layers.selection.events.active.disconnect(self._on_active)
+
+    def choose(self, tool: Tool, otherwise: Labels | None = None) -> None:
+        """Take a tool into use; the one in use is put away.
+
+        Parameters
+        ----------
+        tool : Tool
+            The tool for the selected labels.
+        otherwise : Labels, optional
+            What is selected, and mended, where no labels are selected.
+        """
+        again = tool is self.tool
+        self.leave()
+        if again:
+            return
+        active = self.viewer.layers.selection.active
+        layer = active if _is_mendable(active) else itself(otherwise)
+        try:
+            tools.refuse(self.viewer, layer)
+        except ValueError as error:
+            self.told.emit(f"{tool.name}: {error}.")
+            self.changed.emit()
+        else:
+            self._begin(tool, layer)
+
+    def _begin(self, tool: Tool, layer: Labels) -> None:
+        self.viewer.layers.selection = {layer}
+        self.tool, self._layer, self._first = tool, layer, None
+        self._mode = layer.mode
+        layer.mode = "pan_zoom"
+        layer.cursor = "cross" if tool.draws else "pointing"
+        layer.mouse_pan = not tool.draws  # a drag moves the camera where it draws no line
+        layer.mouse_drag_callbacks.append(self._on_press)
+        layer.bind_key("Escape", lambda _: self.leave(), overwrite=True)
+        layer.events.mode.connect(self.leave)
+        layer.events.visible.connect(self.leave)
+        self.viewer.events.status.connect(self._on_status)
+        if tool is tools.PROPOSE:
+            compiling()  # in a thread, so that the first click need not wait
+        self._say(f"{tool.hint}. Esc ends it")
+        self.changed.emit()
+
+    def leave(self, event: Any = None) -> None:
+        """Put the tool away, and give napari's own tools back."""
+        layer, self._layer, self.tool = self._layer, None, None
+        if layer is None:
+            return
+        if self.trace is not None:
+            self.trace.hide()
+        self.viewer.events.status.disconnect(self._on_status)
+        layer.events.mode.disconnect(self.leave)
+        layer.events.visible.disconnect(self.leave)
+        layer.mouse_drag_callbacks.remove(self._on_press)
+        layer.bind_key("Escape", None)
+        if layer.mode == "pan_zoom":  # else the user took another tool, which is ready for use
+            layer.cursor, layer.mouse_pan = "standard", True
+            layer.mode = self._mode
+        self.viewer.status = "Ready"
+        self.changed.emit()
+
+    def _on_active(self, event: Any) -> None:
+        if event.value is not self._layer:
+            self.leave()
+        self._bind(event.value)
+
+    def _bind(self, layer: Layer | None) -> None:
+        """Let the keys work in these labels, and no others."""
+        if self._bound is not None:
+            for tool in TOOLS:
+                self._bound.bind_key(f"Shift-{tool.letter}", None)
+        self._bound = layer if _is_mendable(layer) else None
+        if self._bound is not None:
+            for tool in TOOLS:
+                self._bound.bind_key(f"Shift-{tool.letter}", self._chooser(tool), overwrite=True)
+
+    def _chooser(self, tool: Tool) -> Callable[[Labels], None]:
+        return lambda layer: self.choose(tool)
+
+    def _on_press(self, layer: Labels, event: Any) -> Generator[None, None, None]:
+        tool = self.tool
+        if tool is None or event.button != 1 or event.modifiers:
+            return
+        seen = [(tuple(event.position), tuple(event.pos))]
+        yield
+        while event.type == "mouse_move":
+            seen.append((tuple(event.position), tuple(event.pos)))
+            if tool.draws and self.trace is not None and self.tool is tool:
+                self.trace.draw([at for _, at in seen], is_closed=tool is tools.ADD)
+            yield
+        if self.trace is not None:
+            self.trace.hide()
+        places, points = zip(*seen, (tuple(event.position), tuple(event.pos)), strict=True)
+        moved = bool(np.abs(np.subtract(points, points[0])).max() > _STILL)
+        if self.tool is tool and moved == tool.draws:
+            self._act(tool, layer, places)
+        elif self.tool is tool and tool.draws:
+            self._say(tool.hint)
+
+    def _act(self, tool: Tool, layer: Labels, places: Sequence[Place]) -> None:
+        """Mend the labels at places of the world, and tell of it."""
+        try:
+            tools.refuse(self.viewer, layer)
+            plane, points = tools.in_field(layer, places)
+            labels = plane_of(layer.data, plane)
+            change = self._change(tool, labels, plane, points)
+            if change is None:
+                return
+            change = tools.numbered_apart(change, layer.data)
+        except ValueError as error:
+            self._say(str(error))
+            return
+        remember(layer, plane, labels)
+        write_field(layer, plane, change.applied_to(labels))
+        self._say(f"{tools.in_words(change)}. Ctrl+Z takes it back")
+
+    def _say(self, text: str) -> None:
+        """Tell what to do, or what was done, in the status bar and in the panels."""
+        assert self.tool is not None
+        self._line = f"{self.tool.name}: {text}."
+        self._on_status()
+        self.told.emit(self._line)
+
+    def _on_status(self, event: Any = None) -> None:
+        """Put what there is to say before what napari says of the place under the pointer."""
+        self.viewer.status = tools.status_after(self._line, self.viewer.status)
+
+    def _change(self, tool: Tool, labels: LabelImage, plane: int, points: Points) -> Change | None:
+        """Find how the labels of a field are mended; None if another click is needed for it."""
+        assert self._layer is not None
+        if tool is tools.MERGE:
+            return self._merge(labels, plane, points)
+        if tool is tools.PROPOSE:
+            flows = None if self.flows_of is None else self.flows_of(self._layer, plane)
+            return tools.propose_here(flows, labels, points)
+        assert tool.change is not None
+        return tool.change(labels, points)
+
+    def _merge(self, labels: LabelImage, plane: int, points: Points) -> Change | None:
+        number = mending.label_at(labels, points[0])
+        first, self._first = self._first, None
+        if first is not None and first[0] == plane:
+            return mending.merge(labels, first[1], number)
+        self._first = plane, number
+        self._say(f"nucleus {number} is the first; now click the one that shall be a part of it")
+        return None
+
+
+_menders: WeakValueDictionary[int, Mender] = WeakValueDictionary()
+"""By the identity of the viewer, which lives as long as its mender."""
+
+
+def mender_of(viewer: ViewerModel) -> Mender:
+    """Return what mends the labels of a viewer."""
+    mender = _menders.get(id(itself(viewer)))
+    if mender is None:
+        mender = _menders[id(itself(viewer))] = Mender(viewer)
+    return mender
+
+
+def is_mending(viewer: ViewerModel) -> bool:
+    """Whether clicks on the canvas mend nuclei now."""
+    mender = _menders.get(id(itself(viewer)))
+    return mender is not None and mender.tool is not None
+
+
+class MendingRow(QWidget):
+    """A button for each tool, which is pressed while the tool is in use.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer whose labels are mended.
+    otherwise : callable
+        Returns the labels that are mended where none are selected.
+    tell : callable
+        Called with a line of text, to show it.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        otherwise: Callable[[], Labels | None],
+        tell: Callable[[str], None],
+    ) -> None:
+        super().__init__()
+        self.mender = mender_of(viewer)
+        self.mender.rows += 1
+        self._otherwise, self._tell = otherwise, tell
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        self.buttons = {tool: QPushButton(tool.name) for tool in TOOLS}
+        for tool, button in self.buttons.items():
+            button.setCheckable(True)
+            button.setMinimumWidth(0)
+            button.setToolTip(f"{tool.tip} Ctrl+Z takes it back. Shift+{tool.letter}; Esc ends it.")
+            button.clicked.connect(partial(self._choose, tool))
+            layout.addWidget(button)
+        self.mender.changed.connect(self._show_tool)
+        self.mender.told.connect(self._tell)
+
+    def disconnect_viewer(self) -> None:
+        """End the tool, and let go of the viewer with the last row."""
+        self.mender.changed.disconnect(self._show_tool)
+        self.mender.told.disconnect(self._tell)
+        self.mender.rows -= 1
+        if not self.mender.rows:
+            self.mender.stop()
+
+    def _choose(self, tool: Tool, pressed: bool = False) -> None:
+        """Take a tool into use, with the keyboard in the canvas."""
+        self.mender.choose(tool, self._otherwise())
+        if self.mender.trace is not None:
+            self.mender.trace.focus_canvas()
+
+    def _show_tool(self) -> None:
+        if self.mender.trace is None:
+            self.mender.trace = tools.trace_beside(self)
+        for tool, button in self.buttons.items():
+            button.setChecked(tool is self.mender.tool)
+
+
+def _is_mendable(layer: Layer | None) -> bool:
+    """Whether a layer may hold a prediction or a ground truth."""
+    return isinstance(layer, Labels) and role_of(layer) not in OVERLAYS

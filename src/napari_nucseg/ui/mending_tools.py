@@ -1,0 +1,257 @@
+"""The tools that mend nuclei, where they may be used, and the line that is drawn with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+from numpy.typing import NDArray
+from qtpy.QtCore import QPointF, Qt
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QWidget
+
+from napari_nucseg.analysis.corrections import Change, free_number
+from napari_nucseg.analysis.mending import add, delete, propose, split
+from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.segmenters.api import Flows
+from napari_nucseg.segmenters.flows import compiling
+
+Place = tuple[float, ...]
+Points = NDArray[np.float64]
+"""Places along y and x, in pixels of a field."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A way to mend labels with the mouse.
+
+    Attributes
+    ----------
+    name : str
+        Text on its button.
+    letter : str
+        Letter that chooses it, with Shift.
+    hint : str
+        What to do on the canvas.
+    tip : str
+        What it is good for.
+    change : callable or None
+        Finds how labels are mended at points; None where that needs more than these.
+    draws : bool
+        Whether a line is drawn; else a click is enough.
+    """
+
+    name: str
+    letter: str
+    hint: str
+    tip: str
+    change: Callable[[LabelImage, Points], Change] | None = None
+    draws: bool = False
+
+
+DELETE = Tool(
+    "Delete",
+    "D",
+    "click a nucleus to remove it",
+    "Remove a nucleus by a click.",
+    lambda labels, points: delete(labels, points[0]),
+)
+MERGE = Tool(
+    "Merge",
+    "M",
+    "click a nucleus, then the one that shall be a part of it",
+    "Make two nuclei one by two clicks. The first keeps its number.",
+)
+SPLIT = Tool(
+    "Split",
+    "S",
+    "draw a line across a nucleus",
+    "Divide a nucleus along a line.",
+    split,
+    draws=True,
+)
+ADD = Tool(
+    "Add",
+    "A",
+    "draw around a nucleus that has no label",
+    "Make what you draw around a new nucleus. Others are not painted over.",
+    add,
+    draws=True,
+)
+PROPOSE = Tool(
+    "Propose",
+    "P",
+    "click a nucleus that was missed",
+    "Add the nucleus that the network saw where you click, with looser thresholds. The network "
+    "does not run again.",
+)
+TOOLS = (DELETE, MERGE, SPLIT, ADD, PROPOSE)
+KEYS = (
+    ", ".join(f"Shift+{tool.letter} {tool.name.lower()}" for tool in TOOLS)
+    + ". They work in the canvas while the labels are the selected layer. Esc ends a tool."
+)
+"""The keys of the tools, and when they work."""
+
+
+def refuse(viewer: ViewerModel, layer: Labels | None) -> None:
+    """Refuse labels that cannot be mended as they are shown.
+
+    Raises
+    ------
+    ValueError
+        The message says what to do.
+    """
+    if layer is None:
+        raise ValueError("select the labels to be mended in the layer list first")
+    if layer.multiscale:
+        raise ValueError(
+            f"{layer.name} has several resolutions, which cannot be mended. Mend a copy of its "
+            "finest resolution"
+        )
+    if not isinstance(layer.data, np.ndarray):
+        raise ValueError(
+            f"{layer.name} is read from files as it is shown, and cannot be mended. Save it with "
+            "File > Save Selected Layers, and open what was saved"
+        )
+    if not layer.editable:
+        raise ValueError(f"{layer.name} is not editable. Mend a copy of it")
+    if not layer.visible:
+        raise ValueError(f"{layer.name} is hidden. Show it by its eye in the layer list first")
+    if viewer.dims.ndisplay != 2:
+        raise ValueError("nuclei are mended in the 2-D view. Go back to it first")
+    if tuple(viewer.dims.displayed) != (viewer.dims.ndim - 2, viewer.dims.ndim - 1):
+        raise ValueError("nuclei are mended in planes of height and width. Show these axes first")
+
+
+def in_field(layer: Labels, places: Sequence[Place]) -> tuple[int, Points]:
+    """Find places of the world in the field of a layer that they lie in.
+
+    Returns
+    -------
+    (int, ndarray of float, shape (n, 2))
+        Number of the field in the stack, and the places along y and x in pixels.
+
+    Raises
+    ------
+    ValueError
+        If the layer has no such field.
+    """
+    found = np.array([layer.world_to_data(np.asarray(one)[-layer.ndim :]) for one in places])
+    stack = layer.data.shape[:-2]
+    if not stack:
+        return 0, found
+    at = np.rint(found[0, :-2]).astype(int)
+    if (at < 0).any() or (at >= stack).any():
+        raise ValueError(f"{layer.name} does not have the field in sight")
+    return int(np.ravel_multi_index(tuple(at), stack)), found[:, -2:]
+
+
+def propose_here(flows: Flows | None, labels: LabelImage, points: Points) -> Change:
+    """Find the nucleus that a network saw at the first of the points.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or what the network said is not kept.
+    """
+    if flows is None:
+        raise ValueError(
+            "no flows of this field are kept. Press Segment in the segment panel, with a network, "
+            "then click again"
+        )
+    if not compiling().done():
+        raise ValueError("this is being prepared, once. Click again in a few seconds")
+    change = propose(flows, labels, points[0])
+    if change is None:
+        raise ValueError("the network saw no nucleus here. Draw around it with Add")
+    return change
+
+
+def numbered_apart(change: Change, data: LabelImage) -> Change:
+    """Give new nuclei numbers that are free in all fields, because those of volumes share them."""
+    after = change.after.copy()
+    come = tuple(free_number(data, n) for n in range(len(change.come)))
+    for before, number in zip(change.come, come, strict=True):
+        after[change.after == before] = number
+    return replace(change, after=after, come=come)
+
+
+def in_words(change: Change) -> str:
+    """Say which nuclei are new, and which are gone."""
+    done = [f"nucleus {number} is new" for number in change.come]
+    done += [f"nucleus {number} is gone" for number in change.gone]
+    return ", ".join(done)
+
+
+def status_after(line: str, status: str | dict[str, str]) -> str | dict[str, str]:
+    """Put a line before what napari's status bar says of the place under the pointer."""
+    if not isinstance(status, dict):
+        return line
+    said = status.get("coordinates", "")
+    return status if said.startswith(line) else {**status, "coordinates": f"{line} {said}"}
+
+
+class Trace(QWidget):
+    """The line that is being drawn, over the canvas.
+
+    Parameters
+    ----------
+    canvas : QWidget
+        The canvas that it lies on.
+    """
+
+    def __init__(self, canvas: QWidget) -> None:
+        super().__init__(canvas)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._points = QPolygonF()
+        self._is_closed = False
+        self.hide()
+
+    def draw(self, points: Sequence[Place], *, is_closed: bool) -> None:
+        """Show a line through points of the canvas, in x and y; a closed one returns to its start.
+
+        Parameters
+        ----------
+        points : sequence of tuple of float
+            In pixels of the screen.
+        is_closed : bool
+            Whether the last point is joined to the first.
+        """
+        parent = self.parentWidget()
+        assert parent is not None
+        self.setGeometry(parent.rect())
+        self._points = QPolygonF([QPointF(float(x), float(y)) for x, y in points])
+        self._is_closed = is_closed
+        self.show()
+        self.update()
+
+    def focus_canvas(self) -> None:
+        """Let the canvas have the keyboard."""
+        parent = self.parentWidget()
+        assert parent is not None
+        parent.setFocus()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw white on black, which is seen on any nucleus."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for colour, width in ((QColor(0, 0, 0), 4), (QColor(255, 255, 255), 2)):
+            painter.setPen(QPen(colour, width))
+            if self._is_closed:
+                painter.drawPolygon(self._points)
+            else:
+                painter.drawPolyline(self._points)
+        painter.end()
+
+
+def trace_beside(panel: QWidget) -> Trace | None:
+    """Put a line on the canvas of the window that a panel is docked in; None without a canvas."""
+    window = panel.window()
+    while (above := None if window is None else window.parentWidget()) is not None:
+        window = above.window()
+    found = [] if window is None else window.findChildren(QOpenGLWidget)
+    return Trace(found[0]) if found else None
