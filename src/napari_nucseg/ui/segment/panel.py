@@ -10,9 +10,9 @@ from napari.utils.notifications import show_warning
 from napari_nucseg.ui.edits import has_history
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.panel import LayerWatch, Panel
+from napari_nucseg.ui.segment.diameter import DiameterHelp
 from napari_nucseg.ui.segment.hand_edits import HandEdits
 from napari_nucseg.ui.segment.live_update import LiveUpdate
-from napari_nucseg.ui.segment.measurement_tables import propose_diameter
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
 from napari_nucseg.ui.segment.model_selector import ModelSelector
 from napari_nucseg.ui.segment.prediction_layer import RunResults
@@ -25,9 +25,6 @@ from napari_nucseg.ui.segment.worker import segment_fields, segment_stack
 STOPPED = "Stopped. No layer was added or changed."
 NO_IMAGE = "Open an image first. File > Open Sample > Nuclei segmentation has one."
 LEFT = "Labels that were made with other axes stay as they are."
-NO_DIAMETER = (
-    "Draw a line across a nucleus in a Shapes layer, or press Segment. Then press Measure again."
-)
 CHANGED = "Stopped, because the image has changed. Press Segment again."
 
 
@@ -56,7 +53,8 @@ class SegmentPanel(Panel):
         self.follower = LiveUpdate(
             self, self._chosen, self._kept, self._edits, self.chooser.remember, self._show_result
         )
-        self.result = ResultsWidget(viewer, self._chosen, self._say)
+        self.diameter = DiameterHelp(viewer, self._chosen, self._say, self.follower.rest)
+        self.result = ResultsWidget(viewer, self._chosen, self._say, self.run_errand)
         self.advice = AdviceWidget(self.follow_advice)
         self.provenance = ProvenanceWidget(viewer, self.chooser.use_settings)
         self.keeper = MeasurementUpdates(
@@ -82,7 +80,6 @@ class SegmentPanel(Panel):
         form.segment.changed.connect(self.start)
         form.cancel.changed.connect(self.stop)
         form.undo.changed.connect(self.undo)
-        form.measure.changed.connect(self.measure_diameter)
         self._layers.events.inserted.connect(self.reset_choices)
         self._layers.events.removed.connect(self._on_layer_removed)
         self._layers.selection.events.active.connect(self._on_active)
@@ -161,16 +158,6 @@ class SegmentPanel(Panel):
         self.keeper.suspect(layer)
         self._say(f"The last change of {layer.name} is undone.")
 
-    def measure_diameter(self) -> None:
-        """Set the diameter to what a drawn line or the labels say."""
-        found = propose_diameter(self._viewer, self._chosen.image, self._chosen.prediction)
-        if found is None:
-            self._say(NO_DIAMETER)
-            return
-        self.form.params["diameter"].value = found.diameter
-        self.follower.rest()  # the network has to run for it
-        self._say(f"{found} Press Segment to use it.")
-
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Move the bar, unless Cancel was pressed."""
         if self.segmenting and self.job is not None and not self.job.is_stopping:
@@ -203,7 +190,10 @@ class SegmentPanel(Panel):
 
     def _show_part(self, layer: Image, part: Result) -> None:
         if layer in self._viewer.layers and self._stopped == STOPPED:
+            is_first = not self._results.described
             self._results.put_part(layer, part)
+            if is_first:
+                self.result.bring()
 
     def _end_run(self, told: str = "") -> None:
         """Tell of all that a network made, whether it was stopped or not."""
@@ -223,7 +213,11 @@ class SegmentPanel(Panel):
         if layer not in self._viewer.layers:
             return
         self._results.begin(0)
+        before = self._chosen.prediction
+        was_hidden = before is not None and not before.visible
         labels = self._results.put(layer, result)
+        if was_hidden:
+            self.result.bring()
         about = self.result.describe(labels, result, ran=False)
         self._say(" ".join(filter(None, (about, remark, self._results.remark))))
         self.advice.clear()  # it was about other values
