@@ -28,11 +28,23 @@ OF_IMAGE = ("diameter", "invert")
 """Parameters that are an image's own: another image does not begin with them."""
 
 
+YOURS, MISSING = "yours", "yours, missing"
+"""What is said in a list of a model file that the user added."""
+
+
 def describe_model(model: Model) -> str:
     """Say what a model is, and where its weights will go if they are not here."""
     if model.is_ready or model.remote is None:
         return model.about
-    return f"{model.about}. Segment first downloads its {model.megabytes} MB to {weights_folder()}"
+    return (
+        f"{model.about}. Segment first downloads its {model.megabytes} MB to {weights_folder()}. "
+        f"Licence: {model.licence}"
+    )
+
+
+def _titled(model: Model) -> str:
+    """Name a model in a list: if it has to be downloaded first, with its size."""
+    return model.name if model.is_ready else f"{model.name} \u2193 {model.megabytes:,} MB"
 
 
 def load_model() -> str:
@@ -102,15 +114,17 @@ class ModelFiles:
     def choices(self, widget: Any = None) -> list[tuple[str, str]]:
         """List all models by what they are called on a form, and their keys.
 
-        A model is told from others by its key: its name, or the whole path of a file.
+        First those that are ready, then those to be downloaded with their size, then the user's. A
+        model is told from others by its key: its name, or the whole path of a file.
         """
-        named = [model.name for model in catalogue.models()]
+        known = sorted(catalogue.models(), key=lambda model: not model.is_ready)
+        named = [model.name for model in known]
         times = Counter([*named, *(path.name for path in self.paths)])
         files = []
         for path in self.paths:
             title = path.name if times[path.name] == 1 else f"{path.name} in {path.parent}"
-            files.append((title if self.is_there(str(path)) else f"{title} (missing)", str(path)))
-        return [*((name, name) for name in named), *files]
+            files.append((f"{title} ({YOURS if self.is_there(str(path)) else MISSING})", str(path)))
+        return [*((_titled(model), model.name) for model in known), *files]
 
     def is_there(self, key: str) -> bool:
         """Whether a model is none of these files, or one that is there now."""

@@ -12,6 +12,7 @@ from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.panel import LayerWatch, Panel
 from napari_nucseg.ui.segment.diameter import DiameterHelp
 from napari_nucseg.ui.segment.hand_edits import HandEdits
+from napari_nucseg.ui.segment.keys import RunKeys
 from napari_nucseg.ui.segment.live_update import LiveUpdate
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
 from napari_nucseg.ui.segment.model_selector import ModelSelector
@@ -64,6 +65,7 @@ class SegmentPanel(Panel):
         self.native.layout().addWidget(
             self.form.arranged(self.status, self.advice, self.result, self.provenance)
         )
+        self._keys = RunKeys(self.native, self.start, self.stop)
         self._connect()
         self._show_running(False)
         self._show_nothing()
@@ -98,6 +100,7 @@ class SegmentPanel(Panel):
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
         self.form.image.reset_choices()
+        self._keys.bind(self._layers, self._chosen.image, is_running=self.segmenting)
         self.form.show_image()
         self.chooser.refresh()
         if self._chosen.image is None or self.status.value == NO_IMAGE:
@@ -179,6 +182,7 @@ class SegmentPanel(Panel):
     def disconnect_viewer(self) -> None:
         """Disconnect from the layer list."""
         self.follower.rest()
+        self._keys.bind((), None, is_running=False)
         for part in (self.result, self.provenance, self.keeper, self._watch):
             part.disconnect_viewer()
         events = self._layers.events
@@ -259,6 +263,7 @@ class SegmentPanel(Panel):
         self._show_image()
 
     def _show_image(self) -> None:
+        self._keys.bind(self._layers, self._chosen.image, is_running=self.segmenting)
         self.form.show_image()
         self._rows.show()
         self.result.show_range()

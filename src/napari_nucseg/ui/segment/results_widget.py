@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.analysis.measurements import describe
-from napari_nucseg.io.writers import write_columns
+from napari_nucseg.io.writers import with_ending, write_columns
+from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import changes_of, count_corrected, say_corrected
+from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import record_of, shown_plane
 from napari_nucseg.ui.params_form import text_line
@@ -55,6 +57,11 @@ class ResultsWidget(Container[Any]):
             text="Save measurements...",
             tooltip="Save area, position, intensity, shape and doubt of every nucleus as CSV.",
         )
+        self.save_labels = PushButton(
+            text="Save labels...",
+            tooltip="Save the labels of all fields as one TIFF, with how they were made and the "
+            "pixel size.",
+        )
         self.show_as = ComboBox(
             label="Show as",
             choices=[*CONTOURS, *MEASURES],
@@ -65,14 +72,17 @@ class ResultsWidget(Container[Any]):
         self.bar = ColourBar()
         walk = Container(widgets=[self.doubtful, self.previous], layout="horizontal", labels=False)
         ways = Container(widgets=[self.show_as])
-        for row in (walk, ways):
+        saving = [self.save_labels, self.save]
+        files = Container(widgets=saving, layout="horizontal", labels=False)
+        for row in (walk, files, ways):
             row.margins = (0, 0, 0, 0)
-        super().__init__(widgets=[ways, self.range, walk, self.save], labels=False)
+        super().__init__(widgets=[ways, self.range, walk, files], labels=False)
         self.native.layout().insertWidget(1, self.bar)
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
         self._chosen = chosen
         self._tell = tell
+        self._run = run
         self._showing = ShowAs(viewer)
         self._walk = DoubtWalk(viewer, chosen, tell, run)
         self._front = Foreground(viewer)
@@ -82,6 +92,7 @@ class ResultsWidget(Container[Any]):
         self.doubtful.changed.connect(lambda: self._walk.go(1))
         self.previous.changed.connect(lambda: self._walk.go(-1))
         self.save.changed.connect(self.save_measures)
+        self.save_labels.changed.connect(self.save_label_image)
         self.show_as.changed.connect(self.choose_way)
 
     def disconnect_viewer(self) -> None:
@@ -187,6 +198,26 @@ class ResultsWidget(Container[Any]):
             told = f"Measurements of {counted(len(columns['field']), 'nucleus')} are in {name}"
             corrected = say_corrected(count_corrected(layer))
             self._tell(f"{', '.join(filter(None, (told, corrected)))}.")
+
+    def save_label_image(self) -> None:
+        """Ask for a file, and write the labels of all fields to it in the background."""
+        layer = self._chosen.prediction
+        if layer is None:
+            self._tell("There are no labels yet. Press Segment.")
+            return
+        stems = self._names(layer)
+        stem = stems[0] if len(stems) == 1 else layer.name
+        name, _ = QFileDialog.getSaveFileName(
+            self.native, "Save labels", f"{stem} labels.tif", "TIFF (*.tif *.tiff)"
+        )
+        if not name:
+            return
+        labels, attributes = np.array(layer.data), layer.as_layer_data_tuple()[1]
+
+        def write(progress: Progress) -> str:
+            return save_labels(str(with_ending(Path(name), ".tif", ".tiff")), labels, attributes)[0]
+
+        self._run(write, lambda path: self._tell(f"The labels of {layer.name} are in {path}."))
 
     def _plane(self, layer: Labels) -> int:
         return shown_plane(self._viewer.dims.point, layer)
