@@ -11,6 +11,7 @@ from napari_nucseg.io.calibration import read_calibration
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.layers import record_of
+from napari_nucseg.ui.segment.image_source import Scope
 from tests.ui.segment_actions import RUN, predictions, run
 
 
@@ -162,3 +163,51 @@ def test_models_to_be_downloaded_say_so_and_come_after_those_that_are_ready(pane
     if fetched:
         panel.form.model.value = fetched[0].name
         assert f"Licence: {fetched[0].licence}" in panel.form.about.value
+
+
+@pytest.fixture
+def nothing_timed(monkeypatch, tmp_path):
+    """Let nothing be known of how long runs take on this computer."""
+    monkeypatch.setenv("NUCSEG_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_blank_image_says_nothing_of_how_long_the_next_will_take(
+    qtbot, nothing_timed, viewer, image, panel
+):
+    panel.form.image.value = viewer.add_image(np.zeros_like(image.data), name="blank")
+    run(qtbot, panel)
+    assert "0 nuclei" in panel.status.value
+    assert panel.form.place.value.endswith("not timed here yet")
+
+    panel.form.image.value = image
+    run(qtbot, panel)
+    assert panel.form.place.value.endswith(" s a field")
+
+
+def test_volumes_have_an_estimate_of_their_own(qtbot, nothing_timed, viewer, field, panel):
+    planes = np.stack([field.image[:100, :110]] * 3)
+    viewer.add_image(planes, name="depths")
+    run(qtbot, panel)
+    assert panel.form.place.value.endswith(" s a field")
+
+    panel.form.scope.value = Scope.STITCHED
+    assert panel.form.place.value.endswith("not timed here yet")
+    run(qtbot, panel)
+    assert panel.form.place.value.endswith(" s a volume")
+
+    panel.form.scope.value = Scope.IN_3D
+    assert panel.form.place.value.endswith("not timed here yet")
+
+
+def test_cancel_does_not_wait_for_a_step_that_takes_long(qtbot, viewer, image, panel, held):
+    qtbot.mouseClick(panel.form.segment.native, Qt.MouseButton.LeftButton)
+    assert held.reached.wait(30)
+
+    qtbot.mouseClick(panel.form.cancel.native, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not panel.running, timeout=1000)
+
+    assert panel.status.value == "Stopped. No layer was added or changed."
+    assert panel.form.segment.enabled
+    held.go_on.set()
+    run(qtbot, panel)
+    assert len(predictions(viewer)) == 1

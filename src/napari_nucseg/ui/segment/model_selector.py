@@ -14,11 +14,12 @@ from napari.settings import get_plugin_settings
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_nucseg.parameter_spec import describe_values
-from napari_nucseg.segmenters import catalogue, networks
+from napari_nucseg.segmenters import catalogue, networks, timing
 from napari_nucseg.segmenters.api import Capabilities
 from napari_nucseg.segmenters.model import Model, describe_device, weights_folder
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.segment.image_source import DEPTHS
 from napari_nucseg.ui.segment.prediction_layer import short_name
 from napari_nucseg.ui.segment.selection import Selection
 
@@ -168,7 +169,8 @@ class ModelSelector:
         form.model.changed.connect(self._show_model)
         for name in OF_IMAGE:
             form.params[name].changed.connect(self._keep_of_image)
-        form.device.changed.connect(self.show_device)
+        for row in (form.device, form.scope):
+            row.changed.connect(self.show_device)
         form.defaults.changed.connect(self.use_defaults)
         form.add_model.changed.connect(self.add_file)
         self._show_model()
@@ -264,9 +266,13 @@ class ModelSelector:
 
     def show_device(self) -> None:
         """Say where the model will run, and for how long."""
-        wanted = self._form.device.value
+        depth = DEPTHS.get(self._form.scope.value)
         self._form.place.value = describe_device(
-            self.model, self._chosen.model, wanted, self._chosen.pixels
+            self.model,
+            timing.volume_key(self._chosen.model, depth),
+            self._form.device.value,
+            self._chosen.pixels,
+            "field" if depth is None else "volume",
         )
 
     def _show_model(self) -> None:

@@ -93,7 +93,8 @@ def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
         check_image(image, request.name)
         warm = not is_compiling()
         result = segmenter(image, request.params, countdown.report)
-        timing.remember(key.model, result.provenance, image.size, warm)
+        if result.labels.any():  # a blank image takes next to no time
+            timing.remember(key.model, result.provenance, image.size, warm)
         kept = CachedResult(result, image, request.pixel_size)
         made = _made(key, kept, request.name, request.source.axes)
         hand(Result((made,), {key: kept}, result.capabilities))
@@ -208,6 +209,7 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
         progress(number, total, f"Reading plane {number + 1} of {total}")
         planes.append(request.source.read(key.plane))
     volume = np.stack(planes)
+    warm = not is_compiling()
     report = RemainingTime(progress, 1, step="plane").report
     try:
         result = segment_volume(
@@ -215,6 +217,9 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
         )
     except ValueError as error:
         raise ValueError(f"{request.name}: {error}") from error
+    if result.labels.any():
+        timed = timing.volume_key(request.spots[0].model, request.depth)
+        timing.remember(timed, result.provenance, volume.size, warm)
     made = []
     for number, (key, labels) in enumerate(zip(request.spots, result.labels, strict=True)):
         progress(
