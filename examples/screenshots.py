@@ -57,12 +57,12 @@ def main() -> None:
     shoot(viewer, "segment_panel")
 
     usual = viewer.camera.center, viewer.camera.zoom
-    segment.result.colour_by.value = "flow error"
+    segment.result.show_as.value = "flow error"
     segment.result.doubtful.native.click()
     segment.native.findChildren(QCollapsible)[-1].expand(animate=False)
     shoot(viewer, "segment_panel_doubt")
 
-    segment.result.colour_by.value = "label"
+    segment.result.show_as.value = "outlines"
     viewer.camera.center, viewer.camera.zoom = usual
     score_dock.raise_()
     score.show_errors()

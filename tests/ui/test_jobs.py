@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.ui.jobs import Job
@@ -94,3 +95,28 @@ def test_a_stop_that_nobody_asked_for_is_told(qtbot, heard):
         job.start()
 
     assert heard == [("failed", ""), "finished"]
+
+
+def test_a_step_that_does_not_end_is_left_behind_and_hands_nothing_over(qtbot, heard):
+    reached, go_on, ended = (threading.Event() for _ in range(3))
+
+    def work(report):
+        job.hand("done before")
+        reached.set()
+        go_on.wait(30)
+        job.hand("too late")
+        ended.set()
+        return "too late"
+
+    job = listen(Job(work), heard)
+    job.handed.connect(lambda part: heard.append(("handed", part)))
+    job.start()
+    assert reached.wait(10)
+
+    with qtbot.waitSignal(job.finished, timeout=1000):
+        job.stop()
+    go_on.set()
+    assert ended.wait(10)
+    QApplication.processEvents()
+
+    assert heard == [("handed", "done before"), "finished"]

@@ -121,13 +121,13 @@ def test_files_of_one_name_have_values_and_labels_of_their_own(
 
 def test_files_of_one_name_are_told_apart_on_the_form(panel, add, tmp_path):
     add(tmp_path / "a" / "mine.pt")
-    assert "mine.pt" in titles(panel)
+    assert "mine.pt (yours)" in titles(panel)
 
     add(tmp_path / "b" / "mine.pt")
 
-    assert f"mine.pt in {tmp_path / 'a'}" in titles(panel)
-    assert f"mine.pt in {tmp_path / 'b'}" in titles(panel)
-    assert "mine.pt" not in titles(panel)
+    assert f"mine.pt in {tmp_path / 'a'} (yours)" in titles(panel)
+    assert f"mine.pt in {tmp_path / 'b'} (yours)" in titles(panel)
+    assert "mine.pt (yours)" not in titles(panel)
 
 
 def test_a_chosen_file_that_disappears_is_named_and_comes_back(
@@ -139,7 +139,7 @@ def test_a_chosen_file_that_disappears_is_named_and_comes_back(
     viewer.add_image(np.zeros((8, 9)), name="other")
     panel.form.image.value = image
 
-    assert "mine.pt (missing)" in titles(panel)
+    assert "mine.pt (yours, missing)" in titles(panel)
     assert "mine.pt is missing; put it back" in panel.form.about.value
     run(qtbot, panel)
     assert f"{path}: this model file is missing" in panel.status.value
@@ -149,7 +149,7 @@ def test_a_chosen_file_that_disappears_is_named_and_comes_back(
     run(qtbot, panel)
     assert predictions(viewer)[0].name == "A01 mine.pt"
     viewer.add_image(np.zeros((8, 9)), name="third")
-    assert "mine.pt" in titles(panel)
+    assert "mine.pt (yours)" in titles(panel)
     assert panel.form.model.value == str(path)
 
 

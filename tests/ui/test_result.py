@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from napari.layers import Points
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.io.writers import write_labels
@@ -112,6 +114,56 @@ def test_settings_are_not_taken_over_during_a_run(qtbot, viewer, image, panel, h
     assert panel.provenance.open.enabled
 
 
+def test_a_doubtful_nucleus_is_marked_and_the_panel_says_why(qtbot, viewer, image, panel):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    click(qtbot, panel.result.doubtful)
+    first = labels.selected_label
+    (ring,) = rings(viewer)
+    y, x = np.argwhere(labels.data == first).mean(axis=0)
+    np.testing.assert_allclose(ring.data, [[y, x]], atol=1e-3)
+    error = labels.features.set_index("index").flow_error[first]
+    assert f"flow error {error:.2f}" in panel.status.value
+    assert viewer.layers.selection == {labels}
+
+    click(qtbot, panel.result.doubtful)
+    assert labels.selected_label != first
+    click(qtbot, panel.result.previous)
+
+    assert labels.selected_label == first
+    assert f"Nucleus {first}: " in panel.status.value
+    assert "number 1 of" in panel.status.value
+    qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+    assert len(rings(viewer)) == 1
+
+    run(qtbot, panel)
+    assert not rings(viewer)
+
+
+def test_a_dim_edge_is_a_reason_of_doubt(qtbot, viewer, image, panel, stand_in):
+    ys, xs = np.mgrid[:100, :300]
+    dim = np.full((100, 300), 200.0)
+    for number in range(6):
+        inside = np.hypot(ys - 50, xs - 25 - 50 * number) < 12
+        dim[inside] = 270 if number == 3 else 900
+    panel.form.image.value = viewer.add_image(dim, name="dim")
+    run(qtbot, panel)
+
+    for _ in range(6):
+        click(qtbot, panel.result.doubtful)
+        qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+        reason = "its edge is dim" in panel.status.value
+        assert reason == (predictions(viewer)[0].selected_label == 4)
+
+
+def click(qtbot, button):
+    qtbot.mouseClick(button.native, Qt.MouseButton.LeftButton)
+
+
+def rings(viewer):
+    return [layer for layer in viewer.layers if isinstance(layer, Points)]
+
+
 # Edited labels
 
 
@@ -214,34 +266,41 @@ def test_the_walk_through_doubt_begins_anew_on_other_labels(qtbot, viewer, image
 def test_nuclei_are_coloured_by_a_measure_and_back(qtbot, viewer, image, panel, stand_in):
     run(qtbot, panel)
     (labels,) = predictions(viewer)
-    own = labels.colormap
+    own, opacity = labels.colormap, labels.opacity
     table = labels.features
 
-    panel.result.colour_by.value = "mean intensity"
+    panel.result.show_as.value = "mean intensity"
 
     low, high = (table["index"][table["intensity_mean"].agg(f"idx{end}")] for end in ("min", "max"))
     viridis = AVAILABLE_COLORMAPS["viridis"]
     assert labels.get_color(low) == pytest.approx(viridis.map(0.0)[0], abs=1e-6)
     assert labels.get_color(high) == pytest.approx(viridis.map(1.0)[0], abs=1e-6)
     values = table["intensity_mean"]
-    assert panel.result.range.value == (f"{values.min():.3g} (dark) to {values.max():.3g} (bright)")
+    low, high = np.percentile(values, (1, 99))
+    assert not panel.result.bar.isHidden()
+    assert panel.result.bar.low.text() == f"{low:.3g}"
+    assert panel.result.bar.high.text() == f"{high:.3g}"
+    assert (labels.contour, labels.opacity) == (0, 1)
 
-    panel.result.colour_by.value = "label"
+    panel.result.show_as.value = "outlines"
 
     assert labels.colormap == own
-    assert not panel.result.range.visible
+    assert (labels.contour, labels.opacity) == (2, opacity)
+    assert panel.result.bar.isHidden()
 
 
 def test_colours_follow_the_sliders(qtbot, viewer, image, panel):
     run(qtbot, panel)
-    panel.result.colour_by.value = "area"
+    panel.result.show_as.value = "area"
     (labels,) = predictions(viewer)
-    before = panel.result.range.value
+    before = panel.result.bar.low.text()
 
     move(qtbot, panel, {"min_size": 200})
 
-    assert panel.result.range.value != before
-    assert panel.result.range.value.startswith(f"{labels.features['area_um2'].min():.3g} (dark)")
+    assert panel.result.bar.low.text() != before
+    areas = labels.features["area_um2"]
+    assert panel.result.bar.low.text() == f"{np.percentile(areas, 1):.3g}"
+    assert panel.result.bar.high.text() == f"{np.percentile(areas, 99):.3g} µm²"
     coloured = set(labels.colormap.color_dict) - {None, 0}
     assert coloured == set(labels.features["index"])
 
@@ -250,7 +309,7 @@ def test_colours_are_those_of_the_field_in_sight(qtbot, viewer, stack, panel, st
     panel.form.scope.value = Scope.ALL
     viewer.dims.set_current_step(0, 0)
     run(qtbot, panel)
-    panel.result.colour_by.value = "area"
+    panel.result.show_as.value = "area"
     (labels,) = predictions(viewer)
 
     viewer.dims.set_current_step(0, 1)
@@ -264,7 +323,7 @@ def test_a_measure_that_is_not_there_changes_no_colour(qtbot, viewer, image, pan
     (labels,) = predictions(viewer)
     own = labels.colormap
 
-    panel.result.colour_by.value = "flow error"
+    panel.result.show_as.value = "flow error"
 
     assert panel.result.range.value == "There is no flow error for this field."
     assert labels.colormap == own
@@ -276,7 +335,7 @@ def test_labels_get_their_own_colours_back_when_the_dock_is_closed(
     run(qtbot, panel)
     (labels,) = predictions(viewer)
     own = labels.colormap
-    panel.result.colour_by.value = "area"
+    panel.result.show_as.value = "area"
     assert labels.colormap != own
 
     panel.native.parent().destroyOnClose()

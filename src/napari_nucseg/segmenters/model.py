@@ -225,7 +225,7 @@ class LabelSegmenter:
         return labels.astype(np.int32)
 
 
-def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
+def describe_device(model: Model, key: str, wanted: str, pixels: int, whole: str = "field") -> str:
     """Say where a model will run, how exactly, what is missing, and how long a field takes.
 
     Parameters
@@ -233,11 +233,13 @@ def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
     model : Model
         The model that will run.
     key : str
-        Unique key of the model: its name, or the path of its file.
+        Unique key that its time is known by; see `napari_nucseg.segmenters.timing.volume_key`.
     wanted : str
         auto, cuda, mps or cpu.
     pixels : int
-        Number of pixels of a field.
+        Number of pixels of a field, or of voxels of a volume.
+    whole : str, optional
+        Word for what has so many pixels.
     """
     on_cpu_alone = model.capabilities is not None and DEVICE in model.capabilities.ignores
     try:
@@ -250,7 +252,7 @@ def describe_device(model: Model, key: str, wanted: str, pixels: int) -> str:
     seconds = timing.expected(key, str(device), pixels)
     how_long = "not timed here yet"
     if seconds is not None:
-        how_long = f"about {in_words(seconds)} a field"
+        how_long = f"about {in_words(seconds)} a {whole}"
     return f"{device}; {_precision(model, device)}; {_weights(model)}; {how_long}"
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from napari_nucseg.segmenters.api import Provenance
+from napari_nucseg.segmenters.parameters import Depth
 from napari_nucseg.system_info import cache_folder
 
 _logger = logging.getLogger(__name__)
@@ -111,8 +112,21 @@ def remember(model: str, made: Provenance, pixels: int, warm: bool = True) -> No
         of_this_machine().record(key, made.seconds / pixels)
 
 
+def volume_key(model: str, depth: Depth | None) -> str:
+    """Return the key of a model for `remember` and `expected`: volumes take a time of their own.
+
+    Parameters
+    ----------
+    model : str
+        Unique key of the model.
+    depth : Depth or None
+        How planes are put together as one volume; None for fields by themselves.
+    """
+    return model if depth is None else f"{model}, volume {depth}"
+
+
 def expected(model: str, device: str, pixels: int) -> float | None:
-    """Tell how many seconds a field will take, from the last run of about its size.
+    """Tell how many seconds a field or a volume will take, from the last run of about its size.
 
     The device is named as in `Provenance.device`. None if the model has not run on anything of
     the kind on this machine.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, ClassVar
 
 from napari.utils.notifications import notification_manager, show_warning
@@ -21,6 +22,8 @@ Hand = Callable[[Any], None]
 Task = Callable[[Progress], Any]
 """What a job does; its progress raises `Stopped` when the work was asked to stop."""
 
+PATIENCE = 0.3
+"""Seconds that a step gets to notice that it is to stop, before it is left behind."""
 WARM_UP = 0.5
 """Seconds of work before the rest is estimated from them."""
 
@@ -30,6 +33,9 @@ class Job(QObject):
 
     The function gets plain values and a `Progress` alone: it touches neither layers nor widgets.
     The signals arrive on the main thread, ``finished`` last; after `abandon` none does.
+
+    A step that takes long, such as a tile of a network, is not waited for when the job is stopped:
+    it is left behind, ends by itself, and nothing of it arrives.
     """
 
     progressed = Signal(int, int, str)
@@ -45,6 +51,8 @@ class Job(QObject):
         super().__init__()
         self._work = work
         self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._is_left = False
 
     def start(self) -> None:
         """Run the function in a thread of its own."""
@@ -70,8 +78,9 @@ class Job(QObject):
         return self not in Job._running
 
     def stop(self) -> None:
-        """Ask the function to stop at its next report; ``finished`` follows."""
+        """Ask the function to stop at its next report; ``finished`` follows within a second."""
         self._stop.set()
+        self._wake.set()
 
     def abandon(self) -> None:
         """Stop, and let nothing of it arrive: its owner is gone or began something newer."""
@@ -80,11 +89,22 @@ class Job(QObject):
 
     def hand(self, part: Any) -> None:
         """Hand a part of the result over from the thread; it arrives though the rest is stopped."""
-        self._given.emit(part)
+        if not self._is_left:
+            self._given.emit(part)
 
     def _run(self) -> Any:
+        """Work in one more thread, so that a step that is stopped can be left behind."""
+        pool = ThreadPoolExecutor(1, thread_name_prefix="job")
+        work = pool.submit(self._work, self._report)
+        pool.shutdown(wait=False)
+        work.add_done_callback(lambda _: self._wake.set())
+        self._wake.wait()
+        wait([work], timeout=PATIENCE if self._stop.is_set() else None)
+        if not work.done():
+            self._is_left = True
+            return _STOPPED
         try:
-            return self._work(self._report)
+            return work.result()
         except Stopped:
             if not self._stop.is_set():
                 raise

@@ -1,4 +1,4 @@
-"""What both panels share: work in the background, errors in words, and a clean end."""
+"""What all panels share: work in the background, errors in words, and a clean end."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 from napari.components import ViewerModel
 from napari.layers import Layer
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QAbstractSlider,
-    QAbstractSpinBox,
-    QComboBox,
     QDockWidget,
     QMainWindow,
-    QScrollBar,
     QWidget,
 )
 
 from napari_nucseg.progress import Progress
+from napari_nucseg.ui.input_guard import WheelGuard
 from napari_nucseg.ui.jobs import Hand, Job, Task, tell_user
 from napari_nucseg.ui.params_form import text_line
 
@@ -230,42 +227,3 @@ class LayerWatch:
 
     def _on_removed(self, event: Any) -> None:
         self._disconnect(event.value)
-
-
-class WheelGuard(QObject):
-    """Keeps the mouse wheel from changing values that do not have the focus.
-
-    Qt's spin boxes, combo boxes and sliders take the wheel as soon as the pointer is over them, so
-    that scrolling a panel would change its values. The wheel scrolls on instead.
-
-    Parameters
-    ----------
-    root : QWidget
-        All that lies in it is guarded, each time it is shown.
-    """
-
-    _KINDS = (QAbstractSpinBox, QComboBox, QAbstractSlider)
-
-    def __init__(self, root: QWidget) -> None:
-        super().__init__(root)
-        root.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Pass the wheel on where the widget has no focus."""
-        assert event is not None
-        if event.type() == QEvent.Type.Show and watched is self.parent():
-            self.guard_all()
-        if event.type() != QEvent.Type.Wheel or not isinstance(watched, self._KINDS):
-            return False
-        event.ignore()
-        return not watched.hasFocus()
-
-    def guard_all(self) -> None:
-        """Guard what was added since the root was shown, too."""
-        root = self.parent()
-        assert isinstance(root, QWidget)
-        for widget in root.findChildren(QWidget):
-            if isinstance(widget, self._KINDS) and not isinstance(widget, QScrollBar):
-                if widget.focusPolicy() == Qt.FocusPolicy.WheelFocus:
-                    widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-                widget.installEventFilter(self)

@@ -92,7 +92,7 @@ class ParamsForm(Generic[Params]):
     @property
     def params(self) -> Params:
         """The values on the form."""
-        return self._type(**{row.name: row.value for row in self.rows})
+        return self._type(**{row.name: _value(row) for row in self.rows})
 
     @params.setter
     def params(self, params: Params) -> None:
@@ -125,6 +125,11 @@ class ParamsForm(Generic[Params]):
         row.value = getattr(self._defaults, row.name)
 
 
+def _value(row: ValueWidget) -> Any:
+    """Return what a row shows; a slider's positions are a little less."""
+    return round(row.value, 5) if isinstance(row, FloatSlider) else row.value
+
+
 def threshold_slider() -> FloatSlider:
     """Return the slider of the IoU from which on nuclei match."""
     return FloatSlider(
@@ -132,8 +137,9 @@ def threshold_slider() -> FloatSlider:
         value=DEFAULT_RULE.threshold,
         min=LEAST_THRESHOLD,
         max=1.0,
-        step=0.01,
-        tooltip="Nuclei match if their IoU (intersection over union) is at least this.",
+        step=0.05,
+        tooltip="Nuclei match if their IoU (intersection over union) is at least this. Hold Ctrl "
+        "for finer steps.",
     )
 
 
@@ -151,12 +157,7 @@ def preset_box() -> ComboBox:
 def switch(label: str, tooltip: str, **options: Any) -> CheckBox:
     """Return a check box whose name stands in the column of labels alone.
 
-    Parameters
-    ----------
-    label, tooltip : str
-        Name and explanation for the screen.
-    **options : Any
-        Further arguments of `CheckBox`, such as its name and value.
+    Options are further arguments of `CheckBox`, such as its name and value.
     """
     box = CheckBox(label=label, tooltip=tooltip, **options)
     box.text = ""  # Given at once, an empty text would be taken for none, and the label shown
@@ -166,12 +167,7 @@ def switch(label: str, tooltip: str, **options: Any) -> CheckBox:
 def labelled(rows: Iterable[Widget], resets: Mapping[str, QWidget] | None = None) -> QWidget:
     """Lay out widgets under one another, their labels in a column of one width.
 
-    Parameters
-    ----------
-    rows : iterable of Widget
-        Widgets, each with its label and tooltip.
-    resets : mapping, optional
-        Buttons that stand behind rows, by the rows' labels.
+    Behind a row stands its button of ``resets``, if there is one, by the row's label.
     """
     box = QWidget()
     layout = QFormLayout(box)
@@ -179,6 +175,9 @@ def labelled(rows: Iterable[Widget], resets: Mapping[str, QWidget] | None = None
     layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for row in rows:
+        if not row.label:  # text has all of the width
+            layout.addRow(row.native)
+            continue
         label = QLabel(row.label)
         label.setToolTip(row.tooltip or "")
         button = (resets or {}).get(row.label)

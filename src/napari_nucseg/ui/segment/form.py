@@ -8,7 +8,7 @@ from typing import Any
 from magicgui.widgets import ComboBox, Container, ProgressBar, PushButton, SpinBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Image
-from qtpy.QtWidgets import QScrollArea, QWidget
+from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_nucseg.io.channels import CHANNEL, DEPTH, FIELD, TIME
@@ -37,6 +37,7 @@ from napari_nucseg.ui.segment.image_source import (
     channels_of,
     scopes_of,
 )
+from napari_nucseg.ui.segment.keys import CANCEL, SEGMENT, WHEN
 
 HELD = {"field": FIELD, "time": TIME, "channel": CHANNEL, "depth (z)": DEPTH}
 """What an axis may hold, by what it is called on the form."""
@@ -87,12 +88,14 @@ class SegmentForm:
         )
         self.model = ComboBox(
             label="Model",
-            tooltip="fluo-nuclei comes with the plugin, finds the size of nuclei by itself, and "
-            "is fast on any computer. nuclei and cyto to cyto3 are the networks of "
-            "Cellpose 1 to 3: 27 MB each, fast without a GPU, too. The Cellpose-SAM "
-            "models (cpsam) are for many kinds of cells, need a large download, and are "
-            "slow without a GPU. otsu uses no network; it is there to compare with.",
+            tooltip="Those with an arrow are downloaded first. fluo-nuclei comes with the plugin, "
+            "finds the size of nuclei by itself, and is fast on any computer. nuclei and cyto to "
+            "cyto3 are the networks of Cellpose 1 to 3: 27 MB each, fast without a GPU, too. The "
+            "Cellpose-SAM models (cpsam) are for many kinds of cells, need a large download, and "
+            "are slow without a GPU. otsu uses no network; it is there to compare with.",
         )
+        shrinks = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self.model.native.setSizeAdjustPolicy(shrinks)  # long names do not widen the panel
         self.add_model = add_model_button()
         self.about = text_line()
         self.device = ComboBox(label="Device", choices=CHOICES)
@@ -135,9 +138,13 @@ class SegmentForm:
     def _add_actions(self) -> None:
         """Add what begins and ends the work."""
         self.segment = PushButton(
-            text="Segment", tooltip="Find the nuclei. You can go on working meanwhile."
+            text="Segment",
+            tooltip=f"Find the nuclei. You can go on working meanwhile. Key: {SEGMENT}, {WHEN}.",
         )
-        self.cancel = PushButton(text="Cancel", tooltip="Stop. Fields that are done stay.")
+        self.cancel = PushButton(
+            text="Cancel",
+            tooltip=f"Stop. Fields that are done stay. Key: {CANCEL}, {WHEN}.",
+        )
         self.undo = PushButton(
             text="Undo",
             tooltip="Take back the last change of the labels: by a slider, by Segment, or by hand. "
@@ -235,19 +242,25 @@ class SegmentForm:
 
     def arranged(
         self, status: Widget, advice: Widget, result: Widget, provenance: Widget
-    ) -> QScrollArea:
-        """Lay out the whole panel: what is chosen, the buttons, and what is told of the result."""
-        return scrolled(
+    ) -> QWidget:
+        """Lay out the whole panel; what begins and ends the work stays in sight below the rest."""
+        rest = scrolled(
             self._top_rows(),
             self._advanced_rows(),
-            _side_by_side(self.segment, self.cancel, self.undo).native,
-            self.progress.native,
-            status.native,
             advice.native,
             self.follow_all.native,
             result.native,
             folded("How was this made?", HOW_MADE, provenance.native),
         )
+        box = QWidget()
+        box.setSizePolicy(rest.sizePolicy())
+        layout = QVBoxLayout(box)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(rest, 1)
+        buttons = _side_by_side(self.segment, self.cancel, self.undo)
+        for row in (buttons, self.progress, status):
+            layout.addWidget(row.native)
+        return box
 
     def _top_rows(self) -> QWidget:
         """Lay out what is always in sight."""

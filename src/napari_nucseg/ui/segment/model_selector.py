@@ -14,11 +14,12 @@ from napari.settings import get_plugin_settings
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_nucseg.parameter_spec import describe_values
-from napari_nucseg.segmenters import catalogue, networks
+from napari_nucseg.segmenters import catalogue, networks, timing
 from napari_nucseg.segmenters.api import Capabilities
 from napari_nucseg.segmenters.model import Model, describe_device, weights_folder
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.segment.image_source import DEPTHS
 from napari_nucseg.ui.segment.result_cache import short_name
 from napari_nucseg.ui.segment.selection import Selection
 
@@ -26,13 +27,23 @@ _logger = logging.getLogger(__name__)
 
 OF_IMAGE = ("diameter", "invert")
 """Parameters that are an image's own: another image does not begin with them."""
+YOURS, MISSING = "yours", "yours, missing"
+"""What is said in a list of a model file that the user added."""
 
 
 def describe_model(model: Model) -> str:
     """Say what a model is, and where its weights will go if they are not here."""
     if model.is_ready or model.remote is None:
         return model.about
-    return f"{model.about}. Segment first downloads its {model.megabytes} MB to {weights_folder()}"
+    return (
+        f"{model.about}. Segment first downloads its {model.megabytes} MB to {weights_folder()}. "
+        f"Licence: {model.licence}"
+    )
+
+
+def _titled(model: Model) -> str:
+    """Name a model in a list: if it has to be downloaded first, with its size."""
+    return model.name if model.is_ready else f"{model.name} \u2193 {model.megabytes:,} MB"
 
 
 def load_model() -> str:
@@ -102,15 +113,17 @@ class ModelFiles:
     def choices(self, widget: Any = None) -> list[tuple[str, str]]:
         """List all models by what they are called on a form, and their keys.
 
-        A model is told from others by its key: its name, or the whole path of a file.
+        First those that are ready, then those to be downloaded with their size, then the user's. A
+        model is told from others by its key: its name, or the whole path of a file.
         """
-        named = [model.name for model in catalogue.models()]
+        known = sorted(catalogue.models(), key=lambda model: not model.is_ready)
+        named = [model.name for model in known]
         times = Counter([*named, *(path.name for path in self.paths)])
         files = []
         for path in self.paths:
             title = path.name if times[path.name] == 1 else f"{path.name} in {path.parent}"
-            files.append((title if self.is_there(str(path)) else f"{title} (missing)", str(path)))
-        return [*((name, name) for name in named), *files]
+            files.append((f"{title} ({YOURS if self.is_there(str(path)) else MISSING})", str(path)))
+        return [*((_titled(model), model.name) for model in known), *files]
 
     def is_there(self, key: str) -> bool:
         """Whether a model is none of these files, or one that is there now."""
@@ -154,7 +167,8 @@ class ModelSelector:
         form.model.changed.connect(self._show_model)
         for name in OF_IMAGE:
             form.params[name].changed.connect(self._keep_of_image)
-        form.device.changed.connect(self.show_device)
+        for row in (form.device, form.scope):
+            row.changed.connect(self.show_device)
         form.defaults.changed.connect(self.use_defaults)
         form.add_model.changed.connect(self.add_file)
         self._show_model()
@@ -250,9 +264,13 @@ class ModelSelector:
 
     def show_device(self) -> None:
         """Say where the model will run, and for how long."""
-        wanted = self._form.device.value
+        depth = DEPTHS.get(self._form.scope.value)
         self._form.place.value = describe_device(
-            self.model, self._chosen.model, wanted, self._chosen.pixels
+            self.model,
+            timing.volume_key(self._chosen.model, depth),
+            self._form.device.value,
+            self._chosen.pixels,
+            "field" if depth is None else "volume",
         )
 
     def _show_model(self) -> None:

@@ -10,9 +10,10 @@ from napari.utils.notifications import show_warning
 from napari_nucseg.ui.edits import has_history, undo
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.panel import LayerWatch, Panel
+from napari_nucseg.ui.segment.diameter import DiameterHelp
 from napari_nucseg.ui.segment.hand_edits import HandEdits
+from napari_nucseg.ui.segment.keys import RunKeys
 from napari_nucseg.ui.segment.live_update import LiveUpdate
-from napari_nucseg.ui.segment.measurement_tables import NO_DIAMETER, propose_diameter
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
 from napari_nucseg.ui.segment.model_selector import ModelSelector
 from napari_nucseg.ui.segment.prediction_layer import RunResults
@@ -54,6 +55,7 @@ class SegmentPanel(Panel):
         self.follower = LiveUpdate(
             self, self._chosen, self._kept, self._edits, self.chooser.remember, self._show_result
         )
+        self.diameter = DiameterHelp(viewer, self._chosen, self._say, self.follower.rest)
         self.result = ResultsWidget(viewer, self._chosen, self._say, self.run_errand)
         self.advice = AdviceWidget(self.follow_advice)
         self.provenance = ProvenanceWidget(viewer, self.chooser.use_settings)
@@ -62,9 +64,9 @@ class SegmentPanel(Panel):
         )
         self.result.use_flows(self.keeper.flows_of)
         self._watch = LayerWatch(viewer, Image, ("data", "axis_labels"), self._begin_anew)
-        self.native.layout().addWidget(
-            self.form.arranged(self.status, self.advice, self.result, self.provenance)
-        )
+        parts = self.status, self.advice, self.result, self.provenance
+        self.native.layout().addWidget(self.form.arranged(*parts))
+        self._keys = RunKeys(self.native, self.start, self.stop)
         self._connect()
         self._show_running(False)
         self._show_nothing()
@@ -81,7 +83,6 @@ class SegmentPanel(Panel):
         form.segment.changed.connect(self.start)
         form.cancel.changed.connect(self.stop)
         form.undo.changed.connect(self.undo)
-        form.measure.changed.connect(self.measure_diameter)
         self._layers.events.inserted.connect(self.reset_choices)
         self._layers.events.removed.connect(self._on_layer_removed)
         self._layers.selection.events.active.connect(self._on_active)
@@ -100,6 +101,7 @@ class SegmentPanel(Panel):
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
         self.form.image.reset_choices()
+        self._keys.bind(self._layers, self._chosen.image, is_running=self.segmenting)
         self.form.show_image()
         self.chooser.refresh()
         if self._chosen.image is None or self.status.value == NO_IMAGE:
@@ -159,16 +161,6 @@ class SegmentPanel(Panel):
         self._say(undo(layer))
         self.keeper.suspect(layer)
 
-    def measure_diameter(self) -> None:
-        """Set the diameter to what a drawn line or the labels say."""
-        found = propose_diameter(self._viewer, self._chosen.image, self._chosen.prediction)
-        if found is None:
-            self._say(NO_DIAMETER)
-            return
-        self.form.params["diameter"].value = found.diameter
-        self.follower.rest()  # the network has to run for it
-        self._say(f"{found} Press Segment to use it.")
-
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Move the bar, unless Cancel was pressed."""
         if self.segmenting and self.job is not None and not self.job.is_stopping:
@@ -190,18 +182,22 @@ class SegmentPanel(Panel):
     def disconnect_viewer(self) -> None:
         """Disconnect from the layer list."""
         self.follower.rest()
+        self._keys.bind((), None, is_running=False)
         for part in (self.result, self.provenance, self.keeper, self._watch):
             part.disconnect_viewer()
         events = self._layers.events
         for event in (events.inserted, events.reordered, events.renamed):  # napari connects all
             event.disconnect(self.reset_choices)
-        events.removed.disconnect(self._on_layer_removed)
+        self._layers.events.removed.disconnect(self._on_layer_removed)
         self._layers.selection.events.active.disconnect(self._on_active)
         self._viewer.dims.events.current_step.disconnect(self._show_nothing)
 
     def _show_part(self, layer: Image, part: Result | str) -> None:
         if layer in self._viewer.layers and self._stopped == STOPPED:
+            is_first = not self._results.described
             self._results.put_part(layer, part)
+            if is_first:
+                self.result.bring()
 
     def _end_run(self, told: str = "") -> None:
         """Tell of all that a network made, whether it was stopped or not."""
@@ -223,7 +219,11 @@ class SegmentPanel(Panel):
         if layer not in self._viewer.layers:
             return
         self._results.begin(0)
+        before = self._chosen.prediction
+        was_hidden = before is not None and not before.visible
         labels = self._results.put(layer, result)
+        if was_hidden:
+            self.result.bring()
         about = self.result.describe(labels, result, ran=False)
         self._say(" ".join(filter(None, (about, remark, self._results.remark))))
         self.advice.clear()  # it was about other values
@@ -265,6 +265,7 @@ class SegmentPanel(Panel):
         self._show_image()
 
     def _show_image(self) -> None:
+        self._keys.bind(self._layers, self._chosen.image, is_running=self.segmenting)
         self.form.show_image()
         self._rows.show()
         self.result.show_range()

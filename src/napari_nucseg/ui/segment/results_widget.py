@@ -14,30 +14,20 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.analysis.measurements import describe
-from napari_nucseg.io.writers import write_columns
+from napari_nucseg.io.writers import with_ending, write_columns
+from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import changes_of, count_corrected
+from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import record_of, shown_plane
 from napari_nucseg.ui.mending import FlowsOf, MendingRow
 from napari_nucseg.ui.params_form import text_line
-from napari_nucseg.ui.segment.measurement_tables import (
-    COLUMNS,
-    LABEL,
-    ColourBy,
-    go_to,
-    joined,
-    most_doubtful,
-    nuclei_of,
-    tables_of,
-)
+from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, ColourBar, Foreground, ShowAs
+from napari_nucseg.ui.segment.doubt_walk import DoubtWalk
+from napari_nucseg.ui.segment.measurement_tables import joined, nuclei_of, tables_of
 from napari_nucseg.ui.segment.result_cache import FieldResult, Result
 from napari_nucseg.ui.segment.selection import Selection
 from napari_nucseg.wording import counted, say_corrected
-
-_NO_NUCLEUS = "There is no nucleus in this field."
-_NO_DOUBT = (
-    "These labels have no flow errors, so doubt is not known. Segment this field with a network."
-)
 
 
 class ResultsWidget(Container[Any]):
@@ -60,44 +50,67 @@ class ResultsWidget(Container[Any]):
     ) -> None:
         self.doubtful = PushButton(
             text="Most doubtful nucleus",
-            tooltip="Go to the nucleus of this field whose shape fits the network's flows worst. "
-            "Press again for the next.",
+            tooltip="Go to the nucleus of this field whose shape fits the network's flows worst, "
+            "and say why it is doubtful. Press again for the next.",
         )
+        self.previous = PushButton(text="Previous", tooltip="Go back to the nucleus before.")
         self.save = PushButton(
             text="Save measurements...",
             tooltip="Save area, position, intensity, shape and doubt of every nucleus as CSV.",
         )
-        self.colour_by = ComboBox(
-            label="Colour by",
-            choices=[LABEL, *COLUMNS],
-            tooltip="Colour the nuclei by a measurement, from dark (low) to bright (high). Choose "
-            "label for their own colours. Nuclei without a value are grey.",
+        self.save_labels = PushButton(
+            text="Save labels...",
+            tooltip="Save the labels of all fields as one TIFF, with how they were made and the "
+            "pixel size.",
+        )
+        self.show_as = ComboBox(
+            label="Show as",
+            choices=[*CONTOURS, *MEASURES],
+            tooltip="Show the nuclei as outlines, or filled, or coloured by a measurement, from "
+            "dark (low) to bright (high). Nuclei without a value are grey.",
         )
         self.range = text_line()
-        buttons = Container(widgets=[self.doubtful, self.save], layout="horizontal", labels=False)
-        colours = Container(widgets=[self.colour_by])
-        for row in (buttons, colours):
+        self.bar = ColourBar()
+        walk = Container(widgets=[self.doubtful, self.previous], layout="horizontal", labels=False)
+        ways = Container(widgets=[self.show_as])
+        saving = [self.save_labels, self.save]
+        files = Container(widgets=saving, layout="horizontal", labels=False)
+        for row in (walk, files, ways):
             row.margins = (0, 0, 0, 0)
-        super().__init__(widgets=[buttons, colours, self.range], labels=False)
+        super().__init__(widgets=[ways, self.range, walk, files], labels=False)
+        self.native.layout().insertWidget(1, self.bar)
         self.mending = MendingRow(viewer, lambda: chosen.prediction, tell)
-        self.native.layout().insertWidget(0, self.mending)
+        self.native.layout().insertWidget(2, self.mending)
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
         self._chosen = chosen
         self._tell = tell
         self._run = run
-        self._colouring = ColourBy(viewer)
-        self._walked: tuple[str, int, int] = ("", 0, 0)
-        self.range.visible = False
-        self.doubtful.changed.connect(self.go_to_doubtful)
+        self._showing = ShowAs(viewer)
+        self._walk = DoubtWalk(viewer, chosen, tell, run)
+        self._front = Foreground(viewer)
+        self.show_range()
+        for box in (chosen.form.image, chosen.form.model, self.show_as):
+            box.native.activated.connect(self.bring)  # not if an image layer is selected
+        self.doubtful.changed.connect(lambda: self._walk.go(1))
+        self.previous.changed.connect(lambda: self._walk.go(-1))
         self.save.changed.connect(self.save_measures)
-        self.colour_by.changed.connect(self.choose_colours)
+        self.save_labels.changed.connect(self.save_label_image)
+        self.show_as.changed.connect(self.choose_way)
 
     def disconnect_viewer(self) -> None:
         """Give the labels their own colours back, and napari its mouse."""
         self.use_flows(None)
         self.mending.disconnect_viewer()
-        self._colouring.choose(LABEL)
+        self._showing.give_back()
+        self._walk.begin_anew()
+        self._front.disconnect_viewer()
+
+    def bring(self, *_: Any) -> None:
+        """Bring the result that is chosen to the top, and hide what would cover it."""
+        image, labels = self._chosen.image, self._chosen.prediction
+        if image is not None and labels is not None:
+            self._front.bring(image, labels)
 
     def use_flows(self, flows_of: FlowsOf | None) -> None:
         """Propose missed nuclei by what is kept of a network's flows."""
@@ -105,26 +118,27 @@ class ResultsWidget(Container[Any]):
 
     def begin_anew(self) -> None:
         """Start with the most doubtful nucleus again, because there are other labels now."""
-        self._walked = ("", 0, 0)
+        self._walk.begin_anew()
 
-    def choose_colours(self, measure: str) -> None:
-        """Colour the nuclei by a measure."""
-        self._colouring.choose(measure)
+    def choose_way(self, way: str) -> None:
+        """Show the nuclei as outlines, filled, or coloured by a measure."""
+        self._showing.choose(way)
         self.show_range()
 
     def recolour(self, layer: Labels) -> None:
         """Let a prediction's colours follow its measures."""
-        self._colouring.show(layer)
+        self._showing.show(layer)
         self.show_range()
 
     def show_range(self) -> None:
         """Say what the colours stand for."""
-        layer = self._chosen.prediction
-        found = None if layer is None else self._colouring.range_of(layer)
-        self.range.visible = self._colouring.measure != LABEL
-        self.range.value = (
-            f"{found}" if found else (f"There is no {self._colouring.measure} for this field.")
-        )
+        layer, way = self._chosen.prediction, self._showing.way
+        found = None if layer is None else self._showing.range_of(layer)
+        self.bar.setVisible(found is not None)
+        if found is not None:
+            self.bar.show_range(found)
+        self.range.visible = way in MEASURES and found is None
+        self.range.value = f"There is no {way} for this field."
 
     def describe(self, labels: Labels, result: Result, ran: bool) -> str:
         """Say in a line what was made.
@@ -176,26 +190,7 @@ class ResultsWidget(Container[Any]):
             return ""
         if short.median_area_um2 is None:
             return f"median area {short.median_area_px:.0f} px"
-        return f"median area {short.median_area_um2:.1f} um2"
-
-    def go_to_doubtful(self) -> None:
-        """Go to the next nucleus of the field in sight, the most doubtful first."""
-        layer = self._chosen.prediction
-        nuclei = [] if layer is None else most_doubtful(layer, self._plane(layer))
-        if layer is None or not nuclei:
-            table = None if layer is None else tables_of(layer).get(self._plane(layer))
-            is_empty = table is not None and not len(table.nuclei["index"])
-            self._tell(_NO_NUCLEUS if is_empty else _NO_DOUBT)
-            return
-        place = str(layer.unique_id), self._plane(layer)
-        rank = self._walked[2] if self._walked[:2] == place else 0
-        rank = rank if rank < len(nuclei) else 0
-        self._walked = (*place, rank + 1)
-        go_to(self._viewer, layer, nuclei[rank])
-        self._tell(
-            f"Nucleus {nuclei[rank].label}: number {rank + 1} of {len(nuclei)}, the most "
-            "doubtful first."
-        )
+        return f"median area {short.median_area_um2:.1f} µm²"
 
     def save_measures(self) -> None:
         """Ask for a file, and write the measures of all fields to it."""
@@ -214,6 +209,26 @@ class ResultsWidget(Container[Any]):
                 lambda progress: write_columns(Path(name), columns),
                 lambda nothing: self._tell(f"{told}."),
             )
+
+    def save_label_image(self) -> None:
+        """Ask for a file, and write the labels of all fields to it in the background."""
+        layer = self._chosen.prediction
+        if layer is None:
+            self._tell("There are no labels yet. Press Segment.")
+            return
+        stems = self._names(layer)
+        stem = stems[0] if len(stems) == 1 else layer.name
+        name, _ = QFileDialog.getSaveFileName(
+            self.native, "Save labels", f"{stem} labels.tif", "TIFF (*.tif *.tiff)"
+        )
+        if not name:
+            return
+        labels, attributes = np.array(layer.data), layer.as_layer_data_tuple()[1]
+
+        def write(progress: Progress) -> str:
+            return save_labels(str(with_ending(Path(name), ".tif", ".tiff")), labels, attributes)[0]
+
+        self._run(write, lambda path: self._tell(f"The labels of {layer.name} are in {path}."))
 
     def _plane(self, layer: Labels) -> int:
         return shown_plane(self._viewer.dims.point, layer)

@@ -108,11 +108,13 @@ class Selection:
 
     @property
     def pixels(self) -> int:
-        """Of a field."""
-        if self.image is None:
+        """Of a field; of all planes where these are segmented as a volume."""
+        image, scope = self.image, self.form.scope.value
+        if image is None:
             return 0
-        height, width = field_shape(self.image)[-2:]
-        return height * width
+        shape = field_shape(image)
+        axis = depth_axis(image) if scope in DEPTHS else None
+        return shape[-2] * shape[-1] * (1 if axis is None else shape[axis])
 
     def _images(self, widget: Any = None) -> list[Image]:
         return [layer for layer in self._viewer.layers[::-1] if isinstance(layer, Image)]

@@ -121,7 +121,8 @@ def _segment_field(
         result = segmenter(image, request.params, progress)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    timing.remember(key.model, result.provenance, image.size, warm)
+    if result.labels.any():  # a blank image takes next to no time
+        timing.remember(key.model, result.provenance, image.size, warm)
     kept = CachedResult(result, image, request.pixel_size)
     made = _made(key, kept, request.name, request.source.axes)
     return Result((made,), {key: kept}, result.capabilities)
@@ -236,6 +237,7 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
         progress(number, total, f"Reading plane {number + 1} of {total}")
         planes.append(request.source.read(key.plane))
     volume = np.stack(planes)
+    warm = not is_compiling()
     report = RemainingTime(progress, 1, step="plane").report
     try:
         result = segment_volume(
@@ -243,6 +245,9 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
         )
     except ValueError as error:
         raise ValueError(f"{request.name}: {error}") from error
+    if result.labels.any():
+        timed = timing.volume_key(request.spots[0].model, request.depth)
+        timing.remember(timed, result.provenance, volume.size, warm)
     made = []
     for number, (key, labels) in enumerate(zip(request.spots, result.labels, strict=True)):
         progress(
