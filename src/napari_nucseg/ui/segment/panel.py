@@ -69,7 +69,7 @@ class SegmentPanel(Panel):
         self._keys = RunKeys(self.native, self.start, self.stop)
         self._connect()
         self._show_running(False)
-        self._show_nothing()
+        self._show_field_status()
 
     def _connect(self) -> None:
         form = self.form
@@ -77,7 +77,7 @@ class SegmentPanel(Panel):
         form.model.changed.connect(self.result.show_range)
         for row in (form.image, form.model, form.channel):
             row.changed.connect(self.advice.clear)
-            row.changed.connect(self._show_nothing)
+            row.changed.connect(self._show_field_status)
         form.image.changed.connect(self._show_image_values)  # which adds to what is said
         self._rows.axes_chosen.connect(self._begin_anew)
         form.segment.changed.connect(self.start)
@@ -86,7 +86,7 @@ class SegmentPanel(Panel):
         self._layers.events.inserted.connect(self.reset_choices)
         self._layers.events.removed.connect(self._on_layer_removed)
         self._layers.selection.events.active.connect(self._on_active)
-        self._viewer.dims.events.current_step.connect(self._show_nothing)
+        self._viewer.dims.events.current_step.connect(self._show_field_status)
 
     @property
     def segmenting(self) -> bool:
@@ -105,7 +105,7 @@ class SegmentPanel(Panel):
         self.form.show_image()
         self.chooser.refresh()
         if self._chosen.image is None or self.status.value == NO_IMAGE:
-            self._show_nothing()
+            self._show_field_status()
 
     def start(self) -> None:
         """Segment what is chosen, in the background."""
@@ -188,9 +188,9 @@ class SegmentPanel(Panel):
         events = self._layers.events
         for event in (events.inserted, events.reordered, events.renamed):  # napari connects all
             event.disconnect(self.reset_choices)
-        self._layers.events.removed.disconnect(self._on_layer_removed)
+        events.removed.disconnect(self._on_layer_removed)
         self._layers.selection.events.active.disconnect(self._on_active)
-        self._viewer.dims.events.current_step.disconnect(self._show_nothing)
+        self._viewer.dims.events.current_step.disconnect(self._show_field_status)
 
     def _show_part(self, layer: Image, part: Result | str) -> None:
         if layer in self._viewer.layers and self._stopped == STOPPED:
@@ -201,9 +201,10 @@ class SegmentPanel(Panel):
 
     def _end_run(self, told: str = "") -> None:
         """Tell of all that a network made, whether it was stopped or not."""
-        for failure in self._results.failures:
-            show_warning(failure)
-        if (found := self._results.finish()) is None:
+        found = self._results.finish()
+        for warning in (*self._results.failures, *(found[1].notes if found else ())):
+            show_warning(warning)
+        if found is None:
             self._say(f"{told} {self._results.failed or GONE}".strip())
             return
         labels, result = found
@@ -211,8 +212,6 @@ class SegmentPanel(Panel):
         about = self.result.describe(labels, result, ran=True)
         self._say(" ".join(filter(None, (told, about, self._results.failed, self._results.remark))))
         self.advice.tell({one.key.plane: one.concerns for one in result.made})
-        for note in result.notes:
-            show_warning(note)
 
     def _show_result(self, layer: Image, result: Result, remark: str = "") -> None:
         """Show labels that followed the sliders."""
@@ -244,8 +243,8 @@ class SegmentPanel(Panel):
     def _say(self, line: str) -> None:
         self.status.value = line
 
-    def _show_nothing(self) -> None:
-        """Say no more of what is gone or no longer chosen, but what is known before a run."""
+    def _show_field_status(self) -> None:
+        """Describe the field shown, unless a run is on: its labels, or the image before a run."""
         if self.running:
             return
         self.advice.clear_elsewhere(self._chosen.plane)
@@ -281,7 +280,7 @@ class SegmentPanel(Panel):
         elif layer is self._chosen.image and not self.segmenting:
             self.drop_job()
             self._show_image()
-            self._show_nothing()
+            self._show_field_status()
             self._show_image_values()
             if has_copies:
                 self._say(f"{LEFT} {self.status.value}".strip())
@@ -298,4 +297,4 @@ class SegmentPanel(Panel):
             self.stop()
         if self._kept.forget_removed(event.value, self._layers) and not self.segmenting:
             self.drop_job()
-            self._show_nothing()
+            self._show_field_status()
