@@ -444,6 +444,7 @@ def test_an_image_that_the_model_does_not_suit_is_told_on_standard_error(
         done = run("segment", tmp_path / "dark.tif", "-o", tmp_path / "out")
         assert done.code == 0
         assert "dark.tif: The nuclei seem to be darker than the background. Switch on" in done.err
+        assert "(--invert)" in done.err
     assert run("segment", tmp_path / "dark.tif", "-o", tmp_path / "out", "--invert").err == ""
 
 

@@ -181,3 +181,50 @@ def test_nuclei_of_too_few_pixels_are_told():
 def test_flows_that_do_not_fit_the_nuclei_are_told(field, errors, told):
     concerns = find_concerns(field.image, Found(field.labels, np.array(errors)), DEFAULTS)
     assert [told in str(one) for one in concerns] == ([] if told is None else [True])
+
+
+# Nuclei of very different sizes
+
+
+def of_two_sizes(small=40, large=8):
+    """Small and large discs, and the labels of the large ones alone."""
+    labels = np.zeros((600, 700), np.int32)
+    rows, columns = np.mgrid[: labels.shape[0], : labels.shape[1]]
+    for number in range(large):
+        row, column = 80 + 160 * (number // 4), 80 + 160 * (number % 4)
+        labels[np.hypot(rows - row, columns - column) < 60] = number + 1
+    found = labels.copy()
+    for number in range(small):
+        row, column = 360 + 30 * (number // 20), 30 + 32 * (number % 20)
+        labels[np.hypot(rows - row, columns - column) < 6] = large + number + 1
+    return labels, found
+
+
+def test_small_nuclei_that_are_missed_beside_large_ones_are_told():
+    labels, found = of_two_sizes()
+    concern = the_only(find_concerns(lit(labels), Found(found, diameter=120), DEFAULTS))
+    assert concern.reason.startswith("40 of 48 bright objects have no nucleus: they are about 1")
+    assert "and most nuclei that were found about 120 px" in concern.reason
+    assert "Segment once more with a diameter of 1" in concern.advice
+    assert concern.change == {}  # the others would be lost
+    assert find_concerns(lit(labels), Found(labels, diameter=120), DEFAULTS) == ()
+
+
+def test_a_little_debris_beside_large_nuclei_is_silent():
+    labels, found = of_two_sizes(small=3)
+    assert find_concerns(lit(labels), Found(found, diameter=120), DEFAULTS) == ()
+
+
+# What files and tables say
+
+
+def test_advice_in_text_names_the_option_of_the_command_line(segment, field):
+    dark = segment(65_535 - field.image).concerns[0]
+    assert str(dark).endswith("Switch on Dark nuclei (--invert).")
+    large = np.kron(field.labels, np.ones((4, 4), int))
+    image = lit(large)
+    concern = the_only(find_concerns(image, Found(nothing(image), diameter=20), DEFAULTS))
+    diameter = concern.change["diameter"]
+    assert str(concern).endswith(
+        f"Set the diameter to {diameter:.0f} px (--diameter {diameter:.0f})."
+    )

@@ -16,6 +16,8 @@ from napari_nucseg.segmenters.parameters import SegmentParams
 
 DEVICE = "device"
 """Stands beside the parameters' names, in `Capabilities.ignores`, for the choice of a device."""
+FLOW_STEPS = 200
+"""Steps of one pixel, at the network's own scale, for which a pixel follows the flow."""
 
 
 class Stopped(Exception):
@@ -108,7 +110,7 @@ class Flows:
 
     vectors: NDArray[np.float32]
     cellprob: NDArray[np.float32]
-    steps: int = 200
+    steps: int = FLOW_STEPS
     notes: tuple[str, ...] = ()
     diameter: float | None = None
     is_estimated: bool = False
@@ -127,14 +129,19 @@ class Concern:
         Order that says what the user can do about it: "Try the model otsu".
     change : mapping
         Parameters, by name, with which another run may do better; empty if none would.
+    option : str
+        Option of the command line that follows the advice: "--diameter 30"; empty without one.
     """
 
     reason: str
     advice: str
     change: Mapping[str, Any] = field(default_factory=dict)
+    option: str = ""
 
     def __str__(self) -> str:
-        return f"{self.reason}. {self.advice}."
+        """Text of files and tables, which people read in both places."""
+        option = f" ({self.option})" if self.option else ""
+        return f"{self.reason}. {self.advice}{option}."
 
 
 @dataclass(frozen=True)
@@ -240,10 +247,7 @@ class Segmentation:
     def relabelled(self, params: SegmentParams) -> Segmentation:
         """Segment the same field with other thresholds, without the network.
 
-        Raises
-        ------
-        ValueError
-            If a parameter differs that the network has to run for.
+        A parameter that the network has to run for raises a ValueError.
         """
         outdated = self.outdated_by(params)
         if outdated:
@@ -282,13 +286,7 @@ class Segmenter(Protocol):
 
 
 def check_image(image: NDArray[Any], name: str) -> None:
-    """Refuse what no network can segment: not 2-D, empty, complex, NaN or infinite.
-
-    Raises
-    ------
-    ValueError
-        Naming the image and the remedy.
-    """
+    """Refuse, by its name, what no network can segment: not 2-D, empty, complex or infinite."""
     if image.ndim != 2 or 0 in image.shape:
         raise ValueError(
             f"{name}: an image of shape {image.shape}; choose one grey plane of height x width"

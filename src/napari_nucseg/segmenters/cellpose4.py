@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_nucseg.progress import Progress
-from napari_nucseg.segmenters.api import Flows, OutOfDeviceMemory
+from napari_nucseg.segmenters.api import FLOW_STEPS, Flows, OutOfDeviceMemory
 from napari_nucseg.segmenters.checkpoints import check_complete, kind_of, read_state
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16, free_memory
 from napari_nucseg.segmenters.intensities import normalise
@@ -26,7 +26,6 @@ from napari_nucseg.segmenters.tiling import RunBatch, tile_starts
 
 NATIVE_DIAMETER = 30.0
 """Nucleus diameter, in pixels, that Cellpose's networks were trained at."""
-FLOW_STEPS = 200
 GPU_BATCH = 8
 """Tiles at once on a GPU."""
 TILE_SIZE = {"sam_vitl": 256}

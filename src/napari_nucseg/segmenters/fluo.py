@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.progress import Progress
-from napari_nucseg.segmenters.api import Flows
+from napari_nucseg.segmenters.api import FLOW_STEPS, Flows
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.dynamics.masks import finish, trace
 from napari_nucseg.segmenters.flows import compiling
@@ -48,7 +48,6 @@ LEAST_SEEN = 10.0
 WINDOW = 256
 """Edge of the part of an image whose nuclei are measured, px."""
 _FLOW_THRESHOLD = 0.4
-_STEPS = 200
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """A normalised image to flows and cell probability, shape (3, height, width)."""
@@ -109,7 +108,7 @@ def find_large(shape: tuple[int, ...], look: Callable[[float], Look]) -> float |
 def look_at(copy: NDArray[np.float32], run: Run) -> Look:
     """Look at a smaller copy of a normalised image, shape (height, width)."""
     output = run(copy)
-    traced = trace(output[:2], output[2], cellprob_threshold=0.0, steps=_STEPS)
+    traced = trace(output[:2], output[2], cellprob_threshold=0.0, steps=FLOW_STEPS)
     labels = finish(traced, flow_threshold=_FLOW_THRESHOLD, min_size=1)
     bright = copy > BRIGHT
     cover = float((bright & (labels > 0)).sum() / max(bright.sum(), 1))
@@ -132,7 +131,7 @@ def find_small(flows: Flows) -> float | None:
     """
     part = _densest(flows.cellprob > 0)
     traced = trace(
-        flows.vectors[:, *part], flows.cellprob[part], cellprob_threshold=0.0, steps=_STEPS
+        flows.vectors[:, *part], flows.cellprob[part], cellprob_threshold=0.0, steps=FLOW_STEPS
     )
     labels = finish(traced, flow_threshold=_FLOW_THRESHOLD, min_size=1)
     diameter = _usual_diameter(labels)

@@ -41,11 +41,13 @@ LEAST_COVERED = 0.2
 """Share of a bright object that has to be nucleus for it not to be left."""
 ENOUGH = 10.0
 """Pixels across a nucleus that are enough to see it: larger ones are thinned out to that."""
+FINEST = 2
+"""Distance of the pixels that are looked at, where nuclei are small."""
 OTHER_SIZE = 1.8
 """So many times larger or smaller than what was segmented for, nuclei have another size."""
 SMALLEST = 7.0
 """Diameter, in pixels, below which nuclei have no shape that could be outlined."""
-MOST_ERROR = 0.14
+DOUBTFUL_ERROR = 0.14
 """Error of the flows, in the upper quartile of the nuclei, from which outlines are doubtful."""
 FEWEST_DROPPED = 3
 """Fewer objects than these may always be dropped."""
@@ -93,11 +95,19 @@ def find_concerns(image: NDArray[Any], found: Found, params: SegmentParams) -> t
     areas = np.bincount(found.labels.ravel())[1:]
     usual = float(np.sqrt(np.median(areas[areas > 0]) * 4 / np.pi)) if areas.any() else 0.0
     sizes = [size for size in (found.diameter, usual) if size]
-    step = max(2, int(min(sizes, default=0) / ENOUGH))
+    step = max(FINEST, int(min(sizes, default=0) / ENOUGH))
     thinned = _Thinned.out_of(image, step)
     if not thinned.pixels.any():
         return (_no_contrast(),)
-    return tuple(_concerns(thinned, found, usual, params))
+    concerns = tuple(_concerns(thinned, found, usual, params))
+    if usual == 0 or step == FINEST or any(one.change for one in concerns):
+        return concerns
+    # Nuclei much smaller than the others were thinned away
+    fine = _Thinned.out_of(image, FINEST)
+    bright = _bright_objects(fine, fine.of(found.labels) > 0, np.pi / 4 * SMALLEST**2)
+    if not _are_many_left(bright) or bright.diameter * OTHER_SIZE > usual:
+        return concerns
+    return (_smaller_left_out(bright, usual), *concerns)
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,7 @@ def _concerns(
     is_bright = ground.mean() > MOST and thinned.pixels.max() < OUTSHINING
     if is_bright and thinned.dark.mean() > MOST_EMPTY and inside[ground].mean() < MOST:
         yield _bright_ground(params)
-    elif bright.left > max(FEWEST_LEFT, MOST_LEFT * bright.count):
+    elif _are_many_left(bright):
         yield _left_out(bright, found)
     elif usual == 0 and thinned.bright.mean() > MOST_EMPTY:
         yield Concern(
@@ -170,7 +180,7 @@ def _concerns(
         yield _doubtful(
             f"{dropped.mean():.0%} of the objects that the network found do not fit its flows"
         )
-    elif not dropped.all() and np.percentile(found.errors[~dropped], 75) > MOST_ERROR:
+    elif not dropped.all() and np.percentile(found.errors[~dropped], 75) > DOUBTFUL_ERROR:
         yield _doubtful("The outlines of many nuclei fit the network's flows badly")
     if 0 < usual < SMALLEST:
         yield Concern(
@@ -179,12 +189,18 @@ def _concerns(
         )
 
 
-def _bright_objects(thinned: _Thinned, inside: NDArray[np.bool_]) -> _Bright:
-    """Find bright objects, and tell which of them hold no nucleus."""
+def _are_many_left(bright: _Bright) -> bool:
+    return bright.left > max(FEWEST_LEFT, MOST_LEFT * bright.count)
+
+
+def _bright_objects(
+    thinned: _Thinned, inside: NDArray[np.bool_], least: float = LEAST_OBJECT
+) -> _Bright:
+    """Find bright objects of an area, px, at least, and tell which of them hold no nucleus."""
     numbered, count = ndi.label(thinned.bright)
     areas = np.bincount(numbered.ravel(), minlength=count + 1) * thinned.step**2
     covered = np.bincount(numbered[inside], minlength=count + 1) * thinned.step**2
-    counts = areas >= LEAST_OBJECT
+    counts = areas >= least
     counts[0] = False
     left = counts & (covered < LEAST_COVERED * areas)
     usual = float(np.median(areas[left])) if left.any() else 0.0
@@ -194,7 +210,7 @@ def _bright_objects(thinned: _Thinned, inside: NDArray[np.bool_]) -> _Bright:
 def _doubtful(reason: str) -> Concern:
     return Concern(
         reason,
-        "Look at the most doubtful nuclei. A sharper image or another model may do better",
+        "Check the outlines. A sharper image or another model may do better",
     )
 
 
@@ -209,12 +225,13 @@ def _bright_ground(params: SegmentParams) -> Concern:
         return Concern(
             "In the inverted image, the nuclei seem to be darker than the "
             "background", "Switch off Dark nuclei",
-            {"invert": False},
+            {"invert": False}, "leave out --invert",
         )  # fmt: skip
     return Concern(
         "The nuclei seem to be darker than the background",
         "Switch on Dark nuclei",
         {"invert": True},
+        "--invert",
     )
 
 
@@ -230,8 +247,21 @@ def _left_out(bright: _Bright, found: Found) -> Concern:
             f"{seen}: the objects look {times:.1f} times {how} than expected",
             f"Set the diameter to {diameter:.0f} px",
             {"diameter": float(round(diameter))},
+            f"--diameter {diameter:.0f}",
         )
     return Concern(
         f"{seen}: {bright.left} of the bright objects have no nucleus",
         "Lower the cell probability, or try another model. otsu finds everything that is bright",
+        option="--cellprob-threshold, --model",
+    )
+
+
+def _smaller_left_out(bright: _Bright, usual: float) -> Concern:
+    """Tell of bright objects without a nucleus where nuclei are of very different sizes."""
+    diameter = f"{bright.diameter:.0f}"
+    return Concern(
+        f"{bright.left} of {counted(bright.count, 'bright object')} have no nucleus: they are "
+        f"about {diameter} px across, and most nuclei that were found about {usual:.0f} px",
+        f"Segment once more with a diameter of {diameter} px for the small ones",
+        option=f"--diameter {diameter}",
     )

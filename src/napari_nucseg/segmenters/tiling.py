@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.progress import Progress
-from napari_nucseg.segmenters.api import Flows
+from napari_nucseg.segmenters.api import FLOW_STEPS, Flows
 from napari_nucseg.segmenters.network import refuse_too_large
 
 Flip = tuple[bool, bool]
@@ -27,7 +27,6 @@ LARGEST_TILE = 2048
 
 RunBatch = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Images of shape (1, channels, height, width) to flows and cell probability (1, 3, ...)."""
-FLOW_STEPS = 200
 LEAST_SEEN = 15
 """Area of the smallest object that is to be trusted, in pixels of the network's own scale."""
 MAX_PIXELS = 2**28

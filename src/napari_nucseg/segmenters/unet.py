@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_nucseg.progress import Progress
-from napari_nucseg.segmenters.api import Flows
+from napari_nucseg.segmenters.api import FLOW_STEPS, Flows
 from napari_nucseg.segmenters.cellpose4 import Tiles, inference_on, normalise_as_cellpose
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.fluo import FluoNuclei
@@ -37,7 +37,6 @@ TILE_SIZE = 224
 """Edge of a tile of the U-Nets of Cellpose 1 to 3, in pixels; that of their crops in training."""
 TILE_OVERLAP = 0.1
 """Part of a tile that it shares with a neighbour, by Cellpose's count."""
-FLOW_STEPS = 200
 """For nuclei of the mean diameter; larger ones take more."""
 MAX_PIXELS = 2**26
 """The largest image that those run, at their own scale: it takes 4 GB, with flipped copies

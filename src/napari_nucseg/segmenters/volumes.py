@@ -18,14 +18,19 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.overlap import Overlap, find_overlap
 from napari_nucseg.progress import Progress, within
-from napari_nucseg.segmenters.api import Provenance, Segmenter, VolumeSegmentation, check_image
+from napari_nucseg.segmenters.api import (
+    FLOW_STEPS,
+    Provenance,
+    Segmenter,
+    VolumeSegmentation,
+    check_image,
+)
 from napari_nucseg.segmenters.devices import load_torch
 from napari_nucseg.segmenters.network import NetSegmenter, Network, prepared, refuse_too_large
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.splitting import drop_on_edges
 from napari_nucseg.segmenters.suitability import Found, find_concerns
 
-FLOW_STEPS = 200
 MAX_VOXELS = 2**27
 """The largest stack that is run in 3-D, at the network's own scale: it takes 9 GB."""
 
@@ -48,8 +53,6 @@ def stitch_planes(planes: Labels, threshold: float) -> Labels:
     ndarray of int32, shape (planes, height, width)
         Labels of the volume; those of the first plane are kept.
 
-    Notes
-    -----
     As ``cellpose.utils.stitch3D`` 4.2, without its table of all pairs; it may give numbers out
     twice after an empty plane, this function does not.
     """
