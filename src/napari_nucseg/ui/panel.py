@@ -146,7 +146,8 @@ class Panel(Container):
     def _drop_all(self) -> None:
         self.drop_job()
         for job in self._errands:
-            job.abandon()
+            if not job.is_over:  # Qt may have deleted the others, as Python ends
+                job.abandon()
 
     def _on_parent(self, parent: Any) -> None:
         """Napari takes a closed dock's widget out of it and forgets it."""
