@@ -54,7 +54,7 @@ class SegmentPanel(Panel):
         self.follower = LiveUpdate(
             self, self._chosen, self._kept, self._edits, self.chooser.remember, self._show_result
         )
-        self.diameter = DiameterHelp(viewer, self._chosen, self._say, self.follower.rest)
+        self.diameter = DiameterHelp(viewer, self.chooser, self._say, self.follower.rest)
         self.result = ResultsWidget(viewer, self._chosen, self._say, self.run_errand)
         self.advice = AdviceWidget(self.follow_advice)
         self.provenance = ProvenanceWidget(viewer, self.chooser.use_settings)
@@ -170,9 +170,8 @@ class SegmentPanel(Panel):
 
     def on_finished(self, job: Job) -> None:
         """Give the buttons back."""
-        done = self._results.described
-        if job.is_stopping and done and self._stopped == STOPPED:
-            self._end_run(f"Stopped. {done}")
+        if job.is_stopping and self._results.described and self._stopped == STOPPED:
+            self._end_run(f"Stopped. {self._results.described}")
         elif job.is_stopping:
             self._say(self._stopped)
         if self.segmenting:
@@ -183,7 +182,7 @@ class SegmentPanel(Panel):
         """Disconnect from the layer list."""
         self.follower.rest()
         self._keys.bind((), None, is_running=False)
-        for part in (self.result, self.provenance, self.keeper, self._watch):
+        for part in (self.result, self.diameter, self.provenance, self.keeper, self._watch):
             part.disconnect_viewer()
         events = self._layers.events
         for event in (events.inserted, events.reordered, events.renamed):  # napari connects all
@@ -232,6 +231,7 @@ class SegmentPanel(Panel):
         self.keeper.show(labels)
         self.provenance.show_selected()
         self.chooser.show_device()
+        self.diameter.show()
 
     def _on_undone(self, layer: Labels) -> None:
         """Let form and texts tell of the labels that undo brought back."""
