@@ -48,6 +48,8 @@ class Capabilities:
         Whether it follows flows in three dimensions; any model does planes, and stitches them.
     needs_diameter : bool
         Whether it cannot do without the diameter of nuclei.
+    unscaled : tuple of float or None
+        Least and largest diameter, in pixels, of nuclei for which an image is left as it is.
     seen : frozenset of str
         Splits of BBBC039 that it learned from, or was chosen by.
     caveat : str
@@ -58,6 +60,7 @@ class Capabilities:
     precision: str | None = None
     in_3d: bool = False
     needs_diameter: bool = False
+    unscaled: tuple[float, float] | None = None
     seen: frozenset[str] = frozenset()
     caveat: str = ""
 
@@ -76,11 +79,9 @@ def all_but(*used: str) -> frozenset[str]:
     True
     """
     names = {*specs_of(SegmentParams), DEVICE}
-    if not names >= set(used):
-        raise ValueError(
-            f"{', '.join(set(used) - names)}: no such parameter; choose among "
-            f"{', '.join(sorted(names))}"
-        )
+    if unknown := ", ".join(set(used) - names):
+        known = ", ".join(sorted(names))
+        raise ValueError(f"{unknown}: no such parameter; choose among {known}")
     return frozenset(names - set(used))
 
 

@@ -23,12 +23,11 @@ from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.dynamics.masks import finish, trace
 from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.segmenters.intensities import scale_intensities
-from napari_nucseg.segmenters.network import Network
+from napari_nucseg.segmenters.network import UNSCALED, Network
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.tiling import TiledNet, resized, run_scaled, tile_starts
 
-SMALLEST, LARGEST = 22.0, 55.0
-"""Range of diameters, in pixels, within which an image is left at its own size."""
+SMALLEST, LARGEST = UNSCALED
 USUAL = 36.0
 """Diameter, in pixels, to which other nuclei are brought."""
 MOST_ENLARGED = 2.0

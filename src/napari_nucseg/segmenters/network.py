@@ -27,6 +27,8 @@ from napari_nucseg.segmenters.suitability import Found, find_concerns
 
 NO_CELL = -100.0
 """A cell probability that no threshold takes for a cell."""
+UNSCALED = (22.0, 55.0)
+"""Range of diameters, in pixels, within which fluo-nuclei leaves an image at its own size."""
 _LARGEST = float(np.finfo(np.float32).max) / 4
 
 

@@ -18,13 +18,14 @@ from napari_nucseg.segmenters.api import Capabilities
 from napari_nucseg.segmenters.devices import Device, choose, load_torch
 from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.segmenters.model import Model
-from napari_nucseg.segmenters.network import NetSegmenter, Network
+from napari_nucseg.segmenters.network import UNSCALED, NetSegmenter, Network
 from napari_nucseg.system_info import cores
 
 FLUO = Capabilities(
     frozenset({"tile_overlap", "batch_size", "low_percentile", "high_percentile"}),
     "float32",
     in_3d=True,
+    unscaled=UNSCALED,
 )
 """Of `fluo-nuclei` and networks trained like it, which scale intensities in their own way."""
 UNET = Capabilities(frozenset({"tile_overlap", "batch_size"}), "float32", in_3d=True)

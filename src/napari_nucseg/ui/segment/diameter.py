@@ -1,19 +1,26 @@
-"""The diameter: measured at a drawn line or at labels."""
+"""The diameter: what automatic means, measured at a line or at labels, and as a circle."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 
-from napari_nucseg.ui.layers import field_shape, plane_of, shown_plane
-from napari_nucseg.ui.segment.image_source import drawn_length
-from napari_nucseg.ui.segment.selection import Selection
+from napari_nucseg.ui.layers import field_shape
+from napari_nucseg.ui.segment.hand_edits import provenance_by_field
+from napari_nucseg.ui.segment.image_source import DIAMETER_CIRCLE
+from napari_nucseg.ui.segment.measurement_tables import propose_diameter
+from napari_nucseg.ui.segment.model_selector import ModelSelector
 
+_TO_BEGIN_WITH = 30.0
+"""Diameter of the circle in pixels where none is known."""
+_LEAST_CHANGE = 0.05
+"""Of a diameter in pixels, as the form shows it."""
+_COLOUR = "#FF00FF"
 _NO_DIAMETER = (
     "Draw a line across a nucleus in a Shapes layer, or press Segment. Then press Measure again."
 )
@@ -26,8 +33,8 @@ class DiameterHelp:
     ----------
     viewer : ViewerModel
         The viewer with the image.
-    chosen : Selection
-        The chosen image, and the form with the row of the diameter.
+    chooser : ModelSelector
+        Chooser of the model, for the image and by the form that it knows.
     tell : callable
         Called with a line of text, to show it.
     rest : callable
@@ -37,15 +44,91 @@ class DiameterHelp:
     def __init__(
         self,
         viewer: ViewerModel,
-        chosen: Selection,
+        chooser: ModelSelector,
         tell: Callable[[str], None],
         rest: Callable[[], None],
     ) -> None:
         self._viewer = viewer
-        self._chosen = chosen
+        self._chooser = chooser
+        self._chosen = chosen = chooser.chosen
         self._tell = tell
         self._rest = rest
+        self._row = chosen.form.params["diameter"]
+        self._circle = Circle(viewer, self._resize, self._on_circle_gone)
         chosen.form.measure.changed.connect(self.measure)
+        chosen.form.circle.native.toggled.connect(self._toggle)
+        self._row.changed.connect(self._on_value)
+        chosen.form.image.changed.connect(self._on_image)
+        chosen.form.model.changed.connect(self.show)
+        viewer.dims.events.current_step.connect(self.show)
+        self.show()
+
+    def disconnect_viewer(self) -> None:
+        """Take the circle away, and let go of the viewer."""
+        self._viewer.dims.events.current_step.disconnect(self.show)
+        self._circle.disconnect_viewer()
+
+    @property
+    def automatic(self) -> float | None:
+        """The diameter that the field in sight was segmented for by itself, in pixels."""
+        made = self._made
+        return None if made is None or made["diameter"] is None else float(made["diameter"])
+
+    @property
+    def _made(self) -> Mapping[str, Any] | None:
+        """How the field in sight was made, if that was with the automatic diameter."""
+        labels = self._chosen.prediction
+        made = {} if labels is None else provenance_by_field(labels).get(self._chosen.plane, {})
+        was_set = made.get("parameters", {}).get("diameter", 1)
+        return made if "diameter" in made and not was_set else None
+
+    def show(self, *_: Any) -> None:
+        """Say what the automatic diameter is for the field in sight, once it was run."""
+        made, known = self._made, self._chooser.model.capabilities
+        text = ""
+        if self._row.value or made is None:
+            pass
+        elif made["diameter"] is not None:
+            how = "found in this field" if made["is_estimated"] else "the model's own"
+            text = f"auto: {made['diameter']:.0f} px, {how}"
+        elif known is not None and known.unscaled:
+            text = "auto: {:.0f} to {:.0f} px, as they are".format(*known.unscaled)
+        size = self._chosen.form.size
+        size.value, size.visible = text, bool(text)
+
+    def _toggle(self, is_on: bool) -> None:
+        image = self._chosen.image
+        if not is_on or image is None:
+            self._circle.remove()
+            self._chosen.form.circle.native.setChecked(False)
+            return
+        diameter = self._row.value or self.automatic or self._usual()
+        self._circle.put(image, diameter)
+        self._tell(f"The circle has a diameter of {diameter:.0f} px. Drag it onto a nucleus.")
+
+    def _usual(self) -> float:
+        """Return a diameter to begin with where none is known: of the nuclei in sight, if any."""
+        found = propose_diameter(self._viewer, self._chosen.image, self._chosen.prediction)
+        return _TO_BEGIN_WITH if found is None else found.diameter
+
+    def _resize(self, diameter: float) -> None:
+        """Set the diameter to that of the circle."""
+        if self._row.enabled:
+            self._row.value = round(diameter, 1)
+            self._rest()
+            self._tell(f"Diameter {self._row.value:g} px. Press Segment to use it.")
+
+    def _on_value(self) -> None:
+        if self._row.value:
+            self._circle.resize(self._row.value)
+        self.show()
+
+    def _on_image(self) -> None:
+        self._chosen.form.circle.native.setChecked(False)
+        self.show()
+
+    def _on_circle_gone(self) -> None:
+        self._chosen.form.circle.native.setChecked(False)
 
     def measure(self) -> None:
         """Set the diameter to what a drawn line or the labels say."""
@@ -53,64 +136,116 @@ class DiameterHelp:
         if found is None:
             self._tell(_NO_DIAMETER)
             return
-        self._chosen.form.params["diameter"].value = found.diameter
+        self._row.value = found.diameter
         self._rest()
         self._tell(f"{found} Press Segment to use it.")
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A diameter in pixels, and what it was measured from."""
-
-    diameter: float
-    what: str
-
-    def __str__(self) -> str:
-        return f"Diameter {self.diameter:.1f} px: {self.what}."
-
-
-def propose_diameter(
-    viewer: ViewerModel, image: Image | None, prediction: Labels | None
-) -> Proposal | None:
-    """Measure the diameter of nuclei.
+class Circle:
+    """A circle in a Shapes layer of its own, which can be dragged and resized.
 
     Parameters
     ----------
     viewer : ViewerModel
-        The viewer, in which lines may be drawn and labels be selected.
-    image : Image or None
-        Image layer whose pixels the diameter counts.
-    prediction : Labels or None
-        Labels that are measured where none are selected.
-
-    Returns
-    -------
-    Proposal or None
-        The length of a drawn line; without one, of the nuclei in the field in sight the median
-        diameter of a circle of their area, without those that its border cuts. None without
-        either.
+        The viewer that the layer is added to.
+    resized : callable
+        Called with the new diameter, in pixels of the image, when the user has resized it.
+    gone : callable
+        Called when the user has deleted it.
     """
-    if image is None:
-        return None
-    drawn = drawn_length(viewer, image)
-    if drawn is not None and drawn[0] > 0:
-        return Proposal(round(drawn[0], 1), f"the length of the line in {drawn[1]}")
-    selected = viewer.layers.selection.active
-    labels = selected if isinstance(selected, Labels) else prediction
-    if labels is None or field_shape(labels)[-2:] != field_shape(image)[-2:]:
-        return None
-    field = np.asarray(plane_of(labels.data, shown_plane(viewer.dims.point, labels)))
-    areas = _areas_of_whole(field)
-    if not len(areas):
-        return None
-    median = float(np.median(2 * np.sqrt(areas / np.pi)))
-    return Proposal(
-        round(median, 1), f"the median of the {len(areas)} whole nuclei of {labels.name} in sight"
+
+    def __init__(
+        self, viewer: ViewerModel, resized: Callable[[float], None], gone: Callable[[], None]
+    ) -> None:
+        self._viewer = viewer
+        self._resized = resized
+        self._gone = gone
+        self._layer: Shapes | None = None
+        self._diameter = 0.0
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def disconnect_viewer(self) -> None:
+        """Take the circle away, and let go of the viewer."""
+        self.remove()
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+
+    def put(self, image: Image, diameter: float) -> None:
+        """Show a circle in the middle of what is seen of an image, and select it."""
+        self.remove()
+        world = np.array(self._viewer.dims.point[-image.ndim :], dtype=float)
+        world[-2:] = self._viewer.scene.camera.center[-2:]
+        height, width = field_shape(image)[-2:]
+        middle = np.clip(image.world_to_data(world)[-2:], 0, (height - 1, width - 1))
+        self._diameter = diameter
+        self._layer = self._viewer.add_shapes(
+            [_square(middle, diameter)],
+            shape_type="ellipse",
+            name=f"{image.name} diameter",
+            face_color="transparent",
+            edge_color=_COLOUR,
+            edge_width=max(diameter / 20, 0.5),
+            affine=_affine_of(image),
+            units=image.units[-2:],
+            axis_labels=image.axis_labels[-2:],
+            metadata={DIAMETER_CIRCLE: True},
+        )
+        self._layer.mode = "select"
+        self._layer.selected_data = {0}
+        self._layer.events.data.connect(self._on_data)
+
+    def remove(self) -> None:
+        """Take the circle away, where the user has not."""
+        layer, self._layer = self._layer, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def resize(self, diameter: float) -> None:
+        """Give the circle another diameter, where it is."""
+        layer = self._layer
+        if layer is not None and abs(diameter - self._diameter) > _LEAST_CHANGE:
+            self._draw(layer, diameter)
+
+    def _on_data(self, event: Any) -> None:
+        """Notice that the user has resized it, or deleted it within its layer."""
+        layer = self._layer
+        if layer is None:
+            return
+        if not len(layer.data):
+            self._layer = None
+            self._gone()
+            return
+        corners = np.asarray(layer.data[0])
+        edges = np.linalg.norm(corners[[1, 3]] - corners[0], axis=1)
+        diameter = float(np.sqrt(edges.prod()))
+        if np.abs(edges - self._diameter).max() > _LEAST_CHANGE:
+            self._draw(layer, diameter)
+            self._resized(diameter)
+
+    def _draw(self, layer: Shapes, diameter: float) -> None:
+        """Make it round, with a diameter, where it is."""
+        self._diameter = diameter
+        with layer.events.data.blocker(self._on_data):
+            layer.data = [_square(np.mean(layer.data[0], axis=0), diameter)]
+        layer.selected_data = {0}
+
+    def _on_removed(self, event: Any) -> None:
+        if self._layer is not None and event.value == self._layer:
+            self._layer = None
+            self._gone()
+
+
+def _square(middle: NDArray[np.float64], edge: float) -> NDArray[np.float64]:
+    """Return the corners of the square around a circle."""
+    return middle + edge / 2 * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
+
+
+def _affine_of(image: Image) -> NDArray[np.float64]:
+    """Return where the last two axes of an image lie, as a matrix."""
+    start, *ends = (
+        image.data_to_world((*np.zeros(image.ndim - 2), *end))[-2:]
+        for end in ((0, 0), (1, 0), (0, 1))
     )
-
-
-def _areas_of_whole(field: NDArray[np.integer]) -> NDArray[np.integer]:
-    """Count the pixels of the labels that do not touch the border."""
-    ids, areas = np.unique(field, return_counts=True)
-    border = np.concatenate([field[0], field[-1], field[:, 0], field[:, -1]])
-    return areas[(ids > 0) & ~np.isin(ids, border)]
+    matrix = np.eye(3)
+    matrix[:2, 2] = start
+    matrix[:2, :2] = np.column_stack([np.subtract(end, start) for end in ends])
+    return matrix

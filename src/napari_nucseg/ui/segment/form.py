@@ -90,9 +90,8 @@ class SegmentForm:
             label="Model",
             tooltip="Those with an arrow are downloaded first. fluo-nuclei comes with the plugin, "
             "finds the size of nuclei by itself, and is fast on any computer. nuclei and cyto to "
-            "cyto3 are the networks of Cellpose 1 to 3: 27 MB each, fast without a GPU, too. The "
-            "Cellpose-SAM models (cpsam) are for many kinds of cells, need a large download, and "
-            "are slow without a GPU. otsu uses no network; it is there to compare with.",
+            "cyto3 are the networks of Cellpose 1 to 3, fast without a GPU, too. Cellpose-SAM "
+            "(cpsam) is for many kinds of cells, and slow without a GPU. otsu is to compare with.",
         )
         shrinks = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         self.model.native.setSizeAdjustPolicy(shrinks)  # long names do not widen the panel
@@ -120,6 +119,14 @@ class SegmentForm:
             "Shapes layer. Without a line, to the median diameter of the nuclei in sight "
             "that are segmented already.",
         )
+        self.circle = PushButton(
+            text="\u25cb",
+            tooltip="Show the diameter as a circle on the canvas. Drag it onto a nucleus. Resize "
+            "it to set the diameter.",
+        )
+        self.circle.native.setCheckable(True)
+        self.circle.native.setFixedWidth(28)
+        self.size = text_line()
         self.defaults = PushButton(
             text="Defaults", tooltip="Set every value to the model's default."
         )
@@ -142,8 +149,7 @@ class SegmentForm:
             tooltip=f"Find the nuclei. You can go on working meanwhile. Key: {SEGMENT}, {WHEN}.",
         )
         self.cancel = PushButton(
-            text="Cancel",
-            tooltip=f"Stop. Fields that are done stay. Key: {CANCEL}, {WHEN}.",
+            text="Cancel", tooltip=f"Stop. Fields that are done stay. Key: {CANCEL}, {WHEN}."
         )
         self.undo = PushButton(
             text="Undo",
@@ -237,7 +243,7 @@ class SegmentForm:
         for row in self.params.rows:
             row.enabled = not self._locked and row.name not in unused
             show_enabled(row)
-        self.measure.enabled = self.params["diameter"].enabled
+        self.measure.enabled = self.circle.enabled = self.params["diameter"].enabled
         self.device.enabled = not self._locked and DEVICE not in self._ignored
 
     def arranged(
@@ -257,8 +263,7 @@ class SegmentForm:
         layout = QVBoxLayout(box)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(rest, 1)
-        buttons = _side_by_side(self.segment, self.cancel, self.undo)
-        for row in (buttons, self.progress, status):
+        for row in (_side_by_side(self.segment, self.cancel, self.undo), self.progress, status):
             layout.addWidget(row.native)
         return box
 
@@ -266,9 +271,10 @@ class SegmentForm:
         """Lay out what is always in sight."""
         model = (self.model, self.about, self.device, self.place)
         diameter = self.params["diameter"]
-        measured = _side_by_side(diameter, self.measure)
+        measured = _side_by_side(diameter, self.measure, self.circle)
         measured.label, measured.tooltip = diameter.label, diameter.tooltip
         values = [measured if row is diameter else row for row in self.params.main]
+        values.insert(values.index(measured) + 1, self.size)
         scope = (self.scope, *self.volume.rows)
         rows = [self.image, *self.axes, self.channel, *model, *scope, *values]
         self._top = labelled(rows, self.params.resets)

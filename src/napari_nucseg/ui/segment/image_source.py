@@ -214,6 +214,8 @@ def anisotropy(layer: Image) -> float:
 
 
 LINES = ("line", "path")
+DIAMETER_CIRCLE = "nucseg diameter circle"
+"""What a Shapes layer says in its metadata that shows the diameter: nothing is drawn there."""
 
 
 def drawn_box(viewer: ViewerModel, image: Image) -> Box | None:
@@ -257,10 +259,7 @@ def drawn_length(viewer: ViewerModel, image: Image) -> tuple[float, str] | None:
     image : Image
         Image layer whose pixels the length counts.
 
-    Returns
-    -------
-    (float, str) or None
-        Length in pixels, and the name of the Shapes layer.
+    Returns the length in pixels, and the name of the Shapes layer; None without a line.
     """
     for name, points in _drawn(viewer, LINES):
         steps = np.diff(_placed(points, image), axis=0)
@@ -275,7 +274,7 @@ def _drawn(
     selected = [layer for layer in reversed(viewer.layers) if layer in viewer.layers.selection]
     in_sight = [layer for layer in reversed(viewer.layers) if layer.visible]
     for layer in (*selected, *in_sight):
-        if not isinstance(layer, Shapes):
+        if not isinstance(layer, Shapes) or DIAMETER_CIRCLE in layer.metadata:
             continue
         fitting = [i for i, kind in enumerate(layer.shape_type) if kind in kinds]
         chosen = [i for i in fitting if i in layer.selected_data] or fitting

@@ -154,7 +154,7 @@ class ModelSelector:
     """
 
     def __init__(self, chosen: Selection, run: Run) -> None:
-        self._chosen = chosen
+        self.chosen = chosen
         self._form = form = chosen.form
         self._run = run
         self._files = ModelFiles()
@@ -176,13 +176,13 @@ class ModelSelector:
     @property
     def model(self) -> Model:
         """The chosen model; a file that is not there now is one that is not ready."""
-        path = Path(self._chosen.model)
-        if not self._files.is_there(self._chosen.model):
+        path = Path(self.chosen.model)
+        if not self._files.is_there(self.chosen.model):
             about = f"{path} is missing; put it back, or choose another model"
             return networks.of_file(path, about)
-        model = catalogue.find(self._chosen.model)
+        model = catalogue.find(self.chosen.model)
         return replace(
-            model, capabilities=model.capabilities or self._learned.get(self._chosen.model)
+            model, capabilities=model.capabilities or self._learned.get(self.chosen.model)
         )
 
     def learn(self, key: str, capabilities: Capabilities | None) -> None:
@@ -193,13 +193,13 @@ class ModelSelector:
 
     def use_defaults(self) -> None:
         """Set every value to what suits the model."""
-        save_params(self._chosen.model, None)
+        save_params(self.chosen.model, None)
         self._form.params.params = self.model.defaults
 
     def remember(self, params: SegmentParams) -> None:
         """Remember values until the next start, but for those that are the image's own."""
         own = _of_image(self.model.defaults)
-        save_params(self._chosen.model, replace(params, **own))
+        save_params(self.chosen.model, replace(params, **own))
 
     def show_image_values(self) -> str:
         """Show the chosen image's own values; say which of another image are gone, if any."""
@@ -257,7 +257,7 @@ class ModelSelector:
     def refresh(self) -> None:
         """Show which files are there now."""
         with self._form.model.changed.blocked():
-            chosen = self._chosen.model
+            chosen = self.chosen.model
             self._form.model.reset_choices()
             self._form.model.value = chosen
         self._form.about.value = describe_model(self.model)
@@ -267,17 +267,17 @@ class ModelSelector:
         depth = DEPTHS.get(self._form.scope.value)
         self._form.place.value = describe_device(
             self.model,
-            timing.volume_key(self._chosen.model, depth),
+            timing.volume_key(self.chosen.model, depth),
             self._form.device.value,
-            self._chosen.pixels,
+            self.chosen.pixels,
             "field" if depth is None else "volume",
         )
 
     def _show_model(self) -> None:
         model = self.model
-        save_model(self._chosen.model)
+        save_model(self.chosen.model)
         self._form.about.value = describe_model(model)
-        params = load_params(self._chosen.model) or model.defaults
+        params = load_params(self.chosen.model) or model.defaults
         own = _of_image(model.defaults) | self._of_image.get(self._place, {})
         self._form.params.params = replace(params, **own)
         self._form.params.defaults = model.defaults
@@ -287,7 +287,7 @@ class ModelSelector:
     @property
     def _place(self) -> tuple[str, str, int]:
         """Say whose own values are shown: those of an image's data, by a model."""
-        image, model = self._chosen.image, self._chosen.model
+        image, model = self.chosen.image, self.chosen.model
         return ("", model, 0) if image is None else (str(image.unique_id), model, id(image.data))
 
     def _keep_of_image(self) -> None:

@@ -16,7 +16,7 @@ from napari_nucseg.ui.segment.keys import RunKeys
 from napari_nucseg.ui.segment.live_update import LiveUpdate
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
 from napari_nucseg.ui.segment.model_selector import ModelSelector
-from napari_nucseg.ui.segment.prediction_layer import RunResults
+from napari_nucseg.ui.segment.prediction_layer import GONE, RunResults
 from napari_nucseg.ui.segment.provenance_widget import AdviceWidget, ProvenanceWidget
 from napari_nucseg.ui.segment.result_cache import MemoryRows, Result, ResultCache, memory_limit
 from napari_nucseg.ui.segment.results_widget import ResultsWidget
@@ -26,7 +26,6 @@ from napari_nucseg.ui.segment.worker import segment_fields, segment_stack
 STOPPED = "Stopped. No layer was added or changed."
 NO_IMAGE = "Open an image first. File > Open Sample > Nuclei segmentation has one."
 LEFT = "Labels that were made with other axes stay as they are."
-GONE = "The labels that were made have been removed. Press Segment again."
 CHANGED = "Stopped, because the image has changed. Press Segment again."
 
 
@@ -55,7 +54,7 @@ class SegmentPanel(Panel):
         self.follower = LiveUpdate(
             self, self._chosen, self._kept, self._edits, self.chooser.remember, self._show_result
         )
-        self.diameter = DiameterHelp(viewer, self._chosen, self._say, self.follower.rest)
+        self.diameter = DiameterHelp(viewer, self.chooser, self._say, self.follower.rest)
         self.result = ResultsWidget(viewer, self._chosen, self._say, self.run_errand)
         self.advice = AdviceWidget(self.follow_advice)
         self.provenance = ProvenanceWidget(viewer, self.chooser.use_settings)
@@ -183,7 +182,7 @@ class SegmentPanel(Panel):
         """Disconnect from the layer list."""
         self.follower.rest()
         self._keys.bind((), None, is_running=False)
-        for part in (self.result, self.provenance, self.keeper, self._watch):
+        for part in (self.result, self.diameter, self.provenance, self.keeper, self._watch):
             part.disconnect_viewer()
         events = self._layers.events
         for event in (events.inserted, events.reordered, events.renamed):  # napari connects all
@@ -233,6 +232,7 @@ class SegmentPanel(Panel):
         self.keeper.show(labels)
         self.provenance.show_selected()
         self.chooser.show_device()
+        self.diameter.show()
 
     def _on_undone(self, layer: Labels) -> None:
         """Let form and texts tell of the labels that undo brought back."""

@@ -45,6 +45,8 @@ from napari_nucseg.ui.segment.result_cache import (
     short_name,
 )
 
+GONE = "The labels that were made have been removed. Press Segment again."
+
 
 def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult]) -> Labels:
     """Show labels over their image; what was segmented before keeps its labels elsewhere.
