@@ -18,6 +18,7 @@ from napari_nucseg.io.writers import write_columns
 from napari_nucseg.ui.edits import changes_of, count_corrected, say_corrected
 from napari_nucseg.ui.layers import record_of, shown_plane
 from napari_nucseg.ui.mending import FlowsOf, MendingRow
+from napari_nucseg.ui.mending_tools import KEYS
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.measurement_tables import (
     COLUMNS,
@@ -76,6 +77,11 @@ class ResultsWidget(Container[Any]):
         super().__init__(widgets=[buttons, colours, self.range], labels=False)
         self.mending = MendingRow(viewer, lambda: chosen.prediction, tell)
         self.native.layout().insertWidget(0, self.mending)
+        self.help = PushButton(text="?", tooltip=f"Keys: {KEYS}")
+        tools = self.mending.layout()
+        assert tools is not None
+        tools.addWidget(self.help.native)
+        self.help.changed.connect(lambda: tell(f"Keys: {KEYS}"))
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
         self._chosen = chosen
