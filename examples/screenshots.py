@@ -19,7 +19,9 @@ from superqt import QCollapsible
 
 from napari_nucseg.cli.demo import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui.layers import AGREEMENT, PREDICTION, LayerRecord, record_of, tag
+from napari_nucseg.ui.layers import AGREEMENT, PREDICTION, LayerRecord, read_plane, record_of, tag
+from napari_nucseg.ui.mending_tools import SPLIT
+from napari_nucseg.ui.score.canvas import show_box
 from napari_nucseg.ui.score.panel import COMPARE, PLOTS, ScorePanel
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS
 from napari_nucseg.ui.segment.form import Scope
@@ -126,6 +128,25 @@ def shoot_errors(viewer: napari.Viewer, score: ScorePanel) -> None:
     wait(lambda: bool(score.comparison.scores.all_scored) and not score.running)
     score.comparison.show_differences()
     shoot(viewer, "errors_compare")
+    hide_overlays(viewer)
+    score.tabs.setCurrentIndex(0)
+    shoot_mending(viewer, score)
+
+
+def shoot_mending(viewer: napari.Viewer, score: ScorePanel) -> None:
+    """Take a picture of the line that is about to split the largest nucleus of the field."""
+    layer, plane = score.state.prediction, score.state.plane
+    labels = read_plane(layer.data, plane)
+    rows, columns = np.nonzero(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
+    layer.visible = True
+    show_box(viewer, layer, [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
+    score.mending.buttons[SPLIT].click()
+    height, width = viewer.canvas.size
+    steps = np.linspace(0.36, 0.64, 20)
+    line = [(width * (0.5 + 0.02 * np.sin(9 * step)), height * step) for step in steps]
+    score.mending.mender.trace.draw(line, is_closed=False)
+    shoot(viewer, "errors_mending")
+    score.mending.mender.leave()
 
 
 def add_rival(viewer: napari.Viewer) -> None:

@@ -149,6 +149,7 @@ def test_a_click_deletes_a_nucleus_and_ctrl_z_brings_it_back(qtbot, window, labe
 
     np.testing.assert_array_equal(labels.data, np.where(before == 9, 0, before))
     assert status(window).startswith("Delete: nucleus 9 is gone. Ctrl+Z takes it back.")
+    assert "click a nucleus" not in status(window)
     assert count_corrected(labels) == 1
 
     undo(qtbot, window)
@@ -442,6 +443,11 @@ class TestRefusals:
         layer.editable = False
         assert "prediction is not editable" in self.refused(qtbot, window, layer)
 
+    def test_labels_of_a_file_that_is_open_for_reading_alone(self, qtbot, window, tmp_path):
+        np.save(tmp_path / "labels.npy", draw_labels())
+        layer = add(window, np.load(tmp_path / "labels.npy", mmap_mode="r"))
+        assert "prediction is not editable" in self.refused(qtbot, window, layer)
+
     def test_several_resolutions(self, qtbot, window):
         layer = window.add_labels([draw_labels(), draw_labels()[::2, ::2]], multiscale=True)
         assert "has several resolutions" in self.refused(qtbot, window, layer)
@@ -655,3 +661,9 @@ def test_from_click_to_scores_takes_no_longer_than_a_twentieth_of_a_second(
 
     assert [number for number in numbers if (layer.data == highest + number).any()] == []
     assert np.median(times) < 0.05, times
+
+
+def test_the_segment_panel_lists_the_keys(qtbot, window):
+    panel = window.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+    qtbot.mouseClick(panel.result.help.native, Qt.MouseButton.LeftButton)
+    assert "Shift+D delete, Shift+M merge" in panel.status.value

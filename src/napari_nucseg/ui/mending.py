@@ -189,8 +189,8 @@ class Mender:
     def _say(self, text: str) -> None:
         """Tell what to do, or what was done, in the status bar and in the panels."""
         assert self.tool is not None
-        self._line = f"{self.tool.name}: {text}."
-        self._on_status()
+        old, self._line = self._line, f"{self.tool.name}: {text}."
+        self.viewer.status = tools.status_after(self._line, self.viewer.status, old)
         self.told.emit(self._line)
 
     def _on_status(self, event: Any = None) -> None:

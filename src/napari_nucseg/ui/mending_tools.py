@@ -117,7 +117,7 @@ def refuse(viewer: ViewerModel, layer: Labels | None) -> None:
             f"{layer.name} is read from files as it is shown, and cannot be mended. Save it with "
             "File > Save Selected Layers, and open what was saved"
         )
-    if not layer.editable:
+    if not layer.editable or not layer.data.flags.writeable:
         raise ValueError(f"{layer.name} is not editable. Mend a copy of it")
     if not layer.visible:
         raise ValueError(f"{layer.name} is hidden. Show it by its eye in the layer list first")
@@ -187,12 +187,25 @@ def in_words(change: Change) -> str:
     return ", ".join(done)
 
 
-def status_after(line: str, status: str | dict[str, str]) -> str | dict[str, str]:
-    """Put a line before what napari's status bar says of the place under the pointer."""
+def status_after(line: str, status: str | dict[str, str], old: str = "") -> str | dict[str, str]:
+    """Put a line before what napari's status bar says of the place under the pointer.
+
+    Parameters
+    ----------
+    line : str
+        What the tool says.
+    status : str or mapping
+        What the status bar shows now.
+    old : str, optional
+        The line that was put there before.
+    """
     if not isinstance(status, dict):
         return line
     said = status.get("coordinates", "")
-    return status if said.startswith(line) else {**status, "coordinates": f"{line} {said}"}
+    if said.startswith(line):
+        return status
+    said = said.removeprefix(f"{old} ") if old else said
+    return {**status, "coordinates": f"{line} {said}"}
 
 
 class Trace(QWidget):

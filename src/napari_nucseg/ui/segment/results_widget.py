@@ -21,6 +21,7 @@ from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import record_of, shown_plane
 from napari_nucseg.ui.mending import FlowsOf, MendingRow
+from napari_nucseg.ui.mending_tools import KEYS
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, ColourBar, Foreground, ShowAs
 from napari_nucseg.ui.segment.doubt_walk import DoubtWalk
@@ -81,6 +82,11 @@ class ResultsWidget(Container[Any]):
         self.native.layout().insertWidget(1, self.bar)
         self.mending = MendingRow(viewer, lambda: chosen.prediction, tell)
         self.native.layout().insertWidget(2, self.mending)
+        self.help = PushButton(text="?", tooltip=f"Keys: {KEYS}")
+        tools = self.mending.layout()
+        assert tools is not None
+        tools.addWidget(self.help.native)
+        self.help.changed.connect(lambda: tell(f"Keys: {KEYS}"))
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
         self._chosen = chosen
