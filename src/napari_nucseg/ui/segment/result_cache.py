@@ -176,7 +176,7 @@ class FieldResult:
     provenance : mapping
         How the labels were made, as plain values.
     packed : PackedLabels
-        The same labels, to see later whether they were edited.
+        The labels once more, compressed, to see later whether they were edited.
     concerns : tuple of Concern
         Signs that the model does not suit the field.
     """

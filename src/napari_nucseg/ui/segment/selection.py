@@ -107,7 +107,7 @@ class Selection:
 
     @property
     def pixels(self) -> int:
-        """Of a field."""
+        """Number of pixels of a field; 0 without an image."""
         if self.image is None:
             return 0
         height, width = field_shape(self.image)[-2:]

@@ -44,7 +44,7 @@ class Request:
     spots : tuple of ResultKey
         Fields and boxes to be segmented, and the model.
     model : Model
-        The same, with where its weights are.
+        The model that segments, and where its weights are.
     device : str
         auto, cuda, mps or cpu.
     params : SegmentParams
