@@ -89,7 +89,7 @@ Parts = dict[ResultKey, CachedResult]
 
 
 class ResultCache:
-    """Results by their spot; the oldest are dropped beyond a limit of memory.
+    """Results by their keys; the oldest are dropped beyond a limit of memory.
 
     Attributes
     ----------

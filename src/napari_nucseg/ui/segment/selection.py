@@ -239,14 +239,14 @@ def make_request(viewer: ViewerModel, layer: Image, chosen: Selection, model: Mo
     source, scope = source_of(layer, chosen.channel), form.scope.value
     box = _box(viewer, layer, scope)
     context = None if box is None else _context(box, layer, form.params.params.diameter)
-    spots = (
+    keys = (
         ResultKey(uid, chosen.model, plane, source.channel, box, context)
         for plane in _planes(viewer, layer, scope)
     )
     return Request(
         name=layer.name,
         source=source,
-        spots=tuple(spots),
+        keys=tuple(keys),
         model=model,
         device=form.device.value,
         params=form.params.params,
