@@ -54,7 +54,7 @@ def delete(labels: Labels, at: Sequence[float]) -> Change:
     Raises
     ------
     ValueError
-        As by `label_at`.
+        What `label_at` raises.
 
     Examples
     --------

@@ -40,7 +40,7 @@ class Named(Protocol):
 
     @property
     def name(self) -> str:
-        """Short name."""
+        """Short name of the thing, for the screen."""
 
 
 Item = TypeVar("Item", bound=Named)
@@ -56,7 +56,7 @@ class Task(Protocol[_Item, _Result]):
     """
 
     def __call__(self, item: _Item, /) -> _Result:
-        """Do it."""
+        """Do what the task is with a thing, and return what became of it."""
 
     def blame(self, item: _Item, reason: str, /) -> _Result:
         """Return, and write down, that a thing cannot be done."""

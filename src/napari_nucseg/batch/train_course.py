@@ -81,11 +81,11 @@ class TrainingCourse:
     rows: list[LogRow] = field(default_factory=list, init=False)
     best: Best | None = field(default=None, init=False)
     _losses: list[float] = field(default_factory=list, init=False)
-    """Of the batches since the last row."""
+    """Losses of the batches since the last row."""
     _scored: int = field(default=0, init=False)
     """Batches done when the held-out images were last scored."""
     _seconds: float = field(default=0.0, init=False)
-    """Before this session."""
+    """Seconds that earlier sessions took."""
     _saved: float = field(default=0.0, init=False)
     """Time of the last checkpoint, by the clock."""
 
@@ -154,7 +154,7 @@ class TrainingCourse:
 
     @property
     def _told(self) -> str:
-        """How it goes, in words."""
+        """Say in words how far the training is and how it goes."""
         known = self._losses or [row.loss for row in self.rows[-1:] if row.loss is not None]
         parts = [f"loss {sum(known) / len(known):.3f}"] if known else []
         if self.best is not None:
@@ -247,7 +247,7 @@ class TrainFiles:
 
     @property
     def curves(self) -> Path:
-        """The same as a picture."""
+        """Picture of the losses and scores of the table, batch by batch."""
         return self.weights.with_suffix(".png")
 
     @property

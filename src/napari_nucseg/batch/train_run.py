@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_nucseg.batch.train_course import TrainingCourse
 
 ENDINGS = (".pt", ".safetensors")
-"""Of files of weights; each is written in its own format."""
+"""Endings of files of weights; each is written in its own format."""
 
 
 @dataclass(frozen=True)

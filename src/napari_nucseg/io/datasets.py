@@ -115,7 +115,7 @@ def open_datasets(paths: Sequence[Path], split: str | None = None) -> list[Datas
     Raises
     ------
     ValueError, OSError
-        As `open_dataset` does.
+        What `open_dataset` raises.
     """
     found, left = [], list(paths)
     while left:
@@ -241,7 +241,7 @@ def list_splits(path: Path) -> tuple[str, ...]:
     Raises
     ------
     ValueError, OSError
-        As `open_dataset` does.
+        What `open_dataset` raises.
     """
     if is_table(path) and path.is_file():
         return tuple(dict.fromkeys(field.split for field in read_pairs(path) if field.split))

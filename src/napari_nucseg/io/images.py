@@ -119,7 +119,7 @@ def read_image_header(source: Source, *, lossy: bool = False) -> Header:
     Raises
     ------
     ValueError
-        As `read_image` does.
+        What `read_image` raises.
     """
     opened = look_into(source)
     if opened.kind is Kind.TIFF:

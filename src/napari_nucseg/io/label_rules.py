@@ -90,7 +90,7 @@ def find_likeness(picture: NDArray[Any], *, in_colour: bool) -> Likeness | None:
         return Likeness.BINARY
     inside = (numbers[:, 1:] != 0) & (numbers[:, :-1] != 0)
     differ = np.count_nonzero(inside & (numbers[:, 1:] != numbers[:, :-1]))
-    from skimage.measure import label  # as below
+    from skimage.measure import label  # a panel that opens would wait for it
 
     sizes = np.bincount(label(numbers, connectivity=2).ravel())[1:]
     may_scatter = in_colour and len(values) <= MAX_MASK_VALUES  # else they are rings, or edges

@@ -183,7 +183,7 @@ def boundary_distances(
     Parameters
     ----------
     truth, predicted, threshold, strict
-        As in all functions of this module.
+        Labels and rule, as all functions of this module take them.
     edges : tuple of float, optional
         Length of a pixel along each axis, in any unit.
 

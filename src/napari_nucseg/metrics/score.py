@@ -204,7 +204,7 @@ def score_with_boundaries(
     Parameters
     ----------
     truth, predicted, threshold, preset, ignore
-        The same as in `score`.
+        Labels and rule, as `score` takes them.
     spacing : Spacing, optional
         Edges of a pixel; without it distances are in pixels alone.
     """

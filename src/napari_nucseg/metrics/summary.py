@@ -69,7 +69,7 @@ class Summary:
     intervals : mapping
         Group and name of a ratio to the bootstrap interval of the pooled one.
     spread_at, intervals_at : mapping
-        The same of precision, recall, F1 and AP at each of `AP_THRESHOLDS`, by threshold and name.
+        Spread and interval of precision, recall, F1 and AP, by one of `AP_THRESHOLDS` and name.
     count_error : Spread
         Spread of the absolute count error over the fields.
     fields : int

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Of models, in their order (Okabe and Ito, 2008)."""
+"""Colours of the models, in their order (Okabe and Ito, 2008)."""
 _ERRORS = (Verdict.MISSED, Verdict.MERGED, Verdict.SPLIT, Verdict.OFF, Verdict.TANGLED)
 _BESIDE = 0.16
 _MOST_AS_SHAPES = 500

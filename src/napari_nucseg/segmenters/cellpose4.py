@@ -261,7 +261,7 @@ class CellposeSAM(Network):
         return Flows(output[:2], output[2], max(1, int(FLOW_STEPS / scale)), notes)
 
     def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
-        """As `infer`, for an image at the network's own scale."""
+        """Compute the flows of an image that is at the network's own scale; see `infer`."""
         output, notes = self._run(image, params, progress)
         return Flows(output[:2], output[2], FLOW_STEPS, notes)
 

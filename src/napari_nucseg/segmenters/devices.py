@@ -100,7 +100,7 @@ def choose(wanted: str = "auto") -> Device:
 
 
 def known(wanted: str) -> Device | None:
-    """As `choose`, but None while torch would have to be loaded to tell."""
+    """Choose a device as `choose` does; None while torch would have to be loaded to tell."""
     if wanted != "cpu" and "torch" not in sys.modules and _may_have_accelerator():
         return None
     return choose(wanted)

@@ -238,5 +238,5 @@ class FluoNuclei(Network):
         return look_at(copy, lambda small: self.net(small, False, begin))
 
     def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
-        """As `infer`, for an image at the network's own scale."""
+        """Compute the flows of an image that is at the network's own scale; see `infer`."""
         return run_scaled(self.net, image, 1.0, params.augment, progress)

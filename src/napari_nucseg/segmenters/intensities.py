@@ -33,7 +33,7 @@ _APART = 16
 _QUIET = 30
 """Percentile of these differences: where there is an edge between, they are larger."""
 _QUIET_NORMAL = 0.545
-"""The same percentile of the absolute difference of two normal variables of deviation 1."""
+"""That percentile of the absolute difference of two normal variables of deviation 1."""
 
 
 def scale_intensities(image: NDArray[Any]) -> NDArray[np.float32]:

@@ -99,13 +99,13 @@ class Network(ABC):
 
     @abstractmethod
     def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
-        """As `infer`, for an image at the network's own scale."""
+        """Compute the flows of an image that is at the network's own scale; see `infer`."""
 
 
 def infer(
     network: Network, image: NDArray[np.float32], params: SegmentParams, progress: Progress
 ) -> Flows:
-    """As `Network.infer`; without contrast there are no nuclei, and the network is not run."""
+    """Run a network on an image; one without contrast has no nuclei, and it is not run."""
     if image.any():
         return network.infer(image, params, progress)
     progress(0, 1)

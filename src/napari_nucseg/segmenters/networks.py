@@ -27,13 +27,13 @@ FLUO = Capabilities(
     in_3d=True,
     unscaled=UNSCALED,
 )
-"""Of `fluo-nuclei` and networks trained like it, which scale intensities in their own way."""
+"""What `fluo-nuclei` can do, and networks like it, which scale intensities in their own way."""
 UNET = Capabilities(frozenset({"tile_overlap", "batch_size"}), "float32", in_3d=True)
-"""Of this package's residual U-Nets, which see a field whole or in tiles that they choose."""
+"""What residual U-Nets can do, which see a field whole or in tiles that they choose."""
 CLASSIC = Capabilities(frozenset({"tile_overlap"}), "float32", in_3d=True)
-"""Of the U-Nets of Cellpose 1 to 3, whose tiles overlap as in Cellpose 3."""
+"""What the U-Nets of Cellpose 1 to 3 can do, whose tiles overlap as in Cellpose 3."""
 CELLPOSE = Capabilities(in_3d=True)
-"""Of Cellpose 4's networks."""
+"""What the networks of Cellpose 4 can do."""
 
 ONNX_INPUT = "image"
 """Name of a graph's input."""

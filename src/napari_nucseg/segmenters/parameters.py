@@ -203,7 +203,7 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        The same, with the default of each that is missing: what that version did.
+        All values, with the default of each that is missing: what that version did.
 
     Examples
     --------

@@ -37,7 +37,6 @@ TILE_SIZE = 224
 """Edge of a tile of the U-Nets of Cellpose 1 to 3, in pixels; that of their crops in training."""
 TILE_OVERLAP = 0.1
 """Part of a tile that it shares with a neighbour, by Cellpose's count."""
-"""For nuclei of the mean diameter; larger ones take more."""
 MAX_PIXELS = 2**26
 """The largest image that those run, at their own scale: it takes 4 GB, with flipped copies
 about twice that."""
@@ -75,7 +74,7 @@ class UNet(Network):
         return replace(flows, diameter=params.diameter or self.diameter)
 
     def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
-        """As `infer`, for an image at the network's own scale."""
+        """Compute the flows of an image that is at the network's own scale; see `infer`."""
         return run_scaled(self.net, image, 1.0, params.augment, progress)
 
 
@@ -135,7 +134,7 @@ class ClassicUNet(Network):
         return Flows(output[:2], output[2], steps, notes, diameter=diameter)
 
     def run(self, image: NDArray[np.float32], params: SegmentParams, progress: Progress) -> Flows:
-        """As `infer`, for an image at the net's own scale."""
+        """Compute the flows of an image that is at the network's own scale; see `infer`."""
         channels = self._with_empty_channels(image).transpose(2, 0, 1)
         output, notes = self._run_tiles(channels, params, progress)
         return Flows(output[:2], output[2], FLOW_STEPS, notes)

@@ -39,7 +39,7 @@ Params = TypeVar("Params")
 DOCK_WIDTH = 345
 """Pixels that every row of a panel fits into, beside a scroll bar."""
 LEAST_THRESHOLD = 0.05
-"""Of the IoU: outlines are compared from there on."""
+"""The lowest IoU that can be chosen: outlines are compared from there on."""
 _MOST_SLIDER_STEPS = 200
 _FAINT = 0.4
 """Opacity of what is locked."""

@@ -29,7 +29,7 @@ def compiled(loop: _Loop) -> _Loop:
 
 
 def compiled_with_fma(loop: _Loop) -> _Loop:
-    """As `compiled`, for loops that round products and sums once, as torch's do."""
+    """Compile a loop that rounds products and sums once, as torch's do; see `compiled`."""
     return _compile(loop, fastmath={"contract"})
 
 

@@ -24,7 +24,7 @@ POINTS_AT_ONCE = 8192
 ROUND = 6
 """Steps between looks at which points met or came to rest; most circles are 1, 2 or 3 long."""
 SLOTS = 2 * POINTS_AT_ONCE
-"""Of the table in which points meet: a power of 2."""
+"""Slots of the table in which points meet: a power of 2."""
 
 # numba takes these for constants; a Python number would make the arithmetic float64
 _HALF, _ONE, _TWO, _FIVE = (np.float32(number) for number in (0.5, 1, 2, 5))

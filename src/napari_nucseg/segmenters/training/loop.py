@@ -61,7 +61,7 @@ class Learner:
 
     @property
     def shape(self) -> FluoShape | UNetShape:
-        """Its stride and its reach."""
+        """Stride and reach of the network."""
         return self.net.shape
 
     def normalise(self, image: NDArray[Any]) -> NDArray[np.float32]:
@@ -143,7 +143,7 @@ class Training:
 
     @property
     def precision(self) -> str:
-        """Of the convolutions; weights are always float32."""
+        """Number format of the convolutions; weights are always float32."""
         return "bfloat16" if self._in_bfloat16 else "float32"
 
     def learn(self, batch: Batch) -> float:

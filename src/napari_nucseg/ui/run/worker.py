@@ -136,7 +136,7 @@ def run_request(request: RunRequest, progress: Progress) -> str:
     Raises
     ------
     ValueError, OSError
-        As by `run_models`.
+        What `run_models` raises.
     """
     from napari_nucseg.batch.dataset_run import Execution, run_models
     from napari_nucseg.batch.executor import executor_for

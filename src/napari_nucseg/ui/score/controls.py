@@ -113,7 +113,7 @@ class ScoreControls:
 
     @property
     def elsewhere(self) -> str:
-        """That the layers do not lie on each other, or on the image; empty if they do."""
+        """Sentence on layers that do not lie on each other or on the image; empty if they do."""
         prediction, truth = self.prediction.value, self.truth.value
         image = find_image(self._layers, prediction)
         others = (prediction,) if image is None else (prediction, image)

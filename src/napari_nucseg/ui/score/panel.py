@@ -42,10 +42,10 @@ TABS = (
     ("plots", "Plots", "Scores, nuclei and fields as plots. Click in a plot to go there."),
     ("comparison", "Compare", "Predictions and saved runs side by side."),
 )
-"""Of each tab the part of the panel that it is looked at for, its title and its tooltip."""
+"""The tabs: the part of the panel that each shows, its title and its tooltip."""
 Part = TypeVar("Part", bound=QWidget)
 _LINES = 2
-"""Of the status, so that buttons stay where they are whatever is told."""
+"""Lines of the status, so that buttons stay where they are whatever is told."""
 
 
 class ScorePanel(Panel):

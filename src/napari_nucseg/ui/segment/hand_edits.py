@@ -208,7 +208,7 @@ class FieldState:
 
 
 States = Mapping[int, FieldState]
-"""By the number of the field."""
+"""State of each field, by the field's number."""
 
 
 @dataclass

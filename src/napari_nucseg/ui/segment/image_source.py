@@ -30,7 +30,7 @@ from napari_nucseg.segmenters.parameters import Depth, VolumeParams
 from napari_nucseg.ui.layers import axes_of, count_planes, field_shape, full_data
 
 CHANNELS = tuple(name.capitalize() for name in (MEAN, *COLOURS, HAEMATOXYLIN))
-"""Of a colour image, as they are shown; in small letters each is the name of a `Channel`."""
+"""Channels of a colour image as they are shown; in small letters, names of a `Channel`."""
 IN_SIGHT = "in sight"
 """The channel that is shown, where an axis holds channels."""
 

@@ -120,12 +120,12 @@ class SegmentPanel(Panel):
             self._say(str(error))
             return
         self.follower.rest()
-        if not self._edits.may_replace(layer, request.spots):
+        if not self._edits.may_replace(layer, request.keys):
             self._say("Nothing was changed.")
             return
         self.chooser.remember(request.params)
         self._layer, self._stopped = layer, STOPPED
-        self._results.begin(len(request.spots))
+        self._results.begin(len(request.keys))
         segment = segment_fields if request.depth is None else segment_stack
         self.run_in_parts(
             lambda tell, hand: segment(request, tell, hand),

@@ -95,7 +95,7 @@ Parts = dict[ResultKey, CachedResult]
 
 
 class ResultCache:
-    """Results by their spot; the oldest are dropped beyond a limit of memory.
+    """Results by their keys; the oldest are dropped beyond a limit of memory.
 
     Attributes
     ----------
@@ -182,7 +182,7 @@ class FieldResult:
     provenance : mapping
         How the labels were made, as plain values.
     packed : PackedLabels
-        The same labels, to see later whether they were edited.
+        The labels once more, compressed, to see later whether they were edited.
     concerns : tuple of Concern
         Signs that the model does not suit the field.
     """

@@ -108,7 +108,7 @@ class Selection:
 
     @property
     def pixels(self) -> int:
-        """Of a field; of all planes where these are segmented as a volume."""
+        """Number of pixels of a field, or of all planes of a volume; 0 without an image."""
         image, scope = self.image, self.form.scope.value
         if image is None:
             return 0
@@ -242,14 +242,14 @@ def make_request(viewer: ViewerModel, layer: Image, chosen: Selection, model: Mo
     source, scope = source_of(layer, chosen.channel), form.scope.value
     box = _box(viewer, layer, scope)
     context = None if box is None else _context(box, layer, form.params.params.diameter)
-    spots = (
+    keys = (
         ResultKey(uid, chosen.model, plane, source.channel, box, context)
         for plane in _planes(viewer, layer, scope)
     )
     return Request(
         name=layer.name,
         source=source,
-        spots=tuple(spots),
+        keys=tuple(keys),
         model=model,
         device=form.device.value,
         params=form.params.params,

@@ -41,10 +41,10 @@ class Request:
         Name of the image layer.
     source : FieldSource
         The image, whose fields are read one by one.
-    spots : tuple of ResultKey
+    keys : tuple of ResultKey
         Fields and boxes to be segmented, and the model.
     model : Model
-        The same, with where its weights are.
+        The model that segments, and where its weights are.
     device : str
         auto, cuda, mps or cpu.
     params : SegmentParams
@@ -61,7 +61,7 @@ class Request:
 
     name: str
     source: FieldSource
-    spots: tuple[ResultKey, ...]
+    keys: tuple[ResultKey, ...]
     model: Model
     device: str
     params: SegmentParams
@@ -97,8 +97,8 @@ def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
         If the model or the only image cannot be used; the message names it.
     """
     segmenter = load(request, progress)
-    countdown = RemainingTime(progress, len(request.spots))
-    for number, key in enumerate(request.spots):
+    countdown = RemainingTime(progress, len(request.keys))
+    for number, key in enumerate(request.keys):
         countdown.begin(number)
         try:
             result = _segment_field(segmenter, request, key, countdown.report)
@@ -232,8 +232,8 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
     if request.depth is None:
         raise ValueError(f"{request.name}: choose under Segment how its planes belong together")
     segmenter = load(request, progress)
-    planes, total = [], len(request.spots)
-    for number, key in enumerate(request.spots):
+    planes, total = [], len(request.keys)
+    for number, key in enumerate(request.keys):
         progress(number, total, f"Reading plane {number + 1} of {total}")
         planes.append(request.source.read(key.plane))
     volume = np.stack(planes)
@@ -249,10 +249,8 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
         timed = timing.volume_key(request.spots[0].model, request.depth)
         timing.remember(timed, result.provenance, volume.size, warm)
     made = []
-    for number, (key, labels) in enumerate(zip(request.spots, result.labels, strict=True)):
-        progress(
-            number, len(request.spots), f"Measuring plane {number + 1} of {len(request.spots)}"
-        )
+    for number, (key, labels) in enumerate(zip(request.keys, result.labels, strict=True)):
+        progress(number, len(request.keys), f"Measuring plane {number + 1} of {len(request.keys)}")
         made.append(_made_of_volume(request, key, labels, volume[number], result))
     hand(Result(tuple(made), {}))
 
