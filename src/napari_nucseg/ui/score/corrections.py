@@ -145,6 +145,15 @@ class CorrectionControls(QWidget):
             tooltip="Save the corrected fields as label TIFFs with a note of what was changed. No "
             "file is overwritten.",
         )
+        self._arrange()
+        state.changed.connect(self._on_changed)
+        self._counting.start()
+
+    def _arrange(self) -> None:
+        self.prediction.changed.connect(lambda: self.accept(truth=False))
+        self.truth.changed.connect(lambda: self.accept(truth=True))
+        self.undo.changed.connect(self.take_back)
+        self.save.changed.connect(self.ask_and_save)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(3)
@@ -153,12 +162,6 @@ class CorrectionControls(QWidget):
         grid.addWidget(self.save.native, 1, 0)
         grid.addWidget(self.undo.native, 1, 1)
         grid.addWidget(self.corrected.native, 2, 0, 1, 2)
-        self.prediction.changed.connect(lambda: self.accept(truth=False))
-        self.truth.changed.connect(lambda: self.accept(truth=True))
-        self.undo.changed.connect(self.take_back)
-        self.save.changed.connect(self.ask_and_save)
-        state.changed.connect(self._on_changed)
-        self._counting.start()
 
     def accept(self, *, truth: bool) -> None:
         """Make one side of the chosen nucleus like the other."""

@@ -72,21 +72,9 @@ class ResultsWidget(Container[Any]):
         )
         self.range = text_line()
         self.bar = ColourBar()
-        walk = Container(widgets=[self.doubtful, self.previous], layout="horizontal", labels=False)
-        ways = Container(widgets=[self.show_as])
-        saving = [self.save_labels, self.save]
-        files = Container(widgets=saving, layout="horizontal", labels=False)
-        for row in (walk, files, ways):
-            row.margins = (0, 0, 0, 0)
-        super().__init__(widgets=[ways, self.range, walk, files], labels=False)
-        self.native.layout().insertWidget(1, self.bar)
+        super().__init__(labels=False)
         self.mending = MendingRow(viewer, lambda: chosen.prediction, tell)
-        self.native.layout().insertWidget(2, self.mending)
-        self.help = PushButton(text="?", tooltip=f"Keys: {KEYS}")
-        tools = self.mending.layout()
-        assert tools is not None
-        tools.addWidget(self.help.native)
-        self.help.changed.connect(lambda: tell(f"Keys: {KEYS}"))
+        self._arrange()
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
         self._chosen = chosen
@@ -96,6 +84,26 @@ class ResultsWidget(Container[Any]):
         self._walk = DoubtWalk(viewer, chosen, tell, run)
         self._front = Foreground(viewer)
         self.show_range()
+        self._connect()
+
+    def _arrange(self) -> None:
+        walk = Container(widgets=[self.doubtful, self.previous], layout="horizontal", labels=False)
+        ways = Container(widgets=[self.show_as])
+        saving = [self.save_labels, self.save]
+        files = Container(widgets=saving, layout="horizontal", labels=False)
+        for row in (walk, files, ways):
+            row.margins = (0, 0, 0, 0)
+        self.extend([ways, self.range, walk, files])
+        self.native.layout().insertWidget(1, self.bar)
+        self.native.layout().insertWidget(2, self.mending)
+
+    def _connect(self) -> None:
+        self.help = PushButton(text="?", tooltip=f"Keys: {KEYS}")
+        tools = self.mending.layout()
+        assert tools is not None
+        tools.addWidget(self.help.native)
+        self.help.changed.connect(lambda: self._tell(f"Keys: {KEYS}"))
+        chosen = self._chosen
         for box in (chosen.form.image, chosen.form.model, self.show_as):
             box.native.activated.connect(self.bring)  # not if an image layer is selected
         self.doubtful.changed.connect(lambda: self._walk.go(1))

@@ -72,7 +72,7 @@ class Request:
 
     def name_of(self, key: ResultKey) -> str:
         """Name a field among several: by its image's layer, and its stem or its number."""
-        if len(self.spots) == 1:
+        if len(self.keys) == 1:
             return self.name
         named = key.plane < len(self.stems)
         return f"{self.name}, {self.stems[key.plane] if named else f'field {key.plane + 1}'}"
@@ -103,7 +103,7 @@ def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
         try:
             result = _segment_field(segmenter, request, key, countdown.report)
         except (ValueError, OSError) as error:
-            if len(request.spots) == 1:
+            if len(request.keys) == 1:
                 raise
             hand(f"{error}")
         else:
@@ -246,7 +246,7 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
     except ValueError as error:
         raise ValueError(f"{request.name}: {error}") from error
     if result.labels.any():
-        timed = timing.volume_key(request.spots[0].model, request.depth)
+        timed = timing.volume_key(request.keys[0].model, request.depth)
         timing.remember(timed, result.provenance, volume.size, warm)
     made = []
     for number, (key, labels) in enumerate(zip(request.keys, result.labels, strict=True)):
