@@ -33,7 +33,7 @@ COLUMNS = {
     "cell probability": ("cellprob_logit",),
 }
 """Columns that a measure may stand in; the first that is there counts."""
-UNITS = {"area_um2": " um2", "area_px": " px"}
+UNITS = {"area_um2": " µm²", "area_px": " px"}
 UNKNOWN = "#808080"
 """Colour of a nucleus without the measure."""
 

@@ -161,7 +161,7 @@ class ResultsWidget(Container[Any]):
             return ""
         if short.median_area_um2 is None:
             return f"median area {short.median_area_px:.0f} px"
-        return f"median area {short.median_area_um2:.1f} um2"
+        return f"median area {short.median_area_um2:.1f} µm²"
 
     def go_to_doubtful(self) -> None:
         """Go to the next nucleus of the field in sight, the most doubtful first."""
