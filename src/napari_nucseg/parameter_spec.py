@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
 
@@ -55,7 +55,9 @@ def specs_of(params: type) -> Mapping[str, Spec]:
     return _known[params]
 
 
-def describe_values(params: type, values: Mapping[str, Any]) -> list[str]:
+def describe_values(
+    params: type, values: Mapping[str, Any], ignored: Set[str] = frozenset()
+) -> list[str]:
     """Say what values are, such as "Diameter 25 px"; those that are no parameters are left out.
 
     Parameters
@@ -64,11 +66,13 @@ def describe_values(params: type, values: Mapping[str, Any]) -> list[str]:
         A dataclass with annotated fields, as in `specs_of`.
     values : mapping
         Values by the names of the fields.
+    ignored : set of str
+        Names of fields that change nothing; what their values are is not said.
     """
     return [
         f"{spec.label}{_told(values[name], spec)}"
         for name, spec in specs_of(params).items()
-        if name in values
+        if name in values and name not in ignored
     ]
 
 

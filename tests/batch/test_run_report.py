@@ -13,8 +13,11 @@ import pytest
 from PIL import Image
 
 from napari_nucseg.batch.dataset_run import Execution, run_models
+from napari_nucseg.batch.run_setup import set_up
 from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.metrics.presets import DEFAULT_RULE
 from napari_nucseg.progress import ignore
+from napari_nucseg.segmenters import catalogue
 from tests.oracle import oracle_setup
 
 VOID = {"meta", "img", "br"}
@@ -116,6 +119,14 @@ def test_a_picture_is_enlarged_within_the_page_and_is_there_once(page, flawed):
     assert len(set(opened.pictures.values())) == 2
 
 
+def test_it_tells_only_the_values_that_the_model_uses(page):
+    opened = page(set_up(catalogue.find("otsu"), "cpu", {}, DEFAULT_RULE))
+    made = opened.text.split("otsu", 1)[1]
+    assert "Minimum size 15 px" in made
+    for absent in ("Flow threshold", "Cell probability", "flows", "network"):
+        assert absent not in made, absent
+
+
 def test_it_tells_scores_models_and_how_to_repeat_it(page, flawed, tmp_path):
     opened = page(flawed)
     for told in (
@@ -126,7 +137,7 @@ def test_it_tells_scores_models_and_how_to_repeat_it(page, flawed, tmp_path):
         f"The results went to {tmp_path / 'out'}",
         "Diameter 25 px",
         "oracle.pt: sha256 abab",
-        "0.25 s a field for network and post-processing",
+        "0.25 s a field for segmentation",
         "CPU, any",
         "without nuclei on either side: 1 (left out)",
     ):

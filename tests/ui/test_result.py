@@ -67,6 +67,19 @@ def test_settings_of_other_labels_are_taken_over(qtbot, viewer, image, panel):
     assert panel.form.params.params.min_size == 77
 
 
+def test_values_that_the_model_does_not_use_are_told_as_such(qtbot, viewer, image, panel):
+    panel.form.model.value = "otsu"
+    run(qtbot, panel)
+    viewer.layers.selection.active = predictions(viewer)[0]
+
+    lines = panel.provenance.text.value.splitlines()
+    [unused] = [line for line in lines if line.startswith("Not used by this model: ")]
+    assert "flow threshold" in unused
+    assert "minimum size" not in unused
+    assert "Minimum size 15 px" in lines
+    assert not any(line.startswith("Flow threshold") for line in lines)
+
+
 def test_labels_of_which_too_little_is_told_have_no_settings(viewer, image, panel):
     corrected = LayerRecord(PREDICTION, provenance={"image": "by hand", "model": "fluo-nuclei"})
     labels = viewer.add_labels(np.ones((4, 4), int), metadata=tag(corrected))

@@ -169,13 +169,17 @@ def test_the_rule_is_chosen_and_parquet_is_written(qtbot, panel, out):
     panel.form.preset.value = "dsb2018"
     panel.form.threshold.value = 0.75
     panel.form.empty_as_one.value = True
+    panel.form.ignore_border.value = True
     run(qtbot, panel)
 
     told = json.loads((out / "run.json").read_text())
-    assert told["plan"]["rule"] == {"threshold": 0.75, "preset": "dsb2018", "empty_as_one": True}
+    assert told["plan"]["rule"] == {
+        **{"threshold": 0.75, "preset": "dsb2018"},
+        **{"empty_as_one": True, "ignore_border": True},
+    }
     line = told["sessions"][0]["command"]
     assert line[line.index("--preset") + 1] == "dsb2018"
-    assert "--empty-as-one" in line
+    assert {"--empty-as-one", "--ignore-border"} <= set(line)
     assert (out / "objects.parquet").is_file()
 
 

@@ -36,7 +36,7 @@ from napari_nucseg.report.published import (
     splits_of_bbbc039,
 )
 from napari_nucseg.report.text import as_number, as_spread
-from napari_nucseg.segmenters.catalogue import caveat
+from napari_nucseg.segmenters.catalogue import caveat, ignored_by
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.wording import counted
 
@@ -136,6 +136,7 @@ def _section(run: PreparedRun, result: Benchmark, worst: int) -> Section:
     """Gather what is said of one model."""
     dataset, setup, record = run.dataset, run.setup, _record_of(run)
     split = published_split(dataset)
+    values = describe_values(SegmentParams, asdict(setup.params), ignored_by(setup.model))
     fields = {field.stem: field for field in dataset.fields}
     return Section(
         setup.model,
@@ -146,7 +147,7 @@ def _section(run: PreparedRun, result: Benchmark, worst: int) -> Section:
             Pictured(fields[stem].name, result.scores[stem], _picture(fields[stem], run))
             for stem in worst_fields(result.scores, worst)
         ],
-        made=[_pace(result), f"{'; '.join(describe_values(SegmentParams, asdict(setup.params)))}."],
+        made=[_pace(result), f"{'; '.join(values)}."],
         details=[
             *(f"{name}: sha256 {sha}" for name, sha in record["plan"]["weights_sha256"].items()),
             *map(_describe_session, record["sessions"]),
@@ -165,7 +166,7 @@ def _pace(result: Benchmark) -> str:
         for (host, device), count in result.places.items()
     )
     return (
-        f"{result.seconds_per_field:.2f} s a field for network and post-processing, "
+        f"{result.seconds_per_field:.2f} s a field for segmentation, "
         f"{result.whole_seconds_per_field:.2f} s with reading, scoring and writing, on {places}."
     )
 

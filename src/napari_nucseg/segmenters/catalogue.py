@@ -118,6 +118,12 @@ def caveat(name: str, splits: Set[str | None]) -> str | None:
     return known.caveat if known is not None and known.seen & splits else None
 
 
+def ignored_by(name: str) -> frozenset[str]:
+    """Name the parameters that a model makes no use of; none of a model that is not known here."""
+    known = next((model.capabilities for model in models() if model.name == name), None)
+    return frozenset() if known is None else known.ignores
+
+
 def download(model: Model, progress: Progress) -> None:
     """Fetch a model's weights unless they are here.
 

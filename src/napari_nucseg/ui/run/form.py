@@ -92,6 +92,10 @@ class RunForm:
             "A field without nuclei counts as 1 if nothing is predicted there, as in some papers. "
             "Otherwise it is left out of means.",
         )
+        self.ignore_border = switch(
+            "Ignore nuclei at the border",
+            "Nuclei that touch the border of the image are left out of scores, on both sides.",
+        )
         self.components = switch(
             "Binary masks",
             "The ground truth is binary masks: each piece in one is a nucleus. Otherwise all of a "
@@ -168,7 +172,8 @@ class RunForm:
     def rule(self) -> ScoreRule:
         """How fields are to be scored."""
         preset = find_preset(self.preset.value)
-        return ScoreRule(round(self.threshold.value, 4), preset, self.empty_as_one.value)
+        iou, ignored = round(self.threshold.value, 4), self.ignore_border.value
+        return ScoreRule(iou, preset, self.empty_as_one.value, ignored)
 
     def chosen(self, defaults: SegmentParams) -> dict[str, float]:
         """Return the values that differ from those that suit the model; one model alone has any."""
@@ -186,7 +191,7 @@ class RunForm:
 
     @property
     def _more(self) -> tuple[ValueWidget | FileEdit, ...]:
-        return self.components, self.empty_as_one, self.scheduler
+        return self.components, self.empty_as_one, self.ignore_border, self.scheduler
 
     def _on_dataset(self) -> None:
         self.split.reset_choices()

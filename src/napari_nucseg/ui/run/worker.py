@@ -77,6 +77,7 @@ class RunRequest:
         line += ["--preset", self.rule.preset.name]
         line += ["--components"] if self.components else []
         line += ["--empty-as-one"] if self.rule.empty_as_one else []
+        line += ["--ignore-border"] if self.rule.ignore_border else []
         line += ["--scheduler", self.scheduler] if self.scheduler else []
         for name, value in self.chosen.items():
             option = f"--{name.replace('_', '-')}"

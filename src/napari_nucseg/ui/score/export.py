@@ -48,6 +48,7 @@ from napari_nucseg.report.page import (
     write_page,
 )
 from napari_nucseg.report.text import latex_table, markdown_table
+from napari_nucseg.segmenters.catalogue import ignored_by
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.edits import changes_of, corrected_planes, count_corrected
 from napari_nucseg.ui.jobs import Run
@@ -209,7 +210,9 @@ def _describe(made: Mapping[str, Any]) -> Iterator[str]:
     if "model" not in made:
         yield "How these labels were made is not known."
         return
-    values = describe_values(SegmentParams, made.get("parameters", {}))
+    values = describe_values(
+        SegmentParams, made.get("parameters", {}), ignored_by(str(made["model"]))
+    )
     yield f"Model {made['model']}: {'; '.join(values)}."
     if made.get("weights_sha256"):
         yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"

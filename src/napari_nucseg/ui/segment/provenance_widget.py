@@ -16,6 +16,7 @@ from napari_nucseg.io.channels import FIELD
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.parameter_spec import describe_values, specs_of
 from napari_nucseg.segmenters.api import Concern
+from napari_nucseg.segmenters.catalogue import ignored_by
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from napari_nucseg.ui.edits import changes_of
 from napari_nucseg.ui.jobs import tell_user
@@ -246,12 +247,20 @@ def _lines(made: Mapping[str, Any]) -> list[str]:
         *([f"Channel {channel}"] if channel else []),
         f"{made['device']}, {made['precision']}",
         *_depth(made.get("depth") or {}),
-        *describe_values(SegmentParams, made["parameters"]),
+        *describe_values(SegmentParams, made["parameters"], ignored_by(made["model"])),
+        *_unused(made),
         *_estimate(made),
         versions,
         *([f"Weights {made.get('weights', '')} {weights}"] if weights else []),
         *made.get("notes", ()),
     ]
+
+
+def _unused(made: Mapping[str, Any]) -> list[str]:
+    """Name the parameters that the model made no use of."""
+    ignored, specs = ignored_by(made["model"]), specs_of(SegmentParams)
+    names = [specs[name].label for name in made["parameters"] if name in ignored and name in specs]
+    return [f"Not used by this model: {', '.join(names).lower()}"] if names else []
 
 
 def _estimate(made: Mapping[str, Any]) -> list[str]:
