@@ -3,10 +3,9 @@
 import threading
 
 import pytest
-from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.segmenters.api import Stopped
-from napari_nucseg.ui.jobs import Job
+from napari_nucseg.ui.jobs import Job, LongSteps
 
 
 @pytest.fixture
@@ -97,26 +96,30 @@ def test_a_stop_that_nobody_asked_for_is_told(qtbot, heard):
     assert heard == [("failed", ""), "finished"]
 
 
-def test_a_step_that_does_not_end_is_left_behind_and_hands_nothing_over(qtbot, heard):
-    reached, go_on, ended = (threading.Event() for _ in range(3))
+def test_a_step_that_does_not_end_is_left_behind(qtbot, heard):
+    reached, go_on = threading.Event(), threading.Event()
 
-    def work(report):
-        job.hand("done before")
+    def step():
         reached.set()
         go_on.wait(30)
-        job.hand("too late")
-        ended.set()
-        return "too late"
 
-    job = listen(Job(work), heard)
-    job.handed.connect(lambda part: heard.append(("handed", part)))
+    job = listen(Job(lambda report: LongSteps(report).do(step)), heard)
     job.start()
     assert reached.wait(10)
 
     with qtbot.waitSignal(job.finished, timeout=1000):
         job.stop()
     go_on.set()
-    assert ended.wait(10)
-    QApplication.processEvents()
 
-    assert heard == [("handed", "done before"), "finished"]
+    assert heard[-1] == "finished"
+    assert not [one for one in heard if one[0] in ("returned", "failed")]
+
+
+def test_what_a_long_step_makes_or_raises_arrives(qtbot, heard):
+    for step in (lambda: 7, lambda: 1 / 0):
+        job = listen(Job(lambda report, step=step: LongSteps(report).do(step)), heard)
+        with qtbot.waitSignal(job.finished):
+            job.start()
+
+    told = [one for one in heard if one[0] in ("returned", "failed")]
+    assert told == [("returned", 7), ("failed", "division by zero")]

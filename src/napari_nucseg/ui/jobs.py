@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from napari.utils.notifications import notification_manager, show_warning
 from qtpy.QtCore import QObject, Qt, Signal
@@ -16,14 +16,16 @@ from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.wording import in_words
 
+Made = TypeVar("Made")
+
 _STOPPED = object()
 Hand = Callable[[Any], None]
 """Called with a part of a result that is done, which is shown at once."""
 Task = Callable[[Progress], Any]
 """What a job does; its progress raises `Stopped` when the work was asked to stop."""
 
-PATIENCE = 0.3
-"""Seconds that a step gets to notice that it is to stop, before it is left behind."""
+_LOOK = 0.1
+"""Seconds between two looks whether a long step is to stop."""
 WARM_UP = 0.5
 """Seconds of work before the rest is estimated from them."""
 
@@ -33,9 +35,6 @@ class Job(QObject):
 
     The function gets plain values and a `Progress` alone: it touches neither layers nor widgets.
     The signals arrive on the main thread, ``finished`` last; after `abandon` none does.
-
-    A step that takes long, such as a tile of a network, is not waited for when the job is stopped:
-    it is left behind, ends by itself, and nothing of it arrives.
     """
 
     progressed = Signal(int, int, str)
@@ -51,8 +50,6 @@ class Job(QObject):
         super().__init__()
         self._work = work
         self._stop = threading.Event()
-        self._wake = threading.Event()
-        self._is_left = False
 
     def start(self) -> None:
         """Run the function in a thread of its own."""
@@ -78,9 +75,8 @@ class Job(QObject):
         return self not in Job._running
 
     def stop(self) -> None:
-        """Ask the function to stop at its next report; ``finished`` follows within a second."""
+        """Ask the function to stop at its next report; ``finished`` follows."""
         self._stop.set()
-        self._wake.set()
 
     def abandon(self) -> None:
         """Stop, and let nothing of it arrive: its owner is gone or began something newer."""
@@ -89,22 +85,11 @@ class Job(QObject):
 
     def hand(self, part: Any) -> None:
         """Hand a part of the result over from the thread; it arrives though the rest is stopped."""
-        if not self._is_left:
-            self._given.emit(part)
+        self._given.emit(part)
 
     def _run(self) -> Any:
-        """Work in one more thread, so that a step that is stopped can be left behind."""
-        pool = ThreadPoolExecutor(1, thread_name_prefix="job")
-        work = pool.submit(self._work, self._report)
-        pool.shutdown(wait=False)
-        work.add_done_callback(lambda _: self._wake.set())
-        self._wake.wait()
-        wait([work], timeout=PATIENCE if self._stop.is_set() else None)
-        if not work.done():
-            self._is_left = True
-            return _STOPPED
         try:
-            return work.result()
+            return self._work(self._report)
         except Stopped:
             if not self._stop.is_set():
                 raise
@@ -143,6 +128,37 @@ def tell_user(error: Exception) -> None:
         show_warning(str(error))
     else:
         notification_manager.receive_error(type(error), error, error.__traceback__)
+
+
+class LongSteps:
+    """A `Progress` whose work has steps that nothing can interrupt, such as a tile of a network.
+
+    Such a step is not waited for when the work is to stop: it is left behind in a thread of its
+    own, ends by itself, and nothing is made of its result.
+
+    Parameters
+    ----------
+    progress : Progress
+        Called with what is told, and again with the same during a step; may raise to stop.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._told: tuple[int, int, str] = (0, 1, "")
+
+    def __call__(self, done: int, total: int, name: str = "", /) -> None:
+        """Tell how far the work is."""
+        self._told = done, total, name
+        self._progress(done, total, name)
+
+    def do(self, step: Callable[[], Made]) -> Made:
+        """Do a step and return its result; what the progress raises meanwhile leaves it behind."""
+        pool = ThreadPoolExecutor(1, thread_name_prefix="step")
+        work = pool.submit(step)
+        pool.shutdown(wait=False)
+        while wait([work], timeout=_LOOK).not_done:
+            self._progress(*self._told)
+        return work.result()
 
 
 class RemainingTime:

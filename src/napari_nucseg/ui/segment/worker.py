@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from napari_nucseg.segmenters.flows import is_compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
-from napari_nucseg.ui.jobs import Hand, RemainingTime
+from napari_nucseg.ui.jobs import Hand, LongSteps, RemainingTime
 from napari_nucseg.ui.segment.image_source import FieldSource
 from napari_nucseg.ui.segment.result_cache import (
     CachedResult,
@@ -96,12 +97,13 @@ def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
     ValueError, OSError
         If the model or the only image cannot be used; the message names it.
     """
-    segmenter = load(request, progress)
-    countdown = RemainingTime(progress, len(request.keys))
+    steps = LongSteps(progress)
+    segmenter = load(request, steps)
+    countdown = RemainingTime(steps, len(request.keys))
     for number, key in enumerate(request.keys):
         countdown.begin(number)
         try:
-            result = _segment_field(segmenter, request, key, countdown.report)
+            result = _segment_field(segmenter, request, key, steps, countdown.report)
         except (ValueError, OSError) as error:
             if len(request.keys) == 1:
                 raise
@@ -111,20 +113,20 @@ def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
 
 
 def _segment_field(
-    segmenter: Segmenter, request: Request, key: ResultKey, progress: Progress
+    segmenter: Segmenter, request: Request, key: ResultKey, steps: LongSteps, progress: Progress
 ) -> Result:
     name = request.name_of(key)
     image = request.source.read(key.plane, key.segmented)
     check_image(image, name)
     warm = not is_compiling()
     try:
-        result = segmenter(image, request.params, progress)
+        result = steps.do(partial(segmenter, image, request.params, progress))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     if result.labels.any():  # a blank image takes next to no time
         timing.remember(key.model, result.provenance, image.size, warm)
     kept = CachedResult(result, image, request.pixel_size)
-    made = _made(key, kept, request.name, request.source.axes)
+    made = steps.do(partial(_made, key, kept, request.name, request.source.axes))
     return Result((made,), {key: kept}, result.capabilities)
 
 
@@ -194,7 +196,7 @@ def provenance_at(
     }
 
 
-def load(request: Request, progress: Progress) -> Segmenter:
+def load(request: Request, progress: LongSteps) -> Segmenter:
     """Load the model that was asked for, once its weights are here.
 
     Raises
@@ -215,7 +217,7 @@ def load(request: Request, progress: Progress) -> Segmenter:
     choose(request.device)
     catalogue.download(model, fetching.follow_download(model.name, model.megabytes))
     progress(0, 1, f"Loading {model.name}")
-    return catalogue.load(model, request.device)
+    return progress.do(partial(catalogue.load, model, request.device))
 
 
 def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
@@ -231,18 +233,18 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
     """
     if request.depth is None:
         raise ValueError(f"{request.name}: choose under Segment how its planes belong together")
-    segmenter = load(request, progress)
+    steps = LongSteps(progress)
+    segmenter = load(request, steps)
     planes, total = [], len(request.keys)
     for number, key in enumerate(request.keys):
         progress(number, total, f"Reading plane {number + 1} of {total}")
         planes.append(request.source.read(key.plane))
     volume = np.stack(planes)
     warm = not is_compiling()
-    report = RemainingTime(progress, 1, step="plane").report
+    values = request.params, request.depth, request.volume
+    report = RemainingTime(steps, 1, step="plane").report
     try:
-        result = segment_volume(
-            segmenter, volume, request.params, request.depth, request.volume, report
-        )
+        result = steps.do(partial(segment_volume, segmenter, volume, *values, report))
     except ValueError as error:
         raise ValueError(f"{request.name}: {error}") from error
     if result.labels.any():
