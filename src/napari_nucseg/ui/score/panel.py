@@ -126,7 +126,7 @@ class ScorePanel(Panel):
     @cached_property
     def plots(self) -> PlotsWidget:
         """Plots of the comparison."""
-        parts = self._viewer, self.model, self._set_threshold, self._tell
+        parts = self._viewer, self.model, self._set_threshold, self.objects.list_rows, self._tell
         return self._put(PLOTS, PlotsWidget(*parts))
 
     @cached_property
