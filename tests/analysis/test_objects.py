@@ -75,11 +75,28 @@ def test_the_rows_are_the_verdicts_of_each_field(fields, placed, threshold):
                 side.ids, side.codes, side.ious, side.partners, strict=True
             ):
                 row = objects.find(plane, int(number), is_true=is_true)
-                if not is_true and Verdict(code).is_match:
+                if not is_true and objects.is_true[row]:
                     assert objects.partners_of(row)[0] == number
+                    assert Verdict(code).is_match or code == objects.code[row] == Verdict.OFF
                     continue
                 assert (objects.code[row], objects.iou[row]) == (code, iou)
                 assert objects.partners_of(row) == partners
+
+
+def test_a_nucleus_that_is_off_with_a_matched_one_has_a_row_of_its_own():
+    """At a low threshold: P1 holds T1's best part, but P2 is matched with it."""
+    truth, found = np.zeros((1, 60), np.int32), np.zeros((1, 60), np.int32)
+    truth[0, 10:30] = 1
+    found[0, 10:14], found[0, 20:45] = 1, 2
+    placed = {0: count_objects(truth, found)}
+    assert match(placed[0].overlap, 0.2).truth_index.tolist() == [0]
+
+    objects = list_objects(placed, 0.2, strict=False)
+
+    rows = [objects.find(0, label, is_true=False) for label in (1, 2)]
+    assert [Verdict(objects.code[row]) for row in rows] == [Verdict.OFF, Verdict.LOOSE]
+    assert objects.is_true[rows].tolist() == [False, True]
+    assert len(objects) == 2
 
 
 def test_joined_fields_score_as_pooled_ones(placed):

@@ -342,7 +342,7 @@ def test_the_exported_scores_are_those_of_the_table(qtbot, tmp_path, panel):
 
     pooled = json.loads((tmp_path / "scores.json").read_text())["pooled"]
     texts = [panel.table.verticalHeaderItem(r).text() for r in range(panel.table.rowCount())]
-    assert panel.table.item(texts.index("F1"), 2).text() == f"{pooled['objects']['f1']:.3f}"
+    assert panel.table.item(texts.index("F1 at 0.50"), 3).text() == f"{pooled['objects']['f1']:.3f}"
 
 
 def test_scores_of_panel_and_command_line_are_one_file(qtbot, tmp_path, panel, truths, run):

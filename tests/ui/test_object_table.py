@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.metrics.verdicts import Verdict
@@ -41,11 +41,20 @@ def stacks(viewer, truths, found):
 
 
 @pytest.fixture
-def panel(qtbot, viewer, stacks):
+def opened(qtbot, viewer, stacks):
+    """The panel as it opens, on the first field."""
+    viewer.dims.set_current_step(0, 0)
     panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
     panel.tabs.setCurrentWidget(panel.objects)
     qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
     return panel
+
+
+@pytest.fixture
+def panel(opened):
+    """The panel with the nuclei of all fields."""
+    opened.objects.filters.this_field.click()
+    return opened
 
 
 def texts(panel, title: str) -> list[str]:
@@ -90,7 +99,7 @@ def test_a_row_tells_both_numbers(panel):
     assert texts(panel, "true")[position] == ""
     assert texts(panel, "pred.")[position] == "99"
     matched = row_of(panel, Verdict.MATCHED, 0)
-    assert texts(panel, "true")[matched] == texts(panel, "pred.")[matched] == "1"
+    assert texts(panel, "true")[matched] == texts(panel, "pred.")[matched] != ""
 
 
 def test_a_click_on_a_row_goes_to_its_field_layer_label_and_place(qtbot, viewer, stacks, panel):
@@ -161,14 +170,16 @@ def test_the_keys_work_while_the_panel_has_the_focus(qtbot, make_napari_viewer, 
     panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
     panel.tabs.setCurrentWidget(panel.objects)
     qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+    viewer.dims.set_current_step(0, 0)
     viewer.layers.selection = {other}
     panel.native.window().activateWindow()
     panel.objects.view.setFocus()
-    qtbot.waitUntil(panel.objects.view.hasFocus)
+    qtbot.waitUntil(panel.objects.view.hasFocus)  # which makes the first row current
+    assert panel.state.objects.label[panel.objects.current] == 3
 
     qtbot.keyClick(panel.objects.view, Qt.Key.Key_N)
 
-    assert panel.state.objects.label[panel.objects.current] == 3
+    assert panel.state.objects.label[panel.objects.current] == 2
 
 
 def test_a_matched_predicted_nucleus_is_found_in_its_partners_row(panel):
@@ -178,19 +189,88 @@ def test_a_matched_predicted_nucleus_is_found_in_its_partners_row(panel):
     assert panel.state.objects.partners_of(row) == (5,)
 
 
-def test_keys_step_through_the_errors_of_all_fields(qtbot, viewer, stacks, panel):
+def test_the_table_opens_on_the_errors_of_the_field_in_sight_the_worst_first(
+    qtbot, viewer, stacks, opened, truths
+):
+    viewer.dims.set_current_step(0, 1)
+    assert opened.objects.model.rowCount() == len(np.unique(truths[1]))
+    assert texts(opened, "verdict")[:3] == ["missed", "spurious", "matched"]
+
+    stacks[0].data[1, :, :30] = 0
+    stacks[0].data = stacks[0].data
+    opened.start()
+    qtbot.waitUntil(lambda: opened.state.is_there and not opened.running, timeout=20_000)
+    is_error = [word not in ("matched", "loose") for word in texts(opened, "verdict")]
+    ious = [float(text) for text in texts(opened, "IoU")]
+    count = sum(is_error)
+    assert count > 2
+    assert all(is_error[:count])
+    assert ious[:count] == sorted(ious[:count])
+    assert ious[count:] == sorted(ious[count:])
+
+
+def test_the_third_click_on_a_title_lists_the_worst_first_again(qtbot, make_napari_viewer, truths):
+    viewer = make_napari_viewer(show=True)
+    found = truths.copy()
+    found[1][found[1] == 2] = 0
+    viewer.add_labels(found, metadata=tag(LayerRecord(PREDICTION)))
+    viewer.add_labels(truths, metadata=tag(LayerRecord(GROUND_TRUTH)))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    panel.tabs.setCurrentWidget(panel.objects)
+    qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+    across = panel.objects.view.horizontalHeader()
+    title = QPoint(across.sectionViewportPosition(4) + 15, 8)
+    firsts = []
+    for _ in range(3):
+        qtbot.mouseClick(across.viewport(), Qt.MouseButton.LeftButton, pos=title)
+        firsts.append(texts(panel, "area"))
+
+    assert list(map(int, firsts[0])) == sorted(map(int, firsts[0]))
+    assert firsts[1] == sorted(firsts[0], key=int, reverse=True)
+    assert texts(panel, "verdict")[0] == "missed"
+
+
+def test_two_nuclei_that_are_off_are_listed_once(qtbot, viewer):
+    truth, found = np.zeros((2, 40, 40), np.int32)
+    truth[5:25, 5:25], found[5:25, 5:14] = 7, 9
+    viewer.add_labels(found, metadata=tag(LayerRecord(PREDICTION)))
+    viewer.add_labels(truth, metadata=tag(LayerRecord(GROUND_TRUTH)))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+
+    assert texts(panel, "verdict") == ["off"]
+    assert (texts(panel, "true"), texts(panel, "pred.")) == (["7"], ["9"])
+    assert panel.state.objects.find(0, 9, is_true=False) == 0
+
+
+def test_back_in_a_field_the_walk_begins_at_its_worst_error(qtbot, viewer, opened):
+    next_error = opened.buttons.next.native
+    next_error.click()
+    next_error.click()
+    next_error.click()
+    assert opened.objects.view.currentIndex().row() == 1
+
+    viewer.dims.set_current_step(0, 0)
+    next_error.click()
+
+    assert (opened.state.plane, opened.objects.view.currentIndex().row()) == (0, 0)
+
+
+def test_keys_step_through_the_errors_of_all_fields(qtbot, viewer, stacks, opened):
+    panel = opened
     stacks[1].selected_label = 1
     viewer.layers.selection = {stacks[1]}
     canvas = viewer.window._qt_viewer.canvas.native
     visited = []
-    for _ in range(3):
+    for _ in range(4):
         qtbot.keyClick(canvas, Qt.Key.Key_N)
         row = panel.objects.current
         visited.append((panel.state.plane, int(panel.state.objects.label[row])))
-    qtbot.keyClick(canvas, Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    assert visited == [(0, 3), (1, 2), (1, 99), (0, 3)]
 
-    assert visited == [(0, 3), (1, 2), (1, 99)]
-    assert panel.state.objects.label[panel.objects.current] == 2
+    for label in (99, 2, 3):
+        qtbot.keyClick(canvas, Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+        assert panel.state.objects.label[panel.objects.current] == label
 
 
 def test_the_keys_work_while_an_overlay_is_selected(qtbot, viewer, panel):
@@ -270,9 +350,8 @@ def test_an_upper_bound_is_typed_over_any(qtbot, panel):
     assert max(map(int, texts(panel, "area"))) <= 200
 
 
-def test_the_table_of_one_field_follows_the_slider(viewer, panel):
-    panel.objects.filters.this_field.setChecked(True)
-
+def test_the_table_of_one_field_follows_the_slider(viewer, opened):
+    panel = opened
     viewer.dims.set_current_step(0, 1)
     assert set(texts(panel, "field")) == {"1"}
     viewer.dims.set_current_step(0, 0)

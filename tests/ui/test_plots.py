@@ -1,9 +1,14 @@
 """Plots in the panel: drawn when in sight, and where they are clicked is gone to."""
 
+import csv
+
 import numpy as np
 import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QToolTip
 
 from napari_nucseg.metrics.score import score
+from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.score.panel import PLOTS
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS, KINDS
 from tests.ui.scored import add_stacks, open_panel, settled, spoil, turn_wheel
@@ -71,43 +76,174 @@ def test_dragging_the_line_changes_the_threshold(qtbot, panel):
     settled(qtbot, panel)
 
 
-def test_a_click_on_a_dot_goes_to_its_nucleus(panel):
+def place_of(panel, axes, x: float, y: float) -> QPoint:
+    """Where a place of the plot is seen in the widget."""
+    across, up = axes.transData.transform((x, y))
+    return QPoint(round(across), round(panel.plots.canvas.figure.bbox.height - up))
+
+
+def click(qtbot, panel, axes, x: float, y: float) -> None:
+    place = place_of(panel, axes, x, y)
+    qtbot.mouseClick(panel.plots.canvas, Qt.MouseButton.LeftButton, pos=place)
+
+
+def draw_around(qtbot, panel, axes, corners: list[tuple[float, float]]) -> None:
+    """Draw a line through places of the plot, with the mouse pressed."""
+    canvas, places = panel.plots.canvas, [place_of(panel, axes, *corner) for corner in corners]
+    qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=places[0])
+    for place in places:
+        qtbot.mouseMove(canvas, place)
+        QApplication.processEvents()
+    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=places[-1])
+
+
+def listed(panel) -> list[str]:
+    model = panel.objects.model
+    return [model.data(model.index(row, 0)) for row in range(model.rowCount())]
+
+
+def test_a_click_on_a_dot_goes_to_its_nucleus(qtbot, panel):
     axes = axes_of(panel, IOUS)
     objects = panel.state.objects
     row = objects.find(1, 2, is_true=True)
 
-    mouse(panel, "button_press_event", axes, objects.area[row], objects.iou[row])
+    click(qtbot, panel, axes, objects.area[row], objects.iou[row])
 
     assert panel.state.plane == 1
     assert panel.state.truth.selected_label == 2
     assert "missed - true 2" in panel.status.value
 
 
-def test_a_click_beside_all_dots_goes_nowhere(panel):
+def test_a_line_around_dots_lists_their_nuclei_of_all_fields(qtbot, panel):
+    axes = axes_of(panel, IOUS)
+    (left, right), this_field = axes.get_xlim(), panel.objects.filters.this_field
+    left, right = left * 1.02, right / 1.02
+    assert this_field.isChecked()
+
+    corners = [(left, -0.03), (right, -0.03), (right, 0.2), (left, 0.2), (left, -0.03)]
+    draw_around(qtbot, panel, axes, corners)
+
+    assert listed(panel) == ["missed", "missed"]
+    assert {
+        int(plane) for plane in panel.objects.model.objects.plane[panel.objects.model.order]
+    } == {0, 1}
+    assert panel.status.value.startswith("2 nuclei are listed")
+    panel.tabs.setCurrentWidget(panel.objects)
+    assert panel.objects.filters.selected.isVisible()
+    panel.buttons.next.native.click()
+    panel.buttons.next.native.click()
+    assert panel.state.objects.code[panel.objects.current] == Verdict.MISSED
+    panel.objects.filters.selected.click()
+    assert "matched" in listed(panel)
+    assert not panel.objects.filters.selected.isVisible()
+
+
+def test_a_line_around_nothing_lists_all_again(qtbot, panel):
+    axes = axes_of(panel, IOUS)
+    left, right = axes.get_xlim()
+    low = [(left * 1.02, -0.03), (right / 1.02, -0.03), (right / 1.02, 0.2), (left * 1.02, 0.2)]
+    draw_around(qtbot, panel, axes, low)
+    assert len(listed(panel)) == 2
+
+    draw_around(qtbot, panel, axes_of(panel, IOUS), [(x, y + 0.35) for x, y in low])
+
+    assert len(listed(panel)) > 2
+    assert panel.status.value == "No dot is within the line. The table lists all nuclei again."
+
+
+def test_a_line_around_fields_lists_their_nuclei(qtbot, panel, truths):
+    axes = axes_of(panel, FIELDS)
+    worst = int(np.argmin([panel.state.score_of(plane).objects.ap for plane in (0, 1)]))
+
+    corners = [(0.6, 0), (1.4, 0), (1.4, 1.02), (0.6, 1.02)]
+    draw_around(qtbot, panel, axes, corners)
+
+    assert len(listed(panel)) == len(np.unique(truths[worst])) - 1
+
+
+def test_the_pointer_over_a_dot_names_its_nucleus(qtbot, panel):
+    axes = axes_of(panel, IOUS)
+    objects = panel.state.objects
+    row = objects.find(1, 2, is_true=True)
+    place = place_of(panel, axes, objects.area[row], objects.iou[row])
+
+    qtbot.mouseMove(panel.plots.canvas, place)
+    qtbot.waitUntil(lambda: QToolTip.text() != "")
+
+    told = QToolTip.text()
+    assert told == f"1: missed - true 2 - IoU 0.00 - area {objects.area[row]} px"
+    qtbot.mouseMove(panel.plots.canvas, place_of(panel, axes, axes.get_xlim()[0] * 1.05, 0.5))
+    qtbot.waitUntil(lambda: QToolTip.text() != told)
+
+
+def test_the_pointer_over_a_field_names_it_and_tells_rank_from_number(qtbot, panel):
+    axes = axes_of(panel, FIELDS)
+    aps = [panel.state.score_of(plane).objects.ap for plane in (0, 1)]
+    best = int(np.argmax(aps))
+
+    qtbot.mouseMove(panel.plots.canvas, place_of(panel, axes, 2.0, 0.5))
+    qtbot.waitUntil(lambda: QToolTip.text() != "")
+
+    assert QToolTip.text() == f"{best} (field {best + 1} of 3): AP {aps[best]:.3f}, rank 2"
+    assert axes.get_xlabel() == "rank of the field (worst AP first)"
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_axis_has_a_title_with_its_unit(panel, kind):
+    axes = axes_of(panel, kind)
+
+    units = ("0 to 1", "pixels", "number", "rank", "threshold")
+    for label in (axes.get_xlabel(), axes.get_ylabel()):
+        assert any(unit in label for unit in units)
+
+
+def test_the_numbers_of_a_plot_are_saved_as_csv(tmp_path, panel):
+    rows = {}
+    for kind in KINDS:
+        axes_of(panel, kind)
+        panel.plots.save_to(tmp_path / f"{kind}.csv")
+        with (tmp_path / f"{kind}.csv").open(newline="") as file:
+            rows[kind] = list(csv.DictReader(file))
+
+    objects = panel.state.objects
+    assert len(rows[IOUS]) == len(objects)
+    word = Verdict(int(objects.code[0])).word
+    first = {"field": "0", "side": "true", "label": "1", "verdict": word}
+    assert first.items() <= rows[IOUS][0].items()
+    assert float(rows[IOUS][0]["iou"]) == pytest.approx(objects.iou[0])
+    assert [row["rank"] for row in rows[FIELDS]] == ["1", "2", "3"]
+    assert sorted(row["field_number"] for row in rows[FIELDS]) == ["1", "2", "3"]
+    assert {row["side"] for row in rows[AREAS]} == {"true", "predicted"}
+    half = next(row for row in rows[CURVES] if float(row["iou_threshold"]) == 0.5)
+    name = panel.state.name_of(panel.state.plane)
+    assert float(half[f"f1 {name}"]) == pytest.approx(panel.state.score.objects.f1)
+
+
+def test_a_click_beside_all_dots_goes_nowhere(qtbot, panel):
     axes = axes_of(panel, IOUS)
     before = panel.status.value
 
-    mouse(panel, "button_press_event", axes, axes.get_xlim()[0], 0.5)
+    click(qtbot, panel, axes, axes.get_xlim()[0] * 1.02, 0.5)
 
     assert panel.status.value == before
 
 
-def test_a_click_where_all_dots_are_hidden_does_nothing(panel):
+def test_a_click_where_all_dots_are_hidden_does_nothing(qtbot, panel):
     for button in panel.legend.buttons.values():
         button.click()
     axes = axes_of(panel, IOUS)
 
     panel.plots.canvas.callbacks.exception_handler = None  # let errors out
-    mouse(panel, "button_press_event", axes, 1, 0.5)
+    click(qtbot, panel, axes, 1, 0.5)
 
 
-def test_a_click_on_a_field_goes_there(panel):
+def test_a_click_on_a_field_goes_there(qtbot, panel):
     axes = axes_of(panel, FIELDS)
     aps = [panel.state.score_of(plane).objects.ap for plane in (0, 1)]
 
-    mouse(panel, "button_press_event", axes, 1.1, 0.5)
+    click(qtbot, panel, axes, 1.1, 0.5)
     assert panel.state.plane == int(np.argmin(aps))
-    mouse(panel, "button_press_event", axes_of(panel, FIELDS), 2.1, 0.5)
+    click(qtbot, panel, axes_of(panel, FIELDS), 2.1, 0.5)
     assert panel.state.plane == int(np.argmax(aps))
 
 

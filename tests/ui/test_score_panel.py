@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_nucseg.metrics.score import score
+from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.metrics.verdicts import Agreement, Verdict
 from napari_nucseg.ui.layers import (
     AGREEMENT,
@@ -53,7 +55,7 @@ def cell(panel: ScorePanel, title: str, column: int = 0, nth: int = 0) -> str:
     """Text of a table's cell by its row title; the pixels' rows come before the nuclei's."""
     table = panel.table
     titles = [table.verticalHeaderItem(row).text() for row in range(table.rowCount())]
-    rows = [row for row, text in enumerate(titles) if text == title]
+    rows = [row for row, text in enumerate(titles) if text.partition(" at ")[0] == title]
     return table.item(rows[nth], column).text()
 
 
@@ -231,8 +233,72 @@ def test_a_stack_has_columns_for_all_fields(qtbot, viewer, stacks, panel):
 
     assert not panel.table.isColumnHidden(1)
     low = float(cell(panel, "F1"))
-    assert cell(panel, "F1", 1) == f"{(low + 1) / 2:.3f} ({low:.3f}-1.000)"
-    assert low < float(cell(panel, "F1", 2)) < 1
+    assert cell(panel, "F1", 1) == f"{(low + 1) / 2:.3f}"
+    assert cell(panel, "F1", 2) == f"{low:.3f}-1.00".removeprefix("0")
+    assert low < float(cell(panel, "F1", 3)) < 1
+
+
+def test_tooltips_tell_the_range_of_fields_and_the_interval_of_the_pooled_score(
+    qtbot, viewer, stacks, panel
+):
+    settled(qtbot, panel)
+
+    summary = summarise([panel.state.score_of(plane) for plane in panel.state.pairs])
+    titles = [panel.table.verticalHeaderItem(row).text() for row in range(panel.table.rowCount())]
+    row = titles.index("F1 at 0.50")
+    spread, (low, high) = summary.spread["objects", "f1"], summary.intervals["objects", "f1"]
+    told = panel.table.item(row, 1).toolTip()
+    assert f"Fields range from {spread.low:.3f} to {spread.high:.3f}." in told
+    assert f"pooled score: {low:.3f} to {high:.3f}." in panel.table.item(row, 3).toolTip()
+
+
+def test_the_names_of_rows_carry_the_threshold(qtbot, layers, panel):
+    panel.threshold.value = 0.75
+    settled(qtbot, panel)
+
+    titles = [panel.table.verticalHeaderItem(row).text() for row in range(panel.table.rowCount())]
+    assert {"F1 at 0.75", "AP at 0.75", "PQ at 0.50", "AP .50:.95", "HD95 (px)"} < set(titles)
+    assert cell(panel, "Outlines") == "lengths are of matches at 0.75"
+
+
+def test_swap_exchanges_prediction_and_ground_truth(qtbot, layers, panel):
+    settled(qtbot, panel)
+    predicted, true = layers
+    recall = cell(panel, "Recall", nth=1)
+    qtbot.mouseClick(panel.choices.swapping, Qt.MouseButton.LeftButton)
+    settled(qtbot, panel)
+
+    assert (panel.prediction.value, panel.truth.value) == (true, predicted)
+    assert cell(panel, "Precision", nth=1) == recall
+    assert f"{true.name} looks like the ground truth of {predicted.name}" in panel.status.value
+    qtbot.mouseClick(panel.choices.swapping, Qt.MouseButton.LeftButton)
+    settled(qtbot, panel)
+    assert (panel.prediction.value, panel.truth.value) == (predicted, true)
+    assert cell(panel, "Recall", nth=1) == recall
+    assert "looks like" not in panel.status.value
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("manual_gt", "cellpose"), True),
+        (("cellpose", "manual_gt"), False),
+        (("masks true", "masks predicted"), False),
+        (("A01", "GT"), False),
+        (("widgets", "other"), False),
+    ],
+)
+def test_the_names_of_layers_tell_if_they_are_the_wrong_way_round(
+    qtbot, viewer, panel, truth, predicted, names, told
+):
+    first, second = (
+        viewer.add_labels(labels, name=name)
+        for labels, name in zip((predicted, truth), names, strict=True)
+    )
+    panel.prediction.value, panel.truth.value = first, second
+    settled(qtbot, panel)
+
+    assert (f"{names[0]} looks like the ground truth" in panel.status.value) == told
 
 
 def test_moving_the_field_slider_changes_the_field_shown(qtbot, viewer, stacks, panel):

@@ -39,6 +39,7 @@ def test_from_an_image_to_its_labels(qtbot, viewer, drawn_dataset):
 def test_from_two_layers_to_the_first_error(qtbot, viewer, drawn_fields):
     truths = np.stack([field.labels for field in drawn_fields])
     _, truth = add_stacks(viewer, truths, spoil(truths))
+    viewer.dims.set_current_step(0, 0)
     with files_entered() as entered:
         panel = open_panel(qtbot, viewer)
         panel.buttons.next.native.click()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_nucseg.analysis.comparison import LocatedPair
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import Index, Overlap
-from napari_nucseg.metrics.verdicts import Verdict, examine
+from napari_nucseg.metrics.verdicts import Findings, Verdict, examine
 
 
 class ObjectKey(NamedTuple):
@@ -25,8 +25,9 @@ class ObjectKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Objects:
-    """Every nucleus once: all true objects, and the predicted ones without a match.
+    """Every nucleus once: all true objects, and the predicted ones that are no pair with one.
 
+    Matches are pairs, and so are the two objects of an `OFF` pair, which have only each other.
     Rows are ordered by field, true objects first, then by label.
 
     Attributes
@@ -103,18 +104,24 @@ class Objects:
         """Return what an object is known by."""
         return ObjectKey(int(self.plane[row]), int(self.label[row]), bool(self.is_true[row]))
 
+    @property
+    def key_numbers(self) -> NDArray[np.int64]:
+        """What each is known by, as `key_of` has it, in one number; shape (n,)."""
+        return (self.plane.astype(np.int64) << 33) | (self.label << 1) | self.is_true
+
     def rows_of(self, plane: int) -> slice:
         """Return the rows of a field."""
         first, end = np.searchsorted(self.plane, [plane, plane + 1])
         return slice(int(first), int(end))
 
     def find(self, plane: int, label: int, *, is_true: bool) -> int | None:
-        """Return the row of an object; a predicted one with a match stands in its partner's."""
+        """Return the row of an object; a predicted one of a pair stands in its partner's."""
         rows = self.rows_of(plane)
         number = self.label[rows]
         hit = (number == label) & (self.is_true[rows] == is_true)
-        if not is_true and not hit.any():
-            hit = (self.predicted_number[rows] == label) & ~self.is_error[rows]
+        for is_pair in (~self.is_error[rows], self.code[rows] == Verdict.OFF):
+            if not is_true and not hit.any():
+                hit = (self.predicted_number[rows] == label) & is_pair
         found = np.flatnonzero(hit)
         return rows.start + int(found[0]) if len(found) else None
 
@@ -188,7 +195,8 @@ def list_objects(pairs: Mapping[int, LocatedPair], threshold: float, *, strict: 
     n, m = np.array(sizes, dtype=np.intp).reshape(-1, 2).T
     plane = np.concatenate([np.repeat(planes, n), np.repeat(planes, m)]).astype(np.intp)
     is_true = np.arange(len(found.codes)) < len(true_labels)
-    shown = np.flatnonzero(is_true | (found.codes > Verdict.LOOSE))
+    in_partners_row = (found.codes <= Verdict.LOOSE) | _is_second_of_off(joined, found)
+    shown = np.flatnonzero(is_true | ~in_partners_row)
     rows = shown[np.argsort(plane[shown], kind="stable")]
     places = [*(part.truth for part in parts), *(part.predicted for part in parts)]
     counts, partners = _partners(joined, found.pairs, true_labels, found_labels)
@@ -226,6 +234,16 @@ def join_overlaps(overlaps: Sequence[Overlap]) -> Overlap:
         shared=_end_to_end([overlap.shared for overlap in overlaps]),
         pixels=sum(overlap.pixels for overlap in overlaps),
     )
+
+
+def _is_second_of_off(joined: Overlap, found: Findings) -> NDArray[np.bool_]:
+    """Tell which objects, true ones first, are the predicted ones of pairs that are off."""
+    truth = joined.truth_index[found.pairs]
+    predicted = len(joined.truth_ids) + joined.predicted_index[found.pairs]
+    is_off = found.codes == Verdict.OFF  # one of them may be matched with another at a low IoU
+    second = np.zeros(len(found.codes), dtype=np.bool_)
+    second[predicted[is_off[truth] & is_off[predicted]]] = True
+    return second
 
 
 def _end_to_end(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -91,6 +91,11 @@ class Metric:
             return f"{self.title} of pixels"
         return f"{self.title} at the threshold" if self.iou == CHOSEN else self.title
 
+    def title_at(self, chosen: float) -> str:
+        """Return the heading with the IoU threshold, where it is of one and has no unit."""
+        at = self.iou_for(chosen)
+        return self.heading if at is None or self.unit else f"{self.heading} at {at:.2f}"
+
     def iou_for(self, chosen: float) -> float | None:
         """Return the one IoU threshold that it is of, if there is one, where the user chose so."""
         return chosen if isinstance(self.iou, str) else self.iou

@@ -214,7 +214,7 @@ def draw_curves(
             continue
         axes.plot(curve.thresholds, curve.f1, style, color=_F1_COLOUR, label=f"F1{suffix}")
         axes.plot(curve.thresholds, curve.ap, style, color=_AP_COLOUR, label=f"AP{suffix}")
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="IoU threshold t", ylabel="score")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="IoU threshold", ylabel="score (0 to 1)")
     if axes.get_lines():
         axes.legend(loc="lower left")
     else:
@@ -241,7 +241,7 @@ def draw_ious(axes: Axes, objects: Objects, rows: NDArray[np.intp], theme: Theme
                 label=verdict.word,
             )
     axes.set_xscale("log")
-    axes.set(ylim=(-0.04, 1.04), xlabel="area (px)", ylabel="IoU")
+    axes.set(ylim=(-0.04, 1.04), xlabel="area (pixels)", ylabel="IoU (0 to 1)")
 
 
 def draw_fields(
@@ -257,8 +257,9 @@ def draw_fields(
     here = np.flatnonzero(strip.planes[order] == shown)
     if len(here):
         axes.axvline(float(here[0] + 1), color=theme.faint, linewidth=1, zorder=0)
-        axes.set_title(f"{names(shown)}: {here[0] + 1} of {len(order)}, worst AP first")
-    axes.set(xlim=(0.5, len(order) + 0.5), ylim=(-0.04, 1.04), xlabel="field", ylabel="score")
+        axes.set_title(f"Line: {names(shown)}, rank {here[0] + 1} of {len(order)}")
+    axes.set(xlim=(0.5, len(order) + 0.5), ylim=(-0.04, 1.04))
+    axes.set(xlabel="rank of the field (worst AP first)", ylabel="score (0 to 1)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right")
 
@@ -282,5 +283,5 @@ def draw_areas(axes: Axes, true: Sequence[float], predicted: Sequence[float], th
     ):
         axes.hist(areas, bins=bins, histtype="step", color=colour, linewidth=1.5, label=label)
     axes.set_xscale("log")
-    axes.set(xlabel="area (px)", ylabel="nuclei")
+    axes.set(xlabel="area (pixels)", ylabel="number of nuclei")
     axes.legend(loc="upper left")

@@ -1,8 +1,10 @@
-"""What is scored, by which rule, and what of it is shown: the first lines of the score panel."""
+"""What is scored, by which rule, and when: the first lines of the score panel, and its worker."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,13 +12,12 @@ from magicgui.widgets import ComboBox
 from napari.components import LayerList
 from napari.layers import Labels, Layer
 from psygnal import Signal
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
-from qtpy.QtWidgets import QGridLayout, QSizePolicy, QToolButton, QWidget
+from qtpy.QtCore import QObject, QTimer
+from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
-from napari_nucseg.analysis.drawing import VERDICT_COLOURS
+from napari_nucseg.analysis.comparison import DatasetScore, score_dataset
 from napari_nucseg.metrics.presets import ScoreRule, find_preset
-from napari_nucseg.metrics.verdicts import Verdict
+from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     OVERLAYS,
@@ -31,21 +32,19 @@ from napari_nucseg.ui.layers import (
 )
 from napari_nucseg.ui.params_form import LEAST_THRESHOLD, labelled, preset_box, threshold_slider
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
+from napari_nucseg.ui.score.score_table import ScoreTable
 
-LEGEND = {
-    Verdict.MATCHED: "Has a partner at the IoU threshold. The number includes the loose ones.",
-    Verdict.LOOSE: "Matched, but with an IoU below 0.7.",
-    Verdict.MISSED: "A true nucleus that was not found.",
-    Verdict.MERGED: "True nuclei that one predicted nucleus covers together.",
-    Verdict.SPLIT: "A true nucleus that was cut into pieces.",
-    Verdict.OFF: "Found, but with an IoU below the threshold.",
-    Verdict.TANGLED: "Several true and several predicted nuclei that overlap one another.",
-    Verdict.SPURIOUS: "A predicted nucleus where there is no true one.",
-}
-_WIDTHS = (30, 21, 24, 25)
-"""Parts of the width; "matched" needs most."""
-_SIDE = 11
-_FRAME = "#808080"
+_PAUSE = 150
+"""Milliseconds without a change before fields are summed up anew."""
+
+SWAP = "\u21c5"
+"""An arrow up and one down, on a button that leaves room for the names of layers."""
+_TRUE_NAME = re.compile(r"truth|manual|annotat|mask|(?<![a-z])gt(?![a-z])", re.IGNORECASE)
+"""What names of layers with true nuclei have in them."""
+
+
+_BY_LENGTH = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+"""A long name does not widen the panel then."""
 
 
 class ScoreControls:
@@ -65,6 +64,7 @@ class ScoreControls:
     def __init__(self, layers: LayerList) -> None:
         self._layers = layers
         self._by_hand: Labels | None = None
+        self._swapped: Labels | None = None
         self.prediction = ComboBox(
             label="Prediction",
             choices=self._predictions,
@@ -82,7 +82,12 @@ class ScoreControls:
         rows = (self.prediction, self.truth, self.threshold, self.preset)
         for row in (self.prediction, self.truth, self.preset):
             row.native.setMinimumContentsLength(8)
-        self.widget: QWidget = labelled(rows)
+            row.native.setSizeAdjustPolicy(_BY_LENGTH)
+        self.swapping = QPushButton(SWAP)
+        self.swapping.setFixedWidth(26)
+        self.swapping.setToolTip("Swap prediction and ground truth.")
+        self.widget: QWidget = labelled(rows, {self.truth.label: self.swapping})
+        self.swapping.clicked.connect(lambda: self.swap())
         self.prediction.changed.connect(self.choose_truth)
         self.truth.changed.connect(self._on_truth)
         self.threshold.changed.connect(self.rule_changed.emit)
@@ -110,6 +115,17 @@ class ScoreControls:
             f"The ground truth is {sizes[0]} px and the prediction {sizes[1]} px; choose two "
             "layers of the same fields."
         )
+
+    @property
+    def remarks(self) -> str:
+        """What is odd about the chosen layers; empty for nothing."""
+        prediction, truth = self.prediction.value, self.truth.value
+        if not _are_swapped(prediction, truth):
+            return self.elsewhere
+        told = (
+            f"{prediction.name} looks like the ground truth of {truth.name}. If so, press {SWAP}. "
+        )
+        return told + self.elsewhere
 
     @property
     def elsewhere(self) -> str:
@@ -157,13 +173,28 @@ class ScoreControls:
             self.truth.value = truth
         self.layers_changed.emit()
 
+    def swap(self) -> None:
+        """Exchange prediction and ground truth, if both are chosen."""
+        prediction, truth = self.prediction.value, self.truth.value
+        if prediction is None or truth is None:
+            return
+        self._swapped = self._by_hand = truth
+        with self.prediction.changed.blocked(), self.truth.changed.blocked():
+            self.reset()
+            self.prediction.value, self.truth.value = truth, prediction
+        self._on_truth()
+
     def _on_truth(self) -> None:
         self._by_hand = self.truth.value
         self.layers_changed.emit()
 
     def _predictions(self, widget: Any = None) -> list[Labels]:
         """List what can be scored: labels that were made here first, then those of others."""
-        others = [layer for layer in self._truths() if role_of(layer) != GROUND_TRUTH]
+        others = [
+            layer
+            for layer in self._truths()
+            if role_of(layer) != GROUND_TRUTH or layer == self._swapped
+        ]
         return sorted(others, key=lambda layer: role_of(layer) != PREDICTION)
 
     def _truths(self, widget: Any = None) -> list[Labels]:
@@ -174,94 +205,76 @@ class ScoreControls:
         ]
 
 
-class VerdictLegend(QWidget):
-    """Colour, name and count of each verdict in the field shown; a click hides it.
+class BackgroundScoring:
+    """Keeps the columns of all fields right.
 
     Parameters
     ----------
     state : ComparisonState
-        The comparison whose verdicts are counted.
+        The comparison whose fields are all scored.
+    table : ScoreTable
+        Table that the scores are shown in.
+    run : callable
+        Does work in the background, in place of what runs.
+    drop : callable
+        Stops the work that runs in the background.
+    parent : QObject
+        Owner of the timer, which ends with it.
     """
 
-    def __init__(self, state: ComparisonState) -> None:
-        super().__init__()
-        self._state = state
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(0)
-        for column, width in enumerate(_WIDTHS):
-            grid.setColumnStretch(column, width)
-        self.buttons = {}
-        for number, (verdict, text) in enumerate(LEGEND.items()):
-            button = _button(verdict, text)
-            button.toggled.connect(self._on_toggled)
-            grid.addWidget(button, *divmod(number, len(_WIDTHS)))
-            self.buttons[verdict] = button
+    def __init__(
+        self,
+        state: ComparisonState,
+        table: ScoreTable,
+        run: Run,
+        drop: Callable[[], None],
+        parent: QObject,
+    ) -> None:
+        self._state, self._table, self._run, self._drop = state, table, run, drop
+        self._later = QTimer(parent)
+        self._later.setSingleShot(True)
+        self._later.setInterval(_PAUSE)
+        self._later.timeout.connect(self.score_dataset)
         state.changed.connect(self._on_changed)
-        self.refresh()
 
-    def refresh(self) -> None:
-        """Write the counts of the field shown; none without a comparison."""
-        score = self._state.now.score
-        for verdict, button in self.buttons.items():
-            count = "" if score is None else f" {getattr(score.verdicts, verdict.word)}"
-            button.setText(f"{verdict.word}{count}")
+    @property
+    def is_waiting(self) -> bool:
+        """Whether work is about to begin."""
+        return self._later.isActive()
 
-    def text(self, verdict: Verdict) -> str:
-        """Return what the legend says of a verdict."""
-        return self.buttons[verdict].text()
+    def score_dataset(self) -> None:
+        """Compare the outlines of edited fields, then pool and average all fields."""
+        now, copies = self._state.now, self._state.copy_unmeasured()
+        if copies or now.is_stack:
+            self._run(partial(score_dataset, now.pairs, copies, now.rule), self._show)
 
-    def _on_toggled(self) -> None:
-        self._state.hide(
-            frozenset(verdict for verdict, b in self.buttons.items() if not b.isChecked())
-        )
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._later.stop()
 
     def _on_changed(self, old: Comparison, new: Comparison) -> None:
-        if new.score is not old.score:
-            self.refresh()
-        if new.hidden != old.hidden:
-            self._show_hidden()
+        if new.objects is old.objects:
+            return
+        if old.is_there and new.is_there:
+            self._drop()  # what it measures is of labels or a rule that are past
+            self._later.start()
+        else:
+            self._later.stop()
+            self._table.show_summary(None)
 
-    def _show_hidden(self) -> None:
-        for verdict, button in self.buttons.items():
-            button.blockSignals(True)
-            button.setChecked(verdict not in self._state.now.hidden)
-            button.blockSignals(False)
-            font = button.font()  # struck out, as an empty square alone looks like a white one
-            font.setStrikeOut(not button.isChecked())
-            button.setFont(font)
-
-
-def _button(verdict: Verdict, text: str) -> QToolButton:
-    button = QToolButton()
-    button.setCheckable(True)
-    button.setChecked(True)
-    button.setAutoRaise(True)
-    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-    button.setIcon(_squares(VERDICT_COLOURS[verdict]))
-    button.setIconSize(QSize(_SIDE, _SIDE))
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    button.setStyleSheet("QToolButton { background: transparent; border: none; padding: 1px; }")
-    button.setToolTip(
-        f"{text} The number counts true nuclei; for spurious, predicted nuclei. The table also "
-        "lists the predicted nuclei of the other errors. Click to hide or show these nuclei in "
-        "the overlay and the table."
-    )
-    return button
+    def _show(self, result: DatasetScore) -> None:
+        if result.measured:
+            self._state.set_pairs(result.measured)
+        self._table.show_summary(result.summary if self._state.now.is_stack else None)
 
 
-def _squares(colour: str) -> QIcon:
-    """Return a full square for a verdict that is shown, and an empty one for one that is not."""
-    icon = QIcon()
-    for state, fill in ((QIcon.State.On, QColor(colour)), (QIcon.State.Off, None)):
-        pixmap = QPixmap(_SIDE, _SIDE)
-        pixmap.fill(QColor(0, 0, 0, 0) if fill is None else fill)
-        painter = QPainter(pixmap)
-        painter.setPen(QColor(_FRAME))
-        painter.drawRect(0, 0, _SIDE - 1, _SIDE - 1)
-        painter.end()
-        icon.addPixmap(pixmap, QIcon.Mode.Normal, state)
-    return icon
+def _are_swapped(prediction: Layer, truth: Layer) -> bool:
+    """Tell by what layers are, or else by their names, if truth and prediction look exchanged."""
+    roles = role_of(prediction), role_of(truth)
+    if any(roles):
+        return roles[0] == GROUND_TRUTH or (roles[0] is None and roles[1] == PREDICTION)
+    is_true = [_TRUE_NAME.search(layer.name) is not None for layer in (prediction, truth)]
+    return is_true == [True, False]
 
 
 def _describe_elsewhere(layer: Layer, other: Layer) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.metrics.verdicts import Verdict
 
 Role = Qt.ItemDataRole
+_MOST_LISTED = 3
+"""Partners whose numbers stand in a cell; of more, the tooltip has all."""
+_MOST_MEASURED = 100
+"""Texts of a column whose width is measured; all others are about as long, or shorter."""
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
@@ -34,12 +39,15 @@ class ObjectFilter:
         Least and largest area that are listed, in pixels.
     plane : int or None
         The only field to list; None for all.
+    keys : frozenset of int or None
+        Key numbers of the only objects to list; None for all.
     """
 
     hidden: frozenset[Verdict] = frozenset()
     iou: tuple[float, float] = (0.0, 1.0)
     area: tuple[float, float] = (0.0, np.inf)
     plane: int | None = None
+    keys: frozenset[int] | None = None
 
     def passes(self, objects: Objects) -> NDArray[np.bool_]:
         """Tell which objects are listed, shape (n,)."""
@@ -50,6 +58,8 @@ class ObjectFilter:
             kept &= (values >= low) & (values <= high)
         if self.plane is not None:
             kept &= objects.plane == self.plane
+        if self.keys is not None:
+            kept &= np.isin(objects.key_numbers, list(self.keys))
         return np.asarray(kept)
 
 
@@ -61,12 +71,28 @@ class _Column:
     help: str
     key: Callable[[Objects], NDArray[Any]]
     text: Callable[[Objects, int], str] = lambda objects, row: ""
+    length: Callable[[Objects], NDArray[Any]] | None = None  # of the texts; None: by the key
 
 
 def _numbers(objects: Objects, row: int, *, true_side: bool) -> str:
     if bool(objects.is_true[row]) == true_side:
         return str(objects.label[row])
-    return " ".join(map(str, objects.partners_of(row)))
+    partners = objects.partners_of(row)
+    more = [f"+{len(partners) - _MOST_LISTED}"] if len(partners) > _MOST_LISTED else []
+    return " ".join([*map(str, partners[:_MOST_LISTED]), *more])
+
+
+def _digits(numbers: NDArray[Any]) -> NDArray[np.int64]:
+    return np.char.str_len(np.asarray(numbers).astype(np.int64).astype(np.str_))
+
+
+def _characters(objects: Objects, *, true_side: bool) -> NDArray[np.int64]:
+    """Return how many characters `_numbers` has, shape (n,)."""
+    ends = np.concatenate([[0], np.cumsum(_digits(objects.partners) + 1)])
+    more = (objects.counts - _MOST_LISTED).clip(min=0)
+    listed = ends[objects.starts + objects.counts - more] - ends[objects.starts] - 1
+    listed += np.where(more > 0, _digits(more) + 2, 0)
+    return np.where(objects.is_true == true_side, _digits(objects.label), listed)
 
 
 VERDICT, FIELD, PLACE = 0, 5, 6
@@ -89,6 +115,7 @@ COLUMNS = (
         "with.",
         lambda o: o.true_number,
         lambda o, r: _numbers(o, r, true_side=True),
+        partial(_characters, true_side=True),
     ),
     _Column(
         "pred.",
@@ -96,6 +123,7 @@ COLUMNS = (
         "it is confused with.",
         lambda o: o.predicted_number,
         lambda o, r: _numbers(o, r, true_side=False),
+        partial(_characters, true_side=False),
     ),
     _Column("area", "Area in pixels.", lambda o: o.area, lambda o, r: str(o.area[r])),
     _Column("field", "Name of the field.", lambda o: o.plane),
@@ -104,6 +132,7 @@ COLUMNS = (
         "Position of the centre in pixels. Sorted from top to bottom.",
         lambda o: o.y,
         lambda o, r: f"{o.y[r]:.0f}, {o.x[r]:.0f}",
+        lambda o: _digits(np.rint(o.y)) + _digits(np.rint(o.x)),
     ),
 )
 
@@ -132,7 +161,7 @@ class ObjectModel(QAbstractTableModel):
         """List those objects that pass a filter, as they were sorted before."""
         self.beginResetModel()
         self.objects, self._filter = objects, only
-        self._arrange()
+        self.order = self._arranged(only)
         self.endResetModel()
 
     def position_of(self, row: int) -> int | None:
@@ -141,23 +170,53 @@ class ObjectModel(QAbstractTableModel):
         return int(found[0]) if len(found) else None
 
     def next_error(self, position: int, step: int) -> int | None:
-        """Return where the next object without a match stands, round the end; None without any.
+        """Return the row of the next object without a match, round the end; None without any.
+
+        If one field is listed, the errors of the next field follow at its end.
 
         Parameters
         ----------
         position : int
-            Row to begin at, -1 for before the first.
+            Position in the list to begin at, -1 for before the first.
         step : int
             1 for the next, -1 for the one before.
         """
         errors = np.flatnonzero(self.objects.is_error[self.order])
-        if not len(errors):
-            return None
         if step > 0:
-            at = np.searchsorted(errors, position, side="right")
-            return int(errors[at % len(errors)])
-        at = np.searchsorted(errors, max(position, 0), side="left")
-        return int(errors[at - 1])
+            at = int(np.searchsorted(errors, position, side="right"))
+        else:
+            at = int(np.searchsorted(errors, max(position, 0), side="left")) - 1
+        if 0 <= at < len(errors):
+            return int(self.order[errors[at]])
+        elsewhere = self._errors_of_next_field(step)
+        rows = elsewhere if len(elsewhere) else self.order[errors]
+        return int(rows[0 if step > 0 else -1]) if len(rows) else None
+
+    def _errors_of_next_field(self, step: int) -> Index:
+        """Return the errors of the next field that has any, if fields are listed one by one."""
+        here = self._filter.plane
+        if here is None:
+            return np.zeros(0, dtype=np.intp)
+        rows = self._arranged(replace(self._filter, plane=None))
+        rows = rows[self.objects.is_error[rows]]
+        planes = np.unique(self.objects.plane[rows])
+        planes = planes[planes != here]
+        if not len(planes):
+            return np.zeros(0, dtype=np.intp)
+        after = int(np.searchsorted(planes, here))
+        following = planes[(after if step > 0 else after - 1) % len(planes)]
+        return np.asarray(rows[self.objects.plane[rows] == following], dtype=np.intp)
+
+    def widest(self, column: int) -> list[int]:
+        """Return some positions in the list, one of which has the widest text of a column."""
+        if not len(self.order):
+            return []
+        one = COLUMNS[column]
+        key = (one.length or one.key)(self.objects)[self.order]
+        if column not in (VERDICT, FIELD):  # of equally long ones, as digits differ in width
+            return np.argsort(-key.astype(np.float64), kind="stable")[:_MOST_MEASURED].tolist()
+        first = np.unique(key, return_index=True)[1]
+        return first[:: -(-len(first) // _MOST_MEASURED)].tolist()
 
     def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
         """Count what is listed."""
@@ -176,6 +235,8 @@ class ObjectModel(QAbstractTableModel):
             if column == FIELD:
                 return self._name_of(int(self.objects.plane[row]))
             return COLUMNS[column].text(self.objects, row)
+        if role == Role.ToolTipRole and self.objects.counts[row] > _MOST_LISTED:
+            return "Partners: " + ", ".join(map(str, self.objects.partners_of(row)))
         if role == Role.DecorationRole and column == VERDICT:
             return self._colours[int(self.objects.code[row])]
         if role == Role.TextAlignmentRole and column not in (VERDICT, FIELD):
@@ -193,7 +254,7 @@ class ObjectModel(QAbstractTableModel):
         return COLUMNS[section].help if role == Role.ToolTipRole else None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        """Sort by a column; equal ones stay by field and label. Column -1 undoes it."""
+        """Sort by a column; equal ones stay by field and label. Column -1 lists the worst first."""
         wanted = None if column < 0 else (column, order == Qt.SortOrder.DescendingOrder)
         if wanted == self._sorting:
             return
@@ -201,7 +262,7 @@ class ObjectModel(QAbstractTableModel):
         before = self.persistentIndexList()
         rows = [int(self.order[index.row()]) for index in before]
         self._sorting = wanted
-        self._arrange()
+        self.order = self._arranged(self._filter)
         place = {int(row): position for position, row in enumerate(self.order)} if rows else {}
         after = [
             self.index(place[row], index.column()) for row, index in zip(rows, before, strict=True)
@@ -209,10 +270,17 @@ class ObjectModel(QAbstractTableModel):
         self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
 
-    def _arrange(self) -> None:
-        order = np.flatnonzero(self._filter.passes(self.objects))
-        if self._sorting is not None:
-            column, descending = self._sorting
-            key = COLUMNS[column].key(self.objects)[order].astype(np.float64)
-            order = order[np.argsort(-key if descending else key, kind="stable")]
-        self.order = order
+    def _arranged(self, only: ObjectFilter) -> Index:
+        """Return the rows of objects that pass a filter, in the order that the user wants.
+
+        Unless that is a column's, errors stand first, those with the lowest IoU above, and of
+        those with the same the largest.
+        """
+        objects = self.objects
+        order = np.flatnonzero(only.passes(objects))
+        if self._sorting is None:
+            worst = (-objects.area[order], objects.iou[order], ~objects.is_error[order])
+            return np.asarray(order[np.lexsort(worst)], dtype=np.intp)
+        column, descending = self._sorting
+        key = COLUMNS[column].key(objects)[order].astype(np.float64)
+        return np.asarray(order[np.argsort(-key if descending else key, kind="stable")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt
+from qtpy.QtCore import QItemSelectionModel, QModelIndex
 from qtpy.QtGui import QResizeEvent, QShowEvent, QValidator
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -13,21 +13,16 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QSpinBox,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
-from napari_nucseg.ui.score.object_model import FIELD, PLACE, VERDICT, ObjectFilter, ObjectModel
-from napari_nucseg.ui.score.score_table import table_view
+from napari_nucseg.ui.score.object_model import COLUMNS, FIELD, PLACE, ObjectFilter, ObjectModel
+from napari_nucseg.ui.score.score_table import sortable_view, width_of
 
 _LARGEST_AREA = 999_999
-
-_WIDEST = ("spurious", "0.00", "0000", "pred.", "0000", "A00_s0", "000, 000")
-"""What each column has room for."""
-_SWATCH, _MARGIN = 20, 10
-"""Pixels of the square of a verdict, and about the text of a cell."""
 
 
 class ObjectFilters(QWidget):
@@ -35,8 +30,9 @@ class ObjectFilters(QWidget):
 
     Attributes
     ----------
-    this_field : QCheckBox
-        Check box that lists only the field shown; it is placed elsewhere.
+    this_field, selected : QCheckBox
+        Check boxes that list only the field shown, and only what was drawn around in a plot; they
+        are placed elsewhere.
     """
 
     changed = Signal()
@@ -44,14 +40,17 @@ class ObjectFilters(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.least_iou, self.most_iou = _iou_box(0.0), _iou_box(1.0)
-        self.least_area, self.most_area = _area_box(0), _area_box(_LARGEST_AREA)
-        self.least_iou.setToolTip("List nuclei with at least this IoU.")
-        self.most_iou.setToolTip("List nuclei with at most this IoU.")
-        self.least_area.setToolTip("List nuclei of at least this many pixels.")
-        self.most_area.setToolTip("List nuclei of at most this many pixels.")
+        self.least_iou = _iou_box(0.0, "List nuclei with at least this IoU.")
+        self.most_iou = _iou_box(1.0, "List nuclei with at most this IoU.")
+        self.least_area = _area_box(0, "List nuclei of at least this many pixels.")
+        self.most_area = _area_box(_LARGEST_AREA, "List nuclei of at most this many pixels.")
         self.this_field = QCheckBox("This field")
-        self.this_field.setToolTip("List only the nuclei of the field shown.")
+        self.this_field.setChecked(True)
+        self.this_field.setToolTip("List only the nuclei of the field shown, not of all fields.")
+        self.selected, self._keys = QCheckBox("Selected"), frozenset[int]()
+        self.selected.setToolTip("List only the nuclei that were drawn around in a plot.")
+        self.selected.toggled.connect(lambda on: self.select(self._keys if on else frozenset()))
+        self.selected.hide()
         for box in (self.least_iou, self.most_iou, self.least_area, self.most_area):
             box.valueChanged.connect(self.changed.emit)
         self.this_field.toggled.connect(self.changed.emit)
@@ -73,13 +72,21 @@ class ObjectFilters(QWidget):
 
     def value(self, comparison: Comparison) -> ObjectFilter:
         """Return what is to be listed of a comparison."""
-        high = self.most_area.value()
+        high, of_one = self.most_area.value(), self.this_field.isChecked() and comparison.is_stack
         return ObjectFilter(
             comparison.hidden,
             (self.least_iou.value(), self.most_iou.value()),
             (self.least_area.value(), np.inf if high == _LARGEST_AREA else high),
-            comparison.plane if self.this_field.isChecked() and comparison.is_stack else None,
+            comparison.plane if of_one and not self._keys else None,
+            self._keys or None,
         )
+
+    def select(self, keys: frozenset[int]) -> None:
+        """List only objects with these key numbers; without any, all again."""
+        self._keys = keys
+        self.selected.setVisible(bool(keys))
+        self.selected.setChecked(bool(keys))
+        self.changed.emit()
 
     def _slim_boxes(self) -> None:
         metrics = self.fontMetrics()
@@ -106,19 +113,21 @@ class _AreaBox(QSpinBox):
         return QValidator.State.Acceptable, text or "", position
 
 
-def _iou_box(value: float) -> QDoubleSpinBox:
+def _iou_box(value: float, tooltip: str) -> QDoubleSpinBox:
     box = QDoubleSpinBox()
     box.setRange(0.0, 1.0)
     box.setSingleStep(0.05)
     box.setValue(value)
+    box.setToolTip(tooltip)
     return box
 
 
-def _area_box(value: int) -> QSpinBox:
+def _area_box(value: int, tooltip: str) -> QSpinBox:
     box = _AreaBox()
     box.setRange(0, _LARGEST_AREA)
     box.setSingleStep(50)
     box.setValue(value)
+    box.setToolTip(tooltip)
     return box
 
 
@@ -143,9 +152,9 @@ class ObjectTable(QWidget):
         self._state = state
         self._choosing = True
         self._resume: int | None = None
-        self._widths = [0] * len(_WIDEST)
         self.model = ObjectModel(lambda plane: state.now.name_of(plane))
-        self.view = _view(self.model)
+        self.view = sortable_view(self.model)
+        self.view.setToolTip("The worst stands first. A click goes to the nucleus of a row.")
         self.count = QLabel()
         self.filters = ObjectFilters()
         self.filters.changed.connect(self.refresh)
@@ -161,11 +170,6 @@ class ObjectTable(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Take widths from the font, which is known now."""
         super().showEvent(event)
-        metrics = self.view.fontMetrics()
-        for column, text in enumerate(_WIDEST):
-            swatch = _SWATCH if column == VERDICT else 0
-            self._widths[column] = metrics.horizontalAdvance(text) + swatch + _MARGIN
-            self.view.setColumnWidth(column, self._widths[column])
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
@@ -182,7 +186,6 @@ class ObjectTable(QWidget):
         if not now.is_there:
             self._resume = None
         self.model.show_objects(now.objects, self.filters.value(now))
-        self.view.setColumnHidden(FIELD, not now.is_stack)
         self.filters.this_field.setVisible(now.is_stack)
         self._fit()
         self._tell_count()
@@ -190,6 +193,10 @@ class ObjectTable(QWidget):
             row = now.objects.find(**key._asdict())
             if row is not None:
                 self.show_row(row)
+
+    def list_rows(self, rows: Index) -> None:
+        """List only these rows of the objects, whichever their field."""
+        self.filters.select(frozenset(self._state.now.objects.key_numbers[rows].tolist()))
 
     @property
     def current(self) -> int | None:
@@ -211,14 +218,17 @@ class ObjectTable(QWidget):
         """Go to the next error (1) or the one before (-1); False if there is none.
 
         If the current one has gone, because it was corrected, what has taken its place is next.
+        At the end of the field that is listed alone, the next field with errors follows.
         """
-        index = self.view.currentIndex()
-        position = self.model.next_error(self._place(step), step)
-        if position is None:
+        row = self.model.next_error(self._place(step), step)
+        if row is None:
             return False
-        if index.isValid() and position == index.row():
-            self._state.chosen.emit(int(self.model.order[position]))
-        self._select(position)
+        position = self.model.position_of(row)
+        if position is None or row == self.current:
+            self._state.chosen.emit(row)  # which lists the other field
+            self.show_row(row)
+        else:
+            self._select(position)
         return True
 
     def _select(self, position: int) -> None:
@@ -246,10 +256,18 @@ class ObjectTable(QWidget):
         self._state.chosen.emit(int(self.model.order[index.row()]))
 
     def _fit(self) -> None:
-        """Hide the places rather than cut them; where a row is clicked the camera goes there."""
-        columns = [c for c in range(len(_WIDEST)) if c != FIELD or self._state.now.is_stack]
+        """Give columns the width of what is in them, and hide places rather than cut them."""
+        now = self._state.now
+        one_field = not now.is_stack or self.filters.value(now).plane is not None
+        self.view.setColumnHidden(FIELD, one_field)
+        widths = [
+            width_of(self.view, number, column.title, self.model.widest(number))
+            for number, column in enumerate(COLUMNS)
+        ]
+        for column, width in enumerate(widths):
+            self.view.setColumnWidth(column, width)
         port = self.view.viewport()
-        wanted = sum(self._widths[column] for column in columns)
+        wanted = sum(widths) - one_field * widths[FIELD]
         self.view.setColumnHidden(PLACE, port is not None and wanted > port.width())
 
     def _on_sorted(self) -> None:
@@ -260,6 +278,8 @@ class ObjectTable(QWidget):
         value = self.filters.value
         if new.objects is not old.objects or value(new) != value(old):
             self.refresh()
+        if new.plane != old.plane and self.current is None:
+            self._resume = None  # another list, to be begun at its top
 
     def _tell_count(self) -> None:
         listed, there = self.model.rowCount(), len(self._state.now.objects)
@@ -268,6 +288,7 @@ class ObjectTable(QWidget):
     def _lay_out(self) -> None:
         below = QHBoxLayout()
         below.addWidget(self.filters.this_field)
+        below.addWidget(self.filters.selected)
         below.addStretch()
         below.addWidget(self.count)
         layout = QVBoxLayout(self)
@@ -276,11 +297,3 @@ class ObjectTable(QWidget):
         layout.addWidget(self.filters)
         layout.addWidget(self.view)
         layout.addLayout(below)
-
-
-def _view(model: ObjectModel) -> QTableView:
-    view = table_view(model)
-    view.setToolTip("Click a row to go to its nucleus. Click a title to sort.")
-    view.setSortingEnabled(True)
-    view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
-    return view

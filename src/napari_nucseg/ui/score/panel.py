@@ -19,16 +19,17 @@ from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import DOCK_WIDTH
 from napari_nucseg.ui.score.canvas import CanvasPicker, EditTracker, go_to_row
 from napari_nucseg.ui.score.comparison_widget import ComparisonWidget
-from napari_nucseg.ui.score.controls import ScoreControls, VerdictLegend
+from napari_nucseg.ui.score.controls import BackgroundScoring, ScoreControls
 from napari_nucseg.ui.score.corrections import CorrectionControls
 from napari_nucseg.ui.score.export import Exporter
+from napari_nucseg.ui.score.legend import VerdictLegend
 from napari_nucseg.ui.score.mask_images import MaskOffer
 from napari_nucseg.ui.score.model import Comparison, ComparisonState, predicted_planes
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.overlay_controls import OverlayControls
 from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotsWidget
-from napari_nucseg.ui.score.score_table import BackgroundScoring, ScoreTable
+from napari_nucseg.ui.score.score_table import ScoreTable
 from napari_nucseg.wording import counted
 
 NUCLEI, PLOTS, COMPARE = 1, 2, 3
@@ -128,7 +129,13 @@ class ScorePanel(Panel):
     @cached_property
     def plots(self) -> PlotsWidget:
         """Plots of the comparison."""
-        parts = self._viewer, self.model, partial(setattr, self.threshold, "value"), self._tell
+        parts = (
+            self._viewer,
+            self.model,
+            partial(setattr, self.threshold, "value"),
+            self.objects.list_rows,
+            self._tell,
+        )
         return self._put(PLOTS, PlotsWidget(*parts))
 
     @cached_property
@@ -181,7 +188,7 @@ class ScorePanel(Panel):
             self._tell(problem)
             return
         self.model.choose_layers(prediction, truth)
-        self._elsewhere = self.choices.elsewhere
+        self._elsewhere = self.choices.remarks
         self._tell(f"{self._elsewhere}Comparing...")
         planes, copies = predicted_planes(prediction), self.model.copy_labels(self.model.copies)
         read = self.state.label_reader()
@@ -232,9 +239,8 @@ class ScorePanel(Panel):
 
     def _tell_field(self) -> None:
         state = self.state
-        where = ""
-        if state.is_stack:
-            where = f"{state.name_of(state.plane)} ({state.plane + 1} of {len(state.pairs)}): "
+        where = f"{state.name_of(state.plane)} ({state.plane + 1} of {len(state.pairs)}): "
+        where = where if state.is_stack else ""
         if state.score is None:
             self._tell(f"{self._elsewhere}{where}this field is not in the prediction yet.")
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,38 +10,42 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.utils.theme import get_theme
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
-
-from napari_nucseg.analysis.comparison import CURVE_THRESHOLDS, score_curve, score_fields
-from napari_nucseg.analysis.objects import join_overlaps
-from napari_nucseg.io.atomic import write_whole
-from napari_nucseg.io.writers import with_ending
-from napari_nucseg.report.plots import (
-    Theme,
-    draw_areas,
-    draw_curves,
-    draw_fields,
-    draw_ious,
-    dress,
-    field_order,
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QPushButton,
+    QToolTip,
+    QVBoxLayout,
+    QWidget,
 )
-from napari_nucseg.ui.score.canvas import go_to_field
-from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 
-CURVES, IOUS, FIELDS, AREAS = "AP and F1 by threshold", "IoU by area", "Fields", "Areas"
+from napari_nucseg.analysis.comparison import CURVE_THRESHOLDS
+from napari_nucseg.io.atomic import write_whole
+from napari_nucseg.io.writers import Columnlike, with_ending, write_columns
+from napari_nucseg.metrics.overlap import Index
+from napari_nucseg.report.plots import Theme, dress
+from napari_nucseg.report.text import as_number
+from napari_nucseg.ui.score.canvas import go_to_field
+from napari_nucseg.ui.score.figures import AREAS, CURVES, DRAW, FIELDS, IOUS, Points
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
+from napari_nucseg.wording import counted
+
 KINDS = {
     CURVES: "Click or drag to change the IoU threshold.",
-    IOUS: "Click a dot to go to its nucleus.",
-    FIELDS: "Click to go to a field.",
+    IOUS: "Click a dot to go to its nucleus. Draw around dots to list their nuclei.",
+    FIELDS: "Click to go to a field. Draw around dots to list the nuclei of their fields.",
     AREAS: "True and predicted nuclei by size.",
 }
-FORMATS = ("png", "svg", "pdf")
+FORMATS = ("png", "svg", "pdf", "csv")
 _PAUSE = 60
 """Milliseconds without a change before the plot is drawn anew."""
 _REACH = 10.0
 """Screen pixels from a dot within which a click is meant for it."""
+_STILL = 4.0
+"""Screen pixels that the pointer may move within a click."""
 
 
 class PlotsWidget(QWidget):
@@ -55,6 +59,8 @@ class PlotsWidget(QWidget):
         The comparison that the plots show.
     set_threshold : callable
         Called with the IoU threshold that the user clicked on.
+    list_rows : callable
+        Called with the rows of objects that the user drew a line around.
     tell : callable
         Called with a line of text, to show it.
     """
@@ -64,14 +70,17 @@ class PlotsWidget(QWidget):
         viewer: ViewerModel,
         state: ComparisonState,
         set_threshold: Callable[[float], None],
+        list_rows: Callable[[Index], None],
         tell: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._viewer, self._state = viewer, state
-        self._set_threshold, self._tell = set_threshold, tell
+        self._set_threshold, self._list_rows, self._tell = set_threshold, list_rows, tell
         self.canvas: Any = None
         self._dragged = False
-        self._points: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
+        self._lasso: Any = None
+        self._points: Points | None = None
+        self._columns: Mapping[str, Columnlike] = {}
         self.kind = QComboBox()
         self.kind.addItems(list(KINDS))
         self.kind.setToolTip(
@@ -79,7 +88,7 @@ class PlotsWidget(QWidget):
         )
         self.kind.currentTextChanged.connect(self.draw)
         self.save = QPushButton("Save...")
-        self.save.setToolTip("Save the plot as PNG, SVG or PDF, dark on white.")
+        self.save.setToolTip("Save the plot as PNG, SVG or PDF, or its numbers as CSV.")
         self.save.clicked.connect(self.ask_and_save)
         above = QHBoxLayout()
         above.addWidget(self.kind, 1)
@@ -110,7 +119,9 @@ class PlotsWidget(QWidget):
             return
         if self.canvas is None:
             self._make_canvas()
-        self._draw_on(self.canvas.figure, _theme(self._viewer.theme))
+        theme = _theme(self._viewer.theme)
+        self._draw_on(self.canvas.figure, theme)
+        self._make_lasso(theme)
         self.canvas.setToolTip(KINDS[self.kind.currentText()])
         self.canvas.draw_idle()
 
@@ -126,7 +137,7 @@ class PlotsWidget(QWidget):
             self.save_to(Path(name))
 
     def save_to(self, path: Path) -> None:
-        """Save the plot, dark on white; the ending of the name says how."""
+        """Save the plot, dark on white, or its numbers; the ending of the name says how."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(4.5, 3.4), layout="constrained")
@@ -134,7 +145,10 @@ class PlotsWidget(QWidget):
         try:
             path = with_ending(path, *(f".{one}" for one in FORMATS))
             kind = path.suffix.lstrip(".").lower()
-            write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=200))
+            if kind == "csv":
+                write_columns(path, self._columns)
+            else:
+                write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=200))
         except OSError as error:
             self._tell(str(error))
             return
@@ -162,83 +176,104 @@ class PlotsWidget(QWidget):
         self.canvas.mpl_connect("button_release_event", self._on_release)
         self._layout.insertWidget(1, self.canvas, 1)
 
+    def _make_lasso(self, theme: Theme) -> None:
+        """Let the user draw around dots, where there are some."""
+        from matplotlib.widgets import LassoSelector
+
+        if self._lasso is not None:
+            self._lasso.disconnect_events()
+            self._lasso = None
+        if self._points is not None:
+            (axes,), line = self.canvas.figure.axes, {"color": theme.text, "linewidth": 1}
+            self._lasso = LassoSelector(axes, self._on_lasso, useblit=True, props=line)
+
     def _draw_on(self, figure: Any, theme: Theme) -> None:
         figure.clear()
         figure.set_facecolor(theme.back)
-        self._points = None
+        self._points, self._columns = None, {}
         if not self._state.now.is_there:
             return
         axes = figure.subplots()
-        draw = {
-            CURVES: self._draw_curves,
-            IOUS: self._draw_ious,
-            FIELDS: self._draw_fields,
-            AREAS: self._draw_areas,
-        }[self.kind.currentText()]
-        draw(axes, theme)
+        self._points, self._columns = DRAW[self.kind.currentText()](axes, self._state.now, theme)
         dress(axes, theme)
 
-    def _draw_curves(self, axes: Any, theme: Theme) -> None:
-        state = self._state.now
-        strict = state.rule.preset.strict
-        pair = state.pairs.get(state.plane)
-        field = None if pair is None else score_curve(pair.overlap, strict=strict)
-        pooled = None
-        if state.is_stack:
-            joined = join_overlaps([pair.overlap for pair in state.pairs.values()])
-            pooled = score_curve(joined, strict=strict)
-        draw_curves(axes, field, pooled, state.rule.threshold, theme)
-
-    def _draw_ious(self, axes: Any, theme: Theme) -> None:
-        objects = self._state.now.objects
-        hidden = [int(verdict) for verdict in self._state.now.hidden]
-        rows = np.flatnonzero(~np.isin(objects.code, hidden))
-        draw_ious(axes, objects, rows, theme)
-        self._points = (objects.area[rows], objects.iou[rows], rows)
-
-    def _draw_fields(self, axes: Any, theme: Theme) -> None:
-        state = self._state.now
-        overlaps = {plane: pair.overlap for plane, pair in state.pairs.items()}
-        strip = score_fields(overlaps, state.rule)
-        draw_fields(axes, strip, state.plane, state.name_of, theme)
-        order = field_order(strip)
-        self._points = (np.arange(1, len(order) + 1), strip.ap[order], strip.planes[order])
-
-    def _draw_areas(self, axes: Any, theme: Theme) -> None:
-        overlaps = [pair.overlap for pair in self._state.now.pairs.values()]
-        joined = join_overlaps(overlaps)
-        true, predicted = joined.truth_areas.tolist(), joined.predicted_areas.tolist()
-        draw_areas(axes, true, predicted, theme)
-
     def _on_press(self, event: Any) -> None:
-        if event.inaxes is None or event.button != 1:
-            return
-        kind = self.kind.currentText()
-        if kind == CURVES:
+        if event.inaxes is not None and event.button == 1 and self.kind.currentText() == CURVES:
             self._dragged = True
             self._on_motion(event)
-        elif self._points is not None:
-            x, y, targets = self._points
-            if kind == FIELDS:
-                nearest = int(np.argmin(np.abs(x - event.xdata)))
-                if self._state.now.truth is not None:
-                    go_to_field(self._viewer, self._state.now.truth, int(targets[nearest]))
-                return
-            if not len(targets):
-                return
-            places = event.inaxes.transData.transform(np.column_stack([x, y]))
-            distance = np.hypot(*(places - (event.x, event.y)).T)
-            nearest = int(np.argmin(distance))
-            if distance[nearest] <= _REACH:
-                self._state.chosen.emit(int(targets[nearest]))
 
     def _on_motion(self, event: Any) -> None:
         if self._dragged and event.xdata is not None:
             steps = np.array(CURVE_THRESHOLDS)
             self._set_threshold(float(steps[np.argmin(np.abs(steps - event.xdata))]))
+        elif event.inaxes is not None and event.button is None:
+            text = self._name_of(self._nearest(event.x, event.y))
+            place = QPoint(int(event.x), int(self.canvas.figure.bbox.height - event.y))
+            place /= self.canvas.device_pixel_ratio
+            QToolTip.showText(self.canvas.mapToGlobal(place), text, self.canvas)
 
     def _on_release(self, event: Any) -> None:
         self._dragged = False
+
+    def _on_lasso(self, corners: Sequence[tuple[float, float]]) -> None:
+        """Go to the dot that was clicked on, or list what is in the line that was drawn."""
+        from matplotlib.path import Path as Line
+
+        if self._points is None or not len(corners):
+            return
+        (axes,), now, targets = self.canvas.figure.axes, self._state.now, self._points[2]
+        line = axes.transData.transform(corners)
+        if np.ptp(line, axis=0).max() > _STILL:
+            inside = targets[Line(line).contains_points(self._places())]
+            is_fields = self.kind.currentText() == FIELDS
+            of_fields = np.flatnonzero(np.isin(now.objects.plane, inside))
+            rows = of_fields if is_fields else inside
+            self._list_rows(rows)
+            self._tell(
+                f"{counted(len(rows), 'nucleus')} {'is' if len(rows) == 1 else 'are'} listed in "
+                "the table Nuclei. Untick Selected there to list all again."
+                if len(rows)
+                else "No dot is within the line. The table lists all nuclei again."
+            )
+            return
+        nearest = self._nearest(*line[-1])
+        if nearest is None:
+            return
+        if self.kind.currentText() == IOUS:
+            self._state.chosen.emit(int(targets[nearest]))
+        elif now.truth is not None:
+            go_to_field(self._viewer, now.truth, int(targets[nearest]))
+
+    def _places(self) -> NDArray[Any]:
+        """Return where the dots lie on the canvas, in its pixels, shape (n, 2)."""
+        assert self._points is not None
+        (axes,) = self.canvas.figure.axes
+        x, y, _ = self._points
+        places = np.column_stack([x, np.nan_to_num(y)])  # the score of an empty field
+        return np.asarray(axes.transData.transform(places))
+
+    def _nearest(self, x: float, y: float) -> int | None:
+        """Return the number of the dot at a place on the canvas; of a field, whatever the y."""
+        if self._points is None or not len(self._points[2]):
+            return None
+        across, down = (self._places() - (x, y)).T
+        is_fields = self.kind.currentText() == FIELDS
+        distance = np.abs(across) if is_fields else np.hypot(across, down)
+        nearest = int(np.argmin(distance))
+        return nearest if is_fields or distance[nearest] <= _REACH else None
+
+    def _name_of(self, dot: int | None) -> str:
+        """Say in a line which nucleus or field a dot is; nothing for none."""
+        if dot is None or self._points is None:
+            return ""
+        now, (x, y, targets) = self._state.now, self._points
+        if self.kind.currentText() == IOUS:
+            row = int(targets[dot])
+            name = f"{now.name_of(int(now.objects.plane[row]))}: " if now.is_stack else ""
+            return f"{name}{now.describe(row)} - area {x[dot]} px"
+        plane = int(targets[dot])
+        where = f"field {plane + 1} of {len(now.pairs)}"
+        return f"{now.name_of(plane)} ({where}): AP {as_number(float(y[dot]))}, rank {x[dot]}"
 
 
 def _theme(name: str) -> Theme:

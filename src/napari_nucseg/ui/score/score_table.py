@@ -1,12 +1,12 @@
-"""Scores as a table, of the field in sight and, summed in the background, of all fields."""
+"""Scores as a table, of the field in sight and of all fields, and what other tables share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, QTimer
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QColor, QFont
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -16,20 +16,26 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
-from napari_nucseg.analysis.comparison import DatasetScore, score_dataset
-from napari_nucseg.metrics.registry import GROUPS, Metric, metrics
+from napari_nucseg.metrics.registry import CHOSEN, GROUPS, Metric, metrics
 from napari_nucseg.metrics.score import Score
-from napari_nucseg.metrics.summary import Summary
-from napari_nucseg.report.text import as_number, as_spread
-from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.score.model import Comparison, ComparisonState
+from napari_nucseg.metrics.summary import LEVEL, Interval, Summary
+from napari_nucseg.report.text import as_interval, as_number
 
 Role = Qt.ItemDataRole
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
-COLUMNS = ("this\nfield", "mean of fields\n(range)", "pooled")
-_PAUSE = 150
-"""Milliseconds without a change before fields are summed up anew."""
+COLUMNS = (
+    ("this\nfield", "Scores of the field shown."),
+    ("field\nmean", "Mean of the fields. The tooltip of each cell has the range."),
+    (f"{LEVEL} % of\nmean", f"{LEVEL} % interval of the mean: a bootstrap over fields."),
+    ("pooled", "Counts of all fields added up. The tooltip of each cell has the interval."),
+)
+"""Title and help of each column."""
+_FIELD, _MEAN, _INTERVAL, _POOLED = range(len(COLUMNS))
+_MARGIN = 6
+"""Pixels about a title."""
+_ARROW = "subcontrol-position: top center; width: 7px; height: 4px;"
+"""Of the column that is sorted by: above its title, which needs the room beside it."""
 
 
 class PlainModel(QAbstractTableModel):
@@ -138,38 +144,69 @@ def table_view(model: QAbstractTableModel, stretched: int | None = None) -> QTab
     return view
 
 
+def sortable_view(model: QAbstractTableModel) -> QTableView:
+    """Show a model that is sorted by a click on a title, and as at first by the third click."""
+    view = table_view(model)
+    across = view.horizontalHeader()
+    assert across is not None
+    view.setSortingEnabled(True)
+    across.setSortIndicatorClearable(True)
+    across.setStyleSheet(f"QHeaderView::up-arrow, QHeaderView::down-arrow {{ {_ARROW} }}")
+    view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
+    return view
+
+
+def width_of(view: QTableView, column: int, title: str, rows: Iterable[int]) -> int:
+    """Return the width that the title of a column and its cells in some rows need."""
+    model, advance = view.model(), view.fontMetrics().horizontalAdvance
+    assert model is not None
+    hints = (view.sizeHintForIndex(model.index(row, column)).width() for row in rows)
+    cells = (hint + 1 for hint in hints)  # and the grid
+    return max(max(map(advance, title.splitlines())) + _MARGIN, *cells, 0)
+
+
 class ScoreTable(QTableWidget):
     """One row a score; columns for the field shown and for all fields."""
 
     def __init__(self) -> None:
         super().__init__(len(metrics()) + len(GROUPS), len(COLUMNS))
-        self.setHorizontalHeaderLabels(COLUMNS)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        across, down = self.horizontalHeader(), self.verticalHeader()
-        assert across is not None
+        for column, (title, tip) in enumerate(COLUMNS):
+            self.setHorizontalHeaderItem(column, _item(title, tip))
+        down = self.verticalHeader()
         assert down is not None
-        across.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         down.setDefaultSectionSize(22)
+        self._names = down
         self._rows = self._make_rows()
         self.show_field(None)
         self.show_summary(None)
 
     def show_field(self, score: Score | None) -> None:
-        """Fill the first column; None empties it."""
+        """Fill the first column, and name the rows by the threshold; None empties it."""
         there = score.metrics if score else ()
+        if score is not None:
+            self._name_rows(score.threshold)
         for row, metric in self._rows.items():
             value = as_number(metric.compute(score)) if metric in there else ""
-            self._set(row, 0, value, metric.help)
+            self._set(row, _FIELD, value, metric.help)
+        self._fit()
 
     def show_summary(self, summary: Summary | None) -> None:
         """Fill the other columns; None hides them."""
-        for column in (1, 2):
+        for column in (_MEAN, _INTERVAL, _POOLED):
             self.setColumnHidden(column, summary is None)
         if summary is None:
             return
         for row, metric in self._rows.items():
-            self._set(row, 1, as_spread(summary.spread[metric.key]), metric.help)
-            self._set(row, 2, as_number(metric.compute(summary.pooled)), metric.help)
+            spread, pooled = summary.spread[metric.key], metric.compute(summary.pooled)
+            bounds = as_interval((spread.low, spread.high), " to ")
+            tip = metric.help + (f" Fields range from {bounds}." if spread.count else "")
+            self._set(row, _MEAN, as_number(spread.mean), tip)
+            self._set(row, _INTERVAL, _short(spread.interval), tip)
+            told = as_interval(summary.intervals[metric.key], " to ")
+            tip = f" {LEVEL} % interval of the pooled score: {told}." if told else ""
+            self._set(row, _POOLED, as_number(pooled), metric.help + tip)
+        self._fit()
 
     def _make_rows(self) -> dict[int, Metric]:
         """Name the rows, a group's scores under its name in bold; return those of scores."""
@@ -184,78 +221,44 @@ class ScoreTable(QTableWidget):
                 item.setFont(bold)
                 self.setVerticalHeaderItem(row, item)
                 row += 1
-            item = QTableWidgetItem(metric.heading)
-            item.setToolTip(metric.help)
-            self.setVerticalHeaderItem(row, item)
+            self.setVerticalHeaderItem(row, _item(metric.heading, metric.help))
             rows[row] = metric
             row += 1
         return rows
 
+    def _name_rows(self, threshold: float) -> None:
+        for row, metric in self._rows.items():
+            self.setVerticalHeaderItem(row, _item(metric.title_at(threshold), metric.help))
+        lengths = [row for row, m in self._rows.items() if m.unit and m.iou == CHOSEN]
+        for row in lengths[:1]:
+            above = max(other for other in range(row) if other not in self._rows)
+            self.setSpan(above, 0, 1, len(COLUMNS))
+            self.setItem(above, 0, QTableWidgetItem(f"lengths are of matches at {threshold:.2f}"))
+
+    def _fit(self) -> None:
+        """Give names and columns the width of what is in them, and no more, so that all fit."""
+        self.ensurePolished()
+        names, advance = self._names, self.fontMetrics().horizontalAdvance
+        model = self.model()
+        assert model is not None
+        texts = [str(model.headerData(row, Qt.Orientation.Vertical)) for row in self._rows]
+        names.setFixedWidth(max(map(advance, texts)) + _MARGIN)
+        for column, (title, _) in enumerate(COLUMNS):
+            self.setColumnWidth(column, width_of(self, column, title, self._rows))
+
     def _set(self, row: int, column: int, text: str, tooltip: str) -> None:
-        item = QTableWidgetItem(text)
-        item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        item.setToolTip(tooltip)
+        item = _item(text, tooltip)
+        item.setTextAlignment(_RIGHT)
         self.setItem(row, column, item)
 
 
-class BackgroundScoring:
-    """Keeps the columns of all fields right.
+def _item(text: str, tooltip: str) -> QTableWidgetItem:
+    item = QTableWidgetItem(text)
+    item.setToolTip(tooltip)
+    return item
 
-    Parameters
-    ----------
-    state : ComparisonState
-        The comparison whose fields are all scored.
-    table : ScoreTable
-        Table that the scores are shown in.
-    run : callable
-        Does work in the background, in place of what runs.
-    drop : callable
-        Stops the work that runs in the background.
-    parent : QObject
-        Owner of the timer, which ends with it.
-    """
 
-    def __init__(
-        self,
-        state: ComparisonState,
-        table: ScoreTable,
-        run: Run,
-        drop: Callable[[], None],
-        parent: QObject,
-    ) -> None:
-        self._state, self._table, self._run, self._drop = state, table, run, drop
-        self._later = QTimer(parent)
-        self._later.setSingleShot(True)
-        self._later.setInterval(_PAUSE)
-        self._later.timeout.connect(self.score_dataset)
-        state.changed.connect(self._on_changed)
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether work is about to begin."""
-        return self._later.isActive()
-
-    def score_dataset(self) -> None:
-        """Compare the outlines of edited fields, then pool and average all fields."""
-        now, copies = self._state.now, self._state.copy_unmeasured()
-        if copies or now.is_stack:
-            self._run(partial(score_dataset, now.pairs, copies, now.rule), self._show)
-
-    def stop(self) -> None:
-        """Begin nothing more."""
-        self._later.stop()
-
-    def _on_changed(self, old: Comparison, new: Comparison) -> None:
-        if new.objects is old.objects:
-            return
-        if old.is_there and new.is_there:
-            self._drop()  # what it measures is of labels or a rule that are past
-            self._later.start()
-        else:
-            self._later.stop()
-            self._table.show_summary(None)
-
-    def _show(self, result: DatasetScore) -> None:
-        if result.measured:
-            self._state.set_pairs(result.measured)
-        self._table.show_summary(result.summary if self._state.now.is_stack else None)
+def _short(interval: Interval) -> str:
+    """Two bounds without the 0 before the point, so that all columns fit; nothing if undefined."""
+    bounds = (f"{x:.3f}".removeprefix("0") if x < 1 else f"{x:#.3g}" for x in interval)
+    return "" if math.isnan(interval[0]) else "-".join(bounds)
