@@ -89,6 +89,15 @@ def changes_of(layer: Labels, plane: int) -> Changes:
     return _changes(layer.metadata, full_data(layer), plane)
 
 
+def find_corrected(layers: Mapping[str, Labels]) -> dict[int, dict[str, Changes]]:
+    """Tell of each field that was edited by hand how, by the names of the layers."""
+    planes = {plane for layer in layers.values() for plane in corrected_planes(layer)}
+    return {
+        plane: {name: changes_of(layer, plane) for name, layer in layers.items()}
+        for plane in planes
+    }
+
+
 def count_edited_within(layer: Labels, plane: int, part: tuple[slice, slice]) -> int:
     """Count a field's nuclei that were edited by hand and lie, or lay, in a part of it."""
     changes = changes_of(layer, plane)

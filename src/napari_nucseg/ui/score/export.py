@@ -50,7 +50,7 @@ from napari_nucseg.report.page import (
 from napari_nucseg.report.text import latex_table, markdown_table
 from napari_nucseg.segmenters.catalogue import ignored_by
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.edits import changes_of, corrected_planes, count_corrected
+from napari_nucseg.ui.edits import count_corrected, find_corrected
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import find_image, full_data, pixel_size, plane_of, record_of
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
@@ -179,15 +179,6 @@ KINDS: dict[str, tuple[str, Write]] = {
 _OF_LABELS = ("Nuclei as CSV...", "Nuclei as Parquet...", "Report as HTML...")
 
 
-def _find_corrected(comparison: Comparison) -> dict[int, dict[str, Changes]]:
-    sides = {"truth": comparison.truth, "predicted": comparison.prediction}
-    layers = {side: layer for side, layer in sides.items() if layer is not None}
-    return {
-        plane: {side: changes_of(layer, plane) for side, layer in layers.items()}
-        for plane in {plane for layer in layers.values() for plane in corrected_planes(layer)}
-    }
-
-
 def _keep_labels(comparison: Comparison) -> Callable[[int], LabelPair]:
     """Return what reads a field's labels as they are now, whatever is painted until then."""
     found, truth = (copy(full_data(layer)) for layer in comparison.layers.values())
@@ -278,6 +269,7 @@ class Exporter:
         assert now.truth is not None
         record, image = record_of(now.prediction), self._image()
         made = (record and record.provenance) or {}
+        sides = {"truth": now.truth, "predicted": now.prediction}
         return Exported(
             _title(now),
             now.rule,
@@ -289,7 +281,7 @@ class Exporter:
             made,
             (record and record.by_field) or dict.fromkeys(now.pairs, made),
             pixel_size(now.truth),
-            _find_corrected(now),
+            find_corrected({side: layer for side, layer in sides.items() if layer is not None}),
         )
 
     def _image(self) -> NDArray[Any]:

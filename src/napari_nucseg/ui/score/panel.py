@@ -160,7 +160,7 @@ class ScorePanel(Panel):
         self.score.changed.connect(self.start)
         self.model.changed.connect(self._on_changed)
         self.model.chosen.connect(self._go)
-        self._viewer.dims.events.current_step.connect(self._on_step)
+        self._viewer.dims.events.current_step.connect(self.model.follow_viewer)
         self._layers.events.inserted.connect(self._on_layer_inserted)
         self._layers.events.removed.connect(self._on_layer_removed)
 
@@ -210,7 +210,7 @@ class ScorePanel(Panel):
 
     def disconnect_viewer(self) -> None:
         """Disconnect from the field slider, the layer list, the pointer and the chosen layers."""
-        self._viewer.dims.events.current_step.disconnect(self._on_step)
+        self._viewer.dims.events.current_step.disconnect(self.model.follow_viewer)
         self._layers.events.inserted.disconnect(self._on_layer_inserted)
         self._layers.events.removed.disconnect(self._on_layer_removed)
         self.picker.disconnect()
@@ -238,15 +238,12 @@ class ScorePanel(Panel):
             self._tell_field()
 
     def _tell_field(self) -> None:
-        state = self.state
-        where = f"{state.name_of(state.plane)} ({state.plane + 1} of {len(state.pairs)}): "
-        where = where if state.is_stack else ""
-        if state.score is None:
-            self._tell(f"{self._elsewhere}{where}this field is not in the prediction yet.")
-        else:
+        state, told = self.state, "this field is not in the prediction yet."
+        if state.score is not None:
             o = state.score.objects
             told = f"{counted(o.tp + o.fn, 'nucleus')}, {o.tp + o.fp} predicted, {o.tp} matched."
-            self._tell(self._elsewhere + where + told)
+        where = f"{state.name_of(state.plane)} ({state.plane + 1} of {len(state.pairs)}): "
+        self._tell(self._elsewhere + (where if state.is_stack else "") + told)
 
     def _choose(self, row: int) -> None:
         """Select what was clicked on in the canvas."""
@@ -260,9 +257,6 @@ class ScorePanel(Panel):
     def _go(self, row: int) -> None:
         go_to_row(self._viewer, self.state, row)
         self._tell(f"{self.state.describe(row)}.")
-
-    def _on_step(self) -> None:
-        self.model.follow_viewer()
 
     def _on_layer_inserted(self, event: Any) -> None:
         self.offer.look()
