@@ -627,6 +627,7 @@ def test_a_lazy_truth_is_read_before_it_is_corrected(qtbot, make_napari_viewer, 
     viewer.dims.set_current_step(0, 0)
 
     choose(panel, Verdict.MISSED)
+    truths.visible, truths.selected_label = False, 300
     panel.corrections.prediction.native.click()
     qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0, timeout=20_000)
 

@@ -6,7 +6,8 @@ is kept when it is edited first, by whoever notices.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -147,15 +148,24 @@ def write_field(layer: Labels, plane: int, after: LabelImage, *, refresh: bool =
     make_room(layer, int(after.max(initial=0)))
     stack = np.unravel_index(plane, layer.data.shape[:-2]) if layer.ndim > 2 else ()
     at = tuple(np.full(len(inside[0]), index) for index in stack) + inside
-    is_hidden = not layer.visible
-    if is_hidden:  # napari writes to what it shows, too, which may be another field else
-        layer.visible = True
-    try:
-        layer.data_setitem(at, after[inside], refresh=refresh)
-    finally:
-        if is_hidden:
-            layer.visible = False
+    with _shown(layer):
+        layer.data_setitem(at, after[inside], refresh=False)
+    if refresh:
+        layer.refresh(extent=False)
     return True
+
+
+@contextmanager
+def _shown(layer: Labels) -> Iterator[None]:
+    """Show a layer for a while; of a hidden one napari holds another field, or the wrong type."""
+    if layer.visible:  # to say so again would draw it again
+        yield
+        return
+    layer.visible = True
+    try:
+        yield
+    finally:
+        layer.visible = False
 
 
 def has_history(layer: Labels) -> bool:
@@ -220,7 +230,8 @@ def exchange_data(layer: Labels, data: Any) -> None:
     """Give a layer another array of the same labels; what can be undone, and a lock, stay."""
     layer = itself(layer)
     history, is_editable = (layer._undo_history, layer._redo_history), layer.editable
-    layer.data = data
+    with _shown(layer):
+        layer.data = data
     layer.editable = is_editable
     layer._undo_history, layer._redo_history = history
 
