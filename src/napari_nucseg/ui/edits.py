@@ -93,10 +93,7 @@ def changes_of(layer: Labels, plane: int) -> Changes:
 def find_corrected(layers: Mapping[str, Labels]) -> dict[int, dict[str, Changes]]:
     """Tell of each field that was edited by hand how, by the names of the layers."""
     planes = {plane for layer in layers.values() for plane in corrected_planes(layer)}
-    return {
-        plane: {name: changes_of(layer, plane) for name, layer in layers.items()}
-        for plane in planes
-    }
+    return {p: {name: changes_of(layer, p) for name, layer in layers.items()} for p in planes}
 
 
 def count_edited_within(layer: Labels, plane: int, part: tuple[slice, slice]) -> int:
@@ -158,14 +155,14 @@ def write_field(layer: Labels, plane: int, after: LabelImage, *, refresh: bool =
 @contextmanager
 def _shown(layer: Labels) -> Iterator[None]:
     """Show a layer for a while; of a hidden one napari holds another field, or the wrong type."""
-    if layer.visible:  # to say so again would draw it again
-        yield
-        return
-    layer.visible = True
+    is_hidden = not layer.visible  # to set what is set would draw it again
+    if is_hidden:
+        layer.visible = True
     try:
         yield
     finally:
-        layer.visible = False
+        if is_hidden:
+            layer.visible = False
 
 
 def has_history(layer: Labels) -> bool:
