@@ -39,6 +39,14 @@ def test_the_buttons_stay_in_sight_whatever_is_unfolded(qtbot, viewer, image, sh
                 assert native.visibleRegion().boundingRect() == native.rect()
 
 
+def test_nothing_reaches_beyond_the_width_of_the_dock(qtbot, viewer, image, shown, stand_in):
+    run(qtbot, shown)
+    for title in (shown.form.model.native.itemText(n) for n in range(10)):
+        shown.form.model.native.setCurrentText(title)
+        for area in shown.native.findChildren(QScrollArea):
+            qtbot.waitUntil(lambda area=area: area.widget().width() <= area.viewport().width())
+
+
 def test_a_key_segments_while_the_image_or_its_labels_are_selected(
     qtbot, viewer, image, panel, stand_in
 ):

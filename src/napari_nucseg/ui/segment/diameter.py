@@ -93,8 +93,7 @@ class DiameterHelp:
             text = f"auto: {made['diameter']:.0f} px, {how}"
         elif known is not None and known.unscaled:
             text = "auto: {:.0f} to {:.0f} px, as they are".format(*known.unscaled)
-        size = self._chosen.form.size
-        size.value, size.visible = text, bool(text)
+        self._chosen.form.size.value = text
 
     def _toggle(self, is_on: bool) -> None:
         image = self._chosen.image

@@ -119,6 +119,7 @@ class SegmentForm:
             "Shapes layer. Without a line, to the median diameter of the nuclei in sight "
             "that are segmented already.",
         )
+        self.measure.native.setMaximumWidth(80)
         self.circle = PushButton(
             text="\u25cb",
             tooltip="Show the diameter as a circle on the canvas. Drag it onto a nucleus. Resize "
@@ -271,10 +272,9 @@ class SegmentForm:
         """Lay out what is always in sight."""
         model = (self.model, self.about, self.device, self.place)
         diameter = self.params["diameter"]
-        measured = _side_by_side(diameter, self.measure, self.circle)
-        measured.label, measured.tooltip = diameter.label, diameter.tooltip
-        values = [measured if row is diameter else row for row in self.params.main]
-        values.insert(values.index(measured) + 1, self.size)
+        helps = _side_by_side(self.size, self.measure, self.circle)
+        values: list[Widget] = list(self.params.main)
+        values.insert(values.index(diameter) + 1, helps)
         scope = (self.scope, *self.volume.rows)
         rows = [self.image, *self.axes, self.channel, *model, *scope, *values]
         self._top = labelled(rows, self.params.resets)

@@ -49,29 +49,7 @@ class ResultsWidget(Container[Any]):
     def __init__(
         self, viewer: ViewerModel, chosen: Selection, tell: Callable[[str], None], run: Run
     ) -> None:
-        self.doubtful = PushButton(
-            text="Most doubtful nucleus",
-            tooltip="Go to the nucleus of this field whose shape fits the network's flows worst, "
-            "and say why it is doubtful. Press again for the next.",
-        )
-        self.previous = PushButton(text="Previous", tooltip="Go back to the nucleus before.")
-        self.save = PushButton(
-            text="Save measurements...",
-            tooltip="Save area, position, intensity, shape and doubt of every nucleus as CSV.",
-        )
-        self.save_labels = PushButton(
-            text="Save labels...",
-            tooltip="Save the labels of all fields as one TIFF, with how they were made and the "
-            "pixel size.",
-        )
-        self.show_as = ComboBox(
-            label="Show as",
-            choices=[*CONTOURS, *MEASURES],
-            tooltip="Show the nuclei as outlines, or filled, or coloured by a measurement, from "
-            "dark (low) to bright (high). Nuclei without a value are grey.",
-        )
-        self.range = text_line()
-        self.bar = ColourBar()
+        self._make_widgets()
         super().__init__(labels=False)
         self.mending = MendingRow(viewer, lambda: chosen.prediction, tell)
         self._arrange()
@@ -111,6 +89,32 @@ class ResultsWidget(Container[Any]):
         self.save.changed.connect(self.save_measures)
         self.save_labels.changed.connect(self.save_label_image)
         self.show_as.changed.connect(self.choose_way)
+
+    def _make_widgets(self) -> None:
+        """Make the buttons, and what shows the colours."""
+        self.doubtful = PushButton(
+            text="Most doubtful nucleus",
+            tooltip="Go to the nucleus of this field whose shape fits the network's flows worst, "
+            "and say why it is doubtful. Press again for the next.",
+        )
+        self.previous = PushButton(text="Previous", tooltip="Go back to the nucleus before.")
+        self.save = PushButton(
+            text="Save measurements...",
+            tooltip="Save area, position, intensity, shape and doubt of every nucleus as CSV.",
+        )
+        self.save_labels = PushButton(
+            text="Save labels...",
+            tooltip="Save the labels of all fields as one TIFF, with how they were made and the "
+            "pixel size.",
+        )
+        self.show_as = ComboBox(
+            label="Show as",
+            choices=[*CONTOURS, *MEASURES],
+            tooltip="Show the nuclei as outlines, or filled, or coloured by a measurement, from "
+            "dark (low) to bright (high). Nuclei without a value are grey.",
+        )
+        self.range = text_line()
+        self.bar = ColourBar()
 
     def disconnect_viewer(self) -> None:
         """Give the labels their own colours back, and napari its mouse."""
