@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from magicgui.widgets import Container
@@ -21,6 +22,8 @@ from napari_nucseg.ui.input_guard import WheelGuard
 from napari_nucseg.ui.jobs import Hand, Job, Task, tell_user
 from napari_nucseg.ui.params_form import text_line
 
+_SETTLED = 100
+"""Milliseconds after which Qt has laid out the docks anew."""
 _OURS = "nucseg panel"
 """What Qt knows the widgets of all panels by."""
 
@@ -47,6 +50,8 @@ class Panel(Container):
         self._joining = QTimer(self.native)  # napari places a dock after it took the widget
         self._joining.setSingleShot(True)
         self._joining.timeout.connect(self._join_panels)
+        self._settling = QTimer(self.native)
+        self._settling.setSingleShot(True)
         self.native.setObjectName(_OURS)
         self.native_parent_changed.connect(self._on_parent)
         self.native.destroyed.connect(self._drop_all)
@@ -172,6 +177,9 @@ class Panel(Container):
             window.tabifyDockWidget(beside[-1], dock)
             dock.show()
             dock.raise_()
+            # Docked one above the other, both may have made the window higher than the screen
+            self._settling.timeout.connect(partial(_fit_to_screen, window))
+            self._settling.start(_SETTLED)
 
 
 class LayerWatch:
@@ -228,3 +236,9 @@ class LayerWatch:
 
     def _on_removed(self, event: Any) -> None:
         self._disconnect(event.value)
+
+
+def _fit_to_screen(window: QMainWindow) -> None:
+    screen = window.screen()
+    if screen is not None and window.height() > screen.availableSize().height():
+        window.resize(window.width(), screen.availableSize().height())
