@@ -51,3 +51,13 @@ def test_the_synthetic_sample_opens_with_its_truth(viewer):
     assert np.array_equal(viewer.layers[0].data, field.image)
     assert np.array_equal(viewer.layers[1].data, field.labels)
     assert roles(viewer) == ["image", GROUND_TRUTH]
+
+
+def test_a_second_panel_leaves_the_window_on_the_screen(qtbot, make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    window = viewer.window._qt_window
+    window.resize(1280, 800)
+    viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")
+    dock, _ = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")
+    qtbot.waitUntil(lambda: bool(window.tabifiedDockWidgets(dock)))
+    qtbot.waitUntil(lambda: window.height() <= window.screen().availableSize().height())
