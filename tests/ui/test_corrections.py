@@ -17,6 +17,7 @@ from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
 from napari_nucseg.ui.score import canvas
+from napari_nucseg.ui.score.object_model import COLUMNS
 from tests.ui.scored import draw_on_canvas
 
 
@@ -260,6 +261,8 @@ def test_a_nucleus_is_accepted_though_errors_hide_its_layer(qtbot, viewer, stack
 
 def test_after_a_correction_the_next_error_is_the_next_one(qtbot, stacks, stack_panel):
     stack_panel.threshold.value = 0.7
+    by_field = [column.title for column in COLUMNS].index("field")
+    stack_panel.objects.view.sortByColumn(by_field, Qt.SortOrder.AscendingOrder)
     stack_panel.buttons.step(1)
     stack_panel.buttons.step(1)
     first = stack_panel.state.objects.key_of(stack_panel.objects.current)

@@ -20,7 +20,7 @@ from napari_nucseg.metrics.verdicts import Verdict
 Role = Qt.ItemDataRole
 _MOST_LISTED = 3
 """Partners whose numbers stand in a cell; of more, the tooltip has all."""
-_MOST_MEASURED = 100
+_MOST_MEASURED = 30
 """Texts of a column whose width is measured; all others are about as long, or shorter."""
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
@@ -163,6 +163,10 @@ class ObjectModel(QAbstractTableModel):
         self.objects, self._filter = objects, only
         self.order = self._arranged(only)
         self.endResetModel()
+
+    def keys(self) -> NDArray[np.int64]:
+        """Return the key numbers of the objects that are listed, in their order."""
+        return self.objects.key_numbers[self.order]
 
     def position_of(self, row: int) -> int | None:
         """Return where in the list an object stands, if it is listed."""

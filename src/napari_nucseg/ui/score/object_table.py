@@ -62,7 +62,6 @@ class ObjectFilters(QWidget):
         ):  # fmt: skip
             layout.addWidget(part)
         layout.addStretch()
-
         self._slim_boxes()
 
     def showEvent(self, event: QShowEvent | None) -> None:
@@ -181,18 +180,19 @@ class ObjectTable(QWidget):
         """List the objects anew, and keep the one that is current."""
         current, now = self.current, self._state.now
         key = None if current is None else self.model.objects.key_of(current)
+        following = self.model.keys()[self.view.currentIndex().row() + 1 :]
+        self.model.show_objects(now.objects, self.filters.value(now))
         if current is not None:
-            self._resume = self.view.currentIndex().row()
+            left = following[np.isin(following, self.model.keys())]
+            self._resume = int(np.argmax(self.model.keys() == left[0])) if len(left) else 0
         if not now.is_there:
             self._resume = None
-        self.model.show_objects(now.objects, self.filters.value(now))
         self.filters.this_field.setVisible(now.is_stack)
         self._fit()
         self._tell_count()
-        if key is not None:
-            row = now.objects.find(**key._asdict())
-            if row is not None:
-                self.show_row(row)
+        row = None if key is None else now.objects.find(**key._asdict())
+        if row is not None:
+            self.show_row(row)
 
     def list_rows(self, rows: Index) -> None:
         """List only these rows of the objects, whichever their field."""
@@ -258,6 +258,8 @@ class ObjectTable(QWidget):
     def _fit(self) -> None:
         """Give columns the width of what is in them, and hide places rather than cut them."""
         now = self._state.now
+        if not self.isVisible():
+            return  # until it is shown; it would keep the labels waiting that are edited
         one_field = not now.is_stack or self.filters.value(now).plane is not None
         self.view.setColumnHidden(FIELD, one_field)
         widths = [
@@ -282,8 +284,7 @@ class ObjectTable(QWidget):
             self._resume = None  # another list, to be begun at its top
 
     def _tell_count(self) -> None:
-        listed, there = self.model.rowCount(), len(self._state.now.objects)
-        self.count.setText(f"{listed:,} of {there:,}")
+        self.count.setText(f"{self.model.rowCount():,} of {len(self._state.now.objects):,}")
 
     def _lay_out(self) -> None:
         below = QHBoxLayout()

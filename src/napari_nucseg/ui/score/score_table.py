@@ -177,6 +177,7 @@ class ScoreTable(QTableWidget):
         assert down is not None
         down.setDefaultSectionSize(22)
         self._names = down
+        self._threshold: float | None = None
         self._rows = self._make_rows()
         self.show_field(None)
         self.show_summary(None)
@@ -184,7 +185,8 @@ class ScoreTable(QTableWidget):
     def show_field(self, score: Score | None) -> None:
         """Fill the first column, and name the rows by the threshold; None empties it."""
         there = score.metrics if score else ()
-        if score is not None:
+        if score is not None and score.threshold != self._threshold:
+            self._threshold = score.threshold
             self._name_rows(score.threshold)
         for row, metric in self._rows.items():
             value = as_number(metric.compute(score)) if metric in there else ""
