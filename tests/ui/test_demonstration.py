@@ -1,6 +1,7 @@
 """The demo and the samples, as a user sees them in a real window."""
 
 import numpy as np
+from qtpy.QtWidgets import QDockWidget
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
 from napari_nucseg.cli.demo import start_demo
@@ -57,7 +58,7 @@ def test_a_second_panel_leaves_the_window_on_the_screen(qtbot, make_napari_viewe
     viewer = make_napari_viewer(show=True)
     window = viewer.window._qt_window
     window.resize(1280, 800)
-    viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")
-    dock, _ = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")
-    qtbot.waitUntil(lambda: bool(window.tabifiedDockWidgets(dock)))
+    for name in ("Segment nuclei", "Score nuclei"):
+        viewer.window.add_plugin_dock_widget("napari-nucseg", name)
+    qtbot.waitUntil(lambda: any(map(window.tabifiedDockWidgets, window.findChildren(QDockWidget))))
     qtbot.waitUntil(lambda: window.height() <= window.screen().availableSize().height())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from magicgui.widgets import Container
@@ -52,6 +51,8 @@ class Panel(Container):
         self._joining.timeout.connect(self._join_panels)
         self._settling = QTimer(self.native)
         self._settling.setSingleShot(True)
+        self._settling.setInterval(_SETTLED)
+        self._settling.timeout.connect(self._fit_to_screen)
         self.native.setObjectName(_OURS)
         self.native_parent_changed.connect(self._on_parent)
         self.native.destroyed.connect(self._drop_all)
@@ -178,8 +179,13 @@ class Panel(Container):
             dock.show()
             dock.raise_()
             # Docked one above the other, both may have made the window higher than the screen
-            self._settling.timeout.connect(partial(_fit_to_screen, window))
-            self._settling.start(_SETTLED)
+            self._settling.start()
+
+    def _fit_to_screen(self) -> None:
+        window = self.native.window()
+        screen = window.screen()
+        if screen is not None and window.height() > screen.availableSize().height():
+            window.resize(window.width(), screen.availableSize().height())
 
 
 class LayerWatch:
@@ -236,9 +242,3 @@ class LayerWatch:
 
     def _on_removed(self, event: Any) -> None:
         self._disconnect(event.value)
-
-
-def _fit_to_screen(window: QMainWindow) -> None:
-    screen = window.screen()
-    if screen is not None and window.height() > screen.availableSize().height():
-        window.resize(window.width(), screen.availableSize().height())
