@@ -14,7 +14,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from psygnal import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_nucseg.analysis import mending
 from napari_nucseg.analysis.corrections import Change
@@ -265,7 +265,9 @@ class MendingRow(QWidget):
         self.buttons = {tool: QPushButton(tool.name) for tool in TOOLS}
         for tool, button in self.buttons.items():
             button.setCheckable(True)
-            button.setMinimumWidth(0)
+            # A row of buttons as wide as they would like to be makes the whole dock that wide
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            button.setMinimumWidth(button.fontMetrics().horizontalAdvance(tool.name) + 12)
             button.setToolTip(f"{tool.tip} Ctrl+Z takes it back. Shift+{tool.letter}; Esc ends it.")
             button.clicked.connect(partial(self._choose, tool))
             layout.addWidget(button)

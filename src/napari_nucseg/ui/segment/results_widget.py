@@ -77,6 +77,7 @@ class ResultsWidget(Container[Any]):
 
     def _connect(self) -> None:
         self.help = PushButton(text="?", tooltip=f"Keys: {KEYS}")
+        self.help.max_width = self.help.native.sizeHint().height()
         tools = self.mending.layout()
         assert tools is not None
         tools.addWidget(self.help.native)
