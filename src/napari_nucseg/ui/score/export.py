@@ -48,7 +48,6 @@ from napari_nucseg.report.page import (
     write_page,
 )
 from napari_nucseg.report.text import latex_table, markdown_table
-from napari_nucseg.segmenters.catalogue import ignored_by
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.edits import count_corrected, find_corrected
 from napari_nucseg.ui.jobs import Run
@@ -201,9 +200,10 @@ def _describe(made: Mapping[str, Any]) -> Iterator[str]:
     if "model" not in made:
         yield "How these labels were made is not known."
         return
-    values = describe_values(
-        SegmentParams, made.get("parameters", {}), ignored_by(str(made["model"]))
-    )
+    from napari_nucseg.segmenters.catalogue import ignored_by  # too slow as the panel opens
+
+    ignored = ignored_by(str(made["model"]))
+    values = describe_values(SegmentParams, made.get("parameters", {}), ignored)
     yield f"Model {made['model']}: {'; '.join(values)}."
     if made.get("weights_sha256"):
         yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"

@@ -26,7 +26,6 @@ from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.progress import Progress
-from napari_nucseg.segmenters.catalogue import ignored_by
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import (
@@ -279,6 +278,8 @@ def how_made(layer: Labels) -> str:
     made = None if record is None else record.provenance
     if not made:
         return "not known how it was made"
+    from napari_nucseg.segmenters.catalogue import ignored_by  # too slow as the panel opens
+
     ignored = ignored_by(str(made.get("model")))
     values = describe_values(SegmentParams, made.get("parameters") or {}, ignored)
     return "; ".join([str(made.get("model")), *values])
