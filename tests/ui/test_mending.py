@@ -248,10 +248,10 @@ class TestWhatIsTold:
         qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=start)
         for way in (50, 100):
             drag_to(canvas, start + QPoint(way, 0))
+        qtbot.waitUntil(lambda: window.scene.camera.center != center)  # napari delays moves
         qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=start + QPoint(100, 0))
 
         np.testing.assert_array_equal(labels.data, before)
-        qtbot.waitUntil(lambda: window.scene.camera.center != center)
 
     def test_the_panel_tells_it_too(self, qtbot, window, labels, row):
         press(qtbot, row, DELETE)
