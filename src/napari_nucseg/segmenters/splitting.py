@@ -13,8 +13,6 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
-from skimage.morphology import local_maxima, reconstruction
-from skimage.segmentation import watershed
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.ignoring import without_border
@@ -111,6 +109,8 @@ def _with_summits(
     heights: NDArray[np.float64], objects: NDArray[np.int32], depth: float
 ) -> list[int]:
     """Find the objects with several summits above `depth`: no other can come apart."""
+    from skimage.morphology import local_maxima  # a panel that opens would wait for it
+
     summits, count = ndi.label(local_maxima(heights) & (heights > depth), _EIGHT_CONNECTED)
     owners = np.zeros(count + 1, dtype=np.int32)
     owners[summits] = objects
@@ -120,6 +120,9 @@ def _with_summits(
 def _cut(heights: NDArray[np.float64], own: NDArray[np.bool_], depth: float) -> NDArray[np.int32]:
     """Return the pieces of one object as 1 to n, 0 outside of it."""
     # not skimage's h_maxima: it takes two summits of one height for two, however shallow the dip
+    from skimage.morphology import local_maxima, reconstruction
+    from skimage.segmentation import watershed
+
     filled = reconstruction(heights - depth, heights)
     seeds, _ = ndi.label(local_maxima(filled) & (filled > 0), _EIGHT_CONNECTED)
     pieces = watershed(-heights, seeds, connectivity=2, mask=own)
@@ -172,6 +175,8 @@ def cut_along(own: NDArray[np.bool_], points: NDArray[np.float64]) -> NDArray[np
     if len(np.unique(parts[parts > 0])) < 2:
         side = np.broadcast_to(_sides(points, own.shape[-2:]), own.shape)
         heights = ndi.distance_transform_edt(np.pad(own, 1))[(slice(1, -1),) * own.ndim]
+        from skimage.segmentation import watershed
+
         parts = _without_crumbs(watershed(-heights, np.where(crossed, side, 0), mask=crossed))
     if not parts.any():
         return own.astype(np.int32)
