@@ -74,6 +74,10 @@ class _Column:
     length: Callable[[Objects], NDArray[Any]] | None = None  # of the texts; None: by the key
 
 
+_POWERS = 10 ** np.arange(1, 19)
+"""Numbers from which on there is one more digit."""
+
+
 def _numbers(objects: Objects, row: int, *, true_side: bool) -> str:
     if bool(objects.is_true[row]) == true_side:
         return str(objects.label[row])
@@ -83,7 +87,8 @@ def _numbers(objects: Objects, row: int, *, true_side: bool) -> str:
 
 
 def _digits(numbers: NDArray[Any]) -> NDArray[np.int64]:
-    return np.char.str_len(np.asarray(numbers).astype(np.int64).astype(np.str_))
+    whole = np.asarray(numbers).astype(np.int64)
+    return np.searchsorted(_POWERS, np.abs(whole), side="right") + 1 + (whole < 0)
 
 
 def _characters(objects: Objects, *, true_side: bool) -> NDArray[np.int64]:
