@@ -20,7 +20,7 @@ from napari_nucseg.metrics.verdicts import Verdict
 Role = Qt.ItemDataRole
 _MOST_LISTED = 3
 """Partners whose numbers stand in a cell; of more, the tooltip has all."""
-_MOST_MEASURED = 30
+_MOST_MEASURED, _NUMBERS_MEASURED = 30, 8
 """Texts of a column whose width is measured; all others are about as long, or shorter."""
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
@@ -223,7 +223,7 @@ class ObjectModel(QAbstractTableModel):
         one = COLUMNS[column]
         key = (one.length or one.key)(self.objects)[self.order]
         if column not in (VERDICT, FIELD):  # of equally long ones, as digits differ in width
-            return np.argsort(-key.astype(np.float64), kind="stable")[:_MOST_MEASURED].tolist()
+            return np.argsort(-key.astype(np.float64), kind="stable")[:_NUMBERS_MEASURED].tolist()
         first = np.unique(key, return_index=True)[1]
         return first[:: -(-len(first) // _MOST_MEASURED)].tolist()
 
