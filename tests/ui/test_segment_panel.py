@@ -194,7 +194,8 @@ def test_cancel_adds_no_layer_and_the_next_run_works(qtbot, viewer, image, panel
     assert len(predictions(viewer)) == 1
 
 
-def test_each_field_shows_as_it_is_done_and_cancel_keeps_it(qtbot, viewer, stack, panel, stand_in):
+def segment_until_the_last(qtbot, viewer, panel, stand_in) -> threading.Event:
+    """Segment three fields; the last waits for the event that is returned."""
     reached, go_on = threading.Event(), threading.Event()
 
     def hold_at_the_last(report):
@@ -207,6 +208,11 @@ def test_each_field_shows_as_it_is_done_and_cancel_keeps_it(qtbot, viewer, stack
     panel.form.segment.native.click()
     assert reached.wait(30)
     qtbot.waitUntil(lambda: bool(predictions(viewer)) and predictions(viewer)[0].data[1].any())
+    return go_on
+
+
+def test_each_field_shows_as_it_is_done_and_cancel_keeps_it(qtbot, viewer, stack, panel, stand_in):
+    go_on = segment_until_the_last(qtbot, viewer, panel, stand_in)
     (labels,) = predictions(viewer)
     assert panel.running
     assert record_of(labels).fields == (0, 1)
@@ -227,18 +233,7 @@ def test_each_field_shows_as_it_is_done_and_cancel_keeps_it(qtbot, viewer, stack
 def test_labels_that_are_removed_during_a_run_come_back_with_all_fields(
     qtbot, viewer, stack, panel, stand_in
 ):
-    reached, go_on = threading.Event(), threading.Event()
-
-    def hold_at_the_last(report):
-        if len(stand_in.calls) == 2:
-            reached.set()
-            go_on.wait(30)
-
-    stand_in.before = hold_at_the_last
-    panel.form.scope.value = Scope.ALL
-    panel.form.segment.native.click()
-    assert reached.wait(30)
-    qtbot.waitUntil(lambda: bool(predictions(viewer)) and predictions(viewer)[0].data[1].any())
+    go_on = segment_until_the_last(qtbot, viewer, panel, stand_in)
 
     viewer.layers.remove(predictions(viewer)[0])
     go_on.set()
