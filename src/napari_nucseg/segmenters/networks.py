@@ -39,11 +39,6 @@ ONNX_INPUT = "image"
 """Name of a graph's input."""
 ONNX_SHAPE = "traits"
 """Key of a graph's metadata that holds channels, stride and reach, as JSON."""
-_KEPT = 2**20
-"""Pixels of an input up to which ONNX Runtime keeps its memory, 0.3 GB, for the next image.
-
-To ask for it anew takes a sixth of the time; what a larger image took is given back.
-"""
 _LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy")
 _HUB = "https://huggingface.co/mouseland/cellpose-sam/resolve/main/"
 _CLASSICS = "https://www.cellpose.org/models/"
@@ -117,11 +112,15 @@ def _load_by_onnx(graph: Path, place: Device) -> tuple[Capabilities, Network]:
     shape = json.loads(session.get_modelmeta().custom_metadata_map[ONNX_SHAPE])
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        after_run = giving_back if images.size > _KEPT else None
-        output: NDArray[np.float32] = session.run(None, {ONNX_INPUT: images}, after_run)[0]
+        output: NDArray[np.float32] = session.run(None, {ONNX_INPUT: images})[0]
         return output
 
-    return FLUO, FluoNuclei(TiledNet(run, **shape), place)
+    def give_back() -> None:
+        # Memory is given back at the end of a run alone, which may be of the least image
+        least = np.zeros((1, shape["channels"], shape["stride"], shape["stride"]), np.float32)
+        session.run(None, {ONNX_INPUT: least}, giving_back)
+
+    return FLUO, FluoNuclei(TiledNet(run, **shape, give_back=give_back), place)
 
 
 def _load_by_torch(path: Path, place: Device) -> tuple[Capabilities, Network]:
