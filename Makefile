@@ -7,7 +7,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --upgrade
-SCREEN := $(if $(filter Linux,$(shell uname -s)),LIBGL_ALWAYS_SOFTWARE=1 xvfb-run --auto-servernum --server-args="-screen 0 1280x800x24",)
+SOFTWARE_GL := $(if $(filter Linux,$(shell uname -s)),LIBGL_ALWAYS_SOFTWARE=1,)
+SCREEN := $(if $(SOFTWARE_GL),$(SOFTWARE_GL) xvfb-run --auto-servernum --server-args="-screen 0 1280x800x24",)
+# Every process has a virtual screen of its own, by pytest-xvfb
+PARALLEL := --numprocesses=auto --dist=loadfile
 
 .PHONY: demo test house test-pyside6 lint bench screenshots clean
 
@@ -15,13 +18,13 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/napari-nucseg demo
 
 test: $(VENV)/test.stamp lint
-	$(SCREEN) $(BIN)/python -m pytest
+	$(SOFTWARE_GL) $(BIN)/python -m pytest $(PARALLEL)
 
 house: $(VENV)/test.stamp
 	$(SCREEN) $(BIN)/python -m pytest -q -rP tests/test_house.py tests/ui/test_ways.py
 
 test-pyside6: $(VENV)/pyside6.stamp
-	QT_API=pyside6 PYTEST_QT_API=pyside6 $(SCREEN) $(BIN)/python -m pytest tests/ui
+	QT_API=pyside6 PYTEST_QT_API=pyside6 $(SOFTWARE_GL) $(BIN)/python -m pytest $(PARALLEL) tests/ui
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
