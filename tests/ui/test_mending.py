@@ -6,7 +6,7 @@ import dask.array
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, QRect, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QLabel
 from scipy.ndimage import distance_transform_edt
@@ -163,7 +163,7 @@ def test_two_clicks_merge_nuclei_under_the_number_of_the_first(qtbot, window, la
     press(qtbot, row, MERGE)
 
     click(qtbot, window, labels, (35, 65))
-    assert status(window).startswith("Merge: now click the one that shall become a part of nucleus")
+    assert status(window).startswith("Merge: now click what becomes a part of nucleus 7.")
     np.testing.assert_array_equal(labels.data, before)
     click(qtbot, window, labels, (35, 35))
 
@@ -187,12 +187,15 @@ class TestTheFirstOfTwo:
         world = np.asarray(seen(window, layer, place))
         camera, middle = window.scene.camera, np.divide(window.canvas.size, 2)
         y, x = (world - camera.center[-2:]) * camera.zoom + middle
-        return trace.isVisible() and trace.grab().toImage().pixelColor(int(x), int(y)).value() > 200
+        near = trace.grab(QRect(int(x) - 2, int(y) - 2, 5, 5)).toImage()
+        return trace.isVisible() and any(
+            near.pixelColor(x, y).value() > 200 for x in range(5) for y in range(5)
+        )
 
     def test_it_is_outlined_wherever_the_camera_goes(self, window, labels, trace):
         corners = [(19.5, 60), (49.5, 60), (35, 49.5), (35, 79.5)]
         others = [(35, 65), (35, 19.5), (109.5, 120)]
-        for zoom in (1.0, 1.7):
+        for zoom in (0.5, 1.4):
             window.scene.camera.zoom *= zoom
             window.scene.camera.center = tuple(seen(window, labels, (35, 50)))
             assert all(self.is_outlined(window, trace, labels, place) for place in corners)
@@ -210,7 +213,7 @@ class TestTheFirstOfTwo:
 
         click(qtbot, window, labels, (35, 35))
         np.testing.assert_array_equal(labels.data, before)
-        assert "become a part of nucleus 4" in status(window)
+        assert "becomes a part of nucleus 4" in status(window)
         press_key(qtbot, window, Qt.Key.Key_Escape)
         press_key(qtbot, window, Qt.Key.Key_Escape)
         assert not row.buttons[MERGE].isChecked()
@@ -452,7 +455,7 @@ class TestStacks:
         window.dims.set_current_step(0, 0)
         click(qtbot, window, stack, (35, 65))
 
-        assert "become a part of nucleus 7" in status(window)
+        assert "becomes a part of nucleus 7" in status(window)
         (trace,) = window.window._qt_viewer.canvas.native.findChildren(Trace)
         marked = trace.grab().toImage()
         window.dims.set_current_step(0, 1)

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_nucseg.analysis import mending
 from napari_nucseg.analysis.corrections import Change
-from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.ui import mending_tools as tools
@@ -98,10 +97,10 @@ class Mender:
             self._begin(tool, layer)
 
     def _begin(self, tool: Tool, layer: Labels) -> None:
-        layer.visible = True  # an overlay may have hidden it, and it stays for Ctrl+Z
+        if not layer.visible:  # by an overlay, perhaps; set again, it would lose its mode
+            layer.visible = True  # and stays so: of hidden labels Ctrl+Z takes nothing back
         self.viewer.layers.selection = {layer}
-        self.tool, self._layer = tool, layer
-        self._mode = layer.mode
+        self.tool, self._layer, self._mode = tool, layer, layer.mode
         layer.mode = "pan_zoom"
         layer.cursor = "cross" if tool.draws else "pointing"
         layer.mouse_pan = not tool.draws  # a drag moves the camera where it draws no line
@@ -111,7 +110,7 @@ class Mender:
         layer.events.visible.connect(self.leave)
         if tool is tools.PROPOSE:
             compiling()  # in a thread, so that the first click need not wait
-        self._say(f"{tool.hint}. Esc ends it. It changes {layer.name}")
+        self._say(tool, f"{tool.hint}. Esc ends it. It changes {layer.name}")
         self.changed.emit()
 
     def leave(self, event: Any = None) -> None:
@@ -136,7 +135,7 @@ class Mender:
             self.leave()
         else:
             self._mark(None)
-            self._say(f"{tools.MERGE.hint}. Esc ends it")
+            self._say(tools.MERGE, f"{tools.MERGE.hint}. Esc ends it")
 
     def _on_active(self, event: Any) -> None:
         if event.value is not self._layer:
@@ -151,10 +150,8 @@ class Mender:
         self._bound = layer if tools.is_mendable(layer) else None
         if self._bound is not None:
             for tool in TOOLS:
-                self._bound.bind_key(f"Shift-{tool.letter}", self._chooser(tool), overwrite=True)
-
-    def _chooser(self, tool: Tool) -> Callable[[Labels], None]:
-        return lambda layer: self.choose(tool)
+                key = f"Shift-{tool.letter}"
+                self._bound.bind_key(key, lambda _, tool=tool: self.choose(tool), overwrite=True)
 
     def _on_press(self, layer: Labels, event: Any) -> Generator[None, None, None]:
         tool = self.tool
@@ -174,7 +171,7 @@ class Mender:
         if self.tool is tool and moved == tool.draws:
             self._act(tool, layer, places)
         elif self.tool is tool and tool.draws:
-            self._say(tool.hint)
+            self._say(tool, tool.hint)
 
     def _act(self, tool: Tool, layer: Labels, places: Sequence[Place]) -> None:
         """Mend the labels at places of the world, and tell of it."""
@@ -182,42 +179,40 @@ class Mender:
             tools.refuse(self.viewer, layer)
             plane, points = tools.in_field(layer, places)
             labels = plane_of(layer.data, plane)
-            change = self._change(tool, labels, plane, points)
+            change = self._change(tool, layer, plane, points)
             if change is None:
                 return
             change = change.numbered_apart(layer.data)
         except ValueError as error:
-            self._say(str(error))
+            self._say(tool, str(error))
             return
         remember(layer, plane, labels)
         write_field(layer, plane, change.applied_to(labels))
-        self._say(f"{change.in_words()}. Ctrl+Z takes it back")
+        self._say(tool, f"{change.in_words()}. Ctrl+Z takes it back")
 
-    def _say(self, text: str) -> None:
+    def _say(self, tool: Tool, text: str) -> None:
         """Tell what to do, or what was done, in the status bar and in the panels."""
-        assert self.tool is not None
-        self._status.say(f"{self.tool.name}: {text}.")
-        self.told.emit(f"{self.tool.name}: {text}.")
+        self._status.say(f"{tool.name}: {text}.")
+        self.told.emit(f"{tool.name}: {text}.")
 
-    def _change(self, tool: Tool, labels: LabelImage, plane: int, points: Points) -> Change | None:
+    def _change(self, tool: Tool, layer: Labels, plane: int, points: Points) -> Change | None:
         """Find how the labels of a field are mended; None if another click is needed for it."""
-        assert self._layer is not None
+        labels = plane_of(layer.data, plane)
         if tool is tools.MERGE:
-            return self._merge(self._layer, labels, plane, tuple(points[0]))
+            return self._merge(layer, plane, mending.label_at(labels, points[0]))
         if tool is tools.PROPOSE:
-            flows = None if self.flows_of is None else self.flows_of(self._layer, plane)
+            flows = None if self.flows_of is None else self.flows_of(layer, plane)
             return tools.propose_here(flows, labels, points)
         assert tool.change is not None
         return tool.change(labels, points)
 
-    def _merge(self, layer: Labels, labels: LabelImage, plane: int, at: Place) -> Change | None:
-        number = mending.label_at(labels, at)
+    def _merge(self, layer: Labels, plane: int, number: int) -> Change | None:
         first = self._first
         self._mark(None)
         if first is not None and first.plane == plane:
-            return mending.merge(labels, first.number, number)
+            return mending.merge(plane_of(layer.data, plane), first.number, number)
         self._mark(MarkedNucleus(self.viewer, layer, plane, number))
-        self._say(f"now click the one that shall become a part of nucleus {number}. Esc lets it go")
+        self._say(tools.MERGE, f"now click what becomes a part of nucleus {number}. Esc lets it go")
         return None
 
     def _mark(self, first: MarkedNucleus | None) -> None:
