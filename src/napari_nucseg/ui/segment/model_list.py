@@ -149,7 +149,8 @@ class ModelBox(ComboBox):
         box.setCurrentIndex(at if at >= 0 else 1)  # below the first heading
         view = box.view()
         if view is not None:
-            view.setMinimumWidth(view.sizeHintForColumn(0) + 20)  # and a scroll bar
+            room = box.fontMetrics().horizontalAdvance("M" * 5)  # for the style's margins
+            view.setMinimumWidth(view.sizeHintForColumn(0) + room)
         blocker.unblock()
         if at < 0:
             self.changed.emit(self.value)
