@@ -23,7 +23,7 @@ from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.ui import mending_tools as tools
 from napari_nucseg.ui.canvas_trace import MarkedNucleus, Trace, trace_beside
 from napari_nucseg.ui.edits import itself, remember, write_field
-from napari_nucseg.ui.layers import plane_of
+from napari_nucseg.ui.layers import OVERLAYS, plane_of, role_of
 from napari_nucseg.ui.mending_tools import TOOLS, Place, Points, Tool
 
 _STILL = 4
@@ -60,7 +60,6 @@ class Mender:
         self.trace: Trace | None = None
         self._layer: Labels | None = None
         self._mode = ""
-        self._status = tools.StatusLine(self.viewer)
         self._first: MarkedNucleus | None = None  # of the two to merge
         self._bound: Labels | None = None
         self.viewer.layers.selection.events.active.connect(self._on_active)
@@ -86,8 +85,7 @@ class Mender:
         self.leave()
         if again:
             return
-        active = self.viewer.layers.selection.active
-        layer = active if tools.is_mendable(active) else itself(otherwise)
+        layer = itself(otherwise) if self._bound is None else self._bound
         try:
             tools.refuse(self.viewer, layer)
         except ValueError as error:
@@ -101,6 +99,7 @@ class Mender:
             layer.visible = True  # and stays so: of hidden labels Ctrl+Z takes nothing back
         self.viewer.layers.selection = {layer}
         self.tool, self._layer, self._mode = tool, layer, layer.mode
+        self._status = tools.StatusLine(self.viewer)
         layer.mode = "pan_zoom"
         layer.cursor = "cross" if tool.draws else "pointing"
         layer.mouse_pan = not tool.draws  # a drag moves the camera where it draws no line
@@ -147,11 +146,12 @@ class Mender:
         if self._bound is not None:
             for tool in TOOLS:
                 self._bound.bind_key(f"Shift-{tool.letter}", None)
-        self._bound = layer if tools.is_mendable(layer) else None
-        if self._bound is not None:
+        self._bound = None
+        if isinstance(layer, Labels) and role_of(layer) not in OVERLAYS:
+            self._bound = layer
             for tool in TOOLS:
                 key = f"Shift-{tool.letter}"
-                self._bound.bind_key(key, lambda _, tool=tool: self.choose(tool), overwrite=True)
+                layer.bind_key(key, lambda _, tool=tool: self.choose(tool), overwrite=True)
 
     def _on_press(self, layer: Labels, event: Any) -> Generator[None, None, None]:
         tool = self.tool

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Labels, Layer
+from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_nucseg.analysis.corrections import Change
@@ -16,7 +16,6 @@ from napari_nucseg.analysis.mending import add, delete, propose, split
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.flows import compiling
-from napari_nucseg.ui.layers import OVERLAYS, role_of
 
 Place = tuple[float, ...]
 Points = NDArray[np.float64]
@@ -186,11 +185,6 @@ def status_after(line: str, status: str | dict[str, str], old: str = "") -> str 
         return status
     said = said.removeprefix(f"{old} ") if old else said
     return {**status, "coordinates": f"{line} {said}"}
-
-
-def is_mendable(layer: Layer | None) -> bool:
-    """Whether a layer may hold a prediction or a ground truth."""
-    return isinstance(layer, Labels) and role_of(layer) not in OVERLAYS
 
 
 class StatusLine:
