@@ -28,11 +28,14 @@ from superqt import QCollapsible
 from napari_nucseg.batch import run_setup
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Concern
+from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, PREDICTION, LayerRecord, tag
+from napari_nucseg.ui.score.panel import COMPARE
 from napari_nucseg.ui.segment.form import Scope
 from tests.ui.scored import open_panel, settled
 from tests.ui.segment_actions import RUN, run
 
 SIZES = [(1280, 800), (1920, 1080)]
+STEMS = tuple(f"IXMtest_{name}_w1" for name in ("A02_s1", "P24_s9", "B17_s7"))
 
 
 @pytest.fixture
@@ -48,18 +51,18 @@ def labels(drawn_fields):
 
 
 def add_layers(viewer, truths, found) -> None:
-    from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, PREDICTION, LayerRecord, tag
-
-    stems = tuple(f"IXMtest_{name}_w1" for name in ("A02_s1", "P24_s9", "B17_s7"))
     rng = np.random.default_rng(0)
     image = (truths > 0) * 400 + rng.integers(100, 200, truths.shape)
-    made = {"model": "fluo-nuclei", "parameters": {"diameter": 30}}
-    for add, data, name, record in (
-        (viewer.add_image, image.astype(np.uint16), "plate", LayerRecord(IMAGE, stems)),
-        (viewer.add_labels, truths, "truth", LayerRecord(GROUND_TRUTH, stems)),
-        (viewer.add_labels, found, "found", LayerRecord(PREDICTION, stems, provenance=made)),
-    ):
-        add(data, name=name, metadata=tag(record))
+    record = tag(LayerRecord(IMAGE, STEMS))
+    viewer.add_image(image.astype(np.uint16), name="plate", metadata=record)
+    viewer.add_labels(truths, name="truth", metadata=tag(LayerRecord(GROUND_TRUTH, STEMS)))
+    add_prediction(viewer, found, "found", "fluo-nuclei")
+
+
+def add_prediction(viewer, found, name, model) -> None:
+    made = {"model": model, "parameters": {"diameter": 30}}
+    record = LayerRecord(PREDICTION, STEMS, provenance=made)
+    viewer.add_labels(found, name=name, metadata=tag(record))
 
 
 @pytest.fixture(params=SIZES, ids=str)
@@ -133,6 +136,14 @@ def test_no_text_of_the_score_panel_is_cut_off(qtbot, window, labels):
     for tab in range(score.tabs.count()):
         score.tabs.setCurrentIndex(tab)
         cut += cut_off(score.native, f"{score.tabs.tabText(tab)} of all fields")
+    add_prediction(window, np.roll(labels[0], 3, axis=2), "other", "otsu")
+    settled(qtbot, score)
+    score.comparison.compare()
+    qtbot.waitUntil(lambda: len(score.comparison.scores.all_scored) == 2, timeout=RUN)
+    score.tabs.setCurrentIndex(COMPARE)
+    score.comparison.show_differences()
+    assert score.comparison.differing
+    cut += cut_off(score.native, "where two predictions differ")
 
     assert not cut, "\n".join(cut)
 
