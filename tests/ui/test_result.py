@@ -127,6 +127,11 @@ def test_settings_are_not_taken_over_during_a_run(qtbot, viewer, image, panel, h
     assert panel.provenance.open.enabled
 
 
+def test_without_labels_the_panel_says_what_to_press(qtbot, viewer, image, panel):
+    click(qtbot, panel.result.doubtful)
+    assert panel.status.value == "There are no labels yet. Press Segment."
+
+
 def test_a_doubtful_nucleus_is_marked_and_the_panel_says_why(qtbot, viewer, image, panel):
     run(qtbot, panel)
     (labels,) = predictions(viewer)

@@ -103,7 +103,10 @@ def refuse(viewer: ViewerModel, layer: Labels | None) -> None:
         The message says what to do.
     """
     if layer is None:
-        raise ValueError("select the labels to be mended in the layer list first")
+        raise ValueError(
+            "select the labels to be mended in the layer list, or press Segment in the segment "
+            "panel to make some"
+        )
     if layer.multiscale:
         raise ValueError(
             f"{layer.name} has several resolutions, which cannot be mended. Mend a copy of its "
