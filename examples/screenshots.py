@@ -15,11 +15,10 @@ from tempfile import TemporaryDirectory
 import napari
 import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
-from superqt import QCollapsible
 
 from napari_nucseg.cli.demo import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui.layers import AGREEMENT, PREDICTION, LayerRecord, read_plane, record_of, tag
+from napari_nucseg.ui.layers import PREDICTION, LayerRecord, read_plane, record_of, tag
 from napari_nucseg.ui.mending_tools import SPLIT
 from napari_nucseg.ui.score.canvas import show_box
 from napari_nucseg.ui.score.panel import COMPARE, PLOTS, ScorePanel
@@ -33,12 +32,24 @@ PICTURES = {CURVES: "curves", IOUS: "ious", FIELDS: "fields", AREAS: "areas"}
 
 
 def main() -> None:
-    """Segment one field, score it, and take pictures on the way."""
+    """Take pictures of all panels, of a dataset or of the synthetic field."""
+    folder = os.environ.get("NUCSEG_BBBC039")
+    with TemporaryDirectory(prefix="demo-") as place:
+        dataset = None
+        if folder:
+            dataset = Path(place) / "BBBC039"  # whatever the folder is called here
+            dataset.symlink_to(folder)
+        shoot_panels(dataset)
+        if dataset is not None:
+            shoot_run(dataset, Path(place) / "results")
+
+
+def shoot_panels(dataset: Path | None) -> None:
+    """Segment fields, score them, and take pictures on the way."""
     viewer = napari.Viewer(show=True)
     viewer.window._qt_window.resize(1280, 800)
-    folder = os.environ.get("NUCSEG_BBBC039")
-    if folder:
-        viewer.open(str(Path(folder) / "metadata" / "validation.txt"), plugin=PLUGIN)
+    if dataset is not None:
+        viewer.open(str(dataset / "metadata" / "validation.txt"), plugin=PLUGIN)
         viewer.dims.set_current_step(0, 7)
         viewer.layers[0].contrast_limits = (100, 1500)
     else:
@@ -50,7 +61,7 @@ def main() -> None:
     segment.chooser.use_defaults()
     segment.start()
     wait(lambda: not segment.running)
-    if folder:
+    if dataset is not None:
         segment.form.scope.value = Scope.ALL
     segment.start()
     wait(lambda: not segment.running)
@@ -61,8 +72,8 @@ def main() -> None:
     usual = viewer.camera.center, viewer.camera.zoom
     segment.result.show_as.value = "flow error"
     segment.result.doubtful.native.click()
-    segment.native.findChildren(QCollapsible)[-1].expand(animate=False)
     shoot(viewer, "segment_panel_doubt")
+    segment.result.begin_anew()  # takes the ring away
 
     segment.result.show_as.value = "outlines"
     viewer.camera.center, viewer.camera.zoom = usual
@@ -71,9 +82,7 @@ def main() -> None:
     shoot(viewer, "score_panel_errors")
 
     viewer.layers[-1].visible = False
-    score.buttons.show_overlay(AGREEMENT)
     viewer.scene.camera.zoom *= ZOOM
-    shoot(viewer, "score_panel_pixels")
     add_rival(viewer)
     score.prediction.value = next(
         layer
@@ -83,27 +92,22 @@ def main() -> None:
     wait(lambda: score.state.is_there and not score.running)
     shoot_errors(viewer, score)
     viewer.close()
-    if folder:
-        shoot_run(Path(folder))
 
 
-def shoot_run(dataset: Path) -> None:
+def shoot_run(dataset: Path, results: Path) -> None:
     """Run two models over a split, and take a picture of the panel with the results shown."""
     viewer = napari.Viewer(show=True)
     viewer.window._qt_window.resize(1280, 800)
     _, run = viewer.window.add_plugin_dock_widget(PLUGIN, "Run on dataset")
-    with TemporaryDirectory(prefix="demo-") as folder:
-        linked = Path(folder) / dataset.name.upper()
-        linked.symlink_to(dataset)
-        run.form.dataset.value, run.form.out.value = linked, Path(folder) / "results"
-        run.form.split.value = "validation"
-        run.form.models.value = [BUNDLED, RIVAL]
-        run.start()
-        wait(lambda: not run.running)
-        run.show_results()
-        viewer.dims.set_current_step(0, 7)
-        shoot(viewer, "run_panel")
-        viewer.close()
+    run.form.dataset.value, run.form.out.value = dataset, results
+    run.form.split.value = "validation"
+    run.form.models.value = [BUNDLED, RIVAL]
+    run.start()
+    wait(lambda: not run.running)
+    run.show_results()
+    viewer.dims.set_current_step(0, 7)
+    shoot(viewer, "run_panel")
+    viewer.close()
 
 
 def shoot_errors(viewer: napari.Viewer, score: ScorePanel) -> None:

@@ -253,7 +253,7 @@ def test_labels_of_another_channel_do_not_follow_the_sliders(
     panel.form.params["min_size"].value = 40
     qtbot.waitUntil(lambda: not panel.follows and not panel.running, timeout=RUN)
 
-    assert panel.status.value == "Press Segment: Channel needs the network."
+    assert panel.status.value == "Press Segment to use the new channel."
 
 
 def test_edited_labels_are_measured_in_their_channel(qtbot, viewer, panel, stand_in, hyperstack):

@@ -31,7 +31,7 @@ def diameter_of(layer):
 
 @pytest.mark.parametrize(
     ("estimate", "said"),
-    [(None, "auto: nuclei of 22 to 55 px fit"), (91.4, "auto: 91 px, found in this field")],
+    [(None, "auto: fits nuclei of 22 to 55 px"), (91.4, "auto: 91 px, found in this field")],
 )
 def test_after_a_run_the_panel_says_what_automatic_means(
     qtbot, viewer, image, panel, stand_in, estimate, said

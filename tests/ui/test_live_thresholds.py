@@ -18,6 +18,7 @@ SLIDERS = [
     {"cellprob_threshold": 2.0, "min_size": 30},
     {"split_depth": 1.0},
 ]
+NOT_IN_MEMORY = "The result of this field is not in memory. Press Segment to use the new values."
 
 
 @pytest.mark.parametrize("values", SLIDERS, ids=str)
@@ -43,7 +44,7 @@ def test_a_diameter_needs_the_network_and_the_panel_says_so(qtbot, viewer, image
 
     move(qtbot, panel, {"diameter": 40.0})
 
-    assert panel.status.value == "Press Segment: Diameter needs the network."
+    assert panel.status.value == "Press Segment to use the new diameter."
     np.testing.assert_array_equal(predictions(viewer)[0].data, before)
 
 
@@ -75,7 +76,7 @@ def test_results_beyond_the_memory_limit_are_dropped_and_the_panel_says_so(
 
     move(qtbot, panel, {"min_size": 150})
 
-    assert panel.status.value == "Press Segment: this field's result is not in memory."
+    assert panel.status.value == NOT_IN_MEMORY
 
 
 def test_deleted_labels_do_not_come_back_when_a_slider_moves(qtbot, viewer, image, panel):
@@ -98,7 +99,7 @@ def test_other_data_in_the_layer_are_not_given_the_labels_of_the_old(
     move(qtbot, panel, {"min_size": 150})
 
     np.testing.assert_array_equal(labels.data, before)
-    assert panel.status.value == "Press Segment: this field's result is not in memory."
+    assert panel.status.value == NOT_IN_MEMORY
 
 
 def test_data_of_another_shape_get_labels_of_their_own(
@@ -222,7 +223,7 @@ def test_another_channel_needs_the_network(qtbot, viewer, field, panel):
 
     move(qtbot, panel, {"channel": "Blue"})
 
-    assert panel.status.value == "Press Segment: Channel needs the network."
+    assert panel.status.value == "Press Segment to use the new channel."
     np.testing.assert_array_equal(labels.data, before)
 
 
@@ -231,7 +232,7 @@ def test_dark_nuclei_need_the_network(qtbot, viewer, image, panel, stand_in):
 
     move(qtbot, panel, {"invert": True})
 
-    assert panel.status.value == "Press Segment: Dark nuclei needs the network."
+    assert panel.status.value == "Press Segment to use the new setting of Dark nuclei."
 
 
 def test_applying_to_all_says_how_many_fields_need_the_network(
@@ -250,7 +251,7 @@ def test_applying_to_all_says_how_many_fields_need_the_network(
     panel.form.follow_all.native.click()
     qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
 
-    assert panel.status.value.endswith("Press Segment: Diameter needs the network in 2 fields.")
+    assert panel.status.value.endswith("Press Segment to use the new diameter in 2 fields.")
     np.testing.assert_array_equal(labels.data[0], before[0])
     assert labels.data[1].max() <= before[1].max()
 
@@ -275,7 +276,7 @@ def test_a_value_that_a_model_ignores_does_not_need_its_network(qtbot, viewer, i
 
     move(qtbot, panel, {"tile_overlap": 48})
 
-    assert "needs the network" not in panel.status.value
+    assert "Press Segment" not in panel.status.value
 
 
 @pytest.mark.parametrize("name", ["flow_threshold", "cellprob_threshold", "min_size"])

@@ -6,16 +6,17 @@ import dask.array
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, QRect, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QLabel
 from scipy.ndimage import distance_transform_edt
 
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.score import score
+from napari_nucseg.ui.canvas_trace import Trace
 from napari_nucseg.ui.edits import count_corrected
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
-from napari_nucseg.ui.mending_tools import ADD, DELETE, MERGE, PROPOSE, SPLIT, TOOLS, Trace
+from napari_nucseg.ui.mending_tools import ADD, DELETE, MERGE, PROPOSE, SPLIT, TOOLS
 from napari_nucseg.ui.score.panel import NUCLEI
 from tests.ui.scored import click_canvas, settled
 from tests.ui.segment_actions import RUN, predictions, run
@@ -162,13 +163,64 @@ def test_two_clicks_merge_nuclei_under_the_number_of_the_first(qtbot, window, la
     press(qtbot, row, MERGE)
 
     click(qtbot, window, labels, (35, 65))
-    assert status(window).startswith("Merge: nucleus 7 is the first; now click the one")
+    assert status(window).startswith("Merge: now click what becomes a part of nucleus 7.")
     np.testing.assert_array_equal(labels.data, before)
     click(qtbot, window, labels, (35, 35))
 
     np.testing.assert_array_equal(labels.data, np.where(before == 4, 7, before))
     undo(qtbot, window)
     np.testing.assert_array_equal(labels.data, before)
+
+
+class TestTheFirstOfTwo:
+    """The nucleus that was clicked first is outlined until the second click, or Esc."""
+
+    @pytest.fixture
+    def trace(self, qtbot, window, labels, row):
+        press(qtbot, row, MERGE)
+        click(qtbot, window, labels, (35, 65))
+        (trace,) = window.window._qt_viewer.canvas.native.findChildren(Trace)
+        return trace
+
+    def is_outlined(self, window, trace, layer, place) -> bool:
+        """Whether the outline, drawn from the labels as they are shown, passes a place."""
+        world = np.asarray(seen(window, layer, place))
+        camera, middle = window.scene.camera, np.divide(window.canvas.size, 2)
+        y, x = (world - camera.center[-2:]) * camera.zoom + middle
+        near = trace.grab(QRect(int(x) - 2, int(y) - 2, 5, 5)).toImage()
+        return trace.isVisible() and any(
+            near.pixelColor(x, y).value() > 200 for x in range(5) for y in range(5)
+        )
+
+    def test_it_is_outlined_wherever_the_camera_goes(self, window, labels, trace):
+        corners = [(19.5, 60), (49.5, 60), (35, 49.5), (35, 79.5)]
+        others = [(35, 65), (35, 19.5), (109.5, 120)]
+        for zoom in (0.5, 1.4):
+            window.scene.camera.zoom *= zoom
+            window.scene.camera.center = tuple(seen(window, labels, (35, 50)))
+            assert all(self.is_outlined(window, trace, labels, place) for place in corners)
+            assert not any(self.is_outlined(window, trace, labels, place) for place in others)
+
+    def test_the_second_click_takes_the_outline_away(self, qtbot, window, labels, trace):
+        click(qtbot, window, labels, (35, 35))
+        assert not trace.isVisible()
+
+    def test_esc_lets_it_go_and_again_ends_the_tool(self, qtbot, window, labels, row, trace):
+        before = labels.data.copy()
+        press_key(qtbot, window, Qt.Key.Key_Escape)
+        assert not trace.isVisible()
+        assert row.buttons[MERGE].isChecked()
+
+        click(qtbot, window, labels, (35, 35))
+        np.testing.assert_array_equal(labels.data, before)
+        assert "becomes a part of nucleus 4" in status(window)
+        press_key(qtbot, window, Qt.Key.Key_Escape)
+        press_key(qtbot, window, Qt.Key.Key_Escape)
+        assert not row.buttons[MERGE].isChecked()
+
+    def test_it_goes_with_the_tool(self, qtbot, window, labels, row, trace):
+        press(qtbot, row, DELETE)
+        assert not trace.isVisible()
 
 
 def test_a_line_splits_a_nucleus(qtbot, window, labels, row):
@@ -403,7 +455,13 @@ class TestStacks:
         window.dims.set_current_step(0, 0)
         click(qtbot, window, stack, (35, 65))
 
-        assert "nucleus 7 is the first" in status(window)
+        assert "becomes a part of nucleus 7" in status(window)
+        (trace,) = window.window._qt_viewer.canvas.native.findChildren(Trace)
+        marked = trace.grab().toImage()
+        window.dims.set_current_step(0, 1)
+        assert trace.grab().toImage() != marked  # the nucleus is in another field
+        window.dims.set_current_step(0, 0)
+        assert trace.grab().toImage() == marked
         np.testing.assert_array_equal(stack.data, before)
 
     def test_a_field_that_the_labels_do_not_have(self, qtbot, window, stack, row):
@@ -432,11 +490,6 @@ class TestRefusals:
     def test_no_labels(self, qtbot, window):
         image = window.add_image(np.zeros(SHAPE))
         assert "select the labels to be mended" in self.refused(qtbot, window, image)
-
-    def test_hidden_labels(self, qtbot, window):
-        layer = add(window, draw_labels())
-        layer.visible = False
-        assert "prediction is hidden. Show it" in self.refused(qtbot, window, layer)
 
     def test_labels_that_are_not_editable(self, qtbot, window):
         layer = add(window, draw_labels())
@@ -513,6 +566,24 @@ def test_the_truth_is_mended_where_it_is_selected(qtbot, window, scored):
     qtbot.waitUntil(lambda: panel.state.score.verdicts.spurious == 1)
     assert not (truth.data == 9).any()
     np.testing.assert_array_equal(prediction.data, before)
+    settled(qtbot, panel)
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["prediction", "truth"])
+def test_a_tool_shows_the_labels_that_an_overlay_has_hidden(qtbot, window, scored, number):
+    panel, *both = scored
+    window.layers.selection = {both[number]}
+    panel.buttons.errors.native.click()
+    assert not both[number].visible
+
+    press(qtbot, panel.mending, DELETE)
+
+    assert [layer.visible for layer in both] == [number == 0, number == 1]
+    assert panel.status.value.endswith(f"It changes {both[number].name}.")
+    click(qtbot, window, both[number], (95, 120))
+    assert not (both[number].data == 9).any()
+    undo(qtbot, window)
+    assert (both[number].data == 9).any()
     settled(qtbot, panel)
 
 
@@ -666,4 +737,5 @@ def test_from_click_to_scores_takes_no_longer_than_a_twentieth_of_a_second(
 def test_the_segment_panel_lists_the_keys(qtbot, window):
     panel = window.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
     qtbot.mouseClick(panel.result.help.native, Qt.MouseButton.LeftButton)
-    assert "Shift+D delete, Shift+M merge" in panel.status.value
+    for keys in ("Ctrl+Enter segment", "Esc cancel", "Shift+D delete, Shift+M merge"):
+        assert keys in panel.status.value

@@ -11,7 +11,7 @@ from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
-from napari_nucseg.ui.segment.model_selector import load_model_files
+from napari_nucseg.ui.segment.model_list import load_model_files
 from tests.segmenters.random_nets import write_residual_unet
 from tests.segmenters.third_party import NAME, example, install
 from tests.ui.segment_actions import RUN, predictions, run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
+    QScrollArea,
     QStyle,
     QStyleOptionComboBox,
     QTableView,
@@ -21,10 +23,19 @@ from qtpy.QtWidgets import (
     QTabWidget,
     QWidget,
 )
+from superqt import QCollapsible
 
+from napari_nucseg.batch import run_setup
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.api import Concern
+from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, PREDICTION, LayerRecord, tag
+from napari_nucseg.ui.score.panel import COMPARE
+from napari_nucseg.ui.segment.form import Scope
 from tests.ui.scored import open_panel, settled
+from tests.ui.segment_actions import RUN, run
 
 SIZES = [(1280, 800), (1920, 1080)]
+STEMS = tuple(f"IXMtest_{name}_w1" for name in ("A02_s1", "P24_s9", "B17_s7"))
 
 
 @pytest.fixture
@@ -40,32 +51,78 @@ def labels(drawn_fields):
 
 
 def add_layers(viewer, truths, found) -> None:
-    from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, PREDICTION, LayerRecord, tag
-
-    stems = tuple(f"IXMtest_{name}_w1" for name in ("A02_s1", "P24_s9", "B17_s7"))
     rng = np.random.default_rng(0)
     image = (truths > 0) * 400 + rng.integers(100, 200, truths.shape)
-    made = {"model": "fluo-nuclei", "parameters": {"diameter": 30}}
-    for add, data, name, record in (
-        (viewer.add_image, image.astype(np.uint16), "plate", LayerRecord(IMAGE, stems)),
-        (viewer.add_labels, truths, "truth", LayerRecord(GROUND_TRUTH, stems)),
-        (viewer.add_labels, found, "found", LayerRecord(PREDICTION, stems, provenance=made)),
-    ):
-        add(data, name=name, metadata=tag(record))
+    record = tag(LayerRecord(IMAGE, STEMS))
+    viewer.add_image(image.astype(np.uint16), name="plate", metadata=record)
+    viewer.add_labels(truths, name="truth", metadata=tag(LayerRecord(GROUND_TRUTH, STEMS)))
+    add_prediction(viewer, found, "found", "fluo-nuclei")
+
+
+def add_prediction(viewer, found, name, model) -> None:
+    made = {"model": model, "parameters": {"diameter": 30}}
+    record = LayerRecord(PREDICTION, STEMS, provenance=made)
+    viewer.add_labels(found, name=name, metadata=tag(record))
+
+
+@pytest.fixture(params=SIZES, ids=str)
+def size(request):
+    return request.param
+
+
+@pytest.fixture(params=["dark", "light"])
+def window(request, make_napari_viewer, size):
+    """A viewer in a window of a size and a theme."""
+    viewer = make_napari_viewer(show=True)
+    viewer.theme = request.param
+    viewer.window._qt_window.resize(*size)
+    return viewer
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_no_text_of_a_panel_is_cut_off(qtbot, make_napari_viewer, labels, size, theme):
-    viewer = make_napari_viewer(show=True)
-    viewer.theme = theme
-    viewer.window._qt_window.resize(*size)
-    add_layers(viewer, *labels)
-    segment_dock, segment = viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")
-    assert not list(cut_off(segment.native, "segment"))
-    segment_dock.hide()
-    score = open_panel(qtbot, viewer)
+def test_no_text_of_the_segment_panel_is_cut_off(qtbot, window, drawn_fields, stand_in):
+    concern = Concern(
+        "12 bright objects, 0 nuclei: the objects look 4.0 times larger than expected",
+        "Set the diameter to 112 px",
+        {"diameter": 112.0},
+    )
+    stand_in.concerns = lambda image, params: (concern,)
+    _, panel = window.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")
+    cut = list(cut_off(panel.native, "no image"))
+    fields = np.stack([field.image for field in drawn_fields])
+    window.add_image(fields, name="IXMtest_A02_s1_w1", scale=(1, 0.645, 0.645), units="um")
+    for model in catalogue.models():
+        panel.form.model.value = model.name
+        cut += cut_off(panel.native, model.name)
+    panel.form.model.value = catalogue.BUNDLED
+    for scope in panel.form.scope.choices:
+        panel.form.scope.value = scope
+        cut += cut_off(panel.native, scope)
+    panel.form.scope.value = Scope.FIELD
+    run(qtbot, panel)
+    assert panel.advice.button.native.isVisible()
+    cut += cut_off(panel.native, "a result with a concern")
+    for way in panel.result.show_as.choices:
+        panel.result.show_as.value = way
+        cut += cut_off(panel.native, way)
+    qtbot.waitUntil(lambda: not panel.keeper.measuring)
+    panel.result.doubtful.native.click()
+    assert panel.status.value.startswith("Nucleus ")
+    cut += cut_off(panel.native, "a doubtful nucleus")
+    for row in panel.form.params.rows:
+        row.value = not row.value if isinstance(row.value, bool) else row.max
+    panel.follower.rest()
+    for fold in panel.native.findChildren(QCollapsible):
+        fold.expand(animate=False)
+    cut += cut_off(panel.native, "all unfolded, all values changed")
+
+    assert not cut, "\n".join(cut)
+
+
+@pytest.mark.slow
+def test_no_text_of_the_score_panel_is_cut_off(qtbot, window, labels):
+    add_layers(window, *labels)
+    score = open_panel(qtbot, window)
     cut: list[str] = []
     for button in (score.buttons.errors, score.buttons.agreement, score.buttons.iou):
         button.native.click()
@@ -79,15 +136,52 @@ def test_no_text_of_a_panel_is_cut_off(qtbot, make_napari_viewer, labels, size, 
     for tab in range(score.tabs.count()):
         score.tabs.setCurrentIndex(tab)
         cut += cut_off(score.native, f"{score.tabs.tabText(tab)} of all fields")
+    add_prediction(window, np.roll(labels[0], 3, axis=2), "other", "otsu")
+    settled(qtbot, score)
+    score.comparison.compare()
+    qtbot.waitUntil(lambda: len(score.comparison.scores.all_scored) == 2, timeout=RUN)
+    score.tabs.setCurrentIndex(COMPARE)
+    score.comparison.show_differences()
+    assert score.comparison.differing
+    cut += cut_off(score.native, "where two predictions differ")
+
+    assert not cut, "\n".join(cut)
+
+
+@pytest.mark.slow
+def test_no_text_of_the_run_panel_is_cut_off(
+    qtbot, window, drawn_dataset, stand_in, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(run_setup, "sha256", lambda path: "0" * 64)
+    _, panel = window.window.add_plugin_dock_widget("napari-nucseg", "Run on dataset")
+    cut = list(cut_off(panel.native, "nothing chosen"))
+    panel.form.dataset.value = tmp_path / "nowhere"
+    cut += cut_off(panel.native, "a dataset that is not there")
+    panel.form.dataset.value, panel.form.out.value = drawn_dataset, tmp_path / "results"
+    panel.form.device.value = "cpu"
+    for fold in panel.native.findChildren(QCollapsible):
+        fold.expand(animate=False)
+    cut += cut_off(panel.native, "all unfolded")
+    panel.start()
+    qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+    assert panel.form.show_results.enabled
+    cut += cut_off(panel.native, "results")
 
     assert not cut, "\n".join(cut)
 
 
 def cut_off(panel: QWidget, where: str) -> Iterator[str]:
-    """Tell of each visible text that is wider than its place."""
-    QApplication.processEvents()
+    """Tell of each text that is wider or higher than its place, whether it is scrolled to or not.
+
+    Neither may what scrolls be wider than what is seen of it.
+    """
+    for _ in range(3):  # a layout that is laid out asks others to be laid out anew
+        QApplication.processEvents()
+    for area in panel.findChildren(QScrollArea):
+        if area.isVisibleTo(panel) and area.widget().width() > area.viewport().width():
+            yield f"{where}: what scrolls is {area.widget().width()} px wide"
     for widget in panel.findChildren(QWidget):
-        if not widget.isVisibleTo(panel) or widget.visibleRegion().isEmpty():
+        if not widget.isVisibleTo(panel) or widget.size().isEmpty():
             continue
         for text, needed, there in texts_of(widget):
             if needed > there:
@@ -101,8 +195,9 @@ def texts_of(widget: QWidget) -> Iterator[tuple[str, int, int]]:
         if not widget.wordWrap() and widget.text():
             yield widget.text(), widget.sizeHint().width(), widget.width()
         elif widget.text():
-            words = max(map(metrics.horizontalAdvance, widget.text().split()))
-            yield widget.text(), words, widget.width()
+            words = [word for word in widget.text().split() if not is_path(word)]
+            longest = max(map(metrics.horizontalAdvance, words))
+            yield widget.text(), longest, widget.width()
             yield widget.text(), widget.heightForWidth(widget.width()), widget.height()
     elif isinstance(widget, QComboBox):
         option = QStyleOptionComboBox()
@@ -118,7 +213,8 @@ def texts_of(widget: QWidget) -> Iterator[tuple[str, int, int]]:
         icon = widget.iconSize().width() if not widget.icon().isNull() else 0
         yield widget.text(), metrics.horizontalAdvance(widget.text()) + icon, widget.width()
     elif isinstance(widget, QLineEdit) and not isinstance(widget.parent(), QComboBox):
-        yield widget.text(), metrics.horizontalAdvance(widget.text()), widget.width()
+        if not is_path(widget.text()):  # which can be longer than any panel, and scrolls
+            yield widget.text(), metrics.horizontalAdvance(widget.text()), widget.width()
     elif isinstance(widget, QTabWidget):
         bar = widget.tabBar()
         yield "tabs", bar.sizeHint().width(), bar.parentWidget().width()
@@ -126,6 +222,10 @@ def texts_of(widget: QWidget) -> Iterator[tuple[str, int, int]]:
         yield from titles_of(widget)
     elif isinstance(widget, QTableView):
         yield from cells_of(widget)
+
+
+def is_path(text: str) -> bool:
+    return Path(text).is_absolute()
 
 
 def titles_of(header: QHeaderView) -> Iterator[tuple[str, int, int]]:

@@ -127,6 +127,11 @@ def test_settings_are_not_taken_over_during_a_run(qtbot, viewer, image, panel, h
     assert panel.provenance.open.enabled
 
 
+def test_without_labels_the_panel_says_what_to_press(qtbot, viewer, image, panel):
+    click(qtbot, panel.result.doubtful)
+    assert panel.status.value == "There are no labels yet. Press Segment."
+
+
 def test_a_doubtful_nucleus_is_marked_and_the_panel_says_why(qtbot, viewer, image, panel):
     run(qtbot, panel)
     (labels,) = predictions(viewer)
@@ -292,7 +297,8 @@ def test_nuclei_are_coloured_by_a_measure_and_back(qtbot, viewer, image, panel, 
     low, high = np.percentile(values, (1, 99))
     assert not panel.result.bar.isHidden()
     assert panel.result.bar.low.text() == f"{low:.3g}"
-    assert panel.result.bar.high.text() == f"{high:.3g}"
+    assert high > 1000  # which is not written as a power of ten
+    assert panel.result.bar.high.text() == f"{high:.0f}"
     assert (labels.contour, labels.opacity) == (0, 1)
 
     panel.result.show_as.value = "outlines"

@@ -78,7 +78,8 @@ def test_fields_are_asked_one_by_one_what_keeps_them_from_following(results):
 
     assert [list(parts) for parts in todo.fields] == [[key(1)]]
     assert todo.remark == (
-        "Press Segment: Diameter needs the network in 1 field; 2 fields not in memory."
+        "Press Segment to use the new diameter in 1 field. "
+        "The result of 2 fields is not in memory. Press Segment to use the new values."
     )
 
 

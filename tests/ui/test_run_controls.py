@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QScrollArea, QSlider
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFileDialog,
+    QScrollArea,
+    QSlider,
+    QStyleOptionViewItem,
+)
 from superqt import QCollapsible
 
 from napari_nucseg.io.calibration import read_calibration
@@ -41,8 +47,8 @@ def test_the_buttons_stay_in_sight_whatever_is_unfolded(qtbot, viewer, image, sh
 
 def test_nothing_reaches_beyond_the_width_of_the_dock(qtbot, viewer, image, shown, stand_in):
     run(qtbot, shown)
-    for title in (shown.form.model.native.itemText(n) for n in range(10)):
-        shown.form.model.native.setCurrentText(title)
+    for model in catalogue.models():
+        shown.form.model.value = model.name
         for area in shown.native.findChildren(QScrollArea):
             qtbot.waitUntil(lambda area=area: area.widget().width() <= area.viewport().width())
 
@@ -160,17 +166,66 @@ def test_a_dragged_slider_stops_at_its_steps_and_shows_the_value_that_is_used(qt
     assert (box.text(), shown.form.params.params.flow_threshold) == ("0.29", 0.29)
 
 
-def test_models_to_be_downloaded_say_so_and_come_after_those_that_are_ready(panel, monkeypatch):
-    titles = [panel.form.model.native.itemText(n) for n in range(panel.form.model.native.count())]
+@pytest.fixture
+def no_weights(monkeypatch, tmp_path):
+    """Let the weights of published models be not here yet."""
+    monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
+
+
+def test_models_stand_under_headings_by_what_they_need(no_weights, panel):
+    box = panel.form.model.native
+    titles = [box.itemText(n) for n in range(box.count())]
     ready = [model.name for model in catalogue.models() if model.is_ready]
-    assert titles[: len(ready)] == ready
     fetched = [model for model in catalogue.models() if not model.is_ready]
-    assert titles[len(ready) :] == [
-        f"{model.name} \u2193 {model.megabytes:,} MB" for model in fetched
+    assert titles == [
+        "Ready",
+        *ready,
+        "To download first",
+        *(f"{model.name} \u2193 {model.megabytes:,} MB" for model in fetched),
     ]
-    if fetched:
-        panel.form.model.value = fetched[0].name
-        assert f"Licence: {fetched[0].licence}" in panel.form.about.value
+    panel.form.model.value = fetched[0].name
+    assert f"Licence: {fetched[0].licence}" in panel.form.about.value
+
+
+def test_a_row_of_the_models_shows_and_says_what_it_needs(no_weights, panel):
+    box = panel.form.model.native
+    index = box.model().index(box.findData("nuclei"), 0)
+    option = QStyleOptionViewItem()
+    box.itemDelegate().initStyleOption(option, index)
+    licence = catalogue.find("nuclei").licence
+
+    assert option.text == f"nuclei \u2193 27 MB   {licence}"
+    assert index.data(Qt.ItemDataRole.AccessibleTextRole) == f"nuclei \u2193 27 MB, {licence}"
+    assert box.view().minimumWidth() > box.fontMetrics().horizontalAdvance(option.text)
+
+
+def test_keys_pass_over_the_headings_of_the_models(qtbot, no_weights, panel):
+    box = panel.form.model.native
+    seen = [panel.form.model.value]
+    for _ in range(len(catalogue.models()) + 1):
+        qtbot.keyClick(box, Qt.Key.Key_Down)
+        seen.append(panel.form.model.value)
+
+    names = sorted(catalogue.models(), key=lambda model: not model.is_ready)
+    assert list(dict.fromkeys(seen)) == [model.name for model in names]
+    qtbot.keyClick(box, Qt.Key.Key_Home)
+    assert panel.form.model.value == catalogue.BUNDLED
+
+
+def test_a_model_that_was_downloaded_stands_with_those_that_are_ready(no_weights, panel):
+    panel.form.model.value = "nuclei"
+    box = panel.form.model.native
+    assert box.currentIndex() > box.findText("To download first")
+
+    model = catalogue.find("nuclei")
+    with model.path.open("wb") as file:
+        file.truncate(model.remote.size or 1)
+    assert catalogue.find("nuclei").is_ready
+    panel.chooser.refresh()
+
+    assert panel.form.model.value == "nuclei"
+    assert box.currentText() == "nuclei"
+    assert box.currentIndex() < box.findText("To download first")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from napari.plugins import _initialize_plugins
 from napari_nucseg.segmenters.catalogue import BUNDLED
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.segment import model_selector as preferences
+from napari_nucseg.ui.segment.model_list import load_model_files, save_model_files
 from napari_nucseg.ui.segment.result_cache import memory_limit
 
 DEFAULT_MEMORY = 500 * 10**6
@@ -51,9 +52,9 @@ def remembered(settings):
 
 
 def test_at_the_first_start_there_are_defaults():
-    assert preferences.load_model() == BUNDLED
+    assert preferences.load_model_name() == BUNDLED
     assert preferences.load_params(BUNDLED) is None
-    assert preferences.load_model_files() == ()
+    assert load_model_files() == ()
     assert memory_limit() == DEFAULT_MEMORY
 
 
@@ -61,9 +62,9 @@ def test_values_of_each_model_are_there_after_a_restart(restart):
     small, large = SegmentParams(min_size=5), SegmentParams(diameter=40.5, flow_threshold=0.7)
     preferences.save_params("fluo-nuclei", small)
     preferences.save_params("otsu", large)
-    preferences.save_model("otsu")
+    preferences.save_model_name("otsu")
     restart()
-    assert preferences.load_model() == "otsu"
+    assert preferences.load_model_name() == "otsu"
     assert preferences.load_params("fluo-nuclei") == small
     assert preferences.load_params("otsu") == large
 
@@ -82,10 +83,10 @@ def test_model_files_that_are_gone_stay_remembered(tmp_path, restart):
     paths = [tmp_path / name for name in ("größer.pt", "gone.pt", "with space.pt")]
     for path in paths:
         path.touch()
-    preferences.save_model_files([*paths, paths[0]])
+    save_model_files([*paths, paths[0]])
     paths[1].unlink()
     restart()
-    assert preferences.load_model_files() == tuple(paths)
+    assert load_model_files() == tuple(paths)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +128,19 @@ class Change:
         starts = (part.start for part in self.region)
         places = zip(np.nonzero(differs), starts, strict=True)
         return tuple(place + start for place, start in places), self.after[differs]
+
+    def numbered_apart(self, data: Labels) -> Change:
+        """Give new nuclei numbers that are free in all of a stack: fields of volumes share them."""
+        after = self.after.copy()
+        come = tuple(free_number(data, n) for n in range(len(self.come)))
+        for before, number in zip(self.come, come, strict=True):
+            after[self.after == before] = number
+        return replace(self, after=after, come=come)
+
+    def in_words(self) -> str:
+        """Say which nuclei are new, and which are gone."""
+        done = [f"nucleus {number} is new" for number in self.come]
+        return ", ".join(done + [f"nucleus {number} is gone" for number in self.gone])
 
 
 def box_of(mask: NDArray[np.bool_], margin: int = 0) -> Region:

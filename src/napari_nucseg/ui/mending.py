@@ -18,10 +18,10 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_nucseg.analysis import mending
 from napari_nucseg.analysis.corrections import Change
-from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.ui import mending_tools as tools
+from napari_nucseg.ui.canvas_trace import MarkedNucleus, Trace, trace_beside
 from napari_nucseg.ui.edits import itself, remember, write_field
 from napari_nucseg.ui.layers import OVERLAYS, plane_of, role_of
 from napari_nucseg.ui.mending_tools import TOOLS, Place, Points, Tool
@@ -57,11 +57,10 @@ class Mender:
         self.tool: Tool | None = None
         self.flows_of: FlowsOf | None = None
         self.rows = 0
-        self.trace: tools.Trace | None = None
+        self.trace: Trace | None = None
         self._layer: Labels | None = None
         self._mode = ""
-        self._line = ""
-        self._first: tuple[int, int] | None = None  # field and label, of the nuclei to merge
+        self._first: MarkedNucleus | None = None  # of the two to merge
         self._bound: Labels | None = None
         self.viewer.layers.selection.events.active.connect(self._on_active)
         self._bind(self.viewer.layers.selection.active)
@@ -86,8 +85,7 @@ class Mender:
         self.leave()
         if again:
             return
-        active = self.viewer.layers.selection.active
-        layer = active if _is_mendable(active) else itself(otherwise)
+        layer = itself(otherwise) if self._bound is None else self._bound
         try:
             tools.refuse(self.viewer, layer)
         except ValueError as error:
@@ -97,20 +95,21 @@ class Mender:
             self._begin(tool, layer)
 
     def _begin(self, tool: Tool, layer: Labels) -> None:
+        if not layer.visible:  # by an overlay, perhaps; set again, it would lose its mode
+            layer.visible = True  # and stays so: of hidden labels Ctrl+Z takes nothing back
         self.viewer.layers.selection = {layer}
-        self.tool, self._layer, self._first = tool, layer, None
-        self._mode = layer.mode
+        self.tool, self._layer, self._mode = tool, layer, layer.mode
+        self._status = tools.StatusLine(self.viewer)
         layer.mode = "pan_zoom"
         layer.cursor = "cross" if tool.draws else "pointing"
         layer.mouse_pan = not tool.draws  # a drag moves the camera where it draws no line
         layer.mouse_drag_callbacks.append(self._on_press)
-        layer.bind_key("Escape", lambda _: self.leave(), overwrite=True)
+        layer.bind_key("Escape", self._on_escape, overwrite=True)
         layer.events.mode.connect(self.leave)
         layer.events.visible.connect(self.leave)
-        self.viewer.events.status.connect(self._on_status)
         if tool is tools.PROPOSE:
             compiling()  # in a thread, so that the first click need not wait
-        self._say(f"{tool.hint}. Esc ends it")
+        self._say(tool, f"{tool.hint}. Esc ends it. It changes {layer.name}")
         self.changed.emit()
 
     def leave(self, event: Any = None) -> None:
@@ -118,9 +117,7 @@ class Mender:
         layer, self._layer, self.tool = self._layer, None, None
         if layer is None:
             return
-        if self.trace is not None:
-            self.trace.hide()
-        self.viewer.events.status.disconnect(self._on_status)
+        self._mark(None)
         layer.events.mode.disconnect(self.leave)
         layer.events.visible.disconnect(self.leave)
         layer.mouse_drag_callbacks.remove(self._on_press)
@@ -128,8 +125,16 @@ class Mender:
         if layer.mode == "pan_zoom":  # else the user took another tool, which is ready for use
             layer.cursor, layer.mouse_pan = "standard", True
             layer.mode = self._mode
-        self.viewer.status = "Ready"
+        self._status.end()
         self.changed.emit()
+
+    def _on_escape(self, layer: Labels) -> None:
+        """Let go of the first nucleus, or end the tool."""
+        if self._first is None:
+            self.leave()
+        else:
+            self._mark(None)
+            self._say(tools.MERGE, f"{tools.MERGE.hint}. Esc ends it")
 
     def _on_active(self, event: Any) -> None:
         if event.value is not self._layer:
@@ -141,13 +146,12 @@ class Mender:
         if self._bound is not None:
             for tool in TOOLS:
                 self._bound.bind_key(f"Shift-{tool.letter}", None)
-        self._bound = layer if _is_mendable(layer) else None
-        if self._bound is not None:
+        self._bound = None
+        if isinstance(layer, Labels) and role_of(layer) not in OVERLAYS:
+            self._bound = layer
             for tool in TOOLS:
-                self._bound.bind_key(f"Shift-{tool.letter}", self._chooser(tool), overwrite=True)
-
-    def _chooser(self, tool: Tool) -> Callable[[Labels], None]:
-        return lambda layer: self.choose(tool)
+                key = f"Shift-{tool.letter}"
+                layer.bind_key(key, lambda _, tool=tool: self.choose(tool), overwrite=True)
 
     def _on_press(self, layer: Labels, event: Any) -> Generator[None, None, None]:
         tool = self.tool
@@ -161,13 +165,13 @@ class Mender:
                 self.trace.draw([at for _, at in seen], is_closed=tool is tools.ADD)
             yield
         if self.trace is not None:
-            self.trace.hide()
+            self.trace.draw(())
         places, points = zip(*seen, (tuple(event.position), tuple(event.pos)), strict=True)
         moved = bool(np.abs(np.subtract(points, points[0])).max() > _STILL)
         if self.tool is tool and moved == tool.draws:
             self._act(tool, layer, places)
         elif self.tool is tool and tool.draws:
-            self._say(tool.hint)
+            self._say(tool, tool.hint)
 
     def _act(self, tool: Tool, layer: Labels, places: Sequence[Place]) -> None:
         """Mend the labels at places of the world, and tell of it."""
@@ -175,47 +179,48 @@ class Mender:
             tools.refuse(self.viewer, layer)
             plane, points = tools.in_field(layer, places)
             labels = plane_of(layer.data, plane)
-            change = self._change(tool, labels, plane, points)
+            change = self._change(tool, layer, plane, points)
             if change is None:
                 return
-            change = tools.numbered_apart(change, layer.data)
+            change = change.numbered_apart(layer.data)
         except ValueError as error:
-            self._say(str(error))
+            self._say(tool, str(error))
             return
         remember(layer, plane, labels)
         write_field(layer, plane, change.applied_to(labels))
-        self._say(f"{tools.in_words(change)}. Ctrl+Z takes it back")
+        self._say(tool, f"{change.in_words()}. Ctrl+Z takes it back")
 
-    def _say(self, text: str) -> None:
+    def _say(self, tool: Tool, text: str) -> None:
         """Tell what to do, or what was done, in the status bar and in the panels."""
-        assert self.tool is not None
-        old, self._line = self._line, f"{self.tool.name}: {text}."
-        self.viewer.status = tools.status_after(self._line, self.viewer.status, old)
-        self.told.emit(self._line)
+        self._status.say(f"{tool.name}: {text}.")
+        self.told.emit(f"{tool.name}: {text}.")
 
-    def _on_status(self, event: Any = None) -> None:
-        """Put what there is to say before what napari says of the place under the pointer."""
-        self.viewer.status = tools.status_after(self._line, self.viewer.status)
-
-    def _change(self, tool: Tool, labels: LabelImage, plane: int, points: Points) -> Change | None:
+    def _change(self, tool: Tool, layer: Labels, plane: int, points: Points) -> Change | None:
         """Find how the labels of a field are mended; None if another click is needed for it."""
-        assert self._layer is not None
+        labels = plane_of(layer.data, plane)
         if tool is tools.MERGE:
-            return self._merge(labels, plane, points)
+            return self._merge(layer, plane, mending.label_at(labels, points[0]))
         if tool is tools.PROPOSE:
-            flows = None if self.flows_of is None else self.flows_of(self._layer, plane)
+            flows = None if self.flows_of is None else self.flows_of(layer, plane)
             return tools.propose_here(flows, labels, points)
         assert tool.change is not None
         return tool.change(labels, points)
 
-    def _merge(self, labels: LabelImage, plane: int, points: Points) -> Change | None:
-        number = mending.label_at(labels, points[0])
-        first, self._first = self._first, None
-        if first is not None and first[0] == plane:
-            return mending.merge(labels, first[1], number)
-        self._first = plane, number
-        self._say(f"nucleus {number} is the first; now click the one that shall be a part of it")
+    def _merge(self, layer: Labels, plane: int, number: int) -> Change | None:
+        first = self._first
+        self._mark(None)
+        if first is not None and first.plane == plane:
+            return mending.merge(plane_of(layer.data, plane), first.number, number)
+        self._mark(MarkedNucleus(self.viewer, layer, plane, number))
+        self._say(tools.MERGE, f"now click what becomes a part of nucleus {number}. Esc lets it go")
         return None
+
+    def _mark(self, first: MarkedNucleus | None) -> None:
+        """Outline the first of the nuclei to merge, and nothing else."""
+        self._first = first
+        if self.trace is not None:
+            self.trace.draw(())
+            self.trace.mark(first)
 
 
 _menders: WeakValueDictionary[int, Mender] = WeakValueDictionary()
@@ -290,11 +295,6 @@ class MendingRow(QWidget):
 
     def _show_tool(self) -> None:
         if self.mender.trace is None:
-            self.mender.trace = tools.trace_beside(self)
+            self.mender.trace = trace_beside(self)
         for tool, button in self.buttons.items():
             button.setChecked(tool is self.mender.tool)
-
-
-def _is_mendable(layer: Layer | None) -> bool:
-    """Whether a layer may hold a prediction or a ground truth."""
-    return isinstance(layer, Labels) and role_of(layer) not in OVERLAYS

@@ -1,20 +1,17 @@
-"""The tools that mend nuclei, where they may be used, and the line that is drawn with them."""
+"""The tools that mend nuclei, where they may be used, and what is said of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QPointF, Qt
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
-from qtpy.QtOpenGLWidgets import QOpenGLWidget
-from qtpy.QtWidgets import QWidget
 
-from napari_nucseg.analysis.corrections import Change, free_number
+from napari_nucseg.analysis.corrections import Change
 from napari_nucseg.analysis.mending import add, delete, propose, split
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows
@@ -63,7 +60,7 @@ DELETE = Tool(
 MERGE = Tool(
     "Merge",
     "M",
-    "click a nucleus, then the one that shall be a part of it",
+    "click a nucleus, then the one that shall become a part of it",
     "Make two nuclei one by two clicks. The first keeps its number.",
 )
 SPLIT = Tool(
@@ -106,7 +103,10 @@ def refuse(viewer: ViewerModel, layer: Labels | None) -> None:
         The message says what to do.
     """
     if layer is None:
-        raise ValueError("select the labels to be mended in the layer list first")
+        raise ValueError(
+            "select the labels to be mended in the layer list, or press Segment in the segment "
+            "panel to make some"
+        )
     if layer.multiscale:
         raise ValueError(
             f"{layer.name} has several resolutions, which cannot be mended. Mend a copy of its "
@@ -119,8 +119,6 @@ def refuse(viewer: ViewerModel, layer: Labels | None) -> None:
         )
     if not layer.editable or not layer.data.flags.writeable:
         raise ValueError(f"{layer.name} is not editable. Mend a copy of it")
-    if not layer.visible:
-        raise ValueError(f"{layer.name} is hidden. Show it by its eye in the layer list first")
     if viewer.dims.ndisplay != 2:
         raise ValueError("nuclei are mended in the 2-D view. Go back to it first")
     if tuple(viewer.dims.displayed) != (viewer.dims.ndim - 2, viewer.dims.ndim - 1):
@@ -171,22 +169,6 @@ def propose_here(flows: Flows | None, labels: LabelImage, points: Points) -> Cha
     return change
 
 
-def numbered_apart(change: Change, data: LabelImage) -> Change:
-    """Give new nuclei numbers that are free in all fields, because those of volumes share them."""
-    after = change.after.copy()
-    come = tuple(free_number(data, n) for n in range(len(change.come)))
-    for before, number in zip(change.come, come, strict=True):
-        after[change.after == before] = number
-    return replace(change, after=after, come=come)
-
-
-def in_words(change: Change) -> str:
-    """Say which nuclei are new, and which are gone."""
-    done = [f"nucleus {number} is new" for number in change.come]
-    done += [f"nucleus {number} is gone" for number in change.gone]
-    return ", ".join(done)
-
-
 def status_after(line: str, status: str | dict[str, str], old: str = "") -> str | dict[str, str]:
     """Put a line before what napari's status bar says of the place under the pointer.
 
@@ -208,63 +190,30 @@ def status_after(line: str, status: str | dict[str, str], old: str = "") -> str 
     return {**status, "coordinates": f"{line} {said}"}
 
 
-class Trace(QWidget):
-    """The line that is being drawn, over the canvas.
+class StatusLine:
+    """A line that stays in the status bar, before what napari says of the place under the pointer.
 
     Parameters
     ----------
-    canvas : QWidget
-        The canvas that it lies on.
+    viewer : ViewerModel
+        The viewer with the status bar.
     """
 
-    def __init__(self, canvas: QWidget) -> None:
-        super().__init__(canvas)
-        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self._points = QPolygonF()
-        self._is_closed = False
-        self.hide()
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._line = ""
 
-    def draw(self, points: Sequence[Place], *, is_closed: bool) -> None:
-        """Show a line through points of the canvas, in x and y; a closed one returns to its start.
+    def say(self, line: str) -> None:
+        """Show a line in the place of the one before, until `end`."""
+        old, self._line = self._line, line
+        self._viewer.events.status.connect(self._on_status)
+        self._viewer.status = status_after(line, self._viewer.status, old)
 
-        Parameters
-        ----------
-        points : sequence of tuple of float
-            In pixels of the screen.
-        is_closed : bool
-            Whether the last point is joined to the first.
-        """
-        parent = self.parentWidget()
-        assert parent is not None
-        self.setGeometry(parent.rect())
-        self._points = QPolygonF([QPointF(float(x), float(y)) for x, y in points])
-        self._is_closed = is_closed
-        self.show()
-        self.update()
+    def end(self) -> None:
+        """Leave the status bar to napari."""
+        self._line = ""
+        self._viewer.events.status.disconnect(self._on_status)
+        self._viewer.status = "Ready"
 
-    def focus_canvas(self) -> None:
-        """Let the canvas have the keyboard."""
-        parent = self.parentWidget()
-        assert parent is not None
-        parent.setFocus()
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw white on black, which is seen on any nucleus."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for colour, width in ((QColor(0, 0, 0), 4), (QColor(255, 255, 255), 2)):
-            painter.setPen(QPen(colour, width))
-            if self._is_closed:
-                painter.drawPolygon(self._points)
-            else:
-                painter.drawPolyline(self._points)
-        painter.end()
-
-
-def trace_beside(panel: QWidget) -> Trace | None:
-    """Put a line on the canvas of the window that a panel is docked in; None without a canvas."""
-    window = panel.window()
-    while (above := None if window is None else window.parentWidget()) is not None:
-        window = above.window()
-    found = [] if window is None else window.findChildren(QOpenGLWidget)
-    return Trace(found[0]) if found else None
+    def _on_status(self, event: Any = None) -> None:
+        self._viewer.status = status_after(self._line, self._viewer.status)

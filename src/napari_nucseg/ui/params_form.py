@@ -219,7 +219,7 @@ def show_row(box: QWidget, row: Widget, shown: bool, title: str = "") -> None:
 
 def folded(title: str, tooltip: str, *widgets: QWidget) -> QCollapsible:
     """Fold widgets away under a title that opens them; what is folded away takes no focus."""
-    fold = QCollapsible(title)
+    fold = QCollapsible(title, expandedIcon="\u25bc", collapsedIcon="\u25b6")
     for widget in widgets:
         fold.addWidget(widget)
     fold.toggleButton().setToolTip(tooltip)

@@ -34,7 +34,7 @@ from napari_nucseg.ui.params_form import (
     text_line,
     threshold_slider,
 )
-from napari_nucseg.ui.segment.model_selector import ModelFiles
+from napari_nucseg.ui.segment.model_list import ModelFiles
 
 ALL = "all fields"
 _ROWS_OF_MODELS = 84

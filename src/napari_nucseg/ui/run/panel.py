@@ -15,7 +15,7 @@ from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import folded, scrolled, show_enabled
 from napari_nucseg.ui.run.form import ALL, RunForm, folder_of, side_by_side
 from napari_nucseg.ui.run.worker import PLUGIN, RunRequest, run_request
-from napari_nucseg.ui.segment.model_selector import ask_for_model
+from napari_nucseg.ui.segment.model_list import ask_for_model
 
 REPORT = "report.html"
 VALUES = (

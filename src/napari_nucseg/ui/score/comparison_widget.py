@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari.components import ViewerModel
 from napari.layers import Labels
-from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QHeaderView, QPushButton, QWidget
 
 from napari_nucseg.analysis.prediction_comparison import (
     Disagreement,
@@ -191,8 +191,11 @@ class ComparisonWidget(QWidget):
             f"the {LEVEL} % interval of a paired bootstrap over fields. If the interval does not "
             "include 0, other fields of this kind would hardly change the order."
         )
-        self.listed = PlainModel(("found in", "field", "nucleus", "IoU first", "IoU second"))
-        self.list = table_view(self.listed, stretched=1)
+        self.listed = PlainModel(("found in", "field", "nucleus", "IoU\nfirst", "IoU\nsecond"))
+        self.list = table_view(self.listed)
+        across = self.list.horizontalHeader()
+        assert across is not None
+        across.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)  # else it scrolls
         self.list.setToolTip("Click a row to go to its nucleus.")
         self.list.clicked.connect(lambda index: self._go(index.row()))
 

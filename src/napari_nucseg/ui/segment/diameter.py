@@ -92,7 +92,7 @@ class DiameterHelp:
             how = "found in this field" if made["is_estimated"] else "the model's own"
             text = f"auto: {made['diameter']:.0f} px, {how}"
         elif known is not None and known.unscaled:
-            text = "auto: nuclei of {:.0f} to {:.0f} px fit".format(*known.unscaled)
+            text = "auto: fits nuclei of {:.0f} to {:.0f} px".format(*known.unscaled)
         self._chosen.form.size.value = text
 
     def _toggle(self, is_on: bool) -> None:

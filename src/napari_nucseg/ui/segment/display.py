@@ -267,5 +267,10 @@ class ColourBar(QWidget):
 
     def show_range(self, measured: Range) -> None:
         """Name the values at both ends, with their unit."""
-        self.low.setText(f"{measured.low:.3g}")
-        self.high.setText(f"{measured.high:.3g}{UNITS.get(measured.column, '')}")
+        self.low.setText(_in_digits(measured.low))
+        self.high.setText(f"{_in_digits(measured.high)}{UNITS.get(measured.column, '')}")
+
+
+def _in_digits(value: float) -> str:
+    """Write a number by three digits that count, and none as a power of ten."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -22,6 +22,7 @@ _CLOSE = 4.0
 """Canvas pixels that an image pixel gets at least when a nucleus is gone to."""
 _RING, _RING_COLOUR = 1.6, "#FF00FF"
 """Diameter of the ring around a nucleus, in its diameters, and a colour that no verdict has."""
+_NO_LABELS = "There are no labels yet. Press Segment."
 _NO_NUCLEUS = "There is no nucleus in this field."
 _NO_DOUBT = (
     "These labels have no flow errors, so doubt is not known. Segment this field with a network."
@@ -85,7 +86,7 @@ class DoubtWalk:
         table = None if layer is None else tables_of(layer).get(self._chosen.plane)
         if layer is None or table is None or not nuclei:
             is_empty = table is not None and not len(table.nuclei["index"])
-            self._tell(_NO_NUCLEUS if is_empty else _NO_DOUBT)
+            self._tell(_NO_LABELS if layer is None else _NO_NUCLEUS if is_empty else _NO_DOUBT)
             return
         place = str(layer.unique_id), self._chosen.plane
         before = self._at.rank if self._at.field == place else (-1 if step > 0 else 0)

@@ -8,7 +8,7 @@ from typing import Any
 from magicgui.widgets import ComboBox, Container, ProgressBar, PushButton, SpinBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Image
-from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_nucseg.io.channels import CHANNEL, DEPTH, FIELD, TIME
@@ -38,6 +38,7 @@ from napari_nucseg.ui.segment.image_source import (
     scopes_of,
 )
 from napari_nucseg.ui.segment.keys import CANCEL, SEGMENT, WHEN
+from napari_nucseg.ui.segment.model_list import ModelBox
 
 HELD = {"field": FIELD, "time": TIME, "channel": CHANNEL, "depth (z)": DEPTH}
 """What an axis may hold, by what it is called on the form."""
@@ -86,15 +87,13 @@ class SegmentForm:
             ComboBox(label=f"Axis {number}", choices=list(HELD.items()), tooltip=ABOUT_AXES)
             for number in range(AXIS_ROWS)
         )
-        self.model = ComboBox(
+        self.model = ModelBox(
             label="Model",
             tooltip="Those with an arrow are downloaded first. fluo-nuclei comes with the plugin, "
             "finds the size of nuclei by itself, and is fast on any computer. nuclei and cyto to "
             "cyto3 are the networks of Cellpose 1 to 3, fast without a GPU, too. Cellpose-SAM "
             "(cpsam) is for many kinds of cells, and slow without a GPU. otsu is to compare with.",
         )
-        shrinks = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        self.model.native.setSizeAdjustPolicy(shrinks)  # long names do not widen the panel
         self.add_model = add_model_button()
         self.about = text_line()
         self.device = ComboBox(label="Device", choices=CHOICES)

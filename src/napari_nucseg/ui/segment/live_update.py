@@ -26,6 +26,7 @@ DEBOUNCE = 60
 ASKING = 500
 """Milliseconds that it has to rest before a question is asked, which would stop typing."""
 
+_SEGMENT_AGAIN = "Press Segment to use the new values."
 Show = Callable[[Image, Result, str], None]
 """Shows what was made of an image, with a remark."""
 
@@ -39,7 +40,7 @@ class Plan:
     fields : list of Parts
         Results of the fields whose labels can follow.
     reasons : list of str
-        Names of the changed values that need the network.
+        The changed values that need the network, in words.
     outdated, absent : int
         Fields that the network has to run for, and that are not in memory.
     volumes : int
@@ -54,20 +55,18 @@ class Plan:
 
     @property
     def remark(self) -> str:
-        """Say what keeps fields from following; empty if nothing does."""
-        if not self.outdated and not self.absent and not self.volumes:
-            return ""
+        """Say what keeps fields from following, and what to do; empty if nothing does."""
         several = len(self.fields) + self.outdated + self.absent > 1
-        why = []
+        told = []
         if self.outdated:
-            who = f" in {counted(self.outdated, 'field')}" if several else ""
-            why.append(f"{', '.join(self.reasons)} needs the network{who}")
+            where = f" in {counted(self.outdated, 'field')}" if several else ""
+            told.append(f"Press Segment to use {' and '.join(self.reasons)}{where}.")
         if self.absent:
-            who = counted(self.absent, "field") if several else "this field's result is"
-            why.append(f"{who} not in memory")
+            whose = counted(self.absent, "field") if several else "this field"
+            told.append(f"The result of {whose} is not in memory. {_SEGMENT_AGAIN}")
         if self.volumes:
-            why.append("labels of a volume do not follow the sliders")
-        return f"Press Segment: {'; '.join(why)}."
+            told.append(f"Labels of a volume do not follow the sliders. {_SEGMENT_AGAIN}")
+        return " ".join(told)
 
 
 def plan(
@@ -128,9 +127,16 @@ def _outdated(parts: Parts, params: SegmentParams, channel: str) -> dict[str, No
     reasons: dict[str, None] = {}
     for key, kept in parts.items():
         if key.channel != channel:
-            reasons["Channel"] = None
-        reasons |= dict.fromkeys(kept.result.outdated_by(params))
+            reasons["the new channel"] = None
+        reasons |= dict.fromkeys(map(_in_words, kept.result.outdated_by(params)))
     return reasons
+
+
+def _in_words(label: str) -> str:
+    """Say that a value is another one now, by its label on the form."""
+    name_of = {spec.label: name for name, spec in specs_of(SegmentParams).items()}
+    is_switch = isinstance(getattr(SegmentParams(), name_of[label]), bool)
+    return f"the new setting of {label}" if is_switch else f"the new {label.lower()}"
 
 
 class LiveUpdate:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from napari.settings import get_plugin_settings
-from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.segmenters import catalogue, networks, timing
 from napari_nucseg.segmenters.api import Capabilities
-from napari_nucseg.segmenters.model import Model, describe_device, weights_folder
+from napari_nucseg.segmenters.model import Model, describe_device
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.segment.image_source import DEPTHS
+from napari_nucseg.ui.segment.model_list import ask_for_model, describe_model
 from napari_nucseg.ui.segment.result_cache import short_name
 from napari_nucseg.ui.segment.selection import Selection
 
@@ -27,31 +26,14 @@ _logger = logging.getLogger(__name__)
 
 OF_IMAGE = ("diameter", "invert")
 """Parameters that are an image's own: another image does not begin with them."""
-YOURS, MISSING = "yours", "yours, missing"
-"""What is said in a list of a model file that the user added."""
 
 
-def describe_model(model: Model) -> str:
-    """Say what a model is, and where its weights will go if they are not here."""
-    if model.is_ready or model.remote is None:
-        return model.about
-    return (
-        f"{model.about}. Segment first downloads its {model.megabytes} MB to {weights_folder()}. "
-        f"Licence: {model.licence}"
-    )
-
-
-def _titled(model: Model) -> str:
-    """Name a model in a list: if it has to be downloaded first, with its size."""
-    return model.name if model.is_ready else f"{model.name} \u2193 {model.megabytes:,} MB"
-
-
-def load_model() -> str:
+def load_model_name() -> str:
     """Name of the model that was chosen last."""
     return str(_settings().model)
 
 
-def save_model(name: str) -> None:
+def save_model_name(name: str) -> None:
     """Remember the model."""
     _settings().model = name
 
@@ -77,16 +59,6 @@ def save_params(model: str, params: SegmentParams | None) -> None:
     _settings().parameters = json.dumps(known)
 
 
-def load_model_files() -> tuple[Path, ...]:
-    """Model files that the user added, whether they are there now or not."""
-    return tuple(Path(line) for line in _settings().model_files.splitlines() if line)
-
-
-def save_model_files(paths: Sequence[Path]) -> None:
-    """Remember the user's model files."""
-    _settings().model_files = "\n".join(map(str, dict.fromkeys(paths)))
-
-
 def _of_image(params: SegmentParams) -> dict[str, Any]:
     return {name: getattr(params, name) for name in OF_IMAGE}
 
@@ -104,44 +76,6 @@ def _settings() -> Any:
     return get_plugin_settings("napari-nucseg").segment
 
 
-class ModelFiles:
-    """The user's model files, remembered until the next start."""
-
-    def __init__(self) -> None:
-        self.paths = list(load_model_files())
-
-    def choices(self, widget: Any = None) -> list[tuple[str, str]]:
-        """List all models by what they are called on a form, and their keys.
-
-        First those that are ready, then those to be downloaded with their size, then the user's. A
-        model is told from others by its key: its name, or the whole path of a file.
-        """
-        known = sorted(catalogue.models(), key=lambda model: not model.is_ready)
-        named = [model.name for model in known]
-        times = Counter([*named, *(path.name for path in self.paths)])
-        files = []
-        for path in self.paths:
-            title = path.name if times[path.name] == 1 else f"{path.name} in {path.parent}"
-            files.append((f"{title} ({YOURS if self.is_there(str(path)) else MISSING})", str(path)))
-        return [*((_titled(model), model.name) for model in known), *files]
-
-    def is_there(self, key: str) -> bool:
-        """Whether a model is none of these files, or one that is there now."""
-        return Path(key) not in self.paths or Path(key).is_file()
-
-    def add(self, path: Path) -> None:
-        """Take up a file, and remember it."""
-        self.paths = [*dict.fromkeys([*self.paths, path])]
-        save_model_files(self.paths)
-
-
-def ask_for_model(parent: QWidget) -> Path | None:
-    """Ask for a model file; None if none was chosen."""
-    title = "Model trained with Cellpose or napari-nucseg"
-    name, _ = QFileDialog.getOpenFileName(parent, title)
-    return Path(name).absolute() if name else None
-
-
 class ModelSelector:
     """Keeps the form's rows of model, device and values in step, and remembers them.
 
@@ -157,11 +91,11 @@ class ModelSelector:
         self.chosen = chosen
         self._form = form = chosen.form
         self._run = run
-        self._files = ModelFiles()
+        self._files = form.model.files
         self._of_image: dict[tuple[str, str, int], dict[str, Any]] = {}
         self._learned: dict[str, Capabilities] = {}
-        form.model.choices = self._files.choices
-        last = load_model()
+        form.model.reset_choices()
+        last = load_model_name()
         if last in form.model.choices:
             form.model.value = last
         form.model.changed.connect(self._show_model)
@@ -256,10 +190,7 @@ class ModelSelector:
 
     def refresh(self) -> None:
         """Show which files are there now."""
-        with self._form.model.changed.blocked():
-            chosen = self.chosen.model
-            self._form.model.reset_choices()
-            self._form.model.value = chosen
+        self._form.model.reset_choices()
         self._form.about.value = describe_model(self.model)
 
     def show_device(self) -> None:
@@ -275,7 +206,7 @@ class ModelSelector:
 
     def _show_model(self) -> None:
         model = self.model
-        save_model(self.chosen.model)
+        save_model_name(self.chosen.model)
         self._form.about.value = describe_model(model)
         params = load_params(self.chosen.model) or model.defaults
         own = _of_image(model.defaults) | self._of_image.get(self._place, {})

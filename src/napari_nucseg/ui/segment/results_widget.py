@@ -21,14 +21,17 @@ from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import record_of, shown_plane
 from napari_nucseg.ui.mending import FlowsOf, MendingRow
-from napari_nucseg.ui.mending_tools import KEYS
+from napari_nucseg.ui.mending_tools import KEYS as MENDING_KEYS
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, ColourBar, Foreground, ShowAs
 from napari_nucseg.ui.segment.doubt_walk import DoubtWalk
+from napari_nucseg.ui.segment.keys import CANCEL, SEGMENT, WHEN
 from napari_nucseg.ui.segment.measurement_tables import joined, nuclei_of, tables_of
 from napari_nucseg.ui.segment.result_cache import FieldResult, Result
 from napari_nucseg.ui.segment.selection import Selection
 from napari_nucseg.wording import counted, say_corrected
+
+KEYS = f"Keys: {SEGMENT} segment, {CANCEL} cancel, {WHEN}. Mending: {MENDING_KEYS}"
 
 
 class ResultsWidget(Container[Any]):
@@ -76,12 +79,12 @@ class ResultsWidget(Container[Any]):
         self.native.layout().insertWidget(2, self.mending)
 
     def _connect(self) -> None:
-        self.help = PushButton(text="?", tooltip=f"Keys: {KEYS}")
+        self.help = PushButton(text="?", tooltip=KEYS)
         self.help.max_width = self.help.native.sizeHint().height()
         tools = self.mending.layout()
         assert tools is not None
         tools.addWidget(self.help.native)
-        self.help.changed.connect(lambda: self._tell(f"Keys: {KEYS}"))
+        self.help.changed.connect(lambda: self._tell(KEYS))
         chosen = self._chosen
         for box in (chosen.form.image, chosen.form.model, self.show_as):
             box.native.activated.connect(self.bring)  # not if an image layer is selected
