@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucseg.batch.image_run import describe, find_images, segment_images
+from napari_nucseg.batch.image_run import describe, find_clashes, find_images, segment_images
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
 from napari_nucseg.io.channels import Channel
 from napari_nucseg.io.sources import Source
@@ -54,6 +54,19 @@ def test_what_is_not_there_is_named(folder, tmp_path):
 def test_a_folder_without_images_is_named(tmp_path):
     with pytest.raises(ValueError, match="no TIFF or PNG image here"):
         find_images([tmp_path])
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\0", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08\xff"])
+def test_damaged_files_of_a_folder_are_found_as_the_others_are(folder, content):
+    (folder / "c.tif").write_bytes(content)
+    assert [source.name for source in find_images([folder])] == ["a.PNG", "b.tif", "c.tif"]
+
+
+def test_a_link_to_itself_clashes_with_nothing(folder, tmp_path):
+    (folder / "c.tif").symlink_to("c.tif")
+    found = find_images([folder])
+    assert [source.name for source in found] == ["a.PNG", "b.tif", "c.tif"]
+    assert find_clashes(found, tmp_path / "out") == {}
 
 
 @pytest.mark.parametrize(("name", "number"), [("b.tif", 0), ("a.PNG", 1)])

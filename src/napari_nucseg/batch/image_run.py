@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -55,11 +56,11 @@ def find_clashes(sources: Sequence[Source], out: Path) -> dict[Source, str]:
 
     Labels of two would have one name, or labels would replace one of the images.
     """
-    targets = {labels_file(source, out).resolve() for source in sources}
+    targets = {os.path.realpath(labels_file(source, out)) for source in sources}
     clashes = {
         source: f"{source}: labels would replace this image; choose another --out"
         for source in sources
-        if source.path.resolve() in targets
+        if os.path.realpath(source.path) in targets  # resolve() fails at links to themselves
     }
     stems: dict[str, Source] = {}
     for source in sources:

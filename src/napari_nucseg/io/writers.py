@@ -20,6 +20,8 @@ from PIL import Image
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, elements, parse_ome
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.tiff import open_tiff
 
 UINT16_LABELS, UINT32_LABELS = 2**16, 2**32
 _AXES = "TZCYX"
@@ -206,11 +208,9 @@ def read_provenance(path: Path) -> dict[str, Any]:
         If the file does not say.
     """
     try:
-        with tifffile.TiffFile(path, _multifile=False) as file:
+        with open_tiff(Source(path)) as file:
             return dict(json.loads(_read_note(file))[_NOTE])
-    except (
-        tifffile.TiffFileError, ValueError, LookupError, TypeError, AttributeError, StopIteration
-    ) as error:  # fmt: skip
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
         raise ValueError(
             f"{path}: it does not say how it was made; choose labels that napari-nucseg has written"
         ) from error
