@@ -129,6 +129,24 @@ def test_masks_of_another_shape_are_refused_by_name(tmp_path, drawn_fields):
     assert "odd.png: a mask of shape (4, 5)" in message_of_refusal(field.read_truth)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a_masks.tif"])
+def test_labels_named_like_the_one_image_of_a_folder_keep_their_numbers(
+    tmp_path, drawn_fields, name
+):
+    drawn = drawn_fields[0]
+    write(tmp_path / "train" / "images" / "a.tif", drawn.image)
+    write(tmp_path / "train" / "masks" / name, drawn.labels.astype(np.uint16))
+    [field] = open_dataset(tmp_path).fields
+    assert np.array_equal(field.read_truth(), drawn.labels)
+
+
+def test_several_nuclei_in_a_mask_of_one_are_refused_by_name(tmp_path, drawn_fields):
+    root = lay_out_by_folder(tmp_path / "bowl", drawn_fields[:1])
+    write(root / "a" / "masks" / "odd.png", drawn_fields[0].labels.astype(np.uint16))
+    [field] = open_dataset(root).fields
+    assert "odd.png: it holds several numbers or colours" in message_of_refusal(field.read_truth)
+
+
 def test_a_folder_a_field_is_segmented_and_scored(run, tmp_path, drawn_fields):
     root = lay_out_by_folder(tmp_path / "bowl", drawn_fields[:2])
     done = run("benchmark", root, "-o", tmp_path / "out", "-m", "otsu")

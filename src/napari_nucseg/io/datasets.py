@@ -14,7 +14,6 @@ from napari_nucseg.io.layouts import (
     PICTURE_SUFFIXES,
     TRUTH_SUFFIXES,
     Files,
-    describe_folder,
     explain_no_images,
     explain_no_truth,
     find_files,
@@ -33,7 +32,14 @@ from napari_nucseg.io.lists import (
     split_of,
     splits_of,
 )
-from napari_nucseg.io.sources import PARTS, Source, list_folder, part_folder, root_of
+from napari_nucseg.io.sources import (
+    PARTS,
+    Source,
+    describe_folder,
+    list_folder,
+    part_folder,
+    root_of,
+)
 
 _ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
 _SIGNS = ("images", "metadata")

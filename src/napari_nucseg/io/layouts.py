@@ -22,6 +22,7 @@ from napari_nucseg.io.sources import (
     IMAGES,
     TRUTHS,
     Source,
+    describe_folder,
     has_images,
     list_folder,
     list_part,
@@ -49,12 +50,12 @@ class Files:
 
     Attributes
     ----------
-    images, truths : mapping of str to Source
+    images, truths : dict of str to Source
         A field need not have both.
     """
 
-    images: Mapping[str, Source]
-    truths: Mapping[str, Source]
+    images: dict[str, Source]
+    truths: dict[str, Source]
 
     @property
     def stems(self) -> frozenset[str]:
@@ -78,28 +79,36 @@ def find_files(root: Path) -> Files:
         If a folder or archive cannot be read.
     """
     images = list_part(root, IMAGES, PICTURE_SUFFIXES)
-    by_folder = {} if images else _list_by_folder(root)
-    if by_folder:
-        masks = {name: Source(part_folder(root / name, "masks")) for name in by_folder}
-        return Files(by_folder, {name: one for name, one in masks.items() if one.path.is_dir()})
+    by_folder = None if images else _find_by_folder(root)
+    if by_folder is not None and by_folder.images:
+        return by_folder
     truths = _list_truths(root)
     if not truths:
         return find_files_of_one(images or list_folder(root, ALL_SUFFIXES))
     return pair_up(images, truths)
 
 
-def _list_by_folder(root: Path) -> dict[str, Source]:
-    """Find the images of fields that each have a folder with one image and its masks, or neither.
+def _find_by_folder(root: Path) -> Files:
+    """Find the fields that each have a folder with one image and its masks, or neither.
 
     Folders of several images are datasets of their own.
     """
-    if not root.is_dir():
-        return {}
-    parts = {one.name: part_folder(one, IMAGES) for one in sorted(root.iterdir())}
-    images = {
-        name: list_folder(part, PICTURE_SUFFIXES) for name, part in parts.items() if part.is_dir()
-    }
-    return {name: found[0] for name, found in images.items() if len(found) == 1}
+    files = Files({}, {})
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        images, masks = part_folder(folder, IMAGES), part_folder(folder, "masks")
+        found = list_folder(images, PICTURE_SUFFIXES) if images.is_dir() else []
+        if len(found) == 1:
+            files.images[folder.name] = found[0]
+            if masks.is_dir():
+                files.truths[folder.name] = _labels_or_masks(masks, found[0])
+    return files
+
+
+def _labels_or_masks(folder: Path, image: Source) -> Source:
+    """Return the one label image of a folder if it is named like an image, else its masks."""
+    there = list_folder(folder, IMAGE_SUFFIXES)
+    is_named = len(there) == 1 and stem_of_truth(there[0].stem) == image.stem
+    return there[0] if is_named else Source(folder)
 
 
 def pair_up(images: Iterable[Source], truths: Iterable[Source]) -> Files:
@@ -198,15 +207,6 @@ def explain_no_images(root: Path) -> str:
     )
 
 
-def describe_folder(folder: Path) -> str:
-    """Say what files there are where none is read."""
-    there = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
-    kinds = sorted({path.suffix.lower() or "nameless" for path in there})
-    if not kinds:
-        return "it is empty"
-    return f"it holds {', '.join(kinds)} files, which are not read; save them as TIFF or PNG"
-
-
 def holds_dataset(folder: Path) -> bool:
     """Whether a folder is a dataset, or a part of one, by names alone; False for plain images."""
     root = root_of(folder)
@@ -215,7 +215,7 @@ def holds_dataset(folder: Path) -> bool:
     parts = (part_folder(root, part) for part in (IMAGES, "masks"))
     if any(part.is_dir() and list_folder(part, PICTURE_SUFFIXES) for part in parts):
         return True
-    if _list_by_folder(root):
+    if _find_by_folder(root).images:
         return True
     here = list_folder(folder, ALL_SUFFIXES)
     truths = {stem_of_truth(source.stem) for source in here if _is_named_truth(source)}

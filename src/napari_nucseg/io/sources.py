@@ -168,6 +168,16 @@ def list_folder(
     ]
 
 
+def describe_folder(folder: Path) -> str:
+    """Say what there is in a folder of which nothing is read."""
+    there = [path for path in sorted(folder.iterdir()) if path.name[0] != "."]
+    kinds = sorted({path.suffix.lower() or "nameless" for path in there if path.is_file()})
+    if kinds:
+        return f"it holds {', '.join(kinds)} files, which are not read; save them as TIFF or PNG"
+    inner = [path.name for path in there if path.is_dir()]
+    return f"it holds folders, such as {inner[0]}; open one of them" if inner else "it is empty"
+
+
 def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
     """Members of a zip archive with one of the endings, sorted by name.
 
