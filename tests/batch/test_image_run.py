@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -67,6 +68,17 @@ def test_a_link_to_itself_clashes_with_nothing(folder, tmp_path):
     found = find_images([folder])
     assert [source.name for source in found] == ["a.PNG", "b.tif", "c.tif"]
     assert find_clashes(found, tmp_path / "out") == {}
+
+
+def test_an_image_that_may_not_be_read_does_not_stop_the_others(folder, tmp_path, run):
+    shut = folder / "b.tif"
+    shut.chmod(0)
+    if os.access(shut, os.R_OK):
+        pytest.skip("this user may read all files")
+    done = run("segment", shut, folder / "a.PNG", "-o", tmp_path / "out", "-m", "otsu")
+    assert done.code == 1
+    assert f"{shut}: permission denied" in done.said
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
 
 
 @pytest.mark.parametrize(("name", "number"), [("b.tif", 0), ("a.PNG", 1)])

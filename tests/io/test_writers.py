@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +194,18 @@ def test_a_full_disk_is_told_with_the_file_and_the_remedy(tmp_path):
         write_whole(tmp_path / "table.csv", fill)
     assert str(failure.value).startswith(f"{tmp_path / 'table.csv'}: ")
     assert names_in(tmp_path) == []
+
+
+def test_a_file_that_is_protected_against_changes_is_kept(tmp_path):
+    path = tmp_path / "mine.tif"
+    path.write_bytes(b"mine")
+    path.chmod(0o444)
+    if os.access(path, os.W_OK):
+        pytest.skip("this user may write all files")
+    with pytest.raises(PermissionError, match=r"mine\.tif: it is protected against changes"):
+        write_whole(path, lambda file: file.write(b"other"))
+    assert path.read_bytes() == b"mine"
+    assert names_in(tmp_path) == ["mine.tif"]
 
 
 def test_a_file_instead_of_a_folder_is_told_by_name(tmp_path):

@@ -17,6 +17,7 @@ from napari_nucseg.batch.image_task import (
     count_nuclei,
     labels_file,
 )
+from napari_nucseg.io.atomic import words_of
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
@@ -153,7 +154,7 @@ def segment_images(
         try:
             there = find_saved(source, work)
         except OSError as error:  # the image has gone since
-            there = work.blame(source, str(error))
+            there = work.blame(source, words_of(error))
         if there is None:
             left.append(source)
         else:
