@@ -652,7 +652,14 @@ def test_labels_of_a_png_are_those_of_a_mask(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data", [NUCLEI.astype(np.float32) / 2, NUCLEI - 1], ids=["fractions", "negative"]
+    "data",
+    [
+        NUCLEI.astype(np.float32) / 2,
+        NUCLEI - 1,
+        np.where(NUCLEI > 2, np.nan, NUCLEI),
+        NUCLEI.astype(np.float32) * 2.0**70,
+    ],
+    ids=["fractions", "negative", "NaN", "too large"],
 )
 def test_a_tiff_of_anything_but_whole_numbers_from_zero_holds_no_labels(tmp_path, data):
     source = write_tiff(tmp_path / "labels.tif", data)

@@ -26,6 +26,7 @@ from napari_nucseg.io.sources import (
     has_images,
     list_folder,
     list_part,
+    part_archive,
     part_folder,
     root_of,
 )
@@ -75,8 +76,6 @@ def find_files(root: Path) -> Files:
     ------
     ValueError
         If a field has two images or two ground truths; the message names both.
-    OSError
-        If a folder or archive cannot be read.
     """
     images = list_part(root, IMAGES, PICTURE_SUFFIXES)
     by_folder = None if images else _find_by_folder(root)
@@ -120,11 +119,8 @@ def pair_up(images: Iterable[Source], truths: Iterable[Source]) -> Files:
         If a field has two images or two ground truths; the message names both.
     """
     by_stem = _by_stem(images, "images")
-    of_fields = {
-        source: source.stem if source.stem in by_stem else stem_of_truth(source.stem)
-        for source in truths
-    }
-    return Files(by_stem, _by_field(of_fields, "ground truths"))
+    stems = {s: s.stem if s.stem in by_stem else stem_of_truth(s.stem) for s in truths}
+    return Files(by_stem, _by_field(stems, "ground truths"))
 
 
 def find_truth(image: Path) -> Source | None:
@@ -140,7 +136,7 @@ def find_truth(image: Path) -> Source | None:
     ValueError
         If there are two; the message names both.
     """
-    stem = image.stem
+    stem = Source(image).stem
     found = [source for source in _list_truths(root_of(image.parent)) if source.stem == stem]
     if not found:
         found = _without_own(_beside(image))
@@ -182,12 +178,14 @@ def is_truth(path: Path) -> bool:
 def explain_no_truth(root: Path) -> str:
     """Say why no ground truth was found in a dataset's folder, and what to do."""
     for part in TRUTHS:
-        folder = part_folder(root, part)
-        if not folder.is_dir():
-            continue
-        if list_folder(folder, IMAGE_SUFFIXES):
-            return f"no file of {part}/ is named like an image; name each like its image"
-        return f"{part}/: {describe_folder(folder)}"
+        folder, archive = part_folder(root, part), part_archive(root, part)
+        name = f"{part}/" if folder.is_dir() else archive.name
+        if list_part(root, part, IMAGE_SUFFIXES):
+            return f"no file of {name} is named like an image; name each like its image"
+        if folder.is_dir():
+            return f"{name}: {describe_folder(folder)}"
+        if archive.is_file():
+            return f"{name} holds no TIFF or PNG files"
     return (
         "add masks/ or labels/, put labels beside the images, such as a_masks.tif beside a.tif, or "
         "segment without scoring"
@@ -199,6 +197,8 @@ def explain_no_images(root: Path) -> str:
     folder = part_folder(root, IMAGES)
     if folder.is_dir():
         return f"no images here; {IMAGES}/: {describe_folder(folder)}"
+    if has_images(root):
+        return f"no images here; {part_archive(root, IMAGES).name} holds none"
     if _list_truths(root):
         return f"no image; add the folder {IMAGES}/"
     return (
@@ -210,7 +210,7 @@ def explain_no_images(root: Path) -> str:
 def holds_dataset(folder: Path) -> bool:
     """Whether a folder is a dataset, or a part of one, by names alone; False for plain images."""
     root = root_of(folder)
-    if (root / f"{IMAGES}.zip").is_file():
+    if part_archive(root, IMAGES).is_file():
         return True
     parts = (part_folder(root, part) for part in (IMAGES, "masks"))
     if any(part.is_dir() and list_folder(part, PICTURE_SUFFIXES) for part in parts):
