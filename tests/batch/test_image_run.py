@@ -12,6 +12,7 @@ from napari_nucseg.batch.image_run import describe, find_clashes, find_images, s
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
 from napari_nucseg.io.channels import Channel
 from napari_nucseg.io.sources import Source
+from napari_nucseg.io.synthetic import SyntheticField
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.parameters import Depth
@@ -136,6 +137,19 @@ def test_a_volume_of_several_axes_is_refused(tmp_path, oracle_of):
     choice = Choice(depth=Depth.STITCHED)
     error = segment(Source(tmp_path / "a.tif"), oracle_of([]), tmp_path / "out", choice)
     assert "a.tif: a stack of several axes, TZ before" in error.error
+
+
+@pytest.mark.parametrize(("axis", "held"), [("T", "times"), ("C", "channels"), ("Z", "")])
+def test_planes_that_are_no_depths_by_their_file_are_told(tmp_path, oracle_of, axis, held):
+    stack = np.zeros((5, 20, 30), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": f"{axis}YX"})
+    source = Source(tmp_path / "a.tif")
+    blank = SyntheticField(stack[0], stack[0].astype(np.int32))
+    for depth in (Depth.STITCHED, Depth.PLANES):
+        out = tmp_path / f"{depth}"
+        saved = segment(source, oracle_of([blank]), out, Choice(depth=depth))
+        notes = [note for note in saved.read_as if f"its planes are {held};" in note]
+        assert len(notes) == (1 if held and depth is Depth.STITCHED else 0)
 
 
 def test_the_diameter_that_was_found_and_doubts_are_saved(

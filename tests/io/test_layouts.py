@@ -175,6 +175,15 @@ def test_a_folder_a_field_with_a_mask_a_nucleus_is_a_dataset(tmp_path, drawn_fie
         assert found.notes == ()
 
 
+def test_a_folder_with_some_images_folder_in_it_is_no_dataset(tmp_path, drawn_fields):
+    root = lay_out_by_folder(tmp_path / "bowl", drawn_fields[:2])
+    for stem in STEMS[:2]:
+        shutil.rmtree(root / stem / "masks")
+    assert holds_dataset(root)  # as the Bowl's test images
+    (root / "src").mkdir()
+    assert not holds_dataset(root)  # as a project with pictures for its pages
+
+
 def test_masks_that_share_pixels_are_told(tmp_path, drawn_fields):
     root = lay_out_by_folder(tmp_path / "bowl", drawn_fields[:1])
     shutil.copy(root / "a" / "masks" / "001.png", root / "a" / "masks" / "999.png")

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from napari_nucseg.io.atomic import files_at_once, write_whole
+from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import (
+    checksum,
     read_provenance,
     with_ending,
     write_columns,
@@ -111,6 +114,13 @@ def test_labels_get_as_many_bits_as_they_need(tmp_path, largest, kind):
         assert tiff.pages[0].dtype == kind
         assert np.array_equal(tiff.asarray(), labels)
     assert read_provenance(tmp_path / "a.tif") == {"model": "µ"}
+
+
+def test_labels_of_any_number_of_axes_are_known_again(tmp_path):
+    labels = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    write_labels(tmp_path / "a.tif", labels, {})
+    assert checksum(read_labels(Source(tmp_path / "a.tif"))) == checksum(labels)
+    assert checksum(labels) != checksum(labels.reshape(2, 3, 5, 4))
 
 
 def test_labels_compress_well(tmp_path, drawn_fields):

@@ -215,7 +215,9 @@ def holds_dataset(folder: Path) -> bool:
     parts = (part_folder(root, part) for part in (IMAGES, "masks"))
     if any(part.is_dir() and list_folder(part, PICTURE_SUFFIXES) for part in parts):
         return True
-    if _find_by_folder(root).images:
+    files = _find_by_folder(root)
+    folders = [one for one in root.iterdir() if one.is_dir()] if files.images else []
+    if files.truths or 1 < len(files.images) == len(folders):  # else it is any folder in images/
         return True
     here = list_folder(folder, ALL_SUFFIXES)
     truths = {stem_of_truth(source.stem) for source in here if _is_named_truth(source)}

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -161,7 +162,8 @@ def checksum(labels: Labels) -> str:
     >>> checksum(labels) == checksum(labels.astype(np.uint16))
     True
     """
-    shape = [length for length in labels.shape if length > 1]  # files lose axes of length 1
+    planes = math.prod(labels.shape[:-2])  # files are read as planes, and lose axes of length 1
+    shape = [length for length in (planes, *labels.shape[-2:]) if length > 1]
     numbers = np.ascontiguousarray(labels, dtype="<u4")
     return hashlib.sha256(np.array(shape, "<u8").tobytes() + numbers.tobytes()).hexdigest()
 
