@@ -549,6 +549,17 @@ def test_a_grey_png_holds_labels(tmp_path, count, dtype):
     assert read_labels_shape(source) == labels.shape
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_what_is_transparent_is_background_whatever_colour_it_had(tmp_path, count):
+    samples = np.full((30, 40, count), 255, np.uint8)
+    samples[..., : count - 1] = np.where(NUCLEI > 0, NUCLEI, 9)[..., None]
+    samples[:9, :, 0][NUCLEI[:9] == 0] = 60  # what was erased had several colours
+    samples[..., -1] = np.where(NUCLEI > 0, 255, 0)
+    found = read_label_image(write_png(tmp_path / "a.png", samples))
+    assert same_objects(found.data, NUCLEI)
+    assert found.notes == ()
+
+
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_labels_of_16_bits_in_colour_keep_their_bits(tmp_path, count):
     samples = np.full((30, 40, count), 7 if count == 3 else 65535)

@@ -89,9 +89,15 @@ class Picture:
 
     @property
     def colours(self) -> NDArray[Any] | None:
-        """Its pixels with samples along the last axis; None if it is grey."""
+        """Its pixels with samples along the last axis, 0 where nothing is shown; None if grey."""
         samples = find_samples(self.data.shape, self.axes)
-        return None if samples is None else np.moveaxis(self.data, samples, -1)
+        if samples is None:
+            return None
+        colours = np.moveaxis(self.data, samples, -1)
+        if not self.is_png or colours.shape[-1] == 3:
+            return colours
+        is_clear = colours[..., -1:] == 0  # programs leave colours where one has erased
+        return np.where(is_clear, 0, colours) if 0 < is_clear.mean() < 1 else colours
 
     def as_stack(self) -> Picture:
         """Take planes that a TIFF calls colours, and has one after another, for a stack."""
