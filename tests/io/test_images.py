@@ -160,7 +160,7 @@ def test_the_header_tells_the_shape_and_type_of_the_pixels(tmp_path, write):
 @pytest.mark.parametrize("read", [read_image, read_image_header])
 def test_a_colour_tiff_is_refused_as_such(tmp_path, read, planes):
     shape = (30, 40, 3) if planes == "contig" else (3, 30, 40)
-    data = np.zeros(shape, dtype=np.uint8)
+    data = np.arange(np.prod(shape)).astype(np.uint8).reshape(shape)
     source = write_tiff(tmp_path / "rgb.tif", data, photometric="rgb", planarconfig=planes)
     assert_refused(read, source, f"{source}: a colour image of shape {shape}")
 
@@ -324,6 +324,16 @@ def test_grey_with_transparency_needs_no_channel(tmp_path, opaque):
     grey = (GREY // 16).astype(np.uint8)
     source = write_png(tmp_path / "a.png", np.stack([grey, grey | 255 * opaque], axis=-1))
     np.testing.assert_array_equal(read_image(source).data, grey)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_equal_colours_are_grey_in_a_tiff_as_in_a_png(tmp_path, count):
+    samples = np.stack([GREY] * count, axis=-1)
+    source = write_tiff(tmp_path / "a.tif", samples, photometric="rgb")
+    image = read_image(source)
+    np.testing.assert_array_equal(image.data, GREY)
+    assert image.channel == ""
+    assert read_image_header(source).shape == GREY.shape
 
 
 def test_of_several_pictures_in_a_png_the_first_is_read_with_a_note(tmp_path):

@@ -32,7 +32,6 @@ from napari_nucseg.io.pictures import (
     TIFF_SUFFIXES,
     Kind,
     Picture,
-    is_grey,
     look_into,
     png_shape,
     read_picture,
@@ -130,8 +129,8 @@ def read_image_header(source: Source, *, lossy: bool = False) -> Header:
     if opened.kind is Kind.TIFF:
         with open_tiff(source, opened.content) as tiff:
             planes = find_planes(source, tiff)
-            header, is_resolved = tiff_header(source, tiff, planes), not has_palette(planes)
-        if is_resolved:
+            header, is_colour = tiff_header(source, tiff, planes), "S" in planes.axes
+        if not is_colour and not has_palette(planes):
             with _naming(source):
                 find_axis(planes.shape, planes.axes, None)
             return header
@@ -273,7 +272,7 @@ def _as_planes(data: NDArray[Any], axes: str) -> NDArray[Any]:
 def _take(source: Source, picture: Picture, channel: Channel | None) -> Image:
     """Take a channel where there are several, and put what remains into planes."""
     data, axes, name = picture.data, picture.axes, ""
-    if channel is None and picture.is_png and is_grey(data):
+    if channel is None and picture.is_grey:
         data, axes = data[..., 0], "YX"
     with _naming(source):
         axis = find_axis(data.shape, axes, channel, data)

@@ -99,6 +99,14 @@ class Picture:
         is_clear = colours[..., -1:] == 0  # programs leave colours where one has erased
         return np.where(is_clear, 0, colours) if 0 < is_clear.mean() < 1 else colours
 
+    @property
+    def is_grey(self) -> bool:
+        """Whether it has colours that are one, or equal everywhere, whatever is transparent."""
+        if self.axes != "YXS" or not (self.is_png or self.data.shape[-1] > 2):
+            return False  # of two samples in a TIFF the other may be a channel
+        colours = self.data[..., :1] if self.data.shape[-1] == 2 else self.data[..., :3]
+        return bool((colours == colours[..., :1]).all())
+
     def as_stack(self) -> Picture:
         """Take planes that a TIFF calls colours, and has one after another, for a stack."""
         if self.axes != COLOUR_PLANES:
@@ -171,17 +179,6 @@ def read_picture(
     if kind is Kind.PNG:
         png_shape(source, opened.head)
     return _decode(source, kind, content, as_numbers)
-
-
-def is_grey(data: NDArray[Any]) -> bool:
-    """Whether colours along the last axis of a picture are one, or equal everywhere.
-
-    Transparency, which the last of 2 and of 4 is, does not count.
-    """
-    if data.ndim != 3 or data.shape[-1] not in (2, 3, 4):
-        return False
-    colours = data[..., : 1 if data.shape[-1] == 2 else 3]
-    return bool((colours == colours[..., :1]).all())
 
 
 def png_shape(source: Source, head: bytes) -> tuple[int, int]:
