@@ -28,8 +28,6 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "its name is too long for this disk; rename the image, or choose another "
     "folder",
 }
-
-
 _OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 

@@ -74,7 +74,7 @@ def open_dataset(
     path : Path
         The dataset's folder in any layout, one of its subfolders, one of its lists of fields, a
         folder of images, ``images.zip``, ``masks.zip`` or ``labels.zip``, or a table of pairs,
-        which ends in ``.csv``.
+        which ends in ``.csv`` or ``.tsv``.
     split : str, optional
         Keep the fields of a list alone: ``<split>.txt`` in ``metadata/``, in ``metadata.zip`` or
         in the dataset's folder, or any file of names, one a line. Of a table of pairs those of

@@ -166,6 +166,7 @@ def read_pairs(path: Path) -> tuple[Field, ...]:
     path : Path
         A CSV file with the columns image and mask (or label, labels, truth), and perhaps split;
         without their names the first two columns are image and mask. Paths are from its folder.
+        A mask may be empty.
 
     Raises
     ------

@@ -6,7 +6,7 @@ import io
 import struct
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -216,7 +216,9 @@ def _why_not(source: Source, kind: Kind, as_numbers: bool) -> str:
         return "JPEG changes the numbers of labels; save them as TIFF or PNG where they were made"
     if kind is Kind.JPEG and source.suffix not in JPEG_SUFFIXES:
         return "it is a JPEG by its content; JPEG has changed its pixels: save the original as TIFF"
-    ending = PurePosixPath(source.name).suffix.lower() or "such"
+    if source.suffix == ".zip":
+        return "an archive is not read here; unpack it, and give the folder"
+    ending = source.suffix or "such"
     return not_read(ending, "save its labels as TIFF" if as_numbers else "segment the layer")
 
 
