@@ -118,7 +118,9 @@ def test_bad_input_ends_the_program_with_code_2_and_one_line(tmp_path):
 
 @pytest.mark.slow
 def test_an_error_in_the_middle_of_the_work_is_one_line_too(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
+    colours = np.zeros((20, 30, 3), np.uint8)
+    colours[:2] = 9, 8, 7
+    tifffile.imwrite(tmp_path / "a.tif", colours, photometric="rgb")
     done = installed("segment", "a.tif", "-o", "out", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -724,7 +726,9 @@ def test_labels_of_a_version_that_knew_no_dark_nuclei_are_those_of_bright_ones(
     ids=str,
 )
 def test_choices_that_cannot_be_are_refused_with_what_to_choose(refuse, tmp_path, options, reason):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
+    colours = np.zeros((20, 30, 3), np.uint8)
+    colours[:2] = 9, 8, 7
+    tifffile.imwrite(tmp_path / "a.tif", colours, photometric="rgb")
     assert reason in refuse("segment", tmp_path / "a.tif", "-o", tmp_path / "out", *options)
 
 

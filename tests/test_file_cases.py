@@ -231,6 +231,16 @@ def test_what_masks_holds_is_said_where_none_is_read(tmp_path, fields, run):
     assert "add" not in done.said
 
 
+@pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.99])
+def test_a_seg_file_that_is_cut_off_is_refused_with_what_to_do(tmp_path, fields, share):
+    pair(tmp_path, "a", fields[0], truth="{}_seg.npy")
+    path = tmp_path / "a_seg.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ValueError, match=r"a_seg\.npy: not a file that Cellpose's window.* again$"):
+        read_labels(Source(path))
+
+
 @pytest.mark.parametrize("core", [b"numpy.core.", b"numpy._core."], ids=["numpy 1", "numpy 2"])
 def test_a_seg_file_of_any_numpy_is_read(tmp_path, fields, core):
     record = {

@@ -32,7 +32,8 @@ WIDE_FUNCTIONS = 0
 
 THIRD_PARTY = {
     "metrics": "numpy scipy",
-    "io": "PIL filelock networkx numpy pyarrow requests roifile scipy skimage tifffile urllib3",
+    "io": "PIL filelock imagecodecs networkx numpy pyarrow requests roifile scipy skimage tifffile "
+    "urllib3",
     "segmenters": "cellpose cv2 numba numpy onnxruntime safetensors scipy skimage torch",
     "analysis": "PIL numpy scipy skimage",
     "report": "PIL jinja2 matplotlib numpy rich",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucseg.batch.image_run import describe, find_images, segment_images
+from napari_nucseg.batch.image_run import describe, find_clashes, find_images, segment_images
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
 from napari_nucseg.io.channels import Channel
 from napari_nucseg.io.sources import Source
+from napari_nucseg.io.synthetic import SyntheticField
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.parameters import Depth
@@ -54,6 +56,30 @@ def test_what_is_not_there_is_named(folder, tmp_path):
 def test_a_folder_without_images_is_named(tmp_path):
     with pytest.raises(ValueError, match="no TIFF or PNG image here"):
         find_images([tmp_path])
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\0", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08\xff"])
+def test_damaged_files_of_a_folder_are_found_as_the_others_are(folder, content):
+    (folder / "c.tif").write_bytes(content)
+    assert [source.name for source in find_images([folder])] == ["a.PNG", "b.tif", "c.tif"]
+
+
+def test_a_link_to_itself_clashes_with_nothing(folder, tmp_path):
+    (folder / "c.tif").symlink_to("c.tif")
+    found = find_images([folder])
+    assert [source.name for source in found] == ["a.PNG", "b.tif", "c.tif"]
+    assert find_clashes(found, tmp_path / "out") == {}
+
+
+def test_an_image_that_may_not_be_read_does_not_stop_the_others(folder, tmp_path, run):
+    shut = folder / "b.tif"
+    shut.chmod(0)
+    if os.access(shut, os.R_OK):
+        pytest.skip("this user may read all files")
+    done = run("segment", shut, folder / "a.PNG", "-o", tmp_path / "out", "-m", "otsu")
+    assert done.code == 1
+    assert f"{shut}: permission denied" in done.said
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
 
 
 @pytest.mark.parametrize(("name", "number"), [("b.tif", 0), ("a.PNG", 1)])
@@ -111,6 +137,19 @@ def test_a_volume_of_several_axes_is_refused(tmp_path, oracle_of):
     choice = Choice(depth=Depth.STITCHED)
     error = segment(Source(tmp_path / "a.tif"), oracle_of([]), tmp_path / "out", choice)
     assert "a.tif: a stack of several axes, TZ before" in error.error
+
+
+@pytest.mark.parametrize(("axis", "held"), [("T", "times"), ("C", "channels"), ("Z", "")])
+def test_planes_that_are_no_depths_by_their_file_are_told(tmp_path, oracle_of, axis, held):
+    stack = np.zeros((5, 20, 30), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": f"{axis}YX"})
+    source = Source(tmp_path / "a.tif")
+    blank = SyntheticField(stack[0], stack[0].astype(np.int32))
+    for depth in (Depth.STITCHED, Depth.PLANES):
+        out = tmp_path / f"{depth}"
+        saved = segment(source, oracle_of([blank]), out, Choice(depth=depth))
+        notes = [note for note in saved.read_as if f"its planes are {held};" in note]
+        assert len(notes) == (1 if held and depth is Depth.STITCHED else 0)
 
 
 def test_the_diameter_that_was_found_and_doubts_are_saved(

@@ -40,6 +40,24 @@ def test_folders_are_paired_by_the_names_of_their_files(folders):
     assert [pair.score().objects.tp for pair in pairs] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("ending", ["_masks.tif", "_cp_masks.tif", "_label.tif", "_seg.npy"])
+@pytest.mark.parametrize("with_images", [True, False])
+def test_labels_called_after_their_images_are_paired(folders, tmp_path, ending, with_images):
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in folders[0].iterdir():
+        target = other / f"{path.stem}{ending}"
+        if ending == "_seg.npy":
+            np.save(target, {"masks": tifffile.imread(path)})
+        else:
+            path.rename(target)
+        if with_images:
+            tifffile.imwrite(other / path.name, np.full((30, 60), 7, np.uint16))
+    for pairs in (pair_labels(other, folders[1]), pair_labels(folders[1], other)):
+        assert [pair.stem for pair in pairs] == ["a", "b", "c"]
+        assert [pair.score().objects.tp for pair in pairs] == [1, 2, 3]
+
+
 def test_files_of_other_kinds_and_hidden_ones_are_left_alone(folders):
     (folders[0] / "notes.txt").write_text("x")
     (folders[0] / ".a.tif").write_text("x")

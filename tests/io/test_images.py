@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from imagecodecs import png_encode
 from PIL import Image as PillowImage
 from scipy import ndimage
 from skimage.color import rgb2hed
@@ -62,6 +63,12 @@ def write_frames(path: Path, **options: object) -> Source:
     with tifffile.TiffWriter(path) as writer:
         for plane in PLANES:
             writer.write(plane, photometric="minisblack", **options)
+    return Source(path)
+
+
+def write_deep_png(path: Path, samples: np.ndarray) -> Source:
+    """Write a PNG of 16 bits a sample, which Pillow does not write."""
+    path.write_bytes(png_encode(samples.astype(np.uint16)))
     return Source(path)
 
 
@@ -153,7 +160,7 @@ def test_the_header_tells_the_shape_and_type_of_the_pixels(tmp_path, write):
 @pytest.mark.parametrize("read", [read_image, read_image_header])
 def test_a_colour_tiff_is_refused_as_such(tmp_path, read, planes):
     shape = (30, 40, 3) if planes == "contig" else (3, 30, 40)
-    data = np.zeros(shape, dtype=np.uint8)
+    data = np.arange(np.prod(shape)).astype(np.uint8).reshape(shape)
     source = write_tiff(tmp_path / "rgb.tif", data, photometric="rgb", planarconfig=planes)
     assert_refused(read, source, f"{source}: a colour image of shape {shape}")
 
@@ -296,10 +303,55 @@ def test_a_colour_image_is_refused_with_a_channel_to_try(tmp_path, write, first)
 
 
 def test_what_has_no_three_colours_is_refused_without_a_channel_to_try(tmp_path):
-    source = write_png(tmp_path / "a.png", np.zeros((30, 40, 2), np.uint8))
+    two = np.zeros((30, 40, 2), np.uint8)
+    source = write_tiff(tmp_path / "a.tif", two, planarconfig="contig")
     with pytest.raises(ChannelNeededError) as refusal:
         read_image(source)
     assert (refusal.value.choices, refusal.value.proposal) == ("1 to 2, or mean", "")
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_colours_of_16_bits_keep_their_bits(tmp_path, count):
+    samples = np.full((30, 40, count), 65535)
+    samples[..., 0] = GREY
+    source = write_deep_png(tmp_path / "a.png", samples)
+    image = read_image(source, Channel("1") if count > 2 else None)
+    np.testing.assert_array_equal(image.data, GREY)
+
+
+@pytest.mark.parametrize("opaque", [True, False])
+def test_grey_with_transparency_needs_no_channel(tmp_path, opaque):
+    grey = (GREY // 16).astype(np.uint8)
+    source = write_png(tmp_path / "a.png", np.stack([grey, grey | 255 * opaque], axis=-1))
+    np.testing.assert_array_equal(read_image(source).data, grey)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_equal_colours_are_grey_in_a_tiff_as_in_a_png(tmp_path, count):
+    samples = np.stack([GREY] * count, axis=-1)
+    source = write_tiff(tmp_path / "a.tif", samples, photometric="rgb")
+    image = read_image(source)
+    np.testing.assert_array_equal(image.data, GREY)
+    assert image.channel == ""
+    assert read_image_header(source).shape == GREY.shape
+
+
+def test_of_several_pictures_in_a_png_the_first_is_read_with_a_note(tmp_path):
+    one, other = (PillowImage.fromarray(np.full((9, 9), n, np.uint8)) for n in (1, 2))
+    one.save(tmp_path / "a.png", save_all=True, append_images=[other])
+    image = read_image(Source(tmp_path / "a.png"))
+    assert (image.data == 1).all()
+    assert image.notes == ("it holds 2 pictures, of which the first alone was read",)
+
+
+@pytest.mark.parametrize("axes", ["TZYX", "ZYX", "TYX"])
+def test_times_and_depths_are_no_channels_unless_it_is_said(tmp_path, axes):
+    stack = np.stack([PLANES[:3], PLANES[1:]]) if axes == "TZYX" else PLANES[:3]
+    source = write_tiff(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": axes})
+    with pytest.raises(ValueError, match="is known to hold channels; say which axis does"):
+        read_image(source, Channel("2"))
+    chosen = read_image(source, Channel("2", "first")).data
+    np.testing.assert_array_equal(chosen, stack[1])
 
 
 def test_an_axis_is_not_chosen_against_what_the_file_says(tmp_path):
@@ -507,6 +559,47 @@ def test_a_grey_png_holds_labels(tmp_path, count, dtype):
     assert read_labels_shape(source) == labels.shape
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_what_is_transparent_is_background_whatever_colour_it_had(tmp_path, count):
+    samples = np.full((30, 40, count), 255, np.uint8)
+    samples[..., : count - 1] = np.where(NUCLEI > 0, NUCLEI, 9)[..., None]
+    samples[:9, :, 0][NUCLEI[:9] == 0] = 60  # what was erased had several colours
+    samples[..., -1] = np.where(NUCLEI > 0, 255, 0)
+    found = read_label_image(write_png(tmp_path / "a.png", samples))
+    assert same_objects(found.data, NUCLEI)
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_labels_of_16_bits_in_colour_keep_their_bits(tmp_path, count):
+    samples = np.full((30, 40, count), 7 if count == 3 else 65535)
+    samples[..., :3] = (NUCLEI + 300 * (NUCLEI > 0))[..., None]  # of one high byte
+    if count == 2:
+        samples[..., 1] = 65535
+    found = read_labels(write_deep_png(tmp_path / "a.png", samples))
+    assert same_objects(found, NUCLEI)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_stack_of_labels_whose_planes_are_called_colours_is_one(tmp_path, count, dtype):
+    stack = np.stack([np.roll(NUCLEI, n, axis=0) for n in range(count)]).astype(dtype)
+    as_tifffile_does = {"photometric": "rgb", "planarconfig": "separate"}
+    source = write_tiff(tmp_path / "a.tif", stack, **as_tifffile_does)
+    found = read_label_image(source)
+    np.testing.assert_array_equal(found.data, stack)
+    assert found.notes == (
+        f"{source}: its tags call its planes colours: they were taken for a stack",
+    )
+    assert read_labels_shape(source) == stack.shape
+
+
+def test_the_shape_of_a_colouring_is_known_without_its_pixels(tmp_path):
+    colours = np.stack([NUCLEI, NUCLEI, NUCLEI * 0], axis=-1).astype(np.uint8)
+    source = write_tiff(tmp_path / "a.tif", colours)  # as a stack of narrow planes
+    assert read_labels_shape(source) == read_labels(source).shape == NUCLEI.shape
+
+
 def test_a_picture_with_many_values_of_red_is_refused_as_a_mask(tmp_path):
     grey = np.arange(200, dtype=np.uint8).reshape(10, 20)
     source = write_png(tmp_path / "photo.png", np.dstack([grey] * 3))
@@ -580,7 +673,14 @@ def test_labels_of_a_png_are_those_of_a_mask(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data", [NUCLEI.astype(np.float32) / 2, NUCLEI - 1], ids=["fractions", "negative"]
+    "data",
+    [
+        NUCLEI.astype(np.float32) / 2,
+        NUCLEI - 1,
+        np.where(NUCLEI > 2, np.nan, NUCLEI),
+        NUCLEI.astype(np.float32) * 2.0**70,
+    ],
+    ids=["fractions", "negative", "NaN", "too large"],
 )
 def test_a_tiff_of_anything_but_whole_numbers_from_zero_holds_no_labels(tmp_path, data):
     source = write_tiff(tmp_path / "labels.tif", data)

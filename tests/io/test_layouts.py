@@ -5,13 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucseg.io.datasets import find_field, list_splits, open_dataset
+from napari_nucseg.io.datasets import (
+    find_field,
+    list_splits,
+    open_dataset,
+    require_images_and_truth,
+)
 from napari_nucseg.io.layouts import holds_dataset
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.synthetic import SyntheticField
@@ -76,6 +82,64 @@ def test_truth_in_a_folder_of_its_own_is_paired_by_stem(tmp_path, drawn_fields, 
         np.testing.assert_array_equal(field.read_truth(), drawn.labels)
 
 
+@pytest.mark.parametrize("name", ["images/a.tif", "notes.md", "other.zip", "pairs.xlsx"])
+def test_a_file_that_is_no_dataset_does_not_open_its_folder(dataset, name):
+    (dataset / name).touch()
+    with pytest.raises(ValueError, match=f"{Path(name).name}: not a dataset; open its folder"):
+        open_dataset(dataset / name)
+
+
+def test_archives_may_have_capitals(tmp_path, drawn_fields):
+    root = lay_out(tmp_path / "drawn", drawn_fields, truth="masks/{}.tif")
+    for part in ("images", "masks"):
+        shutil.make_archive(str(root / part.capitalize()), "zip", root / part)
+        shutil.rmtree(root / part)
+    assert [field.stem for field in open_dataset(root).fields] == list(STEMS)
+    assert holds_dataset(root)
+    assert open_dataset(root / "Masks.zip").without_mask == ()
+
+
+def test_letters_in_two_parts_as_macos_has_them_are_paired_with_those_in_one(tmp_path):
+    for part, form in (("images", "NFD"), ("masks", "NFC")):
+        write(tmp_path / part / f"{normalize(form, 'größe')}.tif", np.zeros((4, 5)))
+    (tmp_path / "training.txt").write_text(normalize("NFD", "größe.tif"))
+    [field] = open_dataset(tmp_path, "training").fields
+    assert (field.stem, field.mask.suffix) == (normalize("NFC", "größe"), ".tif")
+    assert find_field(field.image.path) == field
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (["images/a.tif", "masks/b.tif"], "no file of masks/ is named like an image"),
+        (["images/a.tif", "masks/a.npy"], "masks/: it holds .npy files, which are not read"),
+        (["images/a.tif", "masks/train/a.tif"], "masks/: it holds folders, such as train"),
+        (["images/train/a.tif", "masks/a.tif"], "images/: it holds folders, such as train"),
+    ],
+)
+def test_what_is_there_instead_of_a_dataset_is_said(tmp_path, files, reason):
+    for name in files:
+        write(tmp_path / name, np.zeros((4, 5)))
+    assert reason in message_of_refusal(lambda: require_images_and_truth(open_dataset(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "reason"),
+    [
+        ("masks", "b.tif", "no file of masks.zip is named like an image"),
+        ("masks", "a.npy", "masks.zip holds no TIFF or PNG files"),
+        ("images", "a.zip", "images.zip holds none"),
+    ],
+)
+def test_what_is_in_an_archive_instead_of_its_files_is_said(tmp_path, part, name, reason):
+    for folder in ("images", "masks"):
+        write(tmp_path / folder / "a.tif", np.zeros((4, 5)))
+    (tmp_path / part / "a.tif").rename(tmp_path / part / name)
+    shutil.make_archive(str(tmp_path / part), "zip", tmp_path / part)
+    shutil.rmtree(tmp_path / part)
+    assert reason in message_of_refusal(lambda: require_images_and_truth(open_dataset(tmp_path)))
+
+
 @pytest.mark.parametrize("inside", ["images", "labels"])
 def test_a_part_of_a_dataset_opens_all_of_it(dataset, inside):
     opened = open_dataset(dataset / inside)
@@ -111,6 +175,15 @@ def test_a_folder_a_field_with_a_mask_a_nucleus_is_a_dataset(tmp_path, drawn_fie
         assert found.notes == ()
 
 
+def test_a_folder_with_some_images_folder_in_it_is_no_dataset(tmp_path, drawn_fields):
+    root = lay_out_by_folder(tmp_path / "bowl", drawn_fields[:2])
+    for stem in STEMS[:2]:
+        shutil.rmtree(root / stem / "masks")
+    assert holds_dataset(root)  # as the Bowl's test images
+    (root / "src").mkdir()
+    assert not holds_dataset(root)  # as a project with pictures for its pages
+
+
 def test_masks_that_share_pixels_are_told(tmp_path, drawn_fields):
     root = lay_out_by_folder(tmp_path / "bowl", drawn_fields[:1])
     shutil.copy(root / "a" / "masks" / "001.png", root / "a" / "masks" / "999.png")
@@ -127,6 +200,24 @@ def test_masks_of_another_shape_are_refused_by_name(tmp_path, drawn_fields):
     write(root / "a" / "masks" / "odd.png", np.zeros((4, 5)))
     [field] = open_dataset(root).fields
     assert "odd.png: a mask of shape (4, 5)" in message_of_refusal(field.read_truth)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a_masks.tif"])
+def test_labels_named_like_the_one_image_of_a_folder_keep_their_numbers(
+    tmp_path, drawn_fields, name
+):
+    drawn = drawn_fields[0]
+    write(tmp_path / "train" / "images" / "a.tif", drawn.image)
+    write(tmp_path / "train" / "masks" / name, drawn.labels.astype(np.uint16))
+    [field] = open_dataset(tmp_path).fields
+    assert np.array_equal(field.read_truth(), drawn.labels)
+
+
+def test_several_nuclei_in_a_mask_of_one_are_refused_by_name(tmp_path, drawn_fields):
+    root = lay_out_by_folder(tmp_path / "bowl", drawn_fields[:1])
+    write(root / "a" / "masks" / "odd.png", drawn_fields[0].labels.astype(np.uint16))
+    [field] = open_dataset(root).fields
+    assert "odd.png: it holds several numbers or colours" in message_of_refusal(field.read_truth)
 
 
 def test_a_folder_a_field_is_segmented_and_scored(run, tmp_path, drawn_fields):

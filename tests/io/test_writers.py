@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from napari_nucseg.io.atomic import files_at_once, write_whole
+from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import (
+    checksum,
     read_provenance,
     with_ending,
     write_columns,
@@ -112,6 +116,13 @@ def test_labels_get_as_many_bits_as_they_need(tmp_path, largest, kind):
     assert read_provenance(tmp_path / "a.tif") == {"model": "µ"}
 
 
+def test_labels_of_any_number_of_axes_are_known_again(tmp_path):
+    labels = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    write_labels(tmp_path / "a.tif", labels, {})
+    assert checksum(read_labels(Source(tmp_path / "a.tif"))) == checksum(labels)
+    assert checksum(labels) != checksum(labels.reshape(2, 3, 5, 4))
+
+
 def test_labels_compress_well(tmp_path, drawn_fields):
     labels = drawn_fields[0].labels
     write_labels(tmp_path / "a.tif", labels, {})
@@ -193,6 +204,18 @@ def test_a_full_disk_is_told_with_the_file_and_the_remedy(tmp_path):
         write_whole(tmp_path / "table.csv", fill)
     assert str(failure.value).startswith(f"{tmp_path / 'table.csv'}: ")
     assert names_in(tmp_path) == []
+
+
+def test_a_file_that_is_protected_against_changes_is_kept(tmp_path):
+    path = tmp_path / "mine.tif"
+    path.write_bytes(b"mine")
+    path.chmod(0o444)
+    if os.access(path, os.W_OK):
+        pytest.skip("this user may write all files")
+    with pytest.raises(PermissionError, match=r"mine\.tif: it is protected against changes"):
+        write_whole(path, lambda file: file.write(b"other"))
+    assert path.read_bytes() == b"mine"
+    assert names_in(tmp_path) == ["mine.tif"]
 
 
 def test_a_file_instead_of_a_folder_is_told_by_name(tmp_path):

@@ -17,7 +17,7 @@ from napari_nucseg.analysis.score_records import Columns, object_columns
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.results_folder import FieldRecord, ResultsFolder, write_record
-from napari_nucseg.io.atomic import is_of_disk
+from napari_nucseg.io.atomic import is_of_disk, words_of
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image
@@ -98,7 +98,7 @@ def check_weights(setup: Setup, made: Provenance) -> None:
 def in_words(error: Exception) -> str:
     """Errors that were foreseen in their own words, others with their kind."""
     foreseen = isinstance(error, ValueError | OSError)
-    return str(error) if foreseen else f"{type(error).__name__}: {error}"
+    return words_of(error) if foreseen else f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)

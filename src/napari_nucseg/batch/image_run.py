@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from napari_nucseg.batch.image_task import (
     count_nuclei,
     labels_file,
 )
+from napari_nucseg.io.atomic import words_of
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
@@ -55,11 +57,11 @@ def find_clashes(sources: Sequence[Source], out: Path) -> dict[Source, str]:
 
     Labels of two would have one name, or labels would replace one of the images.
     """
-    targets = {labels_file(source, out).resolve() for source in sources}
+    targets = {os.path.realpath(labels_file(source, out)) for source in sources}
     clashes = {
         source: f"{source}: labels would replace this image; choose another --out"
         for source in sources
-        if source.path.resolve() in targets
+        if os.path.realpath(source.path) in targets  # resolve() fails at links to themselves
     }
     stems: dict[str, Source] = {}
     for source in sources:
@@ -152,7 +154,7 @@ def segment_images(
         try:
             there = find_saved(source, work)
         except OSError as error:  # the image has gone since
-            there = work.blame(source, str(error))
+            there = work.blame(source, words_of(error))
         if there is None:
             left.append(source)
         else:

@@ -24,6 +24,9 @@ from napari_nucseg.segmenters.api import Segmentation, Segmenter, VolumeSegmenta
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
 
+_NO_DEPTH = {"T": "times", "C": "channels"}
+"""What axes hold whose planes are no neighbours in depth."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -185,7 +188,7 @@ def _segment(
 ) -> tuple[Image, Segmentation | VolumeSegmentation]:
     image = _read(source, choice)
     if choice.depth is not None and image.data.ndim == 3:
-        _check_stack(source, image)
+        image = _take_for_depth(source, image, choice.depth)
         with _named(source):
             volume = choice.volume_of(image)
             return image, segment_volume(
@@ -242,13 +245,18 @@ def _save(
     return Saved.of(path, made)
 
 
-def _check_stack(source: Source, image: Image) -> None:
-    """Refuse planes of which it is not known which are neighbours."""
+def _take_for_depth(source: Source, image: Image, depth: Depth) -> Image:
+    """Refuse planes of which it is not known which are neighbours, and tell of other doubts."""
     if len(image.stack) > 1:
         raise ValueError(
             f"{source}: a stack of several axes, {image.stack} before height and width; save each "
             "volume by itself"
         )
+    held = _NO_DEPTH.get(image.stack)
+    if held is None or depth is Depth.PLANES:
+        return image
+    note = f"its file says that its planes are {held}; they were taken for neighbours in depth"
+    return replace(image, notes=(*image.notes, note))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from napari_nucseg.batch.results_folder import RUN_FILE, ResultsFolder
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_label_image, read_labels
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
+from napari_nucseg.io.layouts import find_files_of_one, stem_of_truth
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.writers import count_corrected
@@ -242,6 +243,8 @@ def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
     if predicted.is_file() or truth.is_file():
         raise ValueError(f"{predicted} and {truth}: give two files or two folders")
     found, wanted = _by_stem(predicted), _by_stem(truth)
+    if found.keys() != wanted.keys():
+        found, wanted = _by_image(found), _by_image(wanted)
     for folder, present, others in ((truth, wanted, found), (predicted, found, wanted)):
         alone = sorted(set(others) - set(present))
         if alone:
@@ -263,3 +266,12 @@ def _by_stem(folder: Path) -> dict[str, Source]:
         twice = next(s for s in listed if sources[s.stem] != s)
         raise ValueError(f"{folder}: {twice.name} and {sources[twice.stem].name} are one field")
     return sources
+
+
+def _by_image(labels: dict[str, Source]) -> dict[str, Source]:
+    """Call labels by their images, without _masks and the like; leave out images beside them."""
+    images = {stem: stem_of_truth(stem) for stem in labels}
+    if any(image != stem and image in labels for stem, image in images.items()):
+        return find_files_of_one(labels.values()).truths
+    by_image = {images[stem]: source for stem, source in labels.items()}
+    return by_image if len(by_image) == len(labels) else labels

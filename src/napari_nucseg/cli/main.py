@@ -32,6 +32,7 @@ from napari_nucseg.cli.options import (
     warn_of_reading,
 )
 from napari_nucseg.cli.train import train
+from napari_nucseg.io.atomic import words_of
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 
@@ -47,8 +48,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-
-
 app.command()(benchmark)
 app.command()(train)
 
@@ -64,7 +63,7 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError) as error:
-        typer.echo(f"napari-nucseg: {error}", err=True)
+        typer.echo(f"napari-nucseg: {words_of(error)}", err=True)
         sys.exit(2)
 
 
@@ -87,7 +86,10 @@ def _options(
 class FileOptions:
     """Images, and where their labels go."""
 
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images or folders.")]
+    inputs: Annotated[
+        list[Path],  # typer would refuse all for one that may not be read
+        typer.Argument(metavar="INPUT...", help="Images or folders.", readable=False),
+    ]
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
     overwrite: Annotated[
         bool,

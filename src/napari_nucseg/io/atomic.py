@@ -28,8 +28,6 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "its name is too long for this disk; rename the image, or choose another "
     "folder",
 }
-
-
 _OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -48,6 +46,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            _refuse_protected(path)
             with partial.open("wb") as file:
                 yield file
                 file.flush()
@@ -56,6 +55,14 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # where it could not be made it cannot be removed either
             partial.unlink(missing_ok=True)
+
+
+def _refuse_protected(path: Path) -> None:
+    """Refuse to replace a file that may not be written: its folder would allow it."""
+    if path.is_file() and not os.access(path, os.W_OK):
+        raise PermissionError(
+            f"{path}: it is protected against changes; allow them, or choose another folder"
+        )
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -139,6 +146,19 @@ def explained(path: Path) -> Iterator[None]:
             raise
         named = error.filename is not None and not str(error.filename).endswith(PARTIAL)
         raise type(error)(f"{error.filename if named else path}: {remedy}") from error
+
+
+def words_of(error: Exception) -> str:
+    """Say what is wrong; where the system says it, of which file, and without its number.
+
+    Examples
+    --------
+    >>> words_of(PermissionError(errno.EACCES, "Permission denied", "a.tif"))
+    'a.tif: permission denied'
+    """
+    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
 
 
 def is_of_disk(error: OSError) -> bool:

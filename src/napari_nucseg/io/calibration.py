@@ -24,7 +24,7 @@ _UM = {
 _OF_PRINT = ("cm", "centimeter", "centimetre", "inch", "inche", "in")
 _COARSEST = 20.0
 """Pixels larger than this, in um, are those of print where they are told in cm or inch."""
-_TAG_UNITS = {2: "inch", 3: "cm"}
+_TAG_UNITS = {2: "inch", 3: "cm", 4: "mm", 5: "um"}
 """What the values of the tag ResolutionUnit mean."""
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 

@@ -222,11 +222,12 @@ def find_axis(
         return wanted
     if told:
         return told[0]
-    short = [index for index in (0, len(shape) - 1) if shape[index] <= MOST_COLOURS]
+    unknown = (index for index in (0, len(shape) - 1) if axes[index] not in "TZ")
+    short = [index for index in unknown if shape[index] <= MOST_COLOURS]
     if len(shape) < 3 or not short:
+        ways = "say which axis does, the first or the last, or " if len(shape) > 2 else ""
         raise ValueError(
-            f"no axis of its shape {shape} is known to hold channels; say which axis does, the "
-            "first or the last, or choose no channel"
+            f"no axis of its shape {shape} is known to hold channels; {ways}choose no channel"
         )
     if len(short) > 1:
         raise ValueError(

@@ -14,7 +14,6 @@ from napari_nucseg.io.layouts import (
     PICTURE_SUFFIXES,
     TRUTH_SUFFIXES,
     Files,
-    describe_folder,
     explain_no_images,
     explain_no_truth,
     find_files,
@@ -33,7 +32,15 @@ from napari_nucseg.io.lists import (
     split_of,
     splits_of,
 )
-from napari_nucseg.io.sources import PARTS, Source, list_folder, part_folder, root_of
+from napari_nucseg.io.sources import (
+    PARTS,
+    Source,
+    describe_folder,
+    list_folder,
+    part_archive,
+    part_folder,
+    root_of,
+)
 
 _ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
 _SIGNS = ("images", "metadata")
@@ -48,8 +55,9 @@ def find_field(path: Path) -> Field:
     path : Path
         A TIFF or PNG, for example ``BBBC039/images/IXMtest_A02_s1_w1....tif``.
     """
-    split = split_of(root_of(path.parent), path.stem)
-    return Field(path.stem, Source(path), find_truth(path), split)
+    source = Source(path)
+    split = split_of(root_of(path.parent), source.stem)
+    return Field(source.stem, source, find_truth(path), split)
 
 
 def open_dataset(
@@ -66,7 +74,7 @@ def open_dataset(
     path : Path
         The dataset's folder in any layout, one of its subfolders, one of its lists of fields, a
         folder of images, ``images.zip``, ``masks.zip`` or ``labels.zip``, or a table of pairs,
-        which ends in ``.csv``.
+        which ends in ``.csv`` or ``.tsv``.
     split : str, optional
         Keep the fields of a list alone: ``<split>.txt`` in ``metadata/``, in ``metadata.zip`` or
         in the dataset's folder, or any file of names, one a line. Of a table of pairs those of
@@ -91,6 +99,7 @@ def open_dataset(
         return _open_two(path, truths, split, allow_missing)
     if is_table(path):
         return _open_table(path, split, allow_missing)
+    _refuse_other_file(path)
     root = root_of(path.parent if path.is_file() else path)
     listing = Source(path) if path.is_file() and is_list(path) else None
     if listing is not None and split is not None:
@@ -155,7 +164,7 @@ def refuse_truth(path: Path) -> None:
     """
     where = path.resolve()
     folders = [part.parent for part in where.parents if part.name.lower() in PARTS]
-    folders += [where.parent] if where.name in _ARCHIVES else []
+    folders += [where.parent] if where.name.lower() in _ARCHIVES else []
     signs = [place for one in folders for sign in _SIGNS for place in _places(one, sign)]
     if path.exists() and any(sign.exists() for sign in signs):
         raise FileExistsError(
@@ -163,8 +172,15 @@ def refuse_truth(path: Path) -> None:
         )
 
 
+def _refuse_other_file(path: Path) -> None:
+    """Refuse a file that says nothing of the fields beside it."""
+    if path.is_file() and not is_list(path) and path.name.lower() not in _ARCHIVES:
+        ways = f"open its folder, {', '.join(_ARCHIVES)}, a list of names (.txt) or a table (.csv)"
+        raise ValueError(f"{path}: not a dataset; {ways}; unpack other archives")
+
+
 def _places(root: Path, part: str) -> tuple[Path, Path]:
-    return part_folder(root, part), root / f"{part}.zip"
+    return part_folder(root, part), part_archive(root, part)
 
 
 def _are_images_and_truths(images: Path, truths: Path) -> bool:
@@ -226,6 +242,9 @@ def _open_table(path: Path, split: str | None, allow_missing: bool) -> Dataset:
     kept = tuple(field for field in fields if field.split == split)
     if kept:
         return Dataset(_with_list(dataset.name, split), kept)
+    there = sorted({field.split for field in fields if field.split})
+    if there and not is_list(Path(split)):
+        raise ValueError(f"{path}: it has no split {split}; there are {', '.join(there)}")
     listing = find_list(path.parent, split, {field.stem for field in fields})
     return _keep_listed(dataset, listing, allow_missing)
 

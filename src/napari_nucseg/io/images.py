@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,13 +17,13 @@ from napari_nucseg.io.channels import (
     ChannelNeededError,
     count_colours,
     find_axis,
-    find_samples,
 )
 from napari_nucseg.io.label_formats import read_seg
 from napari_nucseg.io.label_rules import (
     LabelImage,
     decode_colouring,
     is_seg,
+    number_colours,
     put_together,
     take_labels,
 )
@@ -30,19 +32,23 @@ from napari_nucseg.io.pictures import (
     TIFF_SUFFIXES,
     Kind,
     Picture,
-    has_palette,
-    is_grey,
     look_into,
     png_shape,
     read_picture,
 )
 from napari_nucseg.io.sources import Source, list_folder
-from napari_nucseg.io.tiff import BadFileError, Header, find_planes, open_tiff, tiff_header
+from napari_nucseg.io.tiff import (
+    BadFileError,
+    Header,
+    find_planes,
+    has_palette,
+    labels_shape,
+    open_tiff,
+    tiff_header,
+)
 
 NAME_IN_BBBC039 = re.compile(r"IXMtest_(?P<well>[A-P]\d{2})_s(?P<site>\d)_w1[0-9A-Fa-f-]{36}")
 _MASK_WANTED = "choose the file of the folder masks/ or labels/ that has the image's name"
-
-_TAKEN_FOR_STACK = "its tags call its planes colours: they were taken for a stack"
 
 
 @dataclass(frozen=True)
@@ -108,9 +114,7 @@ def read_image(
         If it cannot be opened.
     """
     picture = read_picture(source, look_into(source), lossy=lossy)
-    if as_stack and picture.axes == "SYX":
-        picture = replace(picture, axes="QYX", notes=(*picture.notes, _TAKEN_FOR_STACK))
-    return _take(source, picture, channel)
+    return _take(source, picture.as_stack() if as_stack else picture, channel)
 
 
 def read_image_header(source: Source, *, lossy: bool = False) -> Header:
@@ -125,9 +129,10 @@ def read_image_header(source: Source, *, lossy: bool = False) -> Header:
     if opened.kind is Kind.TIFF:
         with open_tiff(source, opened.content) as tiff:
             planes = find_planes(source, tiff)
-            header, is_resolved = tiff_header(source, tiff, planes), not has_palette(planes)
-        if is_resolved:
-            _find_axis(source, planes.shape, planes.axes, None)
+            header, is_colour = tiff_header(source, tiff, planes), "S" in planes.axes
+        if not is_colour and not has_palette(planes):
+            with _naming(source):
+                find_axis(planes.shape, planes.axes, None)
             return header
     return read_image(source, lossy=lossy).header
 
@@ -141,8 +146,9 @@ def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
     """Read labels from a TIFF or PNG, or from what Cellpose's window has saved.
 
     In grey and in the numbers of a palette each value is a nucleus, in one piece or several. In
-    colour, and in BBBC039's own masks, the 8-connected pieces of equal colour are nuclei. In a
-    folder each picture is the mask of a nucleus.
+    colour, and in BBBC039's own masks, the 8-connected pieces of equal colour are nuclei. Planes
+    that a TIFF calls colours, and has one after another, are a stack. In a folder each picture is
+    the mask of a nucleus.
 
     Parameters
     ----------
@@ -157,31 +163,23 @@ def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
         If the file is damaged, or holds anything but labels.
     OSError
         If it cannot be opened.
-
-    References
-    ----------
-    .. [1] Caicedo et al., Cytometry Part A 95, 952-965 (2019), and the notes of BBBC039.
     """
     if source.path.is_dir():
-        masks = ((str(mask), read_labels(mask) != 0) for mask in _list_masks(source))
-        found = put_together(masks)
-        return replace(found, notes=tuple(f"{source}: {note}" for note in found.notes))
+        masks = ((str(mask), _read_mask(mask)) for mask in _list_masks(source))
+        return _with_notes(source, put_together(masks))
     if is_seg(source):
         return _take_labels(source, read_seg(source), components)
-    picture = read_picture(source, look_into(source), as_numbers=True)
-    data, axes = picture.data, picture.axes
-    samples = find_samples(data.shape, axes)
-    if samples is not None:
-        data = np.moveaxis(data, samples, -1)
-        if data.shape[-1] != 2:
-            return _decode(source, picture, data)
-        data, axes = data[..., 0], "YX"  # of grey and transparency
+    picture = read_picture(source, look_into(source), as_numbers=True).as_stack()
+    data, axes, colours = picture.data, picture.axes, picture.colours
+    if colours is not None:
+        if colours.shape[-1] != 2:
+            return _decode(source, picture, colours)
+        data, axes = colours[..., 0], "YX"  # of grey and transparency
     if picture.is_png and data.dtype.itemsize == 1 and _is_published_mask(source):
         return _decode(source, picture, data)
     if picture.is_png and data.dtype != bool:
         data = data.astype(np.int32)
-    found = _take_labels(source, _as_planes(data, axes), components)
-    return replace(found, notes=(*picture.notes, *found.notes))
+    return _take_labels(source, _as_planes(data, axes), components, picture.notes)
 
 
 def read_labels_shape(source: Source) -> tuple[int, ...]:
@@ -202,8 +200,9 @@ def read_labels_header(source: Source) -> Header:
     if opened.kind is not Kind.TIFF:
         return Header(read_labels(source).shape, dtype)
     with open_tiff(source, opened.content) as tiff:
-        header = tiff_header(source, tiff, find_planes(source, tiff))
-        return replace(header, dtype=dtype)
+        planes = find_planes(source, tiff)
+        header = tiff_header(source, tiff, planes)
+        return replace(header, shape=labels_shape(planes, header), dtype=dtype)
 
 
 def _list_masks(folder: Source) -> list[Source]:
@@ -213,12 +212,25 @@ def _list_masks(folder: Source) -> list[Source]:
     return masks
 
 
-def _take_labels(source: Source, data: NDArray[Any], components: bool) -> LabelImage:
-    try:
+def _read_mask(source: Source) -> NDArray[np.bool_]:
+    """Read the mask of one nucleus."""
+    picture = read_picture(source, look_into(source), as_numbers=True)
+    numbers = picture.data if picture.colours is None else number_colours(picture.colours)
+    inside: NDArray[np.bool_] = numbers != 0
+    if (inside & (numbers != numbers.max(initial=0))).any():
+        raise BadFileError(
+            f"{source}: it holds several numbers or colours, and in a folder of masks each file is "
+            "one nucleus; give labels of all nuclei the name of their image"
+        )
+    return inside
+
+
+def _take_labels(
+    source: Source, data: NDArray[Any], components: bool, notes: tuple[str, ...] = ()
+) -> LabelImage:
+    with _naming(source):
         found = take_labels(data, components=components)
-    except ValueError as error:
-        raise BadFileError(f"{source}: {error}") from error
-    return replace(found, notes=tuple(f"{source}: {note}" for note in found.notes))
+    return _with_notes(source, found, notes)
 
 
 def _decode(source: Source, picture: Picture, data: NDArray[Any]) -> LabelImage:
@@ -231,7 +243,12 @@ def _decode(source: Source, picture: Picture, data: NDArray[Any]) -> LabelImage:
         found = decode_colouring(data)
     except ValueError as error:
         raise BadFileError(f"{source}: {error}; {_MASK_WANTED}") from error
-    return replace(found, notes=(*picture.notes, *(f"{source}: {note}" for note in found.notes)))
+    return _with_notes(source, found, picture.notes)
+
+
+def _with_notes(source: Source, found: LabelImage, notes: tuple[str, ...] = ()) -> LabelImage:
+    """Say which file notes are on, and add those on how its pixels were read."""
+    return replace(found, notes=tuple(f"{source}: {note}" for note in (*notes, *found.notes)))
 
 
 def _is_published_mask(source: Source) -> bool:
@@ -255,32 +272,26 @@ def _as_planes(data: NDArray[Any], axes: str) -> NDArray[Any]:
 def _take(source: Source, picture: Picture, channel: Channel | None) -> Image:
     """Take a channel where there are several, and put what remains into planes."""
     data, axes, name = picture.data, picture.axes, ""
-    if channel is None and picture.is_png and is_grey(data):
+    if channel is None and picture.is_grey:
         data, axes = data[..., 0], "YX"
-    axis = _find_axis(source, data.shape, axes, channel, data)
-    if channel is not None and axis is not None:
-        colours = count_colours(data.shape[axis], axes[axis])
-        try:
-            data = channel.take(data, axis, colours)
-        except ValueError as error:
-            raise BadFileError(f"{source}: {error}") from error
-        axes, name = axes[:axis] + axes[axis + 1 :], channel.describe(colours)
-        if not {"Y", "X"} <= set(axes):  # what the file took for height or width were channels
-            axes = axes[:-2] + "YX"
+    with _naming(source):
+        axis = find_axis(data.shape, axes, channel, data)
+        if channel is not None and axis is not None:
+            colours = count_colours(data.shape[axis], axes[axis])
+            data, name = channel.take(data, axis, colours), channel.describe(colours)
+            axes = axes[:axis] + axes[axis + 1 :]
+    if not {"Y", "X"} <= set(axes):  # what the file took for height or width were channels
+        axes = axes[:-2] + "YX"
     size, spacing = picture.pixel_size, picture.z_spacing
     stack = axes.replace("Y", "").replace("X", "")
     return Image(_as_planes(data, axes), size, name, stack, spacing, picture.notes)
 
 
-def _find_axis(
-    source: Source,
-    shape: tuple[int, ...],
-    axes: str,
-    channel: Channel | None,
-    data: NDArray[Any] | None = None,
-) -> int | None:
+@contextmanager
+def _naming(source: Source) -> Iterator[None]:
+    """Put the name of a file before what is wrong with its pixels."""
     try:
-        return find_axis(shape, axes, channel, data)
+        yield
     except ChannelNeededError as error:
         choices = error.choices, error.proposal
         raise ChannelNeededError(f"{source}: {error.reason}", *choices) from error

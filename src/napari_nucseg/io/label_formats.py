@@ -135,7 +135,7 @@ def require_whole(labels: Labels) -> None:
 def write_mask(path: Path, labels: Labels) -> None:
     """Write labels as the masks of BBBC039 are: a colouring in the red of an RGBA PNG.
 
-    `napari_nucseg.io.images.read_mask` gives back the same objects, numbered by place.
+    `napari_nucseg.io.images.read_labels` gives back the same objects, numbered by place.
 
     Parameters
     ----------
@@ -226,9 +226,12 @@ def read_seg(source: Source) -> NDArray[Any]:
     stream = io.BytesIO(source.read())
     try:
         found = _load(stream)
-    except pickle.UnpicklingError as error:
+    except _RefusedError as error:
         raise BadFileError(f"{source}: {error}") from error
-    except (ValueError, LookupError, TypeError, EOFError, AttributeError, MemoryError) as error:
+    except (
+        pickle.UnpicklingError, ValueError, LookupError, TypeError, EOFError, AttributeError,
+        MemoryError,
+    ) as error:  # fmt: skip
         raise BadFileError(
             f"{source}: not a file that Cellpose's window has saved ({error}); save it there again"
         ) from error
@@ -252,6 +255,10 @@ def _load(stream: io.BytesIO) -> Any:
     return found.item() if isinstance(found, np.ndarray) and found.shape == () == shape else None
 
 
+class _RefusedError(pickle.UnpicklingError):
+    """What is in a file may be a program."""
+
+
 class _Unpickler(pickle.Unpickler):
     """Makes arrays, plain values and names of files, and refuses all else."""
 
@@ -260,7 +267,7 @@ class _Unpickler(pickle.Unpickler):
         if module in _PATH_MODULES and name in _PATHS:
             return _PATHS[name]
         if (module, name) not in _PLAIN:
-            raise pickle.UnpicklingError(
+            raise _RefusedError(
                 f"it holds {module}.{name}, which may be a program and is not run; save its "
                 "labels as TIFF or PNG"
             )

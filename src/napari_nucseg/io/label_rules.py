@@ -28,7 +28,6 @@ _BUSY_INSIDE = 1 / 8
 _BUSY = {1: 32, 2: 8}
 """Share of pixels, as one in so many, that differ from their left neighbours in what has to be
 looked at closely; by bytes a pixel."""
-
 _WHITE = (255, 65_535)
 """The one number of many a binary mask."""
 
@@ -241,10 +240,11 @@ def _whole_numbers(data: NDArray[Any]) -> Labels:
     if data.dtype == bool:
         return data.astype(np.uint8)
     if data.dtype.kind == "f":
-        if not (np.isfinite(data).all() and (data == np.rint(data)).all()):
+        largest = np.abs(data).max(initial=0)  # NaN if there is one
+        if not (data == np.rint(data)).all() or not largest < np.float64(2**63):
             raise ValueError(
-                f"not a label image: it holds {data.dtype} values with fractions, labels are "
-                "whole numbers from 0; save it as a 16 or 32-bit integer TIFF"
+                f"not a label image: it holds {data.dtype} values with fractions, NaN or of no "
+                "sensible size, labels are whole numbers from 0; save it as an integer TIFF"
             )
         data = data.astype(np.int64)
     if data.dtype.kind not in "iu":

@@ -22,9 +22,11 @@ from napari_nucseg.io.sources import (
     IMAGES,
     TRUTHS,
     Source,
+    describe_folder,
     has_images,
     list_folder,
     list_part,
+    part_archive,
     part_folder,
     root_of,
 )
@@ -49,12 +51,12 @@ class Files:
 
     Attributes
     ----------
-    images, truths : mapping of str to Source
+    images, truths : dict of str to Source
         A field need not have both.
     """
 
-    images: Mapping[str, Source]
-    truths: Mapping[str, Source]
+    images: dict[str, Source]
+    truths: dict[str, Source]
 
     @property
     def stems(self) -> frozenset[str]:
@@ -74,32 +76,38 @@ def find_files(root: Path) -> Files:
     ------
     ValueError
         If a field has two images or two ground truths; the message names both.
-    OSError
-        If a folder or archive cannot be read.
     """
     images = list_part(root, IMAGES, PICTURE_SUFFIXES)
-    by_folder = {} if images else _list_by_folder(root)
-    if by_folder:
-        masks = {name: Source(part_folder(root / name, "masks")) for name in by_folder}
-        return Files(by_folder, {name: one for name, one in masks.items() if one.path.is_dir()})
+    by_folder = None if images else _find_by_folder(root)
+    if by_folder is not None and by_folder.images:
+        return by_folder
     truths = _list_truths(root)
     if not truths:
         return find_files_of_one(images or list_folder(root, ALL_SUFFIXES))
     return pair_up(images, truths)
 
 
-def _list_by_folder(root: Path) -> dict[str, Source]:
-    """Find the images of fields that each have a folder with one image and its masks, or neither.
+def _find_by_folder(root: Path) -> Files:
+    """Find the fields that each have a folder with one image and its masks, or neither.
 
     Folders of several images are datasets of their own.
     """
-    if not root.is_dir():
-        return {}
-    parts = {one.name: part_folder(one, IMAGES) for one in sorted(root.iterdir())}
-    images = {
-        name: list_folder(part, PICTURE_SUFFIXES) for name, part in parts.items() if part.is_dir()
-    }
-    return {name: found[0] for name, found in images.items() if len(found) == 1}
+    files = Files({}, {})
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        images, masks = part_folder(folder, IMAGES), part_folder(folder, "masks")
+        found = list_folder(images, PICTURE_SUFFIXES) if images.is_dir() else []
+        if len(found) == 1:
+            files.images[folder.name] = found[0]
+            if masks.is_dir():
+                files.truths[folder.name] = _labels_or_masks(masks, found[0])
+    return files
+
+
+def _labels_or_masks(folder: Path, image: Source) -> Source:
+    """Return the one label image of a folder if it is named like an image, else its masks."""
+    there = list_folder(folder, IMAGE_SUFFIXES)
+    is_named = len(there) == 1 and stem_of_truth(there[0].stem) == image.stem
+    return there[0] if is_named else Source(folder)
 
 
 def pair_up(images: Iterable[Source], truths: Iterable[Source]) -> Files:
@@ -111,11 +119,8 @@ def pair_up(images: Iterable[Source], truths: Iterable[Source]) -> Files:
         If a field has two images or two ground truths; the message names both.
     """
     by_stem = _by_stem(images, "images")
-    of_fields = {
-        source: source.stem if source.stem in by_stem else stem_of_truth(source.stem)
-        for source in truths
-    }
-    return Files(by_stem, _by_field(of_fields, "ground truths"))
+    stems = {s: s.stem if s.stem in by_stem else stem_of_truth(s.stem) for s in truths}
+    return Files(by_stem, _by_field(stems, "ground truths"))
 
 
 def find_truth(image: Path) -> Source | None:
@@ -131,7 +136,7 @@ def find_truth(image: Path) -> Source | None:
     ValueError
         If there are two; the message names both.
     """
-    stem = image.stem
+    stem = Source(image).stem
     found = [source for source in _list_truths(root_of(image.parent)) if source.stem == stem]
     if not found:
         found = _without_own(_beside(image))
@@ -173,12 +178,14 @@ def is_truth(path: Path) -> bool:
 def explain_no_truth(root: Path) -> str:
     """Say why no ground truth was found in a dataset's folder, and what to do."""
     for part in TRUTHS:
-        folder = part_folder(root, part)
-        if not folder.is_dir():
-            continue
-        if list_folder(folder, IMAGE_SUFFIXES):
-            return f"no file of {part}/ is named like an image; name each like its image"
-        return f"{part}/: {describe_folder(folder)}"
+        folder, archive = part_folder(root, part), part_archive(root, part)
+        name = f"{part}/" if folder.is_dir() else archive.name
+        if list_part(root, part, IMAGE_SUFFIXES):
+            return f"no file of {name} is named like an image; name each like its image"
+        if folder.is_dir():
+            return f"{name}: {describe_folder(folder)}"
+        if archive.is_file():
+            return f"{name} holds no TIFF or PNG files"
     return (
         "add masks/ or labels/, put labels beside the images, such as a_masks.tif beside a.tif, or "
         "segment without scoring"
@@ -190,6 +197,8 @@ def explain_no_images(root: Path) -> str:
     folder = part_folder(root, IMAGES)
     if folder.is_dir():
         return f"no images here; {IMAGES}/: {describe_folder(folder)}"
+    if has_images(root):
+        return f"no images here; {part_archive(root, IMAGES).name} holds none"
     if _list_truths(root):
         return f"no image; add the folder {IMAGES}/"
     return (
@@ -198,24 +207,17 @@ def explain_no_images(root: Path) -> str:
     )
 
 
-def describe_folder(folder: Path) -> str:
-    """Say what files there are where none is read."""
-    there = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
-    kinds = sorted({path.suffix.lower() or "nameless" for path in there})
-    if not kinds:
-        return "it is empty"
-    return f"it holds {', '.join(kinds)} files, which are not read; save them as TIFF or PNG"
-
-
 def holds_dataset(folder: Path) -> bool:
     """Whether a folder is a dataset, or a part of one, by names alone; False for plain images."""
     root = root_of(folder)
-    if (root / f"{IMAGES}.zip").is_file():
+    if part_archive(root, IMAGES).is_file():
         return True
     parts = (part_folder(root, part) for part in (IMAGES, "masks"))
     if any(part.is_dir() and list_folder(part, PICTURE_SUFFIXES) for part in parts):
         return True
-    if _list_by_folder(root):
+    files = _find_by_folder(root)
+    folders = [one for one in root.iterdir() if one.is_dir()] if files.images else []
+    if files.truths or 1 < len(files.images) == len(folders):  # else it is any folder in images/
         return True
     here = list_folder(folder, ALL_SUFFIXES)
     truths = {stem_of_truth(source.stem) for source in here if _is_named_truth(source)}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
+from unicodedata import normalize
 
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
@@ -12,10 +14,15 @@ from napari_nucseg.io.sources import LISTS, Source, list_folder, list_part, part
 
 SPLITS = ("training", "validation", "test")
 LIST_SUFFIXES = (".txt",)
+TABLE_SUFFIXES = (".csv", ".tsv")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""What texts in UTF-16 begin with."""
 _IMAGE = ("image", "images", "img", "raw")
 _TRUTH = ("mask", "masks", "label", "labels", "truth", "ground_truth", "target")
 _SPLIT = ("split", "set", "subset")
 """Names of the columns of a table."""
+_OF_FILES = re.compile("_(path|file|filename|name)$")
+"""What may stand behind them."""
 _MAX_BYTES = 2**24
 """The largest list that is looked into; 200,000 long names."""
 
@@ -148,7 +155,7 @@ def read_names(source: Source, stems: Set[str]) -> list[str]:
 
 def is_table(path: Path) -> bool:
     """Whether a path is of a table of pairs, by its ending."""
-    return path.suffix.lower() == ".csv"
+    return path.suffix.lower() in TABLE_SUFFIXES
 
 
 def read_pairs(path: Path) -> tuple[Field, ...]:
@@ -159,32 +166,35 @@ def read_pairs(path: Path) -> tuple[Field, ...]:
     path : Path
         A CSV file with the columns image and mask (or label, labels, truth), and perhaps split;
         without their names the first two columns are image and mask. Paths are from its folder.
+        A mask may be empty.
 
     Raises
     ------
     ValueError
         If it is no such table, a file does not exist, or two images have one stem.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text; save the table as CSV in UTF-8") from error
-    rows = [row for row in csv.reader(text.splitlines(), _dialect(text)) if any(row)]
+    rows = _rows(path)
     columns, has_names = _columns(rows[0] if rows else [])
     lines = rows[1:] if has_names else rows
     if not lines or any(len(row) <= max(columns[:2]) for row in lines):
         raise ValueError(
             f"{path}: not a table of pairs; give it the columns image and mask, a field a line"
         )
+    if not has_names and not (path.parent / _plain(lines[0][0])).is_file():
+        raise ValueError(
+            f"{path}: its first line, {', '.join(lines[0])}, names neither its columns nor a file; "
+            "call the columns image and mask, and give paths from its own folder"
+        )
     found: dict[str, Field] = {}
     for row in lines:
         field = _field(path, row, columns)
         other = found.setdefault(field.stem, field)
         if other is not field:
-            raise ValueError(
-                f"{path}: {other.image} and {field.image} have one stem, {field.stem}; rename one "
-                "of them"
+            both = (
+                f"{other.image} and {field.image} have one stem, {field.stem}; rename one of them"
             )
+            twice = f"{field.image} is named twice; remove one of the lines"
+            raise ValueError(f"{path}: {twice if other.image == field.image else both}")
     return tuple(found[stem] for stem in sorted(found))
 
 
@@ -204,17 +214,29 @@ def _names_fields(source: Source, stems: Set[str]) -> bool:
 def _lines(source: Source) -> list[str] | None:
     """Read the lines of a text that are not empty; None of what is no text, or too long a one."""
     content = source.read(_MAX_BYTES + 1)
+    text = _decode(content)
+    if text is None or len(content) > _MAX_BYTES:
+        return None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _decode(content: bytes) -> str | None:
+    """Return a text in UTF-8, or in UTF-16 if it says so, as Windows saves it; None if neither."""
     try:
-        lines = content.decode("utf-8-sig").splitlines()
+        return content.decode("utf-16" if content.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError:
         return None
-    return None if len(content) > _MAX_BYTES else [line.strip() for line in lines if line.strip()]
+
+
+def _plain(name: str) -> str:
+    """Return a path with slashes, which Windows has the other way."""
+    return name.replace("\\", "/")
 
 
 def _stem_of(name: str, stems: Set[str]) -> str:
     """Cut folders and the ending of an image or its ground truth off a name with other dots."""
-    path = Path(name)
-    stem = path.stem if _has_ending(name) else path.name
+    path = Path(name if Path(name).stem in stems else _plain(name))
+    stem = normalize("NFC", path.stem if _has_ending(name) else path.name)
     image = stem_of_truth(stem)
     return image if stem not in stems and image in stems else stem
 
@@ -223,19 +245,32 @@ def _has_ending(name: str) -> bool:
     return Path(name).suffix.lower() in PICTURE_SUFFIXES
 
 
+def _rows(path: Path) -> list[list[str]]:
+    """Read the rows of a table that are not empty."""
+    text = _decode(path.read_bytes())
+    if text is None:
+        raise ValueError(f"{path}: not a text; save the table as CSV in UTF-8")
+    if text.startswith("sep="):  # what spreadsheets are told
+        text = text.partition("\n")[2]
+    table = csv.reader(text.splitlines(), _dialect(text))
+    rows = ([cell.strip() for cell in row] for row in table)
+    return [row for row in rows if any(row)]
+
+
 def _dialect(text: str) -> type[csv.Dialect]:
     """Tell commas from semicolons and tabulators, which some spreadsheets write."""
-    first = text.partition("\n")[0]
+    first = text.lstrip().partition("\n")[0]
 
     class Found(csv.excel):
         delimiter = max(",;\t", key=first.count)
+        skipinitialspace = True
 
     return Found
 
 
 def _columns(header: Sequence[str]) -> tuple[tuple[int, int, int | None], bool]:
     """Find the columns of image, ground truth and split, and whether the first line names them."""
-    names = [name.strip().lower() for name in header]
+    names = [_OF_FILES.sub("", re.sub(r"[\s-]+", "_", name.lower())) for name in header]
 
     def find(known: Sequence[str]) -> int | None:
         return next((names.index(name) for name in known if name in names), None)
@@ -247,9 +282,11 @@ def _columns(header: Sequence[str]) -> tuple[tuple[int, int, int | None], bool]:
 
 
 def _field(path: Path, row: Sequence[str], columns: tuple[int, int, int | None]) -> Field:
-    files = [path.parent / row[column].strip().replace("\\", "/") for column in columns[:2]]
-    for file in files:
-        if not file.is_file():
-            raise FileNotFoundError(f"{file}: there is no such file, which {path} names")
-    split = None if columns[2] is None or columns[2] >= len(row) else row[columns[2]].strip()
-    return Field(files[0].stem, Source(files[0]), Source(files[1]), split or None)
+    image, truth = (Source(path.parent / _plain(row[n])) if row[n] else None for n in columns[:2])
+    if image is None:
+        raise ValueError(f"{path}: a line names no image: {', '.join(row)}; remove it")
+    for one in (image, truth):
+        if one is not None and not one.path.is_file():
+            raise FileNotFoundError(f"{one}: there is no such file, which {path} names")
+    split = None if columns[2] is None or columns[2] >= len(row) else row[columns[2]]
+    return Field(image.stem, image, truth, split or None)

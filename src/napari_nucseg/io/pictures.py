@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
+from napari_nucseg.io.channels import find_samples
 from napari_nucseg.io.label_rules import is_seg
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.tiff import (
+    COLOUR_PLANES,
     BadFileError,
-    Planes,
     find_planes,
+    has_palette,
+    has_white_for_zero,
+    invert,
     open_tiff,
+    resolve_palette,
     tiff_header,
     truncated_message,
 )
@@ -38,13 +42,15 @@ READ_ELSEWHERE = (
 MAX_PNG_PIXELS = 2**26
 """Pixels above which a PNG or JPEG is taken for a decompression bomb."""
 
+_TAKEN_FOR_STACK = "its tags call its planes colours: they were taken for a stack"
 LOSSES = "JPEG has changed its pixels: dim nuclei and outlines may differ from the original image's"
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
-HEAD = 24
-"""Bytes that tell what a file is, and a PNG's size."""
+HEAD = 26
+"""Bytes that tell what a file is, and a PNG's size, bits a sample and kind of colour."""
+_DEEP, _SEVERAL_SAMPLES = 16, (2, 4, 6)
+"""Bits a sample, and kinds of colour, of a PNG of which Pillow keeps half the bits."""
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_MINISWHITE, _PALETTE = 0, 3
 
 
 class Kind(Enum):
@@ -80,6 +86,32 @@ class Picture:
     z_spacing: float | None = None
     notes: tuple[str, ...] = ()
     is_png: bool = False
+
+    @property
+    def colours(self) -> NDArray[Any] | None:
+        """Its pixels with samples along the last axis, 0 where nothing is shown; None if grey."""
+        samples = find_samples(self.data.shape, self.axes)
+        if samples is None:
+            return None
+        colours = np.moveaxis(self.data, samples, -1)
+        if not self.is_png or colours.shape[-1] == 3:
+            return colours
+        is_clear = colours[..., -1:] == 0  # programs leave colours where one has erased
+        return np.where(is_clear, 0, colours) if 0 < is_clear.mean() < 1 else colours
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether it has colours that are one, or equal everywhere, whatever is transparent."""
+        if self.axes != "YXS" or not (self.is_png or self.data.shape[-1] > 2):
+            return False  # of two samples in a TIFF the other may be a channel
+        colours = self.data[..., :1] if self.data.shape[-1] == 2 else self.data[..., :3]
+        return bool((colours == colours[..., :1]).all())
+
+    def as_stack(self) -> Picture:
+        """Take planes that a TIFF calls colours, and has one after another, for a stack."""
+        if self.axes != COLOUR_PLANES:
+            return self
+        return replace(self, axes="QYX", notes=(*self.notes, _TAKEN_FOR_STACK))
 
 
 def not_read(suffixes: str, remedy: str = "segment the layer") -> str:
@@ -149,25 +181,13 @@ def read_picture(
     return _decode(source, kind, content, as_numbers)
 
 
-def has_palette(planes: Planes) -> bool:
-    """Whether the pixels of a TIFF are numbers of colours."""
-    return int(planes.series[0].keyframe.photometric) == _PALETTE
-
-
-def is_grey(data: NDArray[Any]) -> bool:
-    """Whether red, green and blue along the last axis of a picture are equal everywhere."""
-    if data.ndim != 3 or data.shape[-1] not in (3, 4):
-        return False
-    return bool((data[..., 1:3] == data[..., :1]).all())
-
-
 def png_shape(source: Source, head: bytes) -> tuple[int, int]:
     """Read height and width from a PNG's header; refuse a file that is cut off or monstrous."""
     if not head.startswith(_PNG_HEAD) or len(head) < HEAD:
         raise BadFileError(f"{source}: not a PNG file; copy it again, or save it as TIFF")
     if source.member is None and not source.tail(16).endswith(_PNG_END):
         raise BadFileError(truncated_message(source))
-    width, height = struct.unpack(">II", head[16:HEAD])
+    width, height = struct.unpack(">II", head[16:24])
     _refuse_monstrous(source, height, width)
     return height, width
 
@@ -196,7 +216,9 @@ def _why_not(source: Source, kind: Kind, as_numbers: bool) -> str:
         return "JPEG changes the numbers of labels; save them as TIFF or PNG where they were made"
     if kind is Kind.JPEG and source.suffix not in JPEG_SUFFIXES:
         return "it is a JPEG by its content; JPEG has changed its pixels: save the original as TIFF"
-    ending = PurePosixPath(source.name).suffix.lower() or "such"
+    if source.suffix == ".zip":
+        return "an archive is not read here; unpack it, and give the folder"
+    ending = source.suffix or "such"
     return not_read(ending, "save its labels as TIFF" if as_numbers else "segment the layer")
 
 
@@ -209,53 +231,45 @@ def _read_tiff(source: Source, content: bytes | None, as_numbers: bool) -> Pictu
         axes, notes = planes.axes, planes.notes
         page = planes.series[0].keyframe
         if not as_numbers and has_palette(planes) and page.colormap is not None:
-            data, axes = _resolve(data, axes, page.colormap)
-        if not as_numbers and page.photometric == _MINISWHITE:
-            data = _inverted(data, page)
+            data, axes = resolve_palette(data, axes, page.colormap)
+        if not as_numbers and has_white_for_zero(planes):
+            data = invert(data, page)
             notes += ("its tag PhotometricInterpretation is WhiteIsZero: it was inverted",)
     return Picture(data, axes, header.pixel_size, header.z_spacing, notes)
 
 
-def _inverted(data: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
-    """Turn dark into bright, of the type's own range where it has one."""
-    if data.dtype == bool:
-        return ~data
-    if data.dtype.kind == "u":
-        return np.asarray(data.dtype.type(2**page.bitspersample - 1) - data)
-    return np.asarray(data.max() - (data - data.min()), data.dtype)
-
-
-def _resolve(
-    data: NDArray[Any], axes: str, colours: NDArray[np.uint16]
-) -> tuple[NDArray[Any], str]:
-    """Turn numbers of a palette into its colours, or into grey where it is a ramp of one colour."""
-    palette = (colours >> 8 if data.dtype.itemsize == 1 else colours).astype(data.dtype)
-    ramps = [ramp for ramp in palette if ramp.min() != ramp.max()]
-    if not ramps or all((ramp == ramps[0]).all() for ramp in ramps):
-        return np.asarray((ramps or [palette[0]])[0][data]), axes
-    return np.moveaxis(palette[:, data], 0, -1), axes + "S"
-
-
 def _decode(source: Source, kind: Kind, content: bytes | None, as_numbers: bool) -> Picture:
-    """Read a PNG or JPEG by Pillow."""
-    stream = io.BytesIO(source.read() if content is None else content)
+    """Read a PNG or JPEG."""
+    content = source.read() if content is None else content
+    notes: tuple[str, ...] = (LOSSES,) if kind is Kind.JPEG else ()
     try:
-        with PillowImage.open(stream, formats=[kind.value]) as picture:
+        with PillowImage.open(io.BytesIO(content), formats=[kind.value]) as picture:
             _refuse_monstrous(source, picture.height, picture.width)
-            if picture.mode not in ("P", "PA") or as_numbers:
-                data = np.asarray(picture.convert("RGB") if picture.mode == "CMYK" else picture)
-            else:
-                data = _grey_if_equal(np.asarray(picture.convert("RGB")))
+            data = _pixels(picture, content, as_numbers)
+            frames = getattr(picture, "n_frames", 1)
     except UnidentifiedImageError as error:
         raise BadFileError(f"{source}: not a {kind.value} file; copy it again") from error
     except BadFileError:
         raise
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
+    except (OSError, SyntaxError, ValueError, struct.error, RuntimeError) as error:
         raise BadFileError(truncated_message(source)) from error
     if kind is Kind.JPEG:
         data = _grey_if_equal(data)
-    notes = (LOSSES,) if kind is Kind.JPEG else ()
+    if frames > 1:
+        notes += (f"it holds {frames} pictures, of which the first alone was read",)
     return Picture(data, "YXS"[: data.ndim], notes=notes, is_png=kind is Kind.PNG)
+
+
+def _pixels(picture: PillowImage.Image, content: bytes, as_numbers: bool) -> NDArray[Any]:
+    """Return the pixels of a picture that is open, with all their bits."""
+    bits, colour = content[HEAD - 2 : HEAD]
+    if picture.format == "PNG" and bits == _DEEP and colour in _SEVERAL_SAMPLES:
+        from imagecodecs import png_decode  # most pictures do without
+
+        return np.asarray(png_decode(content))
+    if picture.mode in ("P", "PA") and not as_numbers:
+        return _grey_if_equal(np.asarray(picture.convert("RGB")))
+    return np.asarray(picture.convert("RGB") if picture.mode == "CMYK" else picture)
 
 
 def _grey_if_equal(data: NDArray[Any]) -> NDArray[Any]:

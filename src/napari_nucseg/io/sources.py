@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import unicodedata
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from lzma import LZMAError
@@ -21,7 +23,7 @@ MAX_COMPRESSION = 200
 IMAGES, LISTS = "images", "metadata"
 TRUTHS = ("masks", "labels")
 PARTS = (IMAGES, *TRUTHS, LISTS)
-"""Names of the folders, or archives, that a dataset has; folders may have capitals."""
+"""Names of the folders, or archives, that a dataset has; they may have capitals."""
 _IS_UTF_8 = 0x800
 """Bit by which a member says that its name is UTF-8; zipfile takes others for code page 437."""
 _EAST_ASIAN = {
@@ -57,8 +59,11 @@ class Source:
 
     @property
     def stem(self) -> str:
-        """File name without folders and without its ending."""
-        return PurePosixPath(self.name).stem
+        """File name without folders and ending; letters with accents are spelt in one way.
+
+        macOS has them in two parts, and what it packs, too.
+        """
+        return unicodedata.normalize("NFC", PurePosixPath(self.name).stem)
 
     @property
     def suffix(self) -> str:
@@ -168,6 +173,16 @@ def list_folder(
     ]
 
 
+def describe_folder(folder: Path) -> str:
+    """Say what there is in a folder of which nothing is read."""
+    there = [path for path in sorted(folder.iterdir()) if path.name[0] != "."]
+    kinds = sorted({path.suffix.lower() or "nameless" for path in there if path.is_file()})
+    if kinds:
+        return f"it holds {', '.join(kinds)} files, which are not read; save them as TIFF or PNG"
+    inner = [path.name for path in there if path.is_dir()]
+    return f"it holds folders, such as {inner[0]}; open one of them" if inner else "it is empty"
+
+
 def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
     """Members of a zip archive with one of the endings, sorted by name.
 
@@ -233,28 +248,33 @@ def root_of(folder: Path) -> Path:
 
 def has_images(root: Path) -> bool:
     """Whether a dataset's folder has one of images, or an archive of them."""
-    return part_folder(root, IMAGES).is_dir() or (root / f"{IMAGES}.zip").is_file()
+    return part_folder(root, IMAGES).is_dir() or part_archive(root, IMAGES).is_file()
 
 
 def part_folder(root: Path, part: str) -> Path:
     """Return one of the folders of a dataset, which may lie within one of the same name."""
-    folder = _folder_named(root, part)
-    nested = _folder_named(folder, part)
-    return nested if nested.is_dir() else folder
+    folder = _named(root, part, os.path.isdir)
+    nested = _named(folder, part, os.path.isdir)
+    return nested if os.path.isdir(nested) else folder
 
 
-def _folder_named(root: Path, name: str) -> Path:
-    """Return the folder of a name, in capitals if there is none in small letters."""
+def part_archive(root: Path, part: str) -> Path:
+    """Return the archive of one of the folders of a dataset."""
+    return _named(root, f"{part}.zip", os.path.isfile)
+
+
+def _named(root: Path, name: str, is_kind: Callable[[Path], bool]) -> Path:
+    """Return the folder or file of a name, in capitals if there is none in small letters."""
     exact = root / name
-    if exact.exists() or not root.is_dir():
+    if os.path.exists(exact) or not root.is_dir():  # of a folder that is shut, the list tells
         return exact
     others = (path for path in sorted(root.iterdir()) if path.name.lower() == name)
-    return next((path for path in others if path.is_dir()), exact)
+    return next((path for path in others if is_kind(path)), exact)
 
 
 def list_part(root: Path, part: str, suffixes: tuple[str, ...]) -> list[Source]:
     """List the files of one of the folders of a dataset, unpacked or in its archive."""
-    folder, archive = part_folder(root, part), root / f"{part}.zip"
+    folder, archive = part_folder(root, part), part_archive(root, part)
     unpacked = list_folder(folder, suffixes) if folder.is_dir() else []
     if not unpacked and archive.is_file():
         return list_archive(archive, suffixes)

@@ -1,4 +1,4 @@
-"""TIFF files: opening them, and what they hold, known without reading their pixels."""
+"""TIFF files: opening them, what they hold, and what their tags say that their pixels mean."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from napari_nucseg.io.calibration import elements, parse_ome, read_calibration
+from napari_nucseg.io.channels import find_samples
 from napari_nucseg.io.sources import Source
 
 # All that tifffile and its codecs have been seen to raise on damaged files
 _CUT_OFF = (struct.error, LookupError, TypeError, ArithmeticError, AssertionError, EOFError)
 _UNREADABLE = (tifffile.TiffFileError, ValueError, RuntimeError, MemoryError)
+COLOUR_PLANES = "SYX"
+"""Axes of colours that lie one after another, as tifffile writes stacks of 3 and 4 planes."""
+_MINISWHITE, _PALETTE = 0, 3
 
 
 class BadFileError(ValueError):
@@ -149,6 +154,46 @@ def tiff_header(source: Source, tiff: tifffile.TiffFile, planes: Planes) -> Head
     shape = (height, width) if count == 1 else (count, height, width)
     told = read_calibration(tiff)
     return Header(shape, series.dtype, told.pixel_size, told.z_spacing)
+
+
+def labels_shape(planes: Planes, header: Header) -> tuple[int, ...]:
+    """Return the shape of the labels that pages hold: of a colouring without its samples."""
+    if planes.axes == COLOUR_PLANES:
+        return planes.shape
+    samples = find_samples(planes.shape, planes.axes)
+    if samples is None:
+        return header.shape
+    return (*planes.shape[:samples], *planes.shape[samples + 1 :])
+
+
+def has_palette(planes: Planes) -> bool:
+    """Whether the pixels of a TIFF are numbers of colours."""
+    return int(planes.series[0].keyframe.photometric) == _PALETTE
+
+
+def has_white_for_zero(planes: Planes) -> bool:
+    """Whether 0 is white in a TIFF, and larger numbers are darker."""
+    return int(planes.series[0].keyframe.photometric) == _MINISWHITE
+
+
+def invert(data: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
+    """Turn dark into bright, of the type's own range where it has one."""
+    if data.dtype == bool:
+        return ~data
+    if data.dtype.kind == "u":
+        return np.asarray(data.dtype.type(2**page.bitspersample - 1) - data)
+    return np.asarray(data.max() - (data - data.min()), data.dtype)
+
+
+def resolve_palette(
+    data: NDArray[Any], axes: str, colours: NDArray[np.uint16]
+) -> tuple[NDArray[Any], str]:
+    """Turn numbers of a palette into its colours, or into grey where it is a ramp of one colour."""
+    palette = (colours >> 8 if data.dtype.itemsize == 1 else colours).astype(data.dtype)
+    ramps = [ramp for ramp in palette if ramp.min() != ramp.max()]
+    if not ramps or all((ramp == ramps[0]).all() for ramp in ramps):
+        return np.asarray((ramps or [palette[0]])[0][data]), axes
+    return np.moveaxis(palette[:, data], 0, -1), axes + "S"
 
 
 def _is_aside(series: tifffile.TiffPageSeries) -> bool:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -20,6 +21,8 @@ from PIL import Image
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, elements, parse_ome
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.tiff import open_tiff
 
 UINT16_LABELS, UINT32_LABELS = 2**16, 2**32
 _AXES = "TZCYX"
@@ -159,7 +162,8 @@ def checksum(labels: Labels) -> str:
     >>> checksum(labels) == checksum(labels.astype(np.uint16))
     True
     """
-    shape = [length for length in labels.shape if length > 1]  # files lose axes of length 1
+    planes = math.prod(labels.shape[:-2])  # files are read as planes, and lose axes of length 1
+    shape = [length for length in (planes, *labels.shape[-2:]) if length > 1]
     numbers = np.ascontiguousarray(labels, dtype="<u4")
     return hashlib.sha256(np.array(shape, "<u8").tobytes() + numbers.tobytes()).hexdigest()
 
@@ -206,11 +210,9 @@ def read_provenance(path: Path) -> dict[str, Any]:
         If the file does not say.
     """
     try:
-        with tifffile.TiffFile(path, _multifile=False) as file:
+        with open_tiff(Source(path)) as file:
             return dict(json.loads(_read_note(file))[_NOTE])
-    except (
-        tifffile.TiffFileError, ValueError, LookupError, TypeError, AttributeError, StopIteration
-    ) as error:  # fmt: skip
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
         raise ValueError(
             f"{path}: it does not say how it was made; choose labels that napari-nucseg has written"
         ) from error

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QProgressDialog
 from napari_nucseg.io.channels import ChannelNeededError, find_samples
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import Image, read_image
-from napari_nucseg.io.layouts import PICTURE_SUFFIXES, describe_folder
+from napari_nucseg.io.layouts import PICTURE_SUFFIXES
 from napari_nucseg.io.pictures import READ_ELSEWHERE, look_into, not_read, read_picture
-from napari_nucseg.io.sources import Source, list_folder
+from napari_nucseg.io.sources import Source, describe_folder, list_folder
 from napari_nucseg.io.tiff import Header
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.files.field_groups import FieldGroup, group_by_header
