@@ -129,14 +129,8 @@ class ScorePanel(Panel):
     @cached_property
     def plots(self) -> PlotsWidget:
         """Plots of the comparison."""
-        parts = (
-            self._viewer,
-            self.model,
-            partial(setattr, self.threshold, "value"),
-            self.objects.list_rows,
-            self._tell,
-        )
-        return self._put(PLOTS, PlotsWidget(*parts))
+        act = partial(setattr, self.threshold, "value"), self.objects.list_rows, self._tell
+        return self._put(PLOTS, PlotsWidget(self._viewer, self.model, *act, self.run_errand))
 
     @cached_property
     def comparison(self) -> ComparisonWidget:
