@@ -197,11 +197,12 @@ def test_every_axis_has_a_title_with_its_unit(panel, kind):
         assert any(unit in label for unit in units)
 
 
-def test_the_numbers_of_a_plot_are_saved_as_csv(tmp_path, panel):
+def test_the_numbers_of_a_plot_are_saved_as_csv(qtbot, tmp_path, panel):
     rows = {}
     for kind in KINDS:
         axes_of(panel, kind)
         panel.plots.save_to(tmp_path / f"{kind}.csv")
+        settled(qtbot, panel)
         with (tmp_path / f"{kind}.csv").open(newline="") as file:
             rows[kind] = list(csv.DictReader(file))
 
@@ -257,10 +258,11 @@ def test_the_areas_count_all_nuclei(panel, truths):
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_every_plot_is_saved(tmp_path, panel, kind, ending):
+def test_every_plot_is_saved(qtbot, tmp_path, panel, kind, ending):
     axes_of(panel, kind)
 
     panel.plots.save_to(tmp_path / f"plot.{ending}")
+    settled(qtbot, panel)
 
     assert str(tmp_path / f"plot.{ending}") in panel.status.value
     head = (tmp_path / f"plot.{ending}").read_bytes()[:200]

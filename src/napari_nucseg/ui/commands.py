@@ -169,5 +169,5 @@ def _prediction(viewer: napari.Viewer) -> Labels | None:
         selected = next(sources, None)
     if isinstance(selected, Labels) and role_of(selected) != GROUND_TRUTH:
         return selected
-    made = (layer for layer in viewer.layers[::-1] if role_of(layer) == PREDICTION)
+    made = (layer for layer in reversed(viewer.layers) if role_of(layer) == PREDICTION)
     return next(made, None)

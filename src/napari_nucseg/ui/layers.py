@@ -250,12 +250,7 @@ def place_like(layer: Layer, source: Layer) -> None:
 
 
 def put_labels(
-    viewer: ViewerModel,
-    data: Any,
-    source: Layer,
-    record: LayerRecord,
-    name: str,
-    **display: Any,
+    viewer: ViewerModel, data: Any, source: Layer, record: LayerRecord, name: str, **display: Any
 ) -> Labels:
     """Show labels over the layer that they were made from.
 
@@ -285,6 +280,12 @@ def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
         color_dict={None: "transparent", 0: "transparent"}
         | {int(value): colour for value, colour in colours.items()}
     )
+
+
+def prepare_colours(*_: object) -> None:
+    """Let napari compile how it colours labels; for a worker, as the first time takes a second."""
+    for dtype in (np.uint8, np.int32):
+        colormap({1: "white"}).map(np.ones((1, 1), dtype))
 
 
 def _same(one: LayerRecord | None, other: LayerRecord) -> bool:

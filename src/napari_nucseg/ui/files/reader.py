@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-import dask
 import dask.array as da
 import numpy as np
 from napari.utils.notifications import show_info, show_warning
@@ -215,11 +215,12 @@ def stack_lazily(
 ) -> da.Array:
     """Stack fields that are read when they are shown, as the type that the stack declares."""
 
-    def plane(read: Callable[[], Any]) -> da.Array:
-        as_declared = dask.delayed(lambda: read().astype(dtype, casting="same_kind", copy=False))
-        return da.from_delayed(as_declared(), shape, dtype)[None]
+    def plane(read: Callable[[], Any]) -> Any:
+        return read().astype(dtype, casting="same_kind", copy=False)[None]
 
-    return da.concatenate([plane(read) for read in readers])
+    name, inside = f"fields-{uuid4().hex}", (0,) * len(shape)
+    tasks = {(name, n, *inside): (plane, read) for n, read in enumerate(readers)}
+    return da.Array(tasks, name, ((1,) * len(readers), *((size,) for size in shape)), dtype)
 
 
 def image_layer(

@@ -200,7 +200,7 @@ class ScoreControls:
     def _truths(self, widget: Any = None) -> list[Labels]:
         return [
             layer
-            for layer in self._layers[::-1]
+            for layer in reversed(self._layers)
             if isinstance(layer, Labels) and role_of(layer) not in OVERLAYS
         ]
 

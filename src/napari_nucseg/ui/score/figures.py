@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.comparison import CURVE_THRESHOLDS, score_curve, score_fields
 from napari_nucseg.analysis.objects import join_overlaps
-from napari_nucseg.io.writers import Columnlike
+from napari_nucseg.io.atomic import write_whole
+from napari_nucseg.io.writers import Columnlike, write_columns
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.report.plots import (
@@ -19,6 +21,7 @@ from napari_nucseg.report.plots import (
     draw_curves,
     draw_fields,
     draw_ious,
+    dress,
     field_order,
 )
 from napari_nucseg.ui.score.model import Comparison
@@ -120,3 +123,64 @@ DRAW: dict[str, Callable[[Any, Comparison, Theme], Drawn]] = {
     AREAS: _draw_areas,
 }
 """Draws each plot into axes."""
+
+
+def draw_figure(figure: Any, kind: str, now: Comparison, theme: Theme) -> Drawn:
+    """Draw a plot into a figure of matplotlib, in place of what is there; any thread may do so.
+
+    Parameters
+    ----------
+    figure : Figure
+        The figure, which no other thread draws meanwhile.
+    kind : str
+        Which plot: a key of `DRAW`.
+    now : Comparison
+        What it shows; the figure is left empty before anything was compared.
+    theme : Theme
+        Its colours.
+    """
+    figure.clear()
+    figure.set_facecolor(theme.back)
+    if not now.is_there:
+        return Drawn(None, {})
+    axes = figure.subplots()
+    drawn = DRAW[kind](axes, now, theme)
+    dress(axes, theme)
+    return drawn
+
+
+def write_figure(path: Path, kind: str, now: Comparison) -> None:
+    """Write a plot, dark on white, or its numbers; the ending of the name says how.
+
+    Parameters
+    ----------
+    path : Path
+        File to be written: PNG, SVG, PDF or CSV.
+    kind : str
+        Which plot: a key of `DRAW`.
+    now : Comparison
+        What it shows.
+    """
+    from matplotlib.figure import Figure
+
+    figure, ending = Figure(figsize=(4.5, 3.4), layout="constrained"), path.suffix.lstrip(".")
+    drawn = draw_figure(figure, kind, now, Theme())
+    if ending.lower() == "csv":
+        write_columns(path, drawn.columns)
+    else:
+        write_whole(path, lambda file: figure.savefig(file, format=ending.lower(), dpi=200))
+
+
+def load_matplotlib(*_: object) -> None:
+    """Load what draws plots, its fonts and its numbers; for a worker, as it takes half a second."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg  # noqa: F401
+    from matplotlib.figure import Figure
+    from matplotlib.widgets import LassoSelector  # noqa: F401
+
+    draw: Callable[[], None] = FigureCanvasAgg(figure := Figure(layout="constrained")).draw
+    axes = figure.subplots()
+    axes.set(xscale="log", title="0", xlabel="0")
+    axes.plot([1, 100], [0, 1], label="0")
+    axes.legend()
+    draw()

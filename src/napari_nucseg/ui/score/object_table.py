@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.object_model import COLUMNS, FIELD, PLACE, ObjectFilter, ObjectModel
-from napari_nucseg.ui.score.score_table import sortable_view, width_of
+from napari_nucseg.ui.score.score_table import ColumnWidths, sortable_view
 
 _LARGEST_AREA = 999_999
 
@@ -153,6 +153,8 @@ class ObjectTable(QWidget):
         self._resume: int | None = None
         self.model = ObjectModel(lambda plane: state.now.name_of(plane))
         self.view = sortable_view(self.model)
+        self._widths = ColumnWidths(self.view, [c.title for c in COLUMNS], self.model.widest)
+        self._widths.timeout.connect(self._measure)
         self.view.setToolTip("The worst stands first. A click goes to the nucleus of a row.")
         self.count = QLabel()
         self.filters = ObjectFilters()
@@ -160,6 +162,7 @@ class ObjectTable(QWidget):
         self._lay_out()
         choices = self.view.selectionModel()
         assert choices is not None
+        self._choices = choices
         choices.currentRowChanged.connect(self._on_current)
         self.view.clicked.connect(self._on_clicked)
         self.model.layoutChanged.connect(self._on_sorted)
@@ -169,7 +172,7 @@ class ObjectTable(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Take widths from the font, which is known now."""
         super().showEvent(event)
-        self._fit()
+        self._measure()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Show places where there is room for them."""
@@ -178,18 +181,20 @@ class ObjectTable(QWidget):
 
     def refresh(self) -> None:
         """List the objects anew, and keep the one that is current."""
-        current, now = self.current, self._state.now
+        current, now, was_empty = self.current, self._state.now, not self.model.rowCount()
         key = None if current is None else self.model.objects.key_of(current)
         following = self.model.keys()[self.view.currentIndex().row() + 1 :]
         self.model.show_objects(now.objects, self.filters.value(now))
         if current is not None:
             left = following[np.isin(following, self.model.keys())]
             self._resume = int(np.argmax(self.model.keys() == left[0])) if len(left) else 0
-        if not now.is_there:
-            self._resume = None
+        self._resume = self._resume if now.is_there else None
         self.filters.this_field.setVisible(now.is_stack)
-        self._fit()
-        self._tell_count()
+        if was_empty or self.view.isColumnHidden(FIELD) != self._is_one_field:
+            self._measure()
+        else:
+            self._widths.start()
+        self.count.setText(f"{self.model.rowCount():,} of {len(now.objects):,}")
         row = None if key is None else now.objects.find(**key._asdict())
         if row is not None:
             self.show_row(row)
@@ -232,11 +237,9 @@ class ObjectTable(QWidget):
         return True
 
     def _select(self, position: int) -> None:
-        choices = self.view.selectionModel()
-        assert choices is not None
         flag = QItemSelectionModel.SelectionFlag
         index = self.model.index(position, 0)
-        choices.setCurrentIndex(index, flag.ClearAndSelect | flag.Rows)
+        self._choices.setCurrentIndex(index, flag.ClearAndSelect | flag.Rows)
         self.view.scrollTo(index)
 
     def _place(self, step: int) -> int:
@@ -255,22 +258,22 @@ class ObjectTable(QWidget):
     def _on_clicked(self, index: QModelIndex) -> None:
         self._state.chosen.emit(int(self.model.order[index.row()]))
 
+    def _measure(self) -> None:
+        """Give columns the width of what is in them."""
+        if self.isVisible():  # until it is shown, it would keep the labels waiting that are edited
+            self._widths.measure()
+            self._fit()
+
     def _fit(self) -> None:
-        """Give columns the width of what is in them, and hide places rather than cut them."""
-        now = self._state.now
-        if not self.isVisible():
-            return  # until it is shown; it would keep the labels waiting that are edited
-        one_field = not now.is_stack or self.filters.value(now).plane is not None
+        """Hide the names of fields where one is listed, and places rather than cut them."""
+        one_field, port, widths = self._is_one_field, self.view.viewport(), self._widths.wanted
         self.view.setColumnHidden(FIELD, one_field)
-        widths = [
-            width_of(self.view, number, column.title, self.model.widest(number))
-            for number, column in enumerate(COLUMNS)
-        ]
-        for column, width in enumerate(widths):
-            self.view.setColumnWidth(column, width)
-        port = self.view.viewport()
         wanted = sum(widths) - one_field * widths[FIELD]
         self.view.setColumnHidden(PLACE, port is not None and wanted > port.width())
+
+    @property
+    def _is_one_field(self) -> bool:
+        return not self._state.now.is_stack or self.filters.value(self._state.now).plane is not None
 
     def _on_sorted(self) -> None:
         index = self.view.currentIndex()
@@ -282,9 +285,6 @@ class ObjectTable(QWidget):
             self.refresh()
         if new.plane != old.plane and self.current is None:
             self._resume = None  # another list, to be begun at its top
-
-    def _tell_count(self) -> None:
-        self.count.setText(f"{self.model.rowCount():,} of {len(self._state.now.objects):,}")
 
     def _lay_out(self) -> None:
         below = QHBoxLayout()

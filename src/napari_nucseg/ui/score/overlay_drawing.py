@@ -30,10 +30,14 @@ from napari_nucseg.ui.layers import (
     IOU,
     LayerRecord,
     colormap,
+    find_image,
     full_data,
+    place_like,
+    placement,
     plane_of,
     put_labels,
     role_of,
+    tag,
 )
 
 DrawPlane = Callable[[int], NDArray[np.uint8] | None]
@@ -102,8 +106,9 @@ class DrawnPlanes:
     def _plane(self, number: int) -> NDArray[np.uint8]:
         if self._last is None or self._last[0] != number:
             drawn = self.draw(number)
-            blank = np.zeros(self.shape[-2:], dtype=self.dtype)
-            self._last = (number, blank if drawn is None else drawn)
+            if drawn is None:
+                return np.zeros(self.shape[-2:], dtype=self.dtype)
+            self._last = (number, drawn)
         return self._last[1]
 
 
@@ -148,22 +153,69 @@ def _shown_verdicts(hidden: frozenset[Verdict]) -> Mapping[int, Any]:
 
 
 KINDS = {
-    ERRORS: Kind(
-        draw_verdicts,
-        _shown_verdicts,
-        1.0,
-    ),
-    AGREEMENT: Kind(
-        lambda truth, predicted, verdicts: draw_agreement(truth, predicted),
-        lambda hidden: dict(AGREEMENT_COLOURS),
-        0.5,
-    ),
-    IOU: Kind(
-        draw_ious,
-        lambda hidden: iou_colours(),
-        0.7,
-    ),
+    ERRORS: Kind(draw_verdicts, _shown_verdicts, 1.0),
+    AGREEMENT: Kind(lambda t, p, _: draw_agreement(t, p), lambda _: dict(AGREEMENT_COLOURS), 0.5),
+    IOU: Kind(draw_ious, lambda hidden: iou_colours(), 0.7),
 }
+
+
+def add_overlay(
+    viewer: ViewerModel,
+    role: str,
+    prediction: Labels,
+    draw: DrawPlane,
+    hidden: frozenset[Verdict],
+) -> Labels:
+    """Add an overlay that is not shown yet; what is selected stays selected.
+
+    Nothing is drawn before: napari would look at another field than that in sight.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer that it is added to.
+    role : str
+        What it shows: a key of `KINDS`.
+    prediction : Labels
+        The prediction that it lies over, and is named after.
+    draw : callable
+        Draws a field of it.
+    hidden : frozenset of Verdict
+        Verdicts that it leaves out.
+    """
+    selected = set(viewer.layers.selection)
+    layer = viewer.add_labels(
+        DrawnPlanes(full_data(prediction).shape, _blank),
+        name=_name(viewer, role, prediction),
+        metadata=tag(_record(role, prediction)),
+        colormap=colormap(KINDS[role].colours(hidden)),
+        opacity=KINDS[role].opacity,
+        visible=False,
+        **placement(prediction),
+    )
+    layer.data.draw, layer.editable = draw, False
+    if selected:
+        viewer.layers.selection = selected
+    return layer
+
+
+def move_overlay(viewer: ViewerModel, role: str, layer: Labels, prediction: Labels) -> None:
+    """Lay an overlay over another prediction, which takes less time than another layer."""
+    shape = full_data(prediction).shape
+    if layer.data.shape != shape:
+        layer.data = DrawnPlanes(shape, layer.data.draw)
+        layer.editable = False
+    layer.metadata = layer.metadata | tag(_record(role, prediction))
+    layer.name = _name(viewer, role, prediction)
+    place_like(layer, prediction)
+
+
+def _name(viewer: ViewerModel, role: str, prediction: Labels) -> str:
+    return f"{(find_image(viewer.layers, prediction) or prediction).name} {role}"
+
+
+def _record(role: str, prediction: Labels) -> LayerRecord:
+    return LayerRecord(role, source=str(prediction.unique_id))
 
 
 def show_difference(
@@ -185,9 +237,9 @@ def show_difference(
     selected = set(viewer.layers.selection)
     layer = put_labels(
         viewer,
-        DrawnPlanes(full_data(truth).shape, _drawer(truth, differing)),
+        DrawnPlanes(full_data(truth).shape, _blank),
         prediction,
-        LayerRecord(DIFFERENCE, source=str(prediction.unique_id)),
+        _record(DIFFERENCE, prediction),
         f"{prediction.name} {DIFFERENCE}",
         colormap=colormap(COLOURS),
         opacity=1.0,
@@ -195,6 +247,7 @@ def show_difference(
     layer.editable = False
     if selected:
         viewer.layers.selection = selected
+    redraw_difference(viewer, truth, differing)
     return layer
 
 

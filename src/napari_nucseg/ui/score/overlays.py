@@ -24,18 +24,14 @@ from napari_nucseg.ui.layers import (
     DIFFERENCE,
     ERRORS,
     OVERLAYS,
-    LayerRecord,
     colormap,
     find_image,
-    full_data,
     may_be_truth,
-    placement,
     record_of,
     role_of,
-    tag,
 )
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
-from napari_nucseg.ui.score.overlay_drawing import KINDS, DrawnPlanes
+from napari_nucseg.ui.score.overlay_drawing import KINDS, DrawnPlanes, add_overlay, move_overlay
 
 RIGHT = frozenset({Verdict.MATCHED, Verdict.LOOSE})
 
@@ -119,7 +115,7 @@ class Overlays:
             layer = self._find(role) or self._add(role, prediction)
             for other in self._viewer.layers:
                 if isinstance(other, Labels):
-                    other.visible = other == layer  # one of them may be napari's proxy
+                    _set_visible(other, other == layer)  # one of them may be napari's proxy
         return True
 
     def hide(self, role: str) -> None:
@@ -127,7 +123,7 @@ class Overlays:
         with self._at_work():
             layer = self._find(role)
             if layer is not None:
-                layer.visible = False
+                _set_visible(layer, False)
             self._bring_back()
 
     def toggle_errors_only(self) -> bool:
@@ -144,7 +140,7 @@ class Overlays:
             self._before = before
             kept = (find_image(self._viewer.layers, prediction), self._find(ERRORS))
             for layer in self._viewer.layers:
-                layer.visible = layer.visible and layer in kept
+                _set_visible(layer, layer.visible and layer in kept)
             self._state.hide(self._state.now.hidden | RIGHT)
         return True
 
@@ -158,7 +154,7 @@ class Overlays:
         for role in KINDS:
             layer = self._find(role)
             if layer is not None and prediction is not None:
-                layer = self._take_over(layer, role, prediction)
+                self._take_over(layer, role, prediction)
             if layer is not None:
                 layer.data.forget()
                 layer.refresh(thumbnail=False, extent=False)
@@ -182,7 +178,7 @@ class Overlays:
     def _restore(self, visible: Mapping[Layer, bool]) -> None:
         for layer, was_visible in visible.items():
             if layer in self._viewer.layers:
-                layer.visible = was_visible
+                _set_visible(layer, was_visible)
 
     def _end_errors_only(self) -> None:
         before, self._before = self._before, None
@@ -190,7 +186,7 @@ class Overlays:
             return
         with self._at_work():
             for layer in filter(None, map(self._find, KINDS)):
-                layer.visible = before.visible.get(layer, False)
+                _set_visible(layer, before.visible.get(layer, False))
             self._restore(before.visible)
             self._state.hide(before.hidden)
 
@@ -229,36 +225,26 @@ class Overlays:
             layer.colormap = colormap(KINDS[ERRORS].colours(self._state.now.hidden))
 
     def _add(self, role: str, prediction: Labels) -> Labels:
-        """Add an overlay; what is selected stays."""
-        kind = KINDS[role]
-        selected = set(self._viewer.layers.selection)
-        layer = self._viewer.add_labels(
-            DrawnPlanes(full_data(prediction).shape, partial(self._draw, role)),
-            name=self._name(role, prediction),
-            metadata=tag(_record(role, prediction)),
-            colormap=colormap(kind.colours(self._state.now.hidden)),
-            opacity=kind.opacity,
-            **placement(prediction),
-        )
-        layer.editable = False
+        hidden, draw = self._state.now.hidden, partial(self._draw, role)
+        layer = add_overlay(self._viewer, role, prediction, draw, hidden)
         layer.events.visible.connect(self._on_visible)
-        if selected:
-            self._viewer.layers.selection = selected
         return layer
 
-    def _take_over(self, layer: Labels, role: str, prediction: Labels) -> Labels:
+    def _take_over(self, layer: Labels, role: str, prediction: Labels) -> None:
         """Let an overlay show this comparison, whatever it showed before."""
+        layer.events.visible.connect(self._on_visible)  # perhaps of a panel that was closed
+        layer.data.draw = partial(self._draw, role)
         record = record_of(layer)
-        if record is not None and record.source == str(prediction.unique_id):
-            layer.data.draw = partial(self._draw, role)  # perhaps of a panel that was closed
-            layer.events.visible.connect(self._on_visible)
-            return layer
-        with self._at_work():
-            visible = layer.visible
-            self._viewer.layers.remove(layer)
-            layer = self._add(role, prediction)
-            layer.visible = visible
-        return layer
+        if record is None or record.source != str(prediction.unique_id):
+            with self._at_work():
+                move_overlay(self._viewer, role, layer, prediction)
+                self._bring_up(layer)
+
+    def _bring_up(self, layer: Labels) -> None:
+        """Lay an overlay over the labels that were added since."""
+        layers = self._viewer.layers
+        if layer.visible and layers[-1] != layer:
+            layers.move(layers.index(layer), len(layers))
 
     def _replace_saved(self, prediction: Labels) -> None:
         """Put the overlay in the place of the verdicts that came with a folder of results."""
@@ -267,18 +253,15 @@ class Overlays:
         saved = [one for one in of_same if not isinstance(one.data, DrawnPlanes)]
         if saved:
             with self._at_work():
-                layer = self._find(ERRORS) or self._add(ERRORS, prediction)
-                layer.visible = layer.visible and any(one.visible for one in saved)
+                layer = self._find(ERRORS)
+                visible = any(one.visible for one in saved) and (layer is None or layer.visible)
+                _set_visible(layer or self._add(ERRORS, prediction), visible)
                 for one in saved:
                     self._viewer.layers.remove(one)
 
     def _find(self, role: str) -> Labels | None:
         ours = (layer for layer in self._viewer.layers if role_of(layer) == role)
         return next((layer for layer in ours if isinstance(layer.data, DrawnPlanes)), None)
-
-    def _name(self, role: str, prediction: Labels) -> str:
-        source = find_image(self._viewer.layers, prediction) or prediction
-        return f"{source.name} {role}"
 
     def _draw(self, role: str, plane: int) -> NDArray[np.uint8] | None:
         now = self._state.now
@@ -290,9 +273,11 @@ class Overlays:
         return KINDS[role].draw(*both, verdicts)
 
 
-def _record(role: str, prediction: Labels) -> LayerRecord:
-    return LayerRecord(role, source=str(prediction.unique_id))
-
-
 def _visibility(layers: Iterable[Layer]) -> Mapping[Layer, bool]:
     return {layer: layer.visible for layer in layers}
+
+
+def _set_visible(layer: Layer, visible: bool) -> None:
+    """Show or hide a layer; napari would draw it anew even where that changes nothing."""
+    if layer.visible != visible:
+        layer.visible = visible

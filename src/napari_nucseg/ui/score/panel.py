@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QTabWidget, QVBoxLay
 
 from napari_nucseg.analysis.comparison import LocatedPair, compare_planes
 from napari_nucseg.ui.edits import forget
-from napari_nucseg.ui.layers import ERRORS, OVERLAYS, role_of
+from napari_nucseg.ui.layers import ERRORS, OVERLAYS, prepare_colours, role_of
 from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import DOCK_WIDTH
@@ -129,14 +129,8 @@ class ScorePanel(Panel):
     @cached_property
     def plots(self) -> PlotsWidget:
         """Plots of the comparison."""
-        parts = (
-            self._viewer,
-            self.model,
-            partial(setattr, self.threshold, "value"),
-            self.objects.list_rows,
-            self._tell,
-        )
-        return self._put(PLOTS, PlotsWidget(*parts))
+        act = partial(setattr, self.threshold, "value"), self.objects.list_rows, self._tell
+        return self._put(PLOTS, PlotsWidget(self._viewer, self.model, *act, self.run_errand))
 
     @cached_property
     def comparison(self) -> ComparisonWidget:
@@ -229,6 +223,7 @@ class ScorePanel(Panel):
         self.model.show(pairs)
         self.edits.look()  # for what was painted meanwhile
         self.summing.score_dataset()
+        self.run_errand(prepare_colours, lambda done: None)
         self.compared.emit()
 
     def _on_changed(self, old: Comparison, new: Comparison) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,22 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucseg.analysis.comparison import CURVE_THRESHOLDS
-from napari_nucseg.io.atomic import write_whole
-from napari_nucseg.io.writers import Columnlike, with_ending, write_columns
+from napari_nucseg.io.writers import with_ending
 from napari_nucseg.metrics.overlap import Index
-from napari_nucseg.report.plots import Theme, dress
+from napari_nucseg.report.plots import Theme
 from napari_nucseg.report.text import as_number
+from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.score.canvas import go_to_field
-from napari_nucseg.ui.score.figures import AREAS, CURVES, DRAW, FIELDS, IOUS, Points
+from napari_nucseg.ui.score.figures import (
+    AREAS,
+    CURVES,
+    FIELDS,
+    IOUS,
+    Points,
+    draw_figure,
+    load_matplotlib,
+    write_figure,
+)
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.wording import counted
 
@@ -63,6 +72,8 @@ class PlotsWidget(QWidget):
         Called with the rows of objects that the user drew a line around.
     tell : callable
         Called with a line of text, to show it.
+    run : callable
+        Called with work to do in the background, and with what shows its result.
     """
 
     def __init__(
@@ -72,15 +83,15 @@ class PlotsWidget(QWidget):
         set_threshold: Callable[[float], None],
         list_rows: Callable[[Index], None],
         tell: Callable[[str], None],
+        run: Run,
     ) -> None:
         super().__init__()
-        self._viewer, self._state = viewer, state
+        self._viewer, self._state, self._run, self._loading = viewer, state, run, False
         self._set_threshold, self._list_rows, self._tell = set_threshold, list_rows, tell
         self.canvas: Any = None
         self._dragged = False
         self._lasso: Any = None
         self._points: Points | None = None
-        self._columns: Mapping[str, Columnlike] = {}
         self.kind = QComboBox()
         self.kind.addItems(list(KINDS))
         self.kind.setToolTip(
@@ -118,9 +129,11 @@ class PlotsWidget(QWidget):
         if not self.isVisible():
             return
         if self.canvas is None:
-            self._make_canvas()
+            self._load()
+            return
         theme = _theme(self._viewer.theme)
-        self._draw_on(self.canvas.figure, theme)
+        drawn = draw_figure(self.canvas.figure, self.kind.currentText(), self._state.now, theme)
+        self._points = drawn.points
         self._make_lasso(theme)
         self.canvas.setToolTip(KINDS[self.kind.currentText()])
         self.canvas.draw_idle()
@@ -138,22 +151,13 @@ class PlotsWidget(QWidget):
 
     def save_to(self, path: Path) -> None:
         """Save the plot, dark on white, or its numbers; the ending of the name says how."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(4.5, 3.4), layout="constrained")
-        self._draw_on(figure, Theme())
-        try:
-            path = with_ending(path, *(f".{one}" for one in FORMATS))
-            kind = path.suffix.lstrip(".").lower()
-            if kind == "csv":
-                write_columns(path, self._columns)
-            else:
-                write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=200))
-        except OSError as error:
-            self._tell(str(error))
-            return
-        self._tell(f"Written: {path}")
-        self.draw()
+        path = with_ending(path, *(f".{one}" for one in FORMATS))
+        kind, now = self.kind.currentText(), self._state.now
+        self._tell("Writing...")
+        self._run(
+            lambda progress: write_figure(path, kind, now),
+            lambda nothing: self._tell(f"Written: {path}"),
+        )
 
     def _on_changed(self, old: Comparison, new: Comparison) -> None:
         if new.objects is not old.objects or (new.plane, new.hidden) != (old.plane, old.hidden):
@@ -162,6 +166,12 @@ class PlotsWidget(QWidget):
     def _draw_soon(self, *theme: Any) -> None:
         if self.isVisible():
             self._soon.start()
+
+    def _load(self) -> None:
+        """Load matplotlib in the background, then draw."""
+        if not self._loading:
+            self._loading = True
+            self._run(load_matplotlib, lambda nothing: self._make_canvas())
 
     def _make_canvas(self) -> None:
         # Not above, because opening the panel would wait for matplotlib
@@ -175,6 +185,7 @@ class PlotsWidget(QWidget):
         self.canvas.mpl_connect("motion_notify_event", self._on_motion)
         self.canvas.mpl_connect("button_release_event", self._on_release)
         self._layout.insertWidget(1, self.canvas, 1)
+        self.draw()
 
     def _make_lasso(self, theme: Theme) -> None:
         """Let the user draw around dots, where there are some."""
@@ -186,16 +197,6 @@ class PlotsWidget(QWidget):
         if self._points is not None:
             (axes,), line = self.canvas.figure.axes, {"color": theme.text, "linewidth": 1}
             self._lasso = LassoSelector(axes, self._on_lasso, useblit=True, props=line)
-
-    def _draw_on(self, figure: Any, theme: Theme) -> None:
-        figure.clear()
-        figure.set_facecolor(theme.back)
-        self._points, self._columns = None, {}
-        if not self._state.now.is_there:
-            return
-        axes = figure.subplots()
-        self._points, self._columns = DRAW[self.kind.currentText()](axes, self._state.now, theme)
-        dress(axes, theme)
 
     def _on_press(self, event: Any) -> None:
         if event.inaxes is not None and event.button == 1 and self.kind.currentText() == CURVES:

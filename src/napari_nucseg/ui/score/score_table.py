@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, QTimer
 from qtpy.QtGui import QColor, QFont
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -34,6 +34,8 @@ COLUMNS = (
 _FIELD, _MEAN, _INTERVAL, _POOLED = range(len(COLUMNS))
 _MARGIN = 6
 """Pixels about a title."""
+_PAUSE = 300
+"""Milliseconds without a change before columns are measured anew."""
 _ARROW = "subcontrol-position: top center; width: 7px; height: 4px;"
 """Of the column that is sorted by: above its title, which needs the room beside it."""
 
@@ -141,6 +143,7 @@ def table_view(model: QAbstractTableModel, stretched: int | None = None) -> QTab
     if stretched is not None:
         across.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         across.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
+        across.setResizeContentsPrecision(100)  # rows; thousands would take long
     return view
 
 
@@ -163,6 +166,36 @@ def width_of(view: QTableView, column: int, title: str, rows: Iterable[int]) -> 
     hints = (view.sizeHintForIndex(model.index(row, column)).width() for row in rows)
     cells = (hint + 1 for hint in hints)  # and the grid
     return max(max(map(advance, title.splitlines())) + _MARGIN, *cells, 0)
+
+
+class ColumnWidths(QTimer):
+    """Times when the columns of a table are measured: once it has not changed for a while.
+
+    Parameters
+    ----------
+    view : QTableView
+        The table.
+    titles : sequence of str
+        Title of each column.
+    widest : callable
+        Lists some rows, one of which has the widest text of a column.
+    """
+
+    def __init__(
+        self, view: QTableView, titles: Sequence[str], widest: Callable[[int], Iterable[int]]
+    ) -> None:
+        super().__init__(view)
+        self._view, self._titles, self._widest = view, titles, widest
+        self.wanted = [0] * len(titles)
+        self.setSingleShot(True)
+        self.setInterval(_PAUSE)
+
+    def measure(self) -> None:
+        """Give each column the width that its title and its widest text need."""
+        self.stop()
+        for column, title in enumerate(self._titles):
+            self.wanted[column] = width_of(self._view, column, title, self._widest(column))
+            self._view.setColumnWidth(column, self.wanted[column])
 
 
 class ScoreTable(QTableWidget):

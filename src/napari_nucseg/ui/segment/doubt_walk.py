@@ -13,7 +13,7 @@ from napari_nucseg.analysis.doubt import find_reasons, measure_edges
 from napari_nucseg.analysis.measurements import Nuclei, doubtful_first
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import placement, plane_of
+from napari_nucseg.ui.layers import place_like, placement, plane_of
 from napari_nucseg.ui.segment.image_source import FieldSource, source_of
 from napari_nucseg.ui.segment.measurement_tables import Table, nuclei_of, tables_of
 from napari_nucseg.ui.segment.selection import Selection
@@ -177,12 +177,17 @@ class Mark:
 
     def put(self, layer: Labels, nucleus: Nucleus) -> None:
         """Draw the ring; what is selected stays selected."""
-        self.remove()
+        place, size = [_point(layer, nucleus)], _RING * nucleus.diameter
+        ring, name = self._ring, f"{layer.name} doubtful nucleus"
+        if ring is not None and ring in self._viewer.layers and ring.ndim == layer.ndim:
+            ring.data, ring.size, ring.name = place, size, name
+            place_like(ring, layer)
+            return
         selected = set(self._viewer.layers.selection)
         self._ring = self._viewer.add_points(
-            [_point(layer, nucleus)],
-            name=f"{layer.name} doubtful nucleus",
-            size=_RING * nucleus.diameter,
+            place,
+            name=name,
+            size=size,
             face_color="transparent",
             border_color=_RING_COLOUR,
             **placement(layer),

@@ -21,6 +21,7 @@ from napari_nucseg.ui.layers import (
     full_data,
     pixel_size,
     plane_of,
+    prepare_colours,
     record_of,
     shown_plane,
 )
@@ -166,6 +167,7 @@ class MeasurementUpdates:
         self._turned_back: set[Labels] = set()
         self._suspects: set[tuple[Labels, int]] = set()
         self._job: Job | None = None
+        self._has_colours = False
         self._resting = QTimer(parent)
         self._resting.setSingleShot(True)
         self._resting.setInterval(REST)
@@ -197,6 +199,9 @@ class MeasurementUpdates:
     def show(self, layer: Labels) -> None:
         """Show the measures of the field in sight."""
         if tables_of(layer):
+            if not self._has_colours:  # measures may be shown as colours next
+                self._has_colours = True
+                Job(prepare_colours).start()
             show_table(layer, shown_plane(self._viewer.dims.point, layer))
             self._shown(layer)
 
@@ -218,7 +223,7 @@ class MeasurementUpdates:
         For labels that no network made it is what one said of their image, the topmost first.
         """
         image = find_image(self._viewer.layers, layer)
-        for one in (layer, *self._viewer.layers[::-1]):
+        for one in (layer, *reversed(self._viewer.layers)):
             record, made = record_of(one), None
             if image is not None and record is not None and record.source == str(image.unique_id):
                 made = provenance_by_field(one).get(plane)

@@ -117,7 +117,7 @@ class Selection:
         return shape[-2] * shape[-1] * (1 if axis is None else shape[axis])
 
     def _images(self, widget: Any = None) -> list[Image]:
-        return [layer for layer in self._viewer.layers[::-1] if isinstance(layer, Image)]
+        return [layer for layer in reversed(self._viewer.layers) if isinstance(layer, Image)]
 
 
 class ImageRows:
