@@ -18,7 +18,7 @@ _HEADER = ("", "Score", "Pooled", f"{LEVEL} %", "Mean of fields", f"{LEVEL} %", 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "<": r"\textless{}", ">": r"\textgreater{}", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "µ": r"\textmu{}",
 }  # fmt: skip
 
 
