@@ -448,6 +448,12 @@ def test_an_image_that_the_model_does_not_suit_is_told_on_standard_error(
     assert run("segment", tmp_path / "dark.tif", "-o", tmp_path / "out", "--invert").err == ""
 
 
+def test_images_are_segmented_by_one_model(refuse, images, tmp_path):
+    two = ("-m", "otsu", "-m", "fluo-nuclei")
+    message = refuse("segment", images, "-o", tmp_path / "out", *two)
+    assert "--model fluo-nuclei: give one model; run it again for another" in message
+
+
 def test_a_folder_is_segmented(run, images, tmp_path):
     done = run("segment", images, "-o", tmp_path / "out")
     assert done.code == 0, done.err

@@ -18,8 +18,8 @@ from napari_nucseg.cli.benchmark import benchmark
 from napari_nucseg.cli.options import (
     Components,
     DeviceName,
+    ModelOptions,
     RuleOptions,
-    Scheduler,
     console,
     counting,
     follow_with,
@@ -111,17 +111,6 @@ class FileOptions:
 
 
 @dataclass(frozen=True)
-class ModelOptions:
-    """The model, and where it runs."""
-
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Name of a model, see [b]models[/b], or its file.")
-    ] = catalogue.BUNDLED
-    device: DeviceName = "auto"
-    scheduler: Scheduler = None
-
-
-@dataclass(frozen=True)
 class ChoiceOptions:
     """What of a file is segmented, and how its planes belong together."""
 
@@ -180,10 +169,10 @@ def segment(
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.image_task import ImageTask
 
-    choice = what.choice(in_depth)
+    choice, model = what.choice(in_depth), how.only
     sources, refused = files.find()
-    setup = prepare(how.model, how.device, chosen)
-    catalogue.find(how.model).check(setup.params, what.volume)
+    setup = prepare(model, how.device, chosen)
+    catalogue.find(model).check(setup.params, what.volume)
     work = ImageTask(setup, files.out, choice, files.overwrite)
     with cluster_for(how.scheduler, how.device) as cluster:
         if cluster is None:
