@@ -880,11 +880,13 @@ def test_two_folders_are_scored_as_json(run, scored):
     assert (done.code, done.err) == (0, "")
     record = parse(done.out)
     assert list(record) == [
+        *("dataset", "absent_fields", "failed_fields"),
         *("fields", "empty_fields", "corrected_by_hand", "pooled"),
         *("mean", "range", "mean_interval", "pooled_interval"),
-        *("by_threshold", "mean_absolute_count_error", "reported"),
+        *("by_threshold", "mean_absolute_count_error", "reported", "segmentation"),
     ]
-    assert list(record.values())[:3] == [2, 1, 0]
+    assert list(record.values())[:6] == ["truth", [], [], 2, 1, 0]
+    assert record["segmentation"] is None  # the files do not say how they were made
     assert record["pooled"]["objects"]["threshold"] == 0.75
     assert record["pooled"]["pixels"]["tn"] == 1420 + 1800
     assert record["mean"]["objects"]["f1"] == pytest.approx(2 / 3)  # without the empty field

@@ -18,7 +18,7 @@ from napari_nucseg.io.images import read_label_image, read_labels
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
-from napari_nucseg.io.writers import count_corrected
+from napari_nucseg.io.writers import count_corrected, read_provenance
 from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
@@ -184,6 +184,14 @@ class LabelPair:
     stem: str
     predicted: Source
     truth: Source
+
+    @property
+    def made(self) -> Mapping[str, Any]:
+        """How the prediction was made; empty if its file does not say."""
+        try:
+            return read_provenance(self.predicted.path)
+        except (ValueError, OSError):
+            return {}
 
     @property
     def corrected(self) -> dict[Source, int]:

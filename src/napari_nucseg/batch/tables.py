@@ -14,7 +14,6 @@ from napari_nucseg.analysis.score_records import (
     Record,
     field_row,
     join,
-    summary_record,
     summary_rows,
 )
 from napari_nucseg.batch.plan import Plan
@@ -32,7 +31,7 @@ from napari_nucseg.io.writers import (
 )
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary, summarise
-from napari_nucseg.report.text import latex_table, markdown_table
+from napari_nucseg.report.text import Scored, json_record, latex_table, markdown_table
 
 ROWS_AT_ONCE = 20_000
 
@@ -273,15 +272,5 @@ def _write_summary(dataset: Dataset, plan: Plan, result: Benchmark, out: Path) -
     write_table(out / "summary.csv", summary_rows(summary))
     write_text(out / "summary.md", markdown_table(summary, dataset.name))
     write_text(out / "summary.tex", latex_table(summary, dataset.name))
-    write_json(
-        out / "summary.json",
-        {
-            "dataset": dataset.name,
-            "absent_fields": list(dataset.absent),
-            "failed_fields": list(result.failed),
-            **summary_record(summary),
-            "segmentation": {
-                key: plan[key] for key in ("model", "weights_sha256", "parameters", "versions")
-            },
-        },
-    )
+    of = Scored(dataset.name, [plan], absent=dataset.absent, failed=list(result.failed))
+    write_json(out / "summary.json", json_record(summary, of))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -212,21 +212,22 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score labels against the ground truth."""
-    from napari_nucseg.analysis.score_records import summary_record
     from napari_nucseg.batch.results import pair_labels
     from napari_nucseg.metrics.summary import summarise
-    from napari_nucseg.report.text import score_table, summary_table
+    from napari_nucseg.report.text import Scored, json_record, score_table, summary_table
     from napari_nucseg.wording import say_corrected
 
-    scores, corrected = [], 0
+    scores, made, corrected = [], list[Mapping[str, Any]](), 0
     for pair in pair_labels(predicted, truth):
         found, notes = pair.score_and_note(rule.rule, components=components)
         scores.append(found)
+        made.append(pair.made)
         corrected += sum(pair.corrected.values())
         warn_of_reading(components, *notes)
     summary = summarise(scores, rule.empty_as_one)
     if as_json:
-        typer.echo(json.dumps(summary_record(summary, corrected), allow_nan=False))
+        of = Scored(truth.name, made, corrected)
+        typer.echo(json.dumps(json_record(summary, of), allow_nan=False))
         return
     table = score_table(scores[0]) if predicted.is_file() else summary_table(summary)
     table.caption = "; ".join(filter(None, (str(table.caption), say_corrected(corrected))))
