@@ -148,6 +148,7 @@ def test_models_are_compared(page, flawed, oracle_of, drawn_fields):
     nothing = [np.zeros_like(field.labels) for field in drawn_fields]
     blind = replace(oracle_setup(oracle_of(drawn_fields, *nothing)), model="blind")
     opened = page(flawed, blind)
+    assert opened.text.count("oracle, blind on drawn") == 2  # of the window, and above all
     assert "Models compared" in opened.text
     assert "0.000 (0.000-0.000)" in opened.text
 

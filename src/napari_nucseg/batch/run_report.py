@@ -116,10 +116,11 @@ def write_report(
         Number of fields of each model that are pictured, those with the lowest mean AP.
     """
     dataset, pairs = runs[0].dataset, list(zip(runs, results, strict=True))
+    models = ", ".join(run.setup.model for run in runs)
     write_page(
         path,
         Page(
-            dataset.name,
+            f"{models} on {dataset.name}",
             len(dataset.fields),
             [_section(run, result, worst) for run, result in pairs],
             len(dataset.absent),

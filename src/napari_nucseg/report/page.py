@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,9 +19,11 @@ from napari_nucseg.io.writers import write_text
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
+from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.report.plots import plot_errors, plot_fields, plot_thresholds
 from napari_nucseg.report.published import Table
 from napari_nucseg.report.text import describe_verdicts, summary_cells
+from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import versions
 from napari_nucseg.wording import counted
 
@@ -117,7 +119,7 @@ class Page:
     Attributes
     ----------
     title : str
-        Heading of the report: what was scored.
+        Heading of the report: which model, and what it was scored on.
     fields : int
         Number of fields of the dataset.
     sections : sequence of Section
@@ -180,3 +182,19 @@ def as_link(picture: NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", compress_level=_QUICK)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def describe_made(made: Mapping[str, Any]) -> Iterator[str]:
+    """Say how labels were made, as far as it is known."""
+    if "model" not in made:
+        yield "How these labels were made is not known."
+        return
+    from napari_nucseg.segmenters.catalogue import (
+        ignored_by,
+    )  # slow, and the score panel imports this
+
+    ignored = ignored_by(str(made["model"]))
+    values = describe_values(SegmentParams, made.get("parameters", {}), ignored)
+    yield f"Model {made['model']}: {'; '.join(values)}."
+    if made.get("weights_sha256"):
+        yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"
