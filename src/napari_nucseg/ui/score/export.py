@@ -16,6 +16,7 @@ from napari_nucseg.analysis.comparison import DatasetScore, LabelPair, LocatedPa
 from napari_nucseg.analysis.corrections import Changes
 from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.analysis.score_records import (
+    BY_HAND,
     Record,
     field_row,
     join,
@@ -122,6 +123,7 @@ class Exported:
             changes = self.corrected.get(plane, {})
             corrected = {side: {*one.added, *one.changed} for side, one in changes.items()}
             rows = zip(columns["side"], columns["object"], strict=True)
+            columns[BY_HAND] = [self.count_corrected(plane)] * len(columns["object"])
             columns["corrected"] = [label in corrected.get(side, ()) for side, label in rows]
             tables.append(columns)
         return join(tables)
