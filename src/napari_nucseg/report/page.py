@@ -20,7 +20,7 @@ from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.parameter_spec import describe_values
-from napari_nucseg.report.plots import plot_errors, plot_fields, plot_thresholds
+from napari_nucseg.report.page_plots import plot_errors, plot_fields, plot_thresholds
 from napari_nucseg.report.published import Table
 from napari_nucseg.report.text import describe_verdicts, summary_cells
 from napari_nucseg.segmenters.parameters import SegmentParams
@@ -87,6 +87,8 @@ class Section:
         Tables of these scores beside published ones.
     caveat : str, optional
         Reason why the scores look better than they are; empty if there is none.
+    names : mapping
+        The keys of the scores to names of fields for the screen, where these are others.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Section:
     suspect: Mapping[str, Sequence[str]] = field(default_factory=dict)
     published: Sequence[Table] = ()
     caveat: str | None = None
+    names: Mapping[Any, str] = field(default_factory=dict)
 
     @property
     def cells(self) -> list[tuple[str, ...]]:
@@ -156,18 +159,24 @@ class Page:
 
 
 def write_page(path: Path, page: Page) -> None:
-    """Write a report."""
+    """Write a report of scores."""
+    render(
+        path,
+        "report.html.jinja",
+        page=page,
+        plots=[plot(page.sections) for plot in (plot_fields, plot_thresholds, plot_errors)],
+        legend={verdict.word: colour for verdict, colour in VERDICT_COLOURS.items()},
+    )
+
+
+def render(path: Path, template: str, **values: Any) -> None:
+    """Write a page made of a template of this folder."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters["counted"] = counted
-    text = environment.get_template("report.html.jinja").render(
-        page=page,
-        plots=[plot(page.sections) for plot in (plot_fields, plot_thresholds, plot_errors)],
-        legend={verdict.word: colour for verdict, colour in VERDICT_COLOURS.items()},
-        versions=versions(),
-    )
+    text = environment.get_template(template).render(**values, versions=versions())
     write_text(path, text)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +160,9 @@ class Exported:
             name, picture = self.fields[plane].name, self._picture(plane)
             worst.append(Pictured(name, scores[plane], picture))
         made = list(describe_made(self.made))
-        section = Section(self.prediction, scores, found.summary, self.rule, worst=worst, made=made)
-        return Page(self.title, len(scores), [section])
+        names = {plane: one.name for plane, one in self.fields.items()}
+        section = Section(self.prediction, scores, found.summary, self.rule, worst, made)
+        return Page(self.title, len(scores), [replace(section, names=names)])
 
     def _sum(self, progress: Progress) -> DatasetScore:
         return score_dataset(self.pairs, self.copies, self.rule, progress, self.pixel_size)
