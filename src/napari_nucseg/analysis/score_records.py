@@ -264,8 +264,8 @@ def object_columns(
     true = _side(field, "truth", truth, verdicts.truth, overlap.truth_areas, pixel_size)
     found = "predicted", predicted, verdicts.predicted, overlap.predicted_areas
     columns = join([true, _side(field, *found, pixel_size)])
-    rule = {"preset": [preset.name], "threshold": [matching.threshold]}
-    return columns | {name: cell * len(columns["object"]) for name, cell in rule.items()}
+    count, threshold = len(columns["object"]), matching.threshold
+    return columns | {"preset": [preset.name] * count, "threshold": [threshold] * count}
 
 
 def join(tables: Sequence[Mapping[str, list[Any]]]) -> Columns:

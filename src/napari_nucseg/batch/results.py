@@ -58,6 +58,11 @@ class Results:
     rule: ScoreRule
     made: Mapping[str, Any]
 
+    @property
+    def is_scored(self) -> bool:
+        """Whether there is ground truth, so that there are verdicts."""
+        return any(field.mask is not None for field in self.dataset.fields)
+
     def labels(self, number: int) -> Labels:
         """Read the labels of a field that is done, shape (height, width)."""
         stem = self.dataset.fields[number].stem
@@ -153,7 +158,7 @@ def _open(path: Path) -> Results:
         for stem, one in run["sources"].items()
     )
     done = tuple(n for n, one in enumerate(fields) if folder.labels_file(one.stem).is_file())
-    first = folder.read(fields[done[0]].stem) if done else None
+    made = _made(folder, fields[done[0]].stem) if done else {}
     return Results(
         folder,
         plan["model"],
@@ -165,8 +170,19 @@ def _open(path: Path) -> Results:
             rule["empty_as_one"],
             rule.get("ignore_border", False),
         ),
-        {} if first is None or first.made is None else first.made,
+        made,
     )
+
+
+def _made(folder: ResultsFolder, stem: str) -> Mapping[str, Any]:
+    """Return how a field's labels were made: by its record, or else its file."""
+    record = folder.read(stem)
+    if record is not None and record.made is not None:
+        return record.made
+    try:
+        return read_provenance(folder.labels_file(stem))
+    except (ValueError, OSError):
+        return {}
 
 
 def _as_list(source: Source | None) -> list[str | None] | None:
