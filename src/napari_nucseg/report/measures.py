@@ -120,7 +120,7 @@ def label_of(measure: str, has_scale: bool) -> str:
     """Name a measure with its unit, for the axis of a plot."""
     if measure == AREA:
         return f"{AREA} ({'µm²' if has_scale else 'px'})"
-    return f"{INTENSITY} of a nucleus (as in the image)" if measure == INTENSITY else COUNT
+    return f"{INTENSITY} (as in the image)" if measure == INTENSITY else COUNT
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def write_measures(path: Path, page: MeasuredPage) -> None:
 def _plots(sections: Sequence[Measured]) -> Iterator[Plot]:
     has_scale = all(one.has_scale for one in sections)
     for measure in (AREA, INTENSITY, COUNT):
-        figure, axes = new_figure(3.7, 3.2)
+        figure, axes = new_figure(3.5, 3.2)
         values = {one.name: one.values(measure) for one in sections}
         draw_measure(axes, values, label_of(measure, has_scale), Theme())
         rows = [(name, value) for name, mine in values.items() for value in mine.tolist()]

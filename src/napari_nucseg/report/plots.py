@@ -169,12 +169,16 @@ def draw_measure(
     if not len(everything):
         say(axes, "There are no nuclei here.", theme)
         return
-    bins = np.histogram_bin_edges(everything, "auto" if np.ptp(everything) else 1)
+    is_area = label.startswith(AREA)  # which differs by orders of magnitude
+    scaled = np.log10(everything) if is_area else everything
+    bins = np.histogram_bin_edges(scaled, "auto" if np.ptp(scaled) else 1)
     if len(bins) > _BINS:
         bins = np.linspace(bins[0], bins[-1], _BINS + 1)
+    bins = 10**bins if is_area else bins
     for number, (name, mine) in enumerate(values.items()):
         colour, told = COLOURS[number % len(COLOURS)], f"{name} ({len(mine):,})"
         axes.hist(mine, bins=bins.tolist(), histtype="step", color=colour, lw=1.5, label=told)
     axes.set(xlabel=label, ylabel="number of fields" if label == COUNT else "number of nuclei")
+    axes.set_xscale("log" if is_area else "linear")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="upper right")
