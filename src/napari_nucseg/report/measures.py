@@ -58,7 +58,7 @@ class Measured:
     def header(self) -> tuple[str, ...]:
         """Columns of the table of fields, with their units."""
         area, length = ("µm²", "µm") if self.has_scale else ("px", "px")
-        units = ("", "", f" ({area})", f" ({length})", " (as in the image)", "")
+        units = ("", "", f" ({area})", f" ({length})", "", "")
         return tuple(f"{title}{unit}" for title, unit in zip(HEADER, units, strict=True))
 
     @property
@@ -90,7 +90,8 @@ class Measured:
             return name, "0", "empty", "empty", "empty", at_border
         median, usual = float(np.median(area)), float(np.mean(nuclei["intensity_mean"]))
         diameter = float(np.sqrt(median * 4 / np.pi))
-        told = f"{median:.0f}", f"{diameter:.1f}", f"{usual:.4g}"
+        size = f"{median:.1f}" if self.has_scale and median < 100 else f"{median:.0f}"
+        told = size, f"{diameter:.1f}", f"{usual:.4g}"
         return name, f"{len(area):,}", *told, at_border
 
 

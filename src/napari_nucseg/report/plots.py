@@ -181,4 +181,11 @@ def draw_measure(
     axes.set(xlabel=label, ylabel="number of fields" if label == COUNT else "number of nuclei")
     axes.set_xscale("log" if is_area else "linear")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="upper right")
+    axes.legend(  # above the axes, where it covers no bar
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0,
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+    )

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_nucseg.analysis.score_records import summary_record
 from napari_nucseg.metrics.registry import GROUPS
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import LEVEL, RESAMPLES, Interval, Spread, Summary
@@ -58,6 +57,8 @@ def json_record(summary: Summary, of: Scored) -> dict[str, Any]:
     of : Scored
         What was scored.
     """
+    from napari_nucseg.analysis.score_records import summary_record  # not as a panel opens
+
     return {
         "dataset": of.dataset,
         "absent_fields": list(of.absent),
