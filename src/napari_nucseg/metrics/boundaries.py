@@ -93,11 +93,8 @@ class BoundaryCounts:
     def __add__(self, other: Self) -> Self:
         """Pool with another field."""
         if self.unit != other.unit:
-            mine, theirs = (spelt(one.unit or "pixels") for one in (self, other))
-            raise ValueError(
-                f"distances in {mine} and in {theirs} cannot be pooled; give all fields the same "
-                "unit"
-            )
+            units = " and in ".join(spelt(one.unit or "pixels") for one in (self, other))
+            raise ValueError(f"distances in {units} cannot be pooled; give all fields one unit")
         sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)[1:]}
         return replace(self, **sums)
 

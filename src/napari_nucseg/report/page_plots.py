@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
+from napari_nucseg.analysis.score_records import defined
 from napari_nucseg.io.writers import csv_lines
 from napari_nucseg.metrics.presets import AP_THRESHOLDS
-from napari_nucseg.metrics.registry import shown_in
+from napari_nucseg.metrics.registry import Metric, shown_in
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.metrics.verdicts import Verdict
@@ -98,10 +99,7 @@ def plot_fields(sections: Sequence[Scored]) -> Plot:
             dots = axes.plot(at, values, ".", ms=4, alpha=0.45, color=_colour(number), zorder=2)
             dots[0].set_rasterized(len(values) > _MOST_AS_SHAPES)
             dots[0].set_gid(group := f"dots-{number}-{place}")
-            titles[group] = [
-                f"{section.names.get(key, key)}: {metric.heading} {as_number(value)}"
-                for key, value in known.items()
-            ]
+            titles[group] = _said_of(section, metric, known)
             axes.plot(
                 [middle - 0.07, middle + 0.07],
                 [values.mean()] * 2 if len(values) else [math.nan] * 2,
@@ -115,13 +113,25 @@ def plot_fields(sections: Sequence[Scored]) -> Plot:
     axes.set_ylabel("Score of a field")
     axes.set_ylim(top=1.02)
     axes.legend(frameon=False, loc="lower left")
-    header = ("model", "field", *(f"{metric.group}_{metric.name}" for metric in shown))
-    rows = (
-        (section.name, section.names.get(key, key), *(metric.compute(score) for metric in shown))
-        for section in sections
-        for key, score in section.scores.items()
-    )
-    return as_plot("scores of fields", figure, [header, *rows], titles)
+    return as_plot("scores of fields", figure, _rows_of_fields(sections, shown), titles)
+
+
+def _said_of(section: Scored, metric: Metric, values: Mapping[Any, float]) -> list[str]:
+    return [
+        f"{section.names.get(key, key)}: {metric.heading} {as_number(value)}"
+        for key, value in values.items()
+    ]
+
+
+def _rows_of_fields(
+    sections: Sequence[Scored], shown: Sequence[Metric]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the scores of each field as numbers, the header first; None where one is undefined."""
+    yield ("model", "field", *(f"{metric.group}_{metric.name}" for metric in shown))
+    for section in sections:
+        for key, score in section.scores.items():
+            values = (defined(metric.compute(score)) for metric in shown)
+            yield (section.name, section.names.get(key, key), *values)
 
 
 def plot_thresholds(sections: Sequence[Scored]) -> Plot:
@@ -130,7 +140,8 @@ def plot_thresholds(sections: Sequence[Scored]) -> Plot:
     rows: list[tuple[Any, ...]] = [("model", "iou_threshold", "mean_ap")]
     for number, section in enumerate(sections):
         means = _mean_aps(list(section.scores.values()))
-        rows += [(section.name, *row) for row in zip(AP_THRESHOLDS, means, strict=True)]
+        known = zip(AP_THRESHOLDS, map(defined, means), strict=True)
+        rows += [(section.name, *row) for row in known]
         axes.plot(
             AP_THRESHOLDS,
             means,
