@@ -450,6 +450,12 @@ def test_an_image_that_the_model_does_not_suit_is_told_on_standard_error(
     assert run("segment", tmp_path / "dark.tif", "-o", tmp_path / "out", "--invert").err == ""
 
 
+def test_images_are_segmented_by_one_model(refuse, images, tmp_path):
+    two = ("-m", "otsu", "-m", "fluo-nuclei")
+    message = refuse("segment", images, "-o", tmp_path / "out", *two)
+    assert "--model fluo-nuclei: give one model; run it again for another" in message
+
+
 def test_a_folder_is_segmented(run, images, tmp_path):
     done = run("segment", images, "-o", tmp_path / "out")
     assert done.code == 0, done.err
@@ -878,11 +884,13 @@ def test_two_folders_are_scored_as_json(run, scored):
     assert (done.code, done.err) == (0, "")
     record = parse(done.out)
     assert list(record) == [
+        *("dataset", "absent_fields", "failed_fields"),
         *("fields", "empty_fields", "corrected_by_hand", "pooled"),
         *("mean", "range", "mean_interval", "pooled_interval"),
-        *("by_threshold", "mean_absolute_count_error", "reported"),
+        *("by_threshold", "mean_absolute_count_error", "reported", "segmentation"),
     ]
-    assert list(record.values())[:3] == [2, 1, 0]
+    assert list(record.values())[:6] == ["truth", [], [], 2, 1, 0]
+    assert record["segmentation"] is None  # the files do not say how they were made
     assert record["pooled"]["objects"]["threshold"] == 0.75
     assert record["pooled"]["pixels"]["tn"] == 1420 + 1800
     assert record["mean"]["objects"]["f1"] == pytest.approx(2 / 3)  # without the empty field

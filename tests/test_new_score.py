@@ -155,7 +155,7 @@ def test_names_and_headings_are_unique_in_a_group():
         found = metrics(unit)
         assert len({one.key for one in found}) == len(found)
         assert len({(one.group, one.heading) for one in found}) == len(found)
-    assert [one.heading for one in metrics("um")][-1] == "Mean (um)"
+    assert [one.heading for one in metrics("um")][-1] == "Mean (µm)"
 
 
 def test_a_list_of_scores_has_no_place_twice():

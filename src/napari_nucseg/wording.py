@@ -38,6 +38,17 @@ def in_words(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def spelt(unit: str) -> str:
+    """Spell a unit of length as people read it; files and their columns have letters of ASCII.
+
+    Examples
+    --------
+    >>> spelt("um"), spelt("px")
+    ('µm', 'px')
+    """
+    return "µm" if unit == "um" else unit
+
+
 def says(text: str, name: str) -> bool:
     """Whether a name stands in a text, and not as a part of a longer word or number.
 

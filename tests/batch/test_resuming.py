@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import resource
@@ -17,6 +18,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_nucseg.analysis.score_records import BY_HAND
 from napari_nucseg.batch.results_folder import ResultsFolder, read_record
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
@@ -501,6 +503,24 @@ def test_labels_that_were_corrected_since_are_kept_and_told(run, oracle_of, draw
     changed = (out / "fields.csv").read_text().splitlines()
     assert [sign in row for row in changed] == [first.stem in row for row in changed]
     assert [row.split(",")[:20] for row in changed] == [row.split(",")[:20] for row in scores]
+
+
+def test_a_ground_truth_that_was_corrected_is_told_with_its_nuclei(
+    run, oracle_of, drawn_fields, drawn_dataset, out
+):
+    masks = sorted((drawn_dataset / "masks").iterdir())
+    write_labels(masks[0].with_suffix(".tif"), drawn_fields[0].labels, {"corrected_by_hand": 2})
+    stem = masks[0].stem
+    masks[0].unlink()
+    run(oracle_of(drawn_fields))
+
+    for name, column in (("fields.csv", "corrected_by_hand"), ("objects.csv", BY_HAND)):
+        with (out / name).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        key = "stem" if name == "fields.csv" else "field"
+        assert {row[column] for row in rows if row[key] == stem} == {"2"}
+        assert {row[column] for row in rows if row[key] != stem} == {"0"}
+    assert json.loads((out / "summary.json").read_text())["corrected_by_hand"] == 2
 
 
 @pytest.mark.parametrize("theirs", ["corrected", "of another program"])

@@ -99,7 +99,7 @@ def test_nothing_is_fetched(page, flawed):
 
 def test_the_worst_field_is_pictured_with_its_verdicts(page, flawed, drawn_fields):
     opened = page(flawed, worst=1)
-    pictures = [link for link in opened.links if link.startswith("data:")]
+    pictures = list(opened.pictures)
     assert len(pictures) == 1
     image = Image.open(io.BytesIO(base64.b64decode(pictures[0].split(",")[1])))
     assert image.size == drawn_fields[1].image.shape[::-1]
@@ -112,7 +112,7 @@ def test_the_worst_field_is_pictured_with_its_verdicts(page, flawed, drawn_field
 def test_a_picture_is_enlarged_within_the_page_and_is_there_once(page, flawed):
     opened = page(flawed)
     assert len(opened.pictures) == 2
-    assert len([link for link in opened.links if link.startswith("data:")]) == 2
+    assert all(opened.links.count(picture) == 1 for picture in opened.pictures)
     assert {opened.marked[link.removeprefix("#")] for link in opened.pictures.values()} == {
         "figure"
     }
@@ -148,6 +148,7 @@ def test_models_are_compared(page, flawed, oracle_of, drawn_fields):
     nothing = [np.zeros_like(field.labels) for field in drawn_fields]
     blind = replace(oracle_setup(oracle_of(drawn_fields, *nothing)), model="blind")
     opened = page(flawed, blind)
+    assert opened.text.count("oracle, blind on drawn") == 2  # of the window, and above all
     assert "Models compared" in opened.text
     assert "0.000 (0.000-0.000)" in opened.text
 

@@ -156,5 +156,5 @@ def test_distances_in_different_units_are_not_pooled():
         score_with_boundaries(labels, labels, spacing=Spacing((1, 1), unit))
         for unit in ("um", "nm")
     ]
-    with pytest.raises(ValueError, match="in um and in nm"):
+    with pytest.raises(ValueError, match="in µm and in nm"):
         summarise(fields)

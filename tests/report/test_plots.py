@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import io
 import re
+from dataclasses import replace
 from itertools import cycle, islice
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_nucseg.analysis.comparison import compare
 from napari_nucseg.metrics.presets import DEFAULT_RULE
 from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.report.page import Section
-from napari_nucseg.report.plots import plot_errors, plot_fields
+from napari_nucseg.report.page_plots import plot_errors, plot_fields, plot_thresholds
 
 SCREEN = 20_585
 
@@ -43,13 +48,13 @@ def shapes_in(svg):
 
 
 def test_a_dot_is_a_shape_where_fields_are_few(section):
-    few, more = plot_fields([section(10)]), plot_fields([section(20)])
+    few, more = plot_fields([section(10)]).svg, plot_fields([section(20)]).svg
     assert "<image" not in few
     assert shapes_in(more) - shapes_in(few) == 10 * 6
 
 
 def test_a_screen_is_plotted_as_a_picture_with_axes_of_shapes(section):
-    few, many = plot_fields([section(10)]), plot_fields([section(SCREEN)] * 2)
+    few, many = plot_fields([section(10)]).svg, plot_fields([section(SCREEN)] * 2).svg
     assert "data:image/png" in many
     assert len(many) < 1_000_000
     assert shapes_in(many) < shapes_in(few)
@@ -58,6 +63,32 @@ def test_a_screen_is_plotted_as_a_picture_with_axes_of_shapes(section):
 
 @pytest.mark.parametrize("missed", [0, 1, 5])
 def test_nuclei_are_counted_in_whole_numbers(section, missed):
-    ticks = [word for word in words_of(plot_errors([section(2, missed)])) if word[0].isdigit()]
+    ticks = [word for word in words_of(plot_errors([section(2, missed)]).svg) if word[0].isdigit()]
     assert "0" in ticks
     assert all(tick.isdigit() for tick in ticks)
+
+
+def test_a_dot_says_its_field_and_score(section):
+    one = replace(section(3), names={0: "A01_s1", 1: "A<2>"})
+    plot = plot_fields([one])
+    dice = one.scores[0].pixels.dice
+    said = re.findall(r"<use [^>]*><title>(.*?)</title></use>", plot.svg)
+    assert said[0] == f"A01_s1: Dice (= F1) {dice:.3f}"
+    assert said[1].startswith("A&lt;2&gt;: Dice (= F1) ")
+    assert said[2].startswith("2: Dice (= F1) ")  # a field without a name of its own
+
+
+def test_every_plot_can_be_saved(section):
+    for plot in (make([section(3)]) for make in (plot_fields, plot_thresholds, plot_errors)):
+        files = {
+            ending: base64.b64decode(address.partition(",")[2])
+            for ending, address in plot.files.items()
+        }
+        assert files["svg"].startswith(b"<?xml")
+        assert Image.open(io.BytesIO(files["png"])).size[0] > 500
+        header, *rows = csv.reader(files["csv"].decode().splitlines())
+        assert header[0] == "model"
+        assert {row[0] for row in rows} == {"fluo-nuclei"}
+    fields = plot_fields([section(3)]).files["csv"]
+    rows = list(csv.DictReader(base64.b64decode(fields.partition(",")[2]).decode().splitlines()))
+    assert float(rows[0]["objects_f1"]) == section(3).scores[0].objects.f1

@@ -44,7 +44,7 @@ def test_the_markdown_table_has_pooled_and_mean_with_intervals_and_range(summary
         f"{spread.interval[0]:.3f}-{spread.interval[1]:.3f}",
         f"{spread.low:.3f}-{spread.high:.3f}",
     ]
-    assert any("Hausdorff (um)" in line for line in lines)
+    assert any("Hausdorff (µm)" in line for line in lines)
 
 
 def test_the_caption_tells_the_rule_and_the_fields(summary):

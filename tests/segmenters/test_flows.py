@@ -91,3 +91,23 @@ def test_percentiles_that_the_model_makes_no_use_of_need_no_network(segment, dra
     first = segment(drawn_fields[0].image, USUAL, ignore)
     moved = first.relabelled(replace(USUAL, high_percentile=90.0, low_percentile=5.0))
     np.testing.assert_array_equal(moved.labels, first.labels)
+
+
+def test_a_minimum_size_that_is_raised_for_a_reduced_image_is_told(segment, drawn_fields):
+    field = drawn_fields[0].image
+    image = np.kron(field, np.ones((4, 4), field.dtype))
+    image[30:38, 30:38] = image.max()  # what is left of it at half the scale is too little
+    first = segment(image, replace(USUAL, diameter=100, flow_threshold=0), ignore)
+    least = first.flows.least_area
+    assert least > USUAL.min_size
+    areas = np.bincount(first.labels.ravel())[1:]
+    assert areas.min() >= least
+    told = [note for note in first.provenance.notes if f"fewer than {least} px" in note]
+    every = first.labeller(replace(USUAL, diameter=100, flow_threshold=0, min_size=0))
+    small = np.bincount(every.ravel())[1:]
+    assert bool(told) == bool(((small >= USUAL.min_size) & (small < least)).any())
+    assert told
+
+
+def test_a_minimum_size_that_is_used_as_it_is_is_not_told(segment, drawn_fields):
+    assert segment(drawn_fields[0].image, USUAL, ignore).provenance.notes == ()

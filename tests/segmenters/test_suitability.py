@@ -129,6 +129,22 @@ def test_objects_of_another_size_are_told_with_their_size(expected, how):
     assert f"Set the diameter to {concern.change['diameter']:.0f} px" in concern.advice
 
 
+@pytest.mark.parametrize(
+    ("chosen", "how"), [(12.0, "2.3 times larger"), (70.0, "2.5 times smaller")]
+)
+def test_nuclei_of_another_size_than_was_set_are_told(chosen, how):
+    labels = discs((300, 300), *((y, x, 14) for y in range(40, 300, 75) for x in (40, 120, 200)))
+    concern = the_only(
+        find_concerns(lit(labels), Found(labels, diameter=chosen), SegmentParams(diameter=chosen))
+    )
+    assert str(concern) == f"Nuclei look {how} than {chosen:g} px. Use 28 px (--diameter 28)."
+    assert concern.change == {"diameter": 28.0}
+    near = SegmentParams(diameter=20)
+    assert find_concerns(lit(labels), Found(labels, diameter=20), near) == ()
+    # Estimated or the model's own, it is not for the user to mend
+    assert find_concerns(lit(labels), Found(labels, diameter=chosen), DEFAULTS) == ()
+
+
 def test_the_size_that_is_proposed_finds_the_nuclei(segment, field):
     image, labels = (np.kron(a, np.ones((4, 4), a.dtype)) for a in (field.image, field.labels))
     wrong = segment(image, SegmentParams(diameter=10))

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.writers import write_labels
@@ -296,7 +297,9 @@ def test_an_export_is_written_though_the_threshold_moves(qtbot, tmp_path, panel)
     settled(qtbot, panel)
 
     assert (tmp_path / "report.html").is_file()
-    assert "t = 0.5" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "t = 0.5" in text
+    assert "<title>found by fluo-nuclei against truth</title>" in text
 
 
 def test_a_comparison_by_a_rule_that_is_past_is_not_shown(qtbot, panel):
@@ -349,12 +352,35 @@ def test_scores_of_panel_and_command_line_are_one_file(qtbot, tmp_path, panel, t
     export(qtbot, panel, "Scores as JSON...", tmp_path / "scores.json")
 
     predicted = np.asarray(panel.prediction.value.data)
-    for name, planes in (("predicted", predicted), ("truth", truths)):
+    made = record_of(panel.prediction.value).provenance
+    truth = panel.truth.value.name
+    for name, planes, note in (("predicted", predicted, made), (truth, truths, {})):
         for stem, plane in zip(STEMS, planes, strict=True):
             (tmp_path / name).mkdir(exist_ok=True)
-            write_labels(tmp_path / name / f"{stem}.tif", plane, {})
-    told = run("score", tmp_path / "predicted", tmp_path / "truth", "--json").out
-    assert json.loads(told) == json.loads((tmp_path / "scores.json").read_text())
+            write_labels(tmp_path / name / f"{stem}.tif", plane, note)
+    told = run("score", tmp_path / "predicted", tmp_path / truth, "--json").out
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert json.loads(told) == scores
+    assert scores["segmentation"]["model"] == made["model"]
+
+
+def test_files_are_named_by_what_they_hold(panel, monkeypatch):
+    asked = []
+
+    def ask(parent, title, suggestion, kinds):
+        asked.append(suggestion)
+        return "", ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
+    for kind in KINDS:
+        panel.export.ask(kind)
+
+    name = panel.prediction.value.name
+    assert asked == [
+        *(f"{name} nuclei.csv", f"{name} nuclei.parquet", f"{name} fields.csv"),
+        *(f"{name} scores.{ending}" for ending in ("json", "tex", "md")),
+        f"{name} report.html",
+    ]
 
 
 def test_the_exported_fields_are_a_row_each(qtbot, tmp_path, panel):

@@ -15,6 +15,7 @@ from napari_nucseg.io.bbbc039 import dataset_folder
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
+from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.segmenters import catalogue, otsu
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, role_of
 from napari_nucseg.ui.run.worker import RunProgress
@@ -35,6 +36,11 @@ def panel(viewer, stand_in, drawn_dataset, out, monkeypatch):
     dock.form.out.value = out
     dock.form.device.value = "cpu"
     return dock
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def run(qtbot, panel):
@@ -310,14 +316,102 @@ def test_images_without_ground_truth_are_segmented_and_measured(
     run(qtbot, panel)
 
     first, second = panel.status.value.splitlines()
-    assert first.startswith("otsu: 2 images, ")
-    assert f"nothing was scored. Labels and measurements.csv are in {out}." in first
-    assert second.startswith(f"1 failed. The first: {folder / 'b.tif'}: ")
-    count = read_labels(Source(out / "a.tif")).max()
-    with (out / "measurements.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    assert first == "There is no ground truth, so nuclei were measured, and nothing was scored."
+    assert second.startswith("otsu: 2 fields, ")
+    assert second.endswith(" nuclei. 1 failed, see failed.csv.")
+    count = read_labels(Source(out / "labels" / "a.tif")).max()
+    rows = read_csv(out / "measurements.csv")
     assert len([row for row in rows if row["field"] == "a"]) == count > 5
     assert all(float(row["area_px"]) > 0 for row in rows)
+    fields = read_csv(out / "fields.csv")
+    assert [row["stem"] for row in fields] == ["a", "c"]
+    assert int(fields[0]["nuclei"]) == count
+    assert read_csv(out / "failed.csv")[0]["error"].startswith(str(folder / "b.tif"))
+
+
+@pytest.fixture
+def measured(qtbot, panel, tmp_path, drawn_fields, monkeypatch):
+    """The panel after a run of otsu on a folder of images alone."""
+    monkeypatch.setattr(catalogue, "load", lambda model, device: otsu.segment)
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    for name, field in zip("abc", drawn_fields, strict=True):
+        tifffile.imwrite(folder / f"{name}.tif", field.image)
+    panel.form.dataset.value = folder
+    panel.form.models.value = ["otsu"]
+    run(qtbot, panel)
+    return panel
+
+
+def test_measures_stand_in_the_panel_by_field_and_as_a_plot(measured, out):
+    shown = measured.measures
+    assert shown.isVisibleTo(measured.native)
+    model = shown.table.model()
+    count = int(read_labels(Source(out / "labels" / "a.tif")).max())
+    assert model.rows[0][:2] == ("a", str(count))
+    assert [row[0] for row in model.rows] == ["a", "b", "c"]
+    for kind, label in (("Area", "Area (px)"), ("Nuclei in a field", "Nuclei in a field")):
+        shown.kind.setCurrentText(kind)
+        (axes,) = shown.canvas.figure.axes
+        assert axes.get_xlabel() == label
+    measured.form.params["min_size"].value = 33
+    measured.start()
+    assert not shown.isVisibleTo(measured.native)  # it would be of the run before
+
+
+def test_measured_images_are_shown_with_their_labels(viewer, measured, out):
+    assert measured.form.show_results.enabled
+    measured.form.show_results.native.click()
+
+    assert [role_of(layer) for layer in viewer.layers] == [IMAGE, PREDICTION]
+    assert all(layer.visible for layer in viewer.layers)
+    assert viewer.layers[1].contour == 2  # else the nuclei would cover their image
+    expected = read_labels(Source(out / "labels" / "a.tif"))
+    assert np.array_equal(np.asarray(viewer.layers[1].data)[0], expected)
+
+
+def test_the_report_of_measures_tells_all_and_no_flows(measured, out):
+    assert measured.form.show_report.enabled
+    text = (out / "report.html").read_text(encoding="utf-8")
+    assert "<title>otsu on plain</title>" in text
+    for told in ("Median area (px)", "Mean intensity", "nothing was scored", "Minimum size 15 px"):
+        assert told in text
+    for absent in ("Flow", "flow", "network", "Dice", "score of"):
+        assert absent not in text.split("</style>")[1].replace("overflow", ""), absent
+
+
+def test_a_folder_of_measures_takes_no_other_run(qtbot, measured, drawn_dataset, out):
+    before = {path: path.read_bytes() for path in (out / "labels").iterdir()}
+    measured.form.dataset.value = drawn_dataset
+    run(qtbot, measured)
+
+    assert "this folder holds another run" in measured.status.value
+    assert {path: path.read_bytes() for path in (out / "labels").iterdir()} == before
+
+
+def test_a_run_of_measures_goes_on_and_keeps_edited_labels(qtbot, measured, out):
+    path = out / "labels" / "a.tif"
+    labels, made = tifffile.imread(path), read_provenance(path)
+    write_labels(path, labels * (labels != 1), {**made, "corrected_by_hand": 1})
+    before = path.read_bytes()
+    run(qtbot, measured)
+
+    assert path.read_bytes() == before
+    row, *others = read_csv(out / "fields.csv")
+    assert row["corrected_by_hand"] == "1"
+    assert int(row["nuclei"]) == len(np.unique(labels)) - 2
+    assert "its labels were edited since" in row["suspect"]
+    assert {one["corrected_by_hand"] for one in others} == {"0"}
+
+
+def test_only_values_that_the_model_uses_are_shown(panel):
+    rows = panel.form.params
+    shown = [row.name for row in rows.rows if row.native.isVisibleTo(panel.form.values())]
+    assert "flow_threshold" in shown
+    panel.form.models.value = ["otsu"]
+
+    shown = [row.name for row in rows.rows if row.native.isVisibleTo(panel.form.values())]
+    assert shown == ["min_size", "exclude_on_edges", "invert"]
 
 
 def test_a_closed_panel_stops_its_run(qtbot, viewer, panel, out, stand_in):

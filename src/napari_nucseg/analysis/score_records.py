@@ -23,6 +23,8 @@ from napari_nucseg.metrics.summary import UNDEFINED, Interval, Key, Spread, Summ
 from napari_nucseg.metrics.verdicts import ObjectVerdicts, Verdict, classify
 
 Record = dict[str, Any]
+BY_HAND = "field_corrected_by_hand"
+"""Column of tables of nuclei: how many of the field's were edited before they were scored."""
 Columns = dict[str, list[Any]]
 """Columns of equal length by name."""
 
@@ -34,8 +36,7 @@ _THEIR_NAMES = {"f1": "dice", "percentage": "accuracy"}
 
 def score_record(score: Score) -> dict[str, Record]:
     """Return counts and ratios of a score by group; "boundaries" only if they were measured."""
-    ratios = score.ratios()
-    objects = score.objects
+    ratios, objects = score.ratios(), score.objects
     record = {
         "pixels": asdict(score.pixels) | _plain(ratios["pixels"]),
         "objects": {
@@ -101,10 +102,9 @@ def summary_rows(summary: Summary) -> list[Record]:
     def add(
         key: Key, t: float | None, value: float, spread: Spread, interval: Interval = UNDEFINED
     ) -> None:
-        low, high = map(defined, interval)
         row = {"group": key[0], "score": key[1], "threshold": t, "pooled": defined(value)}
-        row |= {"pooled_low": low, "pooled_high": high, **spread_record(spread)}
-        rows.append(row | {"preset": pooled.preset.name})
+        row |= dict(zip(("pooled_low", "pooled_high"), map(defined, interval), strict=True))
+        rows.append(row | spread_record(spread) | {"preset": pooled.preset.name})
 
     for metric in pooled.metrics:
         key, value = metric.key, metric.compute(pooled)
@@ -261,11 +261,11 @@ def object_columns(
         centroid counts from the middle of the field's first pixel.
     """
     verdicts, overlap = classify(matching), matching.overlap
-    true = "truth", truth, verdicts.truth, overlap.truth_areas
+    true = _side(field, "truth", truth, verdicts.truth, overlap.truth_areas, pixel_size)
     found = "predicted", predicted, verdicts.predicted, overlap.predicted_areas
-    columns = join([_side(field, *side, pixel_size) for side in (true, found)])
-    count = len(columns["object"])
-    return columns | {"preset": [preset.name] * count, "threshold": [matching.threshold] * count}
+    columns = join([true, _side(field, *found, pixel_size)])
+    count, threshold = len(columns["object"]), matching.threshold
+    return columns | {"preset": [preset.name] * count, "threshold": [threshold] * count}
 
 
 def join(tables: Sequence[Mapping[str, list[Any]]]) -> Columns:

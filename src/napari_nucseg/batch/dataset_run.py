@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from napari_nucseg.batch.run_setup import (
     check_for_models,
     prepare_run,
     refuse_dataset,
+    refuse_repeated,
 )
 from napari_nucseg.batch.tables import Benchmark, Tables, write_tables
 from napari_nucseg.io.fields import Dataset, Field
@@ -77,13 +78,13 @@ def run_model(run: PreparedRun, how: Execution) -> Benchmark:
     dataset, setup, folder, plan = run.dataset, run.setup, run.folder, run.plan
     check_folder(folder, plan)  # another process may have begun there
     done, edited = _finished(dataset, folder)
-    session = _Session(folder, plan, dataset, how.command)
+    session = Session(folder, plan, dataset, how.command)
     work = FieldTask(setup, plan["has_scale"], folder)
     left = [field for field in dataset.fields if field.stem not in done]
-    session.fields = _follow(work, left, how, len(done))
+    count = _follow(work, left, how, len(done))
     tables = Tables(setup.rule.empty_as_one, how.parquet, edited)
     result = write_tables(dataset, plan, folder, tables)
-    session.end(dataset, result)
+    session.end(count, _result_record(result), dict(_checksums(dataset, folder)))
     return result
 
 
@@ -101,13 +102,12 @@ def _follow(work: FieldTask, left: Sequence[Field], how: Execution, before: int)
     return done - before
 
 
-class _Session:
+class Session:
     """One time that the run was at work, as ``run.json`` tells it."""
 
     def __init__(
         self, folder: ResultsFolder, plan: Plan, dataset: Dataset, command: Sequence[str]
     ) -> None:
-        self.fields = 0
         self._folder = folder
         earlier = folder.read_run()
         self._run: dict[str, Any] = {
@@ -124,23 +124,28 @@ class _Session:
         self._run["sessions"].append(self._own)
         folder.write_run(self._run)
 
-    def end(self, dataset: Dataset, result: Benchmark) -> None:
-        """Write down when and where the fields were done, and what they were."""
-        self._own |= {"ended": _now(), "fields": self.fields}
-        self._run["result"] = {
-            "fields": len(result.scores),
-            "failed": len(result.failed),
-            "seconds_per_field": {
-                "network_and_postprocessing": round(result.seconds_per_field, 4),
-                "in_all": round(result.whole_seconds_per_field, 4),
-            },
-            "places": [
-                {"host": host, "device": device, "fields": count}
-                for (host, device), count in result.places.items()
-            ],
-        }
-        self._run["checksums"] = dict(_checksums(dataset, self._folder))
+    def end(
+        self, fields: int, result: Mapping[str, Any], checksums: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write down when how many fields were done, what came out, and sha256 of what was read."""
+        self._own |= {"ended": _now(), "fields": fields}
+        self._run |= {"result": dict(result), "checksums": dict(checksums or {})}
         self._folder.write_run(self._run)
+
+
+def _result_record(result: Benchmark) -> dict[str, Any]:
+    return {
+        "fields": len(result.scores),
+        "failed": len(result.failed),
+        "seconds_per_field": {
+            "network_and_postprocessing": round(result.seconds_per_field, 4),
+            "in_all": round(result.whole_seconds_per_field, 4),
+        },
+        "places": [
+            {"host": host, "device": device, "fields": count}
+            for (host, device), count in result.places.items()
+        ],
+    }
 
 
 def _checksums(dataset: Dataset, folder: ResultsFolder) -> Iterator[tuple[str, dict[str, str]]]:
@@ -220,9 +225,7 @@ def run_models(
 def _prepare(dataset: Dataset, setups: Sequence[Setup], out: Path) -> list[PreparedRun]:
     """Settle all runs, and refuse what cannot be one, before anything is written."""
     names = [setup.model for setup in setups]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"{twice[0]} is named twice; name each model only once")
+    refuse_repeated(names)
     has_scale = cache(all_have_scale)  # the headers of all images are read once
     if len(setups) == 1:
         return [prepare_run(dataset, setups[0], out, has_scale)]

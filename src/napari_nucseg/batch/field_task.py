@@ -22,7 +22,7 @@ from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image
 from napari_nucseg.io.tiff import Header
-from napari_nucseg.io.writers import checksum, write_labels
+from napari_nucseg.io.writers import checksum, count_corrected, write_labels
 from napari_nucseg.metrics.boundaries import LEAST_IOU, Spacing, measure_boundaries
 from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.matching import match
@@ -195,7 +195,8 @@ class FieldTask:
             write_labels(self.folder.labels_file(field.stem), labels, made, sizes)
             seconds = segmented.seconds + time.perf_counter() - start
             where = field.stem, platform.node(), seconds
-            record = FieldRecord(*where, checksums, None, score, made, objects)
+            corrected = 0 if field.mask is None else count_corrected(field.mask.path)
+            record = FieldRecord(*where, checksums, None, score, made, objects, corrected)
             write_record(self.folder.record_file(field.stem), record)
         except OSError as problem:
             if is_of_disk(problem):

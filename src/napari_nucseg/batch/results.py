@@ -19,7 +19,7 @@ from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
 from napari_nucseg.io.layouts import find_files_of_one, stem_of_truth
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
-from napari_nucseg.io.writers import count_corrected
+from napari_nucseg.io.writers import count_corrected, read_provenance
 from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
@@ -58,6 +58,11 @@ class Results:
     done: tuple[int, ...]
     rule: ScoreRule
     made: Mapping[str, Any]
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether there is ground truth, so that there are verdicts."""
+        return any(field.mask is not None for field in self.dataset.fields)
 
     def labels(self, number: int) -> Labels:
         """Read the labels of a field that is done, shape (height, width)."""
@@ -154,7 +159,7 @@ def _open(path: Path) -> Results:
         for stem, one in run["sources"].items()
     )
     done = tuple(n for n, one in enumerate(fields) if folder.labels_file(one.stem).is_file())
-    first = folder.read(fields[done[0]].stem) if done else None
+    made = _made(folder, fields[done[0]].stem) if done else {}
     return Results(
         folder,
         plan["model"],
@@ -166,8 +171,19 @@ def _open(path: Path) -> Results:
             rule["empty_as_one"],
             rule.get("ignore_border", False),
         ),
-        {} if first is None or first.made is None else first.made,
+        made,
     )
+
+
+def _made(folder: ResultsFolder, stem: str) -> Mapping[str, Any]:
+    """Return how a field's labels were made: by its record, or else its file."""
+    record = folder.read(stem)
+    if record is not None and record.made is not None:
+        return record.made
+    try:
+        return read_provenance(folder.labels_file(stem))
+    except (ValueError, OSError):
+        return {}
 
 
 def _as_list(source: Source | None) -> list[str | None] | None:
@@ -185,6 +201,14 @@ class LabelPair:
     stem: str
     predicted: Source
     truth: Source
+
+    @property
+    def made(self) -> Mapping[str, Any]:
+        """How the prediction was made; empty if its file does not say."""
+        try:
+            return read_provenance(self.predicted.path)
+        except (ValueError, OSError):
+            return {}
 
     @property
     def corrected(self) -> dict[Source, int]:

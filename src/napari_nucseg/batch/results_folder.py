@@ -227,6 +227,8 @@ class FieldRecord:
         Provenance of the labels, as their file holds it.
     objects : dict of str to list
         A row for every object, see `object_columns`.
+    corrected : int
+        Number of nuclei of the ground truth that were edited by hand before they were scored.
     """
 
     stem: str
@@ -237,6 +239,7 @@ class FieldRecord:
     score: Score | None = None
     made: Mapping[str, Any] | None = None
     objects: Columns | None = None
+    corrected: int = 0
 
 
 def write_record(path: Path, record: FieldRecord) -> None:
@@ -251,6 +254,7 @@ def write_record(path: Path, record: FieldRecord) -> None:
         "score": score,
         "made": None if record.made is None else dict(record.made),
         "objects": record.objects,
+        "corrected": record.corrected,
     }
     write_text(path, json.dumps(values, allow_nan=False, separators=(",", ":")) + "\n")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.analysis.score_records import Record, defined, spread_record
+from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.batch.run_setup import PreparedRun
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.io.fields import Field
@@ -116,10 +117,11 @@ def write_report(
         Number of fields of each model that are pictured, those with the lowest mean AP.
     """
     dataset, pairs = runs[0].dataset, list(zip(runs, results, strict=True))
+    models = ", ".join(run.setup.model for run in runs)
     write_page(
         path,
         Page(
-            dataset.name,
+            f"{models} on {dataset.name}",
             len(dataset.fields),
             [_section(run, result, worst) for run, result in pairs],
             len(dataset.absent),
@@ -150,12 +152,13 @@ def _section(run: PreparedRun, result: Benchmark, worst: int) -> Section:
         made=[_pace(result), f"{'; '.join(values)}."],
         details=[
             *(f"{name}: sha256 {sha}" for name, sha in record["plan"]["weights_sha256"].items()),
-            *map(_describe_session, record["sessions"]),
+            *describe_sessions(run.folder),
             "Every field's labels, scores and checksums are in the folder of the results.",
         ],
         failed=result.failed,
         suspect={fields[stem].name: signs for stem, signs in result.suspect.items()},
         published=list(_published(setup.model, result, split)),
+        names={stem: field.name for stem, field in fields.items()},
         caveat=caveat(setup.model, splits_of_bbbc039(dataset)),
     )
 
@@ -169,6 +172,12 @@ def _pace(result: Benchmark) -> str:
         f"{result.seconds_per_field:.2f} s a field for segmentation, "
         f"{result.whole_seconds_per_field:.2f} s with reading, scoring and writing, on {places}."
     )
+
+
+def describe_sessions(folder: ResultsFolder) -> list[str]:
+    """Say when, and on which machines, a run was at work."""
+    run = folder.read_run()
+    return [] if run is None else [_describe_session(session) for session in run["sessions"]]
 
 
 def _describe_session(session: Mapping[str, Any]) -> str:

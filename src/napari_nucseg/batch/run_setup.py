@@ -134,6 +134,19 @@ def all_have_scale(dataset: Dataset) -> bool:
     return bool(sizes) and None not in sizes
 
 
+def refuse_repeated(models: Sequence[str]) -> None:
+    """Refuse two models of one name, whose results would be one folder.
+
+    Raises
+    ------
+    ValueError
+        Naming the model.
+    """
+    twice = [name for name in models if models.count(name) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is named twice; name each model only once")
+
+
 def refuse_dataset(out: Path, dataset: Dataset) -> None:
     """Refuse to write results among the images and masks that they are of.
 

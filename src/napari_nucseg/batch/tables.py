@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_nucseg.analysis.score_records import (
+    BY_HAND,
     Columns,
     Record,
     field_row,
     join,
-    summary_record,
     summary_rows,
 )
 from napari_nucseg.batch.plan import Plan
@@ -32,7 +32,7 @@ from napari_nucseg.io.writers import (
 )
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary, summarise
-from napari_nucseg.report.text import latex_table, markdown_table
+from napari_nucseg.report.text import Scored, json_record, latex_table, markdown_table
 
 ROWS_AT_ONCE = 20_000
 
@@ -102,7 +102,7 @@ class _ParquetRows:
 
 
 def _kind(pyarrow: Any, column: str) -> Any:
-    if column in ("object", "area_px"):
+    if column in ("object", "area_px", BY_HAND):
         return pyarrow.int64()
     if column in ("field", "side", "verdict", "preset"):
         return pyarrow.string()
@@ -132,6 +132,8 @@ class Benchmark:
         Whether the summary counts fields without nuclei as 1.
     suspect : mapping
         Stem of a field to the signs that the model does not suit it; without all others.
+    corrected : int
+        Number of nuclei of the ground truth that were edited by hand before they were scored.
     """
 
     scores: Mapping[str, Score]
@@ -141,6 +143,7 @@ class Benchmark:
     places: Mapping[tuple[str, str], int]
     empty_as_one: bool = False
     suspect: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    corrected: int = 0
 
     @property
     def seconds_per_field(self) -> float:
@@ -220,7 +223,8 @@ def _gather(dataset: Dataset, folder: ResultsFolder, stage: Path, tables: Tables
                 )
             gathered.take(one, record, tables.edited.get(one.stem))
             if record.objects is not None:
-                objects.add(record.objects)
+                count = len(record.objects["object"])
+                objects.add(record.objects | {BY_HAND: [record.corrected] * count})
     return gathered
 
 
@@ -234,25 +238,27 @@ class _Gathered:
         self.suspect: dict[str, tuple[str, ...]] = {}
         self.seconds: list[tuple[float, float]] = []
         self.places: Counter[tuple[str, str]] = Counter()
+        self.corrected = 0
 
     def take(self, field: Field, record: FieldRecord, edited: str | None) -> None:
         if record.score is None or record.made is None:
             self.failed[field.stem] = record.error or "it has no score"
             return
         suspect = (*record.made.get("suspect", ()), *([edited] if edited else ()))
-        self.rows.append(field_row(field, record.score, {**record.made, "suspect": suspect}))
+        made = {**record.made, "suspect": suspect}
+        self.rows.append(field_row(field, record.score, made, record.corrected))
         if suspect:
             self.suspect[field.stem] = suspect
         self.scores[field.stem] = record.score
+        self.corrected += record.corrected
         self.seconds.append((record.made["seconds"], record.seconds))
         self.places[record.host, record.made["device"]] += 1
 
     def benchmark(self, empty_as_one: bool) -> Benchmark:
         summary = summarise(list(self.scores.values()), empty_as_one)
         seconds, places = tuple(self.seconds), dict(self.places)
-        return Benchmark(
-            self.scores, summary, self.failed, seconds, places, empty_as_one, self.suspect
-        )
+        told = empty_as_one, self.suspect, self.corrected
+        return Benchmark(self.scores, summary, self.failed, seconds, places, *told)
 
 
 def _write_failures(out: Path, failed: Mapping[str, str]) -> None:
@@ -273,15 +279,5 @@ def _write_summary(dataset: Dataset, plan: Plan, result: Benchmark, out: Path) -
     write_table(out / "summary.csv", summary_rows(summary))
     write_text(out / "summary.md", markdown_table(summary, dataset.name))
     write_text(out / "summary.tex", latex_table(summary, dataset.name))
-    write_json(
-        out / "summary.json",
-        {
-            "dataset": dataset.name,
-            "absent_fields": list(dataset.absent),
-            "failed_fields": list(result.failed),
-            **summary_record(summary),
-            "segmentation": {
-                key: plan[key] for key in ("model", "weights_sha256", "parameters", "versions")
-            },
-        },
-    )
+    of = Scored(dataset.name, [plan], result.corrected, dataset.absent, list(result.failed))
+    write_json(out / "summary.json", json_record(summary, of))

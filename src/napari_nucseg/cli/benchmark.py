@@ -16,9 +16,8 @@ from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.cli.options import (
     Components,
-    DeviceName,
+    ModelOptions,
     RuleOptions,
-    Scheduler,
     console,
     counting,
     errors,
@@ -75,24 +74,6 @@ class FieldOptions:
 
 
 @dataclass(frozen=True)
-class ModelOptions:
-    """The models to run, and where."""
-
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="Name of a model, see [b]models[/b], or its file. Give it several times to "
-            f"compare models. [dim]\\[default: {catalogue.BUNDLED}][/dim]",
-            show_default=False,
-        ),
-    ] = None
-    device: DeviceName = "auto"
-    scheduler: Scheduler = None
-
-
-@dataclass(frozen=True)
 class ResultOptions:
     """What is written, and where to."""
 
@@ -145,8 +126,7 @@ def benchmark(
 
     dataset = fields.open()
     _warn(dataset)
-    names = models.model or [catalogue.BUNDLED]
-    setups = [prepare(name, models.device, chosen, rule.rule) for name in names]
+    setups = [prepare(name, models.device, chosen, rule.rule) for name in models.names]
     out = results.folder(dataset, setups)
     parquet = has_parquet() if results.parquet is None else results.parquet
     command = ["napari-nucseg", *sys.argv[1:]]

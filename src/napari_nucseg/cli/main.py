@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -18,8 +18,8 @@ from napari_nucseg.cli.benchmark import benchmark
 from napari_nucseg.cli.options import (
     Components,
     DeviceName,
+    ModelOptions,
     RuleOptions,
-    Scheduler,
     console,
     counting,
     follow_with,
@@ -113,17 +113,6 @@ class FileOptions:
 
 
 @dataclass(frozen=True)
-class ModelOptions:
-    """The model, and where it runs."""
-
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Name of a model, see [b]models[/b], or its file.")
-    ] = catalogue.BUNDLED
-    device: DeviceName = "auto"
-    scheduler: Scheduler = None
-
-
-@dataclass(frozen=True)
 class ChoiceOptions:
     """What of a file is segmented, and how its planes belong together."""
 
@@ -182,10 +171,10 @@ def segment(
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.image_task import ImageTask
 
-    choice = what.choice(in_depth)
+    choice, model = what.choice(in_depth), how.only
     sources, refused = files.find()
-    setup = prepare(how.model, how.device, chosen)
-    catalogue.find(how.model).check(setup.params, what.volume)
+    setup = prepare(model, how.device, chosen)
+    catalogue.find(model).check(setup.params, what.volume)
     work = ImageTask(setup, files.out, choice, files.overwrite)
     with cluster_for(how.scheduler, how.device) as cluster:
         if cluster is None:
@@ -225,21 +214,22 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score labels against the ground truth."""
-    from napari_nucseg.analysis.score_records import summary_record
     from napari_nucseg.batch.results import pair_labels
     from napari_nucseg.metrics.summary import summarise
-    from napari_nucseg.report.text import score_table, summary_table
+    from napari_nucseg.report.text import Scored, json_record, score_table, summary_table
     from napari_nucseg.wording import say_corrected
 
-    scores, corrected = [], 0
+    scores, made, corrected = [], list[Mapping[str, Any]](), 0
     for pair in pair_labels(predicted, truth):
         found, notes = pair.score_and_note(rule.rule, components=components)
         scores.append(found)
+        made.append(pair.made)
         corrected += sum(pair.corrected.values())
         warn_of_reading(components, *notes)
     summary = summarise(scores, rule.empty_as_one)
     if as_json:
-        typer.echo(json.dumps(summary_record(summary, corrected), allow_nan=False))
+        of = Scored(truth.name, made, corrected)
+        typer.echo(json.dumps(json_record(summary, of), allow_nan=False))
         return
     table = score_table(scores[0]) if predicted.is_file() else summary_table(summary)
     table.caption = "; ".join(filter(None, (str(table.caption), say_corrected(corrected))))

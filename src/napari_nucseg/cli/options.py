@@ -52,6 +52,37 @@ Command = Callable[..., None]
 
 
 @dataclass(frozen=True)
+class ModelOptions:
+    """The models to run, and where."""
+
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Name of a model, see [b]models[/b], or its file. [b]benchmark[/b] takes it "
+            f"several times, to compare models. [dim]\\[default: {catalogue.BUNDLED}][/dim]",
+            show_default=False,
+        ),
+    ] = None
+    device: DeviceName = "auto"
+    scheduler: Scheduler = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names or files of the models, in the order that they were given."""
+        return self.model or [catalogue.BUNDLED]
+
+    @property
+    def only(self) -> str:
+        """The model, where there can be but one."""
+        first, *others = self.names
+        if others:
+            raise ValueError(f"--model {others[0]}: give one model; run it again for another")
+        return first
+
+
+@dataclass(frozen=True)
 class RuleOptions:
     """How labels are scored."""
 

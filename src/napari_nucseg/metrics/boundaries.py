@@ -17,6 +17,7 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.counts import ratio
 from napari_nucseg.metrics.matching import Matching
 from napari_nucseg.metrics.overlap import Index, Overlap
+from napari_nucseg.wording import spelt
 
 TOLERANCE = 2.0
 """Pixels within which an outline counts as found."""
@@ -92,10 +93,8 @@ class BoundaryCounts:
     def __add__(self, other: Self) -> Self:
         """Pool with another field."""
         if self.unit != other.unit:
-            raise ValueError(
-                f"distances in {self.unit or 'pixels'} and in {other.unit or 'pixels'} cannot be "
-                "pooled; give all fields the same unit"
-            )
+            units = " and in ".join(spelt(one.unit or "pixels") for one in (self, other))
+            raise ValueError(f"distances in {units} cannot be pooled; give all fields one unit")
         sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)[1:]}
         return replace(self, **sums)
 

@@ -14,6 +14,8 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, Literal
 
+from napari_nucseg.wording import spelt
+
 Compute = Callable[[Any], float]
 """Gives a score's value from a `Score`, or an array of values where its counts are arrays."""
 CHOSEN = "t"
@@ -81,7 +83,7 @@ class Metric:
     @property
     def heading(self) -> str:
         """The title with its unit or alias, as tables have it."""
-        remark = self.unit or self.alias
+        remark = spelt(self.unit) or self.alias
         return f"{self.title} ({remark})" if remark else self.title
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,9 +19,11 @@ from napari_nucseg.io.writers import write_text
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
-from napari_nucseg.report.plots import plot_errors, plot_fields, plot_thresholds
+from napari_nucseg.parameter_spec import describe_values
+from napari_nucseg.report.page_plots import plot_errors, plot_fields, plot_thresholds
 from napari_nucseg.report.published import Table
 from napari_nucseg.report.text import describe_verdicts, summary_cells
+from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import versions
 from napari_nucseg.wording import counted
 
@@ -85,6 +87,8 @@ class Section:
         Tables of these scores beside published ones.
     caveat : str, optional
         Reason why the scores look better than they are; empty if there is none.
+    names : mapping
+        The keys of the scores to names of fields for the screen, where these are others.
     """
 
     name: str
@@ -98,6 +102,7 @@ class Section:
     suspect: Mapping[str, Sequence[str]] = field(default_factory=dict)
     published: Sequence[Table] = ()
     caveat: str | None = None
+    names: Mapping[Any, str] = field(default_factory=dict)
 
     @property
     def cells(self) -> list[tuple[str, ...]]:
@@ -117,7 +122,7 @@ class Page:
     Attributes
     ----------
     title : str
-        Heading of the report: what was scored.
+        Heading of the report: which model, and what it was scored on.
     fields : int
         Number of fields of the dataset.
     sections : sequence of Section
@@ -154,18 +159,24 @@ class Page:
 
 
 def write_page(path: Path, page: Page) -> None:
-    """Write a report."""
+    """Write a report of scores."""
+    render(
+        path,
+        "report.html.jinja",
+        page=page,
+        plots=[plot(page.sections) for plot in (plot_fields, plot_thresholds, plot_errors)],
+        legend={verdict.word: colour for verdict, colour in VERDICT_COLOURS.items()},
+    )
+
+
+def render(path: Path, template: str, **values: Any) -> None:
+    """Write a page made of a template of this folder."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters["counted"] = counted
-    text = environment.get_template("report.html.jinja").render(
-        page=page,
-        plots=[plot(page.sections) for plot in (plot_fields, plot_thresholds, plot_errors)],
-        legend={verdict.word: colour for verdict, colour in VERDICT_COLOURS.items()},
-        versions=versions(),
-    )
+    text = environment.get_template(template).render(**values, versions=versions())
     write_text(path, text)
 
 
@@ -180,3 +191,19 @@ def as_link(picture: NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", compress_level=_QUICK)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def describe_made(made: Mapping[str, Any]) -> Iterator[str]:
+    """Say how labels were made, as far as it is known."""
+    if "model" not in made:
+        yield "How these labels were made is not known."
+        return
+    from napari_nucseg.segmenters.catalogue import (
+        ignored_by,
+    )  # slow, and the score panel imports this
+
+    ignored = ignored_by(str(made["model"]))
+    values = describe_values(SegmentParams, made.get("parameters", {}), ignored)
+    yield f"Model {made['model']}: {'; '.join(values)}."
+    if made.get("weights_sha256"):
+        yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"

@@ -1,12 +1,10 @@
-"""Plots: of a report, as SVG that stands within a page, and of a comparison, drawn into axes."""
+"""Plots drawn into axes: of a comparison, and of measures of nuclei."""
 
 from __future__ import annotations
 
-import io
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,156 +12,18 @@ from numpy.typing import NDArray
 from napari_nucseg.analysis.comparison import Curve, FieldStrip
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
 from napari_nucseg.analysis.objects import Objects
-from napari_nucseg.metrics.presets import AP_THRESHOLDS
-from napari_nucseg.metrics.registry import shown_in
-from napari_nucseg.metrics.score import Score
-from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.metrics.verdicts import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours of the models, in their order (Okabe and Ito, 2008)."""
-_ERRORS = (Verdict.MISSED, Verdict.MERGED, Verdict.SPLIT, Verdict.OFF, Verdict.TANGLED)
-_BESIDE = 0.16
-_MOST_AS_SHAPES = 500
-"""Fields whose dots are drawn as shapes; more are pixels."""
-_DOTS_PER_INCH = 200
 _AP_COLOUR, _F1_COLOUR = "#E69F00", "#56B4E9"
 _TRUE_COLOUR, _PREDICTED_COLOUR = "#009E73", "#CC79A7"
 _BINS = 40
-
-
-class Scored(Protocol):
-    """A model with its scores."""
-
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-        ...
-
-    @property
-    def scores(self) -> Mapping[Any, Score]:
-        """Score of each field."""
-        ...
-
-    @property
-    def summary(self) -> Summary:
-        """Summary of the scores."""
-        ...
-
-
-def plot_fields(sections: Sequence[Scored]) -> str:
-    """Draw a dot for every field and score, beside its mean, a colour a model.
-
-    Above some hundred fields the dots are pixels, while axes and words stay shapes: an element a
-    dot made 18 MB a model of a screen of 20,585 fields, which no browser shows with ease.
-    """
-    from matplotlib.patheffects import withStroke
-
-    figure, axes = _figure(7.6, 3.6)
-    shown = shown_in("plot")
-    shift = _BESIDE * (len(sections) - 1) / 2
-    for number, section in enumerate(sections):
-        for place, metric in enumerate(shown):
-            column = [metric.compute(score) for score in section.scores.values()]
-            values = np.array([value for value in column if not math.isnan(value)])
-            middle = place - shift + number * _BESIDE
-            # Beside one another by the golden ratio, so that a plot is the same each time
-            at = middle + 0.1 * ((np.arange(len(values)) * 0.618) % 1 - 0.5)
-            dots = axes.plot(at, values, ".", ms=4, alpha=0.45, color=_colour(number), zorder=2)
-            dots[0].set_rasterized(len(values) > _MOST_AS_SHAPES)
-            axes.plot(
-                [middle - 0.07, middle + 0.07],
-                [values.mean()] * 2 if len(values) else [math.nan] * 2,
-                color=_colour(number),
-                lw=2,
-                path_effects=[withStroke(linewidth=4, foreground="white")],
-                label=section.name if place == 0 else None,
-                zorder=3,  # after all dots, so that these are one picture
-            )
-    axes.set_xticks(range(len(shown)), [metric.heading for metric in shown])
-    axes.set_ylabel("Score of a field")
-    axes.set_ylim(top=1.02)
-    axes.legend(frameon=False, loc="lower left")
-    return _as_svg(figure)
-
-
-def plot_thresholds(sections: Sequence[Scored]) -> str:
-    """Draw the mean AP of fields against the IoU threshold, a line a model."""
-    figure, axes = _figure(3.7, 3.2)
-    for number, section in enumerate(sections):
-        axes.plot(
-            AP_THRESHOLDS,
-            _mean_aps(list(section.scores.values())),
-            "o-",
-            ms=4,
-            color=_colour(number),
-            label=section.name,
-        )
-    axes.set_xlabel("IoU threshold")
-    axes.set_ylabel("AP, mean of fields")
-    axes.set_ylim(0, 1.02)
-    axes.legend(frameon=False, loc="lower left")
-    return _as_svg(figure)
-
-
-def plot_errors(sections: Sequence[Scored]) -> str:
-    """Draw how many nuclei got each verdict but matched, a bar a model."""
-    figure, axes = _figure(3.7, 3.2)
-    kinds = [*_ERRORS, Verdict.SPURIOUS]
-    colours = [VERDICT_COLOURS[kind] for kind in kinds]
-    height = 0.8 / len(sections)
-    for number, section in enumerate(sections):
-        counts = asdict(section.summary.pooled.verdicts)
-        bars = axes.barh(
-            np.arange(len(kinds)) + height * (number - (len(sections) - 1) / 2),
-            [counts[kind.word] for kind in kinds],
-            height=height * 0.9,
-            color=colours if len(sections) == 1 else _colour(number),
-            label=section.name,
-        )
-        axes.bar_label(bars, padding=2, fontsize=8)
-    axes.set_yticks(range(len(kinds)), [kind.word for kind in kinds])
-    axes.invert_yaxis()
-    axes.margins(x=0.15)
-    axes.set_xlabel("Nuclei")
-    axes.set_xlim(0, max(1, axes.get_xlim()[1]))
-    axes.locator_params(axis="x", integer=True)
-    if len(sections) > 1:
-        axes.legend(frameon=False, loc="lower right")
-    return _as_svg(figure)
-
-
-def _mean_aps(scores: Sequence[Score]) -> list[float]:
-    """Return the mean of fields at each of `AP_THRESHOLDS`, leaving out undefined ones."""
-    table = np.array([[counts.ap for counts in score.by_threshold] for score in scores])
-    defined = table[~np.isnan(table).any(axis=1)]
-    return defined.mean(axis=0).tolist() if len(defined) else [math.nan] * len(AP_THRESHOLDS)
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, axis="y")
-    return figure, axes
-
-
-def _as_svg(figure: Figure) -> str:
-    """Return a figure as an element of a page, without what is for a file of its own."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", dpi=_DOTS_PER_INCH, metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
-
-
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]
+AREA, COUNT, INTENSITY = "Area", "Nuclei in a field", "Mean intensity"
+"""What is drawn of measures, by its name for the screen."""
 
 
 @dataclass(frozen=True)
@@ -285,3 +145,47 @@ def draw_areas(axes: Axes, true: Sequence[float], predicted: Sequence[float], th
     axes.set_xscale("log")
     axes.set(xlabel="area (pixels)", ylabel="number of nuclei")
     axes.legend(loc="upper left")
+
+
+def draw_measure(
+    axes: Axes, values: Mapping[str, NDArray[np.float64]], label: str, theme: Theme
+) -> None:
+    """Draw how the values of a measure are distributed, a line a model.
+
+    Parameters
+    ----------
+    axes : Axes
+        Empty axes.
+    values : mapping
+        Name of a model to its values, one a nucleus or one a field.
+    label : str
+        What they are, with their unit.
+    theme : Theme
+        Colours of the plot.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    everything = np.concatenate(list(values.values()))
+    if not len(everything):
+        say(axes, "There are no nuclei here.", theme)
+        return
+    is_area = label.startswith(AREA)  # which differs by orders of magnitude
+    scaled = np.log10(everything) if is_area else everything
+    bins = np.histogram_bin_edges(scaled, "auto" if np.ptp(scaled) else 1)
+    if len(bins) > _BINS:
+        bins = np.linspace(bins[0], bins[-1], _BINS + 1)
+    bins = 10**bins if is_area else bins
+    for number, (name, mine) in enumerate(values.items()):
+        colour, told = COLOURS[number % len(COLOURS)], f"{name} ({len(mine):,})"
+        axes.hist(mine, bins=bins.tolist(), histtype="step", color=colour, lw=1.5, label=told)
+    axes.set(xlabel=label, ylabel="number of fields" if label == COUNT else "number of nuclei")
+    axes.set_xscale("log" if is_area else "linear")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(  # above the axes, where it covers no bar
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0,
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+    )

@@ -1,10 +1,12 @@
-"""Summaries as tables for a terminal, and for papers in Markdown and LaTeX."""
+"""Summaries as tables for terminals, for papers in Markdown and LaTeX, and as JSON."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from napari_nucseg.metrics.registry import GROUPS
 from napari_nucseg.metrics.score import Score
@@ -18,8 +20,70 @@ _HEADER = ("", "Score", "Pooled", f"{LEVEL} %", "Mean of fields", f"{LEVEL} %", 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "<": r"\textless{}", ">": r"\textgreater{}", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "µ": r"\textmu{}",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was scored, as files of scores tell it.
+
+    Attributes
+    ----------
+    dataset : str
+        Name of the fields, or of their ground truth.
+    made : sequence of mapping
+        How labels were made: a plan that holds for all, or the provenance of each field's.
+    corrected_by_hand : int
+        Number of nuclei, on both sides, that were edited before they were scored.
+    absent, failed : sequence of str
+        Stems of the fields that have no image, and of those that are in no score.
+    """
+
+    dataset: str
+    made: Sequence[Mapping[str, Any]] = ()
+    corrected_by_hand: int = 0
+    absent: Sequence[str] = ()
+    failed: Sequence[str] = ()
+
+
+def json_record(summary: Summary, of: Scored) -> dict[str, Any]:
+    """Return what a JSON file of scores holds, whoever writes it.
+
+    Parameters
+    ----------
+    summary : Summary
+        Pooled scores and spread over the fields.
+    of : Scored
+        What was scored.
+    """
+    from napari_nucseg.analysis.score_records import summary_record  # not as a panel opens
+
+    return {
+        "dataset": of.dataset,
+        "absent_fields": list(of.absent),
+        "failed_fields": list(of.failed),
+        **summary_record(summary, of.corrected_by_hand),
+        "segmentation": _segmentation(of.made),
+    }
+
+
+def _segmentation(made: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Say how all labels were made; None where that is not known, or not the same for all."""
+    first, *others = map(_model_record, made or [{}])
+    return first if first["model"] and all(one == first for one in others) else None
+
+
+def _model_record(made: Mapping[str, Any]) -> dict[str, Any]:
+    sha256 = made.get("weights_sha256")  # a plan names all files, a provenance the one that ran
+    if isinstance(sha256, str):
+        sha256 = {made.get("weights", ""): sha256} if sha256 else {}
+    return {
+        "model": made.get("model"),
+        "weights_sha256": sha256 or {},
+        "parameters": dict(made.get("parameters", {})),
+        "versions": dict(made.get("versions", {})),
+    }
 
 
 def as_number(value: float) -> str:

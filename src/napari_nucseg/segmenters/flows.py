@@ -62,8 +62,7 @@ class Labeller:
             Labels of the field, 1 to n; 0 is background.
         """
         least = max(params.min_size, self._flows.least_area) if params.min_size else 0
-        on_cpu = self._device.kind == "cpu"
-        labels = self._on_cpu(params, least) if on_cpu else self._by_cellpose(params, least)
+        labels = self._find(params, least)
         if params.split_depth == 0 and not params.exclude_on_edges:
             return labels
         # Not above, because opening the segment panel would wait for this import
@@ -72,6 +71,25 @@ class Labeller:
         if params.split_depth:
             labels = drop_small(split_touching(labels, params.split_depth), least)
         return drop_on_edges(labels) if params.exclude_on_edges else labels
+
+    def notes(self, params: SegmentParams) -> tuple[str, ...]:
+        """Say that a larger minimum size was used than was set, if objects were dropped for it."""
+        least = self._flows.least_area
+        if not 0 < params.min_size < least:
+            return ()
+        every, kept = (self._find(params, size).max(initial=0) for size in (params.min_size, least))
+        if every == kept:
+            return ()
+        return (
+            f"Objects of fewer than {least} px were dropped, though the minimum size is "
+            f"{params.min_size} px. The image was reduced for the network, which saw too little "
+            "of them. A minimum size of 0 keeps them.",
+        )
+
+    def _find(self, params: SegmentParams, least: int) -> Labels:
+        """Label objects of an area at least, px."""
+        on_cpu = self._device.kind == "cpu"
+        return self._on_cpu(params, least) if on_cpu else self._by_cellpose(params, least)
 
     @property
     def errors(self) -> NDArray[np.float64]:

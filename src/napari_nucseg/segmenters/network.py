@@ -201,7 +201,7 @@ class NetSegmenter:
         labels = labeller(params)
         made = replace(
             self.provenance(params, time.perf_counter() - start),
-            notes=flows.notes,
+            notes=(*flows.notes, *labeller.notes(params)),
             diameter=flows.diameter,
             is_estimated=flows.is_estimated,
         )

@@ -242,7 +242,7 @@ class VolumeParams:
         Spec(
             "Anisotropy",
             "For volumes in 3-D: the distance between planes divided by the width of a pixel. "
-            "Example: 2 for planes 0.5 um apart and pixels of 0.25 um.",
+            "Example: 2 for planes 0.5 µm apart and pixels of 0.25 µm.",
             0.1,
             20.0,
             0.1,

@@ -175,6 +175,8 @@ def _concerns(
             f"No nucleus was found, and {thinned.bright.mean():.0%} of the image is bright",
             "Check that this is the channel that shows the nuclei, or try another model",
         )
+    elif params.diameter and found.diameter and usual and _is_other(usual, params.diameter):
+        yield _other_size(usual, params.diameter)
     dropped = found.errors > (params.flow_threshold or np.inf)
     if dropped.sum() >= FEWEST_DROPPED and dropped.mean() > MOST_DROPPED:
         yield _doubtful(
@@ -187,6 +189,25 @@ def _concerns(
             f"Nuclei with a diameter of {usual:.0f} px are too small for exact outlines",
             "Use an image of higher magnification",
         )
+
+
+def _is_other(size: float, expected: float) -> bool:
+    return not 1 / OTHER_SIZE < size / expected < OTHER_SIZE
+
+
+def _compared(size: float, expected: float) -> str:
+    how = "larger" if size > expected else "smaller"
+    return f"{max(size / expected, expected / size):.1f} times {how}"
+
+
+def _other_size(usual: float, chosen: float) -> Concern:
+    """Tell that the diameter that was set is not that of the nuclei that were found."""
+    return Concern(
+        f"Nuclei look {_compared(usual, chosen)} than {chosen:g} px",
+        f"Use {usual:.0f} px",
+        {"diameter": float(round(usual))},
+        f"--diameter {usual:.0f}",
+    )
 
 
 def _are_many_left(bright: _Bright) -> bool:
@@ -240,11 +261,9 @@ def _left_out(bright: _Bright, found: Found) -> Concern:
     nuclei = len(np.unique(found.labels[found.labels > 0]))
     seen = f"{counted(bright.count, 'bright object')}, {counted(nuclei, 'nucleus')}"
     expected, diameter = found.diameter, bright.diameter
-    if expected and not 1 / OTHER_SIZE < diameter / expected < OTHER_SIZE:
-        times = max(diameter / expected, expected / diameter)
-        how = "larger" if diameter > expected else "smaller"
+    if expected and _is_other(diameter, expected):
         return Concern(
-            f"{seen}: the objects look {times:.1f} times {how} than expected",
+            f"{seen}: the objects look {_compared(diameter, expected)} than expected",
             f"Set the diameter to {diameter:.0f} px",
             {"diameter": float(round(diameter))},
             f"--diameter {diameter:.0f}",

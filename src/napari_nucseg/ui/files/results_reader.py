@@ -86,7 +86,8 @@ def read_results(runs: Sequence[Results]) -> list[LayerData]:
     tell_groups(dataset, groups)
     layers: list[LayerData] = []
     for group in groups:  # a score panel takes the prediction that comes last
-        layers += _read_group(group, runs, read_group(group, damaged, [*damaged, *bare]))
+        fields = read_group(group, damaged, [*damaged, *bare], with_truth=runs[0].is_scored)
+        layers += _read_group(group, runs, fields)
         if group is not groups[-1]:
             for _, keywords, _ in layers:
                 keywords["visible"] = False
@@ -98,9 +99,11 @@ def _read_group(
 ) -> list[LayerData]:
     """Return fields of one kind, given their images and ground truth, with the results on them."""
     placed = _placement(layers[0][1])
-    layers[-1][1]["visible"] = False  # it would hide the verdicts
+    layers[-1][1]["visible"] = not runs[0].is_scored  # ground truth would hide the verdicts
     for run in runs:
-        layers += [_prediction(run, group, placed), _verdicts(run, group, placed, run is runs[-1])]
+        is_last = run is runs[-1]
+        layers.append(_prediction(run, group, placed, is_last and not run.is_scored))
+        layers += [_verdicts(run, group, placed, is_last)] if run.is_scored else []
     return layers
 
 
@@ -146,13 +149,16 @@ def _placement(of_image: dict[str, Any]) -> dict[str, Any]:
     return {name: of_image[name] for name in _PLACEMENT if name in of_image}
 
 
-def _prediction(run: Results, group: FieldGroup, placed: dict[str, Any]) -> LayerData:
+def _prediction(
+    run: Results, group: FieldGroup, placed: dict[str, Any], visible: bool
+) -> LayerData:
     stems = tuple(field.stem for field in group.fields)
-    rule = {"threshold": run.rule.threshold, "preset": run.rule.preset.name}
+    by = {"threshold": run.rule.threshold, "preset": run.rule.preset.name}
+    rule = by if run.is_scored else None
     record = LayerRecord(PREDICTION, stems, "", _done(run, group), run.made or None, rule=rule)
     data = _stack(run, group, run.labels, np.dtype(np.int32))
     keywords = {"name": f"{group.name} {run.model}", "metadata": tag(record)}
-    return data, {**keywords, **placed, "visible": False}, "labels"
+    return data, {**keywords, **placed, "visible": visible}, "labels"
 
 
 def _verdicts(run: Results, group: FieldGroup, placed: dict[str, Any], visible: bool) -> LayerData:

@@ -24,12 +24,14 @@ from napari_nucseg.io.lists import SPLITS
 from napari_nucseg.metrics.presets import ScoreRule, find_preset
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
+from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.params_form import (
     ParamsForm,
     add_model_button,
     labelled,
     preset_box,
+    show_row,
     switch,
     text_line,
     threshold_slider,
@@ -112,7 +114,10 @@ class RunForm:
             tooltip="Folder for labels, tables and the report. A run that was stopped in this "
             "folder goes on, if all values are the same.",
         )
-        self.params = ParamsForm(catalogue.find(catalogue.BUNDLED).defaults)
+        bundled = catalogue.find(catalogue.BUNDLED)
+        self.params = ParamsForm(bundled.defaults)
+        self._values = labelled(self.params.rows)
+        self.show_model(bundled)
         self.run = PushButton(
             text="Run", tooltip="Segment and score every field. You can go on working meanwhile."
         )
@@ -166,7 +171,14 @@ class RunForm:
 
     def values(self) -> QWidget:
         """Lay out the values of the model, which suit it unless they are changed."""
-        return labelled(self.params.rows)
+        return self._values
+
+    def show_model(self, model: Model) -> None:
+        """Show the values that suit a model, and of these only what it makes use of."""
+        self.params.params = model.defaults
+        ignored = catalogue.ignored_by(model.name)
+        for row in self.params.rows:
+            show_row(self._values, row, row.name not in ignored)
 
     @property
     def rule(self) -> ScoreRule:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import napari
+from napari.layers import Labels
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
@@ -11,10 +12,13 @@ from napari_nucseg.io.bbbc039 import dataset_folder, missing_archives
 from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.ui.files.samples import download_in_window
 from napari_nucseg.ui.jobs import Job
+from napari_nucseg.ui.layers import PREDICTION, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import folded, scrolled, show_enabled
 from napari_nucseg.ui.run.form import ALL, RunForm, folder_of, side_by_side
-from napari_nucseg.ui.run.worker import PLUGIN, RunRequest, run_request
+from napari_nucseg.ui.run.measures import MeasuresWidget
+from napari_nucseg.ui.run.worker import PLUGIN, RunOutcome, RunRequest, run_request
+from napari_nucseg.ui.segment.display import CONTOURS, OUTLINES
 from napari_nucseg.ui.segment.model_list import ask_for_model
 
 REPORT = "report.html"
@@ -38,6 +42,7 @@ class RunPanel(Panel):
         self._done = ""
         super().__init__(viewer, [])
         form = self.form
+        self.measures = MeasuresWidget(viewer)
         self.native.layout().addWidget(
             scrolled(
                 form.top(),
@@ -47,6 +52,7 @@ class RunPanel(Panel):
                 form.progress.native,
                 self.status.native,
                 side_by_side(form.show_results, form.show_report),
+                self.measures,
             )
         )
         form.models.changed.connect(self._show_values)
@@ -68,7 +74,8 @@ class RunPanel(Panel):
             self.status.value = request
             return
         self._done = ""
-        self.run(lambda tell: run_request(request, tell), self._say)
+        self.measures.show_measures(())
+        self.run(lambda tell: run_request(request, tell), self._show_outcome)
         self.status.value = "Reading the dataset..."
         self._show_running(True)
 
@@ -98,8 +105,9 @@ class RunPanel(Panel):
     def show_results(self) -> None:
         """Open the results as layers."""
         out = folder_of(self.form.out)
-        if out is not None:
-            self._viewer.open(str(out), plugin=PLUGIN)
+        for layer in [] if out is None else self._viewer.open(str(out), plugin=PLUGIN):
+            if isinstance(layer, Labels) and layer.visible and role_of(layer) == PREDICTION:
+                layer.contour = CONTOURS[OUTLINES]  # the image is seen through it
 
     def show_report(self) -> None:
         """Open the report in the browser."""
@@ -121,6 +129,10 @@ class RunPanel(Panel):
             done = f" with {self._done} done" if self._done else ""
             self.status.value = f"Stopped{done}. Press Run to go on from there."
         self._show_running(False)
+
+    def disconnect_viewer(self) -> None:
+        """Disconnect from the events of the viewer."""
+        self.measures.disconnect_viewer()
 
     def _request(self) -> RunRequest | str:
         """Put together what is asked for, or say what is missing."""
@@ -158,7 +170,7 @@ class RunPanel(Panel):
         """Show the values that suit the chosen model; of several each keeps its own."""
         chosen = self.form.models.value
         if len(chosen) == 1:
-            self.form.params.params = catalogue.find(chosen[0]).defaults
+            self.form.show_model(catalogue.find(chosen[0]))
         self._lock_values()
 
     def _show_running(self, running: bool) -> None:
@@ -182,6 +194,10 @@ class RunPanel(Panel):
         there = out is not None and out.is_dir() and self.job is None
         self.form.show_results.enabled = there and out is not None and holds_results(out)
         self.form.show_report.enabled = there and out is not None and (out / REPORT).is_file()
+
+    def _show_outcome(self, outcome: RunOutcome) -> None:
+        self._say(outcome.text)
+        self.measures.show_measures(outcome.measured)
 
     def _say(self, line: str) -> None:
         self.status.value = line

@@ -1,4 +1,4 @@
-"""What the run panel's worker does: plain values in, a line of text out."""
+"""What the run panel's worker does: plain values in, what came of the run out."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.io.fields import Dataset
-from napari_nucseg.io.sources import Source
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue
@@ -22,7 +19,7 @@ from napari_nucseg.ui.jobs import WARM_UP
 from napari_nucseg.wording import counted, in_words
 
 if TYPE_CHECKING:
-    from napari_nucseg.batch.image_task import Saved
+    from napari_nucseg.report.measures import Measured
 
 PLUGIN = "napari-nucseg"
 
@@ -129,15 +126,23 @@ class RunProgress:
         return [f"{in_words(elapsed / (done - before) * (total - done))} left"]
 
 
-def run_request(request: RunRequest, progress: Progress) -> str:
-    """Fetch weights, run, and say in words what came out; called in a worker.
+@dataclass(frozen=True)
+class RunOutcome:
+    """What came of a run: words for the panel, and of images without ground truth the measures."""
+
+    text: str
+    measured: tuple[Measured, ...] = ()
+
+
+def run_request(request: RunRequest, progress: Progress) -> RunOutcome:
+    """Fetch weights, and run; called in a worker.
 
     Images without any ground truth are segmented and measured; there is nothing to score.
 
     Raises
     ------
     ValueError, OSError
-        What `run_models` raises.
+        What `run_models` and `measure_models` raise.
     """
     from napari_nucseg.batch.dataset_run import Execution, run_models
     from napari_nucseg.batch.executor import executor_for
@@ -152,85 +157,31 @@ def run_request(request: RunRequest, progress: Progress) -> str:
     for model in models:
         catalogue.download(model, partial(_tell_download, progress, model.name))
     setups = [set_up(model, request.device, request.chosen, request.rule) for model in models]
+    told = RunProgress(progress, [model.name for model in models]).report
     if dataset.has_images and len(dataset.without_mask) == len(dataset.fields):
-        return segment_alone(dataset, setups, request, progress)
+        return _measure(dataset, setups, request, told)
     with executor_for(request.scheduler, request.device) as run_fields:
-        told = RunProgress(progress, [model.name for model in models]).report
         how = Execution(told, run_fields, has_parquet(), request.command)
         results = run_models(dataset, setups, request.out, how)
     names = [setup.model for setup in setups]
-    return "\n".join(_in_words(*one) for one in zip(names, results, strict=True))
+    return RunOutcome("\n".join(_in_words(*one) for one in zip(names, results, strict=True)))
 
 
-def segment_alone(
+def _measure(
     dataset: Dataset, setups: Sequence[Setup], request: RunRequest, progress: Progress
-) -> str:
-    """Segment and measure images without ground truth; return in words what came out.
-
-    Labels and ``measurements.csv`` go to the folder of the results; of several models, to a
-    folder for each in it.
-
-    Raises
-    ------
-    ValueError
-        If labels would replace an image, or all images failed.
-    OSError
-        If the measurements cannot be written.
-    """
+) -> RunOutcome:
+    """Segment and measure images without ground truth."""
     from napari_nucseg.batch.executor import cluster_for
-    from napari_nucseg.batch.image_run import refuse_overwriting, segment_images
-    from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
+    from napari_nucseg.batch.measured_run import measure_models
 
-    sources = [field.image for field in dataset.fields if field.image is not None]
-    total, told = len(sources), []
-    steps = RunProgress(progress, [setup.model for setup in setups])
     with cluster_for(request.scheduler, request.device) as cluster:
-        for number, setup in enumerate(setups):
-            out = request.out / setup.model if len(setups) > 1 else request.out
-            refuse_overwriting(sources, out)
-
-            def follow(done: int, _: int, name: str = "", /, before: int = number * total) -> None:
-                steps.report(before + done, total * len(setups), name)
-
-            found = list(segment_images(sources, ImageTask(setup, out, Choice()), follow, cluster))
-            failed = [one for one in found if isinstance(one, Failed)]
-            if len(failed) == total:
-                raise ValueError(failed[0].error)
-            count = write_measurements(sources, [one for one in found if isinstance(one, Saved)])
-            told.append(
-                f"{setup.model}: {counted(total - len(failed), 'image')}, "
-                f"{counted(count, 'nucleus')}. There is no ground truth, so nothing was scored. "
-                f"Labels and measurements.csv are in {out}."
-            )
-            if failed:
-                told.append(f"{len(failed)} failed. The first: {failed[0].error}")
-    return "\n".join(told)
-
-
-def write_measurements(sources: Sequence[Source], saved: Sequence[Saved]) -> int:
-    """Measure nuclei, write ``measurements.csv`` beside their labels, and count them.
-
-    Parameters
-    ----------
-    sources : sequence of Source
-        The images.
-    saved : sequence of Saved
-        Labels of at least one of them, all in one folder.
-    """
-    from napari_nucseg.analysis.measurements import measure
-    from napari_nucseg.io.images import read_image, read_labels
-    from napari_nucseg.io.writers import write_columns
-
-    images = {source.name: source for source in sources}
-    tables = []
-    for one in saved:
-        image = read_image(images[one.name])
-        table = measure(read_labels(Source(one.path)), image.data, pixel_size=image.pixel_size)
-        tables.append({"field": np.full(len(table["index"]), images[one.name].stem), **table})
-    shared = [name for name in tables[0] if all(name in table for table in tables)]
-    columns = {name: np.concatenate([table[name] for table in tables]) for name in shared}
-    write_columns(saved[0].path.parent / "measurements.csv", columns)
-    return len(columns["index"])
+        measured = measure_models(dataset, setups, request.out, progress, cluster)
+    told = ["There is no ground truth, so nuclei were measured, and nothing was scored."]
+    for one in measured:
+        fields, nuclei = counted(len(one.nuclei), "field"), counted(one.count, "nucleus")
+        failed = f" {len(one.failed)} failed, see failed.csv." if one.failed else ""
+        told.append(f"{one.name}: {fields}, {nuclei}.{failed}")
+    return RunOutcome("\n".join(told), tuple(measured))
 
 
 def _in_words(model: str, result: Benchmark) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from napari_nucseg.analysis.comparison import DatasetScore, LabelPair, LocatedPa
 from napari_nucseg.analysis.corrections import Changes
 from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.analysis.score_records import (
+    BY_HAND,
     Record,
     field_row,
     join,
     object_columns,
-    summary_record,
 )
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.writers import (
@@ -36,7 +36,6 @@ from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.summary import Summary
-from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import (
     WORST,
@@ -44,16 +43,25 @@ from napari_nucseg.report.page import (
     Pictured,
     Section,
     as_link,
+    describe_made,
     worst_fields,
     write_page,
 )
-from napari_nucseg.report.text import latex_table, markdown_table
-from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.report.text import Scored, json_record, latex_table, markdown_table
 from napari_nucseg.ui.edits import count_corrected, find_corrected
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import find_image, full_data, pixel_size, plane_of, record_of
+from napari_nucseg.ui.layers import (
+    GROUND_TRUTH,
+    PREDICTION,
+    find_image,
+    full_data,
+    pixel_size,
+    plane_of,
+    record_of,
+)
+from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
-from napari_nucseg.wording import say_corrected
+from napari_nucseg.wording import say_corrected, says
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,9 @@ class Exported:
     Attributes
     ----------
     title : str
-        Heading of the report: what was scored.
+        Heading of the report: what was scored, and against what.
+    prediction, truth : str
+        Names of the layers.
     rule : ScoreRule
         IoU threshold and preset that fields were scored by.
     pairs : mapping
@@ -87,6 +97,8 @@ class Exported:
     """
 
     title: str
+    prediction: str
+    truth: str
     rule: ScoreRule
     pairs: Mapping[int, LocatedPair]
     fields: Mapping[int, Field]
@@ -111,6 +123,7 @@ class Exported:
             changes = self.corrected.get(plane, {})
             corrected = {side: {*one.added, *one.changed} for side, one in changes.items()}
             rows = zip(columns["side"], columns["object"], strict=True)
+            columns[BY_HAND] = [self.count_corrected(plane)] * len(columns["object"])
             columns["corrected"] = [label in corrected.get(side, ()) for side, label in rows]
             tables.append(columns)
         return join(tables)
@@ -131,6 +144,12 @@ class Exported:
         """Sum up the fields."""
         return self._sum(progress).summary
 
+    @property
+    def scored(self) -> Scored:
+        """What was scored, as the command line tells it."""
+        made = [self.made_by_field.get(plane, {}) for plane in self.fields]
+        return Scored(self.truth, made, sum(map(self.count_corrected, self.corrected)))
+
     def report(self, progress: Progress) -> Page:
         """Gather a report, with pictures of the worst fields."""
         found = self._sum(progress)
@@ -138,11 +157,12 @@ class Exported:
         worst = []
         for done, plane in enumerate(worst_fields(scores, WORST)):
             progress(done, WORST, "Drawing")
-            picture = self._picture(plane)
-            worst.append(Pictured(self.fields[plane].name, scores[plane], picture))
-        made = list(_describe(self.made))
-        section = Section(self.title, scores, found.summary, self.rule, worst=worst, made=made)
-        return Page(self.title, len(scores), [section])
+            name, picture = self.fields[plane].name, self._picture(plane)
+            worst.append(Pictured(name, scores[plane], picture))
+        made = list(describe_made(self.made))
+        names = {plane: one.name for plane, one in self.fields.items()}
+        section = Section(self.prediction, scores, found.summary, self.rule, worst, made)
+        return Page(self.title, len(scores), [replace(section, names=names)])
 
     def _sum(self, progress: Progress) -> DatasetScore:
         return score_dataset(self.pairs, self.copies, self.rule, progress, self.pixel_size)
@@ -159,10 +179,7 @@ KINDS: dict[str, tuple[str, Write]] = {
     "Fields as CSV...": (".csv", lambda path, e, p: write_table(path, e.field_rows(p))),
     "Scores as JSON...": (
         ".json",
-        lambda path, e, progress: write_json(
-            path,
-            summary_record(e.summary(progress), sum(map(e.count_corrected, e.corrected))),
-        ),
+        lambda path, e, p: write_json(path, json_record(e.summary(p), e.scored)),
     ),
     "Scores as LaTeX...": (
         ".tex",
@@ -184,29 +201,15 @@ def _keep_labels(comparison: Comparison) -> Callable[[int], LabelPair]:
     return lambda plane: (np.asarray(plane_of(truth, plane)), np.asarray(plane_of(found, plane)))
 
 
-def _title(comparison: Comparison) -> str:
-    """Name what was scored, and say on which side it was corrected by hand."""
-    assert comparison.prediction is not None
-    assert comparison.truth is not None
-    found, true = (
-        say_corrected(count_corrected(layer)) for layer in (comparison.prediction, comparison.truth)
-    )
-    told = ", ".join(filter(None, (found, f"ground truth {true}" if true else "")))
-    return f"{comparison.prediction.name} ({told})" if told else comparison.prediction.name
-
-
-def _describe(made: Mapping[str, Any]) -> Iterator[str]:
-    """Say how labels were made, as far as it is known."""
-    if "model" not in made:
-        yield "How these labels were made is not known."
-        return
-    from napari_nucseg.segmenters.catalogue import ignored_by  # too slow as the panel opens
-
-    ignored = ignored_by(str(made["model"]))
-    values = describe_values(SegmentParams, made.get("parameters", {}), ignored)
-    yield f"Model {made['model']}: {'; '.join(values)}."
-    if made.get("weights_sha256"):
-        yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"
+def _title(comparison: Comparison, model: str) -> str:
+    """Say what was scored against what, and which of both was corrected by hand."""
+    names = []
+    for kind, layer in comparison.layers.items():
+        is_told = kind == GROUND_TRUTH or says(layer.name, model)
+        name = layer.name if is_told else f"{layer.name} by {model}"
+        corrected = say_corrected(count_corrected(layer))
+        names.append(f"{name} ({corrected})" if corrected else name)
+    return " against ".join(names)
 
 
 class Exporter:
@@ -238,11 +241,13 @@ class Exporter:
 
     def ask(self, kind: str) -> None:
         """Ask for a file, and write it."""
-        if not self._state.now.is_there:
+        prediction = self._state.now.prediction
+        if prediction is None or not self._state.now.is_there:
             self._tell(NOTHING_COMPARED)
             return
-        ending = KINDS[kind][0]
-        name, _ = QFileDialog.getSaveFileName(self._parent, kind, f"scores{ending}", f"*{ending}")
+        ending, what = KINDS[kind][0], kind.split(maxsplit=1)[0].lower()
+        name = as_file_name(f"{prediction.name} {what}") + ending
+        name, _ = QFileDialog.getSaveFileName(self._parent, kind, name, f"*{ending}")
         if name:
             self.write(kind, Path(name))
 
@@ -256,22 +261,18 @@ class Exporter:
         except (ValueError, OSError) as error:
             self._tell(str(error))
             return
-        exported = self._exported(kind)
+        exported, told = self._exported(kind), f"Written: {path}"
         self._tell(f"Writing {path.name}...")
-        self._run(
-            lambda progress: write(path, exported, progress),
-            lambda nothing: self._tell(f"Written: {path}"),
-        )
+        self._run(lambda progress: write(path, exported, progress), lambda _: self._tell(told))
 
     def _exported(self, kind: str) -> Exported:
         now = self._state.now
-        assert now.prediction is not None
-        assert now.truth is not None
-        record, image = record_of(now.prediction), self._image()
+        found, truth = now.layers[PREDICTION], now.layers[GROUND_TRUTH]
+        record, image = record_of(found), self._image()
         made = (record and record.provenance) or {}
-        sides = {"truth": now.truth, "predicted": now.prediction}
         return Exported(
-            _title(now),
+            _title(now, str(made.get("model", ""))),
+            *(found.name, truth.name),
             now.rule,
             now.pairs,
             {plane: now.field_of(plane) for plane in now.pairs},
@@ -280,16 +281,14 @@ class Exporter:
             self._state.copy_unmeasured(),
             made,
             (record and record.by_field) or dict.fromkeys(now.pairs, made),
-            pixel_size(now.truth),
-            find_corrected({side: layer for side, layer in sides.items() if layer is not None}),
+            pixel_size(truth),
+            find_corrected({"truth": truth, "predicted": found}),
         )
 
     def _image(self) -> NDArray[Any]:
         """Return the intensities that the prediction was made from; zeros if there are none."""
-        prediction = self._state.now.prediction
-        assert prediction is not None
+        prediction = self._state.now.layers[PREDICTION]
         image = find_image(self._state.viewer.layers, prediction)
         shape = full_data(prediction).shape
-        if image is not None and full_data(image).shape == shape:
-            return full_data(image)
-        return np.broadcast_to(np.uint8(0), shape)
+        is_there = image is not None and full_data(image).shape == shape
+        return full_data(image) if is_there else np.broadcast_to(np.uint8(0), shape)

@@ -29,6 +29,7 @@ from napari_nucseg.report.plots import Theme
 from napari_nucseg.report.text import as_number
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.score.canvas import go_to_field
+from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.figures import (
     AREAS,
     CURVES,
@@ -140,11 +141,12 @@ class PlotsWidget(QWidget):
 
     def ask_and_save(self) -> None:
         """Ask for a file, and save the plot to it."""
-        if not self._state.now.is_there:
+        prediction = self._state.now.prediction
+        if prediction is None or not self._state.now.is_there:
             self._tell(NOTHING_COMPARED)
             return
         kinds = ";;".join(f"{one.upper()} (*.{one})" for one in FORMATS)
-        suggestion = f"{self.kind.currentText()}.png"
+        suggestion = as_file_name(f"{prediction.name} {self.kind.currentText()}") + ".png"
         name, _ = QFileDialog.getSaveFileName(self, "Save plot", suggestion, kinds)
         if name:
             self.save_to(Path(name))

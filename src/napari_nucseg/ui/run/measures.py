@@ -1,0 +1,101 @@
+"""What a run over images without ground truth found: a histogram, and a table of the fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.utils.theme import get_theme
+from qtpy.QtWidgets import QComboBox, QTableView, QVBoxLayout, QWidget
+
+from napari_nucseg.report.measures import Measured, label_of
+from napari_nucseg.report.plots import AREA, COUNT, INTENSITY, Theme, draw_measure, dress
+from napari_nucseg.ui.score.score_table import PlainModel, table_view
+
+_HEIGHT = 180
+"""Pixels of the plot, and of the table."""
+
+
+class MeasuresWidget(QWidget):
+    """Measures of nuclei: how they are distributed, and of each field.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer whose theme the plot follows.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._measured: Sequence[Measured] = ()
+        self.canvas: Any = None
+        self.table: QTableView | None = None
+        self.kind = QComboBox()
+        self.kind.addItems([AREA, INTENSITY, COUNT])
+        self.kind.setToolTip("Which measure the plot shows. The report has all, also as files.")
+        self.kind.currentTextChanged.connect(self.draw)
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.addWidget(self.kind)
+        viewer.events.theme.connect(self.draw)
+        self.setVisible(False)
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the viewer."""
+        self._viewer.events.theme.disconnect(self.draw)
+
+    def show_measures(self, measured: Sequence[Measured]) -> None:
+        """Show what models found; nothing hides plot and table."""
+        self._measured = measured
+        self.setVisible(bool(measured))
+        if measured:
+            self._make_table()
+            self.draw()
+
+    def draw(self, *event: Any) -> None:
+        """Draw the chosen measure."""
+        if not self._measured:
+            return
+        if self.canvas is None:
+            self._make_canvas()
+        figure, kind = self.canvas.figure, self.kind.currentText()
+        colours = get_theme(self._viewer.theme)
+        parts = colours.background, colours.text, colours.secondary
+        theme = Theme(*(colour.as_hex() for colour in parts))
+        figure.clear()
+        axes = figure.subplots()
+        has_scale = all(one.has_scale for one in self._measured)
+        values = {one.name: one.values(kind) for one in self._measured}
+        draw_measure(axes, values, label_of(kind, has_scale), theme)
+        dress(axes, theme)
+        self.canvas.draw_idle()
+
+    def _make_canvas(self) -> None:
+        # Not above, because opening the panel would wait for matplotlib
+        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+        from matplotlib.figure import Figure
+
+        make: Callable[[Figure], Any] = FigureCanvasQTAgg
+        self.canvas = make(Figure(layout="constrained"))
+        self.canvas.setFixedHeight(_HEIGHT)
+        self._layout.insertWidget(1, self.canvas)
+
+    def _make_table(self) -> None:
+        """List the fields of all models; several have their names before the fields'."""
+        area = "µm²" if self._measured[0].has_scale else "px"
+        model = PlainModel(("field", "nuclei", f"median\narea ({area})", "mean\nintensity"))
+        several, rows, tips = len(self._measured) > 1, [], []
+        for one in self._measured:
+            header, *cells = one.cells
+            for name, count, size, diameter, intensity, at_border in cells:
+                field = f"{one.name}: {name}" if several else name
+                rows.append((field, count, size, intensity))
+                tips.append(f"{field}. {header[3]} {diameter}, {at_border} nuclei at the border.")
+        model.show_rows(rows, tips=tips)
+        if self.table is not None:
+            self.table.deleteLater()
+        self.table = table_view(model, stretched=0)
+        self.table.setFixedHeight(_HEIGHT)
+        self._layout.addWidget(self.table)
