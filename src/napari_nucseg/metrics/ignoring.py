@@ -35,13 +35,14 @@ class Ignored:
         Whether objects that touch the border are left out; see `touching_border`.
     region : ndarray of bool, of the labels' shape, or None
         Pixels where nothing is counted.
-    truth : frozenset of int
-        Labels of single true objects that are left out.
+    truth, predicted : frozenset of int
+        Labels of single true and predicted objects that are left out.
     """
 
     border: bool = False
     region: NDArray[np.bool_] | None = None
     truth: frozenset[int] = frozenset()
+    predicted: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,15 @@ def leave_out(truth: Labels, predicted: Labels, ignore: Ignored) -> Counted:
     -------
     Counted
         True objects are left out that are named, touch the border, or lie in the region by more
-        than half. Predicted objects are left out that touch the border, lie by more than half in
-        the region and on true objects that are left out, or have an IoU of at least 1/2 with one
-        of these; but not one that has it with a true object that is counted.
+        than half. Predicted objects are left out that are named, touch the border, lie by more
+        than half in the region and on true objects that are left out, or have an IoU of at least
+        1/2 with one of these; but, unless it is named, not one that has it with a true object
+        that is counted.
 
     Raises
     ------
     ValueError
-        If the labels or the region are not of one field, or there is no true object of a label.
+        If the labels or the region are not of one field, or there is no object of a label.
 
     Examples
     --------
@@ -109,6 +111,7 @@ def leave_out(truth: Labels, predicted: Labels, ignore: Ignored) -> Counted:
     gone = _true_objects(truth, overlap, region, ignore)
     ground = region | np.isin(truth, gone)
     lost = _predicted_objects(predicted, overlap, ground, gone, border=ignore.border)
+    lost = np.union1d(lost, _named(ignore.predicted, overlap.predicted_ids, "predicted"))
     off = np.isin(predicted, lost)
     counts = _count_pixels(truth > 0, predicted > 0, ~(ground | off))
     return Counted(
@@ -165,17 +168,22 @@ def _checked_region(ignore: Ignored, labels: Labels) -> NDArray[np.bool_]:
 def _true_objects(
     truth: Labels, overlap: Overlap, region: NDArray[np.bool_], ignore: Ignored
 ) -> Ids:
-    named = np.array(sorted(ignore.truth), dtype=np.int64)
-    missing = named[~np.isin(named, overlap.truth_ids)]
-    if len(missing):
-        raise ValueError(
-            f"there is no true nucleus {', '.join(map(str, missing.tolist()))} to ignore; give "
-            "labels of the ground truth"
-        )
+    named = _named(ignore.truth, overlap.truth_ids, "true")
     parts = [named, _mostly_on(truth, overlap.truth_ids, overlap.truth_areas, region)]
     if ignore.border:
         parts.append(touching_border(truth))
     return np.unique(np.concatenate(parts))
+
+
+def _named(labels: frozenset[int], there: Ids, side: str) -> Ids:
+    named = np.array(sorted(labels), dtype=np.int64)
+    missing = named[~np.isin(named, there)]
+    if len(missing):
+        raise ValueError(
+            f"there is no {side} nucleus {', '.join(map(str, missing.tolist()))} to ignore; give "
+            f"labels of the {'ground truth' if side == 'true' else 'prediction'}"
+        )
+    return named
 
 
 def _predicted_objects(
