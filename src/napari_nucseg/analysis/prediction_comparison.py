@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.score_records import Record, defined
 from napari_nucseg.array_types import Labels
+from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.registry import Metric
-from napari_nucseg.metrics.score import Score, score_matching
+from napari_nucseg.metrics.score import Score, score_matching, with_ignored
 from napari_nucseg.metrics.summary import Key, Spread, Summary, compare_fields, summarise
 from napari_nucseg.progress import Progress
 
@@ -189,10 +190,14 @@ def best_of(all_scored: Sequence[ScoredPrediction], metric: Metric) -> int:
 
 
 def _score(truth: Labels, predicted: Labels, rule: ScoreRule) -> ScoredField:
-    overlap = find_overlap(truth, predicted)
+    kept = None if rule.ignored is None else leave_out(truth, predicted, rule.ignored)
+    labels = (truth, predicted) if kept is None else (kept.truth, kept.predicted)
+    overlap = find_overlap(*labels)
     matching = match(overlap, rule.threshold, rule.preset.strict)
     n = len(overlap.truth_ids)
     found, ious = np.zeros(n, dtype=np.bool_), np.zeros(n)
     found[matching.truth_index] = True
     np.maximum.at(ious, overlap.truth_index, overlap.ious)
-    return ScoredField(score_matching(matching, rule.preset), overlap.truth_ids, found, ious)
+    score = score_matching(matching, rule.preset)
+    score = score if kept is None else with_ignored(kept, score)
+    return ScoredField(score, overlap.truth_ids, found, ious)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.comparison import Curve, FieldStrip
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
 from napari_nucseg.analysis.objects import Objects
+from napari_nucseg.analysis.threshold_curves import Curve, FieldStrip
 from napari_nucseg.metrics.presets import AP_THRESHOLDS
 from napari_nucseg.metrics.registry import shown_in
 from napari_nucseg.metrics.score import Score

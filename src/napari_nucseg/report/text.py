@@ -81,6 +81,19 @@ def describe_verdicts(score: Score) -> str:
     )
 
 
+def describe_counts(score: Score) -> str:
+    """Count a field's nuclei in a sentence."""
+    o, ignored = score.objects, score.ignored
+    true, found = o.tp + o.fn, o.tp + o.fp
+    if ignored is None:
+        return f"{counted(true, 'nucleus')}, {found} predicted, {o.tp} matched."
+    nuclei = counted(true + ignored.true, "nucleus")
+    return (
+        f"{true} of {nuclei} counted, {ignored.true} ignored; {found} of "
+        f"{found + ignored.predicted} predicted; {o.tp} matched."
+    )
+
+
 def _describe_ignored(score: Score, before: str) -> str:
     """Say how many nuclei are counted and how many ignored; nothing where all are counted."""
     if score.ignored is None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import ComboBox
+from magicgui.widgets import CheckBox, ComboBox
 from napari.components import LayerList
 from napari.layers import Labels, Layer
 from psygnal import Signal
@@ -41,8 +41,6 @@ SWAP = "\u21c5"
 """An arrow up and one down, on a button that leaves room for the names of layers."""
 _TRUE_NAME = re.compile(r"truth|manual|annotat|mask|(?<![a-z])gt(?![a-z])", re.IGNORECASE)
 """What names of layers with true nuclei have in them."""
-
-
 _BY_LENGTH = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 """A long name does not widen the panel then."""
 
@@ -65,11 +63,8 @@ class ScoreControls:
         self._layers = layers
         self._by_hand: Labels | None = None
         self._swapped: Labels | None = None
-        self.prediction = ComboBox(
-            label="Prediction",
-            choices=self._predictions,
-            tooltip="Labels layer that is scored.",
-        )
+        tip = "Labels layer that is scored."
+        self.prediction = ComboBox(label="Prediction", choices=self._predictions, tooltip=tip)
         self.truth = ComboBox(
             label="Ground truth",
             choices=self._truths,
@@ -79,6 +74,11 @@ class ScoreControls:
         )
         self.threshold = threshold_slider()
         self.preset = preset_box()
+        self.border = CheckBox(
+            text="Ignore nuclei that touch the border",
+            tooltip="Leave nuclei that touch the border of their field out of all scores, on both "
+            "sides. They may be cut, and are no error of either side then.",
+        )
         rows = (self.prediction, self.truth, self.threshold, self.preset)
         for row in (self.prediction, self.truth, self.preset):
             row.native.setMinimumContentsLength(8)
@@ -88,15 +88,19 @@ class ScoreControls:
         self.swapping.setToolTip("Swap prediction and ground truth.")
         self.widget: QWidget = labelled(rows, {self.truth.label: self.swapping})
         self.swapping.clicked.connect(lambda: self.swap())
+        form: Any = self.widget.layout()
+        form.addRow(self.border.native)
         self.prediction.changed.connect(self.choose_truth)
         self.truth.changed.connect(self._on_truth)
         self.threshold.changed.connect(self.rule_changed.emit)
         self.preset.changed.connect(self.rule_changed.emit)
+        self.border.changed.connect(self._on_border)
 
     @property
     def rule(self) -> ScoreRule:
         """How the user wants fields to be scored."""
-        return ScoreRule(round(self.threshold.value, 4), find_preset(self.preset.value))
+        preset, border = find_preset(self.preset.value), self.border.value
+        return ScoreRule(round(self.threshold.value, 4), preset, ignore_border=border)
 
     @property
     def problem(self) -> str:
@@ -122,10 +126,8 @@ class ScoreControls:
         prediction, truth = self.prediction.value, self.truth.value
         if not _are_swapped(prediction, truth):
             return self.elsewhere
-        told = (
-            f"{prediction.name} looks like the ground truth of {truth.name}. If so, press {SWAP}. "
-        )
-        return told + self.elsewhere
+        told = f"{prediction.name} looks like the ground truth of {truth.name}."
+        return f"{told} If so, press {SWAP}. {self.elsewhere}"
 
     @property
     def elsewhere(self) -> str:
@@ -160,6 +162,7 @@ class ScoreControls:
         with self.rule_changed.blocked():
             self.preset.value = rule["preset"]
             self.threshold.value = max(rule["threshold"], LEAST_THRESHOLD)
+            self.border.value = rule.get("ignore_border", False)
         self.rule_changed.emit()
 
     def choose_truth(self) -> None:
@@ -188,13 +191,14 @@ class ScoreControls:
         self._by_hand = self.truth.value
         self.layers_changed.emit()
 
+    def _on_border(self) -> None:
+        self.rule_changed.emit()
+        self.layers_changed.emit()  # labels are read again for it
+
     def _predictions(self, widget: Any = None) -> list[Labels]:
         """List what can be scored: labels that were made here first, then those of others."""
-        others = [
-            layer
-            for layer in self._truths()
-            if role_of(layer) != GROUND_TRUTH or layer == self._swapped
-        ]
+        labels, mine = self._truths(), self._swapped
+        others = [one for one in labels if role_of(one) != GROUND_TRUTH or one == mine]
         return sorted(others, key=lambda layer: role_of(layer) != PREDICTION)
 
     def _truths(self, widget: Any = None) -> list[Labels]:
@@ -246,7 +250,8 @@ class BackgroundScoring:
         """Compare the outlines of edited fields, then pool and average all fields."""
         now, copies = self._state.now, self._state.copy_unmeasured()
         if copies or now.is_stack:
-            self._run(partial(score_dataset, now.pairs, copies, now.rule), self._show)
+            work = partial(score_dataset, now.pairs, copies, now.rule, what=now.ignored)
+            self._run(work, self._show)
 
     def stop(self) -> None:
         """Begin nothing more."""

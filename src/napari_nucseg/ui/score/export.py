@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from napari_nucseg.analysis.comparison import DatasetScore, LabelPair, LocatedPair, score_dataset
+from napari_nucseg.analysis.comparison import (
+    DatasetScore,
+    LabelPair,
+    LocatedPair,
+    WhatToIgnore,
+    score_dataset,
+)
 from napari_nucseg.analysis.corrections import Changes
 from napari_nucseg.analysis.drawing import picture_verdicts
+from napari_nucseg.analysis.marks import Marks, mark_columns, marks_in_force
 from napari_nucseg.analysis.score_records import (
     Record,
     field_row,
@@ -36,7 +43,6 @@ from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.summary import Summary
-from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import (
     WORST,
@@ -48,11 +54,11 @@ from napari_nucseg.report.page import (
     write_page,
 )
 from napari_nucseg.report.text import latex_table, markdown_table
-from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.edits import count_corrected, find_corrected
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import find_image, full_data, pixel_size, plane_of, record_of
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
+from napari_nucseg.ui.score.predictions import describe_provenance
 from napari_nucseg.wording import say_corrected
 
 
@@ -84,6 +90,10 @@ class Exported:
         Edge of a pixel in micrometres.
     corrected : mapping
         Number of a field to what was edited by hand: of the side "truth", and of "predicted".
+    marks : mapping
+        Marks on nuclei that are there.
+    what : callable
+        Tells what is not counted in a field.
     """
 
     title: str
@@ -97,6 +107,8 @@ class Exported:
     made_by_field: Mapping[int, Mapping[str, Any]]
     pixel_size: float | None
     corrected: Mapping[int, Mapping[str, Changes]]
+    marks: Marks
+    what: WhatToIgnore
 
     def objects(self, progress: Progress) -> dict[str, list[object]]:
         """List all objects of both sides, as the command line does, and which a hand corrected."""
@@ -112,6 +124,7 @@ class Exported:
             corrected = {side: {*one.added, *one.changed} for side, one in changes.items()}
             rows = zip(columns["side"], columns["object"], strict=True)
             columns["corrected"] = [label in corrected.get(side, ()) for side, label in rows]
+            columns |= mark_columns(self.marks, plane, columns, self.pairs[plane])
             tables.append(columns)
         return join(tables)
 
@@ -140,12 +153,13 @@ class Exported:
             progress(done, WORST, "Drawing")
             picture = self._picture(plane)
             worst.append(Pictured(self.fields[plane].name, scores[plane], picture))
-        made = list(_describe(self.made))
+        made = list(describe_provenance(self.made))
         section = Section(self.title, scores, found.summary, self.rule, worst=worst, made=made)
         return Page(self.title, len(scores), [section])
 
     def _sum(self, progress: Progress) -> DatasetScore:
-        return score_dataset(self.pairs, self.copies, self.rule, progress, self.pixel_size)
+        parts = self.pairs, self.copies, self.rule, progress, self.pixel_size
+        return score_dataset(*parts, what=self.what)
 
     def _picture(self, plane: int) -> str:
         image, labels, rule = self.read_image(plane), self.read(plane), self.rule
@@ -193,20 +207,6 @@ def _title(comparison: Comparison) -> str:
     )
     told = ", ".join(filter(None, (found, f"ground truth {true}" if true else "")))
     return f"{comparison.prediction.name} ({told})" if told else comparison.prediction.name
-
-
-def _describe(made: Mapping[str, Any]) -> Iterator[str]:
-    """Say how labels were made, as far as it is known."""
-    if "model" not in made:
-        yield "How these labels were made is not known."
-        return
-    from napari_nucseg.segmenters.catalogue import ignored_by  # too slow as the panel opens
-
-    ignored = ignored_by(str(made["model"]))
-    values = describe_values(SegmentParams, made.get("parameters", {}), ignored)
-    yield f"Model {made['model']}: {'; '.join(values)}."
-    if made.get("weights_sha256"):
-        yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"
 
 
 class Exporter:
@@ -281,7 +281,9 @@ class Exporter:
             made,
             (record and record.by_field) or dict.fromkeys(now.pairs, made),
             pixel_size(now.truth),
-            find_corrected({side: layer for side, layer in sides.items() if layer is not None}),
+            find_corrected(sides),
+            marks_in_force(now.marks, now.pairs),
+            now.ignored,
         )
 
     def _image(self) -> NDArray[Any]:

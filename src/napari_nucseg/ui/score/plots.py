@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nucseg.analysis.comparison import CURVE_THRESHOLDS
+from napari_nucseg.analysis.threshold_curves import CURVE_THRESHOLDS
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.writers import Columnlike, with_ending, write_columns
 from napari_nucseg.metrics.overlap import Index

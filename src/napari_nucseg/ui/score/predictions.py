@@ -14,6 +14,7 @@ from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 
+from napari_nucseg.analysis.marks import Mark
 from napari_nucseg.analysis.prediction_comparison import (
     ScoredField,
     ScoredPrediction,
@@ -35,17 +36,13 @@ from napari_nucseg.ui.layers import (
     LayerRecord,
     full_data,
     placement,
+    predicted_planes,
     read_plane,
     record_of,
     role_of,
     tag,
 )
-from napari_nucseg.ui.score.model import (
-    NOTHING_COMPARED,
-    Comparison,
-    ComparisonState,
-    predicted_planes,
-)
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.wording import counted
 
 _PAUSE = 300
@@ -210,7 +207,10 @@ class PredictionScores:
         if not planes:
             return "No field is in all predictions. Segment the same fields with each model."
         self._score({})
-        return f"Scoring {len(self.layers)} predictions in {counted(len(planes), 'field')}..."
+        told = f"Scoring {len(self.layers)} predictions in {counted(len(planes), 'field')}..."
+        marks = self._state.now.marks.values()
+        some = any(one.mark == Mark.IGNORE for one in marks)
+        return f"{told} Nuclei that are marked to be ignored are counted here." if some else told
 
     def forget(self) -> None:
         """Let go of the scores: other layers or another rule are compared now."""
@@ -283,3 +283,17 @@ def how_made(layer: Labels) -> str:
     ignored = ignored_by(str(made.get("model")))
     values = describe_values(SegmentParams, made.get("parameters") or {}, ignored)
     return "; ".join([str(made.get("model")), *values])
+
+
+def describe_provenance(made: Mapping[str, Any]) -> Iterator[str]:
+    """Say in sentences how labels were made, as far as it is known."""
+    if "model" not in made:
+        yield "How these labels were made is not known."
+        return
+    from napari_nucseg.segmenters.catalogue import ignored_by  # too slow as the panel opens
+
+    ignored = ignored_by(str(made["model"]))
+    values = describe_values(SegmentParams, made.get("parameters", {}), ignored)
+    yield f"Model {made['model']}: {'; '.join(values)}."
+    if made.get("weights_sha256"):
+        yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"
