@@ -93,12 +93,13 @@ def test_a_mark_is_in_force_while_its_nucleus_is_there(labels):
 
 
 def test_a_match_has_the_marks_of_both_sides_and_its_own_first(labels):
-    objects = list_objects({0: count_objects(*labels)}, 0.5, strict=False)
+    pairs = {0: count_objects(*labels)}
+    objects = list_objects(pairs, 0.5, strict=False)
     true, found = (Marked(mark, "", (0, 0, 40, 40)) for mark in (Mark.REVIEWED, Mark.IGNORE))
     marked = {ObjectKey(0, 2, True): true, ObjectKey(0, 2, False): found}
     marked[ObjectKey(0, 1, False)] = marked[ObjectKey(0, 9, False)] = found
 
-    rows = rows_of(marked, objects)
+    rows = rows_of(marked, pairs, objects)
 
     assert {int(objects.label[row]): one for row, one in rows.items()} == {
         2: true,

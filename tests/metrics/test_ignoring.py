@@ -12,10 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from skimage.draw import polygon2mask
 
 from napari_nucseg.metrics.ignoring import (
     Ignored,
     IgnoredCounts,
+    Regions,
+    ellipse_in,
+    fill_polygon,
     leave_out,
     touching_border,
     without_border,
@@ -225,3 +229,37 @@ def test_pooled_fields_add_what_is_ignored():
 def test_what_is_of_another_field_is_refused(ignore, words):
     with pytest.raises(ValueError, match=words):
         score(field(INNER), field(INNER), ignore=ignore)
+
+
+# No line between two of these meets the centre of a pixel, of which it is a convention if it is in
+CORNER = st.tuples(st.integers(-5, 25), st.integers(-5, 25)).map(
+    lambda corner: (corner[0] + 0.31, 1.0173 * corner[1] + 0.117)
+)
+
+
+@given(st.lists(CORNER, min_size=3, max_size=8))
+def test_a_polygon_is_filled_as_by_skimage(corners):
+    expected = polygon2mask((9, 12), np.array(corners))
+
+    assert np.array_equal(fill_polygon(tuple(corners), (9, 12)), expected)
+
+
+def test_the_regions_of_a_field_are_the_union_of_its_polygons():
+    one = ((-0.5, -0.5), (-0.5, 2.5), (2.5, 2.5), (2.5, -0.5))
+    other = ((0.5, 0.5), (0.5, 3.5), (3.5, 3.5), (3.5, 0.5))
+    mask = Regions((4, 5), {2: (one, other)}).mask_of(2)
+
+    expected = np.zeros((4, 5), np.bool_)
+    expected[:3, :3] = expected[1:4, 1:4] = True
+    assert np.array_equal(mask, expected)
+    assert Regions((4, 5), {2: (one,)}).mask_of(0) is None
+
+
+def test_an_ellipse_fills_its_rectangle_to_pi_quarters():
+    corners = np.array([(10.2, 10.2), (10.2, 90.2), (50.2, 90.2), (50.2, 10.2)])
+    points = tuple((y, x) for y, x in ellipse_in(corners).tolist())
+    filled = fill_polygon(points, (60, 100))
+
+    assert filled.sum() == pytest.approx(np.pi / 4 * 80 * 40, rel=0.01)
+    assert filled[30, 50]
+    assert not filled[12, 12]

@@ -299,3 +299,124 @@ def test_nuclei_at_the_border_are_ignored_on_request(qtbot, viewer, panel, tmp_p
     panel.choices.border.native.click()
     settled(qtbot, panel)
     assert panel.state.score == before
+
+
+def box_around(labels: np.ndarray, *, out: float = 1.0) -> np.ndarray:
+    """Return four corners around the pixels of a nucleus."""
+    places = np.argwhere(labels)
+    (top, left), (bottom, right) = places.min(axis=0) - out, places.max(axis=0) + out
+    return np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
+
+
+def in_field(plane: int, corners: np.ndarray) -> np.ndarray:
+    return np.column_stack([np.full(len(corners), plane), corners])
+
+
+def mask_of(corners: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return the pixels whose centres lie in an upright rectangle."""
+    (top, left), (bottom, right) = corners.min(axis=0), corners.max(axis=0)
+    y, x = np.indices(shape)
+    return (y > top) & (y < bottom) & (x > left) & (x < right)
+
+
+def test_a_shape_leaves_out_what_lies_in_it_in_its_field_alone(qtbot, viewer, layers, panel):
+    truth = layers[1].data
+    corners = box_around(truth[1] == 2, out=0.7)
+    before = [panel.state.score_of(plane) for plane in range(3)]
+    shapes = viewer.add_shapes([in_field(1, corners)], shape_type="polygon", name="debris")
+    panel.choices.ignore.inside.value = shapes
+    settled(qtbot, panel)
+
+    region = Ignored(region=mask_of(corners, truth[1].shape))
+    assert panel.state.score_of(1) == expected(panel, 1, region)
+    assert panel.state.score_of(1).ignored.true == 1
+    assert panel.state.score_of(0) == expected(panel, 0, Ignored())
+    viewer.dims.set_current_step(0, 1)
+    nuclei = before[1].areas.true
+    assert f"{nuclei - 1} of {nuclei} nuclei counted, 1 ignored" in panel.status.value
+
+    panel.choices.ignore.inside.value = None
+    settled(qtbot, panel)
+    assert [panel.state.score_of(plane) for plane in range(3)] == before
+
+
+def test_scores_follow_shapes_that_are_drawn_moved_and_deleted(qtbot, viewer, layers, panel):
+    truth = layers[1].data
+    shapes = viewer.add_shapes(ndim=3, name="debris")
+    panel.choices.ignore.inside.value = shapes
+    settled(qtbot, panel)
+    for plane, label in ((0, 3), (1, 2)):
+        shapes.add_rectangles(in_field(plane, box_around(truth[plane] == label)))
+        assert panel.running
+        settled(qtbot, panel)
+        assert panel.state.score_of(plane).ignored.true == 1
+
+    shapes.translate = (0, 1000, 0)
+    settled(qtbot, panel)
+    assert panel.state.score_of(0).ignored.true == 0
+    shapes.translate = (0, 0, 0)
+    settled(qtbot, panel)
+    shapes.selected_data = {0}
+    shapes.remove_selected()
+    settled(qtbot, panel)
+    assert [panel.state.score_of(plane).ignored.true for plane in (0, 1)] == [0, 1]
+
+    viewer.layers.remove(shapes)
+    settled(qtbot, panel)
+    assert panel.state.score_of(1).ignored is None
+
+
+def test_a_shape_without_a_field_of_its_own_counts_in_all_and_a_line_in_none(qtbot, viewer, panel):
+    shapes = viewer.add_shapes(ndim=2, name="debris")
+    shapes.add_rectangles(np.array([(-1, -1), (-1, 60), (60, 60), (60, -1)]))
+    shapes.add_lines(np.array([(0, 0), (100, 100)]))
+    panel.choices.ignore.inside.value = shapes
+    settled(qtbot, panel)
+    panel.score.native.click()
+    settled(qtbot, panel)
+
+    ignored = [panel.state.score_of(plane).ignored.true for plane in range(3)]
+    assert ignored == [
+        expected(panel, p, panel.state.ignored(p, panel.state.pairs[p])).ignored.true
+        for p in range(3)
+    ]
+    assert sum(ignored) > 0
+    assert "1 shape of debris without an inside" in panel.status.value
+
+
+def test_shapes_lie_where_they_are_seen_whatever_the_pixel_size(qtbot, viewer, drawn_fields):
+    truth = drawn_fields[0].labels
+    found, true = add_stacks(viewer, truth, spoil(truth[None].repeat(2, 0))[0])
+    for layer in (found, true):
+        layer.scale, layer.translate = (0.5, 0.5), (7, -3)
+    panel = open_panel(qtbot, viewer)
+    corners = box_around(truth == 3) * 0.5 + (7, -3)
+    panel.choices.ignore.inside.value = viewer.add_shapes([corners], shape_type="ellipse")
+    settled(qtbot, panel)
+
+    assert panel.state.score.ignored.true == 1
+    assert panel.state.score.verdicts.missed == 0
+
+
+def test_an_edit_is_scored_with_the_regions_in_force(qtbot, viewer, layers, panel):
+    truth = layers[1]
+    corners = box_around(truth.data[0] == 3, out=0.7)
+    shapes = viewer.add_shapes([in_field(0, corners)], shape_type="polygon", name="debris")
+    panel.choices.ignore.inside.value = shapes
+    settled(qtbot, panel)
+    write_field(truth, 0, np.where(truth.data[0] == 2, 0, truth.data[0]))
+    panel.edits.look()
+    settled(qtbot, panel)
+
+    region = Ignored(region=mask_of(corners, truth.data[0].shape))
+    assert panel.state.score_of(0) == expected(panel, 0, region)
+
+
+def test_shapes_can_be_changed_after_the_panel_was_closed(qtbot, viewer, layers, panel):
+    shapes = viewer.add_shapes(ndim=3, name="debris")
+    panel.choices.ignore.inside.value = shapes
+    settled(qtbot, panel)
+    viewer.window.remove_dock_widget(panel.native)
+
+    shapes.add_rectangles(in_field(0, np.array([(0, 0), (0, 9), (9, 9), (9, 0)])))
+    assert not panel.running

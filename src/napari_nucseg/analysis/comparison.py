@@ -200,16 +200,12 @@ WhatToIgnore = Callable[[int, LocatedPair], Ignored | None]
 """Tells of a field, by its number and objects, what is not counted; None to count everything."""
 
 
-def count_everything(plane: int, pair: LocatedPair) -> None:
-    """Leave nothing out; a `WhatToIgnore`."""
-
-
 def compare_planes(
     read: Callable[[int], LabelPair],
     planes: tuple[int, ...],
     copies: Mapping[int, LabelPair],
     progress: Progress,
-    what: WhatToIgnore = count_everything,
+    what: WhatToIgnore | None = None,
 ) -> dict[int, LocatedPair]:
     """Compare the labels of many fields; return the fields by their number.
 
@@ -231,7 +227,7 @@ def compare_planes(
         progress(done, len(planes), "Comparing")
         labels = copies.get(plane) or read(plane)
         pair = locate_objects(compare(*labels), *labels)
-        pairs[plane] = pair.ignoring(what(plane, pair), labels, outlines=True)
+        pairs[plane] = pair.ignoring(what and what(plane, pair), labels, outlines=True)
     return pairs
 
 
@@ -260,7 +256,7 @@ def score_dataset(
     rule: ScoreRule,
     progress: Progress,
     pixel_size: float | None = None,
-    what: WhatToIgnore = count_everything,
+    what: WhatToIgnore | None = None,
 ) -> DatasetScore:
     """Compare the outlines of edited fields, then pool and average the scores of all.
 
@@ -286,7 +282,8 @@ def score_dataset(
         if plane in copies:
             boundaries = measure_boundaries(*copies[plane], pair.overlap)
             pair = replace(pair, boundaries=boundaries)
-            pair = pair.ignoring(what(plane, pair), copies[plane], outlines=True)
+            ignore = what and what(plane, pair)
+            pair = pair.ignoring(ignore, copies[plane], outlines=True)
             measured[plane] = pair
         scored = pair if pair.counted is None else pair.counted
         if pixel_size is not None and scored.boundaries is not None:

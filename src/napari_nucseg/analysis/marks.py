@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from functools import cached_property
+from typing import Any, final
 
 import numpy as np
 
-from napari_nucseg.analysis.comparison import LocatedPair, WhatToIgnore, count_everything
+from napari_nucseg.analysis.comparison import LocatedPair
 from napari_nucseg.analysis.objects import ObjectKey, Objects
-from napari_nucseg.metrics.ignoring import Ignored
+from napari_nucseg.metrics.ignoring import Ignored, Regions
 
 FORM, VERSION = "napari-nucseg marks", 1
 """What a file of marks says that it is, and the version of its form that is written."""
-_KEPT = "nucseg marks"
+KEPT_MARKS = "nucseg marks"
 """Where a layer's metadata has the marks on its nuclei."""
 SIDES = {True: "truth", False: "predicted"}
 _FIELDS = {"field": str, "side": str, "label": int, "mark": str, "note": str, "box_px": list}
@@ -55,12 +56,12 @@ Marks = Mapping[ObjectKey, Marked]
 def with_marks(metadata: Mapping[str, Any], marks: Marks, *, is_true: bool) -> dict[str, Any]:
     """Return a layer's metadata with the marks on the nuclei of its side, and no others."""
     mine = {key: marked for key, marked in marks.items() if key.is_true == is_true}
-    return {**metadata, _KEPT: mine}
+    return {**metadata, KEPT_MARKS: mine}
 
 
 def marks_in(metadata: Mapping[str, Any], *, is_true: bool) -> dict[ObjectKey, Marked]:
     """Return the marks of a layer's metadata, whichever side it was on when they were made."""
-    kept: Marks = metadata.get(_KEPT, {})
+    kept: Marks = metadata.get(KEPT_MARKS, {})
     return {key._replace(is_true=is_true): marked for key, marked in kept.items()}
 
 
@@ -81,41 +82,72 @@ def marks_in_force(marks: Marks, pairs: Mapping[int, LocatedPair]) -> dict[Objec
     }
 
 
-def rows_of(marks: Marks, objects: Objects) -> dict[int, Marked]:
-    """Return the marks by the rows of their nuclei.
+def rows_of(marks: Marks, pairs: Mapping[int, LocatedPair], objects: Objects) -> dict[int, Marked]:
+    """Return the marks on nuclei that are there by the rows of these nuclei.
 
     A predicted nucleus with a match stands in the row of its partner, whose own mark comes first.
+
+    Parameters
+    ----------
+    marks, pairs
+        All marks, and the objects of each field, as `marks_in_force` takes them.
+    objects : Objects
+        The same objects as rows.
     """
-    found = {}
-    for key in sorted(marks, key=lambda key: key.is_true):
+    found, there = {}, marks_in_force(marks, pairs)
+    for key in sorted(there, key=lambda key: key.is_true):
         row = objects.find(**key._asdict())
         if row is not None:
-            found[row] = marks[key]
+            found[row] = there[key]
     return found
 
 
-def what_to_ignore(marks: Marks, *, border: bool) -> WhatToIgnore:
-    """Return what tells of each field what is not counted; everything is where nothing is asked.
+@final
+@dataclass(frozen=True, eq=False)
+class Ignoring:
+    """Tells what is not counted in each field; a `WhatToIgnore`.
 
-    Parameters
+    Attributes
     ----------
     marks : mapping
         All marks; nuclei that are there and marked *ignore* are not counted.
     border : bool
         Whether nuclei that touch the border are not counted.
+    regions : Regions
+        Polygons inside which nothing is counted.
     """
-    ignored = {key: one for key, one in marks.items() if one.mark == Mark.IGNORE}
-    if not (ignored or border):
-        return count_everything
 
-    def what(plane: int, pair: LocatedPair) -> Ignored:
-        here = marks_in_force(ignored, {plane: pair})
-        true, found = (
-            frozenset(key.label for key in here if key.is_true == side) for side in (True, False)
-        )
-        return Ignored(border, truth=true, predicted=found)
+    marks: Marks
+    border: bool
+    regions: Regions
 
-    return what
+    def __call__(self, plane: int, pair: LocatedPair) -> Ignored | None:
+        """Tell what is not counted in a field; None where nothing is ignored in any field."""
+        if not self._is_asked:
+            return None
+        true, found = self._labels(plane, pair)
+        return Ignored(self.border, self.regions.mask_of(plane), true, found)
+
+    def differing(self, other: Ignoring, pairs: Mapping[int, LocatedPair]) -> list[int]:
+        """Return the numbers of the fields in which another one ignores something else."""
+        return [p for p, pair in pairs.items() if self._key(p, pair) != other._key(p, pair)]
+
+    @cached_property
+    def _ignored(self) -> dict[ObjectKey, Marked]:
+        return {key: one for key, one in self.marks.items() if one.mark == Mark.IGNORE}
+
+    @property
+    def _is_asked(self) -> bool:
+        return bool(self.border or self.regions.by_plane or self._ignored)
+
+    def _labels(self, plane: int, pair: LocatedPair) -> tuple[frozenset[int], frozenset[int]]:
+        here = marks_in_force(self._ignored, {plane: pair})
+        true = frozenset(key.label for key in here if key.is_true)
+        return true, frozenset(key.label for key in here if not key.is_true)
+
+    def _key(self, plane: int, pair: LocatedPair) -> tuple[object, ...]:
+        polygons = self.regions.by_plane.get(plane)
+        return self._is_asked, self.border, polygons, self._labels(plane, pair)
 
 
 def mark_columns(

@@ -11,7 +11,9 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,76 @@ from napari_nucseg.metrics.overlap import Overlap, find_overlap
 
 SAME_OBJECT = 0.5
 """IoU from which on a predicted object is left out or kept with the true one, at any threshold."""
+_CORNERS = 64
+"""Corners of the polygon that an ellipse is taken for."""
 Ids = NDArray[np.int64]
+Polygon = tuple[tuple[float, float], ...]
+"""Row and column of each corner in pixels; whole numbers are the centres of pixels."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Polygons inside which nothing is counted, in many fields of one size.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Height and width of a field in pixels.
+    by_plane : mapping
+        Number of a field to the polygons that lie in it.
+    """
+
+    shape: tuple[int, int] = (0, 0)
+    by_plane: Mapping[int, tuple[Polygon, ...]] = field(default_factory=dict)
+
+    def mask_of(self, plane: int) -> NDArray[np.bool_] | None:
+        """Return the pixels that lie in any polygon of a field; None without any."""
+        polygons = self.by_plane.get(plane, ())
+        if not polygons:
+            return None
+        masks = [fill_polygon(one, self.shape) for one in polygons]
+        return np.asarray(np.any(masks, axis=0))
+
+
+def ellipse_in(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points on the ellipse that touches the sides of a rectangle.
+
+    Parameters
+    ----------
+    corners : ndarray of float64, shape (4, axes)
+        Corners of the rectangle, one beside the other.
+    """
+    turn = np.linspace(0, 2 * np.pi, _CORNERS, endpoint=False)[:, None]
+    along, across = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+    return np.asarray(corners.mean(axis=0) + along * np.cos(turn) + across * np.sin(turn))
+
+
+def fill_polygon(polygon: Polygon, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell which pixels have their centre inside a polygon.
+
+    Parameters
+    ----------
+    polygon : sequence of (row, column)
+        Its corners, also outside the field. Where it crosses itself, what is inside an even
+        number of times is outside.
+    shape : tuple of int
+        Height and width of the field.
+
+    Examples
+    --------
+    >>> fill_polygon(((-0.5, 0.5), (-0.5, 2.5), (1.5, 2.5), (1.5, 0.5)), (3, 4)).astype(int)
+    array([[0, 1, 1, 0],
+           [0, 1, 1, 0],
+           [0, 0, 0, 0]])
+    """
+    height, width = shape
+    crossed = np.zeros((height, width + 1), dtype=np.bool_)
+    for (y, x), (y_end, x_end) in pairwise((*polygon, polygon[0])):
+        low, high = np.clip(np.ceil(sorted((y, y_end))), 0, height).astype(int)
+        rows = np.arange(low, high)
+        at = x + (rows - y) * ((x_end - x) / (y_end - y)) if len(rows) else rows
+        crossed[rows, np.clip(np.ceil(at), 0, width).astype(int)] ^= True
+    return np.logical_xor.accumulate(crossed[:, :width], axis=1)
 
 
 @dataclass(frozen=True)
@@ -43,6 +114,11 @@ class Ignored:
     region: NDArray[np.bool_] | None = None
     truth: frozenset[int] = frozenset()
     predicted: frozenset[int] = frozenset()
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether everything is counted."""
+        return self.region is None and not (self.border or self.truth or self.predicted)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING
 
 from napari_nucseg.metrics.registry import GROUPS
 from napari_nucseg.metrics.score import Score
-from napari_nucseg.metrics.summary import LEVEL, RESAMPLES, Interval, Spread, Summary
-from napari_nucseg.wording import counted
+from napari_nucseg.metrics.summary import LEVEL, RESAMPLES, Spread, Summary
+from napari_nucseg.wording import as_interval, as_number, counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,21 +21,11 @@ _LATEX = {
 }  # fmt: skip
 
 
-def as_number(value: float) -> str:
-    """Three decimals; "empty" for what is undefined."""
-    return "empty" if math.isnan(value) else f"{value:.3f}"
-
-
 def as_spread(spread: Spread) -> str:
     """Mean and range of fields."""
     if spread.count == 0:
         return "empty"
     return f"{spread.mean:.3f} ({spread.low:.3f}-{spread.high:.3f})"
-
-
-def as_interval(interval: Interval, dash: str = "-") -> str:
-    """Two bounds; nothing where they are undefined."""
-    return "" if math.isnan(interval[0]) else f"{interval[0]:.3f}{dash}{interval[1]:.3f}"
 
 
 def as_signed(count: int) -> str:
@@ -78,19 +67,6 @@ def describe_verdicts(score: Score) -> str:
         f"{v.missed} missed, {v.merged} merged, {v.split} split, {v.off} off, {v.tangled} tangled; "
         f"{v.spurious} spurious; count error {as_signed(score.count_error)}"
         f"{_describe_ignored(score, '; ')}"
-    )
-
-
-def describe_counts(score: Score) -> str:
-    """Count a field's nuclei in a sentence."""
-    o, ignored = score.objects, score.ignored
-    true, found = o.tp + o.fn, o.tp + o.fp
-    if ignored is None:
-        return f"{counted(true, 'nucleus')}, {found} predicted, {o.tp} matched."
-    nuclei = counted(true + ignored.true, "nucleus")
-    return (
-        f"{true} of {nuclei} counted, {ignored.true} ignored; {found} of "
-        f"{found + ignored.predicted} predicted; {o.tp} matched."
     )
 
 

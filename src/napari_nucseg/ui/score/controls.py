@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, ComboBox
+from magicgui.widgets import ComboBox
 from napari.components import LayerList
 from napari.layers import Labels, Layer
 from psygnal import Signal
@@ -32,6 +32,7 @@ from napari_nucseg.ui.layers import (
 )
 from napari_nucseg.ui.params_form import LEAST_THRESHOLD, labelled, preset_box, threshold_slider
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
+from napari_nucseg.ui.score.object_filters import IgnoreControls
 from napari_nucseg.ui.score.score_table import ScoreTable
 
 _PAUSE = 150
@@ -74,22 +75,18 @@ class ScoreControls:
         )
         self.threshold = threshold_slider()
         self.preset = preset_box()
-        self.border = CheckBox(
-            text="Ignore nuclei that touch the border",
-            tooltip="Leave nuclei that touch the border of their field out of all scores, on both "
-            "sides. They may be cut, and are no error of either side then.",
-        )
-        rows = (self.prediction, self.truth, self.threshold, self.preset)
-        for row in (self.prediction, self.truth, self.preset):
+        self.ignore = IgnoreControls(layers)
+        self.border, inside = self.ignore.border, self.ignore.inside
+        rows = (self.prediction, self.truth, self.threshold, self.preset, inside)
+        for row in (self.prediction, self.truth, self.preset, inside):
             row.native.setMinimumContentsLength(8)
             row.native.setSizeAdjustPolicy(_BY_LENGTH)
         self.swapping = QPushButton(SWAP)
         self.swapping.setFixedWidth(26)
         self.swapping.setToolTip("Swap prediction and ground truth.")
-        self.widget: QWidget = labelled(rows, {self.truth.label: self.swapping})
+        beside = {self.truth.label: self.swapping, inside.label: self.border.native}
+        self.widget: QWidget = labelled(rows, beside)
         self.swapping.clicked.connect(lambda: self.swap())
-        form: Any = self.widget.layout()
-        form.addRow(self.border.native)
         self.prediction.changed.connect(self.choose_truth)
         self.truth.changed.connect(self._on_truth)
         self.threshold.changed.connect(self.rule_changed.emit)
@@ -124,10 +121,11 @@ class ScoreControls:
     def remarks(self) -> str:
         """What is odd about the chosen layers; empty for nothing."""
         prediction, truth = self.prediction.value, self.truth.value
+        told = self.ignore.remark_on(prediction) + self.elsewhere
         if not _are_swapped(prediction, truth):
-            return self.elsewhere
-        told = f"{prediction.name} looks like the ground truth of {truth.name}."
-        return f"{told} If so, press {SWAP}. {self.elsewhere}"
+            return told
+        names = f"{prediction.name} looks like the ground truth of {truth.name}"
+        return f"{names}. If so, press {SWAP}. {told}"
 
     @property
     def elsewhere(self) -> str:
@@ -144,6 +142,7 @@ class ScoreControls:
         """Offer the layers that there are now."""
         self.prediction.reset_choices()
         self.truth.reset_choices()
+        self.ignore.inside.reset_choices()
 
     def offer(self, layer: Any) -> None:
         """Take up a layer that was added."""
@@ -269,7 +268,7 @@ class BackgroundScoring:
 
     def _show(self, result: DatasetScore) -> None:
         if result.measured:
-            self._state.set_pairs(result.measured)
+            self._state.take(self._state.now.measured(result.measured))
         self._table.show_summary(result.summary if self._state.now.is_stack else None)
 
 

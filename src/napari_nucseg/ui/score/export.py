@@ -92,8 +92,8 @@ class Exported:
         Number of a field to what was edited by hand: of the side "truth", and of "predicted".
     marks : mapping
         Marks on nuclei that are there.
-    what : callable
-        Tells what is not counted in a field.
+    what : callable or None
+        Tells what is not counted in a field; None where everything is.
     """
 
     title: str
@@ -108,7 +108,7 @@ class Exported:
     pixel_size: float | None
     corrected: Mapping[int, Mapping[str, Changes]]
     marks: Marks
-    what: WhatToIgnore
+    what: WhatToIgnore | None
 
     def objects(self, progress: Progress) -> dict[str, list[object]]:
         """List all objects of both sides, as the command line does, and which a hand corrected."""

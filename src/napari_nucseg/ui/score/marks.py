@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_nucseg.analysis.comparison import LocatedPair
 from napari_nucseg.analysis.marks import (
     Mark,
     Marked,
@@ -30,7 +31,7 @@ from napari_nucseg.analysis.marks import (
 )
 from napari_nucseg.analysis.objects import ObjectKey
 from napari_nucseg.io.writers import with_ending, write_json
-from napari_nucseg.metrics.ignoring import Ignored
+from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
@@ -45,6 +46,8 @@ _HELP = {
     Mark.IGNORE: "Leave the nucleus out of the scores.",
 }
 _ENDING = ".json"
+_MOST_AT_ONCE = 3
+"""Fields that are counted anew while the window waits; more are in the background."""
 
 
 class MarkControls(QWidget):
@@ -60,13 +63,20 @@ class MarkControls(QWidget):
         Called with work to do in the background, and with what shows its result.
     tell : callable
         Called with a line of text, to show it.
+    start : callable
+        Compares all fields in the background.
     """
 
     def __init__(
-        self, panel: QWidget, state: ComparisonState, run: Run, tell: Callable[[str], None]
+        self,
+        panel: QWidget,
+        state: ComparisonState,
+        run: Run,
+        tell: Callable[[str], None],
+        start: Callable[[], None],
     ) -> None:
         super().__init__()
-        self._state, self._run, self._tell = state, run, tell
+        self._state, self._run, self._tell, self._start = state, run, tell, start
         self._current: ObjectKey | None = None
         self.buttons = {mark: self._button(mark) for mark in Mark}
         self.note = QLineEdit()
@@ -146,7 +156,7 @@ class MarkControls(QWidget):
         for layer, is_true in ((now.truth, True), (now.prediction, False)):
             if layer is not None:
                 layer.metadata = with_marks(layer.metadata, marks, is_true=is_true)
-        self._state.take(_counted_anew(self._state, marks))
+        count_anew(self._state, self._start, marks)
 
     def _keep_note(self) -> None:
         marked = self._marked()
@@ -221,19 +231,39 @@ class MarkControls(QWidget):
             self.open_from(Path(name))
 
 
-def _counted_anew(state: ComparisonState, marks: Marks) -> Comparison:
-    """Exchange the marks; fields where others are to be ignored now are counted anew."""
-    now, pairs = state.now, {}
-    new = replace(now, marks=marks)
-    for plane, pair in now.pairs.items():
-        ignore = new.ignored(plane, pair)
-        if ignore == now.ignored(plane, pair):
-            continue
-        labels = None
-        if ignore is not None and ignore != Ignored():
+def count_anew(
+    state: ComparisonState,
+    start: Callable[[], None],
+    marks: Marks | None = None,
+    regions: Regions | None = None,
+) -> None:
+    """Take marks or regions, and count the fields anew in which other nuclei are ignored then.
+
+    Parameters
+    ----------
+    state : ComparisonState
+        The comparison as it is now.
+    start : callable
+        Compares all fields in the background, which is asked for where many have to be read.
+    marks, regions
+        Other marks, other regions, or both.
+    """
+    now, pairs, read = state.now, dict[int, LocatedPair](), 0
+    new = now if marks is None else replace(now, marks=marks)
+    new = new if regions is None else replace(new, regions=regions)
+    for plane in new.ignoring.differing(now.ignoring, now.pairs):
+        pair, what = now.pairs[plane], new.ignored
+        ignore, labels = what and what(plane, pair), None
+        if ignore is not None and not ignore.is_nothing:
+            read += 1
+            if read > _MOST_AT_ONCE:
+                break
             labels = state.copies.get(plane) or now.labels_now(plane)
         pairs[plane] = pair.ignoring(ignore, labels, outlines=True)
-    return replace(new, pairs={**now.pairs, **pairs}).judged(now.rule) if pairs else new
+    if read > _MOST_AT_ONCE or not now.is_there:
+        start()
+    else:
+        state.take(replace(new, pairs={**now.pairs, **pairs}).judged(now.rule) if pairs else new)
 
 
 def _read_json(path: Path) -> Any:

@@ -12,22 +12,15 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from psygnal import Signal
 
-from napari_nucseg.analysis.comparison import LabelPair, LocatedPair, WhatToIgnore, count_objects
-from napari_nucseg.analysis.marks import (
-    Marked,
-    Marks,
-    marks_in,
-    marks_in_force,
-    rows_of,
-    what_to_ignore,
-)
+from napari_nucseg.analysis.comparison import LabelPair, LocatedPair, count_objects
+from napari_nucseg.analysis.marks import KEPT_MARKS, Ignoring, Marked, Marks, marks_in, rows_of
 from napari_nucseg.analysis.object_geometry import Box
 from napari_nucseg.analysis.objects import Objects, list_objects, no_objects
 from napari_nucseg.io.fields import Field
+from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.report.text import describe_counts
 from napari_nucseg.ui.edits import remember
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
@@ -63,6 +56,8 @@ class Comparison:
         All objects by the rule; another whenever layers, labels or rule are.
     marks : mapping
         What a person thinks of nuclei, those included that are not there now.
+    regions : Regions
+        Polygons inside which nothing is counted.
     """
 
     prediction: Labels | None = None
@@ -73,6 +68,7 @@ class Comparison:
     pairs: Mapping[int, LocatedPair] = field(default_factory=dict)
     objects: Objects = field(default_factory=no_objects)
     marks: Marks = field(default_factory=dict)
+    regions: Regions = field(default_factory=Regions)
     _scores: dict[int, Score] = field(default_factory=dict)  # as far as they were asked for
 
     @property
@@ -94,12 +90,18 @@ class Comparison:
     @cached_property
     def marked(self) -> dict[int, Marked]:
         """Marks by the row of their nucleus, as far as it is there."""
-        return rows_of(marks_in_force(self.marks, self.pairs), self.objects)
+        return rows_of(self.marks, self.pairs, self.objects) if self.marks else {}
 
     @cached_property
-    def ignored(self) -> WhatToIgnore:
-        """What tells which nuclei of a field are not counted."""
-        return what_to_ignore(self.marks, border=self.rule.ignore_border)
+    def ignoring(self) -> Ignoring:
+        """What is not counted, in all fields."""
+        return Ignoring(self.marks, self.rule.ignore_border, self.regions)
+
+    @property
+    def ignored(self) -> Ignoring | None:
+        """What tells which nuclei of a field are not counted; None where all are."""
+        asked = self.marks or self.rule.ignore_border or self.regions.by_plane
+        return self.ignoring if asked else None
 
     @property
     def score(self) -> Score | None:
@@ -127,8 +129,7 @@ class Comparison:
 
     def labels_now(self, plane: int) -> LabelPair:
         """Read a field's true and predicted labels as they are in the layers."""
-        predicted, truth = (read_plane(full_data(one), plane) for one in self.layers.values())
-        return truth, predicted
+        return self.label_reader()(plane)
 
     def label_reader(self) -> Callable[[int], LabelPair]:
         """Return what copies a field's labels as they are then, for a worker."""
@@ -144,7 +145,7 @@ class Comparison:
     def describe_field(self) -> str:
         """Say in few words what was found in the field shown."""
         score, told = self.score, "this field is not in the prediction yet."
-        told = told if score is None else describe_counts(score)
+        told = told if score is None else score.counts_in_words
         where = f"{self.name_of(self.plane)} ({self.plane + 1} of {len(self.pairs)}): "
         return where + told if self.is_stack else told
 
@@ -200,21 +201,23 @@ class ComparisonState:
         self._edited: set[int] = set()
         self._uncounted: set[int] = set()
 
-    def choose_layers(self, prediction: Labels | None, truth: Labels | None) -> None:
-        """Take other layers; nothing is compared until `show` is called."""
+    def choose_layers(
+        self, prediction: Labels | None, truth: Labels | None, regions: Regions | None = None
+    ) -> None:
+        """Take other layers and regions; nothing is compared until `show` is called."""
         plane = self._find_plane(prediction)
         self.copies, self._edited, self._uncounted = {}, set(), set()
         new = Comparison(prediction, truth, plane, self.now.rule, self.now.hidden)
-        sides = ((truth, True), (prediction, False))
-        marks = [marks_in(one.metadata, is_true=true) for one, true in sides if one is not None]
-        self.take(replace(new, marks=dict(ChainMap(*marks))))
+        sides = [(one.metadata, one is truth) for one in (truth, prediction) if one is not None]
+        marks = [marks_in(one, is_true=true) for one, true in sides if KEPT_MARKS in one]
+        self.take(replace(new, marks=dict(ChainMap(*marks)), regions=regions or Regions()))
 
     def show(self, pairs: Mapping[int, LocatedPair]) -> None:
         """Take the comparison of the layers; fields that were edited meanwhile are counted anew."""
         what, anew = self.now.ignored, dict[int, LocatedPair]()
         for plane in self._uncounted & pairs.keys():
             pair = count_objects(*self.copies[plane])
-            anew[plane] = pair.ignoring(what(plane, pair), self.copies[plane])
+            anew[plane] = pair.ignoring(what and what(plane, pair), self.copies[plane])
         self._uncounted = set()
         self.take(replace(self.now, pairs={**pairs, **anew}).judged(self.now.rule))
 
@@ -242,10 +245,6 @@ class ComparisonState:
         place = prediction.world_to_data(np.asarray(position)[-prediction.ndim :])
         y, x = np.rint(place[-2:]).astype(int).tolist()
         return self.now.objects.at(plane, self.copies[plane], y, x)
-
-    def set_pairs(self, pairs: Mapping[int, LocatedPair]) -> None:
-        """Exchange what is known of some fields, whose labels are the same."""
-        self.take(self.now.measured(pairs))
 
     def copy_unmeasured(self) -> dict[int, LabelPair]:
         """Copy the labels of fields whose outlines were not compared since they were edited."""
@@ -276,7 +275,8 @@ class ComparisonState:
         self._edited.add(plane)
         if plane in self.now.pairs:
             pair = self.now.pairs[plane].recounted(box, before, copies)
-            pair = pair.ignoring(self.now.ignored(plane, pair), copies)
+            what = self.now.ignored
+            pair = pair.ignoring(what and what(plane, pair), copies)
             self.take(self.now.edited(plane, pair))
         else:
             self._uncounted.add(plane)

@@ -1,12 +1,17 @@
-"""Which objects are listed, and the bounds by which a person says so."""
+"""Which objects are listed, which are counted, and the controls by which a person says so."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from magicgui.widgets import CheckBox, ComboBox
+from napari.components import LayerList
+from napari.layers import Labels, Shapes
 from numpy.typing import NDArray
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent, QValidator
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -19,10 +24,17 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucseg.analysis.objects import Objects
+from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
 from napari_nucseg.metrics.verdicts import Verdict
+from napari_nucseg.ui.layers import count_planes, field_shape
 from napari_nucseg.ui.score.model import Comparison
+from napari_nucseg.wording import counted
 
 _LARGEST_AREA = 999_999
+_PAUSE = 300
+"""Milliseconds without a change to the shapes before nuclei are counted anew."""
+_SHAPE_EVENTS = ("data", "scale", "translate", "rotate", "shear", "affine")
+"""What a Shapes layer tells of when its shapes lie elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -173,3 +185,103 @@ def _slim(box: QAbstractSpinBox, width: int) -> None:
     box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
     box.setKeyboardTracking(False)
     box.setStyleSheet(f"min-width: {width}px; max-width: {width}px; padding: 1px 3px;")
+
+
+class IgnoreControls:
+    """What is left out of the scores: nuclei inside drawn shapes, and those at the border.
+
+    Parameters
+    ----------
+    layers : LayerList
+        Layers of the viewer, whose Shapes layers are offered.
+    """
+
+    changed = Signal()
+    """Another layer was chosen, or its shapes were changed a moment ago."""
+
+    def __init__(self, layers: LayerList) -> None:
+        self._layers = layers
+        self._watched: Shapes | None = None
+        self.inside = ComboBox(
+            label="Ignore inside",
+            choices=self._shapes,
+            nullable=True,
+            tooltip="Shapes layer in which you draw: nuclei that lie in a shape by more than half "
+            "are left out of all scores, on both sides. A shape counts in the field where it was "
+            "drawn.",
+        )
+        self.border = CheckBox(
+            text="at border",
+            tooltip="Leave nuclei that touch the border of their field out of all scores, on both "
+            "sides. They may be cut, and are no error of either side then.",
+        )
+        self._later = QTimer(self.inside.native)
+        self._later.setSingleShot(True)
+        self._later.setInterval(_PAUSE)
+        self._later.timeout.connect(self.changed.emit)
+        self.inside.changed.connect(self._on_layer)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether shapes were changed just now, which is not told yet."""
+        return self._later.isActive()
+
+    def regions_of(self, labels: Labels) -> Regions:
+        """Return the shapes of the chosen layer as polygons in the pixels of some labels."""
+        stack = field_shape(labels)
+        planes = np.arange(count_planes(labels)).reshape(stack[:-2])
+        found: dict[int, tuple[Polygon, ...]] = {}
+        for polygon, place in filter(None, self._polygons(labels)):
+            if all(0 <= n < m for n, m in zip(place, stack[-2 - len(place) : -2], strict=True)):
+                where: Any = (..., *place)
+                for plane in planes[where].ravel().tolist():
+                    found[plane] = (*found.get(plane, ()), polygon)
+        return Regions((stack[-2], stack[-1]), found)
+
+    def remark_on(self, labels: Labels) -> str:
+        """Sentence on shapes that no nucleus can lie in; empty without any."""
+        unfit = self._polygons(labels).count(None)
+        which = f"{counted(unfit, 'shape')} of {self.inside.current_choice}"
+        return f"Not used: {which} without an inside, such as lines. " if unfit else ""
+
+    def stop(self, layer: Shapes | None = None) -> None:
+        """Follow the shapes of another layer, or of none."""
+        for event in _SHAPE_EVENTS:
+            if self._watched is not None:
+                getattr(self._watched.events, event).disconnect(self._on_shapes)
+            if layer is not None:
+                getattr(layer.events, event).connect(self._on_shapes)
+        self._watched = layer
+        self._later.stop()
+
+    def _on_layer(self) -> None:
+        self.stop(self.inside.value)
+        self.changed.emit()
+
+    def _on_shapes(self, event: Any) -> None:
+        self._later.start()
+
+    def _shapes(self, widget: Any = None) -> list[Shapes]:
+        return [layer for layer in self._layers[::-1] if isinstance(layer, Shapes)]
+
+    def _polygons(self, labels: Labels) -> list[tuple[Polygon, tuple[int, ...]] | None]:
+        """Return polygon and place in the stack of each shape; None of one without an inside."""
+        layer, found = self.inside.value, list[tuple[Polygon, tuple[int, ...]] | None]()
+        for points, kind in () if layer is None else zip(layer.data, layer.shape_type, strict=True):
+            corners = ellipse_in(points) if kind == "ellipse" else points
+            placed = _placed(corners, layer, labels)
+            place = np.unique(np.rint(placed[:, :-2]).astype(int), axis=0)
+            fits = kind not in ("line", "path") and len(place) == 1 and len(placed) > 2
+            polygon = tuple((y, x) for y, x in placed[:, -2:].tolist())
+            found.append((polygon, tuple(place[0].tolist())) if fits else None)
+        return found
+
+
+def _placed(points: NDArray[Any], layer: Shapes, labels: Labels) -> NDArray[np.float64]:
+    """Return the places of points of a layer in labels, as far as both have the same axes."""
+    axes, placed = min(layer.ndim, labels.ndim), []
+    for point in points:
+        world = np.zeros(labels.ndim)
+        world[-axes:] = layer.data_to_world(point)[-axes:]
+        placed.append(labels.world_to_data(world)[-axes:])
+    return np.array(placed)

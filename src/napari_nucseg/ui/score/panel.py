@@ -24,7 +24,7 @@ from napari_nucseg.ui.score.corrections import CorrectionControls
 from napari_nucseg.ui.score.export import Exporter
 from napari_nucseg.ui.score.gallery import Gallery
 from napari_nucseg.ui.score.legend import VerdictLegend
-from napari_nucseg.ui.score.marks import MarkControls
+from napari_nucseg.ui.score.marks import MarkControls, count_anew
 from napari_nucseg.ui.score.mask_images import MaskOffer
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
@@ -84,9 +84,7 @@ class ScorePanel(Panel):
         self.edits = EditTracker(self.model, native, self._begin_anew)
         self.summing = BackgroundScoring(self.model, self.table, self.run, self.drop_job, native)
         self.files = QPushButton("Export")
-        self.files.setToolTip(
-            "Write nuclei, fields, scores or a report to a file. Plots have their own Save button."
-        )
+        self.files.setToolTip("Write nuclei, fields, scores or a report. Plots have a Save button.")
         menu = QMenu(self.files)
         menu.aboutToShow.connect(lambda: self.export.fill(menu))
         self.files.setMenu(menu)
@@ -101,8 +99,7 @@ class ScorePanel(Panel):
         below.addWidget(self.score.native)
         below.addWidget(self.files)
         layout = self.native.layout()
-        rows = self.offer, self.choices.widget, self.legend, self.buttons, self.mending
-        parts = (*rows, self.tabs)
+        parts = self.offer, self.choices.widget, self.legend, self.buttons, self.mending, self.tabs
         for position, widget in enumerate(parts):
             layout.insertWidget(position, widget, 1 if widget is self.tabs else 0)
         layout.insertLayout(len(parts), below)
@@ -142,7 +139,7 @@ class ScorePanel(Panel):
     @cached_property
     def marks(self) -> MarkControls:
         """What marks nuclei, below the tabs that lead to them."""
-        marks = MarkControls(self.native, self.model, self.run_errand, self._tell)
+        marks = MarkControls(self.native, self.model, self.run_errand, self._tell, self.start)
         layout = self.native.layout()
         layout.insertWidget(layout.indexOf(self.tabs) + 1, marks)
         return marks
@@ -158,14 +155,12 @@ class ScorePanel(Panel):
     def _on_tab(self, tab: int) -> None:
         """Build what is in a tab when it is first looked at."""
         getattr(self, TABS[tab][0])
-        if tab in (NUCLEI, GALLERY):
-            self.marks.show()
-            self._bind_keys()
-        elif marks := vars(self).get("marks"):
-            marks.hide()
+        self.marks.setVisible(tab in (NUCLEI, GALLERY))
+        self._bind_keys()
 
     def _connect(self) -> None:
         self.choices.layers_changed.connect(self._begin)
+        self.choices.ignore.changed.connect(self._on_regions)
         self.choices.rule_changed.connect(lambda: self.model.use_rule(self.choices.rule))
         self.score.changed.connect(self.start)
         self.model.changed.connect(self._on_changed)
@@ -182,7 +177,7 @@ class ScorePanel(Panel):
     @property
     def running(self) -> bool:
         """Whether work is on its way in the background, or about to be."""
-        return super().running or self.summing.is_waiting
+        return super().running or self.summing.is_waiting or self.choices.ignore.is_waiting
 
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
@@ -196,7 +191,7 @@ class ScorePanel(Panel):
             self.model.choose_layers(None, None)
             self._tell(problem)
             return
-        self.model.choose_layers(prediction, truth)
+        self.model.choose_layers(prediction, truth, self.choices.ignore.regions_of(prediction))
         self._elsewhere = self.choices.remarks
         self._tell(f"{self._elsewhere}Comparing...")
         planes, copies = predicted_planes(prediction), self.model.copy_labels(self.model.copies)
@@ -223,6 +218,7 @@ class ScorePanel(Panel):
         self._layers.events.inserted.disconnect(self._on_layer_inserted)
         self._layers.events.removed.disconnect(self._on_layer_removed)
         self.picker.disconnect()
+        self.choices.ignore.stop()
         if "plots" in vars(self):
             self.plots.disconnect_viewer()
         self.overlays.disconnect_viewer()
@@ -293,6 +289,10 @@ class ScorePanel(Panel):
         self.buttons.keys.bind(layers)
         if marks := vars(self).get("marks"):
             marks.keys.bind(layers)
+
+    def _on_regions(self) -> None:
+        regions = self.choices.ignore.regions_of(self.prediction.value)
+        count_anew(self.model, self.start, regions=regions)
 
     def _begin_anew(self, layer: Any = None) -> None:
         if layer is not None:

@@ -27,11 +27,10 @@ from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.writers import Columnlike, with_ending, write_columns
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.report.plots import Theme, dress
-from napari_nucseg.report.text import as_number
 from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.score.figures import AREAS, CURVES, DRAW, FIELDS, IOUS, Points
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import as_number, counted
 
 KINDS = {
     CURVES: "Click or drag to change the IoU threshold.",
