@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_nucseg.analysis.marks import Mark
 from napari_nucseg.analysis.thumbnails import THUMBNAIL
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.edits import write_field
@@ -48,8 +49,13 @@ def click(qtbot, panel, position: int) -> None:
 
 def draw(qtbot, panel) -> None:
     """Let the view be painted, and wait for what it asks for."""
-    panel.gallery.view.grab()
-    qtbot.waitUntil(lambda: all(pictures(panel)) and not panel.running, timeout=20_000)
+    view, model = panel.gallery.view, panel.gallery.model
+    view.grab()
+    places = [view.visualRect(model.index(row, 0)) for row in range(model.rowCount())]
+    seen = [row for row, place in enumerate(places) if view.viewport().rect().intersects(place)]
+    qtbot.waitUntil(
+        lambda: all(pictures(panel)[row] for row in seen) and not panel.running, timeout=20_000
+    )
 
 
 def test_errors_alone_are_shown_worst_first(panel):
@@ -97,6 +103,21 @@ def test_one_verdict_or_one_field_can_be_chosen(panel):
     assert 0 < panel.gallery.model.rowCount() < matched
     panel.gallery.verdict.setCurrentText("Errors")
     assert verdicts(panel) == ["missed"]
+
+
+def test_what_is_ignored_stays_in_place_until_the_arrows_have_moved_on(qtbot, panel):
+    click(qtbot, panel, 0)
+    panel.marks.mark(Mark.IGNORE)
+    settled(qtbot, panel)
+    assert panel.gallery.view.currentIndex().row() == 0
+    assert verdicts(panel) == ["missed", "missed"]
+    assert not panel.state.objects.is_error[panel.gallery.model.order[0]]
+
+    qtbot.keyClick(panel.gallery.view, Qt.Key.Key_Right)
+    panel.marks.mark(Mark.REVIEWED)
+    settled(qtbot, panel)
+    assert verdicts(panel) == ["missed"]
+    assert panel.state.objects.is_error[panel.gallery.model.order].all()
 
 
 def test_areas_are_filtered(panel):

@@ -12,7 +12,7 @@ from napari_nucseg.metrics.ignoring import Ignored
 from napari_nucseg.metrics.score import score_with_boundaries
 from napari_nucseg.ui.edits import write_field
 from napari_nucseg.ui.score.object_model import MARK
-from napari_nucseg.ui.score.panel import GALLERY, NUCLEI
+from napari_nucseg.ui.score.panel import COMPARE, GALLERY, NUCLEI
 from tests.ui.scored import add_stacks, open_panel, settled, spoil
 
 
@@ -135,6 +135,67 @@ def test_a_note_that_is_typed_first_is_kept_with_the_mark(qtbot, panel):
 
     (marked,) = panel.state.marked.values()
     assert marked.note == "dim"
+
+
+def test_a_mark_that_is_taken_away_comes_back_with_its_note(qtbot, panel):
+    choose(panel, 0, 3)
+    press(qtbot, panel, Mark.IGNORE)
+    write("out of focus", qtbot, panel)
+    press(qtbot, panel, Mark.IGNORE)
+    choose(panel, 1, 2)
+    choose(panel, 0, 3)
+    press(qtbot, panel, Mark.REVIEWED)
+
+    (marked,) = panel.state.marked.values()
+    assert (marked.mark, marked.note) == (Mark.REVIEWED, "out of focus")
+
+
+def test_marks_are_opened_again_in_another_session(qtbot, viewer, panel, layers, tmp_path):
+    choose(panel, 0, 3)
+    press(qtbot, panel, Mark.IGNORE)
+    settled(qtbot, panel)
+    scores = [panel.state.score_of(plane) for plane in range(3)]
+    assert panel.marks.files.text() == "Marks *"
+    panel.marks.save_to(tmp_path / "mine.json")
+    settled(qtbot, panel)
+    assert panel.marks.files.text() == "Marks"
+    viewer.window.remove_dock_widget(panel.native)
+    data = [layer.data for layer in layers]
+    viewer.layers.clear()
+
+    add_stacks(viewer, data[1], data[0], ("A01", "A02", "A03"))
+    panel = open_panel(qtbot, viewer)
+    panel.tabs.setCurrentIndex(NUCLEI)
+    assert marks(panel) == {}
+    panel.marks.open_from(tmp_path / "mine.json")
+    settled(qtbot, panel)
+    assert marks(panel) == {(0, 3, True): Mark.IGNORE}
+    assert [panel.state.score_of(plane) for plane in range(3)] == scores
+
+
+def test_all_predictions_are_compared_without_what_is_ignored(qtbot, viewer, layers, panel):
+    other = layers[0].data.copy()
+    other[1][other[1] == 1] = 0
+    viewer.add_labels(other, name="other", metadata=layers[0].metadata)
+    panel.prediction.value = layers[0]
+    settled(qtbot, panel)
+    panel.tabs.setCurrentIndex(COMPARE)
+    choose(panel, 0, 3)
+    panel.marks.mark(Mark.IGNORE)
+    corners = box_around(layers[1].data[1] == 2, out=0.7)
+    shapes = viewer.add_shapes([in_field(1, corners)], shape_type="polygon", name="debris")
+    panel.choices.ignore.inside.value = shapes
+    settled(qtbot, panel)
+    panel.comparison.compare()
+    settled(qtbot, panel)
+
+    both = {one.name: one for one in panel.comparison.scores.all_scored}
+    assert {name: one.summary.pooled.ignored.true for name, one in both.items()} == {
+        "found": 2,
+        "other": 2,
+    }
+    assert both["found"].summary.pooled.objects.fn == 0
+    assert both["other"].summary.pooled.objects.fn == 1
 
 
 def test_marks_survive_another_threshold_field_and_scoring_again(qtbot, viewer, panel):

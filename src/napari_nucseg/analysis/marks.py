@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, final
@@ -127,6 +127,20 @@ class Ignoring:
             return None
         true, found = self._labels(plane, pair)
         return Ignored(self.border, self.regions.mask_of(plane), true, found)
+
+    def of_any_prediction(
+        self, pairs: Mapping[int, LocatedPair]
+    ) -> Callable[[int], Ignored | None]:
+        """Return what tells by the number of a field what is not counted, whatever was predicted.
+
+        Marks on predicted nuclei are left aside: they belong to one prediction.
+        """
+
+        def tell(plane: int) -> Ignored | None:
+            ignore = self(plane, pairs[plane])
+            return ignore and replace(ignore, predicted=frozenset())
+
+        return tell
 
     def differing(self, other: Ignoring, pairs: Mapping[int, LocatedPair]) -> list[int]:
         """Return the numbers of the fields in which another one ignores something else."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.score_records import Record, defined
 from napari_nucseg.array_types import Labels
-from napari_nucseg.metrics.ignoring import leave_out
+from napari_nucseg.metrics.ignoring import Ignored, leave_out
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
@@ -96,6 +96,7 @@ def compare_predictions(
     rule: ScoreRule,
     progress: Progress,
     known: Mapping[str, Mapping[int, ScoredField]] | None = None,
+    what: Callable[[int], Ignored | None] | None = None,
 ) -> list[ScoredPrediction]:
     """Score predictions of the same fields, and compare all with the first.
 
@@ -113,6 +114,8 @@ def compare_predictions(
         Called with (steps done, steps in all, what is done); may raise to stop.
     known : mapping, optional
         Name of a prediction to its fields that need not be scored again.
+    what : callable, optional
+        Tells what is not counted in a field of any prediction; without it the rule does.
     """
     before = known or {}
     results: dict[str, dict[int, ScoredField]] = {name: {} for name in predictions}
@@ -120,11 +123,12 @@ def compare_predictions(
         progress(done, len(planes), "Scoring predictions")
         left = [name for name in predictions if plane not in before.get(name, {})]
         true = np.array(truth(plane)) if left else None
+        ignore = what(plane) if what is not None else rule.ignored
         for name, read in predictions.items():
             results[name][plane] = (
                 before[name][plane]
                 if true is None or name not in left
-                else _score(true, np.array(read(plane)), rule)
+                else _score(true, np.array(read(plane)), rule, ignore)
             )
     scores = {name: [part.score for part in parts.values()] for name, parts in results.items()}
     first = next(iter(scores.values()))
@@ -189,8 +193,10 @@ def best_of(all_scored: Sequence[ScoredPrediction], metric: Metric) -> int:
     return int(np.nanargmax(means) if metric.better == "high" else np.nanargmin(means))
 
 
-def _score(truth: Labels, predicted: Labels, rule: ScoreRule) -> ScoredField:
-    kept = None if rule.ignored is None else leave_out(truth, predicted, rule.ignored)
+def _score(
+    truth: Labels, predicted: Labels, rule: ScoreRule, ignore: Ignored | None
+) -> ScoredField:
+    kept = None if ignore is None else leave_out(truth, predicted, ignore)
     labels = (truth, predicted) if kept is None else (kept.truth, kept.predicted)
     overlap = find_overlap(*labels)
     matching = match(overlap, rule.threshold, rule.preset.strict)

@@ -32,7 +32,7 @@ from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import find_image, full_data, read_plane
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
-from napari_nucseg.ui.score.object_filters import ObjectFilter, ObjectFilters
+from napari_nucseg.ui.score.object_filters import ObjectFilters
 from napari_nucseg.ui.score.object_model import SYMBOLS
 
 Role = Qt.ItemDataRole
@@ -63,12 +63,12 @@ class GalleryModel(QAbstractListModel):
         self.marked: Mapping[int, Marked] = {}
         self._pictures: OrderedDict[Cut, QPixmap] = OrderedDict()
 
-    def show_objects(self, objects: Objects, only: ObjectFilter, *, errors: bool) -> None:
-        """List the objects that pass a filter, or of them the errors alone."""
+    def show_objects(
+        self, objects: Objects, shown: NDArray[np.bool_], marked: Mapping[int, Marked]
+    ) -> None:
+        """List some of the objects, with their marks."""
         self.beginResetModel()
-        passed = only.passes(objects)
-        rows = np.flatnonzero(passed & objects.is_error if errors else passed)
-        self.objects = objects
+        self.objects, self.marked, rows = objects, marked, np.flatnonzero(shown)
         self.order = rows[np.lexsort((-objects.area[rows], objects.iou[rows]))]
         self.endResetModel()
 
@@ -99,8 +99,8 @@ class GalleryModel(QAbstractListModel):
 
     def forget(self, planes: set[int] | None = None) -> None:
         """Drop the thumbnails of some fields, or all."""
-        kept = {c: p for c, p in self._pictures.items() if planes and c.plane not in planes}
-        self._pictures = OrderedDict(kept)
+        for cut in [cut for cut in self._pictures if not planes or cut.plane in planes]:
+            del self._pictures[cut]
 
     def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
         """Count what is listed."""
@@ -127,9 +127,8 @@ class Thumbnails(QStyledItemDelegate):
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         """Return the place that each takes."""
-        return QSize(
-            THUMBNAIL + 2 * _GAP, THUMBNAIL + 2 * _GAP + _LINES * option.fontMetrics.lineSpacing()
-        )
+        edge = THUMBNAIL + 2 * _GAP
+        return QSize(edge, edge + _LINES * option.fontMetrics.lineSpacing())
 
     def paint(
         self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex
@@ -186,26 +185,28 @@ class Gallery(QWidget):
         assert choices is not None
         choices.currentChanged.connect(self._choose)
         self.view.clicked.connect(self._choose)
-        self.verdict.currentIndexChanged.connect(self.refresh)
+        self.verdict.currentIndexChanged.connect(lambda: self.refresh())
         self.filters.changed.connect(self.refresh)
         state.changed.connect(self._on_changed)
         state.chosen.connect(self._show_row)
         self.refresh()
 
-    def refresh(self) -> None:
-        """List the objects anew, and keep the one that is current."""
+    def refresh(self, *, keep: bool = False) -> None:
+        """List the objects anew; the current one may stay where it was ignored as an error."""
         now, index = self._state.now, self.view.currentIndex()
         current = int(self.model.order[index.row()]) if index.isValid() else None
         key = None if current is None else self.model.objects.key_of(current)
-        word = self.verdict.currentText()
-        only = self.filters.value(now)
+        word, only = self.verdict.currentText(), self.filters.value(now)
         if word not in (_ERRORS, _ALL):
             only = replace(only, hidden=frozenset(v for v in Verdict if v.word != word))
         self.filters.this_field.setVisible(now.is_stack)
-        self.model.marked = now.marked
-        self.model.show_objects(now.objects, only, errors=word == _ERRORS)
-        self.count.setText(f"{self.model.rowCount():,} of {len(now.objects):,}")
         row = None if key is None else now.objects.find(**key._asdict())
+        shown = only.passes(now.objects)
+        if word == _ERRORS:
+            kept = keep and (np.arange(len(shown)) == row) & now.objects.left_out
+            shown &= now.objects.is_error | kept
+        self.model.show_objects(now.objects, shown, now.marked)
+        self.count.setText(f"{self.model.rowCount():,} of {len(now.objects):,}")
         if row is not None:
             self._show_row(row)
 
@@ -228,7 +229,7 @@ class Gallery(QWidget):
             self._drop(new.edited_since(old))
         value = self.filters.value
         if new.objects is not old.objects or new.marks is not old.marks or value(new) != value(old):
-            self.refresh()
+            self.refresh(keep=True)
 
     def _drop(self, planes: set[int] | None) -> None:
         """Drop thumbnails that are no longer right, those on their way included."""

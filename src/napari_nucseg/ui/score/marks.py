@@ -34,6 +34,7 @@ from napari_nucseg.io.writers import with_ending, write_json
 from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_model import SYMBOLS
 from napari_nucseg.ui.score.overlay_controls import IGNORE, REVIEWED, TRUTH_IS_WRONG, ErrorKeys
@@ -78,6 +79,8 @@ class MarkControls(QWidget):
         super().__init__()
         self._state, self._run, self._tell, self._start = state, run, tell, start
         self._current: ObjectKey | None = None
+        self._taken: dict[ObjectKey, str] = {}  # notes of marks that were taken away
+        self._saved: Marks | None = None
         self.buttons = {mark: self._button(mark) for mark in Mark}
         self.note = QLineEdit()
         self.note.setPlaceholderText("Note")
@@ -85,7 +88,7 @@ class MarkControls(QWidget):
         self.note.editingFinished.connect(self._keep_note)
         self.count = QLabel()
         self.files = QPushButton("Marks")
-        self.files.setToolTip("Save the marks with their notes to a file, or open such a file.")
+        self.files.setToolTip("Save marks and notes to a file, or open one. *: not saved yet.")
         self._lay_out()
         self.keys = ErrorKeys(panel, {KEYS[mark]: partial(self.mark, mark) for mark in Mark})
         state.changed.connect(self._on_changed)
@@ -107,8 +110,11 @@ class MarkControls(QWidget):
             return
         key, known = now.objects.key_of(row), now.marked.get(row)
         marks = {one: what for one, what in now.marks.items() if what is not known}
-        if known is None or known.mark != mark:
-            note = self.note.text() if known is None else known.note
+        if known is not None and known.mark == mark:
+            self._taken[key] = known.note
+        else:
+            typed = self.note.text() or self._taken.get(key, "")
+            note = typed if known is None else known.note
             top, left, bottom, right = now.objects.box[row].tolist()
             marks[key] = Marked(mark, note, (top, left, bottom, right))
         self._set(marks)
@@ -124,10 +130,14 @@ class MarkControls(QWidget):
             return
         record = marks_record(now.marks, lambda plane: now.field_of(plane).stem)
         count = counted(len(now.marks), "mark")
-        self._run(
-            lambda progress: write_json(path, record),
-            lambda nothing: self._tell(f"{count} written: {path}"),
-        )
+        marks = now.marks
+
+        def told(nothing: None) -> None:
+            self._saved = marks
+            self._show()
+            self._tell(f"{count} written: {path}")
+
+        self._run(lambda progress: write_json(path, record), told)
 
     def open_from(self, path: Path) -> None:
         """Add the marks of a file; nuclei that have a mark keep it."""
@@ -173,7 +183,7 @@ class MarkControls(QWidget):
 
     def _on_changed(self, old: Comparison, new: Comparison) -> None:
         if new.truth is not old.truth or new.prediction is not old.prediction:
-            self._current = None
+            self._current, self._taken = None, {}
         if new.objects is not old.objects or new.marks is not old.marks:
             self._show()
 
@@ -182,6 +192,8 @@ class MarkControls(QWidget):
         marked, all_marked = self._marked(), self._state.now.marked.values()
         for mark, button in self.buttons.items():
             button.setChecked(marked is not None and marked.mark == mark)
+        unsaved = any(all_marked) and self._state.now.marks != self._saved
+        self.files.setText("Marks *" if unsaved else "Marks")
         if not self.note.hasFocus() or marked is not None:
             self.note.setText("" if marked is None else marked.note)
         counts = {mark: sum(one.mark == mark for one in all_marked) for mark in Mark}
@@ -218,7 +230,9 @@ class MarkControls(QWidget):
         if not self._state.now.marks:
             self._tell("There are no marks yet. Choose a nucleus, and press a button above.")
             return
-        name, _ = QFileDialog.getSaveFileName(self, "Save marks", f"marks{_ENDING}", f"*{_ENDING}")
+        truth = self._state.now.truth
+        path = f"{as_file_name('' if truth is None else truth.name)} marks{_ENDING}"
+        name, _ = QFileDialog.getSaveFileName(self, "Save marks", path, f"*{_ENDING}")
         if name:
             self.save_to(Path(name))
 

@@ -208,9 +208,9 @@ class PredictionScores:
             return "No field is in all predictions. Segment the same fields with each model."
         self._score({})
         told = f"Scoring {len(self.layers)} predictions in {counted(len(planes), 'field')}..."
-        marks = self._state.now.marks.values()
-        some = any(one.mark == Mark.IGNORE for one in marks)
-        return f"{told} Nuclei that are marked to be ignored are counted here." if some else told
+        marks = self._state.now.marks.items()
+        some = any(one.mark == Mark.IGNORE and not key.is_true for key, one in marks)
+        return f"{told} Predicted nuclei marked to be ignored are counted here." if some else told
 
     def forget(self) -> None:
         """Let go of the scores: other layers or another rule are compared now."""
@@ -226,8 +226,9 @@ class PredictionScores:
     def _score(self, known: dict[str, dict[int, ScoredField]]) -> None:
         reads = {layer.name: partial(read_plane, full_data(layer)) for layer in self.layers}
         truth = partial(read_plane, full_data(self._state.now.truth))
-        planes, rule = self._planes(), self._state.now.rule
-        work = partial(compare_predictions, truth, reads, planes, rule, known=known)
+        planes, now = self._planes(), self._state.now
+        what = now.ignoring.of_any_prediction(now.pairs)
+        work = partial(compare_predictions, truth, reads, planes, now.rule, known=known, what=what)
         self._job = self._run(work, self._show)
 
     def _score_again(self) -> None:
