@@ -459,6 +459,21 @@ def test_shapes_lie_where_they_are_seen_whatever_the_pixel_size(qtbot, viewer, d
     assert panel.state.score.verdicts.missed == 0
 
 
+def test_a_layer_to_draw_in_lies_on_the_labels_and_is_chosen(qtbot, viewer, layers, panel):
+    for layer in layers:
+        layer.scale = (1, 0.5, 0.5)
+    qtbot.mouseClick(panel.choices.ignore.adding, Qt.MouseButton.LeftButton)
+    settled(qtbot, panel)
+    shapes = panel.choices.ignore.inside.value
+
+    assert viewer.layers.selection.active is shapes
+    assert shapes.mode == "add_polygon"
+    assert (tuple(shapes.scale), shapes.units) == ((1, 0.5, 0.5), layers[0].units)
+    shapes.add_polygons(in_field(0, box_around(layers[1].data[0] == 3)))
+    settled(qtbot, panel)
+    assert panel.state.score_of(0).ignored.true == 1
+
+
 def test_an_edit_is_scored_with_the_regions_in_force(qtbot, viewer, layers, panel):
     truth = layers[1]
     corners = box_around(truth.data[0] == 3, out=0.7)

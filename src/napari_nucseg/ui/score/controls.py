@@ -84,9 +84,10 @@ class ScoreControls:
         self.swapping = QPushButton(SWAP)
         self.swapping.setFixedWidth(26)
         self.swapping.setToolTip("Swap prediction and ground truth.")
-        beside = {self.truth.label: self.swapping, inside.label: self.border.native}
+        beside = {self.truth.label: self.swapping, inside.label: self.ignore.behind}
         self.widget: QWidget = labelled(rows, beside)
         self.swapping.clicked.connect(lambda: self.swap())
+        self.ignore.adding.clicked.connect(self._add_regions)
         self.prediction.changed.connect(self.choose_truth)
         self.truth.changed.connect(self._on_truth)
         self.threshold.changed.connect(self.rule_changed.emit)
@@ -190,6 +191,10 @@ class ScoreControls:
         self._by_hand = self.truth.value
         self.layers_changed.emit()
 
+    def _add_regions(self) -> None:
+        if self.prediction.value is not None:
+            self.ignore.add_layer(self.prediction.value)
+
     def _on_border(self) -> None:
         self.rule_changed.emit()
         self.layers_changed.emit()  # labels are read again for it
@@ -201,11 +206,8 @@ class ScoreControls:
         return sorted(others, key=lambda layer: role_of(layer) != PREDICTION)
 
     def _truths(self, widget: Any = None) -> list[Labels]:
-        return [
-            layer
-            for layer in self._layers[::-1]
-            if isinstance(layer, Labels) and role_of(layer) not in OVERLAYS
-        ]
+        labels = (layer for layer in self._layers[::-1] if isinstance(layer, Labels))
+        return [layer for layer in labels if role_of(layer) not in OVERLAYS]
 
 
 class BackgroundScoring:

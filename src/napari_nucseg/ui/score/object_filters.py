@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QSpinBox,
     QWidget,
 )
@@ -26,7 +27,8 @@ from qtpy.QtWidgets import (
 from napari_nucseg.analysis.objects import Objects
 from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.layers import count_planes, field_shape
+from napari_nucseg.ui.layers import count_planes, field_shape, place_like
+from napari_nucseg.ui.params_form import beside
 from napari_nucseg.ui.score.model import Comparison
 from napari_nucseg.wording import counted
 
@@ -215,6 +217,10 @@ class IgnoreControls:
             tooltip="Leave nuclei that touch the border of their field out of all scores, on both "
             "sides. They may be cut, and are no error of either side then.",
         )
+        self.adding = QPushButton("+")
+        self.adding.setFixedWidth(26)
+        self.adding.setToolTip("Add a Shapes layer, and draw polygons in it.")
+        self.behind = beside(self.adding, self.border.native)
         self._later = QTimer(self.inside.native)
         self._later.setSingleShot(True)
         self._later.setInterval(_PAUSE)
@@ -225,6 +231,13 @@ class IgnoreControls:
     def is_waiting(self) -> bool:
         """Whether shapes were changed just now, which is not told yet."""
         return self._later.isActive()
+
+    def add_layer(self, labels: Labels) -> None:
+        """Add a Shapes layer of the same axes, choose it, and let polygons be drawn."""
+        layer = Shapes(ndim=labels.ndim, name="ignored", face_color="#ffffff30", edge_color="white")
+        place_like(layer, labels)
+        self._layers.append(layer)
+        layer.mode, self.inside.value = "add_polygon", layer
 
     def regions_of(self, labels: Labels) -> Regions:
         """Return the shapes of the chosen layer as polygons in the pixels of some labels."""
