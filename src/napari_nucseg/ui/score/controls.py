@@ -79,7 +79,7 @@ class ScoreControls:
         self.border, inside = self.ignore.border, self.ignore.inside
         rows = (self.prediction, self.truth, self.threshold, self.preset, inside)
         for row in (self.prediction, self.truth, self.preset, inside):
-            row.native.setMinimumContentsLength(8)
+            row.native.setMinimumContentsLength(3 if row is inside else 8)
             row.native.setSizeAdjustPolicy(_BY_LENGTH)
         self.swapping = QPushButton(SWAP)
         self.swapping.setFixedWidth(26)
