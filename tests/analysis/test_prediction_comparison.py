@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from napari_nucseg.analysis.prediction_comparison import best_of, compare_predictions, disagreements
+from napari_nucseg.analysis.prediction_comparison import (
+    TrueFields,
+    best_of,
+    compare_predictions,
+    disagreements,
+)
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.registry import find_metric
 from napari_nucseg.metrics.score import score
@@ -21,8 +26,8 @@ def spoiled(truths, label: int):
 
 def rivals_of(truths, **predictions):
     reads = {name: fields.__getitem__ for name, fields in predictions.items()}
-    planes = range(len(truths))
-    return compare_predictions(truths.__getitem__, reads, planes, DEFAULT_RULE, lambda *told: None)
+    fields = TrueFields(truths.__getitem__, range(len(truths)))
+    return compare_predictions(fields, reads, DEFAULT_RULE, lambda *told: None)
 
 
 def test_each_prediction_has_its_own_scores(truths):
@@ -72,9 +77,8 @@ def test_nuclei_at_the_border_are_left_out_of_all_predictions():
     rule = ScoreRule(ignore_border=True)
 
     both = compare_predictions(
-        lambda plane: truth,
+        TrueFields(lambda plane: truth, [0]),
         {"all": lambda plane: truth, "inner": lambda plane: without},
-        [0],
         rule,
         lambda done, total, what: None,
     )

@@ -24,6 +24,25 @@ ReadField = Callable[[int], Labels]
 
 
 @dataclass(frozen=True)
+class TrueFields:
+    """What predictions are compared with.
+
+    Attributes
+    ----------
+    read : callable
+        Reads the ground truth of a field.
+    planes : sequence of int
+        Numbers of the fields, which all predictions have.
+    ignored : callable or None
+        Tells what is not counted in a field of any prediction; None to go by the rule.
+    """
+
+    read: ReadField
+    planes: Sequence[int]
+    ignored: Callable[[int], Ignored | None] | None = None
+
+
+@dataclass(frozen=True)
 class ScoredField:
     """A field of one prediction: its score, and which true objects it found.
 
@@ -90,40 +109,34 @@ class Disagreement:
 
 
 def compare_predictions(
-    truth: ReadField,
+    truth: TrueFields,
     predictions: Mapping[str, ReadField],
-    planes: Sequence[int],
     rule: ScoreRule,
     progress: Progress,
     known: Mapping[str, Mapping[int, ScoredField]] | None = None,
-    what: Callable[[int], Ignored | None] | None = None,
 ) -> list[ScoredPrediction]:
     """Score predictions of the same fields, and compare all with the first.
 
     Parameters
     ----------
-    truth : callable
-        Reads the ground truth of a field.
+    truth : TrueFields
+        The fields, with their ground truth.
     predictions : mapping
         Name of a prediction to what reads it.
-    planes : sequence of int
-        Fields that all predictions have.
     rule : ScoreRule
         IoU threshold and preset that fields are scored by.
     progress : Progress
         Called with (steps done, steps in all, what is done); may raise to stop.
     known : mapping, optional
         Name of a prediction to its fields that need not be scored again.
-    what : callable, optional
-        Tells what is not counted in a field of any prediction; without it the rule does.
     """
     before = known or {}
     results: dict[str, dict[int, ScoredField]] = {name: {} for name in predictions}
-    for done, plane in enumerate(planes):
-        progress(done, len(planes), "Scoring predictions")
+    for done, plane in enumerate(truth.planes):
+        progress(done, len(truth.planes), "Scoring predictions")
         left = [name for name in predictions if plane not in before.get(name, {})]
-        true = np.array(truth(plane)) if left else None
-        ignore = what(plane) if what is not None else rule.ignored
+        true = np.array(truth.read(plane)) if left else None
+        ignore = rule.ignored if truth.ignored is None else truth.ignored(plane)
         for name, read in predictions.items():
             results[name][plane] = (
                 before[name][plane]

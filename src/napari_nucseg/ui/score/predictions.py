@@ -18,6 +18,7 @@ from napari_nucseg.analysis.marks import Mark
 from napari_nucseg.analysis.prediction_comparison import (
     ScoredField,
     ScoredPrediction,
+    TrueFields,
     compare_predictions,
 )
 from napari_nucseg.array_types import Labels as LabelImage
@@ -208,8 +209,8 @@ class PredictionScores:
             return "No field is in all predictions. Segment the same fields with each model."
         self._score({})
         told = f"Scoring {len(self.layers)} predictions in {counted(len(planes), 'field')}..."
-        marks = self._state.now.marks.items()
-        some = any(one.mark == Mark.IGNORE and not key.is_true for key, one in marks)
+        ignored = (key for key, one in self._state.now.marks.items() if one.mark == Mark.IGNORE)
+        some = not all(key.is_true for key in ignored)
         return f"{told} Predicted nuclei marked to be ignored are counted here." if some else told
 
     def forget(self) -> None:
@@ -225,10 +226,10 @@ class PredictionScores:
 
     def _score(self, known: dict[str, dict[int, ScoredField]]) -> None:
         reads = {layer.name: partial(read_plane, full_data(layer)) for layer in self.layers}
-        truth = partial(read_plane, full_data(self._state.now.truth))
-        planes, now = self._planes(), self._state.now
-        what = now.ignoring.of_any_prediction(now.pairs)
-        work = partial(compare_predictions, truth, reads, planes, now.rule, known=known, what=what)
+        now, planes = self._state.now, self._planes()
+        truth, ignored = full_data(now.truth), now.ignoring.of_any_prediction(now.pairs)
+        fields = TrueFields(partial(read_plane, truth), planes, ignored)
+        work = partial(compare_predictions, fields, reads, now.rule, known=known)
         self._job = self._run(work, self._show)
 
     def _score_again(self) -> None:
@@ -293,8 +294,7 @@ def describe_provenance(made: Mapping[str, Any]) -> Iterator[str]:
         return
     from napari_nucseg.segmenters.catalogue import ignored_by  # too slow as the panel opens
 
-    ignored = ignored_by(str(made["model"]))
-    values = describe_values(SegmentParams, made.get("parameters", {}), ignored)
-    yield f"Model {made['model']}: {'; '.join(values)}."
+    how = describe_values(SegmentParams, made.get("parameters", {}), ignored_by(str(made["model"])))
+    yield f"Model {made['model']}: {'; '.join(how)}."
     if made.get("weights_sha256"):
         yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"
