@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from napari_nucseg.analysis.prediction_comparison import best_of, compare_predictions
+from napari_nucseg.analysis.prediction_comparison import TrueFields, best_of, compare_predictions
 from napari_nucseg.analysis.score_records import (
     field_row,
     score_record,
@@ -117,9 +117,8 @@ def test_a_new_score_is_in_the_files(scores, rate, tmp_path):
 
 def test_of_a_score_that_is_better_low_the_lowest_is_the_best(scores, truths):
     predictions = {"empty": lambda plane: np.zeros_like(truths[plane]), "right": truths.__getitem__}
-    compared = compare_predictions(
-        truths.__getitem__, predictions, (0, 1), DEFAULT_RULE, lambda *progress: None
-    )
+    fields = TrueFields(truths.__getitem__, (0, 1))
+    compared = compare_predictions(fields, predictions, DEFAULT_RULE, lambda *progress: None)
     assert best_of(compared, MISS_RATE) == 1
     assert registry.shown_in("choice")[-1].name == "dice"
     assert MISS_RATE in registry.shown_in("choice")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _PLURALS = {"nucleus": "nuclei"}
@@ -27,6 +28,16 @@ def say_corrected(count: int) -> str:
     ('corrected by hand: 1 nucleus', '')
     """
     return f"corrected by hand: {counted(count, 'nucleus')}" if count else ""
+
+
+def as_number(value: float) -> str:
+    """Three decimals; "empty" for what is undefined."""
+    return "empty" if math.isnan(value) else f"{value:.3f}"
+
+
+def as_interval(interval: tuple[float, float], dash: str = "-") -> str:
+    """Two bounds; nothing where they are undefined."""
+    return "" if math.isnan(interval[0]) else f"{interval[0]:.3f}{dash}{interval[1]:.3f}"
 
 
 def in_words(seconds: float) -> str:

@@ -9,8 +9,10 @@ from skimage.measure import regionprops
 
 from napari_nucseg.analysis.comparison import count_objects
 from napari_nucseg.analysis.object_geometry import find_geometry, move_geometry
-from napari_nucseg.analysis.objects import join_overlaps, list_objects
+from napari_nucseg.analysis.objects import list_objects
+from napari_nucseg.metrics.ignoring import Ignored
 from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import join_overlaps
 from napari_nucseg.metrics.score import score_matching
 from napari_nucseg.metrics.verdicts import Verdict, classify
 
@@ -97,6 +99,20 @@ def test_a_nucleus_that_is_off_with_a_matched_one_has_a_row_of_its_own():
     assert [Verdict(objects.code[row]) for row in rows] == [Verdict.OFF, Verdict.LOOSE]
     assert objects.is_true[rows].tolist() == [False, True]
     assert len(objects) == 2
+
+
+def test_a_nucleus_that_is_off_with_an_ignored_one_has_a_row_of_its_own():
+    """The scores count it as an error, to which the table and the steps have to lead."""
+    truth, found = np.zeros((1, 60), np.int32), np.zeros((1, 60), np.int32)
+    truth[0, 10:30], found[0, 18:43] = 1, 1
+    pair = count_objects(truth, found)
+    assert len(list_objects({0: pair}, 0.5, strict=False)) == 1
+
+    pair = pair.ignoring(Ignored(truth=frozenset({1})), (truth, found))
+    objects = list_objects({0: pair}, 0.5, strict=False)
+
+    assert objects.is_true.tolist() == [True, False]
+    assert objects.is_error.tolist() == [False, True]
 
 
 def test_joined_fields_score_as_pooled_ones(placed):

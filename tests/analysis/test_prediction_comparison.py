@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from napari_nucseg.analysis.prediction_comparison import best_of, compare_predictions, disagreements
-from napari_nucseg.metrics.presets import DEFAULT_RULE
+from napari_nucseg.analysis.prediction_comparison import (
+    TrueFields,
+    best_of,
+    compare_predictions,
+    disagreements,
+)
+from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.registry import find_metric
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.summary import compare_fields
@@ -21,8 +26,8 @@ def spoiled(truths, label: int):
 
 def rivals_of(truths, **predictions):
     reads = {name: fields.__getitem__ for name, fields in predictions.items()}
-    planes = range(len(truths))
-    return compare_predictions(truths.__getitem__, reads, planes, DEFAULT_RULE, lambda *told: None)
+    fields = TrueFields(truths.__getitem__, range(len(truths)))
+    return compare_predictions(fields, reads, DEFAULT_RULE, lambda *told: None)
 
 
 def test_each_prediction_has_its_own_scores(truths):
@@ -63,3 +68,22 @@ def test_disagreements_name_who_is_right(truths):
     found = {(d.plane, d.label, d.in_first) for d in disagreements(one, two)}
     assert found == {(0, 1, False), (0, 2, True), (1, 1, False), (1, 2, True)}
     assert all(max(d.ious) == 1 and min(d.ious) == 0 for d in disagreements(one, two))
+
+
+def test_nuclei_at_the_border_are_left_out_of_all_predictions():
+    truth = np.zeros((30, 30), np.int32)
+    truth[0:8, 0:8], truth[12:20, 12:20] = 1, 2
+    without = np.where(truth == 1, 0, truth)
+    rule = ScoreRule(ignore_border=True)
+
+    both = compare_predictions(
+        TrueFields(lambda plane: truth, [0]),
+        {"all": lambda plane: truth, "inner": lambda plane: without},
+        rule,
+        lambda done, total, what: None,
+    )
+
+    assert [one.fields[0].score for one in both] == [
+        score(truth, found, ignore=rule.ignored) for found in (truth, without)
+    ]
+    assert disagreements(*both) == []

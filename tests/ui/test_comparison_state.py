@@ -74,7 +74,7 @@ def test_a_field_whose_outlines_are_compared_later_was_not_edited(state):
     state.recount(0, BOX, state.now.labels_now(0))
     edited, score = state.now, state.now.score
     found = score_dataset(edited.pairs, state.copy_unmeasured(), edited.rule, no_progress)
-    state.set_pairs(found.measured)
+    state.take(state.now.measured(found.measured))
 
     assert list(found.measured) == [0]
     assert score.boundaries is None

@@ -1,6 +1,6 @@
 """Truth and prediction compared once, field by field.
 
-Scores and curves at any threshold follow from that.
+Scores at any threshold follow from that.
 """
 
 from __future__ import annotations
@@ -8,22 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_nucseg.analysis.object_geometry import Box, ObjectGeometry, find_geometry, move_geometry
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.boundaries import Boundaries, Spacing, measure_boundaries
-from napari_nucseg.metrics.counts import ObjectCounts, PixelCounts
+from napari_nucseg.metrics.counts import PixelCounts
+from napari_nucseg.metrics.ignoring import Ignored, IgnoredCounts, leave_out
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import Overlap, find_overlap
 from napari_nucseg.metrics.presets import STARDIST, Preset, ScoreRule
 from napari_nucseg.metrics.score import Score, score_matching
 from napari_nucseg.metrics.summary import Summary, summarise
 from napari_nucseg.progress import Progress
-
-CURVE_THRESHOLDS = tuple(percent / 100 for percent in range(5, 100, 5))
-"""IoU thresholds of the curves: 0.05, 0.10 ... 0.95."""
 
 LabelPair = tuple[Labels, Labels]
 """True and predicted labels of a field."""
@@ -70,11 +65,93 @@ def compare(truth: Labels, predicted: Labels, spacing: Spacing | None = None) ->
 
 
 @dataclass(frozen=True)
+class CountedPair(FieldPair):
+    """What is left of a field's objects after some were left out.
+
+    Attributes
+    ----------
+    pixels : PixelCounts
+        Counts of the pixels that are counted.
+    ignored : IgnoredCounts
+        How many objects are left out.
+    """
+
+    pixels: PixelCounts
+    ignored: IgnoredCounts
+
+    def score(self, threshold: float, preset: Preset = STARDIST) -> Score:
+        """Score what is counted at an IoU threshold of 0.05 or more."""
+        scored = super().score(threshold, preset)
+        return replace(scored, pixels=self.pixels, ignored=self.ignored)
+
+
+def count_kept(
+    truth: Labels, predicted: Labels, ignore: Ignored, *, outlines: bool = True
+) -> CountedPair:
+    """Compare the labels of one field without what is not counted.
+
+    Parameters
+    ----------
+    truth, predicted : ndarray of integers, shape (height, width)
+        Labels of one field; 0 is background.
+    ignore : Ignored
+        What is not counted.
+    outlines : bool
+        Whether outlines are compared, too, which takes longest.
+    """
+    kept = leave_out(truth, predicted, ignore)
+    labels = kept.truth, kept.predicted
+    pair = compare(*labels) if outlines else FieldPair(find_overlap(*labels), None)
+    return CountedPair(pair.overlap, pair.boundaries, kept.pixels, kept.ignored)
+
+
+@dataclass(frozen=True)
 class LocatedPair(FieldPair):
-    """What truth and prediction of one field share, and where the objects of both sides are."""
+    """What truth and prediction of one field share, and where the objects of both sides are.
+
+    Attributes
+    ----------
+    counted : CountedPair or None
+        What is counted, where objects are left out of the scores; None where all are counted.
+    """
 
     truth: ObjectGeometry
     predicted: ObjectGeometry
+    counted: CountedPair | None = None
+
+    def score(self, threshold: float, preset: Preset = STARDIST) -> Score:
+        """Score what is counted at an IoU threshold of 0.05 or more."""
+        if self.counted is not None:
+            return self.counted.score(threshold, preset)
+        return super().score(threshold, preset)
+
+    @property
+    def counted_overlap(self) -> Overlap:
+        """The pixels that the objects share that are counted."""
+        return self.overlap if self.counted is None else self.counted.overlap
+
+    def ignoring(
+        self, ignore: Ignored | None, labels: LabelPair | None, *, outlines: bool = False
+    ) -> LocatedPair:
+        """Leave objects out of the scores.
+
+        Parameters
+        ----------
+        ignore : Ignored or None
+            What is not counted; None to count everything.
+        labels : tuple of two ndarrays or None
+            True and predicted labels of the field. None is enough where nothing is left out.
+        outlines : bool
+            Whether the outlines of what is counted are compared, too.
+        """
+        if ignore is None:
+            kept = None
+        elif labels is None:
+            pixels, none = PixelCounts.of(self.overlap), IgnoredCounts(0, 0)
+            kept = CountedPair(self.overlap, self.boundaries, pixels, none)
+        else:
+            kept = count_kept(*labels, ignore, outlines=outlines)
+        return replace(self, counted=kept)
 
     def recounted(self, box: Box, before: LabelPair, labels: LabelPair) -> LocatedPair:
         """Count and find the objects again after an edit; outlines are not compared.
@@ -119,11 +196,16 @@ def count_objects(truth: Labels, predicted: Labels) -> LocatedPair:
     return locate_objects(FieldPair(find_overlap(truth, predicted), None), truth, predicted)
 
 
+WhatToIgnore = Callable[[int, LocatedPair], Ignored | None]
+"""Tells of a field, by its number and objects, what is not counted; None to count everything."""
+
+
 def compare_planes(
     read: Callable[[int], LabelPair],
     planes: tuple[int, ...],
     copies: Mapping[int, LabelPair],
     progress: Progress,
+    what: WhatToIgnore | None = None,
 ) -> dict[int, LocatedPair]:
     """Compare the labels of many fields; return the fields by their number.
 
@@ -137,12 +219,15 @@ def compare_planes(
         Labels of fields as they were when this was asked for, which are compared in their place.
     progress : Progress
         Called with (steps done, steps in all, what is done); may raise to stop.
+    what : callable, optional
+        Tells what is not counted in a field.
     """
     pairs = {}
     for done, plane in enumerate(planes):
         progress(done, len(planes), "Comparing")
         labels = copies.get(plane) or read(plane)
-        pairs[plane] = locate_objects(compare(*labels), *labels)
+        pair = locate_objects(compare(*labels), *labels)
+        pairs[plane] = pair.ignoring(what and what(plane, pair), labels, outlines=True)
     return pairs
 
 
@@ -171,6 +256,7 @@ def score_dataset(
     rule: ScoreRule,
     progress: Progress,
     pixel_size: float | None = None,
+    what: WhatToIgnore | None = None,
 ) -> DatasetScore:
     """Compare the outlines of edited fields, then pool and average the scores of all.
 
@@ -186,6 +272,8 @@ def score_dataset(
         Called with (steps done, steps in all, what is done); may raise to stop.
     pixel_size : float, optional
         Edge of a pixel in micrometres, in which distances are given then, too.
+    what : callable, optional
+        Tells what is not counted in a field.
     """
     measured, scores = {}, {}
     for done, (plane, known) in enumerate(pairs.items()):
@@ -193,61 +281,12 @@ def score_dataset(
         pair = known
         if plane in copies:
             boundaries = measure_boundaries(*copies[plane], pair.overlap)
-            pair = measured[plane] = replace(pair, boundaries=boundaries)
-        if pixel_size is not None and pair.boundaries is not None:
-            pair = replace(pair, boundaries=pair.boundaries.in_unit(pixel_size))
-        scores[plane] = pair.score(rule.threshold, rule.preset)
+            pair = replace(pair, boundaries=boundaries)
+            ignore = what and what(plane, pair)
+            pair = pair.ignoring(ignore, copies[plane], outlines=True)
+            measured[plane] = pair
+        scored = pair if pair.counted is None else pair.counted
+        if pixel_size is not None and scored.boundaries is not None:
+            scored = replace(scored, boundaries=scored.boundaries.in_unit(pixel_size))
+        scores[plane] = scored.score(rule.threshold, rule.preset)
     return DatasetScore(measured, scores, summarise(list(scores.values()), rule.empty_as_one))
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Scores by IoU threshold.
-
-    Attributes
-    ----------
-    thresholds, ap, f1 : ndarray of float64, shape (k,)
-        IoU thresholds, and AP and F1 of the objects at each; NaN where there is no object.
-    """
-
-    thresholds: NDArray[np.float64]
-    ap: NDArray[np.float64]
-    f1: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FieldStrip:
-    """Scores field by field.
-
-    Attributes
-    ----------
-    planes : ndarray of intp, shape (k,)
-        Number of each field in the stack.
-    dice, ap : ndarray of float64, shape (k,)
-        Dice of the pixels and AP of the objects at the threshold, for each field; NaN where there
-        is no object.
-    """
-
-    planes: NDArray[np.intp]
-    dice: NDArray[np.float64]
-    ap: NDArray[np.float64]
-
-
-def score_curve(overlap: Overlap, *, strict: bool) -> Curve:
-    """Score at every threshold; many fields are pooled by joining their overlaps first."""
-    counts = [ObjectCounts.of(match(overlap, t, strict)) for t in CURVE_THRESHOLDS]
-    return Curve(
-        np.array(CURVE_THRESHOLDS),
-        np.array([count.ap for count in counts]),
-        np.array([count.f1 for count in counts]),
-    )
-
-
-def score_fields(overlaps: Mapping[int, Overlap], rule: ScoreRule) -> FieldStrip:
-    """Score every field by itself."""
-    matches = [match(o, rule.threshold, rule.preset.strict) for o in overlaps.values()]
-    return FieldStrip(
-        np.array(list(overlaps), dtype=np.intp),
-        np.array([PixelCounts.of(overlap).dice for overlap in overlaps.values()]),
-        np.array([ObjectCounts.of(matching).ap for matching in matches]),
-    )

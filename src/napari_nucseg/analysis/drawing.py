@@ -165,9 +165,14 @@ def picture_verdicts(
     """
     verdicts = classify(match(find_overlap(truth, predicted), threshold, strict))
     drawn = draw_verdicts(truth, predicted, verdicts)
-    low, high = np.percentile(image, (0, _BRIGHTEST_PERCENTILE))
-    grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
-    picture = np.repeat((_BRIGHTEST * np.sqrt(grey)).astype(np.uint8)[..., None], 3, axis=2)
+    picture = np.repeat(dim(image)[..., None], 3, axis=2)
     for verdict, colour in VERDICT_COLOURS.items():
         picture[drawn == verdict] = ImageColor.getrgb(colour)
     return picture
+
+
+def dim(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return a field's intensities as greys that are dark enough for outlines to stand out."""
+    low, high = np.percentile(image, (0, _BRIGHTEST_PERCENTILE))
+    grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
+    return np.asarray(_BRIGHTEST * np.sqrt(grey)).astype(np.uint8)

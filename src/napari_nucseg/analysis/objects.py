@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.comparison import LocatedPair
+from napari_nucseg.analysis.comparison import LabelPair, LocatedPair
 from napari_nucseg.metrics.matching import match
-from napari_nucseg.metrics.overlap import Index, Overlap
+from napari_nucseg.metrics.overlap import Index, Overlap, join_overlaps
 from napari_nucseg.metrics.verdicts import Findings, Verdict, examine
 
 
@@ -54,6 +54,8 @@ class Objects:
         Number of partners of each object.
     partners : ndarray of int64
         Numbers of the partners in the other layer.
+    left_out : ndarray of bool, shape (n,)
+        Whether each object is left out of the scores.
     """
 
     plane: Index
@@ -68,6 +70,7 @@ class Objects:
     starts: Index
     counts: Index
     partners: NDArray[np.int64]
+    left_out: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.plane)
@@ -92,13 +95,22 @@ class Objects:
 
     @property
     def is_error(self) -> NDArray[np.bool_]:
-        """Whether it has no match; shape (n,)."""
-        return self.code > Verdict.LOOSE
+        """Whether it has no match, and is counted; shape (n,)."""
+        return (self.code > Verdict.LOOSE) & ~self.left_out
 
     def partners_of(self, row: int) -> tuple[int, ...]:
         """Return the numbers of an object's partners in the other layer, the match first."""
         start = int(self.starts[row])
         return tuple(self.partners[start : start + int(self.counts[row])].tolist())
+
+    def describe(self, row: int) -> str:
+        """Say in few words what became of an object."""
+        mine, theirs = ("true", "predicted") if self.is_true[row] else ("predicted", "true")
+        words = [Verdict(int(self.code[row])).word, f"{mine} {self.label[row]}"]
+        partners = self.partners_of(row)
+        if partners:
+            words.append(f"{theirs} {', '.join(map(str, partners))}")
+        return f"{' - '.join(words)} - IoU {self.iou[row]:.2f}"
 
     def key_of(self, row: int) -> ObjectKey:
         """Return what an object is known by."""
@@ -119,11 +131,31 @@ class Objects:
         rows = self.rows_of(plane)
         number = self.label[rows]
         hit = (number == label) & (self.is_true[rows] == is_true)
-        for is_pair in (~self.is_error[rows], self.code[rows] == Verdict.OFF):
+        code = self.code[rows]
+        for is_pair in (code <= Verdict.LOOSE, code == Verdict.OFF):
             if not is_true and not hit.any():
                 hit = (self.predicted_number[rows] == label) & is_pair
         found = np.flatnonzero(hit)
         return rows.start + int(found[0]) if len(found) else None
+
+    def at(self, plane: int, labels: LabelPair, y: int, x: int) -> int | None:
+        """Return the row of the object at a pixel of a field, the true one first.
+
+        Parameters
+        ----------
+        plane : int
+            Number of the field.
+        labels : tuple of two ndarrays
+            Its true and predicted labels.
+        y, x : int
+            Row and column of the pixel, which may lie outside.
+        """
+        if not (0 <= y < labels[0].shape[0] and 0 <= x < labels[0].shape[1]):
+            return None
+        for side, is_true in zip(labels, (True, False), strict=True):
+            if side[y, x]:
+                return self.find(plane, int(side[y, x]), is_true=is_true)
+        return None
 
     def replaced(self, plane: int, new: Objects) -> Objects:
         """Return the objects with those of one field exchanged."""
@@ -169,6 +201,7 @@ def no_objects() -> Objects:
         index,
         index,
         whole,
+        np.zeros(0, dtype=np.bool_),
     )
 
 
@@ -189,13 +222,14 @@ def list_objects(pairs: Mapping[int, LocatedPair], threshold: float, *, strict: 
     planes, parts = list(pairs), list(pairs.values())
     joined = join_overlaps([part.overlap for part in parts])
     found = examine(match(joined, threshold, strict))
-    true_labels = _end_to_end([part.overlap.truth_ids for part in parts])
-    found_labels = _end_to_end([part.overlap.predicted_ids for part in parts])
+    true_labels = np.concatenate([part.overlap.truth_ids for part in parts])
+    found_labels = np.concatenate([part.overlap.predicted_ids for part in parts])
     sizes = [[len(p.overlap.truth_ids), len(p.overlap.predicted_ids)] for p in parts]
     n, m = np.array(sizes, dtype=np.intp).reshape(-1, 2).T
     plane = np.concatenate([np.repeat(planes, n), np.repeat(planes, m)]).astype(np.intp)
     is_true = np.arange(len(found.codes)) < len(true_labels)
-    in_partners_row = (found.codes <= Verdict.LOOSE) | _is_second_of_off(joined, found)
+    left_out = np.concatenate(_left_out(parts))
+    in_partners_row = (found.codes <= Verdict.LOOSE) | _is_second_of_off(joined, found, left_out)
     shown = np.flatnonzero(is_true | ~in_partners_row)
     rows = shown[np.argsort(plane[shown], kind="stable")]
     places = [*(part.truth for part in parts), *(part.predicted for part in parts)]
@@ -213,41 +247,34 @@ def list_objects(pairs: Mapping[int, LocatedPair], threshold: float, *, strict: 
         (np.cumsum(counts) - counts)[rows],
         counts[rows],
         partners,
+        left_out[rows],
     )
 
 
-def join_overlaps(overlaps: Sequence[Overlap]) -> Overlap:
-    """Put the overlaps of fields side by side, as of one large field with objects from 1 up."""
-    n = np.cumsum([0, *(len(overlap.truth_ids) for overlap in overlaps)])
-    m = np.cumsum([0, *(len(overlap.predicted_ids) for overlap in overlaps)])
-    return Overlap(
-        truth_ids=np.arange(1, n[-1] + 1),
-        predicted_ids=np.arange(1, m[-1] + 1),
-        truth_areas=_end_to_end([overlap.truth_areas for overlap in overlaps]),
-        predicted_areas=_end_to_end([overlap.predicted_areas for overlap in overlaps]),
-        truth_index=_end_to_end(
-            [overlap.truth_index + first for overlap, first in zip(overlaps, n, strict=False)]
-        ),
-        predicted_index=_end_to_end(
-            [overlap.predicted_index + first for overlap, first in zip(overlaps, m, strict=False)]
-        ),
-        shared=_end_to_end([overlap.shared for overlap in overlaps]),
-        pixels=sum(overlap.pixels for overlap in overlaps),
-    )
+def _is_second_of_off(
+    joined: Overlap, found: Findings, left_out: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Tell which objects, true ones first, are the predicted ones of pairs that are off.
 
-
-def _is_second_of_off(joined: Overlap, found: Findings) -> NDArray[np.bool_]:
-    """Tell which objects, true ones first, are the predicted ones of pairs that are off."""
+    They are no pair where one is left out of the scores: the other one is an error of its own.
+    """
     truth = joined.truth_index[found.pairs]
     predicted = len(joined.truth_ids) + joined.predicted_index[found.pairs]
     is_off = found.codes == Verdict.OFF  # one of them may be matched with another at a low IoU
     second = np.zeros(len(found.codes), dtype=np.bool_)
-    second[predicted[is_off[truth] & is_off[predicted]]] = True
+    is_pair = is_off[truth] & is_off[predicted] & (left_out[truth] == left_out[predicted])
+    second[predicted[is_pair]] = True
     return second
 
 
-def _end_to_end(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+def _left_out(parts: Sequence[LocatedPair]) -> list[NDArray[np.bool_]]:
+    """Tell which objects of each field are left out of the scores, all true ones first."""
+    kept = [part.counted_overlap for part in parts]
+    sides = [
+        *((p.overlap.truth_ids, k.truth_ids) for p, k in zip(parts, kept, strict=True)),
+        *((p.overlap.predicted_ids, k.predicted_ids) for p, k in zip(parts, kept, strict=True)),
+    ]
+    return [~np.isin(labels, counted) for labels, counted in sides]
 
 
 def _partners(

@@ -10,16 +10,36 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.score_records import Record, defined
 from napari_nucseg.array_types import Labels
+from napari_nucseg.metrics.ignoring import Ignored, leave_out
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.registry import Metric
-from napari_nucseg.metrics.score import Score, score_matching
+from napari_nucseg.metrics.score import Score, score_matching, with_ignored
 from napari_nucseg.metrics.summary import Key, Spread, Summary, compare_fields, summarise
 from napari_nucseg.progress import Progress
 
 ReadField = Callable[[int], Labels]
 """Number of a field to its labels."""
+
+
+@dataclass(frozen=True)
+class TrueFields:
+    """What predictions are compared with.
+
+    Attributes
+    ----------
+    read : callable
+        Reads the ground truth of a field.
+    planes : sequence of int
+        Numbers of the fields, which all predictions have.
+    ignored : callable or None
+        Tells what is not counted in a field of any prediction; None to go by the rule.
+    """
+
+    read: ReadField
+    planes: Sequence[int]
+    ignored: Callable[[int], Ignored | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,9 +109,8 @@ class Disagreement:
 
 
 def compare_predictions(
-    truth: ReadField,
+    truth: TrueFields,
     predictions: Mapping[str, ReadField],
-    planes: Sequence[int],
     rule: ScoreRule,
     progress: Progress,
     known: Mapping[str, Mapping[int, ScoredField]] | None = None,
@@ -100,12 +119,10 @@ def compare_predictions(
 
     Parameters
     ----------
-    truth : callable
-        Reads the ground truth of a field.
+    truth : TrueFields
+        The fields, with their ground truth.
     predictions : mapping
         Name of a prediction to what reads it.
-    planes : sequence of int
-        Fields that all predictions have.
     rule : ScoreRule
         IoU threshold and preset that fields are scored by.
     progress : Progress
@@ -115,15 +132,16 @@ def compare_predictions(
     """
     before = known or {}
     results: dict[str, dict[int, ScoredField]] = {name: {} for name in predictions}
-    for done, plane in enumerate(planes):
-        progress(done, len(planes), "Scoring predictions")
+    for done, plane in enumerate(truth.planes):
+        progress(done, len(truth.planes), "Scoring predictions")
         left = [name for name in predictions if plane not in before.get(name, {})]
-        true = np.array(truth(plane)) if left else None
+        true = np.array(truth.read(plane)) if left else None
+        ignore = rule.ignored if truth.ignored is None else truth.ignored(plane)
         for name, read in predictions.items():
             results[name][plane] = (
                 before[name][plane]
                 if true is None or name not in left
-                else _score(true, np.array(read(plane)), rule)
+                else _score(true, np.array(read(plane)), rule, ignore)
             )
     scores = {name: [part.score for part in parts.values()] for name, parts in results.items()}
     first = next(iter(scores.values()))
@@ -188,11 +206,17 @@ def best_of(all_scored: Sequence[ScoredPrediction], metric: Metric) -> int:
     return int(np.nanargmax(means) if metric.better == "high" else np.nanargmin(means))
 
 
-def _score(truth: Labels, predicted: Labels, rule: ScoreRule) -> ScoredField:
-    overlap = find_overlap(truth, predicted)
+def _score(
+    truth: Labels, predicted: Labels, rule: ScoreRule, ignore: Ignored | None
+) -> ScoredField:
+    kept = None if ignore is None else leave_out(truth, predicted, ignore)
+    labels = (truth, predicted) if kept is None else (kept.truth, kept.predicted)
+    overlap = find_overlap(*labels)
     matching = match(overlap, rule.threshold, rule.preset.strict)
     n = len(overlap.truth_ids)
     found, ious = np.zeros(n, dtype=np.bool_), np.zeros(n)
     found[matching.truth_index] = True
     np.maximum.at(ious, overlap.truth_index, overlap.ious)
-    return ScoredField(score_matching(matching, rule.preset), overlap.truth_ids, found, ious)
+    score = score_matching(matching, rule.preset)
+    score = score if kept is None else with_ignored(kept, score)
+    return ScoredField(score, overlap.truth_ids, found, ious)

@@ -36,10 +36,10 @@ from napari_nucseg.report.published import (
     published_split,
     splits_of_bbbc039,
 )
-from napari_nucseg.report.text import as_number, as_spread
+from napari_nucseg.report.text import as_spread
 from napari_nucseg.segmenters.catalogue import caveat, ignored_by
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import as_number, counted
 
 
 def comparison_table(results: Mapping[str, Benchmark]) -> list[tuple[str, ...]]:

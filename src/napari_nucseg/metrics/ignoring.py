@@ -11,7 +11,9 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,76 @@ from napari_nucseg.metrics.overlap import Overlap, find_overlap
 
 SAME_OBJECT = 0.5
 """IoU from which on a predicted object is left out or kept with the true one, at any threshold."""
+_CORNERS = 64
+"""Corners of the polygon that an ellipse is taken for."""
 Ids = NDArray[np.int64]
+Polygon = tuple[tuple[float, float], ...]
+"""Row and column of each corner in pixels; whole numbers are the centres of pixels."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Polygons inside which nothing is counted, in many fields of one size.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Height and width of a field in pixels.
+    by_plane : mapping
+        Number of a field to the polygons that lie in it.
+    """
+
+    shape: tuple[int, int] = (0, 0)
+    by_plane: Mapping[int, tuple[Polygon, ...]] = field(default_factory=dict)
+
+    def mask_of(self, plane: int) -> NDArray[np.bool_] | None:
+        """Return the pixels that lie in any polygon of a field; None without any."""
+        polygons = self.by_plane.get(plane, ())
+        if not polygons:
+            return None
+        masks = [fill_polygon(one, self.shape) for one in polygons]
+        return np.asarray(np.any(masks, axis=0))
+
+
+def ellipse_in(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points on the ellipse that touches the sides of a rectangle.
+
+    Parameters
+    ----------
+    corners : ndarray of float64, shape (4, axes)
+        Corners of the rectangle, one beside the other.
+    """
+    turn = np.linspace(0, 2 * np.pi, _CORNERS, endpoint=False)[:, None]
+    along, across = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+    return np.asarray(corners.mean(axis=0) + along * np.cos(turn) + across * np.sin(turn))
+
+
+def fill_polygon(polygon: Polygon, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell which pixels have their centre inside a polygon.
+
+    Parameters
+    ----------
+    polygon : sequence of (row, column)
+        Its corners, also outside the field. Where it crosses itself, what is inside an even
+        number of times is outside.
+    shape : tuple of int
+        Height and width of the field.
+
+    Examples
+    --------
+    >>> fill_polygon(((-0.5, 0.5), (-0.5, 2.5), (1.5, 2.5), (1.5, 0.5)), (3, 4)).astype(int)
+    array([[0, 1, 1, 0],
+           [0, 1, 1, 0],
+           [0, 0, 0, 0]])
+    """
+    height, width = shape
+    crossed = np.zeros((height, width + 1), dtype=np.bool_)
+    for (y, x), (y_end, x_end) in pairwise((*polygon, polygon[0])):
+        low, high = np.clip(np.ceil(sorted((y, y_end))), 0, height).astype(int)
+        rows = np.arange(low, high)
+        at = x + (rows - y) * ((x_end - x) / (y_end - y)) if len(rows) else rows
+        crossed[rows, np.clip(np.ceil(at), 0, width).astype(int)] ^= True
+    return np.logical_xor.accumulate(crossed[:, :width], axis=1)
 
 
 @dataclass(frozen=True)
@@ -35,13 +106,19 @@ class Ignored:
         Whether objects that touch the border are left out; see `touching_border`.
     region : ndarray of bool, of the labels' shape, or None
         Pixels where nothing is counted.
-    truth : frozenset of int
-        Labels of single true objects that are left out.
+    truth, predicted : frozenset of int
+        Labels of single true and predicted objects that are left out.
     """
 
     border: bool = False
     region: NDArray[np.bool_] | None = None
     truth: frozenset[int] = frozenset()
+    predicted: frozenset[int] = frozenset()
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether everything is counted."""
+        return self.region is None and not (self.border or self.truth or self.predicted)
 
 
 @dataclass(frozen=True)
@@ -86,14 +163,15 @@ def leave_out(truth: Labels, predicted: Labels, ignore: Ignored) -> Counted:
     -------
     Counted
         True objects are left out that are named, touch the border, or lie in the region by more
-        than half. Predicted objects are left out that touch the border, lie by more than half in
-        the region and on true objects that are left out, or have an IoU of at least 1/2 with one
-        of these; but not one that has it with a true object that is counted.
+        than half. Predicted objects are left out that are named, touch the border, lie by more
+        than half in the region and on true objects that are left out, or have an IoU of at least
+        1/2 with one of these; but, unless it is named, not one that has it with a true object
+        that is counted.
 
     Raises
     ------
     ValueError
-        If the labels or the region are not of one field, or there is no true object of a label.
+        If the labels or the region are not of one field, or there is no object of a label.
 
     Examples
     --------
@@ -109,6 +187,7 @@ def leave_out(truth: Labels, predicted: Labels, ignore: Ignored) -> Counted:
     gone = _true_objects(truth, overlap, region, ignore)
     ground = region | np.isin(truth, gone)
     lost = _predicted_objects(predicted, overlap, ground, gone, border=ignore.border)
+    lost = np.union1d(lost, _named(ignore.predicted, overlap.predicted_ids, "predicted"))
     off = np.isin(predicted, lost)
     counts = _count_pixels(truth > 0, predicted > 0, ~(ground | off))
     return Counted(
@@ -165,17 +244,22 @@ def _checked_region(ignore: Ignored, labels: Labels) -> NDArray[np.bool_]:
 def _true_objects(
     truth: Labels, overlap: Overlap, region: NDArray[np.bool_], ignore: Ignored
 ) -> Ids:
-    named = np.array(sorted(ignore.truth), dtype=np.int64)
-    missing = named[~np.isin(named, overlap.truth_ids)]
-    if len(missing):
-        raise ValueError(
-            f"there is no true nucleus {', '.join(map(str, missing.tolist()))} to ignore; give "
-            "labels of the ground truth"
-        )
+    named = _named(ignore.truth, overlap.truth_ids, "true")
     parts = [named, _mostly_on(truth, overlap.truth_ids, overlap.truth_areas, region)]
     if ignore.border:
         parts.append(touching_border(truth))
     return np.unique(np.concatenate(parts))
+
+
+def _named(labels: frozenset[int], there: Ids, side: str) -> Ids:
+    named = np.array(sorted(labels), dtype=np.int64)
+    missing = named[~np.isin(named, there)]
+    if len(missing):
+        raise ValueError(
+            f"there is no {side} nucleus {', '.join(map(str, missing.tolist()))} to ignore; give "
+            f"labels of the {'ground truth' if side == 'true' else 'prediction'}"
+        )
+    return named
 
 
 def _predicted_objects(

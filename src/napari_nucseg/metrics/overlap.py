@@ -6,7 +6,7 @@ are runs of equal pixels, far fewer than pixels, so that runs are what is sorted
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -148,6 +148,26 @@ def find_overlap(truth: Labels, predicted: Labels) -> Overlap:
     return _overlap(_count(truth, predicted), truth.size)
 
 
+def join_overlaps(overlaps: Sequence[Overlap]) -> Overlap:
+    """Put the overlaps of fields side by side, as of one large field with objects from 1 up."""
+    n = np.cumsum([0, *(len(overlap.truth_ids) for overlap in overlaps)])
+    m = np.cumsum([0, *(len(overlap.predicted_ids) for overlap in overlaps)])
+    return Overlap(
+        truth_ids=np.arange(1, n[-1] + 1),
+        predicted_ids=np.arange(1, m[-1] + 1),
+        truth_areas=_end_to_end([overlap.truth_areas for overlap in overlaps]),
+        predicted_areas=_end_to_end([overlap.predicted_areas for overlap in overlaps]),
+        truth_index=_end_to_end(
+            [overlap.truth_index + first for overlap, first in zip(overlaps, n, strict=False)]
+        ),
+        predicted_index=_end_to_end(
+            [overlap.predicted_index + first for overlap, first in zip(overlaps, m, strict=False)]
+        ),
+        shared=_end_to_end([overlap.shared for overlap in overlaps]),
+        pixels=sum(overlap.pixels for overlap in overlaps),
+    )
+
+
 @lru_cache
 def _fraction(threshold: float) -> Fraction:
     return Fraction(threshold).limit_denominator(1_000_000)
@@ -228,3 +248,7 @@ def _sum_by(index: Index, counts: NDArray[np.int64], size: int) -> NDArray[np.in
     sums = np.zeros(size, dtype=np.int64)
     np.add.at(sums, index, counts)
     return sums
+
+
+def _end_to_end(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(0, dtype=np.int64), *parts])

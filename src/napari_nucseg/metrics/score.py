@@ -20,6 +20,7 @@ from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, F1_THRESHOLDS, STARDIST, Preset
 from napari_nucseg.metrics.registry import CHOSEN, Metric, metrics
 from napari_nucseg.metrics.verdicts import VerdictCounts, classify
+from napari_nucseg.wording import counted
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,18 @@ class Score:
     def count_error(self) -> int:
         """Predicted objects less true ones."""
         return self.areas.count_error
+
+    @property
+    def counts_in_words(self) -> str:
+        """The numbers of counted, predicted, matched and ignored nuclei in a sentence."""
+        true, predicted, matched = self.areas.true, self.areas.predicted, self.objects.tp
+        if self.ignored is None:
+            return f"{counted(true, 'nucleus')}, {predicted} predicted, {matched} matched."
+        left_out = self.ignored.true
+        return (
+            f"{true} of {counted(true + left_out, 'nucleus')} counted, {left_out} ignored; "
+            f"{predicted} of {predicted + self.ignored.predicted} predicted; {matched} matched."
+        )
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

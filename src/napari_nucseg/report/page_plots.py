@@ -21,7 +21,7 @@ from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.report.plots import COLOURS
-from napari_nucseg.report.text import as_number
+from napari_nucseg.wording import as_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.comparison import Curve, FieldStrip
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
 from napari_nucseg.analysis.objects import Objects
+from napari_nucseg.analysis.threshold_curves import Curve, FieldStrip
 from napari_nucseg.metrics.verdicts import Verdict
 
 if TYPE_CHECKING:

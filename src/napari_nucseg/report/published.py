@@ -19,7 +19,8 @@ from napari_nucseg.io.fields import Dataset
 from napari_nucseg.metrics.registry import find_metric
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Spread, Summary
-from napari_nucseg.report.text import as_number, as_spread
+from napari_nucseg.report.text import as_spread
+from napari_nucseg.wording import as_number
 
 _FIELDS = {"test": 50, "validation": 50}
 _AP = {0.5: 0, 0.75: 5, 0.9: 8}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_nucseg.metrics.registry import GROUPS
 from napari_nucseg.metrics.score import Score
-from napari_nucseg.metrics.summary import LEVEL, RESAMPLES, Interval, Spread, Summary
-from napari_nucseg.wording import counted
+from napari_nucseg.metrics.summary import LEVEL, RESAMPLES, Spread, Summary
+from napari_nucseg.wording import as_interval, as_number, counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,21 +85,11 @@ def _model_record(made: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def as_number(value: float) -> str:
-    """Three decimals; "empty" for what is undefined."""
-    return "empty" if math.isnan(value) else f"{value:.3f}"
-
-
 def as_spread(spread: Spread) -> str:
     """Mean and range of fields."""
     if spread.count == 0:
         return "empty"
     return f"{spread.mean:.3f} ({spread.low:.3f}-{spread.high:.3f})"
-
-
-def as_interval(interval: Interval, dash: str = "-") -> str:
-    """Two bounds; nothing where they are undefined."""
-    return "" if math.isnan(interval[0]) else f"{interval[0]:.3f}{dash}{interval[1]:.3f}"
 
 
 def as_signed(count: int) -> str:

@@ -128,6 +128,14 @@ def count_planes(layer: Layer) -> int:
     return int(np.prod(field_shape(layer)[:-2]))
 
 
+def predicted_planes(prediction: Labels) -> tuple[int, ...]:
+    """Return the numbers of the fields that have a prediction."""
+    record = record_of(prediction)
+    if record is not None and record.fields is not None:
+        return tuple(sorted(record.fields))
+    return tuple(range(count_planes(prediction)))
+
+
 def pixel_size(layer: Layer) -> float | None:
     """Return the edge of a pixel in micrometres; the geometric mean where pixels are no squares.
 

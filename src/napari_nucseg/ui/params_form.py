@@ -181,11 +181,12 @@ def labelled(rows: Iterable[Widget], resets: Mapping[str, QWidget] | None = None
         label = QLabel(row.label)
         label.setToolTip(row.tooltip or "")
         button = (resets or {}).get(row.label)
-        layout.addRow(label, row.native if button is None else _beside(row.native, button))
+        layout.addRow(label, row.native if button is None else beside(row.native, button))
     return box
 
 
-def _beside(widget: QWidget, button: QWidget) -> QWidget:
+def beside(widget: QWidget, button: QWidget) -> QWidget:
+    """Put a button behind a widget, which has the rest of the width."""
     box = QWidget()
     layout = QHBoxLayout(box)
     layout.setContentsMargins(0, 0, 0, 0)

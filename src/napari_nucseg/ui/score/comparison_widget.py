@@ -22,7 +22,6 @@ from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.io.writers import with_ending, write_table
 from napari_nucseg.metrics.registry import Metric, shown_in
 from napari_nucseg.metrics.summary import LEVEL, Key
-from napari_nucseg.report.text import as_number
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import full_data
 from napari_nucseg.ui.score.model import ComparisonState
@@ -42,7 +41,7 @@ from napari_nucseg.ui.score.predictions import (
     read_run,
 )
 from napari_nucseg.ui.score.score_table import PlainModel, table_view
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import as_number, counted
 
 
 class ComparisonWidget(QWidget):

@@ -32,6 +32,7 @@ from napari_nucseg.ui.layers import (
 )
 from napari_nucseg.ui.params_form import LEAST_THRESHOLD, labelled, preset_box, threshold_slider
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
+from napari_nucseg.ui.score.object_filters import IgnoreControls
 from napari_nucseg.ui.score.score_table import ScoreTable
 
 _PAUSE = 150
@@ -41,8 +42,6 @@ SWAP = "\u21c5"
 """An arrow up and one down, on a button that leaves room for the names of layers."""
 _TRUE_NAME = re.compile(r"truth|manual|annotat|mask|(?<![a-z])gt(?![a-z])", re.IGNORECASE)
 """What names of layers with true nuclei have in them."""
-
-
 _BY_LENGTH = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
 """A long name does not widen the panel then."""
 
@@ -65,11 +64,8 @@ class ScoreControls:
         self._layers = layers
         self._by_hand: Labels | None = None
         self._swapped: Labels | None = None
-        self.prediction = ComboBox(
-            label="Prediction",
-            choices=self._predictions,
-            tooltip="Labels layer that is scored.",
-        )
+        tip = "Labels layer that is scored."
+        self.prediction = ComboBox(label="Prediction", choices=self._predictions, tooltip=tip)
         self.truth = ComboBox(
             label="Ground truth",
             choices=self._truths,
@@ -79,24 +75,30 @@ class ScoreControls:
         )
         self.threshold = threshold_slider()
         self.preset = preset_box()
-        rows = (self.prediction, self.truth, self.threshold, self.preset)
-        for row in (self.prediction, self.truth, self.preset):
-            row.native.setMinimumContentsLength(8)
+        self.ignore = IgnoreControls(layers)
+        self.border, inside = self.ignore.border, self.ignore.inside
+        rows = (self.prediction, self.truth, self.threshold, self.preset, inside)
+        for row in (self.prediction, self.truth, self.preset, inside):
+            row.native.setMinimumContentsLength(3 if row is inside else 8)
             row.native.setSizeAdjustPolicy(_BY_LENGTH)
         self.swapping = QPushButton(SWAP)
         self.swapping.setFixedWidth(26)
         self.swapping.setToolTip("Swap prediction and ground truth.")
-        self.widget: QWidget = labelled(rows, {self.truth.label: self.swapping})
+        beside = {self.truth.label: self.swapping, inside.label: self.ignore.behind}
+        self.widget: QWidget = labelled(rows, beside)
         self.swapping.clicked.connect(lambda: self.swap())
+        self.ignore.adding.clicked.connect(self._add_regions)
         self.prediction.changed.connect(self.choose_truth)
         self.truth.changed.connect(self._on_truth)
         self.threshold.changed.connect(self.rule_changed.emit)
         self.preset.changed.connect(self.rule_changed.emit)
+        self.border.changed.connect(self._on_border)
 
     @property
     def rule(self) -> ScoreRule:
         """How the user wants fields to be scored."""
-        return ScoreRule(round(self.threshold.value, 4), find_preset(self.preset.value))
+        preset, border = find_preset(self.preset.value), self.border.value
+        return ScoreRule(round(self.threshold.value, 4), preset, ignore_border=border)
 
     @property
     def problem(self) -> str:
@@ -120,12 +122,11 @@ class ScoreControls:
     def remarks(self) -> str:
         """What is odd about the chosen layers; empty for nothing."""
         prediction, truth = self.prediction.value, self.truth.value
+        told = self.ignore.remark_on(prediction) + self.elsewhere
         if not _are_swapped(prediction, truth):
-            return self.elsewhere
-        told = (
-            f"{prediction.name} looks like the ground truth of {truth.name}. If so, press {SWAP}. "
-        )
-        return told + self.elsewhere
+            return told
+        names = f"{prediction.name} looks like the ground truth of {truth.name}"
+        return f"{names}. If so, press {SWAP}. {told}"
 
     @property
     def elsewhere(self) -> str:
@@ -142,6 +143,7 @@ class ScoreControls:
         """Offer the layers that there are now."""
         self.prediction.reset_choices()
         self.truth.reset_choices()
+        self.ignore.inside.reset_choices()
 
     def offer(self, layer: Any) -> None:
         """Take up a layer that was added."""
@@ -160,6 +162,7 @@ class ScoreControls:
         with self.rule_changed.blocked():
             self.preset.value = rule["preset"]
             self.threshold.value = max(rule["threshold"], LEAST_THRESHOLD)
+            self.border.value = rule.get("ignore_border", False)
         self.rule_changed.emit()
 
     def choose_truth(self) -> None:
@@ -188,13 +191,18 @@ class ScoreControls:
         self._by_hand = self.truth.value
         self.layers_changed.emit()
 
+    def _add_regions(self) -> None:
+        if self.prediction.value is not None:
+            self.ignore.add_layer(self.prediction.value)
+
+    def _on_border(self) -> None:
+        self.rule_changed.emit()
+        self.layers_changed.emit()  # labels are read again for it
+
     def _predictions(self, widget: Any = None) -> list[Labels]:
         """List what can be scored: labels that were made here first, then those of others."""
-        others = [
-            layer
-            for layer in self._truths()
-            if role_of(layer) != GROUND_TRUTH or layer == self._swapped
-        ]
+        labels, mine = self._truths(), self._swapped
+        others = [one for one in labels if role_of(one) != GROUND_TRUTH or one == mine]
         return sorted(others, key=lambda layer: role_of(layer) != PREDICTION)
 
     def _truths(self, widget: Any = None) -> list[Labels]:
@@ -246,7 +254,8 @@ class BackgroundScoring:
         """Compare the outlines of edited fields, then pool and average all fields."""
         now, copies = self._state.now, self._state.copy_unmeasured()
         if copies or now.is_stack:
-            self._run(partial(score_dataset, now.pairs, copies, now.rule), self._show)
+            work = partial(score_dataset, now.pairs, copies, now.rule, what=now.ignored)
+            self._run(work, self._show)
 
     def stop(self) -> None:
         """Begin nothing more."""
@@ -264,7 +273,7 @@ class BackgroundScoring:
 
     def _show(self, result: DatasetScore) -> None:
         if result.measured:
-            self._state.set_pairs(result.measured)
+            self._state.take(self._state.now.measured(result.measured))
         self._table.show_summary(result.summary if self._state.now.is_stack else None)
 
 

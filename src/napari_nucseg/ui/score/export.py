@@ -12,9 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from napari_nucseg.analysis.comparison import DatasetScore, LabelPair, LocatedPair, score_dataset
+from napari_nucseg.analysis.comparison import (
+    DatasetScore,
+    LabelPair,
+    LocatedPair,
+    WhatToIgnore,
+    score_dataset,
+)
 from napari_nucseg.analysis.corrections import Changes
 from napari_nucseg.analysis.drawing import picture_verdicts
+from napari_nucseg.analysis.marks import Marks, mark_columns, marks_in_force
 from napari_nucseg.analysis.score_records import (
     BY_HAND,
     Record,
@@ -94,6 +101,10 @@ class Exported:
         Edge of a pixel in micrometres.
     corrected : mapping
         Number of a field to what was edited by hand: of the side "truth", and of "predicted".
+    marks : mapping
+        Marks on nuclei that are there.
+    what : callable or None
+        Tells what is not counted in a field; None where everything is.
     """
 
     title: str
@@ -109,6 +120,8 @@ class Exported:
     made_by_field: Mapping[int, Mapping[str, Any]]
     pixel_size: float | None
     corrected: Mapping[int, Mapping[str, Changes]]
+    marks: Marks
+    what: WhatToIgnore | None
 
     def objects(self, progress: Progress) -> dict[str, list[object]]:
         """List all objects of both sides, as the command line does, and which a hand corrected."""
@@ -125,6 +138,7 @@ class Exported:
             rows = zip(columns["side"], columns["object"], strict=True)
             columns[BY_HAND] = [self.count_corrected(plane)] * len(columns["object"])
             columns["corrected"] = [label in corrected.get(side, ()) for side, label in rows]
+            columns |= mark_columns(self.marks, plane, columns, self.pairs[plane])
             tables.append(columns)
         return join(tables)
 
@@ -165,7 +179,8 @@ class Exported:
         return Page(self.title, len(scores), [replace(section, names=names)])
 
     def _sum(self, progress: Progress) -> DatasetScore:
-        return score_dataset(self.pairs, self.copies, self.rule, progress, self.pixel_size)
+        parts = self.pairs, self.copies, self.rule, progress, self.pixel_size
+        return score_dataset(*parts, what=self.what)
 
     def _picture(self, plane: int) -> str:
         image, labels, rule = self.read_image(plane), self.read(plane), self.rule
@@ -283,6 +298,8 @@ class Exporter:
             (record and record.by_field) or dict.fromkeys(now.pairs, made),
             pixel_size(truth),
             find_corrected({"truth": truth, "predicted": found}),
+            marks_in_force(now.marks, now.pairs),
+            now.ignored,
         )
 
     def _image(self) -> NDArray[Any]:

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.comparison import CURVE_THRESHOLDS, score_curve, score_fields
-from napari_nucseg.analysis.objects import join_overlaps
+from napari_nucseg.analysis.threshold_curves import CURVE_THRESHOLDS, score_curve, score_fields
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.writers import Columnlike, write_columns
-from napari_nucseg.metrics.overlap import Index
+from napari_nucseg.metrics.overlap import Index, join_overlaps
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.report.plots import (
     Theme,
@@ -63,10 +62,10 @@ class Drawn(NamedTuple):
 def _draw_curves(axes: Any, now: Comparison, theme: Theme) -> Drawn:
     strict = now.rule.preset.strict
     pair = now.pairs.get(now.plane)
-    field = None if pair is None else score_curve(pair.overlap, strict=strict)
+    field = None if pair is None else score_curve(pair.counted_overlap, strict=strict)
     pooled = None
     if now.is_stack:
-        joined = join_overlaps([pair.overlap for pair in now.pairs.values()])
+        joined = join_overlaps([pair.counted_overlap for pair in now.pairs.values()])
         pooled = score_curve(joined, strict=strict)
     draw_curves(axes, field, pooled, now.rule.threshold, theme)
     columns: dict[str, Columnlike] = {"iou_threshold": np.array(CURVE_THRESHOLDS)}
@@ -93,7 +92,7 @@ def _draw_ious(axes: Any, now: Comparison, theme: Theme) -> Drawn:
 
 
 def _draw_fields(axes: Any, now: Comparison, theme: Theme) -> Drawn:
-    overlaps = {plane: pair.overlap for plane, pair in now.pairs.items()}
+    overlaps = {plane: pair.counted_overlap for plane, pair in now.pairs.items()}
     strip = score_fields(overlaps, now.rule)
     draw_fields(axes, strip, now.plane, now.name_of, theme)
     order = field_order(strip)
@@ -109,7 +108,7 @@ def _draw_fields(axes: Any, now: Comparison, theme: Theme) -> Drawn:
 
 
 def _draw_areas(axes: Any, now: Comparison, theme: Theme) -> Drawn:
-    joined = join_overlaps([pair.overlap for pair in now.pairs.values()])
+    joined = join_overlaps([pair.counted_overlap for pair in now.pairs.values()])
     true, predicted = joined.truth_areas.tolist(), joined.predicted_areas.tolist()
     draw_areas(axes, true, predicted, theme)
     sides = ["true"] * len(true) + ["predicted"] * len(predicted)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from napari.components import ViewerModel
@@ -11,9 +13,11 @@ from napari.layers import Labels
 from psygnal import Signal
 
 from napari_nucseg.analysis.comparison import LabelPair, LocatedPair, count_objects
+from napari_nucseg.analysis.marks import KEPT_MARKS, Ignoring, Marked, Marks, marks_in, rows_of
 from napari_nucseg.analysis.object_geometry import Box
 from napari_nucseg.analysis.objects import Objects, list_objects, no_objects
 from napari_nucseg.io.fields import Field
+from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import Verdict
@@ -21,7 +25,6 @@ from napari_nucseg.ui.edits import remember
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     PREDICTION,
-    count_planes,
     full_data,
     read_plane,
     record_of,
@@ -51,6 +54,10 @@ class Comparison:
         Number of a field to what is known of it; empty until the layers have been compared.
     objects : Objects
         All objects by the rule; another whenever layers, labels or rule are.
+    marks : mapping
+        What a person thinks of nuclei, those included that are not there now.
+    regions : Regions
+        Polygons inside which nothing is counted.
     """
 
     prediction: Labels | None = None
@@ -60,6 +67,8 @@ class Comparison:
     hidden: frozenset[Verdict] = frozenset()
     pairs: Mapping[int, LocatedPair] = field(default_factory=dict)
     objects: Objects = field(default_factory=no_objects)
+    marks: Marks = field(default_factory=dict)
+    regions: Regions = field(default_factory=Regions)
     _scores: dict[int, Score] = field(default_factory=dict)  # as far as they were asked for
 
     @property
@@ -78,6 +87,22 @@ class Comparison:
         """Whether more than one field was compared."""
         return len(self.pairs) > 1
 
+    @cached_property
+    def marked(self) -> dict[int, Marked]:
+        """Marks by the row of their nucleus, as far as it is there."""
+        return rows_of(self.marks, self.pairs, self.objects) if self.marks else {}
+
+    @cached_property
+    def ignoring(self) -> Ignoring:
+        """What is not counted, in all fields."""
+        return Ignoring(self.marks, self.rule.ignore_border, self.regions)
+
+    @property
+    def ignored(self) -> Ignoring | None:
+        """What tells which nuclei of a field are not counted; None where all are."""
+        asked = self.marks or self.rule.ignore_border or self.regions.by_plane
+        return self.ignoring if asked else None
+
     @property
     def score(self) -> Score | None:
         """Score of the field shown; None without one."""
@@ -90,10 +115,7 @@ class Comparison:
         return self._scores.get(plane)
 
     def field_of(self, plane: int) -> Field:
-        """Tell what a field is called in its dataset if it is of one; else its number is its name.
-
-        The files are left out.
-        """
+        """Tell what a field is called in its dataset, else by its number; files are left out."""
         for layer in (self.truth, self.prediction):
             record = None if layer is None else record_of(layer)
             if layer is not None and record is not None and plane < len(record.stems):
@@ -107,29 +129,25 @@ class Comparison:
 
     def labels_now(self, plane: int) -> LabelPair:
         """Read a field's true and predicted labels as they are in the layers."""
-        assert self.truth is not None
-        assert self.prediction is not None
-        return (
-            read_plane(full_data(self.truth), plane),
-            read_plane(full_data(self.prediction), plane),
-        )
+        return self.label_reader()(plane)
 
     def label_reader(self) -> Callable[[int], LabelPair]:
         """Return what copies a field's labels as they are then, for a worker."""
-        assert self.truth is not None
-        assert self.prediction is not None
-        truth, predicted = full_data(self.truth), full_data(self.prediction)
+        predicted, truth = map(full_data, self.layers.values())
         return lambda plane: (read_plane(truth, plane).copy(), read_plane(predicted, plane).copy())
 
     def describe(self, row: int) -> str:
-        """Say in few words what became of an object."""
-        objects = self.objects
-        mine, theirs = ("true", "predicted") if objects.is_true[row] else ("predicted", "true")
-        words = [Verdict(int(objects.code[row])).word, f"{mine} {objects.label[row]}"]
-        partners = objects.partners_of(row)
-        if partners:
-            words.append(f"{theirs} {', '.join(map(str, partners))}")
-        return f"{' - '.join(words)} - IoU {objects.iou[row]:.2f}"
+        """Say in few words what became of an object, and what was noted of it."""
+        marked = self.marked.get(row)
+        told = f" - {marked.mark}{': ' * bool(marked.note)}{marked.note}" if marked else ""
+        return self.objects.describe(row) + told
+
+    def describe_field(self) -> str:
+        """Say in few words what was found in the field shown."""
+        score, told = self.score, "this field is not in the prediction yet."
+        told = told if score is None else score.counts_in_words
+        where = f"{self.name_of(self.plane)} ({self.plane + 1} of {len(self.pairs)}): "
+        return where + told if self.is_stack else told
 
     def edited_since(self, old: Comparison) -> set[int]:
         """Return the fields whose labels were edited in between, and counted again."""
@@ -183,58 +201,50 @@ class ComparisonState:
         self._edited: set[int] = set()
         self._uncounted: set[int] = set()
 
-    def choose_layers(self, prediction: Labels | None, truth: Labels | None) -> None:
-        """Take other layers; nothing is compared until `show` is called."""
+    def choose_layers(
+        self, prediction: Labels | None, truth: Labels | None, regions: Regions | None = None
+    ) -> None:
+        """Take other layers and regions; nothing is compared until `show` is called."""
         plane = self._find_plane(prediction)
         self.copies, self._edited, self._uncounted = {}, set(), set()
-        self._change(Comparison(prediction, truth, plane, self.now.rule, self.now.hidden))
+        new = Comparison(prediction, truth, plane, self.now.rule, self.now.hidden)
+        sides = [(one.metadata, one is truth) for one in (truth, prediction) if one is not None]
+        marks = [marks_in(one, is_true=true) for one, true in sides if KEPT_MARKS in one]
+        self.take(replace(new, marks=dict(ChainMap(*marks)), regions=regions or Regions()))
 
     def show(self, pairs: Mapping[int, LocatedPair]) -> None:
         """Take the comparison of the layers; fields that were edited meanwhile are counted anew."""
-        anew = {p: count_objects(*self.copies[p]) for p in self._uncounted & pairs.keys()}
+        what, anew = self.now.ignored, dict[int, LocatedPair]()
+        for plane in self._uncounted & pairs.keys():
+            pair = count_objects(*self.copies[plane])
+            anew[plane] = pair.ignoring(what and what(plane, pair), self.copies[plane])
         self._uncounted = set()
-        self._change(replace(self.now, pairs={**pairs, **anew}).judged(self.now.rule))
+        self.take(replace(self.now, pairs={**pairs, **anew}).judged(self.now.rule))
 
     def use_rule(self, rule: ScoreRule) -> None:
         """Judge all objects by another rule."""
         if rule != self.now.rule:
-            self._change(self.now.judged(rule))
+            self.take(self.now.judged(rule))
 
     def hide(self, verdicts: frozenset[Verdict]) -> None:
         """Leave verdicts out of overlay and table."""
         if verdicts != self.now.hidden:
-            self._change(replace(self.now, hidden=verdicts))
+            self.take(replace(self.now, hidden=verdicts))
 
     def follow_viewer(self) -> None:
         """Notice that the field slider was moved."""
         plane = self._find_plane(self.now.prediction)
         if plane != self.now.plane:
-            self._change(replace(self.now, plane=plane))
+            self.take(replace(self.now, plane=plane))
 
     def object_at(self, position: tuple[float, ...]) -> int | None:
-        """Return the row of the object at a place in the field shown, the true one first.
-
-        Parameters
-        ----------
-        position : tuple of float
-            Position in the viewer's world coordinates.
-        """
+        """Return the row of the object at a place of the world in the field shown."""
         prediction, plane = self.now.prediction, self.now.plane
         if prediction is None or plane not in self.copies or plane not in self.now.pairs:
             return None
         place = prediction.world_to_data(np.asarray(position)[-prediction.ndim :])
         y, x = np.rint(place[-2:]).astype(int).tolist()
-        truth, predicted = self.copies[plane]
-        if not (0 <= y < truth.shape[0] and 0 <= x < truth.shape[1]):
-            return None
-        for labels, is_true in ((truth, True), (predicted, False)):
-            if labels[y, x]:
-                return self.now.objects.find(plane, int(labels[y, x]), is_true=is_true)
-        return None
-
-    def set_pairs(self, pairs: Mapping[int, LocatedPair]) -> None:
-        """Exchange what is known of some fields, whose labels are the same."""
-        self._change(self.now.measured(pairs))
+        return self.now.objects.at(plane, self.copies[plane], y, x)
 
     def copy_unmeasured(self) -> dict[int, LabelPair]:
         """Copy the labels of fields whose outlines were not compared since they were edited."""
@@ -265,11 +275,14 @@ class ComparisonState:
         self._edited.add(plane)
         if plane in self.now.pairs:
             pair = self.now.pairs[plane].recounted(box, before, copies)
-            self._change(self.now.edited(plane, pair))
+            what = self.now.ignored
+            pair = pair.ignoring(what and what(plane, pair), copies)
+            self.take(self.now.edited(plane, pair))
         else:
             self._uncounted.add(plane)
 
-    def _change(self, new: Comparison) -> None:
+    def take(self, new: Comparison) -> None:
+        """Take another comparison of the same layers."""
         old, self.now = self.now, new
         self._copy_shown()
         self.changed.emit(old, new)
@@ -284,13 +297,4 @@ class ComparisonState:
         if prediction is None or truth is None or plane in self.copies:
             return
         if full_data(prediction).shape == full_data(truth).shape:
-            true, predicted = self.now.labels_now(plane)
-            self.copies[plane] = true.copy(), predicted.copy()
-
-
-def predicted_planes(prediction: Labels) -> tuple[int, ...]:
-    """Return the numbers of the fields that have a prediction."""
-    record = record_of(prediction)
-    if record is not None and record.fields is not None:
-        return tuple(sorted(record.fields))
-    return tuple(range(count_planes(prediction)))
+            self.copies[plane] = self.now.label_reader()(plane)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,9 +13,11 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QColor
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
+from napari_nucseg.analysis.marks import Mark, Marked
 from napari_nucseg.analysis.objects import Objects, no_objects
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.metrics.verdicts import Verdict
+from napari_nucseg.ui.score.object_filters import ObjectFilter
 
 Role = Qt.ItemDataRole
 _MOST_LISTED = 3
@@ -23,44 +25,6 @@ _MOST_LISTED = 3
 _MOST_MEASURED, _NUMBERS_MEASURED = 30, 8
 """Texts of a column whose width is measured; all others are about as long, or shorter."""
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-
-
-@dataclass(frozen=True)
-class ObjectFilter:
-    """Which objects are listed.
-
-    Attributes
-    ----------
-    hidden : frozenset of Verdict
-        Verdicts whose objects are not listed.
-    iou : tuple of float
-        Least and largest IoU that are listed.
-    area : tuple of float
-        Least and largest area that are listed, in pixels.
-    plane : int or None
-        The only field to list; None for all.
-    keys : frozenset of int or None
-        Key numbers of the only objects to list; None for all.
-    """
-
-    hidden: frozenset[Verdict] = frozenset()
-    iou: tuple[float, float] = (0.0, 1.0)
-    area: tuple[float, float] = (0.0, np.inf)
-    plane: int | None = None
-    keys: frozenset[int] | None = None
-
-    def passes(self, objects: Objects) -> NDArray[np.bool_]:
-        """Tell which objects are listed, shape (n,)."""
-        shown = np.ones(len(Verdict) + 1, dtype=np.bool_)
-        shown[list(self.hidden)] = False
-        kept = shown[objects.code]
-        for values, (low, high) in ((objects.iou, self.iou), (objects.area, self.area)):
-            kept &= (values >= low) & (values <= high)
-        if self.plane is not None:
-            kept &= objects.plane == self.plane
-        if self.keys is not None:
-            kept &= np.isin(objects.key_numbers, list(self.keys))
-        return np.asarray(kept)
 
 
 @dataclass(frozen=True)
@@ -100,7 +64,9 @@ def _characters(objects: Objects, *, true_side: bool) -> NDArray[np.int64]:
     return np.where(objects.is_true == true_side, _digits(objects.label), listed)
 
 
-VERDICT, FIELD, PLACE = 0, 5, 6
+VERDICT, FIELD, PLACE, MARK = 0, 5, 6, 7
+SYMBOLS = {Mark.REVIEWED: "\u2713", Mark.TRUTH_IS_WRONG: "\u2717", Mark.IGNORE: "\u2205"}
+"""How a mark is shown where there is little room."""
 COLUMNS = (
     _Column(
         "verdict",
@@ -139,6 +105,11 @@ COLUMNS = (
         lambda o, r: f"{o.y[r]:.0f}, {o.x[r]:.0f}",
         lambda o: _digits(np.rint(o.y)) + _digits(np.rint(o.x)),
     ),
+    _Column(
+        SYMBOLS[Mark.REVIEWED],
+        f"Marks: {', '.join(f'{symbol} {mark}' for mark, symbol in SYMBOLS.items())}.",
+        lambda o: np.zeros(len(o)),
+    ),
 )
 
 
@@ -151,21 +122,26 @@ class ObjectModel(QAbstractTableModel):
         All objects, of which the filter lists some.
     order : ndarray of intp
         Objects that are listed, in their order.
+    marked : mapping
+        Marks by the row of their object.
     """
 
     def __init__(self, name_of: Callable[[int], str]) -> None:
         super().__init__()
         self.objects = no_objects()
         self.order: Index = np.zeros(0, dtype=np.intp)
+        self.marked: Mapping[int, Marked] = {}
         self._filter = ObjectFilter()
         self._sorting: tuple[int, bool] | None = None
         self._name_of = name_of
         self._colours = {int(v): QColor(colour) for v, colour in VERDICT_COLOURS.items()}
 
-    def show_objects(self, objects: Objects, only: ObjectFilter) -> None:
-        """List those objects that pass a filter, as they were sorted before."""
+    def show_objects(
+        self, objects: Objects, only: ObjectFilter, marked: Mapping[int, Marked]
+    ) -> None:
+        """List those objects that pass a filter, as they were sorted before, with their marks."""
         self.beginResetModel()
-        self.objects, self._filter = objects, only
+        self.objects, self._filter, self.marked = objects, only, marked
         self.order = self._arranged(only)
         self.endResetModel()
 
@@ -220,9 +196,9 @@ class ObjectModel(QAbstractTableModel):
         """Return some positions in the list, one of which has the widest text of a column."""
         if not len(self.order):
             return []
-        one = COLUMNS[column]
-        key = (one.length or one.key)(self.objects)[self.order]
-        if column not in (VERDICT, FIELD):  # of equally long ones, as digits differ in width
+        length = COLUMNS[column].length
+        key = (self._key(column) if length is None else length(self.objects))[self.order]
+        if column not in (VERDICT, FIELD, MARK):  # of equally long ones, as digits differ in width
             return np.argsort(-key.astype(np.float64), kind="stable")[:_NUMBERS_MEASURED].tolist()
         first = np.unique(key, return_index=True)[1]
         return first[:: -(-len(first) // _MOST_MEASURED)].tolist()
@@ -243,12 +219,14 @@ class ObjectModel(QAbstractTableModel):
         if role == Role.DisplayRole:
             if column == FIELD:
                 return self._name_of(int(self.objects.plane[row]))
+            if column == MARK:
+                return SYMBOLS[self.marked[row].mark] if row in self.marked else ""
             return COLUMNS[column].text(self.objects, row)
-        if role == Role.ToolTipRole and self.objects.counts[row] > _MOST_LISTED:
-            return "Partners: " + ", ".join(map(str, self.objects.partners_of(row)))
+        if role == Role.ToolTipRole:
+            return self._tell(row)
         if role == Role.DecorationRole and column == VERDICT:
             return self._colours[int(self.objects.code[row])]
-        if role == Role.TextAlignmentRole and column not in (VERDICT, FIELD):
+        if role == Role.TextAlignmentRole and column not in (VERDICT, FIELD, MARK):
             return _RIGHT
         return None
 
@@ -291,5 +269,22 @@ class ObjectModel(QAbstractTableModel):
             worst = (-objects.area[order], objects.iou[order], ~objects.is_error[order])
             return np.asarray(order[np.lexsort(worst)], dtype=np.intp)
         column, descending = self._sorting
-        key = COLUMNS[column].key(objects)[order].astype(np.float64)
+        key = self._key(column)[order].astype(np.float64)
         return np.asarray(order[np.argsort(-key if descending else key, kind="stable")])
+
+    def _key(self, column: int) -> NDArray[Any]:
+        """Return what a column is sorted by."""
+        key = COLUMNS[column].key(self.objects)
+        if column == MARK:
+            for row, marked in self.marked.items():
+                key[row] = 1 + list(Mark).index(marked.mark)
+        return key
+
+    def _tell(self, row: int) -> str | None:
+        """Say what does not stand in the cells: the mark with its note, and many partners."""
+        told, marked = [], self.marked.get(row)
+        if marked is not None:
+            told.append(f"{marked.mark}: {marked.note}" if marked.note else str(marked.mark))
+        if self.objects.counts[row] > _MOST_LISTED:
+            told.append("Partners: " + ", ".join(map(str, self.objects.partners_of(row))))
+        return "\n".join(told) or None

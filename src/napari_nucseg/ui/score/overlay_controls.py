@@ -32,7 +32,10 @@ class Key:
 NEXT = Key("N", "N", "next error")
 PREVIOUS = Key("Shift-N", "Shift+N", "previous error")
 ERRORS_ONLY = Key("E", "E", "errors only, or everything again")
-KEYS = (NEXT, PREVIOUS, ERRORS_ONLY)
+REVIEWED = Key("R", "R", "mark as reviewed")
+TRUTH_IS_WRONG = Key("T", "T", "mark that the truth is wrong")
+IGNORE = Key("I", "I", "mark to be ignored")
+KEYS = (NEXT, PREVIOUS, ERRORS_ONLY, REVIEWED, TRUTH_IS_WRONG, IGNORE)
 Actions = Mapping[Key, Callable[[], object]]
 
 

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QTabWidget, QVBoxLay
 
 from napari_nucseg.analysis.comparison import LocatedPair, compare_planes
 from napari_nucseg.ui.edits import forget
-from napari_nucseg.ui.layers import ERRORS, OVERLAYS, prepare_colours, role_of
+from napari_nucseg.ui.layers import ERRORS, OVERLAYS, predicted_planes, prepare_colours, role_of
 from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import DOCK_WIDTH
@@ -22,31 +22,28 @@ from napari_nucseg.ui.score.comparison_widget import ComparisonWidget
 from napari_nucseg.ui.score.controls import BackgroundScoring, ScoreControls
 from napari_nucseg.ui.score.corrections import CorrectionControls
 from napari_nucseg.ui.score.export import Exporter
+from napari_nucseg.ui.score.gallery import Gallery
 from napari_nucseg.ui.score.legend import VerdictLegend
+from napari_nucseg.ui.score.marks import MarkControls, count_anew
 from napari_nucseg.ui.score.mask_images import MaskOffer
-from napari_nucseg.ui.score.model import Comparison, ComparisonState, predicted_planes
+from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.overlay_controls import OverlayControls
 from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotsWidget
 from napari_nucseg.ui.score.score_table import ScoreTable
-from napari_nucseg.wording import counted
 
-NUCLEI, PLOTS, COMPARE = 1, 2, 3
+NUCLEI, PLOTS, COMPARE, GALLERY = 1, 2, 3, 4
 TABS = (
     ("table", "Scores", "Scores of the field shown and of all fields."),
-    (
-        "corrections",
-        "Nuclei",
-        "One row per nucleus. Click a row to go to its nucleus, or to correct it.",
-    ),
+    ("corrections", "Nuclei", "One row per nucleus. Click a row to go to it, or to correct it."),
     ("plots", "Plots", "Scores, nuclei and fields as plots. Click in a plot to go there."),
     ("comparison", "Compare", "Predictions and saved runs side by side."),
+    ("gallery", "Gallery", "The errors as small pictures, the worst first."),
 )
 """The tabs: the part of the panel that each shows, its title and its tooltip."""
 Part = TypeVar("Part", bound=QWidget)
-_LINES = 2
-"""Lines of the status, so that buttons stay where they are whatever is told."""
+_LINES = 2  # of the status, so that buttons stay where they are whatever is told
 
 
 class ScorePanel(Panel):
@@ -68,9 +65,7 @@ class ScorePanel(Panel):
         self.choices = ScoreControls(viewer.layers)
         self.prediction, self.truth = self.choices.prediction, self.choices.truth
         self.threshold = self.choices.threshold
-        self.score = PushButton(
-            text="Score", tooltip="Compare prediction and ground truth as they are now."
-        )
+        self.score = PushButton(text="Score", tooltip="Compare the two layers as they are now.")
         super().__init__(viewer, [self.score])
         self._make_parts(viewer)
         self._lay_out()
@@ -89,24 +84,22 @@ class ScorePanel(Panel):
         self.edits = EditTracker(self.model, native, self._begin_anew)
         self.summing = BackgroundScoring(self.model, self.table, self.run, self.drop_job, native)
         self.files = QPushButton("Export")
-        self.files.setToolTip(
-            "Write nuclei, fields, scores or a report to a file. Plots have their own Save button."
-        )
+        self.files.setToolTip("Write nuclei, fields, scores or a report. Plots have a Save button.")
         menu = QMenu(self.files)
         menu.aboutToShow.connect(lambda: self.export.fill(menu))
         self.files.setMenu(menu)
 
     def _lay_out(self) -> None:
         self.tabs = QTabWidget()
-        for page, (_, title, tip) in zip((self.table, self.objects, *_pages(2)), TABS, strict=True):
+        pages = (self.table, self.objects, QWidget(), QWidget(), QWidget())
+        for page, (_, title, tip) in zip(pages, TABS, strict=True):
             self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
         self.tabs.currentChanged.connect(self._on_tab)
         below = QHBoxLayout()
         below.addWidget(self.score.native)
         below.addWidget(self.files)
         layout = self.native.layout()
-        rows = self.offer, self.choices.widget, self.legend, self.buttons, self.mending
-        parts = (*rows, self.tabs)
+        parts = self.offer, self.choices.widget, self.legend, self.buttons, self.mending, self.tabs
         for position, widget in enumerate(parts):
             layout.insertWidget(position, widget, 1 if widget is self.tabs else 0)
         layout.insertLayout(len(parts), below)
@@ -138,18 +131,36 @@ class ScorePanel(Panel):
         parts = self._viewer, self.model, self.run_errand, self._tell, self._add_beside
         return self._put(COMPARE, ComparisonWidget(*parts))
 
+    @cached_property
+    def gallery(self) -> Gallery:
+        """The errors as thumbnails."""
+        return self._put(GALLERY, Gallery(self.model, self.run_errand))
+
+    @cached_property
+    def marks(self) -> MarkControls:
+        """What marks nuclei, below the tabs that lead to them."""
+        marks = MarkControls(self.native, self.model, self.run_errand, self._tell, self.start)
+        layout = self.native.layout()
+        layout.insertWidget(layout.indexOf(self.tabs) + 1, marks)
+        return marks
+
     def _put(self, tab: int, part: Part) -> Part:
         page: Any = self.tabs.widget(tab)
-        page.layout().addWidget(part)
+        layout = page.layout() or QVBoxLayout(page)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(part)
         self.guard_wheel()
         return part
 
     def _on_tab(self, tab: int) -> None:
         """Build what is in a tab when it is first looked at."""
         getattr(self, TABS[tab][0])
+        self.marks.setVisible(tab in (NUCLEI, GALLERY))
+        self._bind_keys()
 
     def _connect(self) -> None:
         self.choices.layers_changed.connect(self._begin)
+        self.choices.ignore.changed.connect(self._on_regions)
         self.choices.rule_changed.connect(lambda: self.model.use_rule(self.choices.rule))
         self.score.changed.connect(self.start)
         self.model.changed.connect(self._on_changed)
@@ -166,7 +177,7 @@ class ScorePanel(Panel):
     @property
     def running(self) -> bool:
         """Whether work is on its way in the background, or about to be."""
-        return super().running or self.summing.is_waiting
+        return super().running or self.summing.is_waiting or self.choices.ignore.is_waiting
 
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
@@ -176,17 +187,16 @@ class ScorePanel(Panel):
         """Compare the chosen layers, in the background."""
         prediction, truth = self.prediction.value, self.truth.value
         self.drop_job()
-        problem = self.choices.problem
-        if problem:
+        if problem := self.choices.problem:
             self.model.choose_layers(None, None)
             self._tell(problem)
             return
-        self.model.choose_layers(prediction, truth)
+        self.model.choose_layers(prediction, truth, self.choices.ignore.regions_of(prediction))
         self._elsewhere = self.choices.remarks
         self._tell(f"{self._elsewhere}Comparing...")
         planes, copies = predicted_planes(prediction), self.model.copy_labels(self.model.copies)
-        read = self.state.label_reader()
-        self.run(partial(compare_planes, read, planes, copies), self._show_comparison)
+        read, what = self.state.label_reader(), self.state.ignored
+        self.run(partial(compare_planes, read, planes, copies, what=what), self._show_comparison)
 
     def show_errors(self) -> None:
         """Add or refresh the layer of verdicts."""
@@ -208,10 +218,11 @@ class ScorePanel(Panel):
         self._layers.events.inserted.disconnect(self._on_layer_inserted)
         self._layers.events.removed.disconnect(self._on_layer_removed)
         self.picker.disconnect()
+        self.choices.ignore.stop()
         if "plots" in vars(self):
             self.plots.disconnect_viewer()
         self.overlays.disconnect_viewer()
-        self.buttons.keys.bind([])
+        self._bind([])
         self.mending.disconnect_viewer()
         self.edits.watch()
         self.summing.stop()
@@ -230,15 +241,7 @@ class ScorePanel(Panel):
         if new.score is not old.score:
             self.table.show_field(new.score)
         if new.is_there and (new.objects is not old.objects or new.plane != old.plane):
-            self._tell_field()
-
-    def _tell_field(self) -> None:
-        state, told = self.state, "this field is not in the prediction yet."
-        if state.score is not None:
-            o = state.score.objects
-            told = f"{counted(o.tp + o.fn, 'nucleus')}, {o.tp + o.fp} predicted, {o.tp} matched."
-        where = f"{state.name_of(state.plane)} ({state.plane + 1} of {len(state.pairs)}): "
-        self._tell(self._elsewhere + (where if state.is_stack else "") + told)
+            self._tell(self._elsewhere + new.describe_field())
 
     def _choose(self, row: int) -> None:
         """Select what was clicked on in the canvas."""
@@ -246,11 +249,14 @@ class ScorePanel(Panel):
         layer = self.state.truth if objects.is_true[row] else self.state.prediction
         if layer is not None:
             layer.selected_label = int(objects.label[row])
+        if marks := vars(self).get("marks"):
+            marks.point_at(row)
         hidden = "" if self.objects.show_row(row) else " A filter hides it in the table."
         self._tell(f"{self.state.describe(row)}.{hidden}")
 
     def _go(self, row: int) -> None:
         go_to_row(self._viewer, self.state, row)
+        self.objects.show_row(row)
         self._tell(f"{self.state.describe(row)}.")
 
     def _on_layer_inserted(self, event: Any) -> None:
@@ -278,18 +284,18 @@ class ScorePanel(Panel):
 
     def _bind_keys(self) -> None:
         chosen = (self.prediction.value, self.truth.value)
-        ours = [one for one in self._layers if one in chosen or role_of(one) in OVERLAYS]
-        self.buttons.keys.bind(ours)
+        self._bind([one for one in self._layers if one in chosen or role_of(one) in OVERLAYS])
+
+    def _bind(self, layers: list[Labels]) -> None:
+        self.buttons.keys.bind(layers)
+        if marks := vars(self).get("marks"):
+            marks.keys.bind(layers)
+
+    def _on_regions(self) -> None:
+        regions = self.choices.ignore.regions_of(self.prediction.value)
+        count_anew(self.model, self.start, regions=regions)
 
     def _begin_anew(self, layer: Any = None) -> None:
         if layer is not None:
             forget(layer)
         self.start()
-
-
-def _pages(count: int) -> list[QWidget]:
-    """Return empty pages that something is put into later."""
-    pages = [QWidget() for _ in range(count)]
-    for page in pages:
-        QVBoxLayout(page).setContentsMargins(0, 0, 0, 0)
-    return pages

@@ -22,11 +22,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nucseg.analysis.comparison import CURVE_THRESHOLDS
+from napari_nucseg.analysis.threshold_curves import CURVE_THRESHOLDS
 from napari_nucseg.io.writers import with_ending
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.report.plots import Theme
-from napari_nucseg.report.text import as_number
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.score.corrected_files import as_file_name
@@ -41,7 +40,7 @@ from napari_nucseg.ui.score.figures import (
     write_figure,
 )
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import as_number, counted
 
 KINDS = {
     CURVES: "Click or drag to change the IoU threshold.",

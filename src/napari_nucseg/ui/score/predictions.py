@@ -14,9 +14,11 @@ from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 
+from napari_nucseg.analysis.marks import Mark
 from napari_nucseg.analysis.prediction_comparison import (
     ScoredField,
     ScoredPrediction,
+    TrueFields,
     compare_predictions,
 )
 from napari_nucseg.array_types import Labels as LabelImage
@@ -35,17 +37,13 @@ from napari_nucseg.ui.layers import (
     LayerRecord,
     full_data,
     placement,
+    predicted_planes,
     read_plane,
     record_of,
     role_of,
     tag,
 )
-from napari_nucseg.ui.score.model import (
-    NOTHING_COMPARED,
-    Comparison,
-    ComparisonState,
-    predicted_planes,
-)
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.wording import counted
 
 _PAUSE = 300
@@ -210,7 +208,10 @@ class PredictionScores:
         if not planes:
             return "No field is in all predictions. Segment the same fields with each model."
         self._score({})
-        return f"Scoring {len(self.layers)} predictions in {counted(len(planes), 'field')}..."
+        told = f"Scoring {len(self.layers)} predictions in {counted(len(planes), 'field')}..."
+        ignored = (key for key, one in self._state.now.marks.items() if one.mark == Mark.IGNORE)
+        some = not all(key.is_true for key in ignored)
+        return f"{told} Predicted nuclei marked to be ignored are counted here." if some else told
 
     def forget(self) -> None:
         """Let go of the scores: other layers or another rule are compared now."""
@@ -225,9 +226,10 @@ class PredictionScores:
 
     def _score(self, known: dict[str, dict[int, ScoredField]]) -> None:
         reads = {layer.name: partial(read_plane, full_data(layer)) for layer in self.layers}
-        truth = partial(read_plane, full_data(self._state.now.truth))
-        planes, rule = self._planes(), self._state.now.rule
-        work = partial(compare_predictions, truth, reads, planes, rule, known=known)
+        now, planes = self._state.now, self._planes()
+        truth, ignored = full_data(now.truth), now.ignoring.of_any_prediction(now.pairs)
+        fields = TrueFields(partial(read_plane, truth), planes, ignored)
+        work = partial(compare_predictions, fields, reads, now.rule, known=known)
         self._job = self._run(work, self._show)
 
     def _score_again(self) -> None:

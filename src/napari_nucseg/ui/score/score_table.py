@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 from napari_nucseg.metrics.registry import CHOSEN, GROUPS, Metric, metrics
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import LEVEL, Interval, Summary
-from napari_nucseg.report.text import as_interval, as_number
+from napari_nucseg.wording import as_interval, as_number
 
 Role = Qt.ItemDataRole
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

@@ -1,0 +1,296 @@
+"""Marks on nuclei: *reviewed*, *truth is wrong* and *ignore* with a note, by button and key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
+
+from napari_nucseg.analysis.comparison import LocatedPair
+from napari_nucseg.analysis.marks import (
+    Mark,
+    Marked,
+    Marks,
+    marks_record,
+    read_marks,
+    with_marks,
+)
+from napari_nucseg.analysis.objects import ObjectKey
+from napari_nucseg.io.writers import with_ending, write_json
+from napari_nucseg.metrics.ignoring import Regions
+from napari_nucseg.progress import Progress
+from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.score.corrected_files import as_file_name
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
+from napari_nucseg.ui.score.object_model import SYMBOLS
+from napari_nucseg.ui.score.overlay_controls import IGNORE, REVIEWED, TRUTH_IS_WRONG, ErrorKeys
+from napari_nucseg.wording import counted
+
+KEYS = {Mark.REVIEWED: REVIEWED, Mark.TRUTH_IS_WRONG: TRUTH_IS_WRONG, Mark.IGNORE: IGNORE}
+_HELP = {
+    Mark.REVIEWED: "You have looked at the nucleus.",
+    Mark.TRUTH_IS_WRONG: "The ground truth is wrong here. The nucleus is still counted.",
+    Mark.IGNORE: "Leave the nucleus out of the scores.",
+}
+_ENDING = ".json"
+_MOST_AT_ONCE = 3
+"""Fields that are counted anew while the window waits; more are in the background."""
+
+
+class MarkControls(QWidget):
+    """Marks the nucleus that was chosen last, in the table, the gallery or the canvas.
+
+    Parameters
+    ----------
+    panel : QWidget
+        Panel in which the keys work while it has the focus.
+    state : ComparisonState
+        The comparison whose nuclei are marked.
+    run : callable
+        Called with work to do in the background, and with what shows its result.
+    tell : callable
+        Called with a line of text, to show it.
+    start : callable
+        Compares all fields in the background.
+    """
+
+    def __init__(
+        self,
+        panel: QWidget,
+        state: ComparisonState,
+        run: Run,
+        tell: Callable[[str], None],
+        start: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._state, self._run, self._tell, self._start = state, run, tell, start
+        self._current: ObjectKey | None = None
+        self._taken: dict[ObjectKey, str] = {}  # notes of marks that were taken away
+        self._saved: Marks | None = None
+        self.buttons = {mark: self._button(mark) for mark in Mark}
+        self.note = QLineEdit()
+        self.note.setPlaceholderText("Note")
+        self.note.setToolTip("What else there is to say of the nucleus. Kept with its mark.")
+        self.note.editingFinished.connect(self._keep_note)
+        self.count = QLabel()
+        self.files = QPushButton("Marks")
+        self.files.setToolTip("Save marks and notes to a file, or open one. *: not saved yet.")
+        self._lay_out()
+        self.keys = ErrorKeys(panel, {KEYS[mark]: partial(self.mark, mark) for mark in Mark})
+        state.changed.connect(self._on_changed)
+        state.chosen.connect(self.point_at)
+        self._show()
+
+    def point_at(self, row: int) -> None:
+        """Take an object for the one that is to be marked."""
+        self._current = self._state.now.objects.key_of(row)
+        self._show()
+
+    def mark(self, mark: Mark) -> None:
+        """Mark the nucleus that was chosen last, or take the same mark away from it."""
+        now, key = self._state.now, self._current
+        row = None if key is None else now.objects.find(**key._asdict())
+        if key is None or row is None:
+            self._tell("Choose a nucleus first: click its row, its picture, or it in the canvas.")
+            self._show()
+            return
+        key, known = now.objects.key_of(row), now.marked.get(row)
+        marks = {one: what for one, what in now.marks.items() if what is not known}
+        if known is not None and known.mark == mark:
+            self._taken[key] = known.note
+        else:
+            typed = self.note.text() or self._taken.get(key, "")
+            note = typed if known is None else known.note
+            top, left, bottom, right = now.objects.box[row].tolist()
+            marks[key] = Marked(mark, note, (top, left, bottom, right))
+        self._set(marks)
+        self._tell(f"{self._state.now.describe(row)}.")
+
+    def save_to(self, path: Path) -> None:
+        """Write the marks to a file in the background; its name gets the ending if need be."""
+        now = self._state.now
+        try:
+            path = with_ending(path, _ENDING)
+        except OSError as error:
+            self._tell(str(error))
+            return
+        record = marks_record(now.marks, lambda plane: now.field_of(plane).stem)
+        count = counted(len(now.marks), "mark")
+        marks = now.marks
+
+        def told(nothing: None) -> None:
+            self._saved = marks
+            self._show()
+            self._tell(f"{count} written: {path}")
+
+        self._run(lambda progress: write_json(path, record), told)
+
+    def open_from(self, path: Path) -> None:
+        """Add the marks of a file; nuclei that have a mark keep it."""
+        now = self._state.now
+        planes = {now.field_of(plane).stem: plane for plane in now.pairs}
+
+        def read(progress: Progress) -> tuple[dict[ObjectKey, Marked], int]:
+            return read_marks(_read_json(path), planes, str(path))
+
+        self._run(read, lambda found: self._add(path, *found))
+
+    def _add(self, path: Path, marks: Marks, elsewhere: int) -> None:
+        known = self._state.now.marks
+        self._set({**marks, **known})
+        told = [f"{counted(len(marks.keys() - known.keys()), 'mark')} added from {path.name}."]
+        differing = [key for key in marks.keys() & known.keys() if marks[key] != known[key]]
+        if differing:
+            told.append(f"{counted(len(differing), 'nucleus')} had another mark and kept it.")
+        if elsewhere:
+            told.append(f"{counted(elsewhere, 'mark')} of fields that are not here left out.")
+        self._tell(" ".join(told))
+
+    def _set(self, marks: Mapping[ObjectKey, Marked]) -> None:
+        """Exchange all marks; each is kept with the layer of its nucleus."""
+        now = self._state.now
+        for layer, is_true in ((now.truth, True), (now.prediction, False)):
+            if layer is not None:
+                layer.metadata = with_marks(layer.metadata, marks, is_true=is_true)
+        count_anew(self._state, self._start, marks)
+
+    def _keep_note(self) -> None:
+        marked = self._marked()
+        if marked is None or marked.note == self.note.text():
+            return
+        new, now = replace(marked, note=self.note.text()), self._state.now
+        self._set({key: new if one is marked else one for key, one in now.marks.items()})
+
+    def _marked(self) -> Marked | None:
+        """Return the mark of the nucleus that was chosen last."""
+        now, key = self._state.now, self._current
+        row = None if key is None else now.objects.find(**key._asdict())
+        return None if row is None else now.marked.get(row)
+
+    def _on_changed(self, old: Comparison, new: Comparison) -> None:
+        if new.truth is not old.truth or new.prediction is not old.prediction:
+            self._current, self._taken = None, {}
+        if new.objects is not old.objects or new.marks is not old.marks:
+            self._show()
+
+    def _show(self) -> None:
+        """Let buttons, note and count tell of the marks as they are now."""
+        marked, all_marked = self._marked(), self._state.now.marked.values()
+        for mark, button in self.buttons.items():
+            button.setChecked(marked is not None and marked.mark == mark)
+        unsaved = any(all_marked) and self._state.now.marks != self._saved
+        self.files.setText("Marks *" if unsaved else "Marks")
+        if not self.note.hasFocus() or marked is not None:
+            self.note.setText("" if marked is None else marked.note)
+        counts = {mark: sum(one.mark == mark for one in all_marked) for mark in Mark}
+        self.count.setText(
+            ", ".join(f"{SYMBOLS[mark]} {count}" for mark, count in counts.items() if count)
+        )
+
+    def _button(self, mark: Mark) -> QPushButton:
+        button = QPushButton(f"{SYMBOLS[mark]} {mark.capitalize()}")
+        button.setCheckable(True)
+        button.setMinimumWidth(0)
+        button.setToolTip(f"{_HELP[mark]} Press again to take the mark away ({KEYS[mark].qt}).")
+        button.clicked.connect(lambda: self.mark(mark))
+        return button
+
+    def _lay_out(self) -> None:
+        menu = QMenu(self.files)
+        for text, act in (("Save marks...", self._ask_save), ("Open marks...", self._ask_open)):
+            action = menu.addAction(text)
+            assert action is not None
+            action.triggered.connect(act)
+        self.files.setMenu(menu)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(3)
+        for column, button in enumerate(self.buttons.values()):
+            grid.addWidget(button, 0, column)
+        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        grid.addWidget(self.note, 1, 0)
+        grid.addWidget(self.count, 1, 1)
+        grid.addWidget(self.files, 1, 2)
+
+    def _ask_save(self) -> None:
+        if not self._state.now.marks:
+            self._tell("There are no marks yet. Choose a nucleus, and press a button above.")
+            return
+        truth = self._state.now.truth
+        path = f"{as_file_name('' if truth is None else truth.name)} marks{_ENDING}"
+        name, _ = QFileDialog.getSaveFileName(self, "Save marks", path, f"*{_ENDING}")
+        if name:
+            self.save_to(Path(name))
+
+    def _ask_open(self) -> None:
+        if not self._state.now.is_there:
+            self._tell(NOTHING_COMPARED)
+            return
+        name, _ = QFileDialog.getOpenFileName(self, "Open marks", "", f"*{_ENDING}")
+        if name:
+            self.open_from(Path(name))
+
+
+def count_anew(
+    state: ComparisonState,
+    start: Callable[[], None],
+    marks: Marks | None = None,
+    regions: Regions | None = None,
+) -> None:
+    """Take marks or regions, and count the fields anew in which other nuclei are ignored then.
+
+    Parameters
+    ----------
+    state : ComparisonState
+        The comparison as it is now.
+    start : callable
+        Compares all fields in the background, which is asked for where many have to be read.
+    marks, regions
+        Other marks, other regions, or both.
+    """
+    now, pairs, read = state.now, dict[int, LocatedPair](), 0
+    new = now if marks is None else replace(now, marks=marks)
+    new = new if regions is None else replace(new, regions=regions)
+    for plane in new.ignoring.differing(now.ignoring, now.pairs):
+        pair, what = now.pairs[plane], new.ignored
+        ignore, labels = what and what(plane, pair), None
+        if ignore is not None and not ignore.is_nothing:
+            read += 1
+            if read > _MOST_AT_ONCE:
+                break
+            labels = state.copies.get(plane) or now.labels_now(plane)
+        pairs[plane] = pair.ignoring(ignore, labels, outlines=True)
+    if read > _MOST_AT_ONCE or not now.is_there:
+        start()
+    else:
+        state.take(replace(new, pairs={**now.pairs, **pairs}).judged(now.rule) if pairs else new)
+
+
+def _read_json(path: Path) -> Any:
+    """Read a file of JSON.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: it is no JSON file ({error}); choose a file that Save marks has written"
+        ) from error
