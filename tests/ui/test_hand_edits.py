@@ -267,6 +267,52 @@ def test_what_is_painted_while_a_network_runs_is_kept_in_a_copy(
     assert f"What you painted meanwhile is in {copy.name}." in panel.status.value
 
 
+@pytest.fixture
+def shown_stack(qtbot, make_napari_viewer, drawn_fields):
+    """A window with a stack whose fields are all segmented, and its panel."""
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.stack([field.image for field in drawn_fields]), name="stack")
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+    panel.form.scope.value = Scope.ALL
+    run(qtbot, panel)
+    settle(qtbot, panel)
+    (layer,) = predictions(viewer)
+    viewer.layers.selection = {layer}
+    return viewer, panel, layer
+
+
+def segment_anew(qtbot, panel) -> None:
+    """Let a network find other nuclei in all fields."""
+    panel.form.params["min_size"].value = 300
+    panel.follower.rest()
+    run(qtbot, panel)
+    settle(qtbot, panel)
+
+
+@pytest.mark.parametrize("way", ["Ctrl+Z", "Undo"])
+def test_one_undo_takes_back_all_fields_of_a_run(qtbot, shown_stack, way):
+    viewer, panel, layer = shown_stack
+    before = layer.data.copy()
+    segment_anew(qtbot, panel)
+    after = layer.data.copy()
+    assert (before != after).any(axis=(1, 2)).sum() > 1
+
+    if way == "Ctrl+Z":
+        press_undo(qtbot, viewer)
+    else:
+        qtbot.mouseClick(panel.form.undo.native, Qt.MouseButton.LeftButton)
+    settle(qtbot, panel)
+    np.testing.assert_array_equal(layer.data, before)
+    assert count_corrected(layer) == 0
+    by_field = record_of(layer).by_field
+    assert [by_field[plane]["parameters"]["min_size"] for plane in (0, 1)] == [15, 15]
+
+    layer.redo()
+    settle(qtbot, panel)
+    np.testing.assert_array_equal(layer.data, after)
+    assert count_corrected(layer) == 0
+
+
 def test_what_is_painted_into_a_field_that_was_not_segmented_is_asked_about(
     qtbot, viewer, stack, panel, stand_in, questions
 ):

@@ -12,7 +12,7 @@ from napari.layers import Image, Labels
 from napari_nucseg.analysis.corrections import PackedLabels
 from napari_nucseg.analysis.field_parts import Provenance, merged, moved, place_part, stacked
 from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.ui.edits import keep_made, make_room, write_field
+from napari_nucseg.ui.edits import Step, keep_made, make_room, write_field
 from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
@@ -30,6 +30,7 @@ from napari_nucseg.ui.segment.hand_edits import (
     FieldState,
     HandEdits,
     can_hold,
+    join_replacements,
     note_replacement,
     provenance_by_field,
     set_states,
@@ -49,19 +50,11 @@ GONE = "The labels that were made have been removed. Press Segment again."
 
 
 def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult]) -> Labels:
-    """Show labels over their image; what was segmented before keeps its labels elsewhere.
+    """Show results of one model over their image, in the order they were made.
 
-    What is replaced can be undone in napari, as one step. Labels that new ones cannot be written
-    into stay in their layer, which gets another name.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        The viewer with the image.
-    image : Image
-        Image layer that was segmented.
-    made : sequence of FieldResult
-        Results of one model, in the order they were made.
+    What was segmented before keeps its labels elsewhere. What is replaced can be undone in napari,
+    as one step. Labels that new ones cannot be written into stay in their layer, which gets
+    another name.
     """
     layer = find_prediction(viewer.layers, str(image.unique_id), made[0].key.model)
     if layer is not None and not can_hold(layer, image):
@@ -124,10 +117,12 @@ class RunResults:
         self._shown = shown
         self._parts: list[Result] = []
         self._asked = 0
+        self._step: Step | None = None  # of the labels' history, which holds what a run replaced
 
     def begin(self, fields: int) -> None:
-        """Begin a run over so many fields."""
+        """Begin a run over so many fields, which is undone as one step."""
         self._parts, self._asked, self.remark, self.failures = [], fields, "", []
+        self._step = None
 
     def begin_anew(self, image: Image) -> bool:
         """Forget results of an image that has changed; tell whether labels of other axes are left.
@@ -162,6 +157,7 @@ class RunResults:
         earlier = find_prediction(self._viewer.layers, keys[0].source, keys[0].model)
         self.remark = self._edits.keep_late(image, keys) or self.remark
         labels = put_prediction(self._viewer, image, result.made)
+        self._step = join_replacements(labels, self._step)
         if earlier is not None and earlier != labels:
             self.remark = f"The labels before cannot be replaced and stay in {earlier.name}."
         for key in keys:
