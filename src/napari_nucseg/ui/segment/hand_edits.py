@@ -274,7 +274,8 @@ def join_replacements(layer: Labels, earlier: Step | None) -> Step | None:
     history, known = layer._undo_history, _known.get(layer)
     if not history or not known or history[-1][0] is not known[-1].step:
         return earlier
-    if len(history) > 1 and history[-2] is earlier:
+    is_next = len(history) > 1 and history[-2] is earlier
+    if is_next:
         history[-2].extend(history.pop())
     step: Step = history[-1]
     return step
