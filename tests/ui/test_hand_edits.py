@@ -385,6 +385,34 @@ def test_the_panel_and_its_table_say_what_was_corrected_by_hand(
     assert panel.provenance.text.value.endswith("Corrected by hand: 2 nuclei")
 
 
+def test_the_panel_counts_the_nuclei_that_an_edit_left(qtbot, shown):
+    viewer, panel, layer = shown
+    count = len(layer.features)
+    assert panel.status.value.startswith(f"{count} nuclei in ")
+
+    erase_with_the_brush(qtbot, viewer, layer, 2)
+    settle(qtbot, panel)
+    assert panel.status.value.startswith(f"{count - 1} nuclei in this field, ")
+    assert panel.status.value.endswith("corrected by hand: 1 nucleus.")
+    assert panel.provenance.text.value.endswith("Corrected by hand: 1 nucleus")
+
+    press_undo(qtbot, viewer)
+    settle(qtbot, panel)
+    assert panel.status.value.startswith(f"{count} nuclei in this field, ")
+    assert "by hand" not in panel.status.value + panel.provenance.text.value
+
+
+def test_what_a_tool_or_undo_says_is_not_replaced_by_counts(qtbot, shown):
+    viewer, panel, layer = shown
+    erase_with_the_brush(qtbot, viewer, layer, 2)
+    settle(qtbot, panel)
+
+    qtbot.mouseClick(panel.form.undo.native, Qt.MouseButton.LeftButton)
+    settle(qtbot, panel)
+
+    assert panel.status.value == f"The last change of {layer.name} is undone."
+
+
 def test_a_saved_layer_says_what_was_corrected_by_hand(edited, tmp_path):
     path = tmp_path / "labels.tif"
     save_labels(str(path), edited.data, {"name": edited.name, "metadata": edited.metadata})

@@ -112,6 +112,10 @@ class Panel(Container):
         job.start()
         return job
 
+    def say(self, *told: str) -> None:
+        """Show sentences in the line of status; empty ones are left out."""
+        self.status.value = " ".join(filter(None, told))
+
     def guard_wheel(self) -> None:
         """Keep the mouse wheel from what was added to the panel after it was shown."""
         self._wheel.guard_all()

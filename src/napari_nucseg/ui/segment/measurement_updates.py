@@ -145,8 +145,8 @@ class MeasurementUpdates:
         Results in memory, whose flows tell the doubt.
     shown : callable
         Called with a layer whose measures changed or are those of another field.
-    undone : callable
-        Called with a layer of which a result was undone or redone.
+    edited : callable
+        Called with a layer whose labels were edited, and whether a result was undone or redone.
     parent : QObject
         Owner of the timer, which ends with it.
     """
@@ -156,13 +156,13 @@ class MeasurementUpdates:
         viewer: ViewerModel,
         kept: ResultCache,
         shown: Callable[[Labels], None],
-        undone: Callable[[Labels], None],
+        edited: Callable[[Labels, bool], None],
         parent: QObject,
     ) -> None:
         self._viewer = viewer
         self._kept = kept
         self._shown = shown
-        self._undone = undone
+        self._edited = edited
         self._turned_back: set[Labels] = set()
         self._suspects: set[tuple[Labels, int]] = set()
         self._job: Job | None = None
@@ -236,7 +236,7 @@ class MeasurementUpdates:
         for layer in self._turned_back:
             if layer in self._viewer.layers:
                 self.show(layer)
-                self._undone(layer)
+                self._edited(layer, True)
         self._turned_back.clear()
         there = [place for place in self._suspects if place[0] in self._viewer.layers]
         places = sorted(there, key=lambda place: place[1])
@@ -282,3 +282,4 @@ class MeasurementUpdates:
                 continue  # unchanged, or made anew since
             keep_tables(layer, {**tables, plane: table})
             self.show(layer)
+            self._edited(layer, False)

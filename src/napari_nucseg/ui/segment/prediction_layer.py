@@ -46,6 +46,7 @@ from napari_nucseg.ui.segment.result_cache import (
     short_name,
 )
 
+LEFT = "Labels that were made with other axes stay as they are."
 GONE = "The labels that were made have been removed. Press Segment again."
 
 
@@ -124,8 +125,8 @@ class RunResults:
         self._parts, self._asked, self.remark, self.failures = [], fields, "", []
         self._step = None
 
-    def begin_anew(self, image: Image) -> bool:
-        """Forget results of an image that has changed; tell whether labels of other axes are left.
+    def begin_anew(self, image: Image) -> str:
+        """Forget results of an image that has changed; say whether labels of other axes are left.
 
         No result is written to these from now on.
         """
@@ -137,7 +138,7 @@ class RunResults:
             if one is not None and not one.is_copy and made.get("axes", axes) != axes:
                 layer.metadata = layer.metadata | tag(replace(one, is_copy=True))
                 are_left = True
-        return are_left
+        return LEFT if are_left else ""
 
     @property
     def described(self) -> str:
