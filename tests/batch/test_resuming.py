@@ -229,6 +229,23 @@ def test_tables_take_their_places_once_all_of_them_can_be_made(run, oracle_of, d
         assert not list(out.rglob("*.partial"))
 
 
+def test_records_that_do_not_say_what_was_corrected_leave_it_open(
+    run, oracle_of, drawn_fields, out
+):
+    run(oracle_of(drawn_fields))
+    path = sorted((out / "records").iterdir())[1]
+    record = json.loads(path.read_text())
+    del record["objects"]["corrected"]
+    path.write_text(json.dumps(record))
+
+    run(oracle_of(drawn_fields), parquet=True)
+
+    header, *rows = ((out / "objects.csv").read_text()).splitlines()
+    assert header.endswith(",corrected")
+    assert {row.rpartition(",")[2] for row in rows if path.stem in row} == {""}
+    assert {row.rpartition(",")[2] for row in rows if path.stem not in row} == {"False"}
+
+
 def test_tables_that_a_killed_run_prepared_are_swept(run, oracle_of, drawn_fields, out):
     run(oracle_of(drawn_fields))
     (out / "tables.0badcafe.partial").mkdir()

@@ -108,7 +108,8 @@ def _kind(pyarrow: Any, column: str) -> Any:
         return pyarrow.string()
     if column == "partners":
         return pyarrow.list_(pyarrow.int64())
-    return pyarrow.bool_() if column == "beside_error" else pyarrow.float64()
+    is_flag = column in ("beside_error", "corrected")
+    return pyarrow.bool_() if is_flag else pyarrow.float64()
 
 
 @dataclass(frozen=True)
