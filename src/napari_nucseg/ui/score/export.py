@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_nucseg.analysis.comparison import DatasetScore, LabelPair, LocatedPair, score_dataset
-from napari_nucseg.analysis.corrections import Changes
+from napari_nucseg.analysis.corrections import Changes, mark_corrected
 from napari_nucseg.analysis.drawing import picture_verdicts
+from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.score_records import (
     Record,
     field_row,
@@ -22,6 +24,7 @@ from napari_nucseg.analysis.score_records import (
     object_columns,
     summary_record,
 )
+from napari_nucseg.io.channels import CHANNEL, MEAN
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.writers import (
     check_parquet,
@@ -36,7 +39,6 @@ from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.summary import Summary
-from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import (
     WORST,
@@ -48,11 +50,19 @@ from napari_nucseg.report.page import (
     write_page,
 )
 from napari_nucseg.report.text import latex_table, markdown_table
-from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.edits import count_corrected, find_corrected
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import find_image, full_data, pixel_size, plane_of, record_of
+from napari_nucseg.ui.layers import (
+    axes_of,
+    field_shape,
+    find_image,
+    full_data,
+    pixel_size,
+    plane_of,
+    record_of,
+)
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
+from napari_nucseg.ui.score.predictions import describe_made
 from napari_nucseg.wording import say_corrected
 
 
@@ -108,11 +118,8 @@ class Exported:
             # Not the overlap that is known: labels may have been painted in since
             matching = match(find_overlap(*labels), self.rule.threshold, preset.strict)
             columns = object_columns(name, *labels, matching, preset, pixel_size=size)
-            changes = self.corrected.get(plane, {})
-            corrected = {side: {*one.added, *one.changed} for side, one in changes.items()}
-            rows = zip(columns["side"], columns["object"], strict=True)
-            columns["corrected"] = [label in corrected.get(side, ()) for side, label in rows]
-            tables.append(columns)
+            by_hand = mark_corrected(columns, self.corrected.get(plane, {}))
+            tables.append(columns | {"corrected": by_hand})
         return join(tables)
 
     def count_corrected(self, plane: int) -> int:
@@ -130,6 +137,11 @@ class Exported:
     def summary(self, progress: Progress) -> Summary:
         """Sum up the fields."""
         return self._sum(progress).summary
+
+    def record(self, progress: Progress) -> Record:
+        """Return the sums as the command line does."""
+        corrected = sum(map(self.count_corrected, self.corrected))
+        return summary_record(self.summary(progress), corrected)
 
     def report(self, progress: Progress) -> Page:
         """Gather a report, with pictures of the worst fields."""
@@ -157,13 +169,7 @@ KINDS: dict[str, tuple[str, Write]] = {
     "Nuclei as CSV...": (".csv", lambda path, e, p: write_columns(path, e.objects(p))),
     "Nuclei as Parquet...": (".parquet", lambda path, e, p: write_parquet(path, e.objects(p))),
     "Fields as CSV...": (".csv", lambda path, e, p: write_table(path, e.field_rows(p))),
-    "Scores as JSON...": (
-        ".json",
-        lambda path, e, progress: write_json(
-            path,
-            summary_record(e.summary(progress), sum(map(e.count_corrected, e.corrected))),
-        ),
-    ),
+    "Scores as JSON...": (".json", lambda path, e, p: write_json(path, e.record(p))),
     "Scores as LaTeX...": (
         ".tex",
         lambda path, e, p: write_text(path, latex_table(e.summary(p), e.title)),
@@ -184,27 +190,34 @@ def _keep_labels(comparison: Comparison) -> Callable[[int], LabelPair]:
     return lambda plane: (np.asarray(plane_of(truth, plane)), np.asarray(plane_of(found, plane)))
 
 
+def _keep_image(
+    layers: Iterable[Layer], labels: Labels, made: Mapping[int, Mapping[str, Any]]
+) -> Callable[[int], NDArray[Any]]:
+    """Return what reads a field of the image that labels are of; zeros where there is none.
+
+    It is the channel that was segmented; where that is not known the first, or the mean of colours.
+    """
+    image, shape, record = find_image(layers, labels), full_data(labels).shape, record_of(labels)
+    if image is None or field_shape(image) != shape:
+        return lambda plane: np.zeros(shape[-2:], np.uint8)
+    data, axes = full_data(image), axes_of(image)
+    first = MEAN if image.rgb else "1" if CHANNEL in axes else ""
+    is_source = record is not None and record.source == str(image.unique_id)
+    told = {plane: one.get("channel") for plane, one in made.items() if is_source and first}
+    return lambda plane: FieldSource(data, axes, told.get(plane) or first).read(plane)
+
+
 def _title(comparison: Comparison) -> str:
     """Name what was scored, and say on which side it was corrected by hand."""
     assert comparison.prediction is not None
-    assert comparison.truth is not None
-    found, true = (
-        say_corrected(count_corrected(layer)) for layer in (comparison.prediction, comparison.truth)
-    )
+    found, true = (say_corrected(count_corrected(one)) for one in comparison.layers.values())
     told = ", ".join(filter(None, (found, f"ground truth {true}" if true else "")))
     return f"{comparison.prediction.name} ({told})" if told else comparison.prediction.name
 
 
 def _describe(made: Mapping[str, Any]) -> Iterator[str]:
     """Say how labels were made, as far as it is known."""
-    if "model" not in made:
-        yield "How these labels were made is not known."
-        return
-    from napari_nucseg.segmenters.catalogue import ignored_by  # too slow as the panel opens
-
-    ignored = ignored_by(str(made["model"]))
-    values = describe_values(SegmentParams, made.get("parameters", {}), ignored)
-    yield f"Model {made['model']}: {'; '.join(values)}."
+    yield f"Model: {describe_made(made) or 'not known'}."
     if made.get("weights_sha256"):
         yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"
 
@@ -267,29 +280,19 @@ class Exporter:
         now = self._state.now
         assert now.prediction is not None
         assert now.truth is not None
-        record, image = record_of(now.prediction), self._image()
+        record = record_of(now.prediction)
         made = (record and record.provenance) or {}
-        sides = {"truth": now.truth, "predicted": now.prediction}
+        made_by_field = (record and record.by_field) or dict.fromkeys(now.pairs, made)
         return Exported(
             _title(now),
             now.rule,
             now.pairs,
             {plane: now.field_of(plane) for plane in now.pairs},
             _keep_labels(now) if kind in _OF_LABELS else now.label_reader(),
-            lambda plane: np.asarray(plane_of(image, plane)),
+            _keep_image(self._state.viewer.layers, now.prediction, made_by_field),
             self._state.copy_unmeasured(),
             made,
-            (record and record.by_field) or dict.fromkeys(now.pairs, made),
+            made_by_field,
             pixel_size(now.truth),
-            find_corrected({side: layer for side, layer in sides.items() if layer is not None}),
+            find_corrected({"truth": now.truth, "predicted": now.prediction}),
         )
-
-    def _image(self) -> NDArray[Any]:
-        """Return the intensities that the prediction was made from; zeros if there are none."""
-        prediction = self._state.now.prediction
-        assert prediction is not None
-        image = find_image(self._state.viewer.layers, prediction)
-        shape = full_data(prediction).shape
-        if image is not None and full_data(image).shape == shape:
-            return full_data(image)
-        return np.broadcast_to(np.uint8(0), shape)

@@ -18,6 +18,7 @@ from napari.layers import Image, Labels
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_nucseg.analysis.corrections import PackedLabels, fingerprint
+from napari_nucseg.analysis.field_parts import Box
 from napari_nucseg.ui.edits import (
     Step,
     add_copy,
@@ -35,7 +36,6 @@ from napari_nucseg.ui.layers import (
     record_of,
     tag,
 )
-from napari_nucseg.ui.segment.image_source import Box
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, tables_of
 from napari_nucseg.ui.segment.result_cache import ResultKey
 from napari_nucseg.wording import counted

@@ -12,6 +12,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer
 
 from napari_nucseg.analysis.corrections import fingerprint
+from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
@@ -26,7 +27,7 @@ from napari_nucseg.ui.layers import (
 )
 from napari_nucseg.ui.panel import LayerWatch
 from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
-from napari_nucseg.ui.segment.image_source import FieldSource, source_of
+from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.live_update import matching
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, show_table, tables_of
 from napari_nucseg.ui.segment.result_cache import Parts, ResultCache

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_nucseg.analysis.corrections import PackedLabels
-from napari_nucseg.analysis.field_parts import Provenance, merged, moved, place_part, stacked
+from napari_nucseg.analysis.field_parts import Box, Provenance, merged, moved, place_part, stacked
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.edits import Step, keep_made, make_room, write_field
 from napari_nucseg.ui.layers import (
@@ -36,7 +36,6 @@ from napari_nucseg.ui.segment.hand_edits import (
     set_states,
     state_of,
 )
-from napari_nucseg.ui.segment.image_source import Box
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables
 from napari_nucseg.ui.segment.result_cache import (
     FieldResult,
