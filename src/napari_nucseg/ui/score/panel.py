@@ -129,13 +129,8 @@ class ScorePanel(Panel):
     @cached_property
     def plots(self) -> PlotsWidget:
         """Plots of the comparison."""
-        parts = (
-            self._viewer,
-            self.model,
-            partial(setattr, self.threshold, "value"),
-            self.objects.list_rows,
-            self._tell,
-        )
+        move = partial(setattr, self.threshold, "value")
+        parts = self._viewer, self.model, move, self.objects.list_rows, self._tell, self.run_errand
         return self._put(PLOTS, PlotsWidget(*parts))
 
     @cached_property

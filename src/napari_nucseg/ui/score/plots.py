@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from napari_nucseg.analysis.comparison import CURVE_THRESHOLDS
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.writers import Columnlike, with_ending, write_columns
 from napari_nucseg.metrics.overlap import Index
+from napari_nucseg.progress import Progress
 from napari_nucseg.report.plots import Theme, dress
 from napari_nucseg.report.text import as_number
+from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.score.figures import AREAS, CURVES, DRAW, FIELDS, IOUS, Points
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
@@ -63,6 +66,8 @@ class PlotsWidget(QWidget):
         Called with the rows of objects that the user drew a line around.
     tell : callable
         Called with a line of text, to show it.
+    run : callable
+        Called with work to do in the background, and with what shows its result.
     """
 
     def __init__(
@@ -72,10 +77,12 @@ class PlotsWidget(QWidget):
         set_threshold: Callable[[float], None],
         list_rows: Callable[[Index], None],
         tell: Callable[[str], None],
+        run: Run,
     ) -> None:
         super().__init__()
         self._viewer, self._state = viewer, state
-        self._set_threshold, self._list_rows, self._tell = set_threshold, list_rows, tell
+        self._set_threshold, self._list_rows = set_threshold, list_rows
+        self._tell, self._run = tell, run
         self.canvas: Any = None
         self._dragged = False
         self._lasso: Any = None
@@ -140,20 +147,16 @@ class PlotsWidget(QWidget):
         """Save the plot, dark on white, or its numbers; the ending of the name says how."""
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(4.5, 3.4), layout="constrained")
-        self._draw_on(figure, Theme())
         try:
             path = with_ending(path, *(f".{one}" for one in FORMATS))
-            kind = path.suffix.lstrip(".").lower()
-            if kind == "csv":
-                write_columns(path, self._columns)
-            else:
-                write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=200))
         except OSError as error:
             self._tell(str(error))
             return
-        self._tell(f"Written: {path}")
+        figure = Figure(figsize=(4.5, 3.4), layout="constrained")
+        self._draw_on(figure, Theme())
+        work = partial(_write, path, figure, self._columns)
         self.draw()
+        self._run(work, lambda nothing: self._tell(f"Written: {path}"))
 
     def _on_changed(self, old: Comparison, new: Comparison) -> None:
         if new.objects is not old.objects or (new.plane, new.hidden) != (old.plane, old.hidden):
@@ -274,6 +277,15 @@ class PlotsWidget(QWidget):
         plane = int(targets[dot])
         where = f"field {plane + 1} of {len(now.pairs)}"
         return f"{now.name_of(plane)} ({where}): AP {as_number(float(y[dot]))}, rank {x[dot]}"
+
+
+def _write(path: Path, figure: Any, columns: Mapping[str, Columnlike], progress: Progress) -> None:
+    """Write a plot that is drawn, or its numbers, as the ending of the name says."""
+    kind = path.suffix.lstrip(".").lower()
+    if kind == "csv":
+        write_columns(path, columns)
+    else:
+        write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=200))
 
 
 def _theme(name: str) -> Theme:
