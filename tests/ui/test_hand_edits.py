@@ -402,6 +402,26 @@ def test_the_panel_counts_the_nuclei_that_an_edit_left(qtbot, shown):
     assert "by hand" not in panel.status.value + panel.provenance.text.value
 
 
+def test_ctrl_z_is_counted_in_hidden_labels_and_in_another_field(qtbot, shown_stack):
+    viewer, panel, layer = shown_stack
+    viewer.dims.set_current_step(0, 0)
+    count = len(layer.features)
+    layer.data_setitem((np.zeros(1, int), *(axis[:1] for axis in np.nonzero(layer.data[0]))), 0)
+    layer.data_setitem(tuple(np.array([n]) for n in (0, 1, 1)), 99)
+    settle(qtbot, panel)
+    assert len(layer.features) == count + 1
+
+    viewer.dims.set_current_step(0, 1)
+    layer.visible = False
+    press_undo(qtbot, viewer)
+    qtbot.waitUntil(lambda: panel.keeper.measuring, timeout=RUN)
+    settle(qtbot, panel)
+    viewer.dims.set_current_step(0, 0)
+
+    assert len(layer.features) == count
+    assert panel.status.value.startswith(f"{count} nuclei in this field, ")
+
+
 def test_what_a_tool_or_undo_says_is_not_replaced_by_counts(qtbot, shown):
     viewer, panel, layer = shown
     erase_with_the_brush(qtbot, viewer, layer, 2)

@@ -31,6 +31,7 @@ from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.live_update import matching
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, show_table, tables_of
 from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
+from napari_nucseg.ui.undo_watch import UndoWatch
 
 DOUBT = ("flow_error", "cellprob_logit")
 """Measures that need the network's output."""
@@ -172,7 +173,8 @@ class MeasurementUpdates:
         self._resting.setInterval(REST)
         self._resting.timeout.connect(self._look)
         viewer.dims.events.current_step.connect(self.show_fields)
-        # set_data is for undoing, and for data from elsewhere
+        # set_data is for data from elsewhere
+        self._undo_watch = UndoWatch(viewer, self._on_undone, parent)
         self._watch = LayerWatch(viewer, Labels, ("paint", "set_data"), self.suspect)
 
     @property
@@ -188,6 +190,7 @@ class MeasurementUpdates:
         self._suspects.clear()
         self._viewer.dims.events.current_step.disconnect(self.show_fields)
         self._watch.disconnect_viewer()
+        self._undo_watch.disconnect_viewer()
 
     def show_fields(self, event: Any = None) -> None:
         """Show the measures of the field in sight, of every prediction."""
@@ -212,6 +215,11 @@ class MeasurementUpdates:
             planes = tables if several else {shown} & tables.keys()
             self._suspects |= {(layer, plane) for plane in planes}
             self._resting.start()
+
+    def _on_undone(self, layer: Labels) -> None:
+        """Look at all fields, since what was undone may have been in any of them."""
+        self.suspect(layer)
+        self._suspects |= {(layer, plane) for plane in tables_of(layer)}
 
     def flows_of(self, layer: Labels, plane: int) -> Flows | None:
         """Return what a network said of a field of labels; None where that is not in memory.
@@ -283,4 +291,5 @@ class MeasurementUpdates:
                 continue  # unchanged, or made anew since
             keep_tables(layer, {**tables, plane: table})
             self.show(layer)
-            self._edited(layer, False)
+            if asked[layer, plane].table.fingerprint is not None:  # else a run left it to us
+                self._edited(layer, False)
