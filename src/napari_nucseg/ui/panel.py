@@ -169,8 +169,16 @@ class Panel(Container):
             self.disconnect_viewer()
             self.native.deleteLater()
 
+    def _keep_room(self) -> None:
+        """Give the line of status two lines of room, so that short sentences move no button."""
+        told, line = self.status.value, self.status.native
+        self.status.value = "\n"
+        line.setMinimumHeight(line.sizeHint().height())
+        self.status.value = told
+
     def _join_panels(self) -> None:
         """Lie over our other panels as a tab, where each has all of the height."""
+        self._keep_room()
         dock = self.native.parent()
         window = dock.parent() if isinstance(dock, QDockWidget) else None
         if not isinstance(window, QMainWindow) or window.tabifiedDockWidgets(dock):
