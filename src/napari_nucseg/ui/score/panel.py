@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QTabWidget, QVBoxLay
 
 from napari_nucseg.analysis.comparison import LocatedPair, compare_planes
 from napari_nucseg.ui.edits import forget
-from napari_nucseg.ui.layers import ERRORS, OVERLAYS, role_of
+from napari_nucseg.ui.layers import ERRORS, OVERLAYS, count_planes, role_of
 from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import DOCK_WIDTH
@@ -234,7 +234,8 @@ class ScorePanel(Panel):
         if state.score is not None:
             o = state.score.objects
             told = f"{counted(o.tp + o.fn, 'nucleus')}, {o.tp + o.fp} predicted, {o.tp} matched."
-        where = f"{state.name_of(state.plane)} ({state.plane + 1} of {len(state.pairs)}): "
+        fields = 0 if state.truth is None else count_planes(state.truth)
+        where = f"{state.name_of(state.plane)} ({state.plane + 1} of {fields}): "
         self._tell(self._elsewhere + (where if state.is_stack else "") + told)
 
     def _choose(self, row: int) -> None:

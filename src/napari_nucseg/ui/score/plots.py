@@ -31,6 +31,7 @@ from napari_nucseg.progress import Progress
 from napari_nucseg.report.plots import Theme, dress
 from napari_nucseg.report.text import as_number
 from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.layers import count_planes
 from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.score.figures import AREAS, CURVES, DRAW, FIELDS, IOUS, Points
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
@@ -275,7 +276,8 @@ class PlotsWidget(QWidget):
             name = f"{now.name_of(int(now.objects.plane[row]))}: " if now.is_stack else ""
             return f"{name}{now.describe(row)} - area {x[dot]} px"
         plane = int(targets[dot])
-        where = f"field {plane + 1} of {len(now.pairs)}"
+        fields = len(now.pairs) if now.truth is None else count_planes(now.truth)
+        where = f"field {plane + 1} of {fields}"
         return f"{now.name_of(plane)} ({where}): AP {as_number(float(y[dot]))}, rank {x[dot]}"
 
 
