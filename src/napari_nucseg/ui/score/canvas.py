@@ -25,8 +25,8 @@ from napari_nucseg.ui.edits import (
 )
 from napari_nucseg.ui.layers import full_data, read_plane
 from napari_nucseg.ui.mending import is_mending
+from napari_nucseg.ui.panel import UndoWatch
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
-from napari_nucseg.ui.undo_watch import UndoWatch
 
 MARGIN = 4.0
 """How many times a nucleus' box fits into the view that is chosen for it."""

@@ -25,13 +25,12 @@ from napari_nucseg.ui.layers import (
     record_of,
     shown_plane,
 )
-from napari_nucseg.ui.panel import LayerWatch
+from napari_nucseg.ui.panel import LayerWatch, UndoWatch
 from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
 from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.live_update import matching
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, show_table, tables_of
 from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
-from napari_nucseg.ui.undo_watch import UndoWatch
 
 DOUBT = ("flow_error", "cellprob_logit")
 """Measures that need the network's output."""
