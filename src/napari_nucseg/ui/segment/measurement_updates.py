@@ -171,6 +171,7 @@ class MeasurementUpdates:
         self._resting.setSingleShot(True)
         self._resting.setInterval(REST)
         self._resting.timeout.connect(self._look)
+        parent.destroyed.connect(self._drop_job)  # with the window, which tells nobody
         viewer.dims.events.current_step.connect(self.show_fields)
         # set_data is for data from elsewhere
         self._undo_watch = UndoWatch(viewer, self._on_undone, parent)
@@ -184,12 +185,15 @@ class MeasurementUpdates:
     def disconnect_viewer(self) -> None:
         """Let go of the viewer and its layers."""
         self._resting.stop()
-        if self._job is not None:
-            self._job.abandon()
+        self._drop_job()
         self._suspects.clear()
         self._viewer.dims.events.current_step.disconnect(self.show_fields)
         self._watch.disconnect_viewer()
         self._undo_watch.disconnect_viewer()
+
+    def _drop_job(self) -> None:
+        if self._job is not None:
+            self._job.abandon()
 
     def show_fields(self, event: Any = None) -> None:
         """Show the measures of the field in sight, of every prediction."""
