@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_nucseg.analysis.corrections import Changes
 from napari_nucseg.batch.results import open_results
 from napari_nucseg.batch.run_setup import set_up
 from napari_nucseg.io.datasets import open_dataset
-from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.ignoring import touching_border, without_border
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.registry import GROUPS, metrics
@@ -275,6 +276,24 @@ def test_every_object_of_every_field_has_its_row(run, flawed, out, lost):
     assert [row["object"] for row in rows if row["verdict"] == "spurious"] == ["7"]
     assert "area_um2" not in rows[0]  # the drawn fields have no scale
     assert (out / "objects.parquet").is_file()
+
+
+def test_the_rows_of_true_nuclei_say_which_a_hand_corrected(
+    run, flawed, out, drawn_dataset, drawn_fields
+):
+    mask = sorted((drawn_dataset / "masks").iterdir())[0]
+    mask.unlink()
+    changes = Changes(9, added=(2,), removed=(99,), changed=(1,))
+    note = {"corrected_by_hand": 3, "corrections": asdict(changes)}
+    write_labels(mask.with_suffix(".tif"), drawn_fields[0].labels, note)
+
+    run(flawed, parquet=True)
+
+    with (out / "objects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    marked = [(r["field"], r["side"], r["object"]) for r in rows if r["corrected"] == "True"]
+    assert marked == [(mask.stem, "truth", "1"), (mask.stem, "truth", "2")]
+    assert {row["corrected"] for row in rows} == {"True", "False"}
 
 
 def test_where_every_field_has_a_scale_distances_are_in_micrometres_too(

@@ -18,7 +18,6 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucseg.analysis.score_records import BY_HAND
 from napari_nucseg.batch.results_folder import ResultsFolder, read_record
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
@@ -229,6 +228,23 @@ def test_tables_take_their_places_once_all_of_them_can_be_made(run, oracle_of, d
             run(oracle_of(drawn_fields), parquet=parquet)
         assert tables_of(out) == before
         assert not list(out.rglob("*.partial"))
+
+
+def test_records_that_do_not_say_what_was_corrected_leave_it_open(
+    run, oracle_of, drawn_fields, out
+):
+    run(oracle_of(drawn_fields))
+    path = sorted((out / "records").iterdir())[1]
+    record = json.loads(path.read_text())
+    del record["objects"]["corrected"]
+    path.write_text(json.dumps(record))
+
+    run(oracle_of(drawn_fields), parquet=True)
+
+    header, *rows = ((out / "objects.csv").read_text()).splitlines()
+    assert header.endswith(",corrected")
+    assert {row.rpartition(",")[2] for row in rows if path.stem in row} == {""}
+    assert {row.rpartition(",")[2] for row in rows if path.stem not in row} == {"False"}
 
 
 def test_tables_that_a_killed_run_prepared_are_swept(run, oracle_of, drawn_fields, out):
@@ -514,12 +530,16 @@ def test_a_ground_truth_that_was_corrected_is_told_with_its_nuclei(
     masks[0].unlink()
     run(oracle_of(drawn_fields))
 
-    for name, column in (("fields.csv", "corrected_by_hand"), ("objects.csv", BY_HAND)):
+    # The file tells how many nuclei were corrected, and not which
+    told = {
+        "fields.csv": ("stem", "corrected_by_hand", "2", "0"),
+        "objects.csv": ("field", "corrected", "", "False"),
+    }
+    for name, (key, column, corrected, other) in told.items():
         with (out / name).open(newline="") as file:
             rows = list(csv.DictReader(file))
-        key = "stem" if name == "fields.csv" else "field"
-        assert {row[column] for row in rows if row[key] == stem} == {"2"}
-        assert {row[column] for row in rows if row[key] != stem} == {"0"}
+        assert {row[column] for row in rows if row[key] == stem} == {corrected}
+        assert {row[column] for row in rows if row[key] != stem} == {other}
     assert json.loads((out / "summary.json").read_text())["corrected_by_hand"] == 2
 
 

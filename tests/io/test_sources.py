@@ -9,6 +9,7 @@ from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZIP_STORED, ZipFile
 import numpy as np
 import pytest
 
+from napari_nucseg.io.images import read_image
 from napari_nucseg.io.sources import Source, list_archive, list_folder, sha256
 
 TIFF = (".tif", ".tiff")
@@ -178,3 +179,21 @@ def test_the_fingerprint_is_that_of_the_files_bytes(tmp_path):
     path = tmp_path / "weights"
     path.write_bytes(bytes(range(256)) * 1000)
     assert sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_an_image_that_has_gone_since_it_was_listed_is_told_in_words(tmp_path, name):
+    source = Source(tmp_path / name)
+
+    with pytest.raises(FileNotFoundError) as caught:
+        read_image(source)
+
+    assert str(caught.value) == f"{source}: there is no such file now; put it back"
+
+
+def test_an_archive_that_has_gone_is_not_said_to_be_damaged(tmp_path):
+    archive = write_archive(tmp_path / "images.zip", {"a.tif": NOISE})
+    source = list_archive(archive, TIFF)[0]
+    archive.unlink()
+
+    assert message_of_failed_read(source) == f"{source}: there is no such file now; put it back"

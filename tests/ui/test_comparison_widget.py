@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,15 @@ from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.writers import write_labels
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.summary import compare_fields
-from napari_nucseg.ui.layers import DIFFERENCE, PREDICTION, LayerRecord, record_of, tag
+from napari_nucseg.ui.layers import (
+    DIFFERENCE,
+    GROUND_TRUTH,
+    PREDICTION,
+    LayerRecord,
+    choose_axes,
+    record_of,
+    tag,
+)
 from napari_nucseg.ui.score.export import KINDS
 from napari_nucseg.ui.score.overlay_drawing import FIRST, SECOND
 from napari_nucseg.ui.score.panel import COMPARE
@@ -427,7 +436,7 @@ def test_the_report_has_plots_scores_settings_and_the_worst_fields(
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
     assert picture.shape == (*drawn_fields[0].image.shape, 3)
     assert len(np.unique(picture[..., 0])) > 50  # the image is under the outlines
-    assert "Model fluo-nuclei: Diameter 30 px." in text
+    assert "Model: fluo-nuclei; Diameter 30 px." in text
     assert "found on 3 fields" in " ".join(text.split())
     for link in re.findall(r"(?:src|href)=\"([^\"]+)", text):
         assert link.startswith(("data:", "#"))
@@ -437,3 +446,44 @@ def test_a_report_is_made_without_an_image_too(qtbot, tmp_path, panel):
     export(qtbot, panel, "Report as HTML...", tmp_path / "report.html")
 
     assert "data:image/png" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def pictures_of(page: Path) -> list[np.ndarray]:
+    """Return the grey values of the pictures of a report, without colours of verdicts."""
+    links = re.findall(r"data:image/png;base64,([^\"]+)", page.read_text(encoding="utf-8"))
+    found = [np.asarray(Image.open(io.BytesIO(base64.b64decode(link)))) for link in links]
+    return [
+        one[..., 0][(one[..., 0] == one[..., 1]) & (one[..., 1] == one[..., 2])] for one in found
+    ]
+
+
+@pytest.mark.parametrize("kind", ["channels first", "channels second", "colour"])
+def test_a_report_pictures_the_image_whatever_its_axes(qtbot, tmp_path, viewer, truths, kind):
+    grey = np.where(truths > 0, np.uint8(200), np.uint8(40))
+    blank = np.zeros_like(grey)
+    data = {
+        "channels first": np.stack([blank, grey]),
+        "channels second": np.stack([blank, grey], axis=1),
+        "colour": np.stack([grey, grey, grey], axis=-1),
+    }[kind]
+    image = viewer.add_image(data, name="cells", rgb=kind == "colour")
+    channel = "Red"
+    if kind != "colour":
+        axes = ("channel", "field") if kind == "channels first" else ("field", "channel")
+        choose_axes(image, axes)
+        channel = "2"
+    record = LayerRecord(
+        PREDICTION, source=str(image.unique_id), provenance={"model": "otsu", "channel": channel}
+    )
+    labels = truths[:, None] if kind == "channels second" else truths
+    found = labels.copy()
+    found[labels == 3] = 0
+    viewer.add_labels(found, name="found", metadata=tag(record))
+    viewer.add_labels(labels, name="truth", metadata=tag(LayerRecord(GROUND_TRUTH)))
+    panel = open_panel(qtbot, viewer)
+
+    export(qtbot, panel, "Report as HTML...", tmp_path / "report.html")
+
+    worst = pictures_of(tmp_path / "report.html")[0]
+    assert (worst > 100).sum() > 500  # the nuclei
+    assert (worst == 0).sum() > 500

@@ -494,6 +494,30 @@ def test_ctrl_z_takes_back_what_was_accepted(qtbot, make_napari_viewer, truth, p
     assert "takes it back" not in panel.status.value
 
 
+def test_ctrl_z_is_counted_though_errors_hide_the_labels(
+    qtbot, make_napari_viewer, truth, predicted
+):
+    viewer = make_napari_viewer(show=True)
+    layer = viewer.add_labels(predicted.copy(), metadata=tag(LayerRecord(PREDICTION)))
+    viewer.add_labels(truth, metadata=tag(LayerRecord(GROUND_TRUTH)))
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    settled(qtbot, panel)
+    panel.show_errors()
+    assert not layer.visible
+    choose(panel, Verdict.MISSED)
+    qtbot.mouseClick(panel.corrections.truth.native, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.state.score.verdicts.missed == 0)
+    canvas = viewer.window._qt_viewer.canvas.native
+
+    control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+    for key, missed in ((control, 1), (control | shift, 0)):
+        qtbot.keyClick(canvas, Qt.Key.Key_Z, key)
+        qtbot.waitUntil(lambda missed=missed: panel.state.score.verdicts.missed == missed)
+
+    assert (layer.data != predicted).any()
+    settled(qtbot, panel)
+
+
 def test_a_corrected_field_of_a_stack_is_saved_as_that_field(qtbot, tmp_path, viewer, drawn_fields):
     truths = np.stack([field.labels for field in drawn_fields])
     stems = ("A09_s1", "A16_s2", "A20_s3")

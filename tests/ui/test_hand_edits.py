@@ -267,6 +267,52 @@ def test_what_is_painted_while_a_network_runs_is_kept_in_a_copy(
     assert f"What you painted meanwhile is in {copy.name}." in panel.status.value
 
 
+@pytest.fixture
+def shown_stack(qtbot, make_napari_viewer, drawn_fields):
+    """A window with a stack whose fields are all segmented, and its panel."""
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.stack([field.image for field in drawn_fields]), name="stack")
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+    panel.form.scope.value = Scope.ALL
+    run(qtbot, panel)
+    settle(qtbot, panel)
+    (layer,) = predictions(viewer)
+    viewer.layers.selection = {layer}
+    return viewer, panel, layer
+
+
+def segment_anew(qtbot, panel) -> None:
+    """Let a network find other nuclei in all fields."""
+    panel.form.params["min_size"].value = 300
+    panel.follower.rest()
+    run(qtbot, panel)
+    settle(qtbot, panel)
+
+
+@pytest.mark.parametrize("way", ["Ctrl+Z", "Undo"])
+def test_one_undo_takes_back_all_fields_of_a_run(qtbot, shown_stack, way):
+    viewer, panel, layer = shown_stack
+    before = layer.data.copy()
+    segment_anew(qtbot, panel)
+    after = layer.data.copy()
+    assert (before != after).any(axis=(1, 2)).sum() > 1
+
+    if way == "Ctrl+Z":
+        press_undo(qtbot, viewer)
+    else:
+        qtbot.mouseClick(panel.form.undo.native, Qt.MouseButton.LeftButton)
+    settle(qtbot, panel)
+    np.testing.assert_array_equal(layer.data, before)
+    assert count_corrected(layer) == 0
+    by_field = record_of(layer).by_field
+    assert [by_field[plane]["parameters"]["min_size"] for plane in (0, 1)] == [15, 15]
+
+    layer.redo()
+    settle(qtbot, panel)
+    np.testing.assert_array_equal(layer.data, after)
+    assert count_corrected(layer) == 0
+
+
 def test_what_is_painted_into_a_field_that_was_not_segmented_is_asked_about(
     qtbot, viewer, stack, panel, stand_in, questions
 ):
@@ -337,6 +383,54 @@ def test_the_panel_and_its_table_say_what_was_corrected_by_hand(
     viewer.layers.selection.active = None
     viewer.layers.selection.active = edited
     assert panel.provenance.text.value.endswith("Corrected by hand: 2 nuclei")
+
+
+def test_the_panel_counts_the_nuclei_that_an_edit_left(qtbot, shown):
+    viewer, panel, layer = shown
+    count = len(layer.features)
+    assert panel.status.value.startswith(f"{count} nuclei in ")
+
+    erase_with_the_brush(qtbot, viewer, layer, 2)
+    settle(qtbot, panel)
+    assert panel.status.value.startswith(f"{count - 1} nuclei in this field, ")
+    assert panel.status.value.endswith("corrected by hand: 1 nucleus.")
+    assert panel.provenance.text.value.endswith("Corrected by hand: 1 nucleus")
+
+    press_undo(qtbot, viewer)
+    settle(qtbot, panel)
+    assert panel.status.value.startswith(f"{count} nuclei in this field, ")
+    assert "by hand" not in panel.status.value + panel.provenance.text.value
+
+
+def test_ctrl_z_is_counted_in_hidden_labels_and_in_another_field(qtbot, shown_stack):
+    viewer, panel, layer = shown_stack
+    viewer.dims.set_current_step(0, 0)
+    count = len(layer.features)
+    layer.data_setitem((np.zeros(1, int), *(axis[:1] for axis in np.nonzero(layer.data[0]))), 0)
+    layer.data_setitem(tuple(np.array([n]) for n in (0, 1, 1)), 99)
+    settle(qtbot, panel)
+    assert len(layer.features) == count + 1
+
+    viewer.dims.set_current_step(0, 1)
+    layer.visible = False
+    press_undo(qtbot, viewer)
+    qtbot.waitUntil(lambda: panel.keeper.measuring, timeout=RUN)
+    settle(qtbot, panel)
+    viewer.dims.set_current_step(0, 0)
+
+    assert len(layer.features) == count
+    assert panel.status.value.startswith(f"{count} nuclei in this field, ")
+
+
+def test_what_a_tool_or_undo_says_is_not_replaced_by_counts(qtbot, shown):
+    viewer, panel, layer = shown
+    erase_with_the_brush(qtbot, viewer, layer, 2)
+    settle(qtbot, panel)
+
+    qtbot.mouseClick(panel.form.undo.native, Qt.MouseButton.LeftButton)
+    settle(qtbot, panel)
+
+    assert panel.status.value == f"The last change of {layer.name} is undone."
 
 
 def test_a_saved_layer_says_what_was_corrected_by_hand(edited, tmp_path):

@@ -161,6 +161,20 @@ def test_a_mask_of_which_there_are_labels_is_not_offered_again(qtbot, viewer, pa
     assert not settled(qtbot, panel).isVisible()
 
 
+def test_a_mask_is_offered_again_once_its_labels_are_deleted(qtbot, viewer, panel, truth):
+    viewer.add_image(truth.astype(np.uint8), name="masks")
+    offer = settled(qtbot, panel)
+    click(qtbot, panel, offer.use)
+    assert not offer.isVisible()
+
+    viewer.layers.remove(made(viewer)[0])
+    assert offer.isVisible()
+    click(qtbot, panel, offer.use)
+
+    assert len(made(viewer)) == 1
+    assert not offer.isVisible()
+
+
 def test_a_mask_that_is_removed_is_not_offered_any_more(qtbot, viewer, panel, truth):
     image = viewer.add_image(truth.astype(np.uint8), name="masks")
     offer = settled(qtbot, panel)

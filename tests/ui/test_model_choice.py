@@ -291,6 +291,19 @@ def test_a_diameter_does_not_stay_when_an_image_gets_other_data(viewer, image, p
     assert not panel.follows
 
 
+def test_a_diameter_does_not_come_back_for_other_data_in_the_same_memory(viewer, image, panel):
+    panel.form.params["diameter"].value = 60.0
+    other = viewer.add_image(image.data.copy(), name="A02")
+    assert panel.form.image.value is other
+
+    image.data[...] = image.data[::-1].copy()
+    image.data = image.data
+    viewer.layers.selection.active = image
+
+    assert panel.form.image.value is image
+    assert panel.form.params.params.diameter == 0.0
+
+
 def test_going_to_another_image_makes_no_labels_anew(qtbot, viewer, image, panel, field):
     run(qtbot, panel)
     (first,) = predictions(viewer)

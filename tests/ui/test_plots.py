@@ -264,9 +264,18 @@ def test_every_plot_is_saved(qtbot, tmp_path, panel, kind, ending):
     panel.plots.save_to(tmp_path / f"plot.{ending}")
     settled(qtbot, panel)
 
-    assert str(tmp_path / f"plot.{ending}") in panel.status.value
     head = (tmp_path / f"plot.{ending}").read_bytes()[:200]
     assert {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[ending] in head
+
+
+def test_a_plot_is_saved_as_it_was_though_another_is_chosen(qtbot, tmp_path, panel):
+    axes_of(panel, IOUS)
+    panel.plots.save_to(tmp_path / "plot.csv")
+    axes_of(panel, FIELDS)
+    qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
+
+    assert (tmp_path / "plot.csv").read_text().startswith("field,side,label")
+    assert panel.plots.canvas.figure.axes[0].get_xlabel().startswith("rank")
 
 
 def test_the_plot_has_the_themes_colours(qtbot, panel):

@@ -7,9 +7,13 @@ import pytest
 
 from napari_nucseg.analysis.corrections import PackedLabels
 from napari_nucseg.analysis.measurements import measure
-from napari_nucseg.ui.edits import count_corrected
+from napari_nucseg.ui.edits import count_corrected, has_history
 from napari_nucseg.ui.layers import GROUND_TRUTH, LayerRecord, tag
-from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
+from napari_nucseg.ui.segment.hand_edits import (
+    join_replacements,
+    notice_undo,
+    provenance_by_field,
+)
 from napari_nucseg.ui.segment.prediction_layer import put_prediction
 from napari_nucseg.ui.segment.result_cache import FieldResult, ResultKey
 from tests.ui.scored import open_panel, settled
@@ -58,6 +62,37 @@ def test_undo_takes_back_all_fields_of_a_result_those_that_were_empty_too(viewer
     notice_undo(layer)
     assert counts(layer) == [1, 2]
     assert count_corrected(layer) == 0
+
+
+def test_a_stroke_between_two_fields_of_a_run_is_undone_by_itself(viewer, fields):
+    layer = put_prediction(viewer, fields, [made(fields, n, draw(3)) for n in (0, 1)])
+    step = None
+    for count, plane in ((2, 0), (1, 1)):
+        put_prediction(viewer, fields, [made(fields, plane, draw(count))])
+        step = join_replacements(layer, step)
+        if not plane:
+            layer.data_setitem(tuple(np.array([n]) for n in (0, 60, 60)), 7)
+    assert counts(layer) == [3, 1]
+
+    found = []
+    for _ in range(3):
+        layer.undo()
+        notice_undo(layer)
+        found.append(counts(layer))
+    assert found == [[3, 3], [2, 3], [3, 3]]
+    assert not has_history(layer)
+
+
+def test_a_field_that_was_empty_joins_no_stroke_to_its_run(viewer, fields):
+    layer = put_prediction(viewer, fields, [made(fields, 0, draw(3))])
+    put_prediction(viewer, fields, [made(fields, 0, draw(2))])
+    step = join_replacements(layer, None)
+    layer.data_setitem(tuple(np.array([n]) for n in (0, 60, 60)), 7)
+    put_prediction(viewer, fields, [made(fields, 1, draw(4))])
+    assert join_replacements(layer, step) is step
+
+    layer.undo()
+    assert counts(layer) == [2, 4]
 
 
 def test_scores_of_all_fields_follow_an_undone_result(qtbot, viewer, fields):

@@ -7,9 +7,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from napari_nucseg.analysis.field_parts import Box
 from napari_nucseg.segmenters.api import Provenance, Segmentation
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.segment.image_source import Box
 from napari_nucseg.ui.segment.live_update import plan
 from napari_nucseg.ui.segment.result_cache import CachedResult, ResultCache, ResultKey
 

@@ -17,6 +17,7 @@ from napari_nucseg.ui.layers import (
     tag,
 )
 from napari_nucseg.ui.score.panel import ScorePanel
+from tests.ui.scored import open_panel
 
 
 @pytest.fixture
@@ -425,3 +426,15 @@ def test_layers_that_do_not_lie_on_each_other_are_named_before_they_are_scored(
     for status in (before, panel.status.value):
         assert status.startswith(f"{said}. They are compared pixel by pixel" if said else "")
         assert bool(said) == ("pixel by pixel" in status)
+
+
+def test_a_field_is_numbered_among_all_though_few_are_predicted(qtbot, viewer, drawn_fields):
+    truths = np.stack([field.labels for field in (*drawn_fields, *drawn_fields)])
+    record = LayerRecord(PREDICTION, fields=(0, 4))
+    viewer.add_labels(truths.copy(), name="found", metadata=tag(record))
+    viewer.add_labels(truths, name="truth", metadata=tag(LayerRecord(GROUND_TRUTH)))
+    viewer.dims.set_current_step(0, 4)
+
+    panel = open_panel(qtbot, viewer)
+
+    assert panel.status.value.startswith("4 (5 of 6): ")

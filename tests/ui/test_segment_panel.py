@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 from skimage.measure import label
 
 from napari_nucseg.io.images import read_labels
@@ -440,3 +441,17 @@ def test_the_panel_tells_of_the_field_in_sight(qtbot, viewer, panel, stack, stan
     assert panel.status.value == "This field is not segmented yet. Press Segment."
     viewer.dims.set_current_step(0, 0)
     assert " nuclei in this field, median area " in panel.status.value
+
+
+def test_the_buttons_stay_where_they_are_whatever_is_told(qtbot, make_napari_viewer, field):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(field.image, name="A01")
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+    button, places = panel.form.segment.native, set()
+    for told in ("", "One line.", "A sentence that is wider than the panel and takes two lines."):
+        panel.status.value = told
+        QApplication.processEvents()
+        QApplication.processEvents()
+        places.add(button.mapToGlobal(button.rect().center()).y())
+
+    assert len(places) == 1

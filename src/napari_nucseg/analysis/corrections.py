@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +93,29 @@ def find_changes(before: Labels, after: Labels) -> Changes:
         tuple(touched[~there_now].tolist()),
         tuple(touched[there_before & there_now].tolist()),
     )
+
+
+def mark_corrected(
+    columns: Mapping[str, Sequence[Any]], changes: Mapping[str, Changes]
+) -> list[bool]:
+    """Tell of each object whether a hand added or changed it, as a column of a table of objects.
+
+    Parameters
+    ----------
+    columns : mapping
+        Columns of the table: the ``side``, "truth" or "predicted", and ``object``, the label.
+    changes : mapping
+        What was edited by hand on a side; nothing on sides that are left out.
+
+    Examples
+    --------
+    >>> objects = {"side": ["truth", "truth", "predicted"], "object": [1, 2, 1]}
+    >>> mark_corrected(objects, {"truth": Changes(5, added=(), removed=(3,), changed=(1,))})
+    [True, False, False]
+    """
+    by_hand = {side: {*one.added, *one.changed} for side, one in changes.items()}
+    rows = zip(columns["side"], columns["object"], strict=True)
+    return [label in by_hand.get(side, ()) for side, label in rows]
 
 
 @dataclass(frozen=True)

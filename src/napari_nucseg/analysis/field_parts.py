@@ -1,10 +1,10 @@
-"""Putting labels of a part of a field into the field: nuclei that the edge cuts are taken whole."""
+"""Fields of an image, and labels of a part of one put into it: nuclei at the edge stay whole."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from napari_nucseg.analysis.measurements import Nuclei
 from napari_nucseg.array_types import Labels
+from napari_nucseg.io.channels import CHANNEL, Channel, stack_shape
 
 Numbers = NDArray[np.integer]
 Region = tuple[slice, slice]
@@ -21,6 +22,77 @@ Provenance = Mapping[str, Any]
 """How labels were made, as plain values."""
 BOXES = "boxes"
 """Key of a field's provenance for those of the boxes in it that were segmented later."""
+
+
+class Box(NamedTuple):
+    """A rectangle of a field in pixels: its first row and column, and those behind its last."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns, to index a field with."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def holds(self, other: Box) -> bool:
+        """Whether nothing of another rectangle lies outside of this one."""
+        begins = self.top <= other.top and self.left <= other.left
+        return begins and other.bottom <= self.bottom and other.right <= self.right
+
+
+@dataclass(frozen=True)
+class FieldSource:
+    """The grey fields of an image, to be read one by one, also in a worker.
+
+    Attributes
+    ----------
+    data : array
+        Data of the layer at full resolution, lazy or not; never copied whole.
+    axes : tuple of str
+        What its axes before height and width hold.
+    channel : str
+        Name of a `Channel` of a colour image, in capitals or not; a number from 1 where an axis
+        holds channels; empty for a grey image.
+    """
+
+    data: Any
+    axes: tuple[str, ...]
+    channel: str
+
+    def read(self, plane: int, box: Box | None = None) -> NDArray[Any]:
+        """Read a field, or a rectangle of it, into memory of its own.
+
+        Parameters
+        ----------
+        plane : int
+            Number of the field in the stack.
+        box : Box, optional
+            Part of the field that is read; all of it if not given.
+        """
+        field = self.data[self._index(plane)]
+        if box is not None:
+            field = field[box.slices]
+        if not self.channel or CHANNEL in self.axes:
+            return np.array(field)
+        return Channel(self.channel.lower()).take(np.asarray(field), axis=-1, colours=3)
+
+    def _index(self, plane: int) -> tuple[int, ...]:
+        """Return the place of a field along the axes before height and width."""
+        shape = self.data.shape[: len(self.axes)]
+        stack = stack_shape(shape, self.axes)
+        place = [int(index) for index in np.unravel_index(plane, stack)] if stack else []
+        place = [0] * (len(shape) - len(stack)) + place
+        if CHANNEL in self.axes:
+            place[self.axes.index(CHANNEL)] = int(self.channel) - 1
+        return tuple(place)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether reading costs next to nothing."""
+        return isinstance(self.data, np.ndarray) and not isinstance(self.data, np.memmap)
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,6 @@ from napari_nucseg.metrics.summary import UNDEFINED, Interval, Key, Spread, Summ
 from napari_nucseg.metrics.verdicts import ObjectVerdicts, Verdict, classify
 
 Record = dict[str, Any]
-BY_HAND = "field_corrected_by_hand"
-"""Column of tables of nuclei: how many of the field's were edited before they were scored."""
 Columns = dict[str, list[Any]]
 """Columns of equal length by name."""
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from napari_nucseg.analysis.corrections import Changes, mark_corrected
 from napari_nucseg.analysis.score_records import Columns, object_columns
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.plan import Setup
@@ -22,7 +23,7 @@ from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image
 from napari_nucseg.io.tiff import Header
-from napari_nucseg.io.writers import checksum, count_corrected, write_labels
+from napari_nucseg.io.writers import checksum, count_corrected, read_provenance, write_labels
 from napari_nucseg.metrics.boundaries import LEAST_IOU, Spacing, measure_boundaries
 from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.matching import match
@@ -236,6 +237,9 @@ class FieldTask:
             least=min(LEAST_IOU, rule.threshold),
         )
         objects = object_columns(field.stem, truth, labels, matching, rule.preset, pixel_size=size)
+        changes = _changes_of_truth(field)
+        unknown = [None] * len(objects["object"])
+        objects["corrected"] = unknown if changes is None else mark_corrected(objects, changes)
         score = score_matching(matching, rule.preset, boundaries)
         return score if kept is None else with_ignored(kept, score), objects
 
@@ -254,6 +258,18 @@ def run_here(work: FieldTask, fields: Sequence[Field], progress: Progress) -> It
             before = pool.submit(work.finish, segmented)
         if before is not None:
             yield before.result()
+
+
+def _changes_of_truth(field: Field) -> dict[str, Changes] | None:
+    """Return how a mask was corrected by hand; None if its file tells only of how many nuclei.
+
+    That is nothing where a file does not say that it was; a model's labels never were.
+    """
+    try:
+        noted = {} if field.mask is None else read_provenance(field.mask.path)
+        return {"truth": Changes(**noted["corrections"])}
+    except (ValueError, OSError, LookupError, TypeError):
+        return None if field.mask is not None and count_corrected(field.mask.path) else {}
 
 
 def _checksums(field: Field) -> dict[str, str]:

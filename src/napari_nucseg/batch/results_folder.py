@@ -226,7 +226,7 @@ class FieldRecord:
     made : mapping
         Provenance of the labels, as their file holds it.
     objects : dict of str to list
-        A row for every object, see `object_columns`.
+        A row for every object, see `object_columns`, and whether it was ``corrected`` by hand.
     corrected : int
         Number of nuclei of the ground truth that were edited by hand before they were scored.
     """
@@ -267,6 +267,7 @@ def read_record(path: Path) -> FieldRecord | None:
         objects = values.pop("objects")
         if objects is not None:
             objects["partners"] = [tuple(partners) for partners in objects["partners"]]
+            objects.setdefault("corrected", [None] * len(objects["object"]))  # once not recorded
         return FieldRecord(
             **values, score=None if score is None else _from_dict(score), objects=objects
         )

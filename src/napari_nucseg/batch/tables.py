@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_nucseg.analysis.score_records import (
-    BY_HAND,
     Columns,
     Record,
     field_row,
@@ -102,13 +101,14 @@ class _ParquetRows:
 
 
 def _kind(pyarrow: Any, column: str) -> Any:
-    if column in ("object", "area_px", BY_HAND):
+    if column in ("object", "area_px"):
         return pyarrow.int64()
     if column in ("field", "side", "verdict", "preset"):
         return pyarrow.string()
     if column == "partners":
         return pyarrow.list_(pyarrow.int64())
-    return pyarrow.bool_() if column == "beside_error" else pyarrow.float64()
+    is_flag = column in ("beside_error", "corrected")
+    return pyarrow.bool_() if is_flag else pyarrow.float64()
 
 
 @dataclass(frozen=True)
@@ -223,8 +223,7 @@ def _gather(dataset: Dataset, folder: ResultsFolder, stage: Path, tables: Tables
                 )
             gathered.take(one, record, tables.edited.get(one.stem))
             if record.objects is not None:
-                count = len(record.objects["object"])
-                objects.add(record.objects | {BY_HAND: [record.corrected] * count})
+                objects.add(record.objects)
     return gathered
 
 

@@ -7,8 +7,8 @@ import os
 import re
 import unicodedata
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
@@ -85,13 +85,15 @@ class Source:
             if self.path.is_symlink() and not self.path.exists():
                 target = self.path.readlink()
                 raise FileNotFoundError(f"{self}: it is a link to {target}, which is not there")
-            with self.path.open("rb") as file:
+            with readable(self), self.path.open("rb") as file:
                 return file.read(limit)
         try:
-            with ZipFile(self.path) as archive:
+            with readable(self), ZipFile(self.path) as archive:
                 paths = {str(member_path(one)): one for one in reversed(archive.infolist())}
                 with archive.open(paths[self.member]) as file:
                     return file.read(limit)
+        except (FileNotFoundError, PermissionError):
+            raise
         except (
             BadZipFile, KeyError, EOFError, OSError, RuntimeError, LZMAError, zlib.error
         ) as error:  # fmt: skip
@@ -109,9 +111,20 @@ class Source:
         """Return the last `count` bytes of a file on disk; all bytes of an archive's member."""
         if self.member is not None:
             return self.read()
-        with self.path.open("rb") as file:
+        with readable(self), self.path.open("rb") as file:
             file.seek(-min(count, os.fstat(file.fileno()).st_size), os.SEEK_END)
             return file.read()
+
+
+@contextmanager
+def readable(source: Source) -> Iterator[None]:
+    """Tell of a file that is gone, or that may not be read, which it is and what to do."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{source}: there is no such file now; put it back") from error
+    except PermissionError as error:
+        raise PermissionError(f"{source}: you may not read this file; ask for it") from error
 
 
 def member_path(member: ZipInfo) -> PurePosixPath:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.io.calibration import elements, parse_ome, read_calibration
 from napari_nucseg.io.channels import find_samples
-from napari_nucseg.io.sources import Source
+from napari_nucseg.io.sources import Source, readable
 
 # All that tifffile and its codecs have been seen to raise on damaged files
 _CUT_OFF = (struct.error, LookupError, TypeError, ArithmeticError, AssertionError, EOFError)
@@ -92,7 +92,11 @@ def open_tiff(source: Source, content: bytes | None = None) -> Iterator[tifffile
         content = source.read()
     stream = source.path if content is None else io.BytesIO(content)
     try:
-        with _quiet(), tifffile.TiffFile(stream, name=source.name, _multifile=False) as tiff:
+        with (
+            readable(source),
+            _quiet(),
+            tifffile.TiffFile(stream, name=source.name, _multifile=False) as tiff,
+        ):
             yield tiff
     except BadFileError:
         raise

@@ -144,7 +144,9 @@ def write_field(layer: Labels, plane: int, after: LabelImage, *, refresh: bool =
         return False
     make_room(layer, int(after.max(initial=0)))
     stack = np.unravel_index(plane, layer.data.shape[:-2]) if layer.ndim > 2 else ()
-    at = tuple(np.full(len(inside[0]), index) for index in stack) + inside
+    places = *(np.full(len(inside[0]), index) for index in stack), *inside
+    small = [np.min_scalar_type(length) for length in layer.data.shape]
+    at = tuple(p.astype(kind) for p, kind in zip(places, small, strict=True))  # the history grows
     with _shown(layer):
         layer.data_setitem(at, after[inside], refresh=False)
     if refresh:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 from napari.components import ViewerModel
-from napari.layers import Layer
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import (
-    QDockWidget,
-    QMainWindow,
-    QWidget,
-)
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QObject, QTimer
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.input_guard import WheelGuard
@@ -23,6 +20,8 @@ from napari_nucseg.ui.params_form import text_line
 
 _SETTLED = 100
 """Milliseconds after which Qt has laid out the docks anew."""
+_OFTEN = 150
+"""Milliseconds between two looks at the histories of layers, which take microseconds."""
 _OURS = "nucseg panel"
 """What Qt knows the widgets of all panels by."""
 
@@ -112,6 +111,10 @@ class Panel(Container):
         job.start()
         return job
 
+    def say(self, *told: str) -> None:
+        """Show sentences in the line of status; empty ones are left out."""
+        self.status.value = " ".join(filter(None, told))
+
     def guard_wheel(self) -> None:
         """Keep the mouse wheel from what was added to the panel after it was shown."""
         self._wheel.guard_all()
@@ -165,8 +168,16 @@ class Panel(Container):
             self.disconnect_viewer()
             self.native.deleteLater()
 
+    def _keep_room(self) -> None:
+        """Give the line of status two lines of room, so that short sentences move no button."""
+        told, line = self.status.value, self.status.native
+        self.status.value = "\n"
+        line.setMinimumHeight(line.sizeHint().height())
+        self.status.value = told
+
     def _join_panels(self) -> None:
         """Lie over our other panels as a tab, where each has all of the height."""
+        self._keep_room()
         dock = self.native.parent()
         window = dock.parent() if isinstance(dock, QDockWidget) else None
         if not isinstance(window, QMainWindow) or window.tabifiedDockWidgets(dock):
@@ -242,3 +253,46 @@ class LayerWatch:
 
     def _on_removed(self, event: Any) -> None:
         self._disconnect(event.value)
+
+
+class UndoWatch:
+    """Tells of every Labels layer in which something was undone or redone.
+
+    Napari has no event for that, and shows nothing anew where the layer is hidden.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer whose layers are looked at.
+    call : callable
+        Called with a layer, soon after undo or redo.
+    parent : QObject
+        Owner of the timer, which ends with it.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, call: Callable[[Labels], object], parent: QObject
+    ) -> None:
+        self._viewer, self._call = viewer, call
+        self._undone: WeakKeyDictionary[Labels, int] = WeakKeyDictionary()
+        self._timer = QTimer(parent)
+        self._timer.timeout.connect(self._look)
+        self._timer.start(_OFTEN)
+
+    def disconnect_viewer(self) -> None:
+        """Look no more."""
+        self._timer.stop()
+
+    def _look(self) -> None:
+        """Compare how many changes can be redone with what it was before.
+
+        That number goes up by undo, and down by redo, or by a change after undo.
+        """
+        for layer in self._viewer.layers:
+            if isinstance(layer, Labels):
+                one: Any = getattr(layer, "__wrapped__", layer)  # napari hides history in a proxy
+                count = len(one._redo_history)
+                before = self._undone.get(one, 0)
+                self._undone[one] = count
+                if count != before:
+                    self._call(layer)

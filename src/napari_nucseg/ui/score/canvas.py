@@ -25,6 +25,7 @@ from napari_nucseg.ui.edits import (
 )
 from napari_nucseg.ui.layers import full_data, read_plane
 from napari_nucseg.ui.mending import is_mending
+from napari_nucseg.ui.panel import UndoWatch
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 
 MARGIN = 4.0
@@ -136,8 +137,7 @@ class CanvasPicker:
         row = self._state.object_at(tuple(self._viewer.cursor.position))
         if row is None:
             return
-        text = self._state.now.describe(row)
-        status = self._viewer.status
+        text, status = self._state.now.describe(row), self._viewer.status
         if isinstance(status, dict):
             said = status.get("coordinates", "")
             self._written = {**status, "coordinates": said + _SEPARATOR + text}
@@ -149,8 +149,8 @@ class CanvasPicker:
 class EditTracker:
     """Finds what changed in the labels, and has it counted again.
 
-    napari has no event for undo, but shows the layer anew after it, so that labels are compared
-    with those that were counted whenever a layer is shown anew or painted in.
+    napari has no event for undo, so that labels are compared with those that were counted whenever
+    something was undone, or a layer is shown anew or painted in.
 
     Parameters
     ----------
@@ -173,6 +173,7 @@ class EditTracker:
         self._soon = QTimer(parent)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.look)
+        self._undo_watch = UndoWatch(state.viewer, self._on_shown, parent)
 
     def watch(self, *layers: Labels | None) -> None:
         """Watch these layers, and no others."""
@@ -256,15 +257,14 @@ class EditTracker:
         """Read labels, but no files of which nothing was edited."""
         state = self._state
         true, found = (
-            read_plane(full_data(layer), plane) if self._may_differ(layer) else copy
+            read_plane(full_data(layer), plane)
+            if isinstance(full_data(layer), np.ndarray) or layer in self._edited
+            else copy
             for layer, copy in zip(
                 (state.now.truth, state.now.prediction), state.copies[plane], strict=True
             )
         )
         return true, found
-
-    def _may_differ(self, layer: Labels) -> bool:
-        return isinstance(full_data(layer), np.ndarray) or layer in self._edited
 
     def _keep_if_deep(self, layer: Labels) -> None:
         """Keep all fields as they are now if the next edit may reach through several of them."""
@@ -285,7 +285,7 @@ class EditTracker:
         self._edited.add(event.source)
         self._soon.start()  # napari tells of paint before it is in the data
 
-    def _on_shown(self) -> None:
+    def _on_shown(self, *_: Any) -> None:
         if self._state.copies:
             self._soon.start()
 

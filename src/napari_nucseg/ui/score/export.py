@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
@@ -19,16 +20,17 @@ from napari_nucseg.analysis.comparison import (
     WhatToIgnore,
     score_dataset,
 )
-from napari_nucseg.analysis.corrections import Changes
+from napari_nucseg.analysis.corrections import Changes, mark_corrected
 from napari_nucseg.analysis.drawing import picture_verdicts
+from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.marks import Marks, mark_columns, marks_in_force
 from napari_nucseg.analysis.score_records import (
-    BY_HAND,
     Record,
     field_row,
     join,
     object_columns,
 )
+from napari_nucseg.io.channels import CHANNEL, MEAN
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.writers import (
     check_parquet,
@@ -60,6 +62,8 @@ from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     PREDICTION,
+    axes_of,
+    field_shape,
     find_image,
     full_data,
     pixel_size,
@@ -133,11 +137,7 @@ class Exported:
             # Not the overlap that is known: labels may have been painted in since
             matching = match(find_overlap(*labels), self.rule.threshold, preset.strict)
             columns = object_columns(name, *labels, matching, preset, pixel_size=size)
-            changes = self.corrected.get(plane, {})
-            corrected = {side: {*one.added, *one.changed} for side, one in changes.items()}
-            rows = zip(columns["side"], columns["object"], strict=True)
-            columns[BY_HAND] = [self.count_corrected(plane)] * len(columns["object"])
-            columns["corrected"] = [label in corrected.get(side, ()) for side, label in rows]
+            columns["corrected"] = mark_corrected(columns, self.corrected.get(plane, {}))
             columns |= mark_columns(self.marks, plane, columns, self.pairs[plane])
             tables.append(columns)
         return join(tables)
@@ -227,6 +227,23 @@ def _title(comparison: Comparison, model: str) -> str:
     return " against ".join(names)
 
 
+def _keep_image(
+    layers: Iterable[Layer], labels: Labels, made: Mapping[int, Mapping[str, Any]]
+) -> Callable[[int], NDArray[Any]]:
+    """Return what reads a field of the image that labels are of; zeros where there is none.
+
+    It is the channel that was segmented; where that is not known the first, or the mean of colours.
+    """
+    image, shape, record = find_image(layers, labels), full_data(labels).shape, record_of(labels)
+    if image is None or field_shape(image) != shape:
+        return lambda plane: np.zeros(shape[-2:], np.uint8)
+    data, axes = full_data(image), axes_of(image)
+    first = MEAN if image.rgb else "1" if CHANNEL in axes else ""
+    is_source = record is not None and record.source == str(image.unique_id)
+    told = {plane: one.get("channel") for plane, one in made.items() if is_source and first}
+    return lambda plane: FieldSource(data, axes, told.get(plane) or first).read(plane)
+
+
 class Exporter:
     """Asks for files, and writes them.
 
@@ -283,8 +300,9 @@ class Exporter:
     def _exported(self, kind: str) -> Exported:
         now = self._state.now
         found, truth = now.layers[PREDICTION], now.layers[GROUND_TRUTH]
-        record, image = record_of(found), self._image()
+        record = record_of(found)
         made = (record and record.provenance) or {}
+        made_by_field = (record and record.by_field) or dict.fromkeys(now.pairs, made)
         return Exported(
             _title(now, str(made.get("model", ""))),
             *(found.name, truth.name),
@@ -292,20 +310,12 @@ class Exporter:
             now.pairs,
             {plane: now.field_of(plane) for plane in now.pairs},
             _keep_labels(now) if kind in _OF_LABELS else now.label_reader(),
-            lambda plane: np.asarray(plane_of(image, plane)),
+            _keep_image(self._state.viewer.layers, found, made_by_field),
             self._state.copy_unmeasured(),
             made,
-            (record and record.by_field) or dict.fromkeys(now.pairs, made),
+            made_by_field,
             pixel_size(truth),
             find_corrected({"truth": truth, "predicted": found}),
             marks_in_force(now.marks, now.pairs),
             now.ignored,
         )
-
-    def _image(self) -> NDArray[Any]:
-        """Return the intensities that the prediction was made from; zeros if there are none."""
-        prediction = self._state.now.layers[PREDICTION]
-        image = find_image(self._state.viewer.layers, prediction)
-        shape = full_data(prediction).shape
-        is_there = image is not None and full_data(image).shape == shape
-        return full_data(image) if is_there else np.broadcast_to(np.uint8(0), shape)

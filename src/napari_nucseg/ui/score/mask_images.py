@@ -46,6 +46,7 @@ class MaskOffer(QWidget):
         self._viewer, self._run, self._tell = viewer, run, tell
         self._likeness: dict[str, Likeness | None] = {}
         self._offered: Image | None = None
+        self._in_work: set[str] = set()
         self.text = text_line()
         self.use = QPushButton()
         self.separate = QPushButton("Separate nuclei")
@@ -84,7 +85,8 @@ class MaskOffer(QWidget):
             (
                 image
                 for image in self._viewer.layers
-                if self._likeness.get(str(image.unique_id)) and str(image.unique_id) not in taken
+                if self._likeness.get(str(image.unique_id))
+                and str(image.unique_id) not in taken | self._in_work
             ),
             None,
         )
@@ -108,11 +110,18 @@ class MaskOffer(QWidget):
         if image is None:
             return
         key = str(image.unique_id)
-        likeness, self._likeness[key] = self._likeness[key], None  # it is offered once
+        likeness = self._likeness[key]
+        self._in_work.add(key)
         separate = separate or likeness is Likeness.COLOURING
         work = partial(_make_labels, image.data, image.rgb, separate)
-        self._run(work, partial(self._add, image))
+        job = self._run(work, partial(self._add, image))
+        job.finished.connect(lambda: self._on_made(key))
         self._tell(f"Making labels of {image.name}...")
+        self._offer()
+
+    def _on_made(self, key: str) -> None:
+        """Offer an image again if its labels could not be made, or once they are deleted."""
+        self._in_work.discard(key)
         self._offer()
 
     def _add(self, image: Image, labels: LabelImage) -> None:

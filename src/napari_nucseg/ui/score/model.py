@@ -25,6 +25,7 @@ from napari_nucseg.ui.edits import remember
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     PREDICTION,
+    count_planes,
     full_data,
     read_plane,
     record_of,
@@ -146,7 +147,8 @@ class Comparison:
         """Say in few words what was found in the field shown."""
         score, told = self.score, "this field is not in the prediction yet."
         told = told if score is None else score.counts_in_words
-        where = f"{self.name_of(self.plane)} ({self.plane + 1} of {len(self.pairs)}): "
+        fields = 0 if self.truth is None else count_planes(self.truth)
+        where = f"{self.name_of(self.plane)} ({self.plane + 1} of {fields}): "
         return where + told if self.is_stack else told
 
     def edited_since(self, old: Comparison) -> set[int]:

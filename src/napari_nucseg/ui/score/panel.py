@@ -43,7 +43,6 @@ TABS = (
 )
 """The tabs: the part of the panel that each shows, its title and its tooltip."""
 Part = TypeVar("Part", bound=QWidget)
-_LINES = 2  # of the status, so that buttons stay where they are whatever is told
 
 
 class ScorePanel(Panel):
@@ -104,7 +103,6 @@ class ScorePanel(Panel):
             layout.insertWidget(position, widget, 1 if widget is self.tabs else 0)
         layout.insertLayout(len(parts), below)
         self.native.setMinimumWidth(DOCK_WIDTH)
-        self.status.native.setMinimumHeight(_LINES * self.native.fontMetrics().lineSpacing())
         for before, after in pairwise((*parts, self.score.native, self.files)):
             QWidget.setTabOrder(before, after)
 

@@ -27,6 +27,7 @@ from napari_nucseg.io.writers import with_ending
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.report.plots import Theme
 from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.layers import count_planes
 from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.figures import (
@@ -152,7 +153,11 @@ class PlotsWidget(QWidget):
 
     def save_to(self, path: Path) -> None:
         """Save the plot, dark on white, or its numbers; the ending of the name says how."""
-        path = with_ending(path, *(f".{one}" for one in FORMATS))
+        try:
+            path = with_ending(path, *(f".{one}" for one in FORMATS))
+        except OSError as error:
+            self._tell(str(error))
+            return
         kind, now = self.kind.currentText(), self._state.now
         self._tell("Writing...")
         self._run(
@@ -274,7 +279,8 @@ class PlotsWidget(QWidget):
             name = f"{now.name_of(int(now.objects.plane[row]))}: " if now.is_stack else ""
             return f"{name}{now.describe(row)} - area {x[dot]} px"
         plane = int(targets[dot])
-        where = f"field {plane + 1} of {len(now.pairs)}"
+        fields = len(now.pairs) if now.truth is None else count_planes(now.truth)
+        where = f"field {plane + 1} of {fields}"
         return f"{now.name_of(plane)} ({where}): AP {as_number(float(y[dot]))}, rank {x[dot]}"
 
 

@@ -277,9 +277,14 @@ class PredictionScores:
 def how_made(layer: Labels) -> str:
     """Tell how a prediction was made, as far as its layer knows."""
     record = record_of(layer)
-    made = None if record is None else record.provenance
-    if not made:
-        return "not known how it was made"
+    made = (record and record.provenance) or {}
+    return describe_made(made) or "not known how it was made"
+
+
+def describe_made(made: Mapping[str, Any]) -> str:
+    """Say by which model and values labels were made; empty where their provenance does not."""
+    if "model" not in made:
+        return ""
     from napari_nucseg.segmenters.catalogue import ignored_by  # too slow as the panel opens
 
     ignored = ignored_by(str(made.get("model")))

@@ -11,6 +11,7 @@ from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 
 from napari_nucseg.ui.layers import field_shape
+from napari_nucseg.ui.panel import LayerWatch
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
 from napari_nucseg.ui.segment.image_source import DIAMETER_CIRCLE
 from napari_nucseg.ui.segment.measurement_tables import propose_diameter
@@ -55,6 +56,7 @@ class DiameterHelp:
         self._rest = rest
         self._row = chosen.form.params["diameter"]
         self._circle = Circle(viewer, self._resize, self._on_circle_gone)
+        self._watch = LayerWatch(viewer, Image, ("data",), chooser.forget_image)
         chosen.form.measure.changed.connect(self.measure)
         chosen.form.circle.native.toggled.connect(self._toggle)
         self._row.changed.connect(self._on_value)
@@ -66,6 +68,7 @@ class DiameterHelp:
     def disconnect_viewer(self) -> None:
         """Take the circle away, and let go of the viewer."""
         self._viewer.dims.events.current_step.disconnect(self.show)
+        self._watch.disconnect_viewer()
         self._circle.disconnect_viewer()
 
     @property

@@ -10,11 +10,12 @@ from napari.components import ViewerModel
 from napari.layers import Labels, Points
 
 from napari_nucseg.analysis.doubt import find_reasons, measure_edges
+from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.measurements import Nuclei, doubtful_first
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import place_like, placement, plane_of
-from napari_nucseg.ui.segment.image_source import FieldSource, source_of
+from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.measurement_tables import Table, nuclei_of, tables_of
 from napari_nucseg.ui.segment.selection import Selection
 

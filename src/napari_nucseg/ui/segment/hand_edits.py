@@ -18,7 +18,9 @@ from napari.layers import Image, Labels
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_nucseg.analysis.corrections import PackedLabels, fingerprint
+from napari_nucseg.analysis.field_parts import Box
 from napari_nucseg.ui.edits import (
+    Step,
     add_copy,
     changes_of,
     count_edited_within,
@@ -34,7 +36,6 @@ from napari_nucseg.ui.layers import (
     record_of,
     tag,
 )
-from napari_nucseg.ui.segment.image_source import Box
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, tables_of
 from napari_nucseg.ui.segment.result_cache import ResultKey
 from napari_nucseg.wording import counted
@@ -70,7 +71,7 @@ class HandEdits:
         self._agreed: dict[tuple[str, int], int] = {}
 
     def count(self, image: Image, keys: Sequence[ResultKey]) -> int:
-        """Count the nuclei that were edited by hand in what results would replace."""
+        """Count the nuclei that were edited by hand in what results of an image would replace."""
         layer = self._layer(keys)
         if layer is None:
             return 0
@@ -78,15 +79,7 @@ class HandEdits:
         return _count_edited(layer, _targets(layer, image, keys))
 
     def may_replace(self, image: Image, keys: Sequence[ResultKey]) -> bool:
-        """Ask what becomes of edits, if there are any; False if nothing may be replaced.
-
-        Parameters
-        ----------
-        image : Image
-            Image layer that is segmented.
-        keys : sequence of ResultKey
-            Fields and boxes that are segmented, and the model.
-        """
+        """Ask what becomes of edits, if there are any; False if nothing may be replaced."""
         layer = self._layer(keys)
         if layer is None:
             return True
@@ -183,8 +176,6 @@ def _fingerprint(layer: Labels, plane: int) -> int:
 
 
 Known = TypeVar("Known")
-
-
 Provenance = Mapping[str, Any]
 
 
@@ -272,6 +263,22 @@ def note_replacement(layer: Labels, before: States, after: States) -> None:
     """
     layer = itself(layer)
     _known.setdefault(layer, []).append(_Replacement(layer._undo_history[-1][0], before, after))
+
+
+def join_replacements(layer: Labels, earlier: Step | None) -> Step | None:
+    """Let one undo take back what was replaced now and, just before, in an earlier step.
+
+    Returns the step that holds what was replaced last; the earlier one if nothing was now.
+    """
+    layer = itself(layer)
+    history, known = layer._undo_history, _known.get(layer)
+    if not history or not known or history[-1][0] is not known[-1].step:
+        return earlier
+    is_next = len(history) > 1 and history[-2] is earlier
+    if is_next:
+        history[-2].extend(history.pop())
+    step: Step = history[-1]
+    return step
 
 
 def notice_undo(layer: Labels) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
-from typing import Any, NamedTuple
 
 import numpy as np
 from napari.components import ViewerModel
@@ -14,6 +12,7 @@ from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 from pint import DimensionalityError
 
+from napari_nucseg.analysis.field_parts import Box, FieldSource
 from napari_nucseg.io.channels import (
     CHANNEL,
     COLOURS,
@@ -22,8 +21,6 @@ from napari_nucseg.io.channels import (
     HAEMATOXYLIN,
     MEAN,
     MOST_COLOURS,
-    Channel,
-    stack_shape,
 )
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import Depth, VolumeParams
@@ -33,77 +30,6 @@ CHANNELS = tuple(name.capitalize() for name in (MEAN, *COLOURS, HAEMATOXYLIN))
 """Channels of a colour image as they are shown; in small letters, names of a `Channel`."""
 IN_SIGHT = "in sight"
 """The channel that is shown, where an axis holds channels."""
-
-
-class Box(NamedTuple):
-    """A rectangle of a field in pixels: its first row and column, and those behind its last."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """Rows and columns, to index a field with."""
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-    def holds(self, other: Box) -> bool:
-        """Whether nothing of another rectangle lies outside of this one."""
-        begins = self.top <= other.top and self.left <= other.left
-        return begins and other.bottom <= self.bottom and other.right <= self.right
-
-
-@dataclass(frozen=True)
-class FieldSource:
-    """The grey fields of an image, to be read one by one in a worker.
-
-    Attributes
-    ----------
-    data : array
-        Data of the layer at full resolution, lazy or not; never copied whole.
-    axes : tuple of str
-        What its axes before height and width hold.
-    channel : str
-        One of `CHANNELS` for a colour image, a number from 1 where an axis holds channels, empty
-        for a grey image.
-    """
-
-    data: Any
-    axes: tuple[str, ...]
-    channel: str
-
-    def read(self, plane: int, box: Box | None = None) -> NDArray[Any]:
-        """Read a field, or a rectangle of it, into memory of its own.
-
-        Parameters
-        ----------
-        plane : int
-            Number of the field in the stack.
-        box : Box, optional
-            Part of the field that is read; all of it if not given.
-        """
-        field = self.data[self._index(plane)]
-        if box is not None:
-            field = field[box.slices]
-        if not self.channel or CHANNEL in self.axes:
-            return np.array(field)
-        return Channel(self.channel.lower()).take(np.asarray(field), axis=-1, colours=3)
-
-    def _index(self, plane: int) -> tuple[int, ...]:
-        """Return the place of a field along the axes before height and width."""
-        shape = self.data.shape[: len(self.axes)]
-        stack = stack_shape(shape, self.axes)
-        place = [int(index) for index in np.unravel_index(plane, stack)] if stack else []
-        place = [0] * (len(shape) - len(stack)) + place
-        if CHANNEL in self.axes:
-            place[self.axes.index(CHANNEL)] = int(self.channel) - 1
-        return tuple(place)
-
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether reading costs next to nothing."""
-        return isinstance(self.data, np.ndarray) and not isinstance(self.data, np.memmap)
 
 
 def source_of(layer: Image, channel: str, axes: Sequence[str] | None = None) -> FieldSource:

@@ -9,13 +9,13 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 
-from napari_nucseg.analysis.field_parts import parts_of
+from napari_nucseg.analysis.field_parts import Box, parts_of
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layers import count_planes
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.segment.hand_edits import HandEdits, Provenance, provenance_by_field
-from napari_nucseg.ui.segment.image_source import Box, source_of
+from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.result_cache import Parts, Result, ResultCache
 from napari_nucseg.ui.segment.selection import Selection
 from napari_nucseg.ui.segment.worker import relabel

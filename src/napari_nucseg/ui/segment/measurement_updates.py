@@ -12,6 +12,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer
 
 from napari_nucseg.analysis.corrections import fingerprint
+from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
@@ -25,9 +26,9 @@ from napari_nucseg.ui.layers import (
     record_of,
     shown_plane,
 )
-from napari_nucseg.ui.panel import LayerWatch
+from napari_nucseg.ui.panel import LayerWatch, UndoWatch
 from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
-from napari_nucseg.ui.segment.image_source import FieldSource, source_of
+from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.live_update import matching
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, show_table, tables_of
 from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
@@ -146,8 +147,8 @@ class MeasurementUpdates:
         Results in memory, whose flows tell the doubt.
     shown : callable
         Called with a layer whose measures changed or are those of another field.
-    undone : callable
-        Called with a layer of which a result was undone or redone.
+    edited : callable
+        Called with a layer whose labels were edited, and whether a result was undone or redone.
     parent : QObject
         Owner of the timer, which ends with it.
     """
@@ -157,13 +158,13 @@ class MeasurementUpdates:
         viewer: ViewerModel,
         kept: ResultCache,
         shown: Callable[[Labels], None],
-        undone: Callable[[Labels], None],
+        edited: Callable[[Labels, bool], None],
         parent: QObject,
     ) -> None:
         self._viewer = viewer
         self._kept = kept
         self._shown = shown
-        self._undone = undone
+        self._edited = edited
         self._turned_back: set[Labels] = set()
         self._suspects: set[tuple[Labels, int]] = set()
         self._job: Job | None = None
@@ -172,8 +173,10 @@ class MeasurementUpdates:
         self._resting.setSingleShot(True)
         self._resting.setInterval(REST)
         self._resting.timeout.connect(self._look)
+        parent.destroyed.connect(self._drop_job)  # with the window, which tells nobody
         viewer.dims.events.current_step.connect(self.show_fields)
-        # set_data is for undoing, and for data from elsewhere
+        # set_data is for data from elsewhere
+        self._undo_watch = UndoWatch(viewer, self._on_undone, parent)
         self._watch = LayerWatch(viewer, Labels, ("paint", "set_data"), self.suspect)
 
     @property
@@ -184,11 +187,15 @@ class MeasurementUpdates:
     def disconnect_viewer(self) -> None:
         """Let go of the viewer and its layers."""
         self._resting.stop()
-        if self._job is not None:
-            self._job.abandon()
+        self._drop_job()
         self._suspects.clear()
         self._viewer.dims.events.current_step.disconnect(self.show_fields)
         self._watch.disconnect_viewer()
+        self._undo_watch.disconnect_viewer()
+
+    def _drop_job(self) -> None:
+        if self._job is not None:
+            self._job.abandon()
 
     def show_fields(self, event: Any = None) -> None:
         """Show the measures of the field in sight, of every prediction."""
@@ -217,6 +224,11 @@ class MeasurementUpdates:
             self._suspects |= {(layer, plane) for plane in planes}
             self._resting.start()
 
+    def _on_undone(self, layer: Labels) -> None:
+        """Look at all fields, since what was undone may have been in any of them."""
+        self.suspect(layer)
+        self._suspects |= {(layer, plane) for plane in tables_of(layer)}
+
     def flows_of(self, layer: Labels, plane: int) -> Flows | None:
         """Return what a network said of a field of labels; None where that is not in memory.
 
@@ -241,7 +253,7 @@ class MeasurementUpdates:
         for layer in self._turned_back:
             if layer in self._viewer.layers:
                 self.show(layer)
-                self._undone(layer)
+                self._edited(layer, True)
         self._turned_back.clear()
         there = [place for place in self._suspects if place[0] in self._viewer.layers]
         places = sorted(there, key=lambda place: place[1])
@@ -287,3 +299,5 @@ class MeasurementUpdates:
                 continue  # unchanged, or made anew since
             keep_tables(layer, {**tables, plane: table})
             self.show(layer)
+            if asked[layer, plane].table.fingerprint is not None:  # else a run left it to us
+                self._edited(layer, False)

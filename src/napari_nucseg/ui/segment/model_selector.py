@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from napari.layers import Image
 from napari.settings import get_plugin_settings
 
 from napari_nucseg.parameter_spec import describe_values
@@ -88,15 +89,13 @@ class ModelSelector:
     """
 
     def __init__(self, chosen: Selection, run: Run) -> None:
-        self.chosen = chosen
+        self.chosen, self._run = chosen, run
         self._form = form = chosen.form
-        self._run = run
         self._files = form.model.files
-        self._of_image: dict[tuple[str, str, int], dict[str, Any]] = {}
+        self._of_image: dict[str, dict[str, dict[str, Any]]] = {}
         self._learned: dict[str, Capabilities] = {}
         form.model.reset_choices()
-        last = load_model_name()
-        if last in form.model.choices:
+        if (last := load_model_name()) in form.model.choices:
             form.model.value = last
         form.model.changed.connect(self._show_model)
         for name in OF_IMAGE:
@@ -112,8 +111,7 @@ class ModelSelector:
         """The chosen model; a file that is not there now is one that is not ready."""
         path = Path(self.chosen.model)
         if not self._files.is_there(self.chosen.model):
-            about = f"{path} is missing; put it back, or choose another model"
-            return networks.of_file(path, about)
+            return networks.of_file(path, f"{path} is missing; put it back or choose another model")
         model = catalogue.find(self.chosen.model)
         return replace(
             model, capabilities=model.capabilities or self._learned.get(self.chosen.model)
@@ -138,7 +136,7 @@ class ModelSelector:
     def show_image_values(self) -> str:
         """Show the chosen image's own values; say which of another image are gone, if any."""
         before = self._form.params.params
-        own = _of_image(self.model.defaults) | self._of_image.get(self._place, {})
+        own = _of_image(self.model.defaults) | self._own.get(self.chosen.model, {})
         gone = {name: value for name, value in _of_image(before).items() if value != own[name]}
         self._form.params.params = replace(before, **own)
         if not gone:
@@ -146,6 +144,10 @@ class ModelSelector:
         were = ", ".join(describe_values(SegmentParams, gone))
         now = ", ".join(describe_values(SegmentParams, {name: own[name] for name in gone}))
         return f"For this image: {now}. {were} was for another image."
+
+    def forget_image(self, image: Image) -> None:
+        """Forget the own values of an image whose data were replaced."""
+        self._of_image.pop(str(image.unique_id), None)
 
     def use_settings(
         self, model: str, params: SegmentParams, depth: Mapping[str, Any] | None = None
@@ -209,20 +211,20 @@ class ModelSelector:
         save_model_name(self.chosen.model)
         self._form.about.value = describe_model(model)
         params = load_params(self.chosen.model) or model.defaults
-        own = _of_image(model.defaults) | self._of_image.get(self._place, {})
+        own = _of_image(model.defaults) | self._own.get(self.chosen.model, {})
         self._form.params.params = replace(params, **own)
         self._form.params.defaults = model.defaults
         self._form.show_traits(model)
         self.show_device()
 
     @property
-    def _place(self) -> tuple[str, str, int]:
-        """Say whose own values are shown: those of an image's data, by a model."""
-        image, model = self.chosen.image, self.chosen.model
-        return ("", model, 0) if image is None else (str(image.unique_id), model, id(image.data))
+    def _own(self) -> dict[str, dict[str, Any]]:
+        """Return the chosen image's own values by the model, as they are kept."""
+        image = self.chosen.image
+        return self._of_image.setdefault("" if image is None else str(image.unique_id), {})
 
     def _keep_of_image(self) -> None:
-        self._of_image[self._place] = _of_image(self._form.params.params)
+        self._own[self.chosen.model] = _of_image(self._form.params.params)
 
     def _take_up(self, path: Path) -> None:
         self._files.add(path)

@@ -1,6 +1,7 @@
 """The panel that segments: choose an image and a model, press Segment, move the sliders."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import napari
@@ -25,7 +26,6 @@ from napari_nucseg.ui.segment.worker import segment_fields, segment_stack
 
 STOPPED = "Stopped. No layer was added or changed."
 NO_IMAGE = "Open an image first. File > Open Sample > Nuclei segmentation has one."
-LEFT = "Labels that were made with other axes stay as they are."
 CHANGED = "Stopped, because the image has changed. Press Segment again."
 
 
@@ -40,8 +40,7 @@ class SegmentPanel(Panel):
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self._layer: Image | None = None
-        self._stopped = STOPPED
-        self._layers = viewer.layers
+        self._stopped, self._counted = STOPPED, ""
         self._kept = ResultCache(memory_limit())
         self._chosen = Selection(viewer)
         self.form = self._chosen.form
@@ -54,12 +53,12 @@ class SegmentPanel(Panel):
         self.follower = LiveUpdate(
             self, self._chosen, self._kept, self._edits, self.chooser.remember, self._show_result
         )
-        self.diameter = DiameterHelp(viewer, self.chooser, self._say, self.follower.rest)
-        self.result = ResultsWidget(viewer, self._chosen, self._say, self.run_errand)
+        self.diameter = DiameterHelp(viewer, self.chooser, self.say, self.follower.rest)
+        self.result = ResultsWidget(viewer, self._chosen, self.say, self.run_errand)
         self.advice = AdviceWidget(self.follow_advice)
         self.provenance = ProvenanceWidget(viewer, self.chooser.use_settings)
         self.keeper = MeasurementUpdates(
-            viewer, self._kept, self.result.recolour, self._on_undone, self.native
+            viewer, self._kept, self.result.recolour, self._on_edited, self.native
         )
         self.result.use_flows(self.keeper.flows_of)
         self._watch = LayerWatch(viewer, Image, ("data", "axis_labels"), self._begin_anew)
@@ -82,9 +81,9 @@ class SegmentPanel(Panel):
         form.segment.changed.connect(self.start)
         form.cancel.changed.connect(self.stop)
         form.undo.changed.connect(self.undo)
-        self._layers.events.inserted.connect(self.reset_choices)
-        self._layers.events.removed.connect(self._on_layer_removed)
-        self._layers.selection.events.active.connect(self._on_active)
+        self._viewer.layers.events.inserted.connect(self.reset_choices)
+        self._viewer.layers.events.removed.connect(self._on_layer_removed)
+        self._viewer.layers.selection.events.active.connect(self._on_active)
         self._viewer.dims.events.current_step.connect(self._show_field_status)
 
     @property
@@ -100,7 +99,7 @@ class SegmentPanel(Panel):
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
         self.form.image.reset_choices()
-        self._keys.bind(self._layers, self._chosen.image, is_running=self.segmenting)
+        self._keys.bind(self._viewer.layers, self._chosen.image, is_running=self.segmenting)
         self.form.show_image()
         self.chooser.refresh()
         if self._chosen.image is None or self.status.value == NO_IMAGE:
@@ -110,30 +109,27 @@ class SegmentPanel(Panel):
         """Segment what is chosen, in the background."""
         layer = self._chosen.image
         if layer is None:
-            self._say(NO_IMAGE)
+            self.say(NO_IMAGE)
             return
         model = self.chooser.model
         self._memory.show_limit()
         try:
             request = make_request(self._viewer, layer, self._chosen, model)
         except ValueError as error:
-            self._say(str(error))
+            self.say(str(error))
             return
         self.follower.rest()
         if not self._edits.may_replace(layer, request.keys):
-            self._say("Nothing was changed.")
+            self.say("Nothing was changed.")
             return
         self.chooser.remember(request.params)
         self._layer, self._stopped = layer, STOPPED
         self._results.begin(len(request.keys))
         segment = segment_fields if request.depth is None else segment_stack
-        self.run_in_parts(
-            lambda tell, hand: segment(request, tell, hand),
-            lambda part: self._show_part(layer, part),
-            lambda nothing: self._end_run(),
-        )
+        show = partial(self._show_part, layer)
+        self.run_in_parts(partial(segment, request), show, lambda nothing: self._end_run())
         self.advice.clear()
-        self._say(f"Loading {model.name}...")
+        self.say(f"Loading {model.name}...")
         self._show_running(True)
 
     def follow_advice(self, change: Mapping[str, Any]) -> None:
@@ -146,18 +142,18 @@ class SegmentPanel(Panel):
     def stop(self) -> None:
         """Ask the running segmentation to stop."""
         if self.job is not None:
-            self._say("Stopping...")
+            self.say("Stopping...")
             self.job.stop()
 
     def undo(self) -> None:
         """Take back the last change of the labels, whoever made it."""
         layer = self._chosen.prediction
         if layer is None or not has_history(layer):
-            self._say("There is nothing to undo.")
+            self.say("There is nothing to undo.")
             return
         self.follower.rest()
         self.drop_job()
-        self._say(undo(layer))
+        self.say(undo(layer))
         self.keeper.suspect(layer)
 
     def on_progress(self, done: int, total: int, what: str) -> None:
@@ -165,7 +161,7 @@ class SegmentPanel(Panel):
         if self.segmenting and self.job is not None and not self.job.is_stopping:
             self.form.progress.max = max(total, 1)
             self.form.progress.value = done
-            self._say(what)
+            self.say(what)
 
     def on_finished(self, job: Job) -> None:
         """Give the buttons back."""
@@ -173,7 +169,7 @@ class SegmentPanel(Panel):
         if done and (not job.is_stopping or self._stopped == STOPPED):
             self._end_run(f"{'Stopped' if job.is_stopping else self.status.value}. {done}")
         elif job.is_stopping:
-            self._say(self._stopped)
+            self.say(self._stopped)
         if self.segmenting:
             self._layer = None
             self._show_running(False)
@@ -184,11 +180,11 @@ class SegmentPanel(Panel):
         self._keys.bind((), None, is_running=False)
         for part in (self.result, self.diameter, self.provenance, self.keeper, self._watch):
             part.disconnect_viewer()
-        events = self._layers.events
+        events = self._viewer.layers.events
         for event in (events.inserted, events.reordered, events.renamed):  # napari connects all
             event.disconnect(self.reset_choices)
         events.removed.disconnect(self._on_layer_removed)
-        self._layers.selection.events.active.disconnect(self._on_active)
+        self._viewer.layers.selection.events.active.disconnect(self._on_active)
         self._viewer.dims.events.current_step.disconnect(self._show_field_status)
 
     def _show_part(self, layer: Image, part: Result | str) -> None:
@@ -204,12 +200,12 @@ class SegmentPanel(Panel):
         for warning in (*self._results.failures, *(found[1].notes if found else ())):
             show_warning(warning)
         if found is None:
-            self._say(f"{told} {self._results.failed or GONE}".strip())
+            self.say(told, self._results.failed or GONE)
             return
         labels, result = found
         self.chooser.learn(result.made[0].key.model, result.capabilities)
         about = self.result.describe(labels, result, ran=True)
-        self._say(" ".join(filter(None, (told, about, self._results.failed, self._results.remark))))
+        self._say_counts(told, about, self._results.failed, self._results.remark)
         self.advice.tell({one.key.plane: one.concerns for one in result.made})
 
     def _show_result(self, layer: Image, result: Result, remark: str = "") -> None:
@@ -223,7 +219,7 @@ class SegmentPanel(Panel):
         if was_hidden:
             self.result.bring()
         about = self.result.describe(labels, result, ran=False)
-        self._say(" ".join(filter(None, (about, remark, self._results.remark))))
+        self._say_counts(about, remark, self._results.remark)
         self.advice.clear()  # it was about other values
 
     def _on_shown(self, labels: Labels) -> None:
@@ -234,14 +230,19 @@ class SegmentPanel(Panel):
         self.chooser.show_device()
         self.diameter.show()
 
-    def _on_undone(self, layer: Labels) -> None:
-        """Let form and texts tell of the labels that undo brought back."""
+    def _on_edited(self, layer: Labels, is_turned_back: bool) -> None:
+        """Let form and texts tell of labels that were edited, or that undo brought back."""
         self.provenance.show_selected()
         if layer == self._chosen.prediction and not self.running:
-            self.follower.put_back(live=False)
+            if is_turned_back:
+                self.follower.put_back(live=False)
+            if self.status.value == self._counted:
+                self._show_field_status()
 
-    def _say(self, line: str) -> None:
-        self.status.value = line
+    def _say_counts(self, *told: str) -> None:
+        """Say what is true of the labels until they are edited."""
+        self.say(*told)
+        self._counted = self.status.value
 
     def _show_field_status(self) -> None:
         """Describe the field shown, unless a run is on: its labels, or the image before a run."""
@@ -249,14 +250,14 @@ class SegmentPanel(Panel):
             return
         self.advice.clear_elsewhere(self._chosen.plane)
         known = self.result.describe_field() or self._rows.describe()
-        self._say(NO_IMAGE if self._chosen.image is None else known)
+        self._say_counts(NO_IMAGE if self._chosen.image is None else known)
 
     def _show_image_values(self) -> None:
         """Leave the diameter of another image with that image."""
         gone = self.chooser.show_image_values()
         self.follower.rest()
         if gone and not self.running:
-            self._say(f"{self.status.value} {gone}".strip())
+            self.say(self.status.value, gone)
 
     def _show_running(self, running: bool) -> None:
         self.form.lock(running)
@@ -264,7 +265,7 @@ class SegmentPanel(Panel):
         self._show_image()
 
     def _show_image(self) -> None:
-        self._keys.bind(self._layers, self._chosen.image, is_running=self.segmenting)
+        self._keys.bind(self._viewer.layers, self._chosen.image, is_running=self.segmenting)
         self.form.show_image()
         self._rows.show()
         self.result.show_range()
@@ -273,7 +274,7 @@ class SegmentPanel(Panel):
 
     def _begin_anew(self, layer: Image) -> None:
         """Forget what was made of other data or axes than an image has now."""
-        has_copies = self._results.begin_anew(layer)
+        left = self._results.begin_anew(layer)
         if self.segmenting and layer is self._layer:
             self.stop()
             self._stopped = CHANGED
@@ -282,8 +283,7 @@ class SegmentPanel(Panel):
             self._show_image()
             self._show_field_status()
             self._show_image_values()
-            if has_copies:
-                self._say(f"{LEFT} {self.status.value}".strip())
+            self.say(left, self.status.value)
 
     def _on_active(self, event: Any) -> None:
         """Take the image that was opened or selected last."""
@@ -295,6 +295,6 @@ class SegmentPanel(Panel):
         self.reset_choices()
         if self.segmenting and event.value is self._layer:
             self.stop()
-        if self._kept.forget_removed(event.value, self._layers) and not self.segmenting:
+        if self._kept.forget_removed(event.value, self._viewer.layers) and not self.segmenting:
             self.drop_job()
             self._show_field_status()

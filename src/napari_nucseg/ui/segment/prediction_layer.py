@@ -10,9 +10,9 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_nucseg.analysis.corrections import PackedLabels
-from napari_nucseg.analysis.field_parts import Provenance, merged, moved, place_part, stacked
+from napari_nucseg.analysis.field_parts import Box, Provenance, merged, moved, place_part, stacked
 from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.ui.edits import keep_made, make_room, write_field
+from napari_nucseg.ui.edits import Step, keep_made, make_room, write_field
 from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
@@ -30,12 +30,12 @@ from napari_nucseg.ui.segment.hand_edits import (
     FieldState,
     HandEdits,
     can_hold,
+    join_replacements,
     note_replacement,
     provenance_by_field,
     set_states,
     state_of,
 )
-from napari_nucseg.ui.segment.image_source import Box
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables
 from napari_nucseg.ui.segment.result_cache import (
     FieldResult,
@@ -45,23 +45,16 @@ from napari_nucseg.ui.segment.result_cache import (
     short_name,
 )
 
+LEFT = "Labels that were made with other axes stay as they are."
 GONE = "The labels that were made have been removed. Press Segment again."
 
 
 def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult]) -> Labels:
-    """Show labels over their image; what was segmented before keeps its labels elsewhere.
+    """Show results of one model over their image, in the order they were made.
 
-    What is replaced can be undone in napari, as one step. Labels that new ones cannot be written
-    into stay in their layer, which gets another name.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        The viewer with the image.
-    image : Image
-        Image layer that was segmented.
-    made : sequence of FieldResult
-        Results of one model, in the order they were made.
+    What was segmented before keeps its labels elsewhere. What is replaced can be undone in napari,
+    as one step. Labels that new ones cannot be written into stay in their layer, which gets
+    another name.
     """
     layer = find_prediction(viewer.layers, str(image.unique_id), made[0].key.model)
     if layer is not None and not can_hold(layer, image):
@@ -124,13 +117,15 @@ class RunResults:
         self._shown = shown
         self._parts: list[Result] = []
         self._asked = 0
+        self._step: Step | None = None  # of the labels' history, which holds what a run replaced
 
     def begin(self, fields: int) -> None:
-        """Begin a run over so many fields."""
+        """Begin a run over so many fields, which is undone as one step."""
         self._parts, self._asked, self.remark, self.failures = [], fields, "", []
+        self._step = None
 
-    def begin_anew(self, image: Image) -> bool:
-        """Forget results of an image that has changed; tell whether labels of other axes are left.
+    def begin_anew(self, image: Image) -> str:
+        """Forget results of an image that has changed; say whether labels of other axes are left.
 
         No result is written to these from now on.
         """
@@ -142,7 +137,7 @@ class RunResults:
             if one is not None and not one.is_copy and made.get("axes", axes) != axes:
                 layer.metadata = layer.metadata | tag(replace(one, is_copy=True))
                 are_left = True
-        return are_left
+        return LEFT if are_left else ""
 
     @property
     def described(self) -> str:
@@ -162,6 +157,7 @@ class RunResults:
         earlier = find_prediction(self._viewer.layers, keys[0].source, keys[0].model)
         self.remark = self._edits.keep_late(image, keys) or self.remark
         labels = put_prediction(self._viewer, image, result.made)
+        self._step = join_replacements(labels, self._step)
         if earlier is not None and earlier != labels:
             self.remark = f"The labels before cannot be replaced and stay in {earlier.name}."
         for key in keys:

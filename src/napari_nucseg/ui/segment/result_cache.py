@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_nucseg.analysis.corrections import PackedLabels
+from napari_nucseg.analysis.field_parts import Box
 from napari_nucseg.analysis.measurements import Nuclei
 from napari_nucseg.array_types import Labels
 from napari_nucseg.segmenters.api import Capabilities, Concern, Segmentation
 from napari_nucseg.ui.layers import PREDICTION, find_prediction, record_of
-from napari_nucseg.ui.segment.image_source import Box
 
 
 @dataclass(frozen=True)

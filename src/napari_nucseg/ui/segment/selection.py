@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from psygnal import Signal
 
-from napari_nucseg.analysis.field_parts import with_context
+from napari_nucseg.analysis.field_parts import Box, with_context
 from napari_nucseg.io.channels import (
     CHANNEL,
     DEPTH,
@@ -39,7 +39,6 @@ from napari_nucseg.ui.segment.form import AXIS_ROWS, HELD, SegmentForm
 from napari_nucseg.ui.segment.image_source import (
     DEPTHS,
     IN_SIGHT,
-    Box,
     Scope,
     channels_of,
     depth_axis,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.analysis.corrections import PackedLabels
+from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.measurements import measure, measure_nuclei
 from napari_nucseg.array_types import Labels
 from napari_nucseg.progress import Progress
@@ -22,7 +23,6 @@ from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
 from napari_nucseg.ui.jobs import Hand, LongSteps, RemainingTime
-from napari_nucseg.ui.segment.image_source import FieldSource
 from napari_nucseg.ui.segment.result_cache import (
     CachedResult,
     FieldResult,
