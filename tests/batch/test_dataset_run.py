@@ -9,8 +9,8 @@ import pytest
 import tifffile
 
 from napari_nucseg.analysis.corrections import Changes
-from napari_nucseg.batch.results import open_results
 from napari_nucseg.batch.run_setup import set_up
+from napari_nucseg.batch.saved_results import open_results
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.ignoring import touching_border, without_border

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_nucseg.batch.results import pair_labels
+from napari_nucseg.batch.label_pairs import pair_labels
 from tests.conftest import write_mask
 
 

@@ -27,7 +27,7 @@ from napari_nucseg.ui.layers import (
     record_of,
     tag,
 )
-from napari_nucseg.ui.score.export import KINDS
+from napari_nucseg.ui.score.export_kinds import KINDS
 from napari_nucseg.ui.score.overlay_drawing import FIRST, SECOND
 from napari_nucseg.ui.score.panel import COMPARE
 from tests.ui.scored import add_stacks, open_panel, overlays, settled, spoil

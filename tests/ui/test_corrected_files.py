@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_nucseg.batch.results import pair_labels
+from napari_nucseg.batch.label_pairs import pair_labels
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.progress import ignore

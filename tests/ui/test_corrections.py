@@ -10,7 +10,7 @@ import tifffile
 from qtpy.QtCore import Qt, QThread
 from qtpy.QtWidgets import QApplication
 
-from napari_nucseg.batch.results import pair_labels
+from napari_nucseg.batch.label_pairs import pair_labels
 from napari_nucseg.io.calibration import read_calibration
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.score import score

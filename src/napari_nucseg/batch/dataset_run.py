@@ -12,7 +12,6 @@ from typing import Any
 
 from napari_nucseg.batch.field_task import FieldTask, Outcome, run_here
 from napari_nucseg.batch.plan import Plan, Setup
-from napari_nucseg.batch.results import sources_record
 from napari_nucseg.batch.results_folder import COMPARISON, REPORT, ResultsFolder
 from napari_nucseg.batch.run_report import comparison_rows, write_report
 from napari_nucseg.batch.run_setup import (
@@ -24,6 +23,7 @@ from napari_nucseg.batch.run_setup import (
     refuse_dataset,
     refuse_repeated,
 )
+from napari_nucseg.batch.saved_results import sources_record
 from napari_nucseg.batch.tables import Benchmark, Tables, write_tables
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.writers import check_parquet, write_table

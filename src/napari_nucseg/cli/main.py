@@ -214,7 +214,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score labels against the ground truth."""
-    from napari_nucseg.batch.results import pair_labels
+    from napari_nucseg.batch.label_pairs import pair_labels
     from napari_nucseg.metrics.summary import summarise
     from napari_nucseg.report.text import Scored, json_record, score_table, summary_table
     from napari_nucseg.wording import say_corrected

@@ -13,8 +13,8 @@ from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
-from napari_nucseg.batch.results import Results, holds_results, moved_to, open_results
 from napari_nucseg.batch.results_folder import RUN_FILE
+from napari_nucseg.batch.saved_results import SavedResults, holds_results, moved_to, open_results
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.sources import Source
@@ -55,12 +55,12 @@ def _read(path: str | Sequence[str]) -> list[LayerData]:
     return read_results(runs)
 
 
-def read_results(runs: Sequence[Results]) -> list[LayerData]:
+def read_results(runs: Sequence[SavedResults]) -> list[LayerData]:
     """Return stacks of a dataset and of the results on it, read field by field when shown.
 
     Parameters
     ----------
-    runs : sequence of Results
+    runs : sequence of SavedResults
         One a model, on the same fields. Fields that no run has results of may be damaged. Fields
         of another size or pixel type than most have hidden stacks of their own.
 
@@ -95,7 +95,7 @@ def read_results(runs: Sequence[Results]) -> list[LayerData]:
 
 
 def _read_group(
-    group: FieldGroup, runs: Sequence[Results], layers: list[LayerData]
+    group: FieldGroup, runs: Sequence[SavedResults], layers: list[LayerData]
 ) -> list[LayerData]:
     """Return fields of one kind, given their images and ground truth, with the results on them."""
     placed = _placement(layers[0][1])
@@ -150,7 +150,7 @@ def _placement(of_image: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prediction(
-    run: Results, group: FieldGroup, placed: dict[str, Any], visible: bool
+    run: SavedResults, group: FieldGroup, placed: dict[str, Any], visible: bool
 ) -> LayerData:
     stems = tuple(field.stem for field in group.fields)
     by = {"threshold": run.rule.threshold, "preset": run.rule.preset.name}
@@ -161,7 +161,9 @@ def _prediction(
     return data, {**keywords, **placed, "visible": visible}, "labels"
 
 
-def _verdicts(run: Results, group: FieldGroup, placed: dict[str, Any], visible: bool) -> LayerData:
+def _verdicts(
+    run: SavedResults, group: FieldGroup, placed: dict[str, Any], visible: bool
+) -> LayerData:
     stems = tuple(field.stem for field in group.fields)
     keywords = {
         "name": f"{group.name} {run.model} {ERRORS}",
@@ -173,14 +175,14 @@ def _verdicts(run: Results, group: FieldGroup, placed: dict[str, Any], visible: 
     return data, {**keywords, **placed, "visible": visible}, "labels"
 
 
-def _done(run: Results, group: FieldGroup) -> tuple[int, ...]:
+def _done(run: SavedResults, group: FieldGroup) -> tuple[int, ...]:
     """Return the planes of a group's stacks whose fields have labels."""
     done = set(run.done)
     return tuple(plane for plane, number in enumerate(group.numbers) if number in done)
 
 
 def _stack(
-    run: Results, group: FieldGroup, read: Callable[[int], np.ndarray], dtype: np.dtype
+    run: SavedResults, group: FieldGroup, read: Callable[[int], np.ndarray], dtype: np.dtype
 ) -> Array:
     """Stack what is read of each field when it is shown; those that are not done are blank."""
     done, shape = set(run.done), group.header.shape

@@ -7,7 +7,7 @@ from napari.layers import Labels
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
-from napari_nucseg.batch.results import holds_results
+from napari_nucseg.batch.saved_results import holds_results
 from napari_nucseg.io.bbbc039 import dataset_folder, missing_archives
 from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.ui.files.samples import download_in_window

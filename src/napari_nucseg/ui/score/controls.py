@@ -206,11 +206,8 @@ class ScoreControls:
         return sorted(others, key=lambda layer: role_of(layer) != PREDICTION)
 
     def _truths(self, widget: Any = None) -> list[Labels]:
-        return [
-            layer
-            for layer in reversed(self._layers)
-            if isinstance(layer, Labels) and role_of(layer) not in OVERLAYS
-        ]
+        labels = (layer for layer in reversed(self._layers) if isinstance(layer, Labels))
+        return [layer for layer in labels if role_of(layer) not in OVERLAYS]
 
 
 class BackgroundScoring:

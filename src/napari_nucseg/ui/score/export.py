@@ -1,10 +1,9 @@
-"""The comparison as files: tables of nuclei, of fields and of scores, and a report."""
+"""The menu that exports the comparison, and what it takes from the layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,49 +13,15 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_nucseg.analysis.comparison import (
-    DatasetScore,
     LabelPair,
-    LocatedPair,
-    WhatToIgnore,
-    score_dataset,
 )
-from napari_nucseg.analysis.corrections import Changes, mark_corrected
-from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.analysis.field_parts import FieldSource
-from napari_nucseg.analysis.marks import Marks, mark_columns, marks_in_force
-from napari_nucseg.analysis.score_records import (
-    Record,
-    field_row,
-    join,
-    object_columns,
-)
+from napari_nucseg.analysis.marks import marks_in_force
 from napari_nucseg.io.channels import CHANNEL, MEAN
-from napari_nucseg.io.fields import Field
 from napari_nucseg.io.writers import (
     check_parquet,
     with_ending,
-    write_columns,
-    write_json,
-    write_parquet,
-    write_table,
-    write_text,
 )
-from napari_nucseg.metrics.matching import match
-from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.presets import ScoreRule
-from napari_nucseg.metrics.summary import Summary
-from napari_nucseg.progress import Progress
-from napari_nucseg.report.page import (
-    WORST,
-    Page,
-    Pictured,
-    Section,
-    as_link,
-    describe_made,
-    worst_fields,
-    write_page,
-)
-from napari_nucseg.report.text import Scored, json_record, latex_table, markdown_table
 from napari_nucseg.ui.edits import count_corrected, find_corrected
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import (
@@ -71,143 +36,9 @@ from napari_nucseg.ui.layers import (
     record_of,
 )
 from napari_nucseg.ui.score.corrected_files import as_file_name
+from napari_nucseg.ui.score.export_kinds import KINDS, OF_LABELS, Exported
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.wording import say_corrected, says
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What a file is written from; plain values, so that a worker can write it.
-
-    Attributes
-    ----------
-    title : str
-        Heading of the report: what was scored, and against what.
-    prediction, truth : str
-        Names of the layers.
-    rule : ScoreRule
-        IoU threshold and preset that fields were scored by.
-    pairs : mapping
-        Number of a field to its comparison.
-    fields : mapping
-        Number of a field to its names; no files.
-    read : callable
-        Reads a field's true and predicted labels.
-    read_image : callable
-        Reads a field's intensities; zeros where there is no image.
-    copies : mapping
-        Labels of fields whose outlines are not compared yet.
-    made : mapping
-        Provenance of the prediction, in a stack of the field made last; empty if that is not known.
-    made_by_field : mapping
-        Number of a field to how its labels were made, as far as that is known.
-    pixel_size : float or None
-        Edge of a pixel in micrometres.
-    corrected : mapping
-        Number of a field to what was edited by hand: of the side "truth", and of "predicted".
-    marks : mapping
-        Marks on nuclei that are there.
-    what : callable or None
-        Tells what is not counted in a field; None where everything is.
-    """
-
-    title: str
-    prediction: str
-    truth: str
-    rule: ScoreRule
-    pairs: Mapping[int, LocatedPair]
-    fields: Mapping[int, Field]
-    read: Callable[[int], LabelPair]
-    read_image: Callable[[int], NDArray[Any]]
-    copies: Mapping[int, LabelPair]
-    made: Mapping[str, Any]
-    made_by_field: Mapping[int, Mapping[str, Any]]
-    pixel_size: float | None
-    corrected: Mapping[int, Mapping[str, Changes]]
-    marks: Marks
-    what: WhatToIgnore | None
-
-    def objects(self, progress: Progress) -> dict[str, list[object]]:
-        """List all objects of both sides, as the command line does, and which a hand corrected."""
-        tables = []
-        for done, plane in enumerate(self.pairs):
-            progress(done, len(self.pairs), "Listing")
-            preset, name, size = self.rule.preset, self.fields[plane].stem, self.pixel_size
-            labels = self.read(plane)
-            # Not the overlap that is known: labels may have been painted in since
-            matching = match(find_overlap(*labels), self.rule.threshold, preset.strict)
-            columns = object_columns(name, *labels, matching, preset, pixel_size=size)
-            columns["corrected"] = mark_corrected(columns, self.corrected.get(plane, {}))
-            columns |= mark_columns(self.marks, plane, columns, self.pairs[plane])
-            tables.append(columns)
-        return join(tables)
-
-    def count_corrected(self, plane: int) -> int:
-        """Count the nuclei of a field that were edited by hand, on either side."""
-        return sum(changes.nuclei for changes in self.corrected.get(plane, {}).values())
-
-    def field_rows(self, progress: Progress) -> list[Record]:
-        """Return a row a field, as the command line does."""
-        made = self.made_by_field
-        return [
-            field_row(self.fields[plane], score, made.get(plane), self.count_corrected(plane))
-            for plane, score in self._sum(progress).scores.items()
-        ]
-
-    def summary(self, progress: Progress) -> Summary:
-        """Sum up the fields."""
-        return self._sum(progress).summary
-
-    @property
-    def scored(self) -> Scored:
-        """What was scored, as the command line tells it."""
-        made = [self.made_by_field.get(plane, {}) for plane in self.fields]
-        return Scored(self.truth, made, sum(map(self.count_corrected, self.corrected)))
-
-    def report(self, progress: Progress) -> Page:
-        """Gather a report, with pictures of the worst fields."""
-        found = self._sum(progress)
-        scores = found.scores
-        worst = []
-        for done, plane in enumerate(worst_fields(scores, WORST)):
-            progress(done, WORST, "Drawing")
-            name, picture = self.fields[plane].name, self._picture(plane)
-            worst.append(Pictured(name, scores[plane], picture))
-        made = list(describe_made(self.made))
-        names = {plane: one.name for plane, one in self.fields.items()}
-        section = Section(self.prediction, scores, found.summary, self.rule, worst, made)
-        return Page(self.title, len(scores), [replace(section, names=names)])
-
-    def _sum(self, progress: Progress) -> DatasetScore:
-        parts = self.pairs, self.copies, self.rule, progress, self.pixel_size
-        return score_dataset(*parts, what=self.what)
-
-    def _picture(self, plane: int) -> str:
-        image, labels, rule = self.read_image(plane), self.read(plane), self.rule
-        return as_link(picture_verdicts(image, *labels, rule.threshold, rule.preset.strict))
-
-
-Write = Callable[[Path, Exported, Progress], None]
-KINDS: dict[str, tuple[str, Write]] = {
-    "Nuclei as CSV...": (".csv", lambda path, e, p: write_columns(path, e.objects(p))),
-    "Nuclei as Parquet...": (".parquet", lambda path, e, p: write_parquet(path, e.objects(p))),
-    "Fields as CSV...": (".csv", lambda path, e, p: write_table(path, e.field_rows(p))),
-    "Scores as JSON...": (
-        ".json",
-        lambda path, e, p: write_json(path, json_record(e.summary(p), e.scored)),
-    ),
-    "Scores as LaTeX...": (
-        ".tex",
-        lambda path, e, p: write_text(path, latex_table(e.summary(p), e.title)),
-    ),
-    "Scores as Markdown...": (
-        ".md",
-        lambda path, e, p: write_text(path, markdown_table(e.summary(p), e.title)),
-    ),
-    "Report as HTML...": (".html", lambda path, e, p: write_page(path, e.report(p))),
-}
-"""What can be exported: the ending of the file, and how it is written."""
-_OF_LABELS = ("Nuclei as CSV...", "Nuclei as Parquet...", "Report as HTML...")
 
 
 def _keep_labels(comparison: Comparison) -> Callable[[int], LabelPair]:
@@ -309,7 +140,7 @@ class Exporter:
             now.rule,
             now.pairs,
             {plane: now.field_of(plane) for plane in now.pairs},
-            _keep_labels(now) if kind in _OF_LABELS else now.label_reader(),
+            _keep_labels(now) if kind in OF_LABELS else now.label_reader(),
             _keep_image(self._state.viewer.layers, found, made_by_field),
             self._state.copy_unmeasured(),
             made,

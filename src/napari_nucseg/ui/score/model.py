@@ -145,11 +145,13 @@ class Comparison:
 
     def describe_field(self) -> str:
         """Say in few words what was found in the field shown."""
-        score, told = self.score, "this field is not in the prediction yet."
-        told = told if score is None else score.counts_in_words
-        fields = 0 if self.truth is None else count_planes(self.truth)
-        where = f"{self.name_of(self.plane)} ({self.plane + 1} of {fields}): "
-        return where + told if self.is_stack else told
+        score = self.score
+        told = score.counts_in_words if score else "this field is not in the prediction yet."
+        if self.truth is None or not self.is_stack:
+            return told
+        return (
+            f"{self.name_of(self.plane)} ({self.plane + 1} of {count_planes(self.truth)}): {told}"
+        )
 
     def edited_since(self, old: Comparison) -> set[int]:
         """Return the fields whose labels were edited in between, and counted again."""

@@ -22,7 +22,7 @@ from napari_nucseg.analysis.prediction_comparison import (
     compare_predictions,
 )
 from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.batch.results import holds_results, open_results
+from napari_nucseg.batch.saved_results import holds_results, open_results
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance

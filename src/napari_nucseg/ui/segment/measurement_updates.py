@@ -35,13 +35,12 @@ from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
 
 DOUBT = ("flow_error", "cellprob_logit")
 """Measures that need the network's output."""
-
 REST = 300
 """Milliseconds that labels have to rest before they are measured again."""
 
 
 @dataclass(frozen=True)
-class Field:
+class EditedField:
     """Labels that may have been edited since they were measured.
 
     Attributes
@@ -68,7 +67,7 @@ class Field:
     parts: Parts
 
 
-def measure_changed(field: Field) -> Table | None:
+def measure_changed(field: EditedField) -> Table | None:
     """Measure a field's nuclei; None where the labels are those that were measured.
 
     Where the network's output is in memory, doubt is told anew; else nuclei that are as they were
@@ -271,7 +270,7 @@ class MeasurementUpdates:
     def _on_finished(self) -> None:
         self._job = None
 
-    def _field(self, layer: Labels, plane: int) -> Field | None:
+    def _field(self, layer: Labels, plane: int) -> EditedField | None:
         """Put together what is needed to measure a field; None without its image."""
         record = record_of(layer)
         source = "" if record is None else record.source
@@ -281,7 +280,7 @@ class MeasurementUpdates:
         if not isinstance(image, Image) or table is None or made is None:
             return None
         parts = self._kept.of(source, str(made["model"])).get(plane, {})
-        return Field(
+        return EditedField(
             labels=plane_of(layer.data, plane),
             plane=plane,
             image=source_of(image, made.get("channel", ""), made.get("axes")),
@@ -291,7 +290,9 @@ class MeasurementUpdates:
         )
 
     def _take_up(
-        self, asked: dict[tuple[Labels, int], Field], found: dict[tuple[Labels, int], Table | None]
+        self,
+        asked: dict[tuple[Labels, int], EditedField],
+        found: dict[tuple[Labels, int], Table | None],
     ) -> None:
         for (layer, plane), table in found.items():
             tables = tables_of(layer)
