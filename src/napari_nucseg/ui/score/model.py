@@ -101,8 +101,8 @@ class Comparison:
     @property
     def ignored(self) -> Ignoring | None:
         """What tells which nuclei of a field are not counted; None where all are."""
-        asked = self.marks or self.rule.ignore_border or self.regions.by_plane
-        return self.ignoring if asked else None
+        is_any = self.marks or self.rule.ignore_border or self.regions.by_plane
+        return self.ignoring if is_any else None
 
     @property
     def score(self) -> Score | None:
@@ -145,13 +145,10 @@ class Comparison:
 
     def describe_field(self) -> str:
         """Say in few words what was found in the field shown."""
-        score = self.score
-        told = score.counts_in_words if score else "this field is not in the prediction yet."
-        if self.truth is None or not self.is_stack:
-            return told
-        return (
-            f"{self.name_of(self.plane)} ({self.plane + 1} of {count_planes(self.truth)}): {told}"
-        )
+        told = self.score and self.score.counts_in_words
+        count = 0 if self.truth is None else count_planes(self.truth)
+        where = f"{self.name_of(self.plane)} ({self.plane + 1} of {count}): "
+        return where * self.is_stack + (told or "this field is not in the prediction yet.")
 
     def edited_since(self, old: Comparison) -> set[int]:
         """Return the fields whose labels were edited in between, and counted again."""

@@ -35,6 +35,7 @@ from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
 
 DOUBT = ("flow_error", "cellprob_logit")
 """Measures that need the network's output."""
+Place = tuple[Labels, int]  # a stack of labels, and the number of a field in it
 REST = 300
 """Milliseconds that labels have to rest before they are measured again."""
 
@@ -99,8 +100,7 @@ def _whole(parts: Parts, labels: LabelImage) -> Segmentation:
     for key, result in zip(parts, results, strict=True):
         if result.flows is None:
             return replace(result, labels=labels)
-        part = key.segmented
-        where = part.slices if part is not None else (slice(None), slice(None))
+        where = (slice(None), slice(None)) if key.segmented is None else key.segmented.slices
         vectors[:, *where] = result.flows.vectors
         cellprob[where] = result.flows.cellprob
     return replace(results[-1], labels=labels, flows=Flows(vectors, cellprob))
@@ -165,7 +165,7 @@ class MeasurementUpdates:
         self._shown = shown
         self._edited = edited
         self._turned_back: set[Labels] = set()
-        self._suspects: set[tuple[Labels, int]] = set()
+        self._suspects: set[Place] = set()
         self._job: Job | None = None
         self._has_colours = False
         self._resting = QTimer(parent)
@@ -289,11 +289,7 @@ class MeasurementUpdates:
             parts=matching(parts, made),
         )
 
-    def _take_up(
-        self,
-        asked: dict[tuple[Labels, int], EditedField],
-        found: dict[tuple[Labels, int], Table | None],
-    ) -> None:
+    def _take_up(self, asked: dict[Place, EditedField], found: dict[Place, Table | None]) -> None:
         for (layer, plane), table in found.items():
             tables = tables_of(layer)
             if table is None or tables.get(plane) is not asked[layer, plane].table:
