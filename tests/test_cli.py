@@ -27,7 +27,8 @@ from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.fluo_unet import FluoShape
-from napari_nucseg.segmenters.parameters import SegmentParams, TrainParams
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.segmenters.training.params import TrainParams
 from tests.conftest import write_mask
 from tests.drawn_histology import draw_histology
 

@@ -14,20 +14,19 @@ import torch
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
-from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.training.crops import batches
 from napari_nucseg.segmenters.training.examples import Example
+from napari_nucseg.segmenters.training.held_out import score_net
 from napari_nucseg.segmenters.training.loop import (
     AVERAGED,
-    WARM_UP,
     Learner,
     Training,
-    learning_rate,
+    copy_of,
     loss_of,
     new_net,
-    score_held_out,
 )
+from napari_nucseg.segmenters.training.params import WARM_UP, TrainParams, learning_rate
 
 BRIEF = TrainParams(batches=6, batch_size=2, crop=64)
 NETS = {
@@ -112,11 +111,11 @@ def test_a_net_without_a_finite_loss_is_left_as_it_was(examples):
     training = training_of()
     with closing(batches(examples, BRIEF, 0)) as drawn:
         batch = next(drawn)
-    before = training.weights()
+    before = copy_of(training.averaged)
     batch.images[0] = np.nan
     with pytest.raises(ValueError, match="the loss of batch 1 is nan; lower the learning rate"):
         training.learn(batch)
-    after = training.weights()
+    after = copy_of(training.averaged)
     names = [name for name in before if "running" not in name and "num_batches" not in name]
     assert all(torch.equal(before[name], after[name]) for name in names)
 
@@ -136,7 +135,7 @@ def test_the_average_follows_the_net_fast_at_first_and_slowly_in_the_end(example
 
 def test_weights_that_were_copied_do_not_change_any_more(examples):
     training = training_of()
-    kept = training.weights()
+    kept = copy_of(training.averaged)
     before = {name: tensor.clone() for name, tensor in kept.items()}
     learn(training, examples)
     assert all(torch.equal(kept[name], before[name]) for name in kept)
@@ -199,11 +198,13 @@ def test_held_out_images_are_scored_by_the_averaged_weights(kind, drawn_fields):
     examples = examples_for(training.learner, drawn_fields)
     learn(training, examples)
     seen = []
-    scores = score_held_out(training, examples, lambda *step: seen.append(step))
-    assert seen == [(0, 3), (1, 3), (2, 3)]
+    net, device = training.averaged, training.device
+    scores, labels = score_net(net, device, examples, lambda *step: seen.append(step))
+    assert sorted({step[:2] for step in seen}) == [(0, 3), (1, 3), (2, 3)]
+    assert labels.shape == examples[0].image.shape
     assert 0 <= scores.mean_ap <= scores.ap_50 <= scores.f1_50 <= 1
     assert 0 < scores.held_out_loss < 100
-    assert scores == score_held_out(training, examples, ignore)
+    assert scores == score_net(net, device, examples, ignore)[0]
 
 
 # What a net is fed with
