@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 
 from napari_nucseg import __version__
-from napari_nucseg.batch.train_run import Recipe, TrainSets, Watch, train_on
+from napari_nucseg.batch.train_data import TrainSets
+from napari_nucseg.batch.train_run import Recipe, Watch, train_on
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.synthetic import draw_field

@@ -26,7 +26,12 @@ from napari_nucseg.segmenters.training.loop import (
     loss_of,
     new_net,
 )
-from napari_nucseg.segmenters.training.params import WARM_UP, TrainParams, learning_rate
+from napari_nucseg.segmenters.training.params import (
+    FINE_TUNING,
+    WARM_UP,
+    TrainParams,
+    learning_rate,
+)
 
 BRIEF = TrainParams(batches=6, batch_size=2, crop=64)
 NETS = {
@@ -131,6 +136,76 @@ def test_the_average_follows_the_net_fast_at_first_and_slowly_in_the_end(example
     found = training.averaged.state_dict()[name].double()
     assert torch.allclose(found, expected, atol=1e-6)
     assert not torch.equal(found.float(), training.learner.net.state_dict()[name])
+
+
+def hold_at_most(net, crops):
+    """Let a net's device have memory for so many crops alone."""
+
+    def check(module, inputs):
+        if len(inputs[0]) > crops:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    net.register_forward_pre_hook(check)
+
+
+def test_where_memory_is_short_less_goes_through_the_net_at_once_and_the_same_is_learned(examples):
+    params = replace(BRIEF, batch_size=8, fine_tune=True)
+    roomy, tight = training_of(params=params), training_of(params=params)
+    hold_at_most(tight.learner.net, 3)
+    losses = learn(roomy, examples), learn(tight, examples)
+    assert (roomy.at_once, tight.at_once) == (8, 2)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    for one, other in zip(
+        copy_of(roomy.averaged).values(), copy_of(tight.averaged).values(), strict=True
+    ):
+        assert torch.allclose(one.float(), other.float(), atol=1e-3)
+
+
+def test_memory_for_no_crop_at_all_is_told(examples):
+    training = training_of()
+    hold_at_most(training.learner.net, 0)
+    with pytest.raises(OSError, match="does not have enough memory for a crop of 64 px; lower the"):
+        learn(training, examples)
+
+
+# Fine-tuning
+
+
+def test_fine_tuning_keeps_the_means_of_the_batches_that_the_model_knows(examples):
+    training = training_of(params=replace(BRIEF, fine_tune=True))
+    before = copy_of(training.averaged)
+    learn(training, examples)
+    after = copy_of(training.averaged)
+    kept = [name for name in before if "running" in name]
+    assert kept
+    assert all(torch.equal(before[name], after[name]) for name in kept)
+    assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
+def test_a_blend_lies_between_the_start_and_what_was_learned(examples):
+    training = training_of()
+    start = copy_of(training.averaged)
+    learn(training, examples)
+    learned = copy_of(training.averaged)
+    for share in (0.0, 0.25, 1.0):
+        blend = copy_of(training.blended(share))
+        for name in ("head.weight", "see.bias"):
+            expected = start[name] + share * (learned[name] - start[name])
+            assert torch.allclose(blend[name], expected, atol=1e-6)
+
+
+def test_a_part_of_the_crops_is_of_the_old_kind(examples):
+    params = replace(BRIEF, batch_size=8)
+    old = [replace(one, image=one.image + 1000) for one in examples]
+    with closing(batches(examples, params, 0, old)) as drawn:
+        crops = next(drawn).images
+    assert (crops.reshape(8, -1).max(axis=1) > 500).tolist() == [False] * 6 + [True] * 2
+
+
+def test_the_learning_rate_of_fine_tuning_stays_after_it_rose():
+    rates = [learning_rate(done, FINE_TUNING) for done in (0, 9, 10, 1500)]
+    assert rates[0] == pytest.approx(FINE_TUNING.learning_rate / 10)
+    assert rates[1:] == [FINE_TUNING.learning_rate] * 3
 
 
 def test_weights_that_were_copied_do_not_change_any_more(examples):

@@ -253,10 +253,15 @@ class TrainingCourse:
         self.on_epoch(Epoch(row, kept is not None, shown.labels))
 
     def _is_better(self, trial: Trial) -> bool:
-        """Tell whether weights do better on what is held out, and have not forgotten the rest."""
+        """Tell whether weights do better on what is held out, and have not forgotten the rest.
+
+        Better outlines do not make up for nuclei that are lost where a few images decide.
+        """
         scored = self.best and self.best.scores
-        if scored and trial.scores and trial.scores.mean_ap <= scored.mean_ap:
-            return False
+        if scored and trial.scores:
+            lost = trial.scores.f1_50 < scored.f1_50 and self.training.params.fine_tune
+            if lost or trial.scores.mean_ap <= scored.mean_ap:
+                return False
         return not self._forgets(trial)
 
     def _forgets(self, trial: Trial) -> bool:

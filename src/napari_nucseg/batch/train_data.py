@@ -194,6 +194,32 @@ def hold_out(
     return TrainData(*parts, *counts)
 
 
+@dataclass(frozen=True)
+class TrainSets:
+    """Datasets to train with.
+
+    Attributes
+    ----------
+    learn : sequence of Dataset
+        Datasets that the network learns from.
+    held_out : sequence of Dataset or int or None
+        Datasets whose scores decide which weights are the best; or how many fields of the others
+        are held out for that, None for a quarter of them and 0 for none.
+    """
+
+    learn: Sequence[Dataset]
+    held_out: Sequence[Dataset] | int | None
+
+    def read(self, seed: int) -> TrainData:
+        """Read all fields; the seed decides which are held out where no dataset is for that."""
+        learned_from = {dataset.name: len(dataset.fields) for dataset in self.learn}
+        fields = read_fields(self.learn)
+        if not isinstance(self.held_out, Sequence):
+            return hold_out(fields, ", ".join(learned_from), self.held_out, seed)
+        held_out_from = {dataset.name: len(dataset.fields) for dataset in self.held_out}
+        return TrainData(fields, read_fields(self.held_out), learned_from, held_out_from)
+
+
 def read_fields(datasets: Sequence[Dataset]) -> list[TrainField]:
     """Read all fields of some datasets.
 

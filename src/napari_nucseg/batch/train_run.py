@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_nucseg import __version__
 from napari_nucseg.batch.plan import differences
-from napari_nucseg.batch.train_card import write_card
-from napari_nucseg.batch.train_data import TrainData, hold_out, read_fields
-from napari_nucseg.batch.train_log import TrainFiles, write_curves, write_log
-from napari_nucseg.io.atomic import is_of_disk, write_whole
-from napari_nucseg.io.fields import Dataset
+from napari_nucseg.batch.train_card import save_result
+from napari_nucseg.batch.train_data import TrainData, TrainSets
+from napari_nucseg.batch.train_log import TrainFiles
+from napari_nucseg.io.atomic import is_of_disk
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.segmenters.api import Stopped
@@ -82,32 +83,6 @@ class Recipe:
             raise ValueError("--resume and --overwrite exclude each other; choose one of them")
 
 
-@dataclass(frozen=True)
-class TrainSets:
-    """Datasets to train with.
-
-    Attributes
-    ----------
-    learn : sequence of Dataset
-        Datasets that the network learns from.
-    held_out : sequence of Dataset or int or None
-        Datasets whose scores decide which weights are the best; or how many fields of the others
-        are held out for that, None for a quarter of them and 0 for none.
-    """
-
-    learn: Sequence[Dataset]
-    held_out: Sequence[Dataset] | int | None
-
-    def read(self, seed: int) -> TrainData:
-        """Read all fields; the seed decides which are held out where no dataset is for that."""
-        learned_from = {dataset.name: len(dataset.fields) for dataset in self.learn}
-        fields = read_fields(self.learn)
-        if not isinstance(self.held_out, Sequence):
-            return hold_out(fields, ", ".join(learned_from), self.held_out, seed)
-        held_out_from = {dataset.name: len(dataset.fields) for dataset in self.held_out}
-        return TrainData(fields, read_fields(self.held_out), learned_from, held_out_from)
-
-
 def _ignore(_: object) -> None:
     """Take no notice."""
 
@@ -141,6 +116,9 @@ def train_on(sets: TrainSets, recipe: Recipe, out: Path, watch: Watch) -> None:
     data = sets.read(recipe.params.seed)
     for note in (note for one in (*data.learn, *data.held_out) for note in one.notes):
         watch.tell(note)
+    if not isinstance(sets.held_out, Sequence):
+        names = ", ".join(one.stem for one in data.held_out) or "none"
+        watch.tell(f"held out, and not learned from: {names}")
     train_fields(data, recipe, out, watch)
 
 
@@ -182,12 +160,12 @@ def train_fields(data: TrainData, recipe: Recipe, out: Path, watch: Watch) -> No
         course.run()
     except Stopped:
         course.save()
-        _finish(course, data, recipe)
+        save_result(course, data, recipe.start)
         raise Stopped(f"{_where_it_is(course)}; go on with --resume") from None
     except (ValueError, OSError) as error:
         kind = OSError if isinstance(error, OSError) else ValueError
         raise kind(f"{error}; {_rescue(course, data, recipe)}") from error
-    _finish(course, data, recipe)
+    save_result(course, data, recipe.start)
     files.checkpoint.unlink()
 
 
@@ -241,26 +219,27 @@ def _prepare(data: TrainData, recipe: Recipe, files: TrainFiles, watch: Watch) -
         learner.set_diameter(mean_diameter(lessons.learn))
     course = TrainingCourse(
         Training(learner, recipe.params, device), lessons, files, plan, watch.progress,
-        watch.clock, _with_tensorboard(watch.on_epoch, recipe.tensorboard), recipe.minutes,
+        watch.clock, _telling(watch, data, recipe.tensorboard), recipe.minutes,
     )  # fmt: skip
     if record is not None:
         course.restore(record)
     return course
 
 
-def _with_tensorboard(
-    on_epoch: Callable[[Epoch], None], folder: Path | None
-) -> Callable[[Epoch], None]:
-    """Write each epoch to a log for TensorBoard, too, if there is a folder for it."""
-    if folder is None:
-        return on_epoch
+def _telling(watch: Watch, data: TrainData, folder: Path | None) -> Callable[[Epoch], None]:
+    """Tell of each epoch with labels of the whole field, and write it for TensorBoard, too."""
+    from napari_nucseg.segmenters.training.examples import around
 
-    def log_and_tell(epoch: Epoch) -> None:
-        values = asdict(epoch.row)
-        log_scalars(folder, values.pop("batch"), values)
-        on_epoch(epoch)
+    def tell(epoch: Epoch) -> None:
+        if folder is not None:
+            log_scalars(folder, epoch.row.batch, asdict(epoch.row))
+        if epoch.labels is not None and data.held_out[0].complete is not None:
+            whole = np.zeros(data.held_out[0].labels.shape, np.int32)
+            whole[around(data.held_out[0].complete)] = epoch.labels
+            epoch = replace(epoch, labels=whole)
+        watch.on_epoch(epoch)
 
-    return log_and_tell
+    return tell
 
 
 def _prepare_lessons(
@@ -298,24 +277,10 @@ def _refuse_another(old: dict[str, Any], new: dict[str, Any], checkpoint: Path) 
         )
 
 
-def _finish(course: TrainingCourse, data: TrainData, recipe: Recipe) -> None:
-    """Write the best weights there are, if any, with their card and the log."""
-    from napari_nucseg.segmenters.checkpoints import write_state
-
-    files, best = course.files, course.best
-    if best is None:
-        return
-    ending = files.weights.suffix
-    write_whole(files.weights, lambda file: write_state(best.weights, file, ending))
-    write_log(files.log, course.rows)
-    write_curves(files.curves, course.rows)
-    write_card(course, data, recipe.start)
-
-
 def _rescue(course: TrainingCourse, data: TrainData, recipe: Recipe) -> str:
     """Save the best weights after a failure, and tell where they are."""
     try:
-        _finish(course, data, recipe)
+        save_result(course, data, recipe.start)
     except OSError as error:
         if not is_of_disk(error):
             raise

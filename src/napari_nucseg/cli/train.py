@@ -29,7 +29,8 @@ from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.training.params import FINE_TUNING, TrainParams
 
 if TYPE_CHECKING:
-    from napari_nucseg.batch.train_run import Recipe, TrainSets
+    from napari_nucseg.batch.train_data import TrainSets
+    from napari_nucseg.batch.train_run import Recipe
     from napari_nucseg.io.fields import Dataset
 
 
@@ -48,7 +49,7 @@ class DataOptions:
     split: Annotated[
         str | None,
         typer.Option(
-            help="Split of each dataset to learn from; training if there are lists, else all fields."
+            help="Split of each dataset to learn from: training if there are lists, else all."
         ),
     ] = None
     held_out: Annotated[
@@ -62,15 +63,15 @@ class DataOptions:
         int | None,
         typer.Option(
             min=0,
-            help="Instead of a split: how many of the fields to hold out, chosen by the seed; 0 for "
-            "none. A quarter if there are no lists.",
+            help="How many fields to hold out instead of a split, chosen by the seed; 0 for none. "
+            "A quarter if there are no lists.",
         ),
     ] = None
     components: Components = False
 
     def open(self) -> TrainSets:
         """Open the datasets."""
-        from napari_nucseg.batch.train_run import TrainSets
+        from napari_nucseg.batch.train_data import TrainSets
         from napari_nucseg.io.datasets import list_splits
 
         if self.hold_out is not None and self.held_out is not None:

@@ -74,7 +74,7 @@ class Example:
             kept, for the network to see what goes on there; it counts for nothing.
         """
         if complete is not None:
-            part = _around(complete)
+            part = around(complete)
             image, labels, complete = image[part], labels[part], complete[part]
         numbered = np.ascontiguousarray(relabel_sequential(labels)[0], dtype=np.int32)
         areas = np.bincount(numbered.ravel())[1:]
@@ -157,7 +157,7 @@ def mean_diameter(examples: Sequence[Example]) -> float:
     return float(np.mean(diameters)) if diameters else USUAL_DIAMETER
 
 
-def _around(complete: NDArray[np.bool_]) -> tuple[slice, ...]:
+def around(complete: NDArray[np.bool_]) -> tuple[slice, ...]:
     """Return the smallest rectangle that holds all that is complete, and a rim."""
     found = ndi.find_objects(complete.astype(np.int8))[0]
     return tuple(slice(max(side.start - _RIM, 0), side.stop + _RIM) for side in found)

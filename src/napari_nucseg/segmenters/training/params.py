@@ -86,7 +86,7 @@ class TrainParams:
 
 FINE_TUNING = TrainParams(
     batches=2000,
-    learning_rate=3e-4,
+    learning_rate=1e-4,
     weight_decay=0.0,
     validate_every=25,
     patience=8,
