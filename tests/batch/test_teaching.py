@@ -221,10 +221,9 @@ def test_what_lies_outside_the_complete_part_is_not_learned_from(fields, out, tm
         sparse = replace(whole, labels=labels, complete=complete)
         data = TrainData([sparse], [fields[1]], {"mine": 1}, {"mine": 1})
         target = tmp_path / f"{len(written)}.safetensors"
-        rng_free = replace(BRIEF, validate_every=4)
-        train_fields(data, Recipe(rng_free, "cpu", BUNDLED), target, Watch())
+        train_fields(data, Recipe(BRIEF, "cpu", BUNDLED), target, Watch())
         written.append([float(row["loss"]) for row in rows_of(target) if row["loss"]])
-    assert written[0] == pytest.approx(written[1], rel=0.05)
+    assert written[0] == written[1]
 
 
 def test_what_is_found_outside_the_complete_part_is_no_error(fields, out):
@@ -267,7 +266,7 @@ def test_a_model_list_tells_what_a_file_learned(fields, out):
     assert model.licence == "CC0-1.0"
     assert "learned from 2 fields, starting from fluo-nuclei.safetensors." in model.about
     assert "F1 of what was held out" in model.about
-    out.write_bytes(BUNDLED.read_bytes())
+    out.write_bytes(b"other weights")
     assert "learned" not in catalogue.find(str(out)).about  # the card is of other weights
 
 
