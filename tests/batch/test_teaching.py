@@ -235,8 +235,9 @@ def test_what_is_found_outside_the_complete_part_is_no_error(fields, out):
     for held in (whole, sparse):
         data = TrainData([fields[0]], [held], {"mine": 1}, {"mine": 1})
         target = out.with_name(f"{len(scores)}.safetensors")
-        once = replace(BRIEF, batches=1)
-        train_fields(data, Recipe(once, "cpu", BUNDLED), target, Watch())
+        once, epochs = replace(BRIEF, batches=1), []
+        train_fields(data, Recipe(once, "cpu", BUNDLED), target, Watch(on_epoch=epochs.append))
+        assert [epoch.labels.shape for epoch in epochs] == [whole.labels.shape] * 2
         scores.append(card_of(target)["before"]["f1_50"])
     assert scores[0] > 0.9
     assert scores[1] > 0.9
@@ -291,6 +292,14 @@ def test_a_file_that_is_cut_off_does_not_fit_the_graph(tmp_path):
     assert not networks.fits_graph(path)
     with pytest.raises(ValueError, match=r"cut\.safetensors: not a readable model file"):
         catalogue.load(catalogue.find(str(path)), "cpu")
+
+
+def test_a_package_of_yesterday_is_not_replaced_unless_asked_for(fields, out):
+    package = out.with_name("mine.bioimageio.zip")
+    package.write_bytes(b"yesterday's")
+    with pytest.raises(FileExistsError, match=r"mine\.bioimageio\.zip already exists; choose an"):
+        train_fields(hold_out(fields, "mine"), Recipe(BRIEF, "cpu", BUNDLED), out, Watch())
+    assert package.read_bytes() == b"yesterday's"
 
 
 # Bad input
