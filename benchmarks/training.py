@@ -18,11 +18,11 @@ from benchmarks.timing import Clock, interleave
 from napari_nucseg.io.synthetic import SyntheticField, draw_field
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.intensities import normalise
-from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.training.crops import batches
 from napari_nucseg.segmenters.training.examples import Example
 from napari_nucseg.segmenters.training.loop import Learner, Training
+from napari_nucseg.segmenters.training.params import TrainParams
 
 WIDTHS = (24, 48, 96, 128, 128)
 SHAPE, NUCLEI = (520, 696), (24, 93, 110, 142)

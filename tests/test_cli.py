@@ -27,7 +27,8 @@ from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.fluo_unet import FluoShape
-from napari_nucseg.segmenters.parameters import SegmentParams, TrainParams
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.segmenters.training.params import FINE_TUNING, TrainParams
 from tests.conftest import write_mask
 from tests.drawn_histology import draw_histology
 
@@ -1077,6 +1078,38 @@ def test_a_net_is_trained_and_can_be_used(run, trainable, images, tmp_path):
     assert read_provenance(tmp_path / "out" / "a.tif")["model"] == "mine.safetensors"
 
 
+@pytest.fixture
+def without_lists(trainable):
+    """The drawn dataset as a user's folder is: no lists of fields."""
+    shutil.rmtree(trainable / "metadata")
+    return trainable
+
+
+def test_a_model_is_taught_from_a_folder_without_lists_and_packed(run, without_lists, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    options = ("--fine-tune", "--minutes", "5", "--bioimageio", *BRIEF)
+    done = run("train", without_lists, "-o", out, *options)
+    assert done.code == 0, done.err
+    record = parse(out.with_suffix(".json").read_text())
+    assert record["started_from"] == "fluo-nuclei.safetensors"
+    assert record["parameters"]["learning_rate"] == FINE_TUNING.learning_rate
+    assert record["held_out"] == [{"name": "drawn", "fields": 1}]
+    held = record["fields"]["held_out"][0].split()[0]
+    assert f"held out, and not learned from: {held}" in done.err
+    assert record["best"]["mean_ap"] >= record["before"]["mean_ap"]
+    assert (tmp_path / "mine.bioimageio.zip").is_file()
+    assert f"The BioImage.IO package is {tmp_path / 'mine.bioimageio.zip'}" in done.out
+
+
+def test_as_many_fields_are_held_out_as_are_asked_for(run, trainable, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    options = ("--split", "training", "--hold-out", "0", "--fine-tune", *BRIEF)
+    assert run("train", trainable, "-o", out, *options).code == 0
+    record = parse(out.with_suffix(".json").read_text())
+    assert record["learned_from"] == [{"name": "drawn training", "fields": 2}]
+    assert record["held_out"] == []
+
+
 def test_a_net_of_any_nuclei_is_trained_on_several_datasets(run, trainable, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(trainable, other)
@@ -1129,6 +1162,10 @@ def test_ctrl_c_keeps_the_best_weights_and_resume_goes_on(run, trainable, tmp_pa
         ((*SPLITS, "--start", "nowhere"), "there is no model 'nowhere'"),
         ((*SPLITS, "--resume"), "mine.pt.checkpoint: there is no checkpoint to go on from"),
         (("--split", "first", "--held-out", "test"), "no field has nuclei"),
+        (("--split", "first", "--hold-out", "1"), "1 of 1 field cannot be held out"),
+        ((*SPLITS, "--hold-out", "1"), "--hold-out and --held-out exclude each other"),
+        ((*SPLITS, "--minutes", "0"), "minutes is 0; it must be above 0"),
+        ((*SPLITS, "--bioimageio"), "mine.pt: only networks like fluo-nuclei, saved as .safeten"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

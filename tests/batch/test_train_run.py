@@ -19,17 +19,18 @@ import torch
 from PIL import Image
 
 from napari_nucseg import __version__
-from napari_nucseg.batch.train_run import Recipe, TrainSets, train_on
+from napari_nucseg.batch.train_data import TrainSets
+from napari_nucseg.batch.train_run import Recipe, Watch, train_on
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.score import score
-from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.checkpoints import load_unet, read_state
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
-from napari_nucseg.segmenters.parameters import SegmentParams, TrainParams
+from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.segmenters.training.params import TrainParams
 from tests.conftest import write_mask
 
 PARAMS = TrainParams(batches=10, batch_size=2, crop=64, validate_every=4, learning_rate=0.02)
@@ -42,7 +43,7 @@ TRAIN_AND_DIE = """
 import itertools, os, signal, sys
 from pathlib import Path
 from tests.batch.test_train_run import PARAMS, clock, recipe_of, sets_of
-from napari_nucseg.batch.train_run import train_on
+from napari_nucseg.batch.train_run import Watch, train_on
 
 root, start, out, last = map(str, sys.argv[1:])
 
@@ -50,7 +51,7 @@ def follow(done, total, told):
     if f"{done} {'scoring' * told.startswith('scoring')}".strip() == last:
         os.kill(os.getpid(), signal.SIGKILL)
 
-train_on(sets_of(Path(root)), recipe_of(Path(start)), Path(out), follow, clock())
+train_on(sets_of(Path(root)), recipe_of(Path(start)), Path(out), Watch(follow, clock=clock()))
 """
 
 
@@ -126,7 +127,7 @@ def one_thread():
 def undisturbed(root, start, tmp_path_factory):
     """The weights of a training that nothing disturbed; its files lie beside."""
     out = tmp_path_factory.mktemp("whole") / "mine.pt"
-    train_on(sets_of(root), recipe_of(start), out, ignore, clock())
+    train_on(sets_of(root), recipe_of(start), out, Watch(clock=clock()))
     return out
 
 
@@ -174,7 +175,7 @@ def test_the_log_tells_losses_and_scores(undisturbed):
     rows = rows_of(undisturbed)
     assert list(rows[0]) == [
         *("batch", "learning_rate", "loss", "held_out_loss", "mean_ap", "ap_50", "f1_50"),
-        "seconds",
+        *("seconds", "share"),
     ]
     assert [int(row["batch"]) for row in rows] == [4, 8, 10]
     assert all(float(row[name]) >= 0 for row in rows for name in row)
@@ -185,7 +186,7 @@ def test_the_log_tells_losses_and_scores(undisturbed):
 
 def test_losses_are_logged_more_often_than_scores(root, start, out):
     params = replace(PARAMS, batches=250, validate_every=240)
-    train_on(sets_of(root), Recipe(params, "cpu", start), out, ignore)
+    train_on(sets_of(root), Recipe(params, "cpu", start), out, Watch())
     rows = rows_of(out)
     assert [int(row["batch"]) for row in rows] == [100, 200, 240, 250]
     assert [bool(row["mean_ap"]) for row in rows] == [False, False, True, True]
@@ -196,7 +197,7 @@ def test_losses_are_logged_more_often_than_scores(root, start, out):
 def test_the_best_by_held_out_ap_are_kept_and_score_so_when_they_are_used(root, out):
     bundled = catalogue.find(catalogue.BUNDLED)
     params = replace(PARAMS, batches=4, validate_every=1, learning_rate=0.005)
-    train_on(sets_of(root), Recipe(params, "cpu", bundled.path), out, ignore)
+    train_on(sets_of(root), Recipe(params, "cpu", bundled.path), out, Watch())
     best = json.loads(out.with_suffix(".json").read_text())["best"]
     found = [float(row["mean_ap"]) for row in rows_of(out)]
     assert found[0] == max(found) > found[-1]  # it is spoilt by learning too fast
@@ -213,7 +214,7 @@ def test_the_best_by_held_out_ap_are_kept_and_score_so_when_they_are_used(root, 
 
 def test_safetensors_hold_the_same_weights(root, start, undisturbed, tmp_path):
     out = tmp_path / "new" / "mine.safetensors"
-    train_on(sets_of(root), recipe_of(start), out, ignore)
+    train_on(sets_of(root), recipe_of(start), out, Watch())
     assert out.read_bytes()[8:9] == b"{"
     assert_same(out, undisturbed)  # and the same seed gives the same course
     assert not list(out.parent.glob("*.checkpoint"))
@@ -228,7 +229,7 @@ def test_several_datasets_are_learned_from_together(root, start, out, tmp_path):
         ),
         Recipe(replace(PARAMS, batches=1), "cpu", start),
         out,
-        ignore,
+        Watch(),
     )
     record = json.loads(out.with_suffix(".json").read_text())
     assert [one["name"] for one in record["learned_from"]] == ["drawn training", "other training"]
@@ -238,7 +239,7 @@ def test_several_datasets_are_learned_from_together(root, start, out, tmp_path):
 
 def test_progress_tells_loss_and_best_score(root, start, out):
     told = []
-    train_on(sets_of(root), recipe_of(start), out, lambda *step: told.append(step))
+    train_on(sets_of(root), recipe_of(start), out, Watch(lambda *step: told.append(step)))
     batches = [step for step in told if "preparing" not in step[2] and "scoring" not in step[2]]
     assert [done for done, _, _ in batches] == list(range(11))
     assert {total for _, total, _ in told} == {10}
@@ -267,8 +268,10 @@ def test_a_training_that_is_killed_goes_on_to_the_same_weights(root, start, out,
         sets_of(root),
         recipe_of(start, resume=True),
         out,
-        lambda done, total, told: seen.append(done) if "preparing" not in told else None,
-        clock(),
+        Watch(
+            lambda done, total, told: seen.append(done) if "preparing" not in told else None,
+            clock=clock(),
+        ),
     )
     assert seen[0] > 0 or last == "1"  # it did not begin anew
     assert_same(out, undisturbed)
@@ -280,11 +283,11 @@ def test_a_training_that_is_stopped_keeps_the_best_and_goes_on(
     root, start, out, undisturbed, batch, among
 ):
     with pytest.raises(Stopped, match=r"of batch 4 with AP 0\..*mine\.pt; go on with --resume"):
-        train_on(sets_of(root), recipe_of(start), out, stop_at(batch, among))
+        train_on(sets_of(root), recipe_of(start), out, Watch(stop_at(batch, among)))
     record = json.loads(out.with_suffix(".json").read_text())
     assert (record["best"]["batch"], record["batches"]) == (4, batch)
     assert isinstance(load_unet(out), FluoUNet)
-    train_on(sets_of(root), recipe_of(start, resume=True), out, ignore)
+    train_on(sets_of(root), recipe_of(start, resume=True), out, Watch())
     assert_same(out, undisturbed)
     assert not out.with_name("mine.pt.checkpoint").exists()
 
@@ -293,9 +296,9 @@ def test_a_training_that_is_stopped_before_it_was_scored_leaves_a_checkpoint_alo
     root, start, out, undisturbed
 ):
     with pytest.raises(Stopped, match="no weights were scored yet, so none are saved"):
-        train_on(sets_of(root), recipe_of(start), out, stop_at(2))
+        train_on(sets_of(root), recipe_of(start), out, Watch(stop_at(2)))
     assert [path.name for path in out.parent.iterdir()] == ["mine.pt.checkpoint"]
-    train_on(sets_of(root), recipe_of(start, resume=True), out, ignore)
+    train_on(sets_of(root), recipe_of(start, resume=True), out, Watch())
     assert_same(out, undisturbed)
 
 
@@ -303,7 +306,7 @@ def test_a_training_that_is_stopped_before_it_was_scored_leaves_a_checkpoint_alo
 def stopped(root, start, out):
     """A training that was stopped."""
     with pytest.raises(Stopped):
-        train_on(sets_of(root), recipe_of(start), out, stop_at(5))
+        train_on(sets_of(root), recipe_of(start), out, Watch(stop_at(5)))
     return out
 
 
@@ -314,7 +317,7 @@ def test_another_training_does_not_go_on_from_it(root, start, stopped, tmp_path)
         with pytest.raises(
             ValueError, match=r"mine\.pt\.checkpoint: it belongs to another training"
         ) as error:
-            train_on(sets, recipe, stopped, never_a_batch)
+            train_on(sets, recipe, stopped, Watch(never_a_batch))
         return str(error.value)
 
     longer = Recipe(replace(PARAMS, batches=20), "cpu", start, resume=True)
@@ -337,7 +340,7 @@ def never_a_batch(done, total, told):
 
 def test_without_a_checkpoint_there_is_nothing_to_resume(root, start, out):
     with pytest.raises(FileNotFoundError, match=r"mine\.pt\.checkpoint: there is no checkpoint"):
-        train_on(sets_of(root), recipe_of(start, resume=True), out, never)
+        train_on(sets_of(root), recipe_of(start, resume=True), out, Watch(never))
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", "weights"], ids=str)
@@ -345,7 +348,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(root, start, out, content):
     path = out.with_name("mine.pt.checkpoint")
     path.write_bytes(start.read_bytes() if content == "weights" else content)
     with pytest.raises(ValueError, match=r"mine\.pt\.checkpoint"):
-        train_on(sets_of(root), recipe_of(start, resume=True), out, never)
+        train_on(sets_of(root), recipe_of(start, resume=True), out, Watch(never))
 
 
 # Files that are there
@@ -354,28 +357,30 @@ def test_a_file_that_is_no_checkpoint_is_refused(root, start, out, content):
 def test_files_of_an_earlier_training_are_not_replaced_unless_asked_for(root, start, stopped):
     before = {path: path.read_bytes() for path in stopped.parent.iterdir()}
     with pytest.raises(FileExistsError, match=r"mine\.pt already exists; go on from the check"):
-        train_on(sets_of(root), recipe_of(start), stopped, never)
+        train_on(sets_of(root), recipe_of(start), stopped, Watch(never))
     stopped.unlink()
     with pytest.raises(FileExistsError, match=r"mine\.pt\.checkpoint already exists"):
-        train_on(sets_of(root), recipe_of(start), stopped, never)
+        train_on(sets_of(root), recipe_of(start), stopped, Watch(never))
     assert {path: path.read_bytes() for path in stopped.parent.iterdir()} == {
         path: content for path, content in before.items() if path != stopped
     }
     with pytest.raises(ValueError, match="--resume and --overwrite exclude each other"):
-        train_on(sets_of(root), recipe_of(start, resume=True, overwrite=True), stopped, never)
+        train_on(
+            sets_of(root), recipe_of(start, resume=True, overwrite=True), stopped, Watch(never)
+        )
 
 
 def test_files_are_replaced_when_asked_for(root, start, stopped, undisturbed):
-    train_on(sets_of(root), recipe_of(start, overwrite=True), stopped, ignore)
+    train_on(sets_of(root), recipe_of(start, overwrite=True), stopped, Watch())
     assert_same(stopped, undisturbed)
 
 
 def test_weights_of_yesterday_stay_until_there_are_better_ones(root, start, out):
     out.write_bytes(b"the weights of yesterday")
     with pytest.raises(FileExistsError, match="choose another name, or replace it"):
-        train_on(sets_of(root), recipe_of(start), out, never)
+        train_on(sets_of(root), recipe_of(start), out, Watch(never))
     with pytest.raises(Stopped):
-        train_on(sets_of(root), recipe_of(start, overwrite=True), out, stop_at(1))
+        train_on(sets_of(root), recipe_of(start, overwrite=True), out, Watch(stop_at(1)))
     assert out.read_bytes() == b"the weights of yesterday"
 
 
@@ -387,13 +392,13 @@ def test_weights_that_could_not_be_saved_are_refused_before_the_training(root, t
     else:
         out.parent.write_text("no folder")
     with pytest.raises(OSError, match=r"mine\.pt|weights"):
-        train_on(sets_of(root), Recipe(PARAMS, "cpu"), out, never)
+        train_on(sets_of(root), Recipe(PARAMS, "cpu"), out, Watch(never))
 
 
 @pytest.mark.parametrize("name", ["mine", "mine.json", "mine.csv", "mine.pth.png"])
 def test_weights_have_a_name_of_their_own(root, tmp_path, name):
     with pytest.raises(ValueError, match=r"the weights must end with \.pt or \.safetensors"):
-        train_on(sets_of(root), Recipe(PARAMS, "cpu"), tmp_path / name, never)
+        train_on(sets_of(root), Recipe(PARAMS, "cpu"), tmp_path / name, Watch(never))
 
 
 # Data
@@ -402,7 +407,7 @@ def test_weights_have_a_name_of_their_own(root, tmp_path, name):
 def test_fields_that_are_learned_from_cannot_be_held_out(root, out):
     sets = TrainSets([open_dataset(root, "training")], [open_dataset(root)])
     with pytest.raises(ValueError, match="2 fields are in both drawn training and drawn, the fi"):
-        train_on(sets, Recipe(PARAMS, "cpu"), out, never)
+        train_on(sets, Recipe(PARAMS, "cpu"), out, Watch(never))
     assert not list(out.parent.iterdir())
 
 
@@ -413,13 +418,13 @@ def test_the_same_image_under_another_name_cannot_be_held_out(root, out, tmp_pat
         (other / part / f"f8.{ending}").write_bytes(source.read_bytes())
     sets = TrainSets([open_dataset(root, "training")], [open_dataset(other, "validation")])
     with pytest.raises(ValueError, match=r"1 field is in both .*, the first is f8"):
-        train_on(sets, Recipe(PARAMS, "cpu"), out, never)
+        train_on(sets, Recipe(PARAMS, "cpu"), out, Watch(never))
 
 
 def test_fields_without_nuclei_alone_tell_nothing(root, out, drawn_dataset):
     sets = TrainSets([open_dataset(root, "training")], [open_dataset(drawn_dataset, "test")])
     with pytest.raises(ValueError, match="drawn test: no field has nuclei"):
-        train_on(sets, Recipe(PARAMS, "cpu"), out, never)
+        train_on(sets, Recipe(PARAMS, "cpu"), out, Watch(never))
 
 
 def test_a_field_without_a_mask_is_named(drawn_dataset, root, out):
@@ -427,9 +432,9 @@ def test_a_field_without_a_mask_is_named(drawn_dataset, root, out):
     (drawn_dataset / "masks" / f"{stem}.png").unlink()
     sets = TrainSets([open_dataset(drawn_dataset, "training")], [open_dataset(root, "validation")])
     with pytest.raises(ValueError, match=stem):
-        train_on(sets, Recipe(PARAMS, "cpu"), out, never)
+        train_on(sets, Recipe(PARAMS, "cpu"), out, Watch(never))
 
 
 def test_an_absent_device_is_refused(root, out):
     with pytest.raises(ValueError, match="is not on this machine"):
-        train_on(sets_of(root), Recipe(PARAMS, "tpu"), out, never)
+        train_on(sets_of(root), Recipe(PARAMS, "tpu"), out, Watch(never))

@@ -14,19 +14,23 @@ import torch
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
-from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.training.crops import batches
 from napari_nucseg.segmenters.training.examples import Example
+from napari_nucseg.segmenters.training.held_out import score_net
 from napari_nucseg.segmenters.training.loop import (
     AVERAGED,
-    WARM_UP,
     Learner,
     Training,
-    learning_rate,
+    copy_of,
     loss_of,
     new_net,
-    score_held_out,
+)
+from napari_nucseg.segmenters.training.params import (
+    FINE_TUNING,
+    WARM_UP,
+    TrainParams,
+    learning_rate,
 )
 
 BRIEF = TrainParams(batches=6, batch_size=2, crop=64)
@@ -112,11 +116,11 @@ def test_a_net_without_a_finite_loss_is_left_as_it_was(examples):
     training = training_of()
     with closing(batches(examples, BRIEF, 0)) as drawn:
         batch = next(drawn)
-    before = training.weights()
+    before = copy_of(training.averaged)
     batch.images[0] = np.nan
     with pytest.raises(ValueError, match="the loss of batch 1 is nan; lower the learning rate"):
         training.learn(batch)
-    after = training.weights()
+    after = copy_of(training.averaged)
     names = [name for name in before if "running" not in name and "num_batches" not in name]
     assert all(torch.equal(before[name], after[name]) for name in names)
 
@@ -134,9 +138,79 @@ def test_the_average_follows_the_net_fast_at_first_and_slowly_in_the_end(example
     assert not torch.equal(found.float(), training.learner.net.state_dict()[name])
 
 
+def hold_at_most(net, crops):
+    """Let a net's device have memory for so many crops alone."""
+
+    def check(module, inputs):
+        if len(inputs[0]) > crops:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    net.register_forward_pre_hook(check)
+
+
+def test_where_memory_is_short_less_goes_through_the_net_at_once_and_the_same_is_learned(examples):
+    params = replace(BRIEF, batch_size=8, fine_tune=True)
+    roomy, tight = training_of(params=params), training_of(params=params)
+    hold_at_most(tight.learner.net, 3)
+    losses = learn(roomy, examples), learn(tight, examples)
+    assert (roomy.at_once, tight.at_once) == (8, 2)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    for one, other in zip(
+        copy_of(roomy.averaged).values(), copy_of(tight.averaged).values(), strict=True
+    ):
+        assert torch.allclose(one.float(), other.float(), atol=1e-3)
+
+
+def test_memory_for_no_crop_at_all_is_told(examples):
+    training = training_of()
+    hold_at_most(training.learner.net, 0)
+    with pytest.raises(OSError, match="does not have enough memory for a crop of 64 px; lower the"):
+        learn(training, examples)
+
+
+# Fine-tuning
+
+
+def test_fine_tuning_keeps_the_means_of_the_batches_that_the_model_knows(examples):
+    training = training_of(params=replace(BRIEF, fine_tune=True))
+    before = copy_of(training.averaged)
+    learn(training, examples)
+    after = copy_of(training.averaged)
+    kept = [name for name in before if "running" in name]
+    assert kept
+    assert all(torch.equal(before[name], after[name]) for name in kept)
+    assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
+def test_a_blend_lies_between_the_start_and_what_was_learned(examples):
+    training = training_of()
+    start = copy_of(training.averaged)
+    learn(training, examples)
+    learned = copy_of(training.averaged)
+    for share in (0.0, 0.25, 1.0):
+        blend = copy_of(training.blended(share))
+        for name in ("head.weight", "see.bias"):
+            expected = start[name] + share * (learned[name] - start[name])
+            assert torch.allclose(blend[name], expected, atol=1e-6)
+
+
+def test_a_part_of_the_crops_is_of_the_old_kind(examples):
+    params = replace(BRIEF, batch_size=8)
+    old = [replace(one, image=one.image + 1000) for one in examples]
+    with closing(batches(examples, params, 0, old)) as drawn:
+        crops = next(drawn).images
+    assert (crops.reshape(8, -1).max(axis=1) > 500).tolist() == [False] * 6 + [True] * 2
+
+
+def test_the_learning_rate_of_fine_tuning_stays_after_it_rose():
+    rates = [learning_rate(done, FINE_TUNING) for done in (0, 9, 10, 1500)]
+    assert rates[0] == pytest.approx(FINE_TUNING.learning_rate / 10)
+    assert rates[1:] == [FINE_TUNING.learning_rate] * 3
+
+
 def test_weights_that_were_copied_do_not_change_any_more(examples):
     training = training_of()
-    kept = training.weights()
+    kept = copy_of(training.averaged)
     before = {name: tensor.clone() for name, tensor in kept.items()}
     learn(training, examples)
     assert all(torch.equal(kept[name], before[name]) for name in kept)
@@ -199,11 +273,13 @@ def test_held_out_images_are_scored_by_the_averaged_weights(kind, drawn_fields):
     examples = examples_for(training.learner, drawn_fields)
     learn(training, examples)
     seen = []
-    scores = score_held_out(training, examples, lambda *step: seen.append(step))
-    assert seen == [(0, 3), (1, 3), (2, 3)]
+    net, device = training.averaged, training.device
+    scores, labels = score_net(net, device, examples, lambda *step: seen.append(step))
+    assert sorted({step[:2] for step in seen}) == [(0, 3), (1, 3), (2, 3)]
+    assert labels.shape == examples[0].image.shape
     assert 0 <= scores.mean_ap <= scores.ap_50 <= scores.f1_50 <= 1
     assert 0 < scores.held_out_loss < 100
-    assert scores == score_held_out(training, examples, ignore)
+    assert scores == score_net(net, device, examples, ignore)[0]
 
 
 # What a net is fed with

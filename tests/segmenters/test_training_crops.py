@@ -123,6 +123,33 @@ def test_beyond_an_image_there_is_background():
     assert (crop.weights >= 1).all()
 
 
+# Labels of a part
+
+
+def test_what_is_not_complete_weighs_nothing_in_any_crop(discs):
+    complete = np.zeros(discs.image.shape, bool)
+    complete[:90, :70] = True
+    whole = Example.of(discs.image, discs.labels.astype(np.int32))
+    part = Example.of(discs.image, discs.labels.astype(np.int32), complete)
+    assert part.image.shape == (90 + 64, 70 + 64)  # the rest shows what goes on beside it
+    assert (part.weights[:90, :70] == whole.weights[:90, :70]).all()
+    assert not part.weights[90:].any()
+    assert not part.weights[:, 70:].any()
+    # numbered pixels tell where those of a crop come from
+    marked = replace(part, image=(part.weights > 0).astype(np.float32) + 1)
+    for seed in range(20):
+        crop = cut_as_it_is(marked, EDGE, np.random.default_rng(seed))
+        assert (crop.weights[crop.image == 1] == 0).all()
+        assert (crop.weights[crop.image == 2] == 1).all()
+        turned = cut(marked, EDGE, ANY_SIZE, np.random.default_rng(seed))
+        assert (turned.weights[turned.image == 1] < 0.01).all()
+
+
+def test_a_batch_of_nothing_that_is_complete_has_no_loss(discs):
+    part = replace(discs, weights=np.zeros_like(discs.weights))
+    assert not part.whole().weights.any()
+
+
 # Sizes
 
 

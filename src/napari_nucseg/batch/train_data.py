@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,16 +30,56 @@ class TrainField:
         Name of the field, as its files have it.
     image : ndarray, shape (height, width)
         Intensities of the field, as stored in the image.
-    labels : ndarray of int32, shape (height, width)
+    labels : ndarray of integers, shape (height, width)
         True nuclei of the field; 0 is background.
     notes : tuple of str
         What the user should know of how both files were read.
+    complete : ndarray of bool, shape (height, width), or None
+        Where every nucleus is labelled; None if that is so everywhere. Nothing is learned of the
+        rest, and nothing there is scored.
+
+    Raises
+    ------
+    ValueError
+        If image, labels and the part that is complete do not fit together; the field is named.
     """
 
     stem: str
     image: NDArray[Any]
     labels: Labels
     notes: tuple[str, ...] = ()
+    complete: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be learned from."""
+        check_image(self.image, self.stem)
+        if self.labels.shape != self.image.shape:
+            raise ValueError(
+                f"{self.stem}: the labels are {_size(self.labels)} px but the image is "
+                f"{_size(self.image)} px; choose the labels that belong to this image"
+            )
+        if self.labels.dtype.kind not in "ui" or self.labels.min(initial=0) < 0:
+            raise ValueError(
+                f"{self.stem}: the labels are not whole numbers from 0 on; choose a label image"
+            )
+        if self.complete is None:
+            return
+        if self.complete.shape != self.image.shape:
+            raise ValueError(
+                f"{self.stem}: the part that is complete is given on {_size(self.complete)} px but "
+                f"the image is {_size(self.image)} px; draw it on this image"
+            )
+        if not self.complete.any():
+            raise ValueError(
+                f"{self.stem}: no part of it is complete, so there is nothing to learn from; draw "
+                "a larger area around nuclei that are all labelled, or leave the field out"
+            )
+
+    @property
+    def has_nuclei(self) -> bool:
+        """Whether a nucleus is labelled where the labels are complete."""
+        inside = self.labels if self.complete is None else self.labels[self.complete]
+        return bool(inside.any())
 
     @property
     def image_fingerprint(self) -> str:
@@ -48,7 +88,135 @@ class TrainField:
 
     def __str__(self) -> str:
         """Name and fingerprints: another image or other labels give another text."""
-        return f"{self.stem} {self.image_fingerprint} {_fingerprint(self.labels)}"
+        prints = [self.image_fingerprint, _fingerprint(self.labels)]
+        if self.complete is not None:
+            prints.append(_fingerprint(self.complete))
+        return " ".join([self.stem, *prints])
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """Fields to learn from, and fields that are held out.
+
+    Attributes
+    ----------
+    learn : sequence of TrainField
+        Fields that the network learns from.
+    held_out : sequence of TrainField
+        Fields whose scores decide which weights are the best; the network never learns from them.
+        None: then nothing tells whether the network got better, and the last weights are kept.
+    learned_from, held_out_from : mapping of str to int
+        Names of the datasets or layers that the fields are of, with the number of fields of each.
+    """
+
+    learn: Sequence[TrainField]
+    held_out: Sequence[TrainField]
+    learned_from: Mapping[str, int]
+    held_out_from: Mapping[str, int]
+
+    def check(self) -> None:
+        """Refuse what a network could not learn from, or be scored on.
+
+        Raises
+        ------
+        ValueError
+            If an image is in both, or there are no nuclei to learn from or to be scored on.
+        """
+        learned_name, held_name = ", ".join(self.learned_from), ", ".join(self.held_out_from)
+        known = {field.image_fingerprint for field in self.learn}
+        shared = [field.stem for field in self.held_out if field.image_fingerprint in known]
+        if shared:
+            verb = "is" if len(shared) == 1 else "are"
+            raise ValueError(
+                f"{counted(len(shared), 'field')} {verb} in both {learned_name} and {held_name}, "
+                f"the first is {min(shared)}; hold out fields that the network does not learn from"
+            )
+        if not any(field.has_nuclei for field in self.learn):
+            raise ValueError(
+                f"{learned_name}: no field has nuclei, so there is nothing to learn; label some"
+            )
+        if self.held_out and not any(field.has_nuclei for field in self.held_out):
+            raise ValueError(
+                f"{held_name}: no field has nuclei, so the best weights cannot be chosen; hold out "
+                "fields with nuclei"
+            )
+
+
+def hold_out(
+    fields: Sequence[TrainField], name: str, count: int | None = None, seed: int = 0
+) -> TrainData:
+    """Choose which fields are held out, never to be learned from.
+
+    Parameters
+    ----------
+    fields : sequence of TrainField
+        All fields there are.
+    name : str
+        Name of the dataset or layers that they are of.
+    count : int, optional
+        How many are held out, 0 for none; if not given, a quarter of them, and at least one.
+    seed : int
+        Decides which; those with nuclei come first.
+
+    Raises
+    ------
+    ValueError
+        If nothing would be left to learn from; the message says what to do.
+
+    Examples
+    --------
+    >>> fields = [
+    ...     TrainField(f"f{i}", np.full((9, 9), i), np.ones((9, 9), int)) for i in range(5)
+    ... ]
+    >>> data = hold_out(fields, "mine")
+    >>> len(data.learn), len(data.held_out)
+    (4, 1)
+    """
+    if count is None:
+        if len(fields) == 1:
+            raise ValueError(
+                f"{name}: there is one field only, so none can be held out, and nothing would tell "
+                "whether the network gets better; label a second one, or hold out 0 fields to go "
+                "on without"
+            )
+        count = max(1, len(fields) // 4)
+    if count >= len(fields):
+        raise ValueError(
+            f"{name}: {count} of {counted(len(fields), 'field')} cannot be held out, as one at "
+            "least is to be learned from; hold out fewer"
+        )
+    order = np.random.default_rng(seed).permutation(len(fields))
+    chosen = set(sorted(order, key=lambda number: not fields[number].has_nuclei)[:count])
+    learn = [one for number, one in enumerate(fields) if number not in chosen]
+    held_out = [one for number, one in enumerate(fields) if number in chosen]
+    held_out_from = {name: len(held_out)} if held_out else {}
+    return TrainData(learn, held_out, {name: len(learn)}, held_out_from)
+
+
+@dataclass(frozen=True)
+class TrainSets:
+    """Datasets to train with.
+
+    Attributes
+    ----------
+    learn : sequence of Dataset
+        Datasets that the network learns from.
+    held_out : sequence of Dataset or int or None
+        Datasets whose scores decide which weights are the best; or how many fields of the others
+        are held out for that, None for a quarter of them and 0 for none.
+    """
+
+    learn: Sequence[Dataset]
+    held_out: Sequence[Dataset] | int | None
+
+    def read(self, seed: int) -> TrainData:
+        """Read all fields; the seed decides which are held out where no dataset is for that."""
+        learned_from = {dataset.name: len(dataset.fields) for dataset in self.learn}
+        fields = read_fields(self.learn)
+        if not isinstance(self.held_out, Sequence):
+            return hold_out(fields, ", ".join(learned_from), self.held_out, seed)
+        held_out_from = {dataset.name: len(dataset.fields) for dataset in self.held_out}
+        return TrainData(fields, read_fields(self.held_out), learned_from, held_out_from)
 
 
 def read_fields(datasets: Sequence[Dataset]) -> list[TrainField]:
@@ -62,44 +230,11 @@ def read_fields(datasets: Sequence[Dataset]) -> list[TrainField]:
     return list(_read(datasets))
 
 
-def check_held_out(
-    learn: Sequence[TrainField], held_out: Sequence[TrainField], learned_name: str, held_name: str
-) -> None:
-    """Refuse what a network could not be scored on.
-
-    Parameters
-    ----------
-    learn, held_out : sequence of TrainField
-        Fields to learn from, and fields that are held out.
-    learned_name, held_name : str
-        Names of both kinds of datasets, for the message.
-
-    Raises
-    ------
-    ValueError
-        If an image is in both, or no held-out image has nuclei.
-    """
-    known = {field.image_fingerprint for field in learn}
-    shared = [field.stem for field in held_out if field.image_fingerprint in known]
-    if shared:
-        verb = "is" if len(shared) == 1 else "are"
-        raise ValueError(
-            f"{counted(len(shared), 'field')} {verb} in both {learned_name} and {held_name}, the "
-            f"first is {min(shared)}; hold out fields that the network does not learn from"
-        )
-    if not any(field.labels.any() for field in held_out):
-        raise ValueError(
-            f"{held_name}: no field has nuclei, so the best weights cannot be chosen; hold out "
-            "fields with nuclei"
-        )
-
-
 def _read(datasets: Sequence[Dataset]) -> Iterator[TrainField]:
     for dataset in datasets:
         require_images_and_truth(dataset)
         for field in dataset.fields:
             image, truth = field.read_image(), field.read_truth_image()
-            check_image(image.data, field.stem)
             notes = (*(f"{field.image}: {note}" for note in image.notes), *truth.notes)
             yield TrainField(field.stem, image.data, truth.data, notes)
 
@@ -108,3 +243,7 @@ def _fingerprint(array: NDArray[Any]) -> str:
     head = f"{array.dtype.str} {array.shape}".encode()
     digest = hashlib.sha256(head + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:_DIGITS]
+
+
+def _size(array: NDArray[Any]) -> str:
+    return " x ".join(map(str, array.shape))

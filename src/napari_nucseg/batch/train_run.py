@@ -1,29 +1,41 @@
-"""Training on datasets, with a log, checkpoints, and a record of how the weights came about."""
+"""Training on datasets or on fields in memory, with a log, checkpoints, and a card of the result.
+
+A panel teaches a model in a worker so::
+
+    data = hold_out(fields, "my layers")
+    recipe = Recipe(FINE_TUNING, start=networks.BUNDLED.path, minutes=3)
+    train_fields(data, recipe, Path("mine.safetensors"), Watch(progress, on_epoch))
+
+`on_epoch` gets losses, scores and outlines each time that the held-out fields were scored. To
+cancel, `progress` raises `Stopped`: the best weights so far are written, with their card.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_nucseg import __version__
 from napari_nucseg.batch.plan import differences
-from napari_nucseg.batch.train_course import TrainFiles, write_curves, write_log
-from napari_nucseg.batch.train_data import TrainField, check_held_out, read_fields
-from napari_nucseg.io.atomic import write_whole
-from napari_nucseg.io.fields import Dataset
+from napari_nucseg.batch.train_card import save_result
+from napari_nucseg.batch.train_data import TrainData, TrainSets
+from napari_nucseg.batch.train_log import Epoch, TrainFiles
+from napari_nucseg.io.atomic import is_of_disk
 from napari_nucseg.io.sources import sha256
-from napari_nucseg.io.writers import write_json
-from napari_nucseg.progress import Progress
+from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.devices import load_torch
-from napari_nucseg.segmenters.parameters import TrainParams
-from napari_nucseg.system_info import versions
+from napari_nucseg.segmenters.training.params import TrainParams
+from napari_nucseg.segmenters.training.tensorboard import check_tensorboard, log_scalars
 
 if TYPE_CHECKING:
-    from napari_nucseg.batch.train_course import TrainingCourse
+    from napari_nucseg.batch.train_course import Lessons, TrainingCourse
+    from napari_nucseg.segmenters.training.loop import Learner
 
 ENDINGS = (".pt", ".safetensors")
 """Endings of files of weights; each is written in its own format."""
@@ -45,6 +57,10 @@ class Recipe:
         Whether to go on with a training that was interrupted.
     overwrite : bool
         Whether to replace files of an earlier training.
+    minutes : float
+        When to stop at the latest; interruptions do not count. Infinite for no such limit.
+    tensorboard : Path or None
+        Folder for a log that TensorBoard shows; none is written if None.
     """
 
     params: TrainParams
@@ -52,56 +68,77 @@ class Recipe:
     start: Path | None = None
     resume: bool = False
     overwrite: bool = False
+    minutes: float = float("inf")
+    tensorboard: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done."""
+        if not self.minutes > 0:
+            raise ValueError(f"minutes is {self.minutes:g}; it must be above 0")
+        if self.params.fine_tune and self.start is None:
+            raise ValueError("fine-tuning changes a model that is there; choose one to start from")
+        if self.tensorboard is not None:
+            check_tensorboard()
+        if self.resume and self.overwrite:
+            raise ValueError("--resume and --overwrite exclude each other; choose one of them")
+
+
+def _ignore(_: object) -> None:
+    """Take no notice."""
 
 
 @dataclass(frozen=True)
-class TrainSets:
-    """Datasets to train with.
+class Watch:
+    """Who watches a training.
 
     Attributes
     ----------
-    learn : sequence of Dataset
-        Datasets that the network learns from.
-    held_out : sequence of Dataset
-        Datasets whose scores decide which weights are the best.
+    progress : Progress
+        Called with (batches done, batches in all, how it goes) before each batch and each
+        held-out image. If it raises `Stopped`, the training ends.
+    on_epoch : callable
+        Called with an `Epoch` each time that the held-out images were scored.
+    tell : callable
+        Called with what the user should know of how files were read.
+    clock : callable
+        Seconds from any beginning on, which tell when a checkpoint is due and the time is over.
     """
 
-    learn: Sequence[Dataset]
-    held_out: Sequence[Dataset]
+    progress: Progress = ignore
+    on_epoch: Callable[[Epoch], None] = _ignore
+    tell: Callable[[str], None] = _ignore
+    clock: Callable[[], float] = time.monotonic
 
 
-def _ignore(note: str) -> None:
-    """Take no notice of how files were read."""
+def train_on(sets: TrainSets, recipe: Recipe, out: Path, watch: Watch) -> None:
+    """Train on datasets; see `train_fields`, which raises the same."""
+    _check_targets(TrainFiles(out), recipe)
+    data = sets.read(recipe.params.seed)
+    for note in (note for one in (*data.learn, *data.held_out) for note in one.notes):
+        watch.tell(note)
+    if not isinstance(sets.held_out, Sequence):
+        names = ", ".join(one.stem for one in data.held_out) or "none"
+        watch.tell(f"held out, and not learned from: {names}")
+    train_fields(data, recipe, out, watch)
 
 
-def train_on(
-    sets: TrainSets,
-    recipe: Recipe,
-    out: Path,
-    progress: Progress,
-    clock: Callable[[], float] = time.monotonic,
-    tell: Callable[[str], None] = _ignore,
-) -> None:
+def train_fields(data: TrainData, recipe: Recipe, out: Path, watch: Watch) -> None:
     """Train a net and write the weights that did best on what is held out.
 
-    Beside them lie ``<name>.csv`` and ``<name>.png``, the log, and ``<name>.json``: how they were
-    made. Until it is done there is a checkpoint, too, from which the same command goes on.
+    Beside them lie ``<name>.csv`` and ``<name>.png``, the log, and ``<name>.json``, the card:
+    how they were made and how they do. Until it is done there is a checkpoint, too, from which it
+    goes on after any interruption; see ``Recipe.resume``.
 
     Parameters
     ----------
-    sets : TrainSets
-        Datasets to learn from, and datasets that are held out.
+    data : TrainData
+        Fields to learn from, and fields that are held out; see `hold_out`.
     recipe : Recipe
         Course of the training, and where it begins.
     out : Path
         File of the weights, ``.pt`` or ``.safetensors``.
-    progress : Progress
-        Called with (batches done, batches in all, how it goes) before each batch and each
-        held-out image.
-    clock : callable
-        Seconds from any beginning on, which tell when a checkpoint is due.
-    tell : callable
-        Called with what the user should know of how files were read.
+    watch : Watch
+        Who is told how it goes, and may stop it.
 
     Raises
     ------
@@ -109,20 +146,26 @@ def train_on(
         If `progress` raised it: the best weights so far are written, and so is the checkpoint. It
         says so.
     ValueError, OSError
-        If the files are taken, the data are of no use, or the checkpoint is of something else.
+        If the files are taken, the data are of no use, the checkpoint is of something else; or if
+        the loss is no number any more, memory is too short or the disk is full: then the best
+        weights so far are written, if that can be, and the message says so.
     """
     files = TrainFiles(out)
     _check_targets(files, recipe)
+    data.check()
     load_torch()
-    course = _prepare(sets, recipe, files, progress, clock, tell)
+    course = _prepare(data, recipe, files, watch)
     try:
         course.save()
         course.run()
     except Stopped:
         course.save()
-        _finish(course, sets)
-        raise Stopped(_where_it_is(course)) from None
-    _finish(course, sets)
+        save_result(course, data, recipe.start)
+        raise Stopped(f"{_where_it_is(course)}; go on with --resume") from None
+    except (ValueError, OSError) as error:
+        kind = OSError if isinstance(error, OSError) else ValueError
+        raise kind(f"{error}; {_rescue(course, data, recipe)}") from error
+    save_result(course, data, recipe.start)
     files.checkpoint.unlink()
 
 
@@ -137,8 +180,6 @@ def _check_targets(files: TrainFiles, recipe: Recipe) -> None:
         raise IsADirectoryError(
             f"{files.weights}: this is a folder; give the name of a file for the weights"
         )
-    if recipe.resume and recipe.overwrite:
-        raise ValueError("--resume and --overwrite exclude each other; choose one of them")
     if recipe.resume and not files.checkpoint.is_file():
         raise FileNotFoundError(
             f"{files.checkpoint}: there is no checkpoint to go on from; leave out --resume to "
@@ -159,57 +200,70 @@ def _refuse_taken(files: TrainFiles) -> None:
     raise FileExistsError(f"{taken[0]} already exists; {', or '.join(ways)}")
 
 
-def _prepare(
-    sets: TrainSets,
-    recipe: Recipe,
-    files: TrainFiles,
-    progress: Progress,
-    clock: Callable[[], float],
-    tell: Callable[[str], None],
-) -> TrainingCourse:
-    """Read the data, make or load the net, and bring it to where it was if it is to go on."""
+def _prepare(data: TrainData, recipe: Recipe, files: TrainFiles, watch: Watch) -> TrainingCourse:
+    """Make or load the net, and bring it to where it was if it is to go on."""
     from napari_nucseg.batch.train_course import TrainingCourse
     from napari_nucseg.segmenters.checkpoints import load_unet, read_record
     from napari_nucseg.segmenters.devices import choose
-    from napari_nucseg.segmenters.training.examples import Example, mean_diameter
+    from napari_nucseg.segmenters.training.examples import mean_diameter
     from napari_nucseg.segmenters.training.loop import Learner, Training, new_net
 
     device = choose(recipe.device)
-    net = new_net(recipe.params) if recipe.start is None else load_unet(recipe.start)
-    learn, held_out = read_fields(sets.learn), read_fields(sets.held_out)
-    for note in (note for one in (*learn, *held_out) for note in one.notes):
-        tell(note)
-    check_held_out(learn, held_out, _names(sets.learn), _names(sets.held_out))
-    plan = _plan(recipe, learn, held_out)
+    plan = _plan(recipe, data)
     record = read_record(files.checkpoint) if recipe.resume else None
     if record is not None:
         _refuse_another(record["plan"], plan, files.checkpoint)
-    learner = Learner(net)
-    examples: list[Example] = []
-    for number, one in enumerate([*learn, *held_out]):
-        progress(0, recipe.params.batches, f"preparing {one.stem}, image {number + 1}")
-        examples.append(Example.of(learner.normalise(one.image), one.labels))
-    count = len(learn)
-    learner.set_diameter(mean_diameter(examples[:count]))
-    training = Training(learner, recipe.params, device)
+    learner = Learner(new_net(recipe.params) if recipe.start is None else load_unet(recipe.start))
+    lessons = _prepare_lessons(learner, data, recipe.params, watch.progress)
+    learner.set_diameter(mean_diameter(lessons.learn))
     course = TrainingCourse(
-        training, examples[:count], examples[count:], files, plan, progress=progress, clock=clock
-    )
+        Training(learner, recipe.params, device), lessons, files, plan, watch.progress,
+        watch.clock, _telling(watch, data, recipe.tensorboard), recipe.minutes,
+    )  # fmt: skip
     if record is not None:
         course.restore(record)
     return course
 
 
-def _plan(
-    recipe: Recipe, learn: Sequence[TrainField], held_out: Sequence[TrainField]
-) -> dict[str, Any]:
+def _telling(watch: Watch, data: TrainData, folder: Path | None) -> Callable[[Epoch], None]:
+    """Tell of each epoch with labels of the whole field, and write it for TensorBoard, too."""
+    from napari_nucseg.segmenters.training.examples import around
+
+    def tell(epoch: Epoch) -> None:
+        if folder is not None:
+            log_scalars(folder, epoch.row.batch, asdict(epoch.row))
+        if epoch.labels is not None and data.held_out[0].complete is not None:
+            whole = np.zeros(data.held_out[0].labels.shape, np.int32)
+            whole[around(data.held_out[0].complete)] = epoch.labels
+            epoch = replace(epoch, labels=whole)
+        watch.on_epoch(epoch)
+
+    return tell
+
+
+def _prepare_lessons(
+    learner: Learner, data: TrainData, params: TrainParams, progress: Progress
+) -> Lessons:
+    from napari_nucseg.batch.train_course import Lessons
+    from napari_nucseg.segmenters.training.examples import Example, drawn_examples
+
+    examples: list[Example] = []
+    for number, one in enumerate([*data.learn, *data.held_out]):
+        progress(0, params.batches, f"preparing {one.stem}, image {number + 1}")
+        examples.append(Example.of(learner.normalise(one.image), one.labels, one.complete))
+    count = len(data.learn)
+    old = drawn_examples(learner.normalise) if params.fine_tune else ()
+    return Lessons(examples[:count], examples[count:], old)
+
+
+def _plan(recipe: Recipe, data: TrainData) -> dict[str, Any]:
     """Write down all that the course of a training depends on."""
     return {
         "version": __version__,
         "parameters": asdict(recipe.params),
         "start": None if recipe.start is None else sha256(recipe.start),
-        "learned_from": [str(field) for field in learn],
-        "held_out": [str(field) for field in held_out],
+        "learned_from": [str(field) for field in data.learn],
+        "held_out": [str(field) for field in data.held_out],
     }
 
 
@@ -222,50 +276,23 @@ def _refuse_another(old: dict[str, Any], new: dict[str, Any], checkpoint: Path) 
         )
 
 
-def _finish(course: TrainingCourse, sets: TrainSets) -> None:
-    """Write the best weights there are, if any, with their record and the log."""
-    from napari_nucseg.segmenters.checkpoints import write_state
-
-    files, best = course.files, course.best
-    if best is None:
-        return
-    ending = files.weights.suffix
-    write_whole(files.weights, lambda file: write_state(best.weights, file, ending))
-    write_log(files.log, course.rows)
-    write_curves(files.curves, course.rows)
-    training = course.training
-    write_json(
-        files.record,
-        {
-            "learned_from": _told(sets.learn),
-            "held_out": _told(sets.held_out),
-            "parameters": course.plan["parameters"],
-            "start": course.plan["start"],
-            "batches": training.done,
-            "best": {"batch": best.batch, **asdict(best.scores)},
-            "device": str(training.device),
-            "precision": training.precision,
-            "versions": versions(),
-            "hours": round(course.seconds / 3600, 3),
-            "fields": {name: course.plan[name] for name in ("learned_from", "held_out")},
-        },
-    )
+def _rescue(course: TrainingCourse, data: TrainData, recipe: Recipe) -> str:
+    """Save the best weights after a failure, and tell where they are."""
+    try:
+        save_result(course, data, recipe.start)
+    except OSError as error:
+        if not is_of_disk(error):
+            raise
+        return "the best weights could not be saved either; free some space and go on with --resume"
+    return _where_it_is(course)
 
 
 def _where_it_is(course: TrainingCourse) -> str:
     """Tell after a stop what is there."""
     best = course.best
     if best is None:
-        return "no weights were scored yet, so none are saved; go on with --resume"
+        return "no weights were scored yet, so none are saved"
+    how_good = "" if best.scores is None else f" with AP {best.scores.mean_ap:.3f}"
     return (
-        f"the best weights so far, of batch {best.batch} with AP {best.scores.mean_ap:.3f}, are in "
-        f"{course.files.weights}; go on with --resume"
+        f"the best weights so far, of batch {best.batch}{how_good}, are in {course.files.weights}"
     )
-
-
-def _names(datasets: Sequence[Dataset]) -> str:
-    return ", ".join(dataset.name for dataset in datasets)
-
-
-def _told(datasets: Sequence[Dataset]) -> list[dict[str, Any]]:
-    return [{"name": dataset.name, "fields": len(dataset.fields)} for dataset in datasets]

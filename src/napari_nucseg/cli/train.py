@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,10 +26,12 @@ from napari_nucseg.cli.options import (
 )
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
-from napari_nucseg.segmenters.parameters import TrainParams
+from napari_nucseg.segmenters.training.params import FINE_TUNING, TrainParams
 
 if TYPE_CHECKING:
-    from napari_nucseg.batch.train_run import Recipe, TrainSets
+    from napari_nucseg.batch.train_data import TrainSets
+    from napari_nucseg.batch.train_run import Recipe
+    from napari_nucseg.io.fields import Dataset
 
 
 @dataclass(frozen=True)
@@ -44,21 +46,48 @@ class DataOptions:
             "images and one of their ground truth.",
         ),
     ]
-    split: Annotated[str, typer.Option(help="Split of each dataset to learn from.")] = "training"
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Split of each dataset to learn from: training if there are lists, else all."
+        ),
+    ] = None
     held_out: Annotated[
-        str, typer.Option(help="Split of each dataset that decides which weights are the best.")
-    ] = "validation"
+        str | None,
+        typer.Option(
+            help="Split of each dataset that decides which weights are the best; validation if "
+            "there are lists."
+        ),
+    ] = None
+    hold_out: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="How many fields to hold out instead of a split, chosen by the seed; 0 for none. "
+            "A quarter if there are no lists.",
+        ),
+    ] = None
     components: Components = False
 
     def open(self) -> TrainSets:
         """Open the datasets."""
-        from napari_nucseg.batch.train_run import TrainSets
+        from napari_nucseg.batch.train_data import TrainSets
+        from napari_nucseg.io.datasets import list_splits
+
+        if self.hold_out is not None and self.held_out is not None:
+            raise ValueError("--hold-out and --held-out exclude each other; choose one of them")
+        has_lists = any(list_splits(path) for path in self.datasets)
+        split = self.split or ("training" if has_lists else None)
+        held_out = self.held_out or ("validation" if has_lists else None)
+        if self.hold_out is not None or held_out is None:
+            return TrainSets(self._open(split), self.hold_out)
+        return TrainSets(self._open(split), self._open(held_out))
+
+    def _open(self, split: str | None) -> list[Dataset]:
         from napari_nucseg.io.datasets import open_datasets
 
-        sets = [open_datasets(self.datasets, split) for split in (self.split, self.held_out)]
-        if self.components:
-            sets = [[one.with_components() for one in each] for each in sets]
-        return TrainSets(*sets)
+        opened = open_datasets(self.datasets, split)
+        return [one.with_components() for one in opened] if self.components else opened
 
 
 @dataclass(frozen=True)
@@ -68,8 +97,12 @@ class CourseOptions:
     start: Annotated[
         str | None,
         typer.Option(
-            help="U-Net to go on from: fluo-nuclei, nuclei ... or a file; a new one if not given."
+            help="U-Net to go on from: fluo-nuclei, nuclei ... or a file; a new one if not given, "
+            "but fluo-nuclei with --fine-tune."
         ),
+    ] = None
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after so many minutes at the latest.")
     ] = None
     device: DeviceName = "auto"
     resume: Annotated[
@@ -78,14 +111,31 @@ class CourseOptions:
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the files of an earlier training.")
     ] = False
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder for a log that TensorBoard shows.")
+    ] = None
+    bioimageio: Annotated[
+        bool,
+        typer.Option("--bioimageio", help="Write a BioImage.IO package (.bioimageio.zip), too."),
+    ] = False
 
     def recipe(self, chosen: dict[str, Any] | None) -> Recipe:
         """Say how to train, by parameters other than the usual ones."""
         from napari_nucseg.batch.train_run import Recipe
 
-        params = TrainParams(**(chosen or {}))
-        start = _find_start(self.start, self.device)
-        return Recipe(params, self.device, start, self.resume, self.overwrite)
+        given = chosen or {}
+        fine_tune = given.get("fine_tune", False)
+        params = replace(FINE_TUNING, **given) if fine_tune else TrainParams(**given)
+        name = self.start or (catalogue.BUNDLED if fine_tune else None)
+        return Recipe(
+            params,
+            self.device,
+            _find_start(name, self.device),
+            self.resume,
+            self.overwrite,
+            float("inf") if self.minutes is None else self.minutes,
+            self.tensorboard,
+        )
 
 
 @takes(TrainParams, "Training")
@@ -98,14 +148,18 @@ def train(
     course: CourseOptions,
     chosen: dict[str, Any] | None = None,
 ) -> None:
-    """Train a U-Net; the weights that do best on the held-out split are saved.
+    """Train a U-Net; the weights that do best on the held-out fields are saved.
 
-    Beside them lie a log (.csv, .png) and how they were made (.json). After Ctrl-C the best so
-    far are saved; after any interruption the same command with --resume goes on.
+    To teach a model from a few fields of your own, use --fine-tune. Beside the weights lie a log
+    (.csv, .png) and how they were made (.json). After Ctrl-C the best so far are saved; after any
+    interruption the same command with --resume goes on.
     """
-    from napari_nucseg.batch.train_run import train_on
+    from napari_nucseg.batch.train_run import Watch, train_on
+    from napari_nucseg.segmenters.training.package import check_packable, write_package
 
     sets, recipe = data.open(), course.recipe(chosen)
+    if course.bioimageio:
+        check_packable(out, recipe.start)
     try:
         with counting() as bar, _stop_between_steps() as check:
             move = follow_with(bar, "Batches")
@@ -114,12 +168,15 @@ def train(
                 move(done, total, told)
                 check()
 
-            train_on(sets, recipe, out, follow, tell=partial(warn_of_reading, data.components))
+            warn = partial(warn_of_reading, data.components)
+            train_on(sets, recipe, out, Watch(follow, tell=warn))
     except Stopped as stop:
         told = str(stop) or "nothing was learned yet"
         errors.print(f"Stopped; {told}", soft_wrap=True, markup=False, highlight=False)
         raise KeyboardInterrupt from None
     console.print(f"Weights are in {out}; use them with --model {out}")
+    if course.bioimageio:
+        console.print(f"The BioImage.IO package is {write_package(out)}")
 
 
 def _find_start(name: str | None, device: str) -> Path | None:

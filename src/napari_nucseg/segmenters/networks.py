@@ -6,8 +6,11 @@ Nothing here imports torch before a model is loaded.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,7 @@ from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.network import UNSCALED, NetSegmenter, Network
 from napari_nucseg.system_info import cores
+from napari_nucseg.wording import counted
 
 FLUO = Capabilities(
     frozenset({"tile_overlap", "batch_size", "low_percentile", "high_percentile"}),
@@ -61,8 +65,48 @@ def check(path: Path) -> None:
 
 def of_file(path: Path, about: str = "") -> Model:
     """Declare a file of the user's; what it holds turns out when it is loaded."""
-    about = about or f"Your file {path}"
-    return Model(path.name, about, "", load, file=path, capabilities=None, libraries=_LIBRARIES)
+    card = card_of(path)
+    about = about or " ".join([f"Your file {path}", *_told(card)])
+    return Model(
+        path.name, about, str(card.get("licence", "")), load, file=path, capabilities=None,
+        libraries=_LIBRARIES,
+    )  # fmt: skip
+
+
+def card_of(path: Path) -> Mapping[str, Any]:
+    """Read the card beside a file of weights that training wrote; empty if there is none.
+
+    A card of other weights, or a file that is none, counts for nothing.
+    """
+    beside = path.with_suffix(".json")
+    try:
+        written = beside.stat().st_mtime_ns, path.stat().st_mtime_ns
+    except OSError:
+        return {}
+    return _read_card(beside, path, written)
+
+
+@lru_cache(maxsize=64)
+def _read_card(beside: Path, path: Path, written: tuple[int, int]) -> Mapping[str, Any]:
+    """Read a card, anew only if it or the weights were written (in ns) at another time."""
+    try:
+        card: Mapping[str, Any] = json.loads(beside.read_text("utf-8"))
+        return card if card["sha256"] == sha256(path) else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def _told(card: Mapping[str, Any]) -> Iterator[str]:
+    """Say in words what a card tells a user who chooses a model."""
+    if not card:
+        return
+    before, after = (card.get(key) or {} for key in ("before", "best"))
+    fields = counted(sum(one["fields"] for one in card.get("learned_from", [])), "field")
+    origin = card.get("started_from")
+    yield f"learned from {fields}{f', starting from {origin}' if origin else ''}."
+    if after.get("f1_50") is not None:
+        was = f", before it learned {before['f1_50']:.3f}" if before.get("f1_50") else ""
+        yield f"F1 of what was held out {after['f1_50']:.3f}{was}."
 
 
 def load(model: Model, device: str) -> NetSegmenter:
@@ -86,18 +130,62 @@ def load(model: Model, device: str) -> NetSegmenter:
     if place.kind == "cpu":
         compiling()
     if place.kind == "cpu" and model.onnx is not None:
-        kind, network = _load_by_onnx(model.onnx, place)
+        kind, network = _load_by_onnx(partial(open_graph, model.onnx), place)
+    elif place.kind == "cpu" and fits_graph(path):
+        kind, network = _load_by_onnx(partial(open_graph, GRAPH, weights=path), place)
     else:
         kind, network = _load_by_torch(path, place)
     known = replace(model, capabilities=model.capabilities or kind)
     return NetSegmenter(known, sha256(path), network)
 
 
-def _load_by_onnx(graph: Path, place: Device) -> tuple[Capabilities, Network]:
-    """Read a network that `scripts/export_onnx.py` wrote, without the seconds torch takes to load.
+def fits_graph(path: Path) -> bool:
+    """Tell whether the graph of `fluo-nuclei` can read its weights from a file instead.
 
-    The file holds the graph alone, and reads its weights from the file of safetensors beside it.
-    `docs/performance.md` has what else was tried.
+    It can where each weight lies at the same place, which the beginning of the file tells: so it is
+    for what was trained from `fluo-nuclei` or anew, and saved as safetensors.
+    """
+    own = _WEIGHTS.stat().st_size
+    if not path.is_file() or path.stat().st_size != own:
+        return False
+    with path.open("rb") as file, _WEIGHTS.open("rb") as bundled:
+        length = bundled.read(8)
+        header = length + bundled.read(int.from_bytes(length, "little"))
+        return file.read(len(header)) == header
+
+
+def open_graph(graph: Path, options: Any, weights: Path | None = None) -> Any:
+    """Open a network in ONNX Runtime.
+
+    Parameters
+    ----------
+    graph : Path
+        The graph, which reads its weights from the file beside it that it names.
+    options : onnxruntime.SessionOptions
+        How to open it.
+    weights : Path, optional
+        A file that `GRAPH` reads its weights from instead; see `fits_graph`.
+
+    Returns
+    -------
+    onnxruntime.InferenceSession
+        The network, ready to run on the CPU.
+    """
+    import onnxruntime
+
+    if weights is not None:
+        content = weights.read_bytes()
+        options.add_external_initializers_from_files_in_memory(
+            [_WEIGHTS.name], [content], [len(content)]
+        )
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _load_by_onnx(open_with: Callable[[Any], Any], place: Device) -> tuple[Capabilities, Network]:
+    """Read a network by the graph that `scripts/export_onnx.py` wrote, without loading torch.
+
+    That saves seconds. The file holds the graph alone, and reads its weights from a file of
+    safetensors. `docs/performance.md` has what else was tried.
     """
     import onnxruntime
 
@@ -108,7 +196,7 @@ def _load_by_onnx(graph: Path, place: Device) -> tuple[Capabilities, Network]:
     options.intra_op_num_threads = cores()
     giving_back = onnxruntime.RunOptions()
     giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = open_with(options)
     shape = json.loads(session.get_modelmeta().custom_metadata_map[ONNX_SHAPE])
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -168,13 +256,15 @@ def _cellpose4(name: str, about: str, megabytes: int) -> Model:
 
 
 _WEIGHTS = Path(__file__).parent / "weights" / "fluo-nuclei.safetensors"
+GRAPH = _WEIGHTS.with_suffix(".onnx")
+"""Graph of `fluo-nuclei`, which holds no weights."""
 BUNDLED = Model(
     "fluo-nuclei",
     "Bundled with the plugin. For fluorescent nuclei of any kind and size. Fast on any CPU",
     "CC0-1.0",
     load,
     file=_WEIGHTS,
-    onnx=_WEIGHTS.with_suffix(".onnx"),
+    onnx=GRAPH,
     capabilities=replace(
         FLUO,
         seen=frozenset({"training", "validation"}),

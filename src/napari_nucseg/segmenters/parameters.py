@@ -1,4 +1,4 @@
-"""The parameters of segmentation and training: form, command line and metadata are made of them."""
+"""The parameters of segmentation: form, command line and metadata are made of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from napari_nucseg.parameter_spec import Spec, check_bounds
-
-COARSEST = 32
-"""Edge, in pixels, of the largest pixel of any network here."""
 
 
 @dataclass(frozen=True)
@@ -251,50 +248,3 @@ class VolumeParams:
 
     def __post_init__(self) -> None:
         check_bounds(self)
-
-
-@dataclass(frozen=True)
-class TrainParams:
-    """How to train; the defaults made the bundled model."""
-
-    batches: Annotated[
-        int, Spec("Batches", "Number of batches to learn from.", 1, 10_000_000, 1)
-    ] = 16_000
-    batch_size: Annotated[int, Spec("Batch size", "Number of crops in a batch.", 2, 256, 1)] = 8
-    crop: Annotated[int, Spec("Crop", "Width and height of crops.", 64, 1024, COARSEST, "px")] = 256
-    smallest: Annotated[
-        float,
-        Spec(
-            "Smallest diameter",
-            "Crops are resized at random, so that the median diameter of their image's nuclei lies "
-            "between the smallest and the largest, and between half and twice what it was.",
-            4.0,
-            500.0,
-            1.0,
-            "px",
-        ),
-    ] = 12.0
-    largest: Annotated[
-        float, Spec("Largest diameter", "As for the smallest diameter.", 4.0, 500.0, 1.0, "px")
-    ] = 60.0
-    learning_rate: Annotated[
-        float,
-        Spec("Learning rate", "Highest of AdamW. It rises first, then falls to 0.", 0.0, 1.0, 1e-4),
-    ] = 2e-3
-    weight_decay: Annotated[float, Spec("Weight decay", "That of AdamW.", 0.0, 1.0, 1e-3)] = 1e-2
-    validate_every: Annotated[
-        int,
-        Spec("Validate every", "Score the held-out images every so many batches.", 1, 10**7, 1),
-    ] = 1000
-    seed: Annotated[
-        int, Spec("Seed", "The same seed gives the same first weights and crops.", 0, 2**31, 1)
-    ] = 0
-
-    def __post_init__(self) -> None:
-        check_bounds(self)
-        if self.crop % COARSEST:
-            raise ValueError(f"crop is {self.crop}; it must be a multiple of {COARSEST} px")
-        if self.smallest > self.largest:
-            raise ValueError(
-                f"smallest diameter is {self.smallest:g} px, above the largest, {self.largest:g} px"
-            )

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.segmenters.parameters import TrainParams
 from napari_nucseg.segmenters.training.examples import Batch, Example, blur
+from napari_nucseg.segmenters.training.params import TrainParams
 
 AS_IT_IS = 0.4
 """Share of the crops that are cut out of an image as it is, pixel by pixel."""
@@ -20,12 +20,14 @@ AREA_POWER = 0.75
 """Between 0, where all images are drawn alike, and 1, where all pixels are."""
 LEFT_ALONE = 0.4
 """Share of the crops that stay as they are, but for a little gain."""
+REPLAYED = 0.25
+"""Share of the crops that are of the old kind, where there are such images."""
 _AHEAD = 2
 """Batches that are drawn ahead."""
 
 
 def batches(
-    examples: Sequence[Example], params: TrainParams, first: int
+    examples: Sequence[Example], params: TrainParams, first: int, old: Sequence[Example] = ()
 ) -> Generator[Batch, None, None]:
     """Draw batch after batch, ahead of their use.
 
@@ -40,12 +42,19 @@ def batches(
         Size of crops and batches, and the seed.
     first : int
         Number of the first batch.
+    old : sequence of Example
+        Images like those that the network knows, for it not to forget them; `REPLAYED` of the
+        crops are of them.
     """
+    replayed = round(params.batch_size * REPLAYED) if old else 0
 
     def draw(number: int) -> Batch:
         rng = np.random.default_rng([params.seed, number])
         diameters = params.smallest, params.largest
-        return draw_batch(examples, params.batch_size, params.crop, diameters, rng)
+        own = draw_batch(examples, params.batch_size - replayed, params.crop, diameters, rng)
+        if not replayed:
+            return own
+        return Batch.joined([own, draw_batch(old, replayed, params.crop, diameters, rng)])
 
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)  # crops are small, and the cores are the network's
@@ -116,12 +125,12 @@ def cut(
 def cut_as_it_is(example: Example, edge: int, rng: np.random.Generator) -> Example:
     """Cut one crop whose pixels are the image's own, so that outlines are learned exactly.
 
-    All its pixels count alike, so that no weight draws outlines to one side.
+    All its pixels that are complete count alike, so that no weight draws outlines to one side.
     """
     turn = _draw_turn(rng, right=True)
     matrix = np.round(_place(example.image.shape, edge, turn, rng))
     crop = _crop(example, edge, matrix, turn)
-    return replace(crop, weights=np.ones_like(crop.weights))
+    return replace(crop, weights=np.minimum(crop.weights, 1))
 
 
 def _crop(
@@ -137,7 +146,7 @@ def _crop(
         image=_warp(example.image, matrix, edge, cv2.INTER_LINEAR),
         labels=labels,
         flows=flows,
-        weights=np.maximum(_warp(example.weights, matrix, edge, cv2.INTER_LINEAR), 1),
+        weights=_warp(example.weights, matrix, edge, cv2.INTER_LINEAR, beyond=1.0),
     )
 
 
@@ -164,9 +173,14 @@ def _place(
 
 
 def _warp(
-    array: NDArray[np.float32], matrix: NDArray[np.float32], edge: int, how: int
+    array: NDArray[np.float32],
+    matrix: NDArray[np.float32],
+    edge: int,
+    how: int,
+    beyond: float = 0.0,
 ) -> NDArray[np.float32]:
-    warped: Any = cv2.warpAffine(array, matrix, (edge, edge), flags=how | cv2.WARP_INVERSE_MAP)
+    flags = how | cv2.WARP_INVERSE_MAP
+    warped: Any = cv2.warpAffine(array, matrix, (edge, edge), flags=flags, borderValue=beyond)
     return np.asarray(warped, np.float32)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import cv2
@@ -13,6 +13,7 @@ from scipy import ndimage as ndi
 from skimage.segmentation import relabel_sequential
 
 from napari_nucseg.array_types import Labels
+from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters.dynamics.compiling import compiled
 from napari_nucseg.segmenters.dynamics.flow_check import heat_objects
 
@@ -20,6 +21,9 @@ USUAL_DIAMETER = 28.0
 """Taken for the diameter of nuclei where an image has none, px."""
 _BEYOND = 3
 """How far flows are continued beyond objects, so that they can be interpolated at the edge, px."""
+_DRAWN_FIELDS, _DRAWN_SHAPE, _DRAWN = 4, (352, 352), 40
+_RIM = 64
+"""How much of an image is seen around the part whose labels are complete, px."""
 _GAP_WEIGHT = 2.0
 _SMALL = 20.0
 """Pixels of objects of a smaller diameter count more, up to `_MOST_WEIGHT` times."""
@@ -39,7 +43,7 @@ class Example:
     flows : ndarray of float32, shape (height, width, 2)
         Unit vectors along y and x, continued a little beyond the objects.
     weights : ndarray of float32, shape (height, width)
-        Weight of each pixel in the loss.
+        Weight of each pixel in the loss: 1 or more, and 0 where the labels are not complete.
     diameter : float
         Median diameter of the objects as discs, px.
     """
@@ -51,8 +55,28 @@ class Example:
     diameter: float
 
     @classmethod
-    def of(cls, image: NDArray[np.float32], labels: Labels) -> Example:
-        """Compute what is to be learned of an image with its labels, shape (height, width)."""
+    def of(
+        cls,
+        image: NDArray[np.float32],
+        labels: Labels,
+        complete: NDArray[np.bool_] | None = None,
+    ) -> Example:
+        """Compute what is to be learned of an image.
+
+        Parameters
+        ----------
+        image : ndarray of float32, shape (height, width)
+            Scaled intensities of the whole image.
+        labels : ndarray of integers, shape (height, width)
+            Its objects.
+        complete : ndarray of bool, shape (height, width), optional
+            Where all objects are labelled; everywhere if not given. Of the rest only a rim is
+            kept, for the network to see what goes on there; it counts for nothing.
+        """
+        if complete is not None:
+            labels = np.where(np.isin(labels, labels[complete]), labels, 0)
+            part = around(complete)
+            image, labels, complete = image[part], labels[part], complete[part]
         numbered = np.ascontiguousarray(relabel_sequential(labels)[0], dtype=np.int32)
         areas = np.bincount(numbered.ravel())[1:]
         diameters = np.sqrt(areas * 4 / np.pi)
@@ -60,7 +84,7 @@ class Example:
             image,
             numbered.astype(np.float32),
             _continued(object_flows(numbered), numbered),
-            _weights(numbered, diameters),
+            _weights(numbered, diameters) * (1 if complete is None else complete),
             float(np.median(diameters)) if len(areas) else USUAL_DIAMETER,
         )
 
@@ -96,13 +120,48 @@ class Batch:
         inside = np.stack([(crop.labels > 0).astype(np.float32) for crop in crops])
         flows = np.stack([crop.flows.transpose(2, 0, 1) for crop in crops]) * inside[:, None]
         weights = np.stack([crop.weights for crop in crops])
-        return cls(np.stack(images)[:, None], flows, inside, weights / weights.mean())
+        mean = weights.mean() or 1.0  # nothing may be complete in any of them
+        return cls(np.stack(images)[:, None], flows, inside, weights / mean)
+
+    def parts(self, most: int) -> Iterator[tuple[Batch, float]]:
+        """Yield parts of so many crops at most, each with its share of all crops."""
+        count = len(self.images)
+        for first in range(0, count, most):
+            part = slice(first, first + most)
+            few = self.images[part], self.flows[part], self.inside[part], self.weights[part]
+            yield Batch(*few), len(few[0]) / count
+
+    @classmethod
+    def joined(cls, batches: Sequence[Batch]) -> Batch:
+        """Put the crops of several batches into one."""
+        names = [one.name for one in fields(cls)]
+        return cls(*(np.concatenate([getattr(one, name) for one in batches]) for name in names))
+
+
+def drawn_examples(
+    normalise: Callable[[NDArray[Any]], NDArray[np.float32]],
+) -> tuple[Example, ...]:
+    """Draw images of the kind that bundled networks know, so that fine-tuning keeps that in mind.
+
+    Parameters
+    ----------
+    normalise : callable
+        Scales the intensities of an image as the network wants them.
+    """
+    fields = [draw_field(seed, shape=_DRAWN_SHAPE, nuclei=_DRAWN) for seed in range(_DRAWN_FIELDS)]
+    return tuple(Example.of(normalise(field.image), field.labels) for field in fields)
 
 
 def mean_diameter(examples: Sequence[Example]) -> float:
     """Return the mean, over images with nuclei, of their median diameter, px."""
     diameters = [example.diameter for example in examples if example.labels.any()]
     return float(np.mean(diameters)) if diameters else USUAL_DIAMETER
+
+
+def around(complete: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the smallest rectangle that holds all that is complete, and a rim."""
+    found = ndi.find_objects(complete.astype(np.int8))[0]
+    return tuple(slice(max(side.start - _RIM, 0), side.stop + _RIM) for side in found)
 
 
 def _continued(flows: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.float32]:

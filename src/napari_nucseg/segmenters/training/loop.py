@@ -1,4 +1,4 @@
-"""Training a network: batches in, weights out, and how well it does on images that are held out.
+"""Training a network: batches in, weights out.
 
 Targets and losses are Cellpose's [1]_. Its loop has neither callback nor checkpoint: ours has.
 
@@ -11,7 +11,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,29 +22,39 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_nucseg.metrics.score import score
-from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.segmenters.checkpoints import UNet
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16
-from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
 from napari_nucseg.segmenters.intensities import normalise, scale_intensities
-from napari_nucseg.segmenters.parameters import SegmentParams, TrainParams
 from napari_nucseg.segmenters.residual_unet import UNetShape
-from napari_nucseg.segmenters.tiling import run_scaled
-from napari_nucseg.segmenters.training.examples import Batch, Example
-from napari_nucseg.segmenters.unet import layout_on, tiled
+from napari_nucseg.segmenters.training.examples import Batch
+from napari_nucseg.segmenters.training.params import TrainParams, learning_rate
+from napari_nucseg.segmenters.unet import layout_on
 
+_COUNTER = "num_batches_tracked"
 AVERAGED = 1000
 """Batches over which weights are averaged, in the long run."""
-WARM_UP = 0.03
-"""Share of the batches during which the learning rate rises."""
 
 
 def new_net(params: TrainParams) -> UNet:
     """Make the network of any nuclei with random weights, which the seed decides."""
     torch.manual_seed(params.seed)
     return FluoUNet(FluoShape())
+
+
+class Diverged(ValueError):
+    """The loss is no number any more, or infinite.
+
+    Parameters
+    ----------
+    batch : int
+        Number of the batch, the first is 1.
+    loss : float
+        Its loss.
+    """
+
+    def __init__(self, batch: int, loss: float) -> None:
+        super().__init__(f"the loss of batch {batch} is {loss}; lower the learning rate")
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,9 @@ class Training:
         Number of batches that it has learned from.
     averaged : FluoUNet or ResidualUNet
         The net with its weights averaged over the last batches: the one to keep.
+    at_once : int
+        Number of crops that go through the net together: a whole batch, or a half or less of one
+        where the device has too little memory. What is learned is the same but for rounding.
     """
 
     learner: Learner
@@ -126,6 +139,7 @@ class Training:
     device: Device
     done: int = 0
     averaged: UNet = field(init=False)
+    at_once: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Bring the net to its device."""
@@ -133,6 +147,8 @@ class Training:
         self._net = self.learner.net
         self._net.to(self._place).to(memory_format=self._layout)
         self.averaged = deepcopy(self._net).eval()
+        self._start = deepcopy(self._net).eval()
+        self.at_once = self.params.batch_size
         self._optimiser = torch.optim.AdamW(
             self._net.parameters(),
             lr=self.params.learning_rate,
@@ -151,46 +167,64 @@ class Training:
 
         Raises
         ------
-        ValueError
-            If the loss is not finite: nothing that follows would be.
+        Diverged
+            If the loss is not finite: nothing that follows would be. The net is as it was.
         OSError
-            If the device has not enough memory.
+            If the device has not enough memory for a single crop.
         """
-        try:
-            return self._learn(batch)
-        except torch.OutOfMemoryError as error:
-            raise OSError(
-                f"{self.device} does not have enough memory for a batch of "
-                f"{self.params.batch_size} crops of {self.params.crop} px; lower the batch size or "
-                "the crop"
-            ) from error
+        while True:
+            try:
+                return self._learn(batch)
+            except RuntimeError as error:
+                if not _is_of_memory(error):
+                    raise
+                if self.at_once == 1:
+                    raise OSError(
+                        f"{self.device} does not have enough memory for a crop of "
+                        f"{self.params.crop} px; lower the crop"
+                    ) from error
+                self.at_once //= 2
 
     def _learn(self, batch: Batch) -> float:
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(self.done, self.params)
-        self._net.train()
-        images = torch.from_numpy(batch.images).to(self._place, memory_format=self._layout)
-        with torch.autocast(self._place.type, torch.bfloat16, enabled=self._in_bfloat16):
-            output = self.learner.forward(self._net, images)
-        loss = loss_of(output.float(), batch)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise ValueError(
-                f"the loss of batch {self.done + 1} is {value}; lower the learning rate"
-            )
+        # What is usual in a few images is not usual: fine-tuning keeps the means of the training
+        self._net.train(not self.params.fine_tune)
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        value = sum(self._add_gradients(part, share) for part, share in batch.parts(self.at_once))
+        if not math.isfinite(value):
+            raise Diverged(self.done + 1, value)
         self._optimiser.step()
         self.done += 1
         self._average()
         return value
 
-    def weights(self) -> dict[str, Tensor]:
-        """Copy the averaged weights, to be kept and saved."""
-        return {
-            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-            for name, tensor in self.averaged.state_dict().items()
-        }
+    def _add_gradients(self, batch: Batch, share: float) -> float:
+        """Add to the gradients those of a part of a batch, and return its part of the loss."""
+        images = torch.from_numpy(batch.images).to(self._place, memory_format=self._layout)
+        with torch.autocast(self._place.type, torch.bfloat16, enabled=self._in_bfloat16):
+            output = self.learner.forward(self._net, images)
+        loss = loss_of(output.float(), batch) * share
+        loss.backward()
+        return float(loss.item())
+
+    def blended(self, share: float) -> UNet:
+        """Return a net between the one at the start (0) and the averaged one (1).
+
+        Parameters
+        ----------
+        share : float
+            Share of the averaged weights; the rest are those of the start.
+        """
+        if share == 1:
+            return self.averaged
+        net = deepcopy(self._start)
+        with torch.no_grad():
+            averaged = self.averaged.state_dict()
+            for name, tensor in net.state_dict().items():
+                if tensor.is_floating_point():
+                    tensor.lerp_(averaged[name], share)
+        return net
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next batch depends on."""
@@ -199,6 +233,7 @@ class Training:
             "net": self._net.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimiser": self._optimiser.state_dict(),
+            "at_once": self.at_once,
             "computed": {"device": self.device.kind, "in_bfloat16": self._in_bfloat16},
         }
 
@@ -208,6 +243,7 @@ class Training:
         self.averaged.load_state_dict(state["averaged"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.done = int(state["done"])
+        self.at_once = int(state["at_once"])
         if state["computed"]["device"] == self.device.kind:
             self._in_bfloat16 = bool(state["computed"]["in_bfloat16"])
 
@@ -223,13 +259,26 @@ class Training:
                     mean.copy_(own[name])
 
 
-def learning_rate(done: int, params: TrainParams) -> float:
-    """Return the learning rate of a batch: it rises evenly, then falls as a cosine to 0."""
-    share = (done + 0.5) / params.batches
-    if share < WARM_UP:
-        return params.learning_rate * share / WARM_UP
-    fall = min((share - WARM_UP) / (1 - WARM_UP), 1.0)
-    return params.learning_rate * (1 + math.cos(math.pi * fall)) / 2
+def copy_of(net: UNet) -> dict[str, Tensor]:
+    """Copy a network's weights, to be kept and saved.
+
+    Those of a network of any nuclei lack the counters of batches, which nothing uses: so a file of
+    them is laid out as the bundled one, see `napari_nucseg.segmenters.networks.fits_graph`.
+    """
+    unused = _COUNTER if isinstance(net, FluoUNet) else ()
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in net.state_dict().items()
+        if not name.endswith(unused)
+    }
+
+
+def _is_of_memory(error: RuntimeError) -> bool:
+    """Tell whether memory was short; only for CUDA has torch an exception of its own."""
+    told = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or (
+        "out of memory" in told or "DefaultCPUAllocator" in told
+    )
 
 
 def loss_of(output: Tensor, batch: Batch) -> Tensor:
@@ -249,52 +298,3 @@ def loss_of(output: Tensor, batch: Batch) -> Tensor:
     error = (output[:, :2] - 5 * flows).square().mean(dim=1) / 2
     entropy = functional.binary_cross_entropy_with_logits(output[:, 2], inside, reduction="none")
     return ((error + entropy) * weights).mean()
-
-
-@dataclass(frozen=True)
-class HeldOutScores:
-    """Means over the held-out images; those without nuclei count where something is found.
-
-    Attributes
-    ----------
-    held_out_loss : float
-        Loss as of a batch, mean over the images.
-    mean_ap : float
-        AP, averaged over IoU thresholds from 0.5 to 0.95.
-    ap_50, f1_50 : float
-        AP and F1 at an IoU of 0.5.
-    """
-
-    held_out_loss: float
-    mean_ap: float
-    ap_50: float
-    f1_50: float
-
-
-def score_held_out(
-    training: Training, examples: Sequence[Example], progress: Progress
-) -> HeldOutScores:
-    """Score the averaged weights, each image at its own scale and with the usual thresholds.
-
-    Parameters
-    ----------
-    training : Training
-        The training, whose averaged weights are scored.
-    examples : sequence of Example
-        Held-out images; one at least has nuclei.
-    progress : Progress
-        Called with the number of images done before each; may raise to stop.
-    """
-    params = SegmentParams()
-    net = tiled(training.averaged, training.device)
-    losses, ratios = [], []
-    for done, example in enumerate(examples):
-        progress(done, len(examples))
-        flows = run_scaled(net, example.image, 1.0, False, ignore)
-        output = torch.from_numpy(np.concatenate([flows.vectors, flows.cellprob[None]]))
-        losses.append(loss_of(output[None], example.whole()).item())
-        found = Labeller(flows, training.device)(params)
-        ratios.append(score(example.labels.astype(np.int32), found).ratios()["objects"])
-    names = "mean_ap", "ap", "f1"
-    means = [float(np.nanmean([of_image[name] for of_image in ratios])) for name in names]
-    return HeldOutScores(float(np.mean(losses)), *means)

@@ -1,0 +1,144 @@
+"""What a training tells and writes: its epochs, its files, the table of its course, and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_nucseg.array_types import Labels
+from napari_nucseg.io.atomic import write_whole
+from napari_nucseg.io.writers import write_table
+from napari_nucseg.segmenters.training.package import ENDING as PACKAGE_ENDING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_DOTS_PER_INCH = 150
+_LOSS, _HELD_OUT, _AP, _AP_50, _F1 = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
+
+
+@dataclass(frozen=True)
+class LogRow:
+    """A moment of a training; the column names of its table.
+
+    Attributes
+    ----------
+    batch : int
+        Number of batches that were learned from so far.
+    learning_rate : float
+        Learning rate of the last of these batches.
+    loss : float or None
+        Mean over the batches since the row before; None without any.
+    held_out_loss, mean_ap, ap_50, f1_50 : float or None
+        Loss and scores of the averaged weights on the held-out images; None where they were not
+        scored.
+    seconds : float
+        Seconds of training so far, without interruptions.
+    share : float or None
+        Share of what was learned in the weights that were scored, the rest being the start; 1
+        where nothing is blended.
+    """
+
+    batch: int
+    learning_rate: float
+    loss: float | None
+    held_out_loss: float | None = None
+    mean_ap: float | None = None
+    ap_50: float | None = None
+    f1_50: float | None = None
+    seconds: float = 0.0
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is told each time that the held-out images were scored.
+
+    Attributes
+    ----------
+    row : LogRow
+        Losses and scores. In fine-tuning the first is of batch 0, the model before it learned.
+    is_best : bool
+        Whether these are the best weights so far, which are kept.
+    labels : ndarray of int32, shape (height, width), or None
+        What these weights find in the first held-out image; None where nothing is held out.
+    """
+
+    row: LogRow
+    is_best: bool
+    labels: Labels | None
+
+
+@dataclass(frozen=True)
+class TrainFiles:
+    """The files of a training, named after that of its weights."""
+
+    weights: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """What an interrupted training goes on from."""
+        return self.weights.with_name(f"{self.weights.name}.checkpoint")
+
+    @property
+    def log(self) -> Path:
+        """The table of `LogRow`."""
+        return self.weights.with_suffix(".csv")
+
+    @property
+    def curves(self) -> Path:
+        """Picture of the losses and scores of the table, batch by batch."""
+        return self.weights.with_suffix(".png")
+
+    @property
+    def record(self) -> Path:
+        """How the weights were made."""
+        return self.weights.with_suffix(".json")
+
+    @property
+    def package(self) -> Path:
+        """The weights for BioImage.IO, if they are asked for."""
+        return self.weights.with_suffix(PACKAGE_ENDING)
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """All of them, the weights first."""
+        own = self.weights, self.checkpoint, self.log, self.curves, self.record
+        return *own, self.package
+
+
+def write_log(path: Path, rows: Sequence[LogRow]) -> None:
+    """Write the table; what is not known at a row is an empty cell."""
+    write_table(path, [asdict(row) for row in rows])
+
+
+def write_curves(path: Path, rows: Sequence[LogRow]) -> None:
+    """Draw losses above and scores below, over the batches, as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 6.0), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    _draw(above, [(row.batch, row.loss) for row in rows], "loss", _LOSS)
+    _draw(above, [(row.batch, row.held_out_loss) for row in rows], "held-out loss", _HELD_OUT)
+    _draw(below, [(row.batch, row.mean_ap) for row in rows], "AP .50:.95", _AP)
+    _draw(below, [(row.batch, row.ap_50) for row in rows], "AP at 0.5", _AP_50)
+    _draw(below, [(row.batch, row.f1_50) for row in rows], "F1 at 0.5", _F1)
+    above.set_ylabel("Loss")
+    above.set_yscale("log")
+    below.set_ylabel("Score of held-out images, mean")
+    below.set_xlabel("Batches")
+    below.set_ylim(0, 1.02)
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False)
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=_DOTS_PER_INCH))
+
+
+def _draw(axes: Axes, points: Sequence[tuple[int, float | None]], label: str, colour: str) -> None:
+    known = [(batch, value) for batch, value in points if value is not None]
+    marker = "o" if len(known) <= 100 else ""
+    batches, values = [batch for batch, _ in known], [value for _, value in known]
+    axes.plot(batches, values, marker=marker, ms=3, color=colour, label=label)

@@ -1,0 +1,227 @@
+"""Trained weights as a BioImage.IO package, which other programs read.
+
+References
+----------
+.. [1] The format, version 0.5: https://bioimage-io.github.io/spec-bioimage-io/
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.io.atomic import write_whole
+from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.segmenters.devices import load_torch
+from napari_nucseg.segmenters.networks import GRAPH, ONNX_INPUT, card_of, fits_graph, open_graph
+
+ENDING = ".bioimageio.zip"
+OPSET = 17
+"""That of the graph, see `scripts/export_onnx.py`."""
+PERCENTILES = (1.0, 99.8)
+"""Intensities that become 0 and 1: the nearest that the format offers to this package's scaling."""
+_EPS = 1e-6
+_EDGE, _NUCLEI = 256, 25
+"""Of the drawn field that shows what comes out; no image of the user's is in the package."""
+_CITE = (
+    ("Stringer et al., Cellpose, Nature Methods 18, 100-106 (2021)", "10.1038/s41592-020-01018-x"),
+    ("Caicedo et al., Nature Methods 16, 1247 (2019)", "10.1038/s41592-019-0612-7"),
+)
+
+
+def check_packable(out: Path, start: Path | None) -> None:
+    """Refuse, before a training, what its result could not be packed of.
+
+    Parameters
+    ----------
+    out : Path
+        File that the weights will be written to.
+    start : Path or None
+        Weights that the training begins with; None for a new network.
+
+    Raises
+    ------
+    ValueError
+        Saying what to choose instead.
+    """
+    load_torch()
+    from napari_nucseg.segmenters.checkpoints import SAFETENSORS, kind_of, read_state
+
+    is_other = start is not None and kind_of(read_state(start), start) != "fluo"
+    if is_other or out.suffix.lower() != SAFETENSORS:
+        raise ValueError(_refusal(out))
+
+
+def write_package(weights: Path, author: str = "The user of napari-nucseg") -> Path:
+    """Write ``<name>.bioimageio.zip`` beside weights, and return its path.
+
+    Parameters
+    ----------
+    weights : Path
+        File of safetensors, of a network like `fluo-nuclei`; its card, if there is one beside,
+        goes into the package.
+    author : str
+        Name of who made it, as the format asks for one.
+
+    Raises
+    ------
+    ValueError
+        If the weights are of another network, or not in that format.
+    """
+    if not fits_graph(weights):
+        raise ValueError(_refusal(weights))
+    image = draw_field(0, shape=(_EDGE, _EDGE), nuclei=_NUCLEI).image[None, None]
+    tensor = image.astype(np.float32)
+    graph, output = _run(weights, scale_range(tensor))
+    card = card_of(weights)
+    parts = {
+        "bioimageio.yaml": json.dumps(_description(weights, card, author), indent=1).encode(),
+        "README.md": _readme(weights, card).encode(),
+        "weights.onnx": graph,
+        "input.npy": _as_npy(tensor),
+        "output.npy": _as_npy(output),
+        "card.json": json.dumps(card, indent=1).encode(),
+    }
+    target = weights.with_suffix(ENDING)
+    write_whole(target, lambda file: file.write(_zipped(parts)))
+    return target
+
+
+def _refusal(weights: Path) -> str:
+    return (
+        f"{weights}: only networks like fluo-nuclei, saved as .safetensors, can be packed for "
+        "BioImage.IO; start from fluo-nuclei or anew, and write NAME.safetensors"
+    )
+
+
+def scale_range(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale intensities as a reader of the package does, who knows the format alone."""
+    low, high = np.percentile(tensor, PERCENTILES, axis=(-2, -1), keepdims=True)
+    return np.asarray((tensor - low) / (high - low + _EPS), np.float32)
+
+
+def _run(weights: Path, tensor: NDArray[np.float32]) -> tuple[bytes, NDArray[np.float32]]:
+    """Return the network as an ONNX file that holds its weights, and its output."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.onnx"
+        options.optimized_model_filepath = str(path)
+        session = open_graph(GRAPH, options, weights)
+        return path.read_bytes(), session.run(None, {ONNX_INPUT: tensor})[0]
+
+
+def _description(weights: Path, card: Mapping[str, Any], author: str) -> dict[str, Any]:
+    """Describe the package; JSON is YAML, too."""
+    described: dict[str, Any] = {
+        "format_version": "0.5.4",
+        "type": "model",
+        "name": f"Nuclei {_plain(weights.stem)}",
+        "description": "Flows and cell probability of nuclei in fluorescence images, as Cellpose "
+        "has them. Trained with napari-nucseg.",
+        "authors": [{"name": author}],
+        "cite": [{"text": text, "doi": doi} for text, doi in _CITE],
+        "documentation": "README.md",
+        "attachments": [{"source": "card.json"}],
+        "tags": ["nuclei", "fluorescence-light-microscopy", "instance-segmentation", "2d", "unet"],
+        "inputs": [_tensor("input", ["grey"], _input_axes(), "input.npy")],
+        "outputs": [
+            _tensor("output", ["flow_y", "flow_x", "cell_probability"], _axes_of(), "output.npy")
+        ],
+        "weights": {"onnx": {"source": "weights.onnx", "opset_version": OPSET}},
+    }
+    if card.get("licence"):
+        described["license"] = card["licence"]
+    described["inputs"][0]["preprocessing"] = [
+        {
+            "id": "scale_range",
+            "kwargs": {
+                "axes": ["y", "x"],
+                "min_percentile": PERCENTILES[0],
+                "max_percentile": PERCENTILES[1],
+                "eps": _EPS,
+            },
+        }
+    ]
+    return described
+
+
+def _tensor(name: str, channels: list[str], axes: list[Any], test: str) -> dict[str, Any]:
+    batch = {"type": "batch"}
+    channel = {"type": "channel", "channel_names": channels}
+    data = {"type": "float32"}
+    return {
+        "id": name,
+        "axes": [batch, channel, *axes],
+        "test_tensor": {"source": test},
+        "data": data,
+    }
+
+
+def _input_axes() -> list[dict[str, Any]]:
+    return [{"type": "space", "id": axis, "size": {"min": 64, "step": 32}} for axis in "yx"]
+
+
+def _axes_of() -> list[dict[str, Any]]:
+    return [
+        {"type": "space", "id": axis, "size": {"tensor_id": "input", "axis_id": axis}}
+        for axis in "yx"
+    ]
+
+
+def _plain(name: str) -> str:
+    """Keep what the format allows in names."""
+    return "".join(letter if letter.isalnum() or letter in "_-" else " " for letter in name)
+
+
+def _readme(weights: Path, card: Mapping[str, Any]) -> str:
+    """Tell what the network does, and what it learned from."""
+    lines = [
+        f"# {weights.stem}",
+        "",
+        "Input: one grey channel with bright nuclei, of about 22 to 55 px. Output: five times the "
+        "flow along y and x, and the cell probability as a logit. Labels come of them by the "
+        "dynamics of Cellpose. Height and width are multiples of 32 px.",
+        "",
+        "napari-nucseg scales intensities by blocks instead, and resizes images whose nuclei are "
+        "smaller or larger; there the network does better than by the scaling of this package.",
+        "",
+    ]
+    before, best = (card.get(key) or {} for key in ("before", "best"))
+    if card:
+        learned = ", ".join(f"{one['name']} ({one['fields']})" for one in card["learned_from"])
+        lines.append(
+            f"- Learned from: {learned}. Started from: {card['started_from'] or 'nothing'}"
+        )
+        lines.append(f"- Terms of what it started from: {card['licence'] or 'not known'}")
+    for told, scores in (("Before", before), ("After", best)):
+        if scores.get("f1_50") is not None:
+            lines.append(
+                f"- {told}, on what was held out: F1 at 0.5 {scores['f1_50']:.3f}, mean AP "
+                f"{scores['mean_ap']:.3f}"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _as_npy(array: NDArray[np.float32]) -> bytes:
+    file = BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _zipped(parts: Mapping[str, bytes]) -> bytes:
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return file.getvalue()
