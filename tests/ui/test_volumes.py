@@ -81,7 +81,9 @@ def test_a_volume_follows_no_slider_and_the_panel_says_so(qtbot, viewer, depths,
 
     move(qtbot, panel, {"min_size": 900})
 
-    assert panel.status.value == "Press Segment: labels of a volume do not follow the sliders."
+    assert panel.status.value == (
+        "Labels of a volume do not follow the sliders. Press Segment to use the new values."
+    )
     np.testing.assert_array_equal(predictions(viewer)[0].data, before)
 
 

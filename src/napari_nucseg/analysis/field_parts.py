@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from napari_nucseg.analysis.measurements import Nuclei
 from napari_nucseg.array_types import Labels
@@ -230,6 +228,10 @@ def _choose(sides: _Sides) -> tuple[Numbers, Numbers]:
 
 def _group(sides: _Sides, old_ids: Numbers, new_ids: Numbers, whole: Numbers) -> Numbers:
     """Give labels, old before new, one number where they are one nucleus or pieces of it."""
+    # Not above, because fields are read where no parts are joined, and scipy loads slowly
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     both = (sides.old > 0) & (sides.new > 0)
     one = np.searchsorted(old_ids, sides.old[both])
     other = np.searchsorted(new_ids, sides.new[both])
