@@ -105,10 +105,12 @@ def _settings() -> Any:
 
 
 class ModelFiles:
-    """The user's model files, remembered until the next start."""
+    """The user's model files, remembered until the next start; all panels share them."""
 
-    def __init__(self) -> None:
-        self.paths = list(load_model_files())
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Paths of the files, whether they are there now or not."""
+        return load_model_files()
 
     def choices(self, widget: Any = None) -> list[tuple[str, str]]:
         """List all models by what they are called on a form, and their keys.
@@ -131,14 +133,12 @@ class ModelFiles:
 
     def add(self, path: Path) -> None:
         """Take up a file, and remember it."""
-        self.paths = [*dict.fromkeys([*self.paths, path])]
-        save_model_files(self.paths)
+        save_model_files([*self.paths, path])
 
 
 def ask_for_model(parent: QWidget) -> Path | None:
     """Ask for a model file; None if none was chosen."""
-    title = "Model trained with Cellpose or napari-nucseg"
-    name, _ = QFileDialog.getOpenFileName(parent, title)
+    name, _ = QFileDialog.getOpenFileName(parent, "Model trained with Cellpose or napari-nucseg")
     return Path(name).absolute() if name else None
 
 
@@ -252,7 +252,7 @@ class ModelSelector:
         """Ask for a model file, and choose it if it is one."""
         path = ask_for_model(self._form.add_model.native)
         if path is not None:
-            self._run(lambda tell: networks.check(path), lambda _: self._take_up(path))
+            self._run(lambda tell: networks.check(path), lambda _: self.take_up(path))
 
     def refresh(self) -> None:
         """Show which files are there now."""
@@ -293,7 +293,8 @@ class ModelSelector:
     def _keep_of_image(self) -> None:
         self._of_image[self._place] = _of_image(self._form.params.params)
 
-    def _take_up(self, path: Path) -> None:
+    def take_up(self, path: Path) -> None:
+        """Add a model file to the list, and choose it."""
         self._files.add(path)
         self._form.model.reset_choices()
         self._form.model.value = str(path)
