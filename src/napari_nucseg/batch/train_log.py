@@ -109,7 +109,7 @@ def draw_curves(figure: Figure, rows: Sequence[LogRow]) -> tuple[Axes, Axes]:
     _draw(below, [(row.batch, row.f1_50) for row in rows], "F1 at 0.5", _F1)
     above.set_ylabel("Loss")
     above.set_yscale("log")
-    below.set_ylabel("Score of held-out images, mean")
+    below.set_ylabel("Held-out score")
     below.set_xlabel("Batches")
     below.set_ylim(0, 1.02)
     for axes in (above, below):

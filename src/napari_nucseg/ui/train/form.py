@@ -190,7 +190,7 @@ class TrainForm:
             "Seldom changed: how fast and how long it learns.",
             labelled(self._values, self.values.resets),
         )
-        self._area = scrolled(self._box, more, plot, self.legend.native)
+        self._area = scrolled(self._box, more, self.legend.native, plot)
         box = QWidget()
         box.setSizePolicy(self._area.sizePolicy())
         below = QVBoxLayout(box)

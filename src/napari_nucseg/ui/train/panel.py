@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 from napari.layers import Labels, Layer, Shapes
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QTimer
 
 from napari_nucseg.segmenters import catalogue, networks
@@ -82,8 +83,8 @@ class TrainPanel(Panel):
         form.pairs.itemChanged.connect(self._on_tick)
         for row in (form.source, form.hold_out, form.inside, form.folder):
             row.changed.connect(self._show_held)
-        for row in (form.device, form.minutes):
-            row.changed.connect(self._show_place)
+        form.device.changed.connect(self._show_place)
+        form.minutes.changed.connect(self._show_place)
         form.add_model.changed.connect(self.add_model)
         form.train.changed.connect(self.start)
         form.cancel.changed.connect(self.stop)
@@ -245,6 +246,8 @@ class TrainPanel(Panel):
     def _show_held_out(self, part: HeldOut) -> None:
         """Say what is held out, and go to the field in which outlines will be."""
         self.form.held.value = part.told
+        for note in part.notes:
+            show_warning(note)
         if part.image is not None:
             self.outlines.begin_with_file(part.image, part.names[0])
         elif part.number is None:

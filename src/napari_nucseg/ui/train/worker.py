@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,12 +90,15 @@ class HeldOut:
         Its image, where it is of a folder.
     learned : int
         Number of the fields to learn from.
+    notes : tuple of str
+        What the user should know of how files were read.
     """
 
     names: tuple[str, ...]
     number: int | None
     image: NDArray[Any] | None
     learned: int
+    notes: tuple[str, ...]
 
     @property
     def told(self) -> str:
@@ -150,9 +153,8 @@ def teach(request: TrainRequest, progress: Progress, hand: Hand) -> Outcome:
     ValueError, OSError
         If it cannot be done; the message says what to do in the panel.
     """
-    start = request.start
-    fetching = RemainingTime(progress, 1).follow_download(start.name, start.megabytes)
-    catalogue.download(start, fetching)
+    start, fetching = request.start, RemainingTime(progress, 1)
+    catalogue.download(start, fetching.follow_download(start.name, start.megabytes))
     data, held = _read(request, progress)
     hand(held)
     epochs: list[Epoch] = []
@@ -202,32 +204,27 @@ def outcome_of(
     if not card:
         return Outcome(None, f"Stopped before anything was scored, so no model is saved.{on}")
     before, best = card.get("before") or {}, card["best"]
-    saved = f"Saved as {path}."
+    said = _describe_scores(before, best, start, f"on what was held out ({listed(held_out)})")
     begun = "Stopped. The best so far is kept. " if stopped else ""
+    return Outcome(path, f"{begun}{said}. Saved as {path}.{on}")
+
+
+def _describe_scores(
+    before: Mapping[str, Any], best: Mapping[str, Any], start: str, where: str
+) -> str:
     if best.get("mean_ap") is None:
-        said = "Nothing was held out, so nothing tells whether it became better: look at its labels"
-        return Outcome(path, f"{begun}{said}. {saved}{on}")
-    where = f"on what was held out ({listed(held_out)})"
+        return "Nothing was held out, so nothing tells whether it became better: look at its labels"
     if not best["share"]:
-        said = (
+        return (
             f"It became no better than {start} {where}: F1 at 0.5 is {best['f1_50']:.3f}, mean AP "
             f"{best['mean_ap']:.3f}. The file holds the weights of {start}. Label more fields"
         )
-        return Outcome(path, f"{begun}{said}. {saved}{on}")
     f1, ap = (_change(before.get(name), best[name]) for name in ("f1_50", "mean_ap"))
-    return Outcome(path, f"{begun}F1 at 0.5: {f1}, mean AP: {ap}, {where}. {saved}{on}")
+    return f"F1 at 0.5: {f1}, mean AP: {ap}, {where}"
 
 
 def describe_hold_out(count: int, held: int | None) -> str:
-    """Say how many of so many labelled fields will be held out, or what is missing.
-
-    Parameters
-    ----------
-    count : int
-        Number of fields.
-    held : int or None
-        How many shall be held out; None for a quarter.
-    """
+    """Say how many of so many fields will be held out: a number that is chosen, or a quarter."""
     if count == 1 and held is None:
         return ONE_FIELD
     if held == 0:
@@ -267,7 +264,8 @@ def _read(request: TrainRequest, progress: Progress) -> tuple[TrainData, HeldOut
     place = next((n for n, one in enumerate(fields) if one is first), None)
     image = None if first is None or place is not None else first.image
     names = tuple(one.stem for one in data.held_out)
-    return data, HeldOut(names, place, image, len(data.learn))
+    notes = tuple(note for one in (*data.learn, *data.held_out) for note in one.notes)
+    return data, HeldOut(names, place, image, len(data.learn), notes)
 
 
 def _sets_of(folder: Path, count: int | None) -> TrainSets:
