@@ -1153,6 +1153,7 @@ def test_ctrl_c_keeps_the_best_weights_and_resume_goes_on(run, trainable, tmp_pa
         (("--split", "first", "--hold-out", "1"), "1 of 1 field cannot be held out"),
         ((*SPLITS, "--hold-out", "1"), "--hold-out and --held-out exclude each other"),
         ((*SPLITS, "--minutes", "0"), "minutes is 0; it must be above 0"),
+        ((*SPLITS, "--bioimageio"), "mine.pt: only networks like fluo-nuclei, saved as .safeten"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

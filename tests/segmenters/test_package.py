@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -16,6 +18,13 @@ from napari_nucseg.segmenters.checkpoints import load_unet
 from napari_nucseg.segmenters.training.package import scale_range, write_package
 
 BUNDLED = networks.BUNDLED.path
+VALIDATE = """
+import sys
+from bioimageio.spec import load_description
+found = load_description(sys.argv[1])
+summary = found.validation_summary
+print(type(found).__name__, summary.status, [one.errors for one in summary.details])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +44,13 @@ def opened(package, tmp_path_factory):
 
 
 def test_it_is_valid_for_the_library_of_the_format(package):
-    spec = pytest.importorskip("bioimageio.spec", reason="bioimageio.spec is not installed")
-    described = spec.load_description(package)
-    assert described.validation_summary.status in ("valid-format", "passed"), (
-        described.validation_summary.display()
+    pytest.importorskip("bioimageio.spec", reason="bioimageio.spec is not installed")
+    # in a process of its own, as that library leaves files open
+    done = subprocess.run(
+        [sys.executable, "-c", VALIDATE, str(package)], capture_output=True, text=True, check=False
     )
-    assert type(described).__name__ == "ModelDescr"
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("ModelDescr valid-format"), done.stdout
 
 
 def test_what_it_describes_lies_in_it(package, opened):

@@ -187,11 +187,10 @@ def hold_out(
         )
     order = np.random.default_rng(seed).permutation(len(fields))
     chosen = set(sorted(order, key=lambda number: not fields[number].has_nuclei)[:count])
-    parts = [
-        [one for i, one in enumerate(fields) if (i in chosen) is held] for held in (False, True)
-    ]
-    counts = [{name: len(part)} if part else {} for part in parts]
-    return TrainData(*parts, *counts)
+    learn = [one for number, one in enumerate(fields) if number not in chosen]
+    held_out = [one for number, one in enumerate(fields) if number in chosen]
+    held_out_from = {name: len(held_out)} if held_out else {}
+    return TrainData(learn, held_out, {name: len(learn)}, held_out_from)
 
 
 @dataclass(frozen=True)

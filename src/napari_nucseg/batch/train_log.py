@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.writers import write_table
+from napari_nucseg.segmenters.training.package import ENDING as PACKAGE_ENDING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,9 +79,15 @@ class TrainFiles:
         return self.weights.with_suffix(".json")
 
     @property
+    def package(self) -> Path:
+        """The weights for BioImage.IO, if they are asked for."""
+        return self.weights.with_suffix(PACKAGE_ENDING)
+
+    @property
     def all(self) -> tuple[Path, ...]:
         """All of them, the weights first."""
-        return self.weights, self.checkpoint, self.log, self.curves, self.record
+        own = self.weights, self.checkpoint, self.log, self.curves, self.record
+        return *own, self.package
 
 
 def write_log(path: Path, rows: Sequence[LogRow]) -> None:

@@ -215,8 +215,7 @@ def _prepare(data: TrainData, recipe: Recipe, files: TrainFiles, watch: Watch) -
         _refuse_another(record["plan"], plan, files.checkpoint)
     learner = Learner(new_net(recipe.params) if recipe.start is None else load_unet(recipe.start))
     lessons = _prepare_lessons(learner, data, recipe.params, watch.progress)
-    if not recipe.params.fine_tune:
-        learner.set_diameter(mean_diameter(lessons.learn))
+    learner.set_diameter(mean_diameter(lessons.learn))
     course = TrainingCourse(
         Training(learner, recipe.params, device), lessons, files, plan, watch.progress,
         watch.clock, _telling(watch, data, recipe.tensorboard), recipe.minutes,

@@ -155,8 +155,11 @@ def train(
     interruption the same command with --resume goes on.
     """
     from napari_nucseg.batch.train_run import Watch, train_on
+    from napari_nucseg.segmenters.training.package import check_packable, write_package
 
     sets, recipe = data.open(), course.recipe(chosen)
+    if course.bioimageio:
+        check_packable(out, recipe.start)
     try:
         with counting() as bar, _stop_between_steps() as check:
             move = follow_with(bar, "Batches")
@@ -173,8 +176,6 @@ def train(
         raise KeyboardInterrupt from None
     console.print(f"Weights are in {out}; use them with --model {out}")
     if course.bioimageio:
-        from napari_nucseg.segmenters.training.package import write_package
-
         console.print(f"The BioImage.IO package is {write_package(out)}")
 
 

@@ -6,6 +6,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -71,7 +72,7 @@ def write_state(state: State, file: BinaryIO, ending: str) -> None:
     if ending.lower() == SAFETENSORS:
         file.write(as_safetensors(whole))
     else:
-        torch.save(whole, file)
+        _save(whole, file)
 
 
 def read_record(path: Path) -> Mapping[str, Any]:
@@ -92,7 +93,14 @@ def read_record(path: Path) -> Mapping[str, Any]:
 
 def write_record(record: Mapping[str, Any], file: BinaryIO) -> None:
     """Write the checkpoint of a training: plain values and tensors, however nested."""
-    torch.save(dict(record), file)
+    _save(dict(record), file)
+
+
+def _save(content: Any, file: BinaryIO) -> None:
+    """Write as torch does; but a full disk is told as such, for which torch has a RuntimeError."""
+    whole = BytesIO()
+    torch.save(content, whole)
+    file.write(whole.getbuffer())
 
 
 def _load(path: Path, mapped: bool = True) -> Any:

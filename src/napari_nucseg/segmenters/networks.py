@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,17 @@ def card_of(path: Path) -> Mapping[str, Any]:
     """
     beside = path.with_suffix(".json")
     try:
-        card = json.loads(beside.read_text("utf-8"))
+        written = beside.stat().st_mtime_ns, path.stat().st_mtime_ns
+    except OSError:
+        return {}
+    return _read_card(beside, path, written)
+
+
+@lru_cache(maxsize=64)
+def _read_card(beside: Path, path: Path, written: tuple[int, int]) -> Mapping[str, Any]:
+    """Read a card, anew only if it or the weights were written (in ns) at another time."""
+    try:
+        card: Mapping[str, Any] = json.loads(beside.read_text("utf-8"))
         return card if card["sha256"] == sha256(path) else {}
     except (OSError, ValueError, LookupError, TypeError):
         return {}

@@ -74,6 +74,7 @@ class Example:
             kept, for the network to see what goes on there; it counts for nothing.
         """
         if complete is not None:
+            labels = np.where(np.isin(labels, labels[complete]), labels, 0)
             part = around(complete)
             image, labels, complete = image[part], labels[part], complete[part]
         numbered = np.ascontiguousarray(relabel_sequential(labels)[0], dtype=np.int32)

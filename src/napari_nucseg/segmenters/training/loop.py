@@ -31,6 +31,7 @@ from napari_nucseg.segmenters.training.examples import Batch
 from napari_nucseg.segmenters.training.params import TrainParams, learning_rate
 from napari_nucseg.segmenters.unet import layout_on
 
+_COUNTER = "num_batches_tracked"
 AVERAGED = 1000
 """Batches over which weights are averaged, in the long run."""
 
@@ -259,10 +260,16 @@ class Training:
 
 
 def copy_of(net: UNet) -> dict[str, Tensor]:
-    """Copy a network's weights, to be kept and saved."""
+    """Copy a network's weights, to be kept and saved.
+
+    Those of a network of any nuclei lack the counters of batches, which nothing uses: so a file of
+    them is laid out as the bundled one, see `napari_nucseg.segmenters.networks.fits_graph`.
+    """
+    unused = _COUNTER if isinstance(net, FluoUNet) else ()
     return {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in net.state_dict().items()
+        if not name.endswith(unused)
     }
 
 

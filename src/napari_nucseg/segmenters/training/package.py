@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.segmenters.devices import load_torch
 from napari_nucseg.segmenters.networks import GRAPH, ONNX_INPUT, card_of, fits_graph, open_graph
 
 ENDING = ".bioimageio.zip"
@@ -34,6 +35,29 @@ _CITE = (
     ("Stringer et al., Cellpose, Nature Methods 18, 100-106 (2021)", "10.1038/s41592-020-01018-x"),
     ("Caicedo et al., Nature Methods 16, 1247 (2019)", "10.1038/s41592-019-0612-7"),
 )
+
+
+def check_packable(out: Path, start: Path | None) -> None:
+    """Refuse, before a training, what its result could not be packed of.
+
+    Parameters
+    ----------
+    out : Path
+        File that the weights will be written to.
+    start : Path or None
+        Weights that the training begins with; None for a new network.
+
+    Raises
+    ------
+    ValueError
+        Saying what to choose instead.
+    """
+    load_torch()
+    from napari_nucseg.segmenters.checkpoints import SAFETENSORS, kind_of, read_state
+
+    is_other = start is not None and kind_of(read_state(start), start) != "fluo"
+    if is_other or out.suffix.lower() != SAFETENSORS:
+        raise ValueError(_refusal(out))
 
 
 def write_package(weights: Path, author: str = "The user of napari-nucseg") -> Path:
@@ -53,10 +77,7 @@ def write_package(weights: Path, author: str = "The user of napari-nucseg") -> P
         If the weights are of another network, or not in that format.
     """
     if not fits_graph(weights):
-        raise ValueError(
-            f"{weights}: only networks like fluo-nuclei, saved as .safetensors, can be packed for "
-            "BioImage.IO; train with --fine-tune, or without --start, and --out NAME.safetensors"
-        )
+        raise ValueError(_refusal(weights))
     image = draw_field(0, shape=(_EDGE, _EDGE), nuclei=_NUCLEI).image[None, None]
     tensor = image.astype(np.float32)
     graph, output = _run(weights, scale_range(tensor))
@@ -72,6 +93,13 @@ def write_package(weights: Path, author: str = "The user of napari-nucseg") -> P
     target = weights.with_suffix(ENDING)
     write_whole(target, lambda file: file.write(_zipped(parts)))
     return target
+
+
+def _refusal(weights: Path) -> str:
+    return (
+        f"{weights}: only networks like fluo-nuclei, saved as .safetensors, can be packed for "
+        "BioImage.IO; start from fluo-nuclei or anew, and write NAME.safetensors"
+    )
 
 
 def scale_range(tensor: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -70,7 +70,8 @@ class TrainParams:
             "Fine-tune",
             "Change a model little, so that a few images help and do not hurt: it keeps what it "
             "knows of intensities, learns from drawn nuclei, too, and is blended with what it was "
-            "where that does better on held-out images.",
+            "where that does better on held-out images. Other parameters have defaults of their "
+            "own then, see docs/training.md.",
         ),
     ] = False
 

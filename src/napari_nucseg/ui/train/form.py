@@ -48,8 +48,8 @@ QUARTER = -1
 MINUTES = 5
 NAME = "my-nuclei"
 """What a new model is called, with a number if there is one of that name."""
-VALUES = ("learning_rate", "batch_size", "crop", "patience", "seed")
-"""Values of `TrainParams` that can be changed."""
+_GIVEN = "fine_tune"
+"""What is not chosen here: a model is changed little."""
 _LIST_HEIGHT = 66
 _WIDTH_OF_BUTTON = 36
 _KEY = Qt.ItemDataRole.UserRole
@@ -169,7 +169,7 @@ class TrainForm:
 
     def lock(self, locked: bool) -> None:
         """Let nothing be changed during a training."""
-        for row in (*self._rows, *self._values, self.train):
+        for row in (*self._rows, *self.values.rows, self.train):
             row.enabled = not locked or isinstance(row, Label)
         for button in self.values.resets.values():
             button.setEnabled(not locked)
@@ -179,16 +179,18 @@ class TrainForm:
 
     def arranged(self, plot: QWidget, status: Widget) -> QWidget:
         """Lay out the whole panel; what begins and ends the work stays in sight below the rest."""
-        self._box = labelled(self._rows, self.values.resets)
+        self._box = labelled(self._rows)
         layout = self._box.layout()
         assert isinstance(layout, QFormLayout)
         place = layout.getWidgetPosition(self.folder.native)[0]
         self._layers = QLabel("Labels")
         layout.insertRow(place, self._layers, self.pairs)
+        values = labelled(self.values.rows, self.values.resets)
+        show_row(values, self.values[_GIVEN], False)
         more = folded(
             "Values of the training",
             "Seldom changed: how fast and how long it learns.",
-            labelled(self._values, self.values.resets),
+            values,
         )
         self._area = scrolled(self._box, more, self.legend.native, plot)
         box = QWidget()
@@ -275,10 +277,6 @@ class TrainForm:
         sources = (self.start, self.add_model, self.source, self.folder, self.alone, self.inside)
         course = (self.minutes, self.device, self.place, self.out, self.resume)
         return (*sources, self.hold_out, self.held, *course)
-
-    @property
-    def _values(self) -> tuple[Widget, ...]:
-        return tuple(self.values[name] for name in VALUES)
 
     def _starts(self, widget: Any = None) -> list[tuple[str, str]]:
         files = ModelFiles()
