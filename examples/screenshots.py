@@ -17,7 +17,10 @@ import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
 from superqt import QCollapsible
 
+from napari_nucseg.batch.train_data import TrainField
 from napari_nucseg.cli.demo import PLUGIN, SCORE, SEGMENT
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.layers import AGREEMENT, PREDICTION, LayerRecord, read_plane, record_of, tag
 from napari_nucseg.ui.mending_tools import SPLIT
@@ -25,9 +28,12 @@ from napari_nucseg.ui.score.canvas import show_box
 from napari_nucseg.ui.score.panel import COMPARE, PLOTS, ScorePanel
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS
 from napari_nucseg.ui.segment.form import Scope
+from napari_nucseg.ui.train.fields import AFTER, BEFORE
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ZOOM = 1.9
+MINUTES, FIELDS_TO_LEARN = 4, 4
+"""How long a model is taught for the picture, and by how many fields."""
 BUNDLED, RIVAL = catalogue.BUNDLED, "otsu"
 PICTURES = {CURVES: "curves", IOUS: "ious", FIELDS: "fields", AREAS: "areas"}
 
@@ -83,8 +89,38 @@ def main() -> None:
     wait(lambda: score.state.is_there and not score.running)
     shoot_errors(viewer, score)
     viewer.close()
+    shoot_training(Path(folder) if folder else None)
     if folder:
         shoot_run(Path(folder))
+
+
+def shoot_training(dataset: Path | None) -> None:
+    """Teach a model for some minutes, and take a picture of the panel with what came out."""
+    viewer = napari.Viewer(show=True)
+    viewer.window._qt_window.resize(1280, 800)
+    for field in labelled_fields(dataset):
+        viewer.add_image(field.image, name=field.stem)
+        viewer.add_labels(field.labels, name=f"{field.stem} corrected", visible=False)
+    _, train = viewer.window.add_plugin_dock_widget(PLUGIN, "Train on labels")
+    with TemporaryDirectory(prefix="demo-") as folder:
+        train.form.out.value = Path(folder) / "my-nuclei.safetensors"
+        train.form.minutes.value = MINUTES
+        train.start()
+        wait(lambda: not train.running)
+        (held,) = (one.name for one in viewer.layers if f"{one.name} {BEFORE}" in viewer.layers)
+        for layer in viewer.layers:
+            layer.visible = layer.name in (held, f"{held} {BEFORE}", f"{held} {AFTER}")
+        shoot(viewer, "train_panel")
+        viewer.close()
+
+
+def labelled_fields(dataset: Path | None) -> list[TrainField]:
+    """Read the first fields of the validation split, or draw some."""
+    if dataset is None:
+        drawn = [draw_field(seed) for seed in range(FIELDS_TO_LEARN)]
+        return [TrainField(f"drawn {n}", one.image, one.labels) for n, one in enumerate(drawn)]
+    found = open_dataset(dataset, "validation").fields[:FIELDS_TO_LEARN]
+    return [TrainField(one.name, one.read_image().data, one.read_truth()) for one in found]
 
 
 def shoot_run(dataset: Path) -> None:
