@@ -8,13 +8,17 @@ import threading
 import numpy as np
 import pytest
 import tifffile
+from napari._app_model import get_app_model
 from qtpy.QtCore import Qt
+from superqt import QCollapsible
 
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters.training.loop import Diverged, Training
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
 from napari_nucseg.ui.segment.panel import SegmentPanel
 from napari_nucseg.ui.train.fields import BEFORE
+from napari_nucseg.ui.train.panel import TrainPanel
+from tests.ui.scored import add_stacks, open_panel, spoil
 from tests.ui.test_nothing_cut_off import cut_off
 
 TRAINED = 240_000
@@ -328,6 +332,33 @@ def test_what_is_ticked_by_hand_stays_so(viewer, panel, fields):
     assert listed(panel)["A01 painted, of A01: 1 field"] is False
 
 
+def test_the_menu_opens_the_panel_with_the_selected_labels_ticked(viewer, fields):
+    add_images(viewer, fields, 3)
+    viewer.layers.selection = {viewer.layers["A01 painted"], viewer.layers["A03 painted"]}
+    get_app_model().commands.execute_command("napari-nucseg.train_selected").result()
+
+    (panel,) = [p for p in viewer.window.dock_widgets.values() if isinstance(p, TrainPanel)]
+    assert [name[:3] for name, on in listed(panel).items() if on] == ["A03", "A01"]
+    assert panel.form.held.value == "1 of 2 fields will be held out."
+
+
+def test_the_score_panel_leads_here_once_something_was_corrected(qtbot, viewer, drawn_fields):
+    truths = np.stack([field.labels for field in drawn_fields])
+    viewer.add_image(np.stack([field.image for field in drawn_fields]), name="plate")
+    add_stacks(viewer, truths, spoil(truths))
+    viewer.dims.set_current_step(0, 0)
+    score = open_panel(qtbot, viewer)
+    score.tabs.setCurrentIndex(1)
+    assert score.corrections.teach.native.isHidden()
+    score.objects.step(1)
+    score.corrections.truth.native.click()
+    qtbot.waitUntil(lambda: not score.corrections.teach.native.isHidden(), timeout=10_000)
+    score.corrections.teach.native.click()
+
+    (panel,) = [p for p in viewer.window.dock_widgets.values() if isinstance(p, TrainPanel)]
+    assert "found, of plate: 1 corrected field" in listed(panel)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_no_text_is_cut_off(qtbot, make_napari_viewer, fields, tmp_path, theme):
@@ -337,14 +368,24 @@ def test_no_text_is_cut_off(qtbot, make_napari_viewer, fields, tmp_path, theme):
     panel = docked(viewer, tmp_path)
     add_images(viewer, fields, 1)
     viewer.add_labels(np.ones((7, 9), int), name="small")
-    cut = list(cut_off(panel.native, "one field"))
+    laid_out(qtbot, panel)
     viewer.add_image(fields[1].image, name="A02")
     viewer.add_labels(fields[1].labels, name="A02 painted")
-    cut += cut_off(panel.native, "two fields")
+    laid_out(qtbot, panel)
     panel.form.source.native.setCurrentText("a dataset folder")
-    cut += cut_off(panel.native, "folder")
+    laid_out(qtbot, panel)
+    for fold in panel.native.findChildren(QCollapsible):
+        fold.expand(animate=False)
+    laid_out(qtbot, panel)
+    assert panel.form.values["patience"].native.isVisible()
+    assert not panel.form.values["fine_tune"].native.isVisible()
 
-    assert not [one for one in cut if str(tmp_path) not in one], "\n".join(cut)
     for button in (panel.form.train, panel.form.cancel):
         native = button.native
         assert native.visibleRegion().boundingRect() == native.rect()
+
+
+def laid_out(qtbot, panel):
+    """Wait until every text has its room, but for the path, whose end is seen."""
+    path = str(panel.form.out.value)
+    qtbot.waitUntil(lambda: not [one for one in cut_off(panel.native, "") if path not in one])

@@ -186,7 +186,9 @@ class TrainForm:
         self._layers = QLabel("Labels")
         layout.insertRow(place, self._layers, self.pairs)
         values = labelled(self.values.rows, self.values.resets)
-        show_row(values, self.values[_GIVEN], False)
+        rows = values.layout()
+        assert isinstance(rows, QFormLayout)
+        rows.setRowVisible(self.values[_GIVEN].native.parentWidget(), False)
         more = folded(
             "Values of the training",
             "Seldom changed: how fast and how long it learns.",

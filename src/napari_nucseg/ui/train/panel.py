@@ -182,7 +182,7 @@ class TrainPanel(Panel):
         if job.is_stopping:
             told = "Stopped. Nothing was learned yet."
             self.status.value = told if self._outcome is None else self._outcome.told
-        if not job.is_stopping and self._outcome is not None:
+        if self._outcome is not None and not self.form.may_resume:
             self.form.propose_name()
         self._show_running(False)
 
