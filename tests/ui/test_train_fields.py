@@ -88,7 +88,7 @@ def test_of_a_stack_that_is_being_labelled_only_labelled_fields_count(viewer):
     labels.data[1] = 0
     ((pair,), _) = find_labelled(viewer.layers)
     assert pair.planes == (0, 2)
-    assert pair.title == "A01 painted, of A01: 2 labelled fields"
+    assert pair.title == "A01 painted: 2 labelled fields"
     assert [field.stem for field in read(viewer)] == ["A01, field 1", "A01, field 3"]
 
     labels.metadata = tag(LayerRecord(GROUND_TRUTH))  # where a field may have no nuclei

@@ -113,7 +113,7 @@ def test_what_is_found_is_outlined_on_the_held_out_field_of_a_stack(
     images = np.stack([field.image for field in fields])
     viewer.add_image(images, name="plate", scale=(2, 0.5, 0.5))
     viewer.add_labels(np.stack([f.labels for f in fields]), name="plate truth", scale=(2, 0.5, 0.5))
-    assert list(listed(panel)) == ["plate truth, of plate: 3 labelled fields"]
+    assert list(listed(panel)) == ["plate truth: 3 labelled fields"]
     active = viewer.layers.selection.active
 
     train(qtbot, panel)
@@ -298,7 +298,7 @@ def test_corrected_fields_of_a_prediction_are_proposed_and_others_are_not(
     image = viewer.add_image(np.stack([field.image for field in fields]), name="plate")
     made = LayerRecord(PREDICTION, source=str(image.unique_id), provenance={"model": "fluo-nuclei"})
     layer = viewer.add_labels(stack, name="plate fluo-nuclei", metadata=tag(made))
-    assert listed(panel) == {"plate fluo-nuclei, of plate: 3 fields, none corrected": False}
+    assert listed(panel) == {"plate fluo-nuclei: 3 fields, none corrected": False}
 
     from napari_nucseg.analysis.corrections import PackedLabels
     from napari_nucseg.ui.edits import keep_made
@@ -307,7 +307,7 @@ def test_corrected_fields_of_a_prediction_are_proposed_and_others_are_not(
     layer.mode = "paint"
     layer.paint((1, 50, 50), 99)
 
-    wanted = {"plate fluo-nuclei, of plate: 1 corrected field": True}
+    wanted = {"plate fluo-nuclei: 1 corrected field": True}
     qtbot.waitUntil(lambda: listed(panel) == wanted, timeout=5000)
 
 
@@ -329,7 +329,21 @@ def test_what_is_ticked_by_hand_stays_so(viewer, panel, fields):
     tick(panel, "A01 painted", on=False)
     viewer.add_image(fields[2].image, name="A03")
 
-    assert listed(panel)["A01 painted, of A01: 1 field"] is False
+    assert listed(panel)["A01 painted: 1 field"] is False
+
+
+def test_what_has_no_shape_is_not_counted(qtbot, viewer, panel, fields):
+    add_images(viewer, fields)
+    shapes = viewer.add_shapes([np.array([(5, 5), (60, 60)])], shape_type="line", name="complete")
+    assert panel.form.held.value == "1 of 2 fields will be held out."
+    panel.form.inside.native.setCurrentText("complete")
+    assert panel.form.held.value.startswith("Nothing is labelled, or lies in a shape")
+    panel.form.train.native.click()
+    assert panel.status.value == "No area is drawn in complete. Draw around what is complete."
+
+    shapes.add_rectangles([np.array([(5, 5), (60, 60)])])
+    told = "1 of 2 fields will be held out."  # as 2-D shapes lie on both images
+    qtbot.waitUntil(lambda: panel.form.held.value == told)
 
 
 def test_the_menu_opens_the_panel_with_the_selected_labels_ticked(viewer, fields):
@@ -356,7 +370,7 @@ def test_the_score_panel_leads_here_once_something_was_corrected(qtbot, viewer, 
     score.corrections.teach.native.click()
 
     (panel,) = [p for p in viewer.window.dock_widgets.values() if isinstance(p, TrainPanel)]
-    assert "found, of plate: 1 corrected field" in listed(panel)
+    assert "found of plate: 1 corrected field" in listed(panel)
 
 
 @pytest.mark.slow

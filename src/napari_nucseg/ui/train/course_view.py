@@ -11,7 +11,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.theme import get_theme
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from napari_nucseg.array_types import Labels as LabelImage
@@ -35,8 +35,6 @@ LEGEND = "Outlines: orange before training, blue the best so far."
 _CONTOUR = 2
 _HEIGHT = 300
 """Pixels of the plot."""
-_LAID_OUT = 50
-"""Milliseconds after which Qt has laid out what was shown."""
 
 
 class CoursePlot(QWidget):
@@ -53,6 +51,7 @@ class CoursePlot(QWidget):
         self._viewer = viewer
         self.rows: list[LogRow] = []
         self.canvas: Any = None
+        self._is_new = True
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self.setToolTip(
@@ -68,20 +67,24 @@ class CoursePlot(QWidget):
 
     def begin(self) -> None:
         """Forget the training before."""
-        self.rows = []
+        self.rows, self._is_new = [], True
         self.hide()
 
     def add(self, row: LogRow) -> None:
         """Draw a further moment."""
         self.rows.append(row)
-        if self.isVisible():
-            self._draw()
-        else:
-            self.show()
-            QTimer.singleShot(_LAID_OUT, self._come_into_sight)
+        self.show()
+        self._draw()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Come into sight once, when there is room for the plot."""
+        super().resizeEvent(event)
+        if self._is_new and self.height() >= _HEIGHT:
+            self._is_new = False
+            QTimer.singleShot(0, self._come_into_sight)
 
     def _come_into_sight(self) -> None:
-        """Scroll the panel to the plot, once it has its height."""
+        """Scroll the panel to the plot."""
         above = self.parentWidget()
         while above is not None and not isinstance(above, QScrollArea):
             above = above.parentWidget()

@@ -30,7 +30,7 @@ from napari_nucseg.ui.layers import (
     shown_plane,
 )
 from napari_nucseg.ui.segment.image_source import channels_of, shown_channel, source_of
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import counted, says
 
 BEFORE, AFTER = "before training", "after training"
 """Roles of layers that show what a model finds in a held-out field."""
@@ -70,7 +70,9 @@ class LabelledImage:
     @property
     def title(self) -> str:
         """Names of the layers, and what can be learned from."""
-        return f"{self.labels.name}, of {self.image.name}: {self.what}"
+        name = self.labels.name
+        of = "" if says(name, self.image.name) else f" of {self.image.name}"
+        return f"{name}{of}: {self.what}"
 
     def stem(self, plane: int) -> str:
         """Name of a field."""
@@ -196,6 +198,12 @@ def _copies(
                     areas,
                 ),
             )
+
+
+def count_fields(pairs: Sequence[LabelledImage], shapes: Shapes | None) -> int:
+    """Count the fields that would be copied."""
+    fields = [(pair.image, plane) for pair in pairs for plane in pair.planes]
+    return sum(shapes is None or bool(areas_in(shapes, *field)) for field in fields)
 
 
 def areas_in(shapes: Shapes, image: Image, plane: int) -> list[Polygon]:

@@ -1,6 +1,7 @@
 """The panel that teaches a model from labels: tick them, press Train, segment with the result."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
@@ -21,6 +22,7 @@ from napari_nucseg.ui.train.fields import (
     FieldInput,
     LabelledImage,
     copy_fields,
+    count_fields,
     find_labelled,
     propose_ticks,
 )
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from napari_nucseg.batch.train_course import Epoch
 
 PLUGIN, SEGMENT = "napari-nucseg", "Segment nuclei"
+NOT_YET = "Stopped. Nothing was learned yet."
 UNTICKED = "Tick labels to learn from."
 LISTED = "A list of the dataset for validation is held out if it has one, else a quarter."
 _PAUSE = 400
@@ -72,7 +75,9 @@ class TrainPanel(Panel):
         self._soon.setSingleShot(True)
         self._soon.setInterval(_PAUSE)
         self._soon.timeout.connect(self.refresh)
-        self._watch = LayerWatch(viewer, Labels, ("data", "paint"), self._on_edit)
+        edits = {Labels: ("data", "paint"), Shapes: ("data",)}
+        look = self._soon.start
+        self._watches = [LayerWatch(viewer, *one, lambda _: look()) for one in edits.items()]
         self._connect()
         form.propose_name()
         self.refresh()
@@ -94,7 +99,7 @@ class TrainPanel(Panel):
     def chosen(self) -> list[LabelledImage]:
         """What is ticked of the layers."""
         ticks = self.form.ticks()
-        return [pair for pair in self._pairs if ticks.get(str(pair.labels.unique_id))]
+        return [pair for pair in self._pairs if ticks.get(pair.uid)]
 
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
@@ -148,15 +153,8 @@ class TrainPanel(Panel):
     def add_model(self) -> None:
         """Ask for a model file, and start from it, if it is one."""
         path = ask_for_model(self.form.add_model.native)
-        if path is None:
-            return
-
-        def take_up(_: object) -> None:
-            ModelFiles().add(path)
-            self.form.start.reset_choices()
-            self.form.start.value = str(path)
-
-        self.run_errand(lambda tell: networks.check(path), take_up)
+        if path is not None:
+            self.run_errand(lambda tell: networks.check(path), lambda _: self._take_up(path))
 
     def segment_with_it(self) -> None:
         """Choose the new model in the segment panel, which is opened if need be."""
@@ -180,8 +178,7 @@ class TrainPanel(Panel):
     def on_finished(self, job: Job) -> None:
         """Give the buttons back."""
         if job.is_stopping:
-            told = "Stopped. Nothing was learned yet."
-            self.status.value = told if self._outcome is None else self._outcome.told
+            self.status.value = self._outcome.told if self._outcome else NOT_YET
         if self._outcome is not None and not self.form.may_resume:
             self.form.propose_name()
         self._show_running(False)
@@ -189,8 +186,9 @@ class TrainPanel(Panel):
     def disconnect_viewer(self) -> None:
         """Let go of the viewer and its layers."""
         self._soon.stop()
-        self._watch.disconnect_viewer()
         self.plot.disconnect_viewer()
+        for watch in self._watches:
+            watch.disconnect_viewer()
 
     def _request(self) -> TrainRequest:
         """Put together what is asked for; a ValueError says what is missing."""
@@ -268,22 +266,25 @@ class TrainPanel(Panel):
                 if isinstance(panel, SegmentPanel):
                     panel.chooser.refresh()
 
+    def _take_up(self, path: Path) -> None:
+        ModelFiles().add(path)
+        self.form.start.reset_choices()
+        self.form.start.value = str(path)
+
     def _on_tick(self, item: Any) -> None:
         self._by_hand = self.form.ticks()
         self._show_held()
-
-    def _on_edit(self, layer: Any) -> None:
-        self._soon.start()
 
     def _shapes(self, widget: Any = None) -> list[Shapes]:
         return [layer for layer in self._layers[::-1] if isinstance(layer, Shapes)]
 
     def _show_held(self) -> None:
         """Say how many fields will be held out."""
-        form, count = self.form, sum(len(pair.planes) for pair in self.chosen)
+        form, chosen = self.form, self.chosen
         if form.source.value != LAYERS:
             form.held.value = "" if form.held_out is not None else LISTED
-        elif count:
+        elif chosen:
+            count = count_fields(chosen, form.inside.value)
             form.held.value = describe_hold_out(count, form.held_out)
         else:
             form.held.value = UNTICKED if self._pairs else NOTHING
@@ -292,9 +293,8 @@ class TrainPanel(Panel):
         self.form.place.value = describe_pace(self.form.device.value, self.form.minutes.value)
 
     def _show_running(self, running: bool) -> None:
-        form = self.form
-        form.lock(running)
-        form.use.visible = not running and bool(self._outcome and self._outcome.path)
+        self.form.lock(running)
+        self.form.use.visible = not running and bool(self._outcome and self._outcome.path)
         if not running:
-            form.show_resume()
+            self.form.show_resume()
             self._show_place()

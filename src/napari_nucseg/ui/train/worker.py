@@ -219,12 +219,17 @@ def _describe_scores(
             f"It became no better than {start} {where}: F1 at 0.5 is {best['f1_50']:.3f}, mean AP "
             f"{best['mean_ap']:.3f}. The file holds the weights of {start}. Label more fields"
         )
-    f1, ap = (_change(before.get(name), best[name]) for name in ("f1_50", "mean_ap"))
+    f1, ap = (
+        f"{before[name]:.3f} \u2192 {best[name]:.3f}" if before else f"{best[name]:.3f}"
+        for name in ("f1_50", "mean_ap")
+    )
     return f"F1 at 0.5: {f1}, mean AP: {ap}, {where}"
 
 
 def describe_hold_out(count: int, held: int | None) -> str:
     """Say how many of so many fields will be held out: a number that is chosen, or a quarter."""
+    if not count:
+        return "Nothing is labelled, or lies in a shape of the layer that is chosen."
     if count == 1 and held is None:
         return ONE_FIELD
     if held == 0:
@@ -274,10 +279,6 @@ def _sets_of(folder: Path, count: int | None) -> TrainSets:
     if count is not None or not has_lists:
         return TrainSets([open_dataset(folder)], count)
     return TrainSets([open_dataset(folder, _LEARNED)], [open_dataset(folder, _HELD_OUT)])
-
-
-def _change(before: float | None, after: float) -> str:
-    return f"{after:.3f}" if before is None else f"{before:.3f} \u2192 {after:.3f}"
 
 
 def _in_words_of_the_panel(error: Exception) -> str:
