@@ -279,7 +279,7 @@ CLASSICS = (
     _classic("cyto2", "cyto2torch_0", "Cellpose 2's model for cells"),
     _classic("cyto3", "cyto3", "Cellpose 3's model for cells and nuclei"),
 )
-"""Cellpose 1 to 3's models, which are fetched."""
+"""Cellpose 1 to 3's models, which can be taught, as `fluo-nuclei` can."""
 PUBLISHED = (
     *CLASSICS,
     _cellpose4(
@@ -298,5 +298,3 @@ PUBLISHED = (
     ),
 )
 """Cellpose's models, which are fetched."""
-TEACHABLE = (BUNDLED, *CLASSICS)
-"""Models that training can start from, beside files of the user's."""

@@ -282,7 +282,8 @@ class TrainForm:
 
     def _starts(self, widget: Any = None) -> list[tuple[str, str]]:
         files = ModelFiles()
-        known = {model.name for model in networks.TEACHABLE} | set(map(str, files.paths))
+        named = {model.name for model in (networks.BUNDLED, *networks.CLASSICS)}
+        known = named | set(map(str, files.paths))
         return [
             (title, key) for title, key in files.choices() if key in known and files.is_there(key)
         ]
