@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from napari_nucseg.batch.train_course import Epoch
 from napari_nucseg.batch.train_data import hold_out, read_fields
+from napari_nucseg.batch.train_log import Epoch
 from napari_nucseg.batch.train_run import Recipe, Watch, train_fields
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.fields import Dataset, Field

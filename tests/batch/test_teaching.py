@@ -15,8 +15,10 @@ import pytest
 import torch
 from scipy import ndimage as ndi
 
-from napari_nucseg.batch.train_data import TrainData, TrainField, hold_out
+from napari_nucseg.batch.train_data import TrainData, TrainField, hold_out, read_fields
 from napari_nucseg.batch.train_run import Recipe, Watch, train_fields
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.fields import Dataset
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.score import score
@@ -100,7 +102,34 @@ def test_a_kind_that_the_model_does_not_know_is_learned_from_three_fields(out):
             for one, labels in zip(fields[3:], found, strict=True)
         ]
         means.append(np.mean(f1))
+    sys.stdout.write(f"rings: F1 {means[0]:.4f} to {means[1]:.4f}\n")
     assert means[1] > means[0] + 0.03
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(256, 256), (360, 360), (512, 640), (520, 696)], ids=str)
+def test_three_real_fields_do_no_harm_to_others_of_their_kind(dsb2018, out, size):
+    """A short form of ``examples/measure_teaching.py``: small crops, some of the images."""
+    learn, others = (
+        [
+            one
+            for one in open_dataset(dsb2018, split).fields
+            if one.read_image_header().shape == size
+        ]
+        for split in ("training", "validation")
+    )
+    few = Dataset("few", tuple(learn[:: len(learn) // 3][:3]))
+    params = replace(FINE_TUNING, batches=50, batch_size=4, crop=128)
+    train_fields(hold_out(read_fields([few]), "few"), Recipe(params, "cpu", BUNDLED), out, Watch())
+    others = others[:: max(1, len(others) // 8)]
+    means = []
+    for name in (catalogue.BUNDLED, str(out)):
+        segment = catalogue.load(catalogue.find(name), "cpu")
+        found = [segment(one.read_image().data, SegmentParams(), ignore).labels for one in others]
+        pairs = zip(others, found, strict=True)
+        means.append(np.mean([score(one.read_truth(), of).objects.f1 for one, of in pairs]))
+    sys.stdout.write(f"{size}: F1 {means[0]:.4f} to {means[1]:.4f}, {card_of(out)['best']}\n")
+    assert means[1] > means[0] - 0.005
 
 
 def test_what_is_kept_is_never_worse_on_what_is_held_out_than_the_start(fields, out):
@@ -152,6 +181,14 @@ def test_it_stops_after_the_minutes(fields, out, small):
     assert 0 < card["batches"] < 60
     assert totals[-1] == card["batches"]
     assert int(rows_of(out)[-1]["batch"]) == card["batches"]
+
+
+def test_however_short_the_time_a_batch_is_learned_and_weights_are_written(fields, out, small):
+    params = replace(BRIEF, fine_tune=False, batches=1000)
+    recipe = Recipe(params, "cpu", small, minutes=1e-9)
+    train_fields(hold_out(fields, "mine"), recipe, out, Watch())
+    assert card_of(out)["batches"] == 1
+    assert out.is_file()
 
 
 def test_cancel_keeps_the_best_so_far_and_it_goes_on_to_the_same_weights(fields, out, tmp_path):

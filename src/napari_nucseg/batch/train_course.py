@@ -5,43 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from napari_nucseg.array_types import Labels
-from napari_nucseg.batch.train_log import LogRow, TrainFiles, write_curves, write_log
+from napari_nucseg.batch.train_log import Epoch, LogRow, TrainFiles, write_curves, write_log
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.progress import Progress, within
-from napari_nucseg.segmenters.checkpoints import State, write_record
-from napari_nucseg.segmenters.training import held_out
-from napari_nucseg.segmenters.training.crops import batches
-from napari_nucseg.segmenters.training.examples import Example
-from napari_nucseg.segmenters.training.held_out import HeldOutScores, Trial
-from napari_nucseg.segmenters.training.loop import Training
 from napari_nucseg.segmenters.training.params import learning_rate
+
+if TYPE_CHECKING:
+    from napari_nucseg.segmenters.checkpoints import State
+    from napari_nucseg.segmenters.training.examples import Batch, Example
+    from napari_nucseg.segmenters.training.held_out import HeldOutScores, Trial
+    from napari_nucseg.segmenters.training.loop import Training
 
 CHECKPOINT_SECONDS = 180
 """What an interruption costs at most, but for the time to score the held-out images."""
 LOG_EVERY = 100
 """Batches."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What is told each time that the held-out images were scored.
-
-    Attributes
-    ----------
-    row : LogRow
-        Losses and scores. In fine-tuning the first is of batch 0, the model before it learned.
-    is_best : bool
-        Whether these are the best weights so far, which are kept.
-    labels : ndarray of int32, shape (height, width), or None
-        What these weights find in the first held-out image; None where nothing is held out.
-    """
-
-    row: LogRow
-    is_best: bool
-    labels: Labels | None
 
 
 @dataclass(frozen=True)
@@ -154,10 +134,12 @@ class TrainingCourse:
             waited = (self._scored - self.best.batch) / params.validate_every
             if waited >= params.patience:
                 return "patience"
-        return "minutes" if self.seconds >= 60 * self.minutes else ""
+        return "minutes" if done and self.seconds >= 60 * self.minutes else ""
 
     def run(self) -> None:
         """Train to the end; what `progress` raises leaves a course that can be saved."""
+        from napari_nucseg.segmenters.training.crops import batches
+
         training, lessons = self.training, self.lessons
         drawn = batches(lessons.learn, training.params, training.done, lessons.old[:-1])
         with closing(drawn):
@@ -173,6 +155,8 @@ class TrainingCourse:
 
     def save(self) -> None:
         """Write the checkpoint."""
+        from napari_nucseg.segmenters.checkpoints import write_record
+
         best = self.best
         record = {
             "plan": dict(self.plan),
@@ -194,6 +178,8 @@ class TrainingCourse:
 
     def restore(self, record: Mapping[str, Any]) -> None:
         """Go on from what `save` wrote."""
+        from napari_nucseg.segmenters.training.held_out import HeldOutScores
+
         self.training.restore(record["training"])
         self.rows = [LogRow(**row) for row in record["rows"]]
         self._losses = list(record["losses"])
@@ -227,20 +213,22 @@ class TrainingCourse:
             parts.append(f"{self.training.at_once} crops at once, as memory is short")
         return ", ".join(parts)
 
-    def _learn(self, batch: Any) -> None:
+    def _learn(self, batch: Batch) -> None:
         self._losses.append(self.training.learn(batch))
         if self.training.done % LOG_EVERY == 0 and not self._is_scoring_due(self.ended_by):
             self._log(None)
 
     def _score(self) -> None:
         """Score the averaged weights and blends, and keep them if they are the best so far."""
+        from napari_nucseg.segmenters.training.held_out import shares_of, try_blends
+
         done, total = self.training.done, self._total
 
         def tell(number: int, images: int, _: str = "", /) -> None:
             self.progress(done, total, f"scoring held-out image {number + 1} of {images}")
 
-        shares = held_out.shares_of(self.training, bool(self.lessons.held_out))
-        trials = held_out.try_blends(self.training, shares, self.lessons.held_out, tell)
+        shares = shares_of(self.training, bool(self.lessons.held_out))
+        trials = try_blends(self.training, shares, self.lessons.held_out, tell)
         ranked = sorted(trials, key=lambda one: -one.scores.mean_ap if one.scores else 0.0)
         kept = next((one for one in ranked if self._is_better(one)), None)
         if kept is not None:
@@ -265,16 +253,20 @@ class TrainingCourse:
         return not self._forgets(trial)
 
     def _forgets(self, trial: Trial) -> bool:
+        from napari_nucseg.segmenters.training.held_out import MOST_FORGOTTEN
+
         if not self.lessons.old or trial.share == 0:
             return False
         check = within(self.progress, self.training.done, self._total, "looking for what is lost")
         if self._old_ap is None:
             self._old_ap = self._score_old(0.0, check)
-        return self._score_old(trial.share, check) < self._old_ap - held_out.MOST_FORGOTTEN
+        return self._score_old(trial.share, check) < self._old_ap - MOST_FORGOTTEN
 
     def _score_old(self, share: float, check: Progress) -> float:
+        from napari_nucseg.segmenters.training.held_out import score_net
+
         net, old = self.training.blended(share), self.lessons.old[-1:]
-        return held_out.score_net(net, self.training.device, old, check)[0].mean_ap
+        return score_net(net, self.training.device, old, check)[0].mean_ap
 
     def _log(self, trial: Trial | None) -> LogRow:
         done, losses = self.training.done, self._losses

@@ -1,4 +1,4 @@
-"""What a training writes: its files, the table of its course, and the curves of it."""
+"""What a training tells and writes: its epochs, its files, the table of its course, and curves."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.writers import write_table
 from napari_nucseg.segmenters.training.package import ENDING as PACKAGE_ENDING
@@ -50,6 +51,25 @@ class LogRow:
     f1_50: float | None = None
     seconds: float = 0.0
     share: float | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is told each time that the held-out images were scored.
+
+    Attributes
+    ----------
+    row : LogRow
+        Losses and scores. In fine-tuning the first is of batch 0, the model before it learned.
+    is_best : bool
+        Whether these are the best weights so far, which are kept.
+    labels : ndarray of int32, shape (height, width), or None
+        What these weights find in the first held-out image; None where nothing is held out.
+    """
+
+    row: LogRow
+    is_best: bool
+    labels: Labels | None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from napari_nucseg import __version__
 from napari_nucseg.batch.plan import differences
 from napari_nucseg.batch.train_card import save_result
 from napari_nucseg.batch.train_data import TrainData, TrainSets
-from napari_nucseg.batch.train_log import TrainFiles
+from napari_nucseg.batch.train_log import Epoch, TrainFiles
 from napari_nucseg.io.atomic import is_of_disk
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.progress import Progress, ignore
@@ -34,7 +34,7 @@ from napari_nucseg.segmenters.training.params import TrainParams
 from napari_nucseg.segmenters.training.tensorboard import check_tensorboard, log_scalars
 
 if TYPE_CHECKING:
-    from napari_nucseg.batch.train_course import Epoch, Lessons, TrainingCourse
+    from napari_nucseg.batch.train_course import Lessons, TrainingCourse
     from napari_nucseg.segmenters.training.loop import Learner
 
 ENDINGS = (".pt", ".safetensors")
