@@ -146,16 +146,16 @@ class CorrectionControls(QWidget):
             tooltip="Save the corrected fields as label TIFFs with a note of what was changed. No "
             "file is overwritten.",
         )
-        self.teach = PushButton(
-            text="These corrections can teach a model...",
-            tooltip="Open the panel that trains a model on labels.",
-            visible=False,
-        )
         self._arrange()
         state.changed.connect(self._on_changed)
         self._counting.start()
 
     def _arrange(self) -> None:
+        self.teach = PushButton(
+            text="These corrections can teach a model...",
+            tooltip="Open the panel that trains a model on labels.",
+            visible=False,
+        )
         self.prediction.changed.connect(lambda: self.accept(truth=False))
         self.truth.changed.connect(lambda: self.accept(truth=True))
         self.undo.changed.connect(self.take_back)

@@ -65,8 +65,10 @@ class TrainForm:
     """
 
     def __init__(self, shapes: Callable[..., list[Shapes]]) -> None:
-        self._add_sources(shapes)
+        self._add_sources()
+        self._add_limits(shapes)
         self._add_course()
+        self._add_actions()
         for row in (self.folder, self.out):
             row.choose_btn.text = "..."  # leaves room for the path
             row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
@@ -76,7 +78,7 @@ class TrainForm:
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
 
-    def _add_sources(self, shapes: Callable[..., list[Shapes]]) -> None:
+    def _add_sources(self) -> None:
         """Add the rows of what is taught, and what it learns from."""
         self.start = ComboBox(
             label="Start from",
@@ -108,6 +110,9 @@ class TrainForm:
             "their labels a_masks.tif.",
         )
         self.alone = text_line()
+
+    def _add_limits(self, shapes: Callable[..., list[Shapes]]) -> None:
+        """Add the rows of what is not learned from."""
         self.inside = ComboBox(
             label="Complete in",
             choices=shapes,
@@ -125,7 +130,7 @@ class TrainForm:
         self.held = text_line()
 
     def _add_course(self) -> None:
-        """Add the rows of how it learns, where it is saved, and what begins and ends it."""
+        """Add the rows of how it learns, and where it is saved."""
         self.minutes = SpinBox(
             label="Minutes",
             min=1,
@@ -155,6 +160,9 @@ class TrainForm:
             value=True,
         )
         self.values: ParamsForm[Any] = ParamsForm(FINE_TUNING, has_resets=True)
+
+    def _add_actions(self) -> None:
+        """Add what begins and ends the work, and what tells of it."""
         self.train = PushButton(
             text="Train", tooltip="Teach the model. You can go on working meanwhile."
         )

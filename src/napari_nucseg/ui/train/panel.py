@@ -40,7 +40,7 @@ from napari_nucseg.ui.train.worker import (
 )
 
 if TYPE_CHECKING:
-    from napari_nucseg.batch.train_course import Epoch
+    from napari_nucseg.batch.train_log import Epoch
 
 PLUGIN, SEGMENT = "napari-nucseg", "Segment nuclei"
 NOT_YET = "Stopped. Nothing was learned yet."

@@ -23,7 +23,7 @@ from napari_nucseg.ui.train.fields import FieldInput
 from napari_nucseg.wording import counted, in_words
 
 if TYPE_CHECKING:
-    from napari_nucseg.batch.train_course import Epoch
+    from napari_nucseg.batch.train_log import Epoch
 
 RESUME = "Resume"
 """What the switch is called that goes on with an interrupted training."""
