@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _PLURALS = {"nucleus": "nuclei"}
 
@@ -36,6 +37,18 @@ def in_words(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """List names, and count those that are too many.
+
+    Examples
+    --------
+    >>> listed(["A01", "A02"]), listed(["A01", "A02", "A03"], most=1)
+    ('A01, A02', 'A01, 2 more')
+    """
+    rest = len(names) - most
+    return ", ".join([*names[:most], *([f"{rest} more"] if rest > 0 else [])])
 
 
 def says(text: str, name: str) -> bool:

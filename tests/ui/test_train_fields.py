@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_nucseg.batch.train_log import Epoch, LogRow
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.segmenters import timing
 from napari_nucseg.ui.jobs import BatchCountdown
@@ -196,27 +197,37 @@ def card(path, share, before=0.6, after=0.7):
 def test_the_outcome_says_how_much_better_it_became(tmp_path):
     path = card(tmp_path / "mine.pt", 0.5)
 
-    assert outcome_of(path, ["A01"], "fluo-nuclei").told == (
+    assert outcome_of(path, ["A01"], "fluo-nuclei", []).told == (
         "F1 at 0.5: 0.600 \u2192 0.700, mean AP: 0.300 \u2192 0.350, on what was held out (A01). "
         f"Saved as {path}."
     )
 
 
 def test_the_outcome_says_plainly_that_it_became_no_better(tmp_path):
-    told = outcome_of(card(tmp_path / "mine.pt", 0.0), ["A01"], "fluo-nuclei").told
+    told = outcome_of(card(tmp_path / "mine.pt", 0.0), ["A01"], "fluo-nuclei", []).told
 
     assert told.startswith("It became no better than fluo-nuclei on what was held out (A01)")
     assert "The file holds the weights of fluo-nuclei." in told
 
 
+def test_the_outcome_says_why_better_scores_were_not_taken(tmp_path):
+    rows = LogRow(0, 0.1, None, share=0.0, mean_ap=0.3), LogRow(9, 0.1, 1, share=0.5, mean_ap=0.45)
+    epochs = [Epoch(row, False, None) for row in rows]
+    path = card(tmp_path / "mine.pt", 0.0, 0.6, 0.6)
+    told = outcome_of(path, ["A01"], "fluo-nuclei", epochs).told
+
+    assert told.startswith("What it learned raised the mean AP from 0.300 to 0.450 on what was")
+    assert "So the file holds the weights of fluo-nuclei." in told
+
+
 def test_the_outcome_of_a_stop_says_what_is_kept(tmp_path):
     path = tmp_path / "mine.pt"
     (tmp_path / "mine.pt.checkpoint").touch()
-    nothing = outcome_of(path, ["A01"], "fluo-nuclei", stopped=True)
+    nothing = outcome_of(path, ["A01"], "fluo-nuclei", [], stopped=True)
     assert nothing.path is None
     assert nothing.told.startswith("Stopped before anything was scored, so no model is saved.")
 
-    best = outcome_of(card(path, 1.0), ["A01"], "fluo-nuclei", stopped=True)
+    best = outcome_of(card(path, 1.0), ["A01"], "fluo-nuclei", [], stopped=True)
     assert best.path == path
     assert best.told.startswith("Stopped. The best so far is kept. F1 at 0.5: 0.600")
     assert best.told.endswith("To go on from there, leave Resume ticked and press Train.")

@@ -10,9 +10,8 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.theme import get_theme
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
-from qtpy.QtGui import QResizeEvent, QShowEvent
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.batch.train_log import LogRow, draw_curves
@@ -31,9 +30,9 @@ from napari_nucseg.ui.train.fields import AFTER, BEFORE
 
 COLOURS = {BEFORE: "#E69F00", AFTER: "#56B4E9"}
 """Colours of the outlines (Okabe and Ito, 2008)."""
-LEGEND = "Outlines: orange before training, blue the best so far."
+LEGEND = "Outlines: orange before, blue the best so far."
 _CONTOUR = 2
-_HEIGHT = 300
+_HEIGHT = 250
 """Pixels of the plot."""
 
 
@@ -51,7 +50,6 @@ class CoursePlot(QWidget):
         self._viewer = viewer
         self.rows: list[LogRow] = []
         self.canvas: Any = None
-        self._is_new = True
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self.setToolTip(
@@ -67,7 +65,7 @@ class CoursePlot(QWidget):
 
     def begin(self) -> None:
         """Forget the training before."""
-        self.rows, self._is_new = [], True
+        self.rows = []
         self.hide()
 
     def add(self, row: LogRow) -> None:
@@ -75,21 +73,6 @@ class CoursePlot(QWidget):
         self.rows.append(row)
         self.show()
         self._draw()
-
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Come into sight once, when there is room for the plot."""
-        super().resizeEvent(event)
-        if self._is_new and self.height() >= _HEIGHT:
-            self._is_new = False
-            QTimer.singleShot(0, self._come_into_sight)
-
-    def _come_into_sight(self) -> None:
-        """Scroll the panel to the plot."""
-        above = self.parentWidget()
-        while above is not None and not isinstance(above, QScrollArea):
-            above = above.parentWidget()
-        if above is not None:
-            above.ensureWidgetVisible(self)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Draw what was told while it was out of sight."""

@@ -202,12 +202,14 @@ class TrainForm:
             "Seldom changed: how fast and how long it learns.",
             values,
         )
-        self._area = scrolled(self._box, more, self.legend.native, plot)
+        rest = scrolled(self._box, more)
         box = QWidget()
-        box.setSizePolicy(self._area.sizePolicy())
+        box.setSizePolicy(rest.sizePolicy())
         below = QVBoxLayout(box)
         below.setContentsMargins(0, 0, 0, 0)
-        below.addWidget(self._area, 1)
+        below.addWidget(rest, 1)
+        below.addWidget(plot)
+        below.addWidget(self.legend.native)
         below.addWidget(side_by_side(self.train, self.cancel))
         for row in (self.progress, status, self.use):
             below.addWidget(row.native)

@@ -35,9 +35,9 @@ from napari_nucseg.ui.train.worker import (
     TrainRequest,
     describe_hold_out,
     describe_pace,
-    listed,
     teach,
 )
+from napari_nucseg.wording import listed
 
 if TYPE_CHECKING:
     from napari_nucseg.batch.train_log import Epoch

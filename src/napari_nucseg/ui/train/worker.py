@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from napari_nucseg.batch.train_data import TrainData, TrainField, TrainSets, hold_out
 from napari_nucseg.batch.train_log import TrainFiles
 from napari_nucseg.batch.train_run import Recipe, Watch, train_fields
-from napari_nucseg.io.datasets import list_splits, open_dataset
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue, devices, networks, timing
 from napari_nucseg.segmenters.api import Stopped
@@ -20,7 +19,7 @@ from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.training.params import TrainParams
 from napari_nucseg.ui.jobs import BatchCountdown, Hand, RemainingTime
 from napari_nucseg.ui.train.fields import FieldInput
-from napari_nucseg.wording import counted, in_words
+from napari_nucseg.wording import counted, in_words, listed
 
 if TYPE_CHECKING:
     from napari_nucseg.batch.train_log import Epoch
@@ -35,8 +34,6 @@ ONE_FIELD = (
     "There is one field only, so none can be held out, and nothing would tell whether the model "
     "gets better. Label a second one, or choose to hold out 0 fields."
 )
-_LEARNED, _HELD_OUT = "training", "validation"
-"""Lists of a dataset that are learned from and held out, where it has both."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +124,6 @@ class Outcome:
     told: str
 
 
-def listed(names: Sequence[str], most: int = 4) -> str:
-    """List names, and count those that are too many."""
-    rest = len(names) - most
-    return ", ".join([*names[:most], *([f"{rest} more"] if rest > 0 else [])])
-
-
 def teach(request: TrainRequest, progress: Progress, hand: Hand) -> Outcome:
     """Fetch weights, read the fields, and train; called in a worker.
 
@@ -170,20 +161,25 @@ def teach(request: TrainRequest, progress: Progress, hand: Hand) -> Outcome:
     try:
         train_fields(data, recipe, request.out, watch)
     except Stopped:
-        hand(outcome_of(request.out, held.names, start.name, stopped=True))
+        hand(outcome_of(request.out, held.names, start.name, epochs, stopped=True))
         raise
     except (ValueError, OSError) as error:
         if request.out.is_file():
-            hand(outcome_of(request.out, held.names, start.name))
+            hand(outcome_of(request.out, held.names, start.name, epochs))
         kind = OSError if isinstance(error, OSError) else ValueError
         raise kind(_in_words_of_the_panel(error)) from error
     finally:
         _remember_pace(epochs, request.device)
-    return outcome_of(request.out, held.names, start.name)
+    return outcome_of(request.out, held.names, start.name, epochs)
 
 
 def outcome_of(
-    path: Path, held_out: Sequence[str], start: str, *, stopped: bool = False
+    path: Path,
+    held_out: Sequence[str],
+    start: str,
+    epochs: Sequence[Epoch],
+    *,
+    stopped: bool = False,
 ) -> Outcome:
     """Say what came of a training, by the card beside its weights.
 
@@ -195,6 +191,8 @@ def outcome_of(
         Names of the held-out fields.
     start : str
         Name of the model that was taught.
+    epochs : sequence of Epoch
+        What was tried, whether it was kept or not.
     stopped : bool
         Whether the user stopped it.
     """
@@ -204,7 +202,9 @@ def outcome_of(
     if not card:
         return Outcome(None, f"Stopped before anything was scored, so no model is saved.{on}")
     before, best = card.get("before") or {}, card["best"]
-    said = _describe_scores(before, best, start, f"on what was held out ({listed(held_out)})")
+    tried = max((one.row.mean_ap or 0 for one in epochs if one.row.share), default=0.0)
+    where = f"on what was held out ({listed(held_out)})"
+    said = _describe_scores(before, {**best, "tried": tried}, start, where)
     begun = "Stopped. The best so far is kept. " if stopped else ""
     return Outcome(path, f"{begun}{said}. Saved as {path}.{on}")
 
@@ -214,15 +214,19 @@ def _describe_scores(
 ) -> str:
     if best.get("mean_ap") is None:
         return "Nothing was held out, so nothing tells whether it became better: look at its labels"
+    f1, ap, tried = best["f1_50"], best["mean_ap"], best["tried"]
+    if not best["share"] and tried > ap:
+        return (
+            f"What it learned raised the mean AP from {ap:.3f} to {tried:.3f} {where}, but nuclei "
+            f"are lost that {start} finds, there or in drawn fields. So the file holds the weights "
+            f"of {start}. Label more fields"
+        )
     if not best["share"]:
         return (
-            f"It became no better than {start} {where}: F1 at 0.5 is {best['f1_50']:.3f}, mean AP "
-            f"{best['mean_ap']:.3f}. The file holds the weights of {start}. Label more fields"
+            f"It became no better than {start} {where}: F1 at 0.5 is {f1:.3f}, mean AP {ap:.3f}. "
+            f"The file holds the weights of {start}. Label more fields"
         )
-    f1, ap = (
-        f"{before[name]:.3f} \u2192 {best[name]:.3f}" if before else f"{best[name]:.3f}"
-        for name in ("f1_50", "mean_ap")
-    )
+    f1, ap = (f"{before[name]:.3f} \u2192 {best[name]:.3f}" for name in ("f1_50", "mean_ap"))
     return f"F1 at 0.5: {f1}, mean AP: {ap}, {where}"
 
 
@@ -263,7 +267,7 @@ def _read(request: TrainRequest, progress: Progress) -> tuple[TrainData, HeldOut
         data = hold_out(fields, "layers", request.hold_out, request.params.seed)
     else:
         progress(0, 1, f"Reading {request.folder.name}")
-        data = _sets_of(request.folder, request.hold_out).read(request.params.seed)
+        data = TrainSets.of_folder(request.folder, request.hold_out).read(request.params.seed)
         fields = []
     first = data.held_out[0] if data.held_out else None
     place = next((n for n, one in enumerate(fields) if one is first), None)
@@ -271,14 +275,6 @@ def _read(request: TrainRequest, progress: Progress) -> tuple[TrainData, HeldOut
     names = tuple(one.stem for one in data.held_out)
     notes = tuple(note for one in (*data.learn, *data.held_out) for note in one.notes)
     return data, HeldOut(names, place, image, len(data.learn), notes)
-
-
-def _sets_of(folder: Path, count: int | None) -> TrainSets:
-    """Open a dataset; its own lists tell what is held out, unless a number of fields is given."""
-    has_lists = {_LEARNED, _HELD_OUT} <= set(list_splits(folder))
-    if count is not None or not has_lists:
-        return TrainSets([open_dataset(folder)], count)
-    return TrainSets([open_dataset(folder, _LEARNED)], [open_dataset(folder, _HELD_OUT)])
 
 
 def _in_words_of_the_panel(error: Exception) -> str:
