@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import Container, FileEdit
+from magicgui.widgets import Container
 from magicgui.widgets.bases import Widget
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -243,17 +242,3 @@ class LayerWatch:
 
     def _on_removed(self, event: Any) -> None:
         self._disconnect(event.value)
-
-
-def folder_of(row: FileEdit) -> Path | None:
-    """Return the path that was chosen; magicgui gives the working folder for none."""
-    path = row.value
-    return path if isinstance(path, Path) and str(path) not in ("", ".") else None
-
-
-def side_by_side(*widgets: Widget) -> QWidget:
-    """Lay out widgets in a row."""
-    row = Container(widgets=widgets, layout="horizontal", labels=False)
-    row.margins = (0, 0, 0, 0)
-    box: QWidget = row.native
-    return box

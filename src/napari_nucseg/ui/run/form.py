@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import (
     ComboBox,
+    Container,
     FileEdit,
     LineEdit,
     ProgressBar,
@@ -23,7 +25,6 @@ from napari_nucseg.metrics.presets import ScoreRule, find_preset
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.panel import folder_of
 from napari_nucseg.ui.params_form import (
     ParamsForm,
     add_model_button,
@@ -219,3 +220,17 @@ class RunForm:
             return [ALL, *list_splits(folder)]
         except (ValueError, OSError):  # a run tells what is wrong with the folder
             return [ALL]
+
+
+def folder_of(row: FileEdit) -> Path | None:
+    """Return the path that was chosen; magicgui gives the working folder for none."""
+    path = row.value
+    return path if isinstance(path, Path) and str(path) not in ("", ".") else None
+
+
+def side_by_side(*widgets: Widget) -> QWidget:
+    """Lay out widgets in a row."""
+    row = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    box: QWidget = row.native
+    return box

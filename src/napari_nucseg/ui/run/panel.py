@@ -11,9 +11,9 @@ from napari_nucseg.io.bbbc039 import dataset_folder, missing_archives
 from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.ui.files.samples import download_in_window
 from napari_nucseg.ui.jobs import Job
-from napari_nucseg.ui.panel import Panel, folder_of, side_by_side
+from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import folded, scrolled, show_enabled
-from napari_nucseg.ui.run.form import ALL, RunForm
+from napari_nucseg.ui.run.form import ALL, RunForm, folder_of, side_by_side
 from napari_nucseg.ui.run.worker import PLUGIN, RunRequest, run_request
 from napari_nucseg.ui.segment.model_selector import ask_for_model
 

@@ -11,7 +11,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.theme import get_theme
 from numpy.typing import NDArray
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.batch.train_log import LogRow, draw_curves
@@ -50,8 +50,10 @@ class CoursePlot(QWidget):
         self._viewer = viewer
         self.rows: list[LogRow] = []
         self.canvas: Any = None
+        self.legend = QLabel(LEGEND)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.legend)
         self.setToolTip(
             "Above: loss of what is learned, and of the held-out fields. Below: their AP and F1. "
             "The held-out scores decide which weights are kept."
@@ -66,6 +68,7 @@ class CoursePlot(QWidget):
     def begin(self) -> None:
         """Forget the training before."""
         self.rows = []
+        self.legend.hide()
         self.hide()
 
     def add(self, row: LogRow) -> None:
@@ -101,8 +104,8 @@ class CoursePlot(QWidget):
         self.canvas = canvas(figure)
         self.canvas.setFixedHeight(_HEIGHT)
         layout = self.layout()
-        assert layout is not None
-        layout.addWidget(self.canvas)
+        assert isinstance(layout, QVBoxLayout)
+        layout.insertWidget(0, self.canvas)
 
 
 class HeldOutLayers:

@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
     QListWidget,
     QListWidgetItem,
@@ -25,7 +26,6 @@ from napari_nucseg.batch.train_log import TrainFiles
 from napari_nucseg.segmenters import networks
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.training.params import FINE_TUNING
-from napari_nucseg.ui.panel import folder_of, side_by_side
 from napari_nucseg.ui.params_form import (
     ParamsForm,
     add_model_button,
@@ -37,7 +37,6 @@ from napari_nucseg.ui.params_form import (
     text_line,
 )
 from napari_nucseg.ui.segment.model_selector import ModelFiles
-from napari_nucseg.ui.train.course_view import LEGEND
 from napari_nucseg.ui.train.fields import LabelledImage
 from napari_nucseg.ui.train.worker import RESUME
 from napari_nucseg.wording import counted
@@ -46,8 +45,6 @@ LAYERS, FOLDER = "layers in the viewer", "a dataset folder"
 QUARTER = -1
 """What the number of held-out fields is where it is not chosen."""
 MINUTES = 5
-NAME = "my-nuclei"
-"""What a new model is called, with a number if there is one of that name."""
 _GIVEN = "fine_tune"
 """What is not chosen here: a model is changed little."""
 _LIST_HEIGHT = 66
@@ -171,9 +168,6 @@ class TrainForm:
             text="Segment with it", tooltip="Choose the new model in the segment panel."
         )
         self.progress = ProgressBar(min=0, max=1, value=0)
-        self.legend = text_line()
-        self.legend.value = LEGEND
-        self.legend.visible = False
 
     def lock(self, locked: bool) -> None:
         """Let nothing be changed during a training."""
@@ -209,8 +203,10 @@ class TrainForm:
         below.setContentsMargins(0, 0, 0, 0)
         below.addWidget(rest, 1)
         below.addWidget(plot)
-        below.addWidget(self.legend.native)
-        below.addWidget(side_by_side(self.train, self.cancel))
+        buttons = QHBoxLayout()
+        for button in (self.train, self.cancel):
+            buttons.addWidget(button.native)
+        below.addLayout(buttons)
         for row in (self.progress, status, self.use):
             below.addWidget(row.native)
         self.source.changed.connect(self.show_source)
@@ -227,7 +223,7 @@ class TrainForm:
     @property
     def files(self) -> TrainFiles | None:
         """The files that are to be written, if a name was chosen."""
-        path = folder_of(self.out)
+        path = path_in(self.out)
         return None if path is None else TrainFiles(path.expanduser().absolute())
 
     @property
@@ -237,9 +233,9 @@ class TrainForm:
 
     def propose_name(self) -> None:
         """Propose a file that is not there."""
-        before = folder_of(self.out)
+        before = path_in(self.out)
         folder = Path.home() if before is None else before.parent
-        names = (f"{NAME}{f'-{n}' if n > 1 else ''}.safetensors" for n in range(1, 10_000))
+        names = (f"my-nuclei{f'-{n}' if n > 1 else ''}.safetensors" for n in range(1, 10_000))
         free = (
             path
             for path in (folder / name for name in names)
@@ -254,7 +250,6 @@ class TrainForm:
         for pair in pairs:
             item = QListWidgetItem(pair.title)
             item.setData(_KEY, pair.uid)
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             checked = Qt.CheckState.Checked if pair.uid in ticked else Qt.CheckState.Unchecked
             item.setCheckState(checked)
             item.setToolTip(pair.title)
@@ -297,3 +292,9 @@ class TrainForm:
         return [
             (title, key) for title, key in files.choices() if key in known and files.is_there(key)
         ]
+
+
+def path_in(row: FileEdit) -> Path | None:
+    """Return the path that was chosen; magicgui gives the working folder for none."""
+    path = row.value
+    return path if isinstance(path, Path) and str(path) not in ("", ".") else None

@@ -11,7 +11,7 @@ from qtpy.QtCore import QTimer
 
 from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.ui.jobs import Job
-from napari_nucseg.ui.panel import LayerWatch, Panel, folder_of
+from napari_nucseg.ui.panel import LayerWatch, Panel
 from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.segment.model_selector import ModelFiles, ask_for_model
 from napari_nucseg.ui.segment.panel import SegmentPanel
@@ -26,7 +26,7 @@ from napari_nucseg.ui.train.fields import (
     find_labelled,
     propose_ticks,
 )
-from napari_nucseg.ui.train.form import LAYERS, TrainForm
+from napari_nucseg.ui.train.form import LAYERS, TrainForm, path_in
 from napari_nucseg.ui.train.worker import (
     NOTHING,
     ONE_FIELD,
@@ -137,7 +137,6 @@ class TrainPanel(Panel):
             return
         self._outcome = None
         self.plot.begin()
-        self.form.legend.visible = False
         self.run_in_parts(
             lambda tell, hand: teach(request, tell, hand), self._show_part, self._show_outcome
         )
@@ -201,7 +200,7 @@ class TrainPanel(Panel):
             raise ValueError(f"{taken[0]} is there already. Choose another name under Save as.")
         fields, folder = self._fields(), None
         if form.source.value != LAYERS:
-            folder = folder_of(form.folder)
+            folder = path_in(form.folder)
             if folder is None or not folder.is_dir():
                 raise ValueError("Choose the folder of a dataset, which is there.")
         return TrainRequest(
@@ -239,7 +238,7 @@ class TrainPanel(Panel):
             self.plot.add(part.row)
             if part.labels is not None and (part.row.batch == 0 or part.is_best):
                 self.outlines.show(AFTER if part.row.share else BEFORE, part.labels)
-                self.form.legend.visible = True
+                self.plot.legend.show()
 
     def _show_held_out(self, part: HeldOut) -> None:
         """Say what is held out, and go to the field in which outlines will be."""
