@@ -15,8 +15,10 @@ from tempfile import TemporaryDirectory
 import napari
 import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
+from scipy import ndimage as ndi
 
 from napari_nucseg.cli.demo import PLUGIN, SCORE, SEGMENT
+from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.layers import PREDICTION, LayerRecord, read_plane, record_of, tag
 from napari_nucseg.ui.mending_tools import SPLIT
@@ -24,9 +26,12 @@ from napari_nucseg.ui.score.canvas import show_box
 from napari_nucseg.ui.score.panel import COMPARE, PLOTS, ScorePanel
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS
 from napari_nucseg.ui.segment.form import Scope
+from napari_nucseg.ui.train.fields import AFTER, BEFORE
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ZOOM = 1.9
+MINUTES, FIELDS_TO_LEARN = 5, 4
+"""How long a model is taught for the picture, and by how many fields."""
 BUNDLED, RIVAL = catalogue.BUNDLED, "otsu"
 PICTURES = {CURVES: "curves", IOUS: "ious", FIELDS: "fields", AREAS: "areas"}
 
@@ -40,6 +45,7 @@ def main() -> None:
             dataset = Path(place) / "BBBC039"  # whatever the folder is called here
             dataset.symlink_to(folder)
         shoot_panels(dataset)
+        shoot_training()
         if dataset is not None:
             shoot_run(dataset, Path(place) / "results")
 
@@ -92,6 +98,29 @@ def shoot_panels(dataset: Path | None) -> None:
     wait(lambda: score.state.is_there and not score.running)
     shoot_errors(viewer, score)
     viewer.close()
+
+
+def shoot_training() -> None:
+    """Teach a model nuclei that are stained at their rims alone, and take a picture of it."""
+    viewer = napari.Viewer(show=True)
+    viewer.window._qt_window.resize(1280, 800)
+    for seed in range(FIELDS_TO_LEARN):
+        field = draw_field(seed, shape=(260, 260), nuclei=25)
+        rims = ndi.gaussian_gradient_magnitude(field.image.astype(np.float32), 1.5)
+        viewer.add_image(rims, name=f"rims {seed + 1}")
+        viewer.add_labels(field.labels, name=f"rims {seed + 1} corrected", visible=False)
+    _, train = viewer.window.add_plugin_dock_widget(PLUGIN, "Train on labels")
+    with TemporaryDirectory(prefix="demo-") as folder:
+        train.form.out.value = Path(folder) / "my-nuclei.safetensors"
+        train.form.minutes.value = MINUTES
+        train.form.values["crop"].value, train.form.values["batch_size"].value = 128, 4
+        train.start()
+        wait(lambda: not train.running)
+        (held,) = (one.name for one in viewer.layers if f"{one.name} {BEFORE}" in viewer.layers)
+        for layer in viewer.layers:
+            layer.visible = layer.name in (held, f"{held} {BEFORE}", f"{held} {AFTER}")
+        shoot(viewer, "train_panel")
+        viewer.close()
 
 
 def shoot_run(dataset: Path, results: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 _PLURALS = {"nucleus": "nuclei"}
 
@@ -58,6 +59,18 @@ def spelt(unit: str) -> str:
     ('µm', 'px')
     """
     return "µm" if unit == "um" else unit
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """List names, and count those that are too many.
+
+    Examples
+    --------
+    >>> listed(["A01", "A02"]), listed(["A01", "A02", "A03"], most=1)
+    ('A01, A02', 'A01, 2 more')
+    """
+    rest = len(names) - most
+    return ", ".join([*names[:most], *([f"{rest} more"] if rest > 0 else [])])
 
 
 def says(text: str, name: str) -> bool:

@@ -431,7 +431,7 @@ def test_the_report_has_plots_scores_settings_and_the_worst_fields(
 
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert text.count("<svg") == 3
-    pictures = re.findall(r"data:image/png;base64,([^\"]+)", text)
+    pictures = re.findall(r"<img[^>]* src=\"data:image/png;base64,([^\"]+)", text)
     assert len(pictures) == 2  # a field without nuclei has no mean AP
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))))
     assert picture.shape == (*drawn_fields[0].image.shape, 3)
@@ -450,7 +450,8 @@ def test_a_report_is_made_without_an_image_too(qtbot, tmp_path, panel):
 
 def pictures_of(page: Path) -> list[np.ndarray]:
     """Return the grey values of the pictures of a report, without colours of verdicts."""
-    links = re.findall(r"data:image/png;base64,([^\"]+)", page.read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"<img[^>]* src=\"data:image/png;base64,([^\"]+)", text)
     found = [np.asarray(Image.open(io.BytesIO(base64.b64decode(link)))) for link in links]
     return [
         one[..., 0][(one[..., 0] == one[..., 1]) & (one[..., 1] == one[..., 2])] for one in found

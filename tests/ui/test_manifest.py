@@ -42,6 +42,7 @@ def test_napari_shows_every_menu_that_is_filled(manifest):
     ("menu", "title"),
     [
         ("napari/layers/segment", "Segment nuclei..."),
+        ("napari/layers/segment", "Train on these labels..."),
         ("napari/layers/measure", "Score against ground truth..."),
         ("napari/layers/visualize", "Show segmentation errors"),
         ("napari/file/io_utilities", "Open dataset..."),

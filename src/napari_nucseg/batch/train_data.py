@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.io.datasets import require_images_and_truth
+from napari_nucseg.io.datasets import list_splits, open_dataset, require_images_and_truth
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.segmenters.api import check_image
 from napari_nucseg.wording import counted
 
+_LEARNED, _HELD_OUT = "training", "validation"
+"""Lists of a dataset that are learned from and held out, where it has both."""
 _DIGITS = 16
 """Hexadecimal digits of a fingerprint that are kept: enough to tell images apart."""
 
@@ -208,6 +211,13 @@ class TrainSets:
 
     learn: Sequence[Dataset]
     held_out: Sequence[Dataset] | int | None
+
+    @classmethod
+    def of_folder(cls, folder: Path, count: int | None) -> TrainSets:
+        """Open one dataset; its lists tell what is held out, unless a number of fields is given."""
+        if count is not None or not {_LEARNED, _HELD_OUT} <= set(list_splits(folder)):
+            return cls([open_dataset(folder)], count)
+        return cls([open_dataset(folder, _LEARNED)], [open_dataset(folder, _HELD_OUT)])
 
     def read(self, seed: int) -> TrainData:
         """Read all fields; the seed decides which are held out where no dataset is for that."""

@@ -14,6 +14,7 @@ from napari_nucseg.segmenters.training.package import ENDING as PACKAGE_ENDING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _DOTS_PER_INCH = 150
 _LOSS, _HELD_OUT, _AP, _AP_50, _F1 = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
@@ -119,6 +120,14 @@ def write_curves(path: Path, rows: Sequence[LogRow]) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 6.0), layout="constrained")
+    for axes in draw_curves(figure, rows):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=_DOTS_PER_INCH))
+
+
+def draw_curves(figure: Figure, rows: Sequence[LogRow]) -> tuple[Axes, Axes]:
+    """Draw losses into the upper half of a figure and scores into the lower, without legends."""
     above, below = figure.subplots(2, 1, sharex=True)
     _draw(above, [(row.batch, row.loss) for row in rows], "loss", _LOSS)
     _draw(above, [(row.batch, row.held_out_loss) for row in rows], "held-out loss", _HELD_OUT)
@@ -127,14 +136,12 @@ def write_curves(path: Path, rows: Sequence[LogRow]) -> None:
     _draw(below, [(row.batch, row.f1_50) for row in rows], "F1 at 0.5", _F1)
     above.set_ylabel("Loss")
     above.set_yscale("log")
-    below.set_ylabel("Score of held-out images, mean")
+    below.set_ylabel("Held-out score")
     below.set_xlabel("Batches")
     below.set_ylim(0, 1.02)
     for axes in (above, below):
-        axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-        axes.legend(frameon=False)
-    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=_DOTS_PER_INCH))
+    return above, below
 
 
 def _draw(axes: Axes, points: Sequence[tuple[int, float | None]], label: str, colour: str) -> None:

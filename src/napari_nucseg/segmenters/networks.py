@@ -273,11 +273,15 @@ BUNDLED = Model(
     libraries=_LIBRARIES,
 )
 """The model that comes with the package."""
-PUBLISHED = (
+CLASSICS = (
     _classic("nuclei", "nucleitorch_0", "Cellpose 1's model for nuclei"),
     _classic("cyto", "cytotorch_0", "Cellpose 1's model for cells"),
     _classic("cyto2", "cyto2torch_0", "Cellpose 2's model for cells"),
     _classic("cyto3", "cyto3", "Cellpose 3's model for cells and nuclei"),
+)
+"""Cellpose 1 to 3's models, which can be taught, as `fluo-nuclei` can."""
+PUBLISHED = (
+    *CLASSICS,
     _cellpose4(
         "cpsam_v2",
         "Cellpose-SAM, the default of Cellpose 4. For many kinds of cells. Slow on a CPU",

@@ -23,13 +23,15 @@ from napari_nucseg.ui.layers import AGREEMENT, ERRORS, GROUND_TRUTH, PREDICTION,
 from napari_nucseg.ui.run.panel import RunPanel
 from napari_nucseg.ui.score.panel import ScorePanel
 from napari_nucseg.ui.segment.panel import SegmentPanel
+from napari_nucseg.ui.train.panel import TrainPanel
 
 SEGMENT = "Segment nuclei (Nuclei segmentation)"
 SCORE = "Score nuclei (Nuclei segmentation)"
+TRAIN = "Train on labels (Nuclei segmentation)"
 RUN = "Run on dataset (Nuclei segmentation)"
 """Names of the docks, those that napari's own menu gives to the panels."""
 
-P = TypeVar("P", SegmentPanel, ScorePanel, RunPanel)
+P = TypeVar("P", SegmentPanel, ScorePanel, TrainPanel, RunPanel)
 
 
 def segment_selected() -> None:
@@ -39,6 +41,13 @@ def segment_selected() -> None:
     selected = viewer.layers.selection.active
     if isinstance(selected, Image) and selected in panel.form.image.choices:
         panel.form.image.value = selected
+
+
+def train_selected() -> None:
+    """Open the panel that teaches a model, with the selected labels or images ticked."""
+    viewer = _viewer()
+    panel = _show_panel(viewer, TrainPanel, TRAIN)
+    panel.choose(viewer.layers.selection)
 
 
 def score_selected() -> None:

@@ -231,3 +231,30 @@ class RemainingTime:
         if not 0 < part < 1 or elapsed < WARM_UP:
             return []
         return [f"{in_words(elapsed / part - elapsed)} left"]
+
+
+class BatchCountdown:
+    """Tells how far a training is, which may begin in the middle and have another end meanwhile.
+
+    Parameters
+    ----------
+    progress : Progress
+        Called with (batches done, batches in all, what is done).
+    clock : callable, optional
+        Returns seconds, from any point in time on.
+    """
+
+    def __init__(self, progress: Progress, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._progress, self._clock = progress, clock
+        self._begun: tuple[float, int] | None = None
+
+    def report(self, done: int, total: int, name: str = "", /) -> None:
+        """Tell how many batches are done, and how long the rest takes; a `Progress`."""
+        now = self._clock()
+        if self._begun is None or not done:
+            self._begun = now, done
+        words = [f"Batch {done} of {total}", *filter(None, [name])]
+        elapsed, learned = now - self._begun[0], done - self._begun[1]
+        if learned and elapsed > WARM_UP and done < total:
+            words.append(f"{in_words(elapsed / learned * (total - done))} left")
+        self._progress(done, total, ", ".join(words))

@@ -36,6 +36,7 @@ from napari_nucseg.wording import say_corrected
 
 REST = 200
 """Milliseconds after an edit that corrected nuclei are counted."""
+_PLUGIN, _TRAIN = "napari-nucseg", "Train on labels"
 _NOTHING = "No label was corrected since the layers were opened."
 
 
@@ -150,6 +151,11 @@ class CorrectionControls(QWidget):
         self._counting.start()
 
     def _arrange(self) -> None:
+        self.teach = PushButton(
+            text="These corrections can teach a model...",
+            tooltip="Open the panel that trains a model on labels.",
+            visible=False,
+        )
         self.prediction.changed.connect(lambda: self.accept(truth=False))
         self.truth.changed.connect(lambda: self.accept(truth=True))
         self.undo.changed.connect(self.take_back)
@@ -162,6 +168,8 @@ class CorrectionControls(QWidget):
         grid.addWidget(self.save.native, 1, 0)
         grid.addWidget(self.undo.native, 1, 1)
         grid.addWidget(self.corrected.native, 2, 0, 1, 2)
+        grid.addWidget(self.teach.native, 3, 0, 1, 2)
+        self.teach.changed.connect(self.open_training)
 
     def accept(self, *, truth: bool) -> None:
         """Make one side of the chosen nucleus like the other."""
@@ -242,6 +250,14 @@ class CorrectionControls(QWidget):
         self.corrected.value = " ".join(
             f"{k.capitalize()} {said}." for k, said in words.items() if said
         )
+
+        self.teach.visible = bool(self.corrected.value)
+
+    def open_training(self) -> None:
+        """Open the panel that trains a model, which offers the corrected labels."""
+        dock, _ = self._state.viewer.window.add_plugin_dock_widget(_PLUGIN, _TRAIN)
+        dock.show()
+        dock.raise_()
 
     def ask_and_save(self) -> None:
         """Ask for a folder, and write the corrected labels to it."""

@@ -85,10 +85,12 @@ def ask_for_model(parent: QWidget) -> Path | None:
 
 
 class ModelFiles:
-    """The user's model files, remembered until the next start."""
+    """The user's model files, remembered until the next start; all panels share them."""
 
-    def __init__(self) -> None:
-        self.paths = list(load_model_files())
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Paths of the files, whether they are there now or not."""
+        return load_model_files()
 
     def rows(self) -> list[ModelRow]:
         """List all models: those that are ready, those to be downloaded, then the user's files."""
@@ -112,8 +114,7 @@ class ModelFiles:
 
     def add(self, path: Path) -> None:
         """Take up a file, and remember it."""
-        self.paths = [*dict.fromkeys([*self.paths, path])]
-        save_model_files(self.paths)
+        save_model_files([*self.paths, path])
 
 
 def _row(model: Model) -> ModelRow:

@@ -188,7 +188,7 @@ class ModelSelector:
         """Ask for a model file, and choose it if it is one."""
         path = ask_for_model(self._form.add_model.native)
         if path is not None:
-            self._run(lambda tell: networks.check(path), lambda _: self._take_up(path))
+            self._run(lambda tell: networks.check(path), lambda _: self.take_up(path))
 
     def refresh(self) -> None:
         """Show which files are there now."""
@@ -226,7 +226,8 @@ class ModelSelector:
     def _keep_of_image(self) -> None:
         self._own[self.chosen.model] = _of_image(self._form.params.params)
 
-    def _take_up(self, path: Path) -> None:
+    def take_up(self, path: Path) -> None:
+        """Add a model file to the list, and choose it."""
         self._files.add(path)
         self._form.model.reset_choices()
         self._form.model.value = str(path)

@@ -1,0 +1,1 @@
+"""The panel that teaches a model from labels."""

@@ -1,0 +1,288 @@
+"""What there is to learn from among the layers: fields with labels, copied before a worker runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer, Shapes
+from numpy.typing import NDArray
+
+from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.batch.train_data import TrainField
+from napari_nucseg.io.channels import propose_channel
+from napari_nucseg.ui.edits import corrected_planes
+from napari_nucseg.ui.layers import (
+    GROUND_TRUTH,
+    OVERLAYS,
+    PREDICTION,
+    count_planes,
+    field_shape,
+    find_image,
+    full_data,
+    plane_of,
+    read_plane,
+    record_of,
+    role_of,
+    shown_plane,
+)
+from napari_nucseg.ui.segment.image_source import channels_of, shown_channel, source_of
+from napari_nucseg.wording import counted, says
+
+BEFORE, AFTER = "before training", "after training"
+"""Roles of layers that show what a model finds in a held-out field."""
+_CORNERS = 60
+"""Corners of the polygon that an ellipse is taken for."""
+Polygon = NDArray[np.float64]
+"""Rows and columns of its corners in pixels of a field, shape (corners, 2)."""
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image layer with a layer of its labels.
+
+    Attributes
+    ----------
+    image, labels : Image, Labels
+        The layers.
+    planes : tuple of int
+        Numbers of the fields that can be learned from.
+    what : str
+        What these fields are, in words.
+    is_proposed : bool
+        Whether a person has made or corrected the labels, as far as is known.
+    """
+
+    image: Image
+    labels: Labels
+    planes: tuple[int, ...]
+    what: str
+    is_proposed: bool
+
+    @property
+    def uid(self) -> str:
+        """Unique id of the labels."""
+        return str(self.labels.unique_id)
+
+    @property
+    def title(self) -> str:
+        """Names of the layers, and what can be learned from."""
+        name = self.labels.name
+        of = "" if says(name, self.image.name) else f" of {self.image.name}"
+        return f"{name}{of}: {self.what}"
+
+    def stem(self, plane: int) -> str:
+        """Name of a field."""
+        record = record_of(self.image) or record_of(self.labels)
+        if record is not None and plane < len(record.stems):
+            return record.stems[plane]
+        several = count_planes(self.labels) > 1
+        return f"{self.image.name}, field {plane + 1}" if several else self.image.name
+
+
+def find_labelled(layers: Iterable[Layer]) -> tuple[list[LabelledImage], list[Labels]]:
+    """Pair labels with their images, the topmost first; return labels without an image, too."""
+    layers = list(layers)
+    pairs: list[LabelledImage] = []
+    alone: list[Labels] = []
+    for labels in layers[::-1]:
+        if not isinstance(labels, Labels) or role_of(labels) in (*OVERLAYS, BEFORE, AFTER):
+            continue
+        image = find_image(layers, labels)
+        if image is None or field_shape(image) != field_shape(labels):
+            alone.append(labels)
+        else:
+            pairs.append(LabelledImage(image, labels, *_learnable(labels)))
+    return pairs, alone
+
+
+@dataclass(frozen=True)
+class FieldInput:
+    """A field to be read in a worker, whatever becomes of its layers meanwhile.
+
+    Attributes
+    ----------
+    stem : str
+        Name of the field.
+    image, labels : callable
+        Return the arrays, shape (height, width).
+    areas : sequence of Polygon, or None
+        Inside of which the labels are complete; None where they are complete everywhere.
+    """
+
+    stem: str
+    image: Callable[[], NDArray[Any]]
+    labels: Callable[[], LabelImage]
+    areas: Sequence[Polygon] | None
+
+    def read(self) -> TrainField:
+        """Read the field.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be learned from; the message names it.
+        """
+        image, labels = self.image(), self.labels()
+        complete = None
+        if self.areas is not None:
+            complete = np.any([_fill(one, image.shape) for one in self.areas], axis=0)
+        return TrainField(self.stem, image, labels, (), complete)
+
+
+def propose_ticks(pairs: Sequence[LabelledImage], by_hand: Mapping[str, bool]) -> set[str]:
+    """Return the ids of labels to learn from: as ticked by hand, else one proposed an image."""
+    ticked = {pair.uid for pair in pairs if by_hand.get(pair.uid)}
+    images = [pair.image for pair in pairs if pair.uid in ticked]
+    for pair in pairs:
+        if pair.uid not in by_hand and pair.is_proposed and pair.image not in images:
+            ticked.add(pair.uid)
+            images.append(pair.image)
+    return ticked
+
+
+def copy_fields(
+    viewer: ViewerModel, pairs: Sequence[LabelledImage], shapes: Shapes | None
+) -> list[tuple[LabelledImage, int, FieldInput]]:
+    """Copy fields as they are now, with layers and number; what is on disk is read later.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer, which knows the channel in sight.
+    pairs : sequence of LabelledImage
+        The layers.
+    shapes : Shapes or None
+        Layer of shapes inside of which labels are complete. Fields without one are left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no field, or an image has two layers of labels.
+    """
+    images = [pair.image for pair in pairs]
+    twice = next((image for image in images if images.count(image) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice.name} is ticked with two layers of labels. Tick one.")
+    found = [
+        (pair, plane, field) for pair in pairs for plane, field in _copies(viewer, pair, shapes)
+    ]
+    if not found and shapes is not None:
+        raise ValueError(f"No area is drawn in {shapes.name}. Draw around what is complete.")
+    if not found:
+        raise ValueError("No field has labels. Label some nuclei.")
+    return found
+
+
+def _copies(
+    viewer: ViewerModel, pair: LabelledImage, shapes: Shapes | None
+) -> Iterator[tuple[int, FieldInput]]:
+    source, data = source_of(pair.image, _channel_of(viewer, pair)), full_data(pair.labels)
+    in_memory = isinstance(data, np.ndarray) and not isinstance(data, np.memmap)
+
+    def read_labels(plane: int) -> LabelImage:
+        return np.array(read_plane(data, plane))
+
+    for plane in pair.planes:
+        areas = None if shapes is None else areas_in(shapes, pair.image, plane)
+        if areas is None or areas:
+            yield (
+                plane,
+                FieldInput(
+                    pair.stem(plane),
+                    _read_now_or_later(source.read, plane, now=source.is_in_memory),
+                    _read_now_or_later(read_labels, plane, now=in_memory),
+                    areas,
+                ),
+            )
+
+
+def count_fields(pairs: Sequence[LabelledImage], shapes: Shapes | None) -> int:
+    """Count the fields that would be copied."""
+    fields = [(pair.image, plane) for pair in pairs for plane in pair.planes]
+    return sum(shapes is None or bool(areas_in(shapes, *field)) for field in fields)
+
+
+def areas_in(shapes: Shapes, image: Image, plane: int) -> list[Polygon]:
+    """Return the areas that are drawn on a field, in its pixels; lines enclose none.
+
+    Shapes of two axes lie on all fields of a stack, as they are seen on all of them.
+    """
+    areas = []
+    for points, kind in zip(shapes.data, shapes.shape_type, strict=True):
+        if kind not in ("rectangle", "ellipse", "polygon"):
+            continue
+        corners = np.asarray(points, dtype=np.float64)
+        if kind == "ellipse":
+            corners = _ellipse_in(corners)
+        world = np.array([shapes.data_to_world(corner) for corner in corners])
+        missing = max(image.ndim - shapes.ndim, 0)
+        world = np.pad(world, ((0, 0), (missing, 0)))[:, -image.ndim :]
+        if not missing and shown_plane(world[0], image) != plane:
+            continue
+        areas.append(np.array([image.world_to_data(corner)[-2:] for corner in world]))
+    return areas
+
+
+def _learnable(labels: Labels) -> tuple[tuple[int, ...], str, bool]:
+    """Tell which fields of labels can be learned from, what they are, and if a hand made them."""
+    record, role = record_of(labels), role_of(labels)
+    planes = tuple(range(count_planes(labels)))
+    if record is not None and record.fields is not None:
+        planes = record.fields
+    if role == PREDICTION:
+        corrected = corrected_planes(labels)
+        if corrected:
+            return corrected, f"{counted(len(corrected), 'corrected field')}", True
+        return planes, f"{counted(len(planes), 'field')}, none corrected", False
+    data = full_data(labels)
+    if role != GROUND_TRUTH and len(planes) > 1 and isinstance(data, np.ndarray):
+        # Nobody has said that a field without labels has no nuclei
+        planes = tuple(plane for plane in planes if plane_of(data, plane).any())
+        return planes, f"{counted(len(planes), 'labelled field')}", True
+    return planes, counted(len(planes), "field"), True
+
+
+def _channel_of(viewer: ViewerModel, pair: LabelledImage) -> str:
+    """Return the channel that labels were made of; else that in sight, or the likeliest."""
+    image, record = pair.image, record_of(pair.labels)
+    names = channels_of(image)
+    if not names:
+        return ""
+    made = str((record.provenance or {}).get("channel") or "") if record is not None else ""
+    if made in names:
+        return made
+    if image.rgb:
+        colours = full_data(image)
+        first = colours[(0,) * (colours.ndim - 3)]
+        return propose_channel(first).capitalize()
+    return shown_channel(viewer, image)
+
+
+def _read_now_or_later(
+    read: Callable[[int], NDArray[Any]], plane: int, *, now: bool
+) -> Callable[[], NDArray[Any]]:
+    """Return what gives a field: a copy of it where reading takes no time, else what reads it."""
+    if not now:
+        return lambda: read(plane)
+    field = read(plane)
+    return lambda: field
+
+
+def _ellipse_in(corners: Polygon) -> Polygon:
+    """Return points on the ellipse that touches the sides of a rectangle."""
+    turn = np.linspace(0, 2 * np.pi, _CORNERS, endpoint=False)[:, None]
+    along, across = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+    return np.asarray(corners.mean(axis=0) + along * np.cos(turn) + across * np.sin(turn))
+
+
+def _fill(area: Polygon, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Tell which pixels of a field have their centre in a polygon."""
+    from matplotlib.path import Path
+
+    rows, columns = np.indices(shape)
+    inside = Path(area).contains_points(np.column_stack([rows.ravel(), columns.ravel()]))
+    return np.asarray(inside).reshape(shape)

@@ -1,0 +1,300 @@
+"""The widgets of the train panel, and how they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from magicgui.types import FileDialogMode
+from magicgui.widgets import ComboBox, FileEdit, Label, ProgressBar, PushButton, SpinBox
+from magicgui.widgets.bases import Widget
+from napari.layers import Shapes
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_nucseg.batch.train_log import TrainFiles
+from napari_nucseg.segmenters import networks
+from napari_nucseg.segmenters.devices import CHOICES
+from napari_nucseg.segmenters.training.params import FINE_TUNING
+from napari_nucseg.ui.params_form import (
+    ParamsForm,
+    add_model_button,
+    folded,
+    labelled,
+    scrolled,
+    show_row,
+    switch,
+    text_line,
+)
+from napari_nucseg.ui.segment.model_list import ModelFiles
+from napari_nucseg.ui.train.fields import LabelledImage
+from napari_nucseg.ui.train.worker import RESUME
+from napari_nucseg.wording import counted
+
+LAYERS, FOLDER = "layers in the viewer", "a dataset folder"
+QUARTER = -1
+"""What the number of held-out fields is where it is not chosen."""
+MINUTES = 5
+_GIVEN = "fine_tune"
+"""What is not chosen here: a model is changed little."""
+_LIST_HEIGHT = 66
+_WIDTH_OF_BUTTON = 36
+_KEY = Qt.ItemDataRole.UserRole
+
+
+class TrainForm:
+    """The panel's widgets; what they do is the panel's.
+
+    Parameters
+    ----------
+    shapes : callable
+        Lists the Shapes layers to choose from.
+    """
+
+    def __init__(self, shapes: Callable[..., list[Shapes]]) -> None:
+        self._add_sources()
+        self._add_limits(shapes)
+        self._add_course()
+        self._add_actions()
+        for row in (self.folder, self.out):
+            row.choose_btn.text = "..."  # leaves room for the path
+            row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
+        for box in (self.start, self.inside):
+            box.native.setMinimumContentsLength(8)
+            box.native.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+
+    def _add_sources(self) -> None:
+        """Add the rows of what is taught, and what it learns from."""
+        self.start = ComboBox(
+            label="Start from",
+            choices=self._starts,
+            tooltip="Model that is taught. It stays as it is; the new one is saved in a file of "
+            "its own. Those with an arrow are downloaded first. Cellpose-SAM and otsu cannot be "
+            "taught here.",
+        )
+        self.add_model = add_model_button()
+        self.source = ComboBox(
+            label="Learn from",
+            choices=[LAYERS, FOLDER],
+            tooltip="Labels layers of the viewer with their images, or all fields of a dataset "
+            "on disk.",
+        )
+        self.pairs = QListWidget()
+        self.pairs.setMaximumHeight(_LIST_HEIGHT)
+        self.pairs.setWordWrap(True)
+        self.pairs.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.pairs.setToolTip(
+            "Tick the labels to learn from. Every nucleus of their fields has to be labelled; if "
+            "not, draw around what is complete. Of a prediction that you corrected, the "
+            "corrected fields count."
+        )
+        self.folder = FileEdit(
+            label="Folder",
+            mode=FileDialogMode.EXISTING_DIRECTORY,
+            tooltip="Folder of a dataset: images/ with masks/ or labels/, or images a.tif with "
+            "their labels a_masks.tif.",
+        )
+        self.alone = text_line()
+
+    def _add_limits(self, shapes: Callable[..., list[Shapes]]) -> None:
+        """Add the rows of what is not learned from."""
+        self.inside = ComboBox(
+            label="Complete in",
+            choices=shapes,
+            nullable=True,
+            tooltip="Shapes layer, if nuclei are labelled in part of a field only: nothing outside "
+            "its rectangles, ellipses and polygons is learned or scored. Fields without one are "
+            "left out. Choose none if all nuclei are labelled.",
+        )
+        self.hold_out = ComboBox(
+            label="Hold out",
+            choices=[("a quarter", QUARTER), *((counted(n, "field"), n) for n in range(11))],
+            tooltip="Fields that the model never learns from. They tell whether it gets better, "
+            "and which weights are kept. A quarter is at least one. With 0 nothing tells.",
+        )
+        self.held = text_line()
+
+    def _add_course(self) -> None:
+        """Add the rows of how it learns, and where it is saved."""
+        self.minutes = SpinBox(
+            label="Minutes",
+            min=1,
+            max=10_000,
+            value=MINUTES,
+            tooltip="Longest time to learn. It ends sooner if the held-out fields have not got "
+            "better for a while.",
+        )
+        self.device = ComboBox(
+            label="Device",
+            choices=CHOICES,
+            tooltip="Where the network learns. auto takes an NVIDIA GPU (CUDA) if there is one, "
+            "else an Apple GPU (MPS), else the CPU.",
+        )
+        self.place = text_line()
+        self.out = FileEdit(
+            label="Save as",
+            mode=FileDialogMode.OPTIONAL_FILE,
+            filter="*.safetensors",
+            tooltip="New file for the model. Beside it lie what it learned from (.json) and its "
+            "curves (.csv, .png). No file is replaced.",
+        )
+        self.resume = switch(
+            RESUME,
+            "Go on with the training that was interrupted in this file, with the same fields and "
+            "values. Untick it and choose another name to begin anew.",
+            value=True,
+        )
+        self.values: ParamsForm[Any] = ParamsForm(FINE_TUNING, has_resets=True)
+
+    def _add_actions(self) -> None:
+        """Add what begins and ends the work, and what tells of it."""
+        self.train = PushButton(
+            text="Train", tooltip="Teach the model. You can go on working meanwhile."
+        )
+        self.cancel = PushButton(text="Cancel", tooltip="Stop, and keep the best model so far.")
+        self.use = PushButton(
+            text="Segment with it", tooltip="Choose the new model in the segment panel."
+        )
+        self.progress = ProgressBar(min=0, max=1, value=0)
+
+    def lock(self, locked: bool) -> None:
+        """Let nothing be changed during a training."""
+        for row in (*self._rows, *self.values.rows, self.train):
+            row.enabled = not locked or isinstance(row, Label)
+        for button in self.values.resets.values():
+            button.setEnabled(not locked)
+        self.pairs.setEnabled(not locked)
+        self.cancel.enabled = locked
+        self.progress.visible = locked
+
+    def arranged(self, plot: QWidget, status: Widget) -> QWidget:
+        """Lay out the whole panel; what begins and ends the work stays in sight below the rest."""
+        self._box = labelled(self._rows)
+        layout = self._box.layout()
+        assert isinstance(layout, QFormLayout)
+        place = layout.getWidgetPosition(self.folder.native)[0]
+        self._layers = QLabel("Labels")
+        layout.insertRow(place, self._layers, self.pairs)
+        values = labelled(self.values.rows, self.values.resets)
+        rows = values.layout()
+        assert isinstance(rows, QFormLayout)
+        rows.setRowVisible(self.values[_GIVEN].native.parentWidget(), False)
+        more = folded(
+            "Values of the training",
+            "Seldom changed: how fast and how long it learns.",
+            values,
+        )
+        rest = scrolled(self._box, more)
+        box = QWidget()
+        box.setSizePolicy(rest.sizePolicy())
+        below = QVBoxLayout(box)
+        below.setContentsMargins(0, 0, 0, 0)
+        below.addWidget(rest, 1)
+        below.addWidget(plot)
+        buttons = QHBoxLayout()
+        for button in (self.train, self.cancel):
+            buttons.addWidget(button.native)
+        below.addLayout(buttons)
+        for row in (self.progress, status, self.use):
+            below.addWidget(row.native)
+        self.source.changed.connect(self.show_source)
+        self.out.changed.connect(self.show_resume)
+        self.show_source()
+        self.show_resume()
+        return box
+
+    @property
+    def held_out(self) -> int | None:
+        """How many fields shall be held out; None for a quarter."""
+        return None if self.hold_out.value == QUARTER else self.hold_out.value
+
+    @property
+    def files(self) -> TrainFiles | None:
+        """The files that are to be written, if a name was chosen."""
+        path = path_in(self.out)
+        return None if path is None else TrainFiles(path.expanduser().absolute())
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether there is a training to go on with."""
+        return self.files is not None and self.files.checkpoint.is_file()
+
+    def propose_name(self) -> None:
+        """Propose a file that is not there."""
+        before = path_in(self.out)
+        folder = Path.home() if before is None else before.parent
+        names = (f"my-nuclei{f'-{n}' if n > 1 else ''}.safetensors" for n in range(1, 10_000))
+        free = (
+            path
+            for path in (folder / name for name in names)
+            if not any(one.exists() for one in TrainFiles(path).all)
+        )
+        self.out.value = next(free)
+
+    def list_pairs(self, pairs: Sequence[LabelledImage], ticked: Iterable[str]) -> None:
+        """Offer labels to learn from; those of the ids are ticked."""
+        self.pairs.blockSignals(True)
+        self.pairs.clear()
+        for pair in pairs:
+            item = QListWidgetItem(pair.title)
+            item.setData(_KEY, pair.uid)
+            checked = Qt.CheckState.Checked if pair.uid in ticked else Qt.CheckState.Unchecked
+            item.setCheckState(checked)
+            item.setToolTip(pair.title)
+            self.pairs.addItem(item)
+        self.pairs.blockSignals(False)
+
+    def ticks(self) -> dict[str, bool]:
+        """Tell by the ids of labels whether they are ticked."""
+        items = (self.pairs.item(row) for row in range(self.pairs.count()))
+        return {
+            item.data(_KEY): item.checkState() == Qt.CheckState.Checked
+            for item in items
+            if item is not None
+        }
+
+    def show_resume(self) -> None:
+        """Offer to go on where there is something to go on with."""
+        show_row(self._box, self.resume, self.may_resume)
+
+    def show_source(self) -> None:
+        """Show the rows of what is learned from."""
+        from_layers = self.source.value == LAYERS
+        self._layers.setVisible(from_layers)
+        self.pairs.setVisible(from_layers)
+        show_row(self._box, self.alone, from_layers and bool(self.alone.value))
+        show_row(self._box, self.inside, from_layers)
+        show_row(self._box, self.folder, not from_layers)
+
+    @property
+    def _rows(self) -> tuple[Widget, ...]:
+        """Rows in the order of the eye."""
+        sources = (self.start, self.add_model, self.source, self.folder, self.alone, self.inside)
+        course = (self.minutes, self.device, self.place, self.out, self.resume)
+        return (*sources, self.hold_out, self.held, *course)
+
+    def _starts(self, widget: Any = None) -> list[tuple[str, str]]:
+        files = ModelFiles()
+        named = {model.name for model in (networks.BUNDLED, *networks.CLASSICS)}
+        known = named | set(map(str, files.paths))
+        return [
+            (title, key) for title, key in files.choices() if key in known and files.is_there(key)
+        ]
+
+
+def path_in(row: FileEdit) -> Path | None:
+    """Return the path that was chosen; magicgui gives the working folder for none."""
+    path = row.value
+    return path if isinstance(path, Path) and str(path) not in ("", ".") else None
