@@ -193,17 +193,20 @@ def as_link(picture: NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def describe_made(made: Mapping[str, Any]) -> Iterator[str]:
-    """Say how labels were made, as far as it is known."""
+def name_made(made: Mapping[str, Any]) -> str:
+    """Name the model and the values that labels were made by; empty where that is not known."""
     if "model" not in made:
-        yield "How these labels were made is not known."
-        return
-    from napari_nucseg.segmenters.catalogue import (
-        ignored_by,
-    )  # slow, and the score panel imports this
+        return ""
+    from napari_nucseg.segmenters.catalogue import ignored_by  # too slow as a panel opens
 
     ignored = ignored_by(str(made["model"]))
-    values = describe_values(SegmentParams, made.get("parameters", {}), ignored)
-    yield f"Model {made['model']}: {'; '.join(values)}."
+    values = describe_values(SegmentParams, made.get("parameters") or {}, ignored)
+    return "; ".join([str(made["model"]), *values])
+
+
+def describe_made(made: Mapping[str, Any]) -> Iterator[str]:
+    """Say in sentences how labels were made, as far as it is known."""
+    named = name_made(made)
+    yield f"Model: {named}." if named else "How these labels were made is not known."
     if made.get("weights_sha256"):
         yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"

@@ -26,9 +26,8 @@ from napari_nucseg.batch.saved_results import holds_results, open_results
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
-from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.progress import Progress
-from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.report.page import name_made
 from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
@@ -278,15 +277,4 @@ def how_made(layer: Labels) -> str:
     """Tell how a prediction was made, as far as its layer knows."""
     record = record_of(layer)
     made = (record and record.provenance) or {}
-    return describe_made(made) or "not known how it was made"
-
-
-def describe_made(made: Mapping[str, Any]) -> str:
-    """Say by which model and values labels were made; empty where their provenance does not."""
-    if "model" not in made:
-        return ""
-    from napari_nucseg.segmenters.catalogue import ignored_by  # too slow as the panel opens
-
-    ignored = ignored_by(str(made.get("model")))
-    values = describe_values(SegmentParams, made.get("parameters") or {}, ignored)
-    return "; ".join([str(made.get("model")), *values])
+    return name_made(made) or "not known how it was made"
