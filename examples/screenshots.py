@@ -18,7 +18,8 @@ from qtpy.QtCore import QEventLoop, QTimer
 
 from napari_nucseg.cli.demo import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui.layers import PREDICTION, LayerRecord, read_plane, record_of, tag
+from napari_nucseg.ui.layer_fields import read_plane
+from napari_nucseg.ui.layers import PREDICTION, LayerRecord, record_of, tag
 from napari_nucseg.ui.mending_tools import SPLIT
 from napari_nucseg.ui.score.canvas import show_box
 from napari_nucseg.ui.score.panel import COMPARE, PLOTS, ScorePanel

@@ -18,12 +18,12 @@ from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.writers import write_labels
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.summary import compare_fields
+from napari_nucseg.ui.layer_fields import choose_axes
 from napari_nucseg.ui.layers import (
     DIFFERENCE,
     GROUND_TRUTH,
     PREDICTION,
     LayerRecord,
-    choose_axes,
     record_of,
     tag,
 )

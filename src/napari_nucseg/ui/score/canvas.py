@@ -23,7 +23,7 @@ from napari_nucseg.ui.edits import (
     remember_all,
     steps_of,
 )
-from napari_nucseg.ui.layers import full_data, read_plane
+from napari_nucseg.ui.layer_fields import full_data, read_plane
 from napari_nucseg.ui.mending import is_mending
 from napari_nucseg.ui.panel import UndoWatch
 from napari_nucseg.ui.score.model import Comparison, ComparisonState

@@ -22,15 +22,8 @@ from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.edits import remember
-from napari_nucseg.ui.layers import (
-    GROUND_TRUTH,
-    PREDICTION,
-    count_planes,
-    full_data,
-    read_plane,
-    record_of,
-    shown_plane,
-)
+from napari_nucseg.ui.layer_fields import count_planes, full_data, read_plane, shown_plane
+from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, record_of
 
 NOTHING_COMPARED = "Choose a prediction and its ground truth above first."
 

@@ -23,6 +23,7 @@ from napari_nucseg.analysis.prediction_comparison import Disagreement
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.metrics.boundaries import find_outlines
 from napari_nucseg.metrics.verdicts import Verdict, Verdicts
+from napari_nucseg.ui.layer_fields import full_data, plane_of
 from napari_nucseg.ui.layers import (
     AGREEMENT,
     DIFFERENCE,
@@ -31,10 +32,8 @@ from napari_nucseg.ui.layers import (
     LayerRecord,
     colormap,
     find_image,
-    full_data,
     place_like,
     placement,
-    plane_of,
     put_labels,
     role_of,
     tag,

@@ -27,7 +27,7 @@ from napari_nucseg.io.writers import with_ending
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.report.plots import Theme
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import count_planes
+from napari_nucseg.ui.layer_fields import count_planes
 from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.figures import (

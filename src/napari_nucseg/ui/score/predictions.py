@@ -30,15 +30,14 @@ from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import Job, Run
+from napari_nucseg.ui.layer_fields import full_data, read_plane
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     OVERLAYS,
     PREDICTION,
     LayerRecord,
-    full_data,
     placement,
     predicted_planes,
-    read_plane,
     record_of,
     role_of,
     tag,

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 
-from napari_nucseg.ui.layers import field_shape
+from napari_nucseg.ui.layer_fields import field_shape
 from napari_nucseg.ui.panel import LayerWatch
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
 from napari_nucseg.ui.segment.image_source import DIAMETER_CIRCLE

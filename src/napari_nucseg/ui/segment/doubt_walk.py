@@ -14,7 +14,8 @@ from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.measurements import Nuclei, doubtful_first
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import place_like, placement, plane_of
+from napari_nucseg.ui.layer_fields import plane_of
+from napari_nucseg.ui.layers import place_like, placement
 from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.measurement_tables import Table, nuclei_of, tables_of
 from napari_nucseg.ui.segment.selection import Selection

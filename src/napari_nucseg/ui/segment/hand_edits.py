@@ -28,14 +28,8 @@ from napari_nucseg.ui.edits import (
     keep_made,
     made_of,
 )
-from napari_nucseg.ui.layers import (
-    count_planes,
-    field_shape,
-    find_prediction,
-    plane_of,
-    record_of,
-    tag,
-)
+from napari_nucseg.ui.layer_fields import count_planes, field_shape, plane_of
+from napari_nucseg.ui.layers import find_prediction, record_of, tag
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, tables_of
 from napari_nucseg.ui.segment.result_cache import ResultKey
 from napari_nucseg.wording import counted

@@ -12,7 +12,7 @@ from qtpy.QtGui import QGuiApplication
 from napari_nucseg.analysis.field_parts import Box, parts_of
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.layers import count_planes
+from napari_nucseg.ui.layer_fields import count_planes
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.segment.hand_edits import HandEdits, Provenance, provenance_by_field
 from napari_nucseg.ui.segment.image_source import source_of

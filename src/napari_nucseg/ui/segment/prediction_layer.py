@@ -13,16 +13,13 @@ from napari_nucseg.analysis.corrections import PackedLabels
 from napari_nucseg.analysis.field_parts import Box, Provenance, merged, moved, place_part, stacked
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.edits import Step, keep_made, make_room, write_field
+from napari_nucseg.ui.layer_fields import axes_of, field_shape, plane_of, read_plane
 from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
-    axes_of,
-    field_shape,
     find_prediction,
     place_like,
-    plane_of,
     put_labels,
-    read_plane,
     record_of,
     tag,
 )

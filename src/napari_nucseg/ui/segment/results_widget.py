@@ -19,9 +19,10 @@ from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import changes_of, count_corrected
 from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import record_of, shown_plane
-from napari_nucseg.ui.mending import FlowsOf, MendingRow
-from napari_nucseg.ui.mending_tools import KEYS as MENDING_KEYS
+from napari_nucseg.ui.layer_fields import shown_plane
+from napari_nucseg.ui.layers import record_of
+from napari_nucseg.ui.mending import MendingRow
+from napari_nucseg.ui.mending_tools import MENDING_KEYS, FlowsOf
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, ColourBar, Foreground, ShowAs
 from napari_nucseg.ui.segment.doubt_walk import DoubtWalk

@@ -23,18 +23,16 @@ from napari_nucseg.io.channels import (
     propose_channel,
 )
 from napari_nucseg.segmenters.model import Model
-from napari_nucseg.ui.layers import (
+from napari_nucseg.ui.layer_fields import (
     axes_of,
     choose_axes,
     count_planes,
     field_shape,
-    find_prediction,
     full_data,
-    pixel_size,
-    record_of,
     said_axes,
     shown_plane,
 )
+from napari_nucseg.ui.layers import find_prediction, pixel_size, record_of
 from napari_nucseg.ui.segment.form import AXIS_ROWS, HELD, SegmentForm
 from napari_nucseg.ui.segment.image_source import (
     DEPTHS,
