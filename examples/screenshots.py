@@ -59,7 +59,7 @@ def shoot_panels(dataset: Path | None) -> None:
     score_dock, score = viewer.window.add_plugin_dock_widget(PLUGIN, SCORE, tabify=True)
     viewer.layers[1].visible = False
 
-    segment.chooser.use_defaults()
+    segment.model_selector.use_defaults()
     segment.start()
     wait(lambda: not segment.running)
     if dataset is not None:

@@ -135,7 +135,7 @@ class MeasurementUpdates:
     ----------
     viewer : ViewerModel
         The viewer whose predictions are kept measured.
-    kept : ResultCache
+    cache : ResultCache
         Results in memory, whose flows tell the doubt.
     shown : callable
         Called with a layer whose measures changed or are those of another field.
@@ -148,13 +148,13 @@ class MeasurementUpdates:
     def __init__(
         self,
         viewer: ViewerModel,
-        kept: ResultCache,
+        cache: ResultCache,
         shown: Callable[[Labels], None],
         edited: Callable[[Labels, bool], None],
         parent: QObject,
     ) -> None:
         self._viewer = viewer
-        self._kept = kept
+        self._cache = cache
         self._shown = shown
         self._edited = edited
         self._turned_back: set[Labels] = set()
@@ -232,7 +232,7 @@ class MeasurementUpdates:
             if image is not None and record is not None and record.source == str(image.unique_id):
                 made = provenance_by_field(one).get(plane)
             if record is not None and made is not None:
-                parts = self._kept.of(record.source, str(made["model"])).get(plane, {})
+                parts = self._cache.of(record.source, str(made["model"])).get(plane, {})
                 flows = _joined_flows(parts, full_data(layer).shape[-2:])
                 if flows is not None:
                     return flows
@@ -272,7 +272,7 @@ class MeasurementUpdates:
         made = provenance_by_field(layer).get(plane)
         if not isinstance(image, Image) or table is None or made is None:
             return None
-        parts = self._kept.of(source, str(made["model"])).get(plane, {})
+        parts = self._cache.of(source, str(made["model"])).get(plane, {})
         return EditedField(
             labels=plane_of(layer.data, plane),
             plane=plane,

@@ -84,7 +84,7 @@ class RunResults:
     ----------
     viewer : ViewerModel
         The viewer that labels are added to.
-    kept : ResultCache
+    cache : ResultCache
         Results in memory, for the sliders.
     edits : HandEdits
         Guard of edits by hand, which saves what was painted meanwhile.
@@ -102,14 +102,14 @@ class RunResults:
     def __init__(
         self,
         viewer: ViewerModel,
-        kept: ResultCache,
+        cache: ResultCache,
         edits: HandEdits,
         shown: Callable[[Labels], None],
     ) -> None:
         self.remark = ""
         self.failures: list[str] = []
         self._viewer = viewer
-        self._kept = kept
+        self._cache = cache
         self._edits = edits
         self._shown = shown
         self._parts: list[Result] = []
@@ -126,7 +126,7 @@ class RunResults:
 
         No result is written to these from now on.
         """
-        self._kept.forget(str(image.unique_id))
+        self._cache.forget(str(image.unique_id))
         axes, are_left = list(axes_of(image)), False
         for layer in self._viewer.layers:
             one = record_of(layer)
@@ -158,7 +158,7 @@ class RunResults:
         if earlier is not None and earlier != labels:
             self.remark = f"The labels before cannot be replaced and stay in {earlier.name}."
         for key in keys:
-            self._kept.replace(key, result.kept.get(key))
+            self._cache.replace(key, result.kept.get(key))
         self._shown(labels)
         return labels
 
@@ -184,7 +184,7 @@ class RunResults:
             return None
         first = parts[0].made[0].key
         labels = find_prediction(self._viewer.layers, first.source, first.model)
-        known = self._kept.of(first.source, first.model)
+        known = self._cache.of(first.source, first.model)
         return None if labels is None else (labels, joined_results(parts, known))
 
 
