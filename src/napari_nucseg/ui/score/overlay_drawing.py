@@ -139,7 +139,7 @@ def iou_colours() -> dict[int, Any]:
 
 
 @dataclass(frozen=True)
-class Kind:
+class OverlayStyle:
     """How an overlay is drawn and coloured."""
 
     draw: Draw
@@ -151,10 +151,12 @@ def _shown_verdicts(hidden: frozenset[Verdict]) -> Mapping[int, Any]:
     return {verdict: colour for verdict, colour in VERDICT_COLOURS.items() if verdict not in hidden}
 
 
-KINDS = {
-    ERRORS: Kind(draw_verdicts, _shown_verdicts, 1.0),
-    AGREEMENT: Kind(lambda t, p, _: draw_agreement(t, p), lambda _: dict(AGREEMENT_COLOURS), 0.5),
-    IOU: Kind(draw_ious, lambda hidden: iou_colours(), 0.7),
+OVERLAY_STYLES = {
+    ERRORS: OverlayStyle(draw_verdicts, _shown_verdicts, 1.0),
+    AGREEMENT: OverlayStyle(
+        lambda t, p, _: draw_agreement(t, p), lambda _: dict(AGREEMENT_COLOURS), 0.5
+    ),
+    IOU: OverlayStyle(draw_ious, lambda hidden: iou_colours(), 0.7),
 }
 
 
@@ -174,7 +176,7 @@ def add_overlay(
     viewer : ViewerModel
         The viewer that it is added to.
     role : str
-        What it shows: a key of `KINDS`.
+        What it shows: a key of `OVERLAY_STYLES`.
     prediction : Labels
         The prediction that it lies over, and is named after.
     draw : callable
@@ -187,8 +189,8 @@ def add_overlay(
         DrawnPlanes(full_data(prediction).shape, _blank),
         name=_name(viewer, role, prediction),
         metadata=tag(_record(role, prediction)),
-        colormap=colormap(KINDS[role].colours(hidden)),
-        opacity=KINDS[role].opacity,
+        colormap=colormap(OVERLAY_STYLES[role].colours(hidden)),
+        opacity=OVERLAY_STYLES[role].opacity,
         visible=False,
         **placement(prediction),
     )

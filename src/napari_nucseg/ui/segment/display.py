@@ -238,7 +238,7 @@ def _colormap(nuclei: Nuclei, measured: Range) -> DirectLabelColormap:
     )
 
 
-class ColourBar(QWidget):
+class MeasureBar(QWidget):
     """The colours of a measure, between the values that the first and the last stand for."""
 
     def __init__(self) -> None:

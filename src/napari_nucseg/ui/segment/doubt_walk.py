@@ -72,7 +72,7 @@ class DoubtWalk:
         self._selection = selection
         self._tell = tell
         self._run = run
-        self._mark = Mark(viewer)
+        self._mark = Ring(viewer)
         self._at = _Place()
         self._edges: tuple[Table, Nuclei] | None = None
 
@@ -164,7 +164,7 @@ def _point(layer: Labels, nucleus: Nucleus) -> tuple[float, ...]:
     return (*map(int, stack), nucleus.y, nucleus.x)
 
 
-class Mark:
+class Ring:
     """A ring around a nucleus, in a Points layer of its own.
 
     Parameters

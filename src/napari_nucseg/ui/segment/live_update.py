@@ -9,12 +9,12 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 
-from napari_nucseg.analysis.field_parts import Box, parts_of
+from napari_nucseg.analysis.field_parts import Box, ProvenanceRecord, parts_of
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layer_fields import count_planes
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.segment.hand_edits import HandEdits, Provenance, provenance_by_field
+from napari_nucseg.ui.segment.hand_edits import HandEdits, provenance_by_field
 from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.result_cache import Parts, Result, ResultCache
 from napari_nucseg.ui.segment.selection import Selection
@@ -32,7 +32,7 @@ Show = Callable[[Image, Result, str], None]
 
 
 @dataclass
-class Plan:
+class UpdatePlan:
     """What becomes of fields when a slider moves.
 
     Attributes
@@ -71,11 +71,11 @@ class Plan:
 
 def plan(
     planes: Iterable[int],
-    told: Mapping[int, Provenance],
+    told: Mapping[int, ProvenanceRecord],
     known: Mapping[int, Parts],
     params: SegmentParams,
     channel: str,
-) -> Plan:
+) -> UpdatePlan:
     """Tell which fields can get labels of other values without the network.
 
     Parameters
@@ -91,7 +91,7 @@ def plan(
     channel : str
         Name of the channel of a colour image; empty for a grey one.
     """
-    result = Plan()
+    result = UpdatePlan()
     reasons: dict[str, None] = {}
     for plane in planes:
         if plane not in told:
@@ -112,7 +112,7 @@ def plan(
     return result
 
 
-def matching(known: Parts, made: Provenance) -> Parts:
+def matching(known: Parts, made: ProvenanceRecord) -> Parts:
     """Return the results that a field's labels were made from; empty if one is not in memory.
 
     After Undo there may be others in memory, of rectangles that the labels do not show.

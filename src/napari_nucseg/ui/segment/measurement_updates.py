@@ -28,7 +28,7 @@ from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
 
 DOUBT = ("flow_error", "cellprob_logit")
 """Measures that need the network's output."""
-Place = tuple[Labels, int]  # a stack of labels, and the number of a field in it
+LayerField = tuple[Labels, int]  # a stack of labels, and the number of a field in it
 REST = 300
 """Milliseconds that labels have to rest before they are measured again."""
 
@@ -158,7 +158,7 @@ class MeasurementUpdates:
         self._shown = shown
         self._edited = edited
         self._turned_back: set[Labels] = set()
-        self._suspects: set[Place] = set()
+        self._suspects: set[LayerField] = set()
         self._job: Job | None = None
         self._has_colours = False
         self._resting = QTimer(parent)
@@ -282,7 +282,9 @@ class MeasurementUpdates:
             parts=matching(parts, made),
         )
 
-    def _take_up(self, asked: dict[Place, EditedField], found: dict[Place, Table | None]) -> None:
+    def _take_up(
+        self, asked: dict[LayerField, EditedField], found: dict[LayerField, Table | None]
+    ) -> None:
         for (layer, plane), table in found.items():
             tables = tables_of(layer)
             if table is None or tables.get(plane) is not asked[layer, plane].table:

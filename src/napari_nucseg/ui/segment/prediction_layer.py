@@ -10,7 +10,14 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_nucseg.analysis.corrections import PackedLabels
-from napari_nucseg.analysis.field_parts import Box, Provenance, merged, moved, place_part, stacked
+from napari_nucseg.analysis.field_parts import (
+    Box,
+    ProvenanceRecord,
+    merged,
+    moved,
+    place_part,
+    stacked,
+)
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.edits import Step, keep_made, make_room, write_field
 from napari_nucseg.ui.layer_fields import axes_of, field_shape, plane_of, read_plane
@@ -230,7 +237,7 @@ def _compose(layer: Labels, made: Sequence[FieldResult]) -> dict[int, _Field]:
             fields[plane] = _Field(labels, state_of(layer, plane))
         field = fields[plane]
         before = field.labels.copy()
-        above = 0 if one.provenance.get("depth") else _highest_of_volumes(layer.data, told, plane)
+        above = 0 if one.provenance.get("depth") else _highest_of_volumes(layer, told, plane)
         table = _write(field.labels, one, field.state.table, above)
         told[plane] = stacked(told.get(plane), one.provenance)
         as_made = one.packed if table.fingerprint is not None else _as_made(field, before, one)
@@ -265,11 +272,11 @@ def _replace(layer: Labels, fields: Mapping[int, _Field]) -> bool:
     return any(changed)
 
 
-def _highest_of_volumes(labels: LabelImage, told: Mapping[int, Provenance], plane: int) -> int:
+def _highest_of_volumes(layer: Labels, told: Mapping[int, ProvenanceRecord], plane: int) -> int:
     """Return the highest number in the other planes, if volumes are among them; else 0."""
     if not any(made.get("depth") for other, made in told.items() if other != plane):
         return 0
-    planes = labels.reshape(-1, *labels.shape[-2:])
+    planes = layer.data.reshape(-1, *layer.data.shape[-2:])
     return max(int(part.max(initial=0)) for part in (planes[:plane], planes[plane + 1 :]))
 
 

@@ -24,7 +24,7 @@ from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.mending_tools import MENDING_KEYS, FlowsOf
 from napari_nucseg.ui.params_form import text_line
-from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, ColourBar, Foreground, ShowAs
+from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, Foreground, MeasureBar, ShowAs
 from napari_nucseg.ui.segment.doubt_walk import DoubtWalk
 from napari_nucseg.ui.segment.keys import CANCEL, SEGMENT, WHEN
 from napari_nucseg.ui.segment.measurement_tables import joined, nuclei_of, tables_of
@@ -119,7 +119,7 @@ class ResultsWidget(Container[Any]):
             "dark (low) to bright (high). Nuclei without a value are grey.",
         )
         self.range = text_line()
-        self.bar = ColourBar()
+        self.bar = MeasureBar()
 
     def disconnect_viewer(self) -> None:
         """Give the labels their own colours back, and napari its mouse."""
