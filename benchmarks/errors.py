@@ -69,7 +69,7 @@ def _measure(viewer: Any, runs: int) -> list[Row]:
     def paint() -> None:
         turn = next(turns)
         layer.paint((viewer.dims.current_step[0], 40 + turn % 400, 300), 5000 + turn)
-        _wait(lambda: not panel.edits.is_waiting)
+        _wait(lambda: not panel.edit_tracker.is_waiting)
 
     def settled() -> None:
         _wait(lambda: not panel.running)

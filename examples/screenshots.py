@@ -20,7 +20,8 @@ from scipy import ndimage as ndi
 from napari_nucseg.cli.demo import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui.layers import PREDICTION, LayerRecord, read_plane, record_of, tag
+from napari_nucseg.ui.layer_fields import read_plane
+from napari_nucseg.ui.layers import PREDICTION, LayerRecord, record_of, tag
 from napari_nucseg.ui.mending_tools import SPLIT
 from napari_nucseg.ui.score.canvas import show_box
 from napari_nucseg.ui.score.panel import COMPARE, PLOTS, ScorePanel
@@ -64,7 +65,7 @@ def shoot_panels(dataset: Path | None) -> None:
     score_dock, score = viewer.window.add_plugin_dock_widget(PLUGIN, SCORE, tabify=True)
     viewer.layers[1].visible = False
 
-    segment.chooser.use_defaults()
+    segment.model_selector.use_defaults()
     segment.start()
     wait(lambda: not segment.running)
     if dataset is not None:

@@ -9,3 +9,5 @@ from numpy.typing import NDArray
 
 Labels = NDArray[np.integer[Any]]
 """Label image: 0 is background, every other value one object."""
+Window = tuple[slice, slice]
+"""Rows and columns of a field."""

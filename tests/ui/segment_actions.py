@@ -38,7 +38,7 @@ def longest_beat(qtbot, panel, act) -> int:
     clock.start()
     timer.start(5)
     act()
-    qtbot.waitUntil(lambda: not panel.keeper.measuring, timeout=RUN)
+    qtbot.waitUntil(lambda: not panel.measurements.measuring, timeout=RUN)
     timer.stop()
     assert len(beats) > 10
     return max(beats)

@@ -264,7 +264,7 @@ def test_edited_labels_are_measured_in_their_channel(qtbot, viewer, panel, stand
     choose(qtbot, panel, 0, "time")  # which says nothing of labels that are there
 
     labels.data_setitem((np.array([0]), np.array([40]), np.array([20])), 1)
-    qtbot.waitUntil(lambda: not panel.keeper.measuring, timeout=RUN)
+    qtbot.waitUntil(lambda: not panel.measurements.measuring, timeout=RUN)
 
     assert labels.features["intensity_mean"].max() > 1090
     assert record_of(labels).role == PREDICTION

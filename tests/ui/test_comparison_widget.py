@@ -18,16 +18,16 @@ from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.writers import write_labels
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.summary import compare_fields
+from napari_nucseg.ui.layer_fields import choose_axes
 from napari_nucseg.ui.layers import (
     DIFFERENCE,
     GROUND_TRUTH,
     PREDICTION,
     LayerRecord,
-    choose_axes,
     record_of,
     tag,
 )
-from napari_nucseg.ui.score.export_kinds import KINDS
+from napari_nucseg.ui.score.export_kinds import EXPORTS
 from napari_nucseg.ui.score.overlay_drawing import FIRST, SECOND
 from napari_nucseg.ui.score.panel import COMPARE
 from tests.ui.scored import add_stacks, open_panel, overlays, settled, spoil
@@ -235,7 +235,7 @@ def test_the_menu_of_exports_lists_all_of_them_each_time(panel):
     menu = panel.files.menu()
     for _ in range(2):
         menu.popup(QPoint(0, 0))
-        assert [action.text() for action in menu.actions()] == list(KINDS)
+        assert [action.text() for action in menu.actions()] == list(EXPORTS)
         menu.close()
 
 
@@ -319,9 +319,9 @@ def test_a_comparison_by_a_rule_that_is_past_is_not_shown(qtbot, panel):
     assert not panel.comparison.model.rows
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", list(EXPORTS))
 def test_everything_on_the_menu_is_written(qtbot, tmp_path, panel, kind):
-    path = tmp_path / f"out{KINDS[kind][0]}"
+    path = tmp_path / f"out{EXPORTS[kind][0]}"
 
     export(qtbot, panel, kind, path)
 
@@ -381,7 +381,7 @@ def test_files_are_named_by_what_they_hold(panel, monkeypatch):
         return "", ""
 
     monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
-    for kind in KINDS:
+    for kind in EXPORTS:
         panel.export.ask(kind)
 
     name = panel.prediction.value.name

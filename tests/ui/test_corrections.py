@@ -227,7 +227,7 @@ def stack_panel(qtbot, viewer, stacks):
 def accept(panel, key: dict, side: str) -> None:
     assert panel.objects.show_row(panel.state.objects.find(**key))
     getattr(panel.corrections, side).native.click()
-    panel.edits.look()
+    panel.edit_tracker.look()
 
 
 def test_accepting_the_pieces_of_a_split_nucleus_leaves_nothing_of_it(stacks, stack_panel):
@@ -305,7 +305,7 @@ def test_a_large_stack_that_was_edited_in_depth_is_not_saved_field_by_field(
     stacks[0].n_edit_dimensions = 3
 
     stacks[0].fill((0, 20, 20), 0)
-    stack_panel.edits.look()
+    stack_panel.edit_tracker.look()
     settled(qtbot, stack_panel)
 
     save(qtbot, stack_panel, tmp_path)
@@ -321,7 +321,7 @@ def test_labels_that_a_program_changed_are_counted_when_they_are_painted(
     stacks[0].data[1, 40:50, 40:50] = 8
     viewer.dims.set_current_step(0, 1)
     stacks[0].paint((1, 10, 10), 0)
-    stack_panel.edits.look()
+    stack_panel.edit_tracker.look()
 
     expected = score(stacks[1].data[1], stacks[0].data[1])
     assert stack_panel.state.score_of(1).pixels == expected.pixels
@@ -335,7 +335,7 @@ def test_what_is_painted_in_a_field_out_of_sight_is_counted_and_saved(
     before = stack_panel.state.score_of(0)
     stacks[0].paint((0, 50, 110), 77)
     stacks[0].paint((0, 50, 114), 78)
-    qtbot.waitUntil(lambda: not stack_panel.edits.is_waiting)
+    qtbot.waitUntil(lambda: not stack_panel.edit_tracker.is_waiting)
     settled(qtbot, stack_panel)
 
     expected = score(stacks[1].data[0], stacks[0].data[0])
@@ -347,7 +347,7 @@ def test_what_is_painted_in_a_field_out_of_sight_is_counted_and_saved(
 
     stacks[0].undo()
     stacks[0].undo()
-    qtbot.waitUntil(lambda: not stack_panel.edits.is_waiting)
+    qtbot.waitUntil(lambda: not stack_panel.edit_tracker.is_waiting)
     settled(qtbot, stack_panel)
     assert stack_panel.state.score_of(0).pixels == before.pixels
 
@@ -358,7 +358,7 @@ def test_what_is_painted_while_layers_are_compared_is_counted_and_saved(
     stack_panel.start()
     assert not stack_panel.state.is_there
     stacks[0].paint((0, 50, 110), 77)
-    stack_panel.edits.look()
+    stack_panel.edit_tracker.look()
     settled(qtbot, stack_panel)
 
     assert stack_panel.state.objects.find(0, 77, is_true=False) is not None
@@ -375,7 +375,7 @@ def test_two_predictions_compared_are_saved_under_two_names(qtbot, viewer, tmp_p
     settled(qtbot, stack_panel)
     for layer in (first, second):
         layer.paint((0, 50, 110), 77)
-    stack_panel.edits.look()
+    stack_panel.edit_tracker.look()
 
     save(qtbot, stack_panel, tmp_path)
 
@@ -534,7 +534,7 @@ def test_a_corrected_field_of_a_stack_is_saved_as_that_field(qtbot, tmp_path, vi
     panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
     settled(qtbot, panel)
     found.data_setitem(np.nonzero(np.arange(3)[:, None, None] * (found.data == 2) == 1), 0)
-    panel.edits.look()
+    panel.edit_tracker.look()
 
     save(qtbot, panel, tmp_path / "out")
 
@@ -554,7 +554,7 @@ def test_a_corrected_field_of_a_stack_is_saved_as_that_field(qtbot, tmp_path, vi
 def test_exports_say_that_labels_were_corrected_by_hand(qtbot, tmp_path, layers, panel):
     layers[0].data_setitem(np.nonzero(layers[0].data == 4), 0)
     layers[0].data_setitem(np.nonzero(layers[0].data == 5), 0)
-    panel.edits.look()
+    panel.edit_tracker.look()
     qtbot.waitUntil(lambda: panel.corrections.corrected.value != "")
     assert panel.corrections.corrected.value == "Prediction corrected by hand: 2 nuclei."
     settled(qtbot, panel)
@@ -581,7 +581,7 @@ def test_the_table_of_nuclei_says_which_were_corrected(qtbot, tmp_path, layers, 
     empty = np.argwhere((layers[0].data == 0) & (layers[1].data == 0))
     layers[0].data_setitem(tuple(empty[:1].T), 300)
     layers[1].data_setitem(tuple(empty[-1:].T), 5)
-    panel.edits.look()
+    panel.edit_tracker.look()
     settled(qtbot, panel)
 
     panel.export.write("Nuclei as CSV...", tmp_path / "nuclei.csv")

@@ -138,7 +138,7 @@ def test_an_edit_draws_the_field_anew(qtbot, layers, panel):
     y, x = np.argwhere(after == cut.found[0])[0]
     after[y : y + 3, x - 5 : x + 6] = 0
     write_field(layers[0], cut.plane, after)
-    panel.edits.look()
+    panel.edit_tracker.look()
     settled(qtbot, panel)
     draw(qtbot, panel)
 

@@ -62,7 +62,7 @@ def questions(qtbot):
 
 def settle(qtbot, panel) -> None:
     qtbot.waitUntil(
-        lambda: not (panel.follows or panel.running or panel.keeper.measuring), timeout=RUN
+        lambda: not (panel.follows or panel.running or panel.measurements.measuring), timeout=RUN
     )
 
 
@@ -284,7 +284,7 @@ def shown_stack(qtbot, make_napari_viewer, drawn_fields):
 def segment_anew(qtbot, panel) -> None:
     """Let a network find other nuclei in all fields."""
     panel.form.params["min_size"].value = 300
-    panel.follower.rest()
+    panel.live_update.rest()
     run(qtbot, panel)
     settle(qtbot, panel)
 
@@ -414,7 +414,7 @@ def test_ctrl_z_is_counted_in_hidden_labels_and_in_another_field(qtbot, shown_st
     viewer.dims.set_current_step(0, 1)
     layer.visible = False
     press_undo(qtbot, viewer)
-    qtbot.waitUntil(lambda: panel.keeper.measuring, timeout=RUN)
+    qtbot.waitUntil(lambda: panel.measurements.measuring, timeout=RUN)
     settle(qtbot, panel)
     viewer.dims.set_current_step(0, 0)
 

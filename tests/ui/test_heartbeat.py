@@ -61,14 +61,14 @@ def test_no_button_of_the_score_panel_blocks_the_window(qtbot, panel):
         "errors only": (buttons.errors_only.native.click, LONGEST),
         "everything": (buttons.errors_only.native.click, LONGEST),
         "slider": (partial(setattr, panel.threshold, "value", 0.7), LONGEST),
-        "preset": (partial(setattr, panel.choices.preset, "value", "dsb2018"), LONGEST),
+        "preset": (partial(setattr, panel.controls.preset, "value", "dsb2018"), LONGEST),
         "table": (partial(panel.tabs.setCurrentIndex, NUCLEI), LONGEST),
         "next": (buttons.next.native.click, LONGEST),
         "all fields": (filters.this_field.click, LONGEST),
         "next of all": (buttons.next.native.click, LONGEST),
         "verdict": (panel.legend.buttons[Verdict.MATCHED].click, LONGEST),
         "filter": (partial(filters.least_iou.setValue, 0.3), LONGEST),
-        "swap": (panel.choices.swapping.click, LONGEST),
+        "swap": (panel.controls.swapping.click, LONGEST),
     }
     blocked = {}
     for what, (act, longest) in steps.items():
@@ -130,7 +130,7 @@ def test_an_overlay_stays_the_layer_that_it_is(qtbot, viewer, drawn_fields):
     panel.show_errors()
     (before,) = overlays(viewer, ERRORS)
 
-    panel.choices.swap()
+    panel.controls.swap()
     settled(qtbot, panel)
 
     (after,) = overlays(viewer, ERRORS)

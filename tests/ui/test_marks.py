@@ -184,7 +184,7 @@ def test_all_predictions_are_compared_without_what_is_ignored(qtbot, viewer, lay
     panel.marks.mark(Mark.IGNORE)
     corners = box_around(layers[1].data[1] == 2, out=0.7)
     shapes = viewer.add_shapes([in_field(1, corners)], shape_type="polygon", name="debris")
-    panel.choices.ignore.inside.value = shapes
+    panel.controls.ignore.inside.value = shapes
     settled(qtbot, panel)
     panel.comparison.compare()
     settled(qtbot, panel)
@@ -214,11 +214,11 @@ def test_an_edit_removes_the_mark_with_the_nucleus_and_undo_brings_it_back(qtbot
     press(qtbot, panel, Mark.REVIEWED)
     truth = layers[1]
     write_field(truth, 0, np.where(truth.data[0] == 3, 0, truth.data[0]))
-    panel.edits.look()
+    panel.edit_tracker.look()
     assert marks(panel) == {}
 
     truth.undo()
-    panel.edits.look()
+    panel.edit_tracker.look()
     assert marks(panel) == {(0, 3, True): Mark.REVIEWED}
 
 
@@ -311,7 +311,7 @@ def test_a_spurious_nucleus_can_be_ignored(qtbot, viewer, layers, panel):
     found[y, x : x + 3] = np.where(found[y, x : x + 3] == 0, 77, 0)
     viewer.dims.set_current_step(0, 0)
     write_field(layers[0], 0, found)
-    panel.edits.look()
+    panel.edit_tracker.look()
     assert panel.state.score.verdicts.spurious == 1
     choose(panel, 0, 77, is_true=False)
     press(qtbot, panel, Mark.IGNORE)
@@ -326,20 +326,20 @@ def test_an_edit_beside_what_is_ignored_is_scored_without_it(qtbot, viewer, laye
     press(qtbot, panel, Mark.IGNORE)
     truth = layers[1]
     write_field(truth, 0, np.where(truth.data[0] == 2, 0, truth.data[0]))
-    panel.edits.look()
+    panel.edit_tracker.look()
     settled(qtbot, panel)
     assert panel.state.score == expected(panel, 0, Ignored(truth=frozenset({3})))
 
     write_field(truth, 0, np.where(truth.data[0] == 3, 0, truth.data[0]))
-    panel.edits.look()
+    panel.edit_tracker.look()
     settled(qtbot, panel)
     assert panel.state.score == expected(panel, 0, Ignored())
 
 
 def test_nuclei_at_the_border_are_ignored_on_request(qtbot, viewer, panel, tmp_path):
     before = panel.state.score
-    assert not panel.choices.border.value
-    panel.choices.border.native.click()
+    assert not panel.controls.border.value
+    panel.controls.border.native.click()
     settled(qtbot, panel)
 
     for plane in range(3):
@@ -357,7 +357,7 @@ def test_nuclei_at_the_border_are_ignored_on_request(qtbot, viewer, panel, tmp_p
     assert left_out == pooled["ignored"]["true"]
     assert left_out == sum(int(one["ignored_true"]) for one in fields) > 0
 
-    panel.choices.border.native.click()
+    panel.controls.border.native.click()
     settled(qtbot, panel)
     assert panel.state.score == before
 
@@ -385,7 +385,7 @@ def test_a_shape_leaves_out_what_lies_in_it_in_its_field_alone(qtbot, viewer, la
     corners = box_around(truth[1] == 2, out=0.7)
     before = [panel.state.score_of(plane) for plane in range(3)]
     shapes = viewer.add_shapes([in_field(1, corners)], shape_type="polygon", name="debris")
-    panel.choices.ignore.inside.value = shapes
+    panel.controls.ignore.inside.value = shapes
     settled(qtbot, panel)
 
     region = Ignored(region=mask_of(corners, truth[1].shape))
@@ -396,7 +396,7 @@ def test_a_shape_leaves_out_what_lies_in_it_in_its_field_alone(qtbot, viewer, la
     nuclei = before[1].areas.true
     assert f"{nuclei - 1} of {nuclei} nuclei counted, 1 ignored" in panel.status.value
 
-    panel.choices.ignore.inside.value = None
+    panel.controls.ignore.inside.value = None
     settled(qtbot, panel)
     assert [panel.state.score_of(plane) for plane in range(3)] == before
 
@@ -404,7 +404,7 @@ def test_a_shape_leaves_out_what_lies_in_it_in_its_field_alone(qtbot, viewer, la
 def test_scores_follow_shapes_that_are_drawn_moved_and_deleted(qtbot, viewer, layers, panel):
     truth = layers[1].data
     shapes = viewer.add_shapes(ndim=3, name="debris")
-    panel.choices.ignore.inside.value = shapes
+    panel.controls.ignore.inside.value = shapes
     settled(qtbot, panel)
     for plane, label in ((0, 3), (1, 2)):
         shapes.add_rectangles(in_field(plane, box_around(truth[plane] == label)))
@@ -431,7 +431,7 @@ def test_a_shape_without_a_field_of_its_own_counts_in_all_and_a_line_in_none(qtb
     shapes = viewer.add_shapes(ndim=2, name="debris")
     shapes.add_rectangles(np.array([(-1, -1), (-1, 60), (60, 60), (60, -1)]))
     shapes.add_lines(np.array([(0, 0), (100, 100)]))
-    panel.choices.ignore.inside.value = shapes
+    panel.controls.ignore.inside.value = shapes
     settled(qtbot, panel)
     panel.score.native.click()
     settled(qtbot, panel)
@@ -452,7 +452,7 @@ def test_shapes_lie_where_they_are_seen_whatever_the_pixel_size(qtbot, viewer, d
         layer.scale, layer.translate = (0.5, 0.5), (7, -3)
     panel = open_panel(qtbot, viewer)
     corners = box_around(truth == 3) * 0.5 + (7, -3)
-    panel.choices.ignore.inside.value = viewer.add_shapes([corners], shape_type="ellipse")
+    panel.controls.ignore.inside.value = viewer.add_shapes([corners], shape_type="ellipse")
     settled(qtbot, panel)
 
     assert panel.state.score.ignored.true == 1
@@ -462,9 +462,9 @@ def test_shapes_lie_where_they_are_seen_whatever_the_pixel_size(qtbot, viewer, d
 def test_a_layer_to_draw_in_lies_on_the_labels_and_is_chosen(qtbot, viewer, layers, panel):
     for layer in layers:
         layer.scale = (1, 0.5, 0.5)
-    qtbot.mouseClick(panel.choices.ignore.adding, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.controls.ignore.adding, Qt.MouseButton.LeftButton)
     settled(qtbot, panel)
-    shapes = panel.choices.ignore.inside.value
+    shapes = panel.controls.ignore.inside.value
 
     assert viewer.layers.selection.active is shapes
     assert shapes.mode == "add_polygon"
@@ -478,10 +478,10 @@ def test_an_edit_is_scored_with_the_regions_in_force(qtbot, viewer, layers, pane
     truth = layers[1]
     corners = box_around(truth.data[0] == 3, out=0.7)
     shapes = viewer.add_shapes([in_field(0, corners)], shape_type="polygon", name="debris")
-    panel.choices.ignore.inside.value = shapes
+    panel.controls.ignore.inside.value = shapes
     settled(qtbot, panel)
     write_field(truth, 0, np.where(truth.data[0] == 2, 0, truth.data[0]))
-    panel.edits.look()
+    panel.edit_tracker.look()
     settled(qtbot, panel)
 
     region = Ignored(region=mask_of(corners, truth.data[0].shape))
@@ -490,7 +490,7 @@ def test_an_edit_is_scored_with_the_regions_in_force(qtbot, viewer, layers, pane
 
 def test_shapes_can_be_changed_after_the_panel_was_closed(qtbot, viewer, layers, panel):
     shapes = viewer.add_shapes(ndim=3, name="debris")
-    panel.choices.ignore.inside.value = shapes
+    panel.controls.ignore.inside.value = shapes
     settled(qtbot, panel)
     viewer.window.remove_dock_widget(panel.native)
 

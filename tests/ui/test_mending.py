@@ -641,7 +641,7 @@ class TestProposals:
         window.add_image(field.image, name="A01", scale=(0.645, 0.645), units=("um", "um"))
         panel = window.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
         run(qtbot, panel)
-        qtbot.waitUntil(lambda: not panel.keeper.measuring, timeout=RUN)
+        qtbot.waitUntil(lambda: not panel.measurements.measuring, timeout=RUN)
         window.reset_view()
         QApplication.processEvents()
         return panel, predictions(window)[0]
@@ -689,7 +689,7 @@ class TestProposals:
         panel, layer = segmented
         press(qtbot, panel.result.mending, DELETE)
         click(qtbot, window, layer, tuple(np.argwhere(layer.data == 1).mean(axis=0).tolist()))
-        qtbot.waitUntil(lambda: not panel.keeper.measuring, timeout=RUN)
+        qtbot.waitUntil(lambda: not panel.measurements.measuring, timeout=RUN)
 
         assert 1 not in layer.features["index"].tolist()
         window.layers.selection.active = None

@@ -167,11 +167,11 @@ def test_a_file_that_is_absent_at_the_start_stays_remembered(viewer, panel, add,
 def test_settings_of_one_of_two_files_of_a_name_are_asked_for(panel, add, tmp_path):
     paths = [add(tmp_path / folder / "mine.pt") for folder in ("a", "b")]
 
-    panel.chooser.use_settings(str(paths[0]), SegmentParams(min_size=50))
+    panel.model_selector.use_settings(str(paths[0]), SegmentParams(min_size=50))
     assert panel.form.model.value == str(paths[0])
 
     with pytest.raises(ValueError, match=r"are both named 'mine\.pt'"):
-        panel.chooser.use_settings("mine.pt", SegmentParams())
+        panel.model_selector.use_settings("mine.pt", SegmentParams())
 
 
 def test_what_a_model_makes_no_use_of_is_locked_and_says_so(panel):

@@ -105,13 +105,13 @@ def test_no_text_of_the_segment_panel_is_cut_off(qtbot, window, drawn_fields, st
     for way in panel.result.show_as.choices:
         panel.result.show_as.value = way
         cut += cut_off(panel.native, way)
-    qtbot.waitUntil(lambda: not panel.keeper.measuring)
+    qtbot.waitUntil(lambda: not panel.measurements.measuring)
     panel.result.doubtful.native.click()
     assert panel.status.value.startswith("Nucleus ")
     cut += cut_off(panel.native, "a doubtful nucleus")
     for row in panel.form.params.rows:
         row.value = not row.value if isinstance(row.value, bool) else row.max
-    panel.follower.rest()
+    panel.live_update.rest()
     for fold in panel.native.findChildren(QCollapsible):
         fold.expand(animate=False)
     cut += cut_off(panel.native, "all unfolded, all values changed")

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication, QToolTip
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.score.panel import PLOTS
-from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS, KINDS
+from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS, PLOT_TIPS
 from tests.ui.scored import add_stacks, open_panel, settled, spoil, turn_wheel
 
 
@@ -189,7 +189,7 @@ def test_the_pointer_over_a_field_names_it_and_tells_rank_from_number(qtbot, pan
     assert axes.get_xlabel() == "rank of the field (worst AP first)"
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", list(PLOT_TIPS))
 def test_every_axis_has_a_title_with_its_unit(panel, kind):
     axes = axes_of(panel, kind)
 
@@ -200,7 +200,7 @@ def test_every_axis_has_a_title_with_its_unit(panel, kind):
 
 def test_the_numbers_of_a_plot_are_saved_as_csv(qtbot, tmp_path, panel):
     rows = {}
-    for kind in KINDS:
+    for kind in PLOT_TIPS:
         axes_of(panel, kind)
         panel.plots.save_to(tmp_path / f"{kind}.csv")
         settled(qtbot, panel)
@@ -258,7 +258,7 @@ def test_the_areas_count_all_nuclei(panel, truths):
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", list(PLOT_TIPS))
 def test_every_plot_is_saved(qtbot, tmp_path, panel, kind, ending):
     axes_of(panel, kind)
 
@@ -316,4 +316,4 @@ def test_a_plot_without_anything_to_draw_says_so(qtbot, make_napari_viewer):
 def test_the_wheel_changes_no_plot_that_has_no_focus(panel):
     turn_wheel(panel.plots.kind, -1)
 
-    assert panel.plots.kind.currentText() == next(iter(KINDS))
+    assert panel.plots.kind.currentText() == next(iter(PLOT_TIPS))

@@ -19,7 +19,8 @@ from napari_nucseg.io.sources import Source
 from napari_nucseg.ui.files import results_reader
 from napari_nucseg.ui.files.field_groups import MAX_GROUPS
 from napari_nucseg.ui.files.reader import get_reader, stack_lazily
-from napari_nucseg.ui.layers import GROUND_TRUTH, full_data, record_of, role_of
+from napari_nucseg.ui.layer_fields import full_data
+from napari_nucseg.ui.layers import GROUND_TRUTH, record_of, role_of
 
 
 def read(path: Path):

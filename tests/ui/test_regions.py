@@ -115,7 +115,7 @@ def test_field_and_rectangle_follow_the_sliders_together(qtbot, viewer, image, p
 def test_nuclei_that_a_rectangle_cuts_are_measured_again(qtbot, viewer, image, panel):
     run(qtbot, panel)
     segment_box(qtbot, viewer, image, panel, (20, 30, 90, 111))
-    qtbot.waitUntil(lambda: not panel.keeper.measuring, timeout=RUN)
+    qtbot.waitUntil(lambda: not panel.measurements.measuring, timeout=RUN)
 
     (labels,) = predictions(viewer)
     ids, areas = np.unique(labels.data[labels.data > 0], return_counts=True)

@@ -186,7 +186,7 @@ def rings(viewer):
 
 
 def measured(qtbot, panel):
-    qtbot.waitUntil(lambda: not panel.keeper.measuring, timeout=RUN)
+    qtbot.waitUntil(lambda: not panel.measurements.measuring, timeout=RUN)
 
 
 def erase(labels, label):

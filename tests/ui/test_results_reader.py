@@ -93,7 +93,7 @@ def test_the_panel_takes_the_place_of_the_verdicts_of_a_folder(qtbot, viewer, re
 def test_verdicts_of_a_folder_stay_without_a_comparison(viewer, results):
     panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
     opened(viewer, results())
-    panel.choices.truth.value = None
+    panel.controls.truth.value = None
 
     viewer.window.remove_dock_widget(panel.native)
 

@@ -221,7 +221,7 @@ def test_a_model_that_was_downloaded_stands_with_those_that_are_ready(no_weights
     with model.path.open("wb") as file:
         file.truncate(model.remote.size or 1)
     assert catalogue.find("nuclei").is_ready
-    panel.chooser.refresh()
+    panel.model_selector.refresh()
 
     assert panel.form.model.value == "nuclei"
     assert box.currentText() == "nuclei"

@@ -266,13 +266,13 @@ def test_swap_exchanges_prediction_and_ground_truth(qtbot, layers, panel):
     settled(qtbot, panel)
     predicted, true = layers
     recall = cell(panel, "Recall", nth=1)
-    qtbot.mouseClick(panel.choices.swapping, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.controls.swapping, Qt.MouseButton.LeftButton)
     settled(qtbot, panel)
 
     assert (panel.prediction.value, panel.truth.value) == (true, predicted)
     assert cell(panel, "Precision", nth=1) == recall
     assert f"{true.name} looks like the ground truth of {predicted.name}" in panel.status.value
-    qtbot.mouseClick(panel.choices.swapping, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.controls.swapping, Qt.MouseButton.LeftButton)
     settled(qtbot, panel)
     assert (panel.prediction.value, panel.truth.value) == (predicted, true)
     assert cell(panel, "Recall", nth=1) == recall

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from napari_nucseg.analysis.object_geometry import Box, ObjectGeometry, find_geometry, move_geometry
-from napari_nucseg.array_types import Labels
+from napari_nucseg.analysis.object_geometry import ObjectGeometry, find_geometry, move_geometry
+from napari_nucseg.array_types import Labels, Window
 from napari_nucseg.metrics.boundaries import Boundaries, Spacing, measure_boundaries
 from napari_nucseg.metrics.counts import PixelCounts
 from napari_nucseg.metrics.ignoring import Ignored, IgnoredCounts, leave_out
@@ -153,7 +153,7 @@ class LocatedPair(FieldPair):
             kept = count_kept(*labels, ignore, outlines=outlines)
         return replace(self, counted=kept)
 
-    def recounted(self, box: Box, before: LabelPair, labels: LabelPair) -> LocatedPair:
+    def recounted(self, box: Window, before: LabelPair, labels: LabelPair) -> LocatedPair:
         """Count and find the objects again after an edit; outlines are not compared.
 
         Parameters

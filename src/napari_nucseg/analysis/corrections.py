@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.overlap import Overlap
 
-Region = tuple[slice, ...]
+Slices = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Change:
         Labels that there are no more, and that are new.
     """
 
-    region: Region
+    region: Slices
     before: Labels
     after: Labels
     gone: tuple[int, ...]
@@ -168,7 +168,7 @@ class Change:
         return ", ".join(done + [f"nucleus {number} is gone" for number in self.gone])
 
 
-def box_of(mask: NDArray[np.bool_], margin: int = 0) -> Region:
+def box_of(mask: NDArray[np.bool_], margin: int = 0) -> Slices:
     """Find the smallest box around what is marked, and a margin; it may end beyond the array."""
     box = []
     for axis in range(mask.ndim):
@@ -178,7 +178,7 @@ def box_of(mask: NDArray[np.bool_], margin: int = 0) -> Region:
     return tuple(box)
 
 
-def change_in(labels: Labels, after: Labels, box: Region | None = None) -> Change:
+def change_in(labels: Labels, after: Labels, box: Slices | None = None) -> Change:
     """Describe a change of labels.
 
     Parameters

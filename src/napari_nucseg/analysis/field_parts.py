@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.analysis.measurements import Nuclei
-from napari_nucseg.array_types import Labels
+from napari_nucseg.array_types import Labels, Window
 from napari_nucseg.io.channels import CHANNEL, Channel, stack_shape
 
 Numbers = NDArray[np.integer]
-Region = tuple[slice, slice]
-"""Rows and columns of a field."""
-Provenance = Mapping[str, Any]
+ProvenanceRecord = Mapping[str, Any]
 """How labels were made, as plain values."""
 BOXES = "boxes"
 """Key of a field's provenance for those of the boxes in it that were segmented later."""
@@ -112,7 +110,7 @@ class Placed:
     numbers: Numbers
 
 
-def with_context(part: Region, shape: tuple[int, ...], margin: int) -> Region:
+def with_context(part: Window, shape: tuple[int, ...], margin: int) -> Window:
     """Grow a part by a margin on every side, as far as the field goes.
 
     Examples
@@ -127,7 +125,7 @@ def with_context(part: Region, shape: tuple[int, ...], margin: int) -> Region:
     return rows, columns
 
 
-def place_part(field: Labels, new: Labels, context: Region, part: Region, above: int = 0) -> Placed:
+def place_part(field: Labels, new: Labels, context: Window, part: Window, above: int = 0) -> Placed:
     """Put new labels of a part into a field.
 
     A nucleus on both sides of the edge is taken whole from the side that holds more of it: from
@@ -182,7 +180,7 @@ def place_part(field: Labels, new: Labels, context: Region, part: Region, above:
     return Placed(labels, taken, numbers)
 
 
-def moved(nuclei: Nuclei, placed: Placed, context: Region) -> Nuclei:
+def moved(nuclei: Nuclei, placed: Placed, context: Window) -> Nuclei:
     """Return the measures of those nuclei of a part that are in the field, as they are there."""
     there = np.isin(nuclei["index"], placed.taken)
     taken: Nuclei = {name: column[there] for name, column in nuclei.items()}
@@ -255,13 +253,13 @@ def _count(labels: Labels, inside: NDArray[np.bool_]) -> tuple[Numbers, Numbers,
     return ids, within, areas - within
 
 
-def parts_of(made: Provenance) -> list[Provenance]:
+def parts_of(made: ProvenanceRecord) -> list[ProvenanceRecord]:
     """List what lies on top of one another in a field, in the order of its making."""
     first = {key: value for key, value in made.items() if key != BOXES}
     return [first, *made.get(BOXES, ())]
 
 
-def stacked(before: Provenance | None, added: Provenance) -> Provenance:
+def stacked(before: ProvenanceRecord | None, added: ProvenanceRecord) -> ProvenanceRecord:
     """Add how a field or a box was made to what is told of a field.
 
     Parameters

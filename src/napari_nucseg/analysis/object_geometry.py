@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Labels
+from napari_nucseg.array_types import Labels, Window
 from napari_nucseg.metrics.overlap import Index
-
-Box = tuple[slice, slice]
-"""Rows and columns of a field."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def move_geometry(
     places: ObjectGeometry,
     old_ids: NDArray[np.int64],
     ids: NDArray[np.int64],
-    box: Box,
+    box: Window,
     before: Labels,
     labels: Labels,
 ) -> ObjectGeometry:

@@ -13,8 +13,8 @@ from PIL import ImageColor
 
 from napari_nucseg.analysis.comparison import LabelPair
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS, dim
-from napari_nucseg.analysis.object_geometry import Box
 from napari_nucseg.analysis.objects import Objects
+from napari_nucseg.array_types import Window
 from napari_nucseg.metrics.boundaries import find_outlines
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.progress import Progress
@@ -27,7 +27,7 @@ _DASH, _FOUND_COLOUR = 3, (255, 255, 255)
 """Pixels of a dash of the prediction's outline, and its colour."""
 
 
-def window_around(box: Sequence[int], shape: tuple[int, ...]) -> Box:
+def window_around(box: Sequence[int], shape: tuple[int, ...]) -> Window:
     """Return the rows and columns of a square part of a field around a box, with surroundings.
 
     Parameters

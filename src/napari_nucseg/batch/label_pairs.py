@@ -19,7 +19,7 @@ from napari_nucseg.wording import say_corrected
 
 
 @dataclass(frozen=True)
-class LabelPair:
+class LabelFiles:
     """Two label images of one field."""
 
     stem: str
@@ -73,7 +73,7 @@ class LabelPair:
         return score, (*truth.notes, *predicted.notes, *by_hand)
 
 
-def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
+def pair_labels(predicted: Path, truth: Path) -> tuple[LabelFiles, ...]:
     """Pair two files, or the files of two folders by their stems.
 
     Raises
@@ -87,7 +87,7 @@ def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
         if not path.exists():
             raise FileNotFoundError(f"{path}: there is no such file or folder")
     if predicted.is_file() and truth.is_file():
-        return (LabelPair(predicted.stem, Source(predicted), Source(truth)),)
+        return (LabelFiles(predicted.stem, Source(predicted), Source(truth)),)
     if predicted.is_file() or truth.is_file():
         raise ValueError(f"{predicted} and {truth}: give two files or two folders")
     found, wanted = _by_stem(predicted), _by_stem(truth)
@@ -100,7 +100,7 @@ def pair_labels(predicted: Path, truth: Path) -> tuple[LabelPair, ...]:
                 f"{folder}: {len(alone)} of the other folder's {len(others)} fields are not here, "
                 f"the first is {alone[0]}; give folders with the same fields"
             )
-    return tuple(LabelPair(stem, found[stem], wanted[stem]) for stem in sorted(found))
+    return tuple(LabelFiles(stem, found[stem], wanted[stem]) for stem in sorted(found))
 
 
 def _by_stem(folder: Path) -> dict[str, Source]:

@@ -53,7 +53,7 @@ class Plot:
     files: Mapping[str, str]
 
 
-class Scored(Protocol):
+class ScoredModel(Protocol):
     """A model with its scores."""
 
     @property
@@ -77,7 +77,7 @@ class Scored(Protocol):
         ...
 
 
-def plot_fields(sections: Sequence[Scored]) -> Plot:
+def plot_fields(sections: Sequence[ScoredModel]) -> Plot:
     """Draw a dot for every field and score, beside its mean, a colour a model.
 
     Above some hundred fields the dots are pixels, while axes and words stay shapes: an element a
@@ -116,7 +116,7 @@ def plot_fields(sections: Sequence[Scored]) -> Plot:
     return as_plot("scores of fields", figure, _rows_of_fields(sections, shown), titles)
 
 
-def _said_of(section: Scored, metric: Metric, values: Mapping[Any, float]) -> list[str]:
+def _said_of(section: ScoredModel, metric: Metric, values: Mapping[Any, float]) -> list[str]:
     return [
         f"{section.names.get(key, key)}: {metric.heading} {as_number(value)}"
         for key, value in values.items()
@@ -124,7 +124,7 @@ def _said_of(section: Scored, metric: Metric, values: Mapping[Any, float]) -> li
 
 
 def _rows_of_fields(
-    sections: Sequence[Scored], shown: Sequence[Metric]
+    sections: Sequence[ScoredModel], shown: Sequence[Metric]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the scores of each field as numbers, the header first; None where one is undefined."""
     yield ("model", "field", *(f"{metric.group}_{metric.name}" for metric in shown))
@@ -134,7 +134,7 @@ def _rows_of_fields(
             yield (section.name, section.names.get(key, key), *values)
 
 
-def plot_thresholds(sections: Sequence[Scored]) -> Plot:
+def plot_thresholds(sections: Sequence[ScoredModel]) -> Plot:
     """Draw the mean AP of fields against the IoU threshold, a line a model."""
     figure, axes = new_figure(3.7, 3.2)
     rows: list[tuple[Any, ...]] = [("model", "iou_threshold", "mean_ap")]
@@ -157,7 +157,7 @@ def plot_thresholds(sections: Sequence[Scored]) -> Plot:
     return as_plot("AP by threshold", figure, rows)
 
 
-def plot_errors(sections: Sequence[Scored]) -> Plot:
+def plot_errors(sections: Sequence[ScoredModel]) -> Plot:
     """Draw how many nuclei got each verdict but matched, a bar a model."""
     figure, axes = new_figure(3.7, 3.2)
     rows: list[tuple[Any, ...]] = [("model", "verdict", "nuclei")]

@@ -48,7 +48,7 @@ WINDOW = 256
 """Edge of the part of an image whose nuclei are measured, px."""
 _FLOW_THRESHOLD = 0.4
 
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+RunNetwork = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """A normalised image to flows and cell probability, shape (3, height, width)."""
 
 
@@ -104,7 +104,7 @@ def find_large(shape: tuple[int, ...], look: Callable[[float], Look]) -> float |
     return None
 
 
-def look_at(copy: NDArray[np.float32], run: Run) -> Look:
+def look_at(copy: NDArray[np.float32], run: RunNetwork) -> Look:
     """Look at a smaller copy of a normalised image, shape (height, width)."""
     output = run(copy)
     traced = trace(output[:2], output[2], cellprob_threshold=0.0, steps=FLOW_STEPS)

@@ -14,7 +14,7 @@ from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QWidget
 
-from napari_nucseg.ui.layers import plane_of, shown_plane
+from napari_nucseg.ui.layer_fields import plane_of, shown_plane
 
 Ends = NDArray[np.float64]
 """Both ends of lines, along y and x of the world; an array of shape (n, 2, 2)."""

@@ -18,15 +18,8 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.corrections import Changes, PackedLabels, find_changes, fingerprint
 from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.ui.layers import (
-    count_planes,
-    full_data,
-    placement,
-    plane_of,
-    read_plane,
-    record_of,
-    tag,
-)
+from napari_nucseg.ui.layer_fields import count_planes, full_data, plane_of, read_plane
+from napari_nucseg.ui.layers import placement, record_of, tag
 from napari_nucseg.wording import counted
 
 _MADE, _ORIGINALS, _LOST = "nucseg made", "nucseg originals", "nucseg originals lost"

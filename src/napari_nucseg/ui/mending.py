@@ -18,18 +18,16 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_nucseg.analysis import mending
 from napari_nucseg.analysis.corrections import Change
-from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.ui import mending_tools as tools
 from napari_nucseg.ui.canvas_trace import MarkedNucleus, Trace, trace_beside
 from napari_nucseg.ui.edits import itself, remember, write_field
-from napari_nucseg.ui.layers import OVERLAYS, plane_of, role_of
-from napari_nucseg.ui.mending_tools import TOOLS, Place, Points, Tool
+from napari_nucseg.ui.layer_fields import plane_of
+from napari_nucseg.ui.layers import OVERLAYS, role_of
+from napari_nucseg.ui.mending_tools import TOOLS, FlowsOf, Place, Points, Tool
 
 _STILL = 4
 """Canvas pixels that the pointer may move within a click."""
-FlowsOf = Callable[[Labels, int], Flows | None]
-"""What a network said of a field of labels; None where that is not kept."""
 
 
 class Mender:

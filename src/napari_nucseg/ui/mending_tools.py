@@ -20,6 +20,8 @@ from napari_nucseg.segmenters.flows import compiling
 Place = tuple[float, ...]
 Points = NDArray[np.float64]
 """Places along y and x, in pixels of a field."""
+FlowsOf = Callable[[Labels, int], Flows | None]
+"""What a network said of a field of labels; None where that is not kept."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ PROPOSE = Tool(
     "does not run again.",
 )
 TOOLS = (DELETE, MERGE, SPLIT, ADD, PROPOSE)
-KEYS = (
+MENDING_KEYS = (
     ", ".join(f"Shift+{tool.letter} {tool.name.lower()}" for tool in TOOLS)
     + ". They work in the canvas while the labels are the selected layer. Esc ends a tool."
 )

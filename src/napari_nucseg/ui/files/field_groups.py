@@ -14,7 +14,7 @@ from napari_nucseg.io.tiff import Header
 
 MAX_GROUPS = 12
 """Kinds of fields that a dataset is opened with; each has layers of its own."""
-Kind = tuple[tuple[int, ...], np.dtype]
+ShapeAndType = tuple[tuple[int, ...], np.dtype]
 """Shape and pixel type."""
 
 
@@ -93,7 +93,7 @@ def group_by_header(dataset: Dataset, headers: Mapping[int, Header]) -> list[Fie
     ValueError
         If there are too many kinds of fields.
     """
-    kinds: dict[Kind, list[int]] = {}
+    kinds: dict[ShapeAndType, list[int]] = {}
     for number, header in headers.items():
         kinds.setdefault((header.shape, header.dtype), []).append(number)
     if len(kinds) > MAX_GROUPS:
@@ -144,7 +144,7 @@ def _read_headers(dataset: Dataset, blank: Collection[str]) -> dict[int, Header]
     return headers
 
 
-def _tell_apart(kind: Kind, kinds: Collection[Kind]) -> str:
+def _tell_apart(kind: ShapeAndType, kinds: Collection[ShapeAndType]) -> str:
     """Tell a kind from the others by what differs."""
     shape, dtype = kind
     words = []

@@ -15,7 +15,7 @@ from napari_nucseg.io.datasets import refuse_truth
 from napari_nucseg.io.label_formats import require_whole, write_mask, write_rois
 from napari_nucseg.io.writers import write_labels
 from napari_nucseg.ui.edits import count_corrected_in
-from napari_nucseg.ui.layers import plane_of
+from napari_nucseg.ui.layer_fields import plane_of
 
 
 def save_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:

@@ -11,8 +11,8 @@ from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer
 
 from napari_nucseg.analysis.comparison import LabelPair
-from napari_nucseg.analysis.object_geometry import Box
 from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.array_types import Window
 from napari_nucseg.ui.edits import (
     Step,
     exchange_data,
@@ -23,7 +23,7 @@ from napari_nucseg.ui.edits import (
     remember_all,
     steps_of,
 )
-from napari_nucseg.ui.layers import full_data, read_plane
+from napari_nucseg.ui.layer_fields import full_data, read_plane
 from napari_nucseg.ui.mending import is_mending
 from napari_nucseg.ui.panel import UndoWatch
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
@@ -37,7 +37,7 @@ _STILL = 4
 MOST_KEPT = 2**25
 """Pixels of a stack up to which all its fields are kept as they were, which takes about 0.3 s."""
 _SEPARATOR = "; "
-Change = tuple[Labels, Step]
+LayerStep = tuple[Labels, Step]
 """A step of a layer's history."""
 _LOOKING = ("pan_zoom", "transform")
 
@@ -169,7 +169,7 @@ class EditTracker:
         self._state, self._begin_anew = state, begin_anew
         self._watched: list[Labels] = []
         self._edited: set[Labels] = set()
-        self._steps: list[Change] = []
+        self._steps: list[LayerStep] = []
         self._soon = QTimer(parent)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.look)
@@ -244,7 +244,7 @@ class EditTracker:
                 remember(layer, plane, labels_before(layer, plane, steps))
         return any(planes_of(*one) - seen for one in (*gone, *new))
 
-    def _follow_history(self) -> tuple[list[Change], list[Change]]:
+    def _follow_history(self) -> tuple[list[LayerStep], list[LayerStep]]:
         """Bring the changes that can be undone up to date; return those gone, and the new."""
         now = [(layer, step) for layer in self._watched for step in steps_of(layer)]
         marks, known = ({id(step[0]) for _, step in some} for some in (now, self._steps))
@@ -290,7 +290,7 @@ class EditTracker:
             self._soon.start()
 
 
-def changed_box(before: LabelPair, after: LabelPair) -> Box | None:
+def changed_box(before: LabelPair, after: LabelPair) -> Window | None:
     """Return the box around all pixels whose label changed on either side; None if none did."""
     changed = np.asarray(before[0] != after[0]) | np.asarray(before[1] != after[1])
     rows = np.flatnonzero(changed.any(axis=1))

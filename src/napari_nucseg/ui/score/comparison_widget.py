@@ -23,7 +23,7 @@ from napari_nucseg.io.writers import with_ending, write_table
 from napari_nucseg.metrics.registry import Metric, shown_in
 from napari_nucseg.metrics.summary import LEVEL, Key
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import full_data
+from napari_nucseg.ui.layer_fields import full_data
 from napari_nucseg.ui.score.model import ComparisonState
 from napari_nucseg.ui.score.overlay_drawing import (
     COLOURS,

@@ -18,14 +18,13 @@ from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 from napari_nucseg.analysis.comparison import DatasetScore, score_dataset
 from napari_nucseg.metrics.presets import ScoreRule, find_preset
 from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.layer_fields import field_shape, full_data
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     OVERLAYS,
     PREDICTION,
-    field_shape,
     find_image,
     find_truth,
-    full_data,
     may_be_truth,
     record_of,
     role_of,

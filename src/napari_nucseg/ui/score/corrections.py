@@ -26,7 +26,7 @@ from napari_nucseg.ui.edits import (
     write_field,
 )
 from napari_nucseg.ui.jobs import Job, Run
-from napari_nucseg.ui.layers import full_data, plane_of, read_plane
+from napari_nucseg.ui.layer_fields import full_data, plane_of, read_plane
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.score.canvas import EditTracker
 from napari_nucseg.ui.score.corrected_files import collect_corrected, write_corrected

@@ -24,19 +24,10 @@ from napari_nucseg.io.writers import (
 )
 from napari_nucseg.ui.edits import count_corrected, find_corrected
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import (
-    GROUND_TRUTH,
-    PREDICTION,
-    axes_of,
-    field_shape,
-    find_image,
-    full_data,
-    pixel_size,
-    plane_of,
-    record_of,
-)
+from napari_nucseg.ui.layer_fields import axes_of, field_shape, full_data, plane_of
+from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, find_image, pixel_size, record_of
 from napari_nucseg.ui.score.corrected_files import as_file_name
-from napari_nucseg.ui.score.export_kinds import KINDS, OF_LABELS, Exported
+from napari_nucseg.ui.score.export_kinds import EXPORTS, OF_LABELS, Exported
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.wording import say_corrected, says
 
@@ -97,7 +88,7 @@ class Exporter:
 
     def fill(self, menu: QMenu) -> None:
         """List what can be written, unless that was done."""
-        for text in () if menu.actions() else KINDS:
+        for text in () if menu.actions() else EXPORTS:
             action = menu.addAction(text)
             assert action is not None
             action.triggered.connect(lambda checked=False, text=text: self.ask(text))
@@ -108,7 +99,7 @@ class Exporter:
         if prediction is None or not self._state.now.is_there:
             self._tell(NOTHING_COMPARED)
             return
-        ending, what = KINDS[kind][0], kind.split(maxsplit=1)[0].lower()
+        ending, what = EXPORTS[kind][0], kind.split(maxsplit=1)[0].lower()
         name = as_file_name(f"{prediction.name} {what}") + ending
         name, _ = QFileDialog.getSaveFileName(self._parent, kind, name, f"*{ending}")
         if name:
@@ -116,7 +107,7 @@ class Exporter:
 
     def write(self, kind: str, path: Path) -> None:
         """Write a file in the background; its name gets the ending unless it has it."""
-        ending, write = KINDS[kind]
+        ending, write = EXPORTS[kind]
         try:
             path = with_ending(path, ending)
             if ending == ".parquet":

@@ -164,7 +164,7 @@ class Exported:
 
 
 Write = Callable[[Path, Exported, Progress], None]
-KINDS: dict[str, tuple[str, Write]] = {
+EXPORTS: dict[str, tuple[str, Write]] = {
     "Nuclei as CSV...": (".csv", lambda path, e, p: write_columns(path, e.objects(p))),
     "Nuclei as Parquet...": (".parquet", lambda path, e, p: write_parquet(path, e.objects(p))),
     "Fields as CSV...": (".csv", lambda path, e, p: write_table(path, e.field_rows(p))),

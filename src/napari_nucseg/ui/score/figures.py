@@ -28,7 +28,7 @@ from napari_nucseg.ui.score.model import Comparison
 CURVES, IOUS, FIELDS, AREAS = "AP and F1 by threshold", "IoU by area", "Fields", "Areas"
 
 
-class Points(NamedTuple):
+class Dots(NamedTuple):
     """Dots that can be pointed at.
 
     Attributes
@@ -49,13 +49,13 @@ class Drawn(NamedTuple):
 
     Attributes
     ----------
-    points : Points or None
+    points : Dots or None
         Dots, where each is a nucleus or a field.
     columns : mapping
         Name of each column of the table of what was drawn, and its values.
     """
 
-    points: Points | None
+    points: Dots | None
     columns: Mapping[str, Columnlike]
 
 
@@ -88,7 +88,7 @@ def _draw_ious(axes: Any, now: Comparison, theme: Theme) -> Drawn:
         "iou": objects.iou[rows],
         "area_px": objects.area[rows],
     }
-    return Drawn(Points(objects.area[rows], objects.iou[rows], rows), columns)
+    return Drawn(Dots(objects.area[rows], objects.iou[rows], rows), columns)
 
 
 def _draw_fields(axes: Any, now: Comparison, theme: Theme) -> Drawn:
@@ -104,7 +104,7 @@ def _draw_fields(axes: Any, now: Comparison, theme: Theme) -> Drawn:
         "ap": strip.ap[order],
         "dice": strip.dice[order],
     }
-    return Drawn(Points(rank, strip.ap[order], planes), columns)
+    return Drawn(Dots(rank, strip.ap[order], planes), columns)
 
 
 def _draw_areas(axes: Any, now: Comparison, theme: Theme) -> Drawn:

@@ -30,12 +30,12 @@ from napari_nucseg.analysis.thumbnails import THUMBNAIL, Cut, cut_out
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.jobs import Job, Run
-from napari_nucseg.ui.layers import find_image, full_data, read_plane
+from napari_nucseg.ui.layer_fields import full_data, read_plane
+from napari_nucseg.ui.layers import find_image
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.object_filters import ObjectFilters
-from napari_nucseg.ui.score.object_model import SYMBOLS
+from napari_nucseg.ui.score.object_model import SYMBOLS, Role
 
-Role = Qt.ItemDataRole
 _GAP, _LINES = 3, 2
 MOST_KEPT, MOST_AT_ONCE = 2000, 64
 """Thumbnails that are kept (42 MB), and that are cut in one go."""

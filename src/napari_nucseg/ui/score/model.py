@@ -14,23 +14,16 @@ from psygnal import Signal
 
 from napari_nucseg.analysis.comparison import LabelPair, LocatedPair, count_objects
 from napari_nucseg.analysis.marks import KEPT_MARKS, Ignoring, Marked, Marks, marks_in, rows_of
-from napari_nucseg.analysis.object_geometry import Box
 from napari_nucseg.analysis.objects import Objects, list_objects, no_objects
+from napari_nucseg.array_types import Window
 from napari_nucseg.io.fields import Field
 from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.edits import remember
-from napari_nucseg.ui.layers import (
-    GROUND_TRUTH,
-    PREDICTION,
-    count_planes,
-    full_data,
-    read_plane,
-    record_of,
-    shown_plane,
-)
+from napari_nucseg.ui.layer_fields import count_planes, full_data, read_plane, shown_plane
+from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, record_of
 
 NOTHING_COMPARED = "Choose a prediction and its ground truth above first."
 
@@ -255,7 +248,7 @@ class ComparisonState:
         """Copy the labels of fields, as they were counted last, for a worker."""
         return {p: (self.copies[p][0].copy(), self.copies[p][1].copy()) for p in planes}
 
-    def recount(self, plane: int, box: Box, after: LabelPair) -> None:
+    def recount(self, plane: int, box: Window, after: LabelPair) -> None:
         """Count the changed part of a field again; one that is not compared yet is marked.
 
         Parameters

@@ -27,14 +27,13 @@ from qtpy.QtWidgets import (
 from napari_nucseg.analysis.objects import Objects
 from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.layers import count_planes, field_shape, place_like
+from napari_nucseg.ui.layer_fields import count_planes, field_shape
+from napari_nucseg.ui.layers import place_like
 from napari_nucseg.ui.params_form import beside
 from napari_nucseg.ui.score.model import Comparison
 from napari_nucseg.wording import counted
 
 _LARGEST_AREA = 999_999
-_PAUSE = 300
-"""Milliseconds without a change to the shapes before nuclei are counted anew."""
 _SHAPE_EVENTS = ("data", "scale", "translate", "rotate", "shear", "affine")
 """What a Shapes layer tells of when its shapes lie elsewhere."""
 
@@ -223,7 +222,7 @@ class IgnoreControls:
         self.behind = beside(self.adding, self.border.native)
         self._later = QTimer(self.inside.native)
         self._later.setSingleShot(True)
-        self._later.setInterval(_PAUSE)
+        self._later.setInterval(300)  # ms without a change before nuclei are counted anew
         self._later.timeout.connect(self.changed.emit)
         self.inside.changed.connect(self._on_layer)
 

@@ -14,7 +14,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QGridLayout, QShortcut, QWidget
 
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU
-from napari_nucseg.ui.mending_tools import KEYS as MENDING_KEYS
+from napari_nucseg.ui.mending_tools import MENDING_KEYS
 from napari_nucseg.ui.score.legend import OverlayLegend
 from napari_nucseg.ui.score.model import NOTHING_COMPARED
 from napari_nucseg.ui.score.overlays import Overlays

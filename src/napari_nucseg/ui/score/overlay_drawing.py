@@ -23,6 +23,7 @@ from napari_nucseg.analysis.prediction_comparison import Disagreement
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.metrics.boundaries import find_outlines
 from napari_nucseg.metrics.verdicts import Verdict, Verdicts
+from napari_nucseg.ui.layer_fields import full_data, plane_of
 from napari_nucseg.ui.layers import (
     AGREEMENT,
     DIFFERENCE,
@@ -31,10 +32,8 @@ from napari_nucseg.ui.layers import (
     LayerRecord,
     colormap,
     find_image,
-    full_data,
     place_like,
     placement,
-    plane_of,
     put_labels,
     role_of,
     tag,
@@ -140,7 +139,7 @@ def iou_colours() -> dict[int, Any]:
 
 
 @dataclass(frozen=True)
-class Kind:
+class OverlayStyle:
     """How an overlay is drawn and coloured."""
 
     draw: Draw
@@ -152,10 +151,12 @@ def _shown_verdicts(hidden: frozenset[Verdict]) -> Mapping[int, Any]:
     return {verdict: colour for verdict, colour in VERDICT_COLOURS.items() if verdict not in hidden}
 
 
-KINDS = {
-    ERRORS: Kind(draw_verdicts, _shown_verdicts, 1.0),
-    AGREEMENT: Kind(lambda t, p, _: draw_agreement(t, p), lambda _: dict(AGREEMENT_COLOURS), 0.5),
-    IOU: Kind(draw_ious, lambda hidden: iou_colours(), 0.7),
+OVERLAY_STYLES = {
+    ERRORS: OverlayStyle(draw_verdicts, _shown_verdicts, 1.0),
+    AGREEMENT: OverlayStyle(
+        lambda t, p, _: draw_agreement(t, p), lambda _: dict(AGREEMENT_COLOURS), 0.5
+    ),
+    IOU: OverlayStyle(draw_ious, lambda hidden: iou_colours(), 0.7),
 }
 
 
@@ -175,7 +176,7 @@ def add_overlay(
     viewer : ViewerModel
         The viewer that it is added to.
     role : str
-        What it shows: a key of `KINDS`.
+        What it shows: a key of `OVERLAY_STYLES`.
     prediction : Labels
         The prediction that it lies over, and is named after.
     draw : callable
@@ -188,8 +189,8 @@ def add_overlay(
         DrawnPlanes(full_data(prediction).shape, _blank),
         name=_name(viewer, role, prediction),
         metadata=tag(_record(role, prediction)),
-        colormap=colormap(KINDS[role].colours(hidden)),
-        opacity=KINDS[role].opacity,
+        colormap=colormap(OVERLAY_STYLES[role].colours(hidden)),
+        opacity=OVERLAY_STYLES[role].opacity,
         visible=False,
         **placement(prediction),
     )

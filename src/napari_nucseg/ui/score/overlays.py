@@ -31,7 +31,12 @@ from napari_nucseg.ui.layers import (
     role_of,
 )
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
-from napari_nucseg.ui.score.overlay_drawing import KINDS, DrawnPlanes, add_overlay, move_overlay
+from napari_nucseg.ui.score.overlay_drawing import (
+    OVERLAY_STYLES,
+    DrawnPlanes,
+    add_overlay,
+    move_overlay,
+)
 
 RIGHT = frozenset({Verdict.MATCHED, Verdict.LOOSE})
 
@@ -107,7 +112,7 @@ class Overlays:
             return False
         with self._at_work():
             self._end_errors_only()
-            if not any(map(self.is_shown, KINDS)):
+            if not any(map(self.is_shown, OVERLAY_STYLES)):
                 self._aside = None
             before = self._aside or {}  # and what was added since
             now = _visibility(self._viewer.layers)
@@ -151,7 +156,7 @@ class Overlays:
             return  # until it is compared they show what was before
         if prediction is not None:
             self._replace_saved(prediction)
-        for role in KINDS:
+        for role in OVERLAY_STYLES:
             layer = self._find(role)
             if layer is not None and prediction is not None:
                 self._take_over(layer, role, prediction)
@@ -185,7 +190,7 @@ class Overlays:
         if before is None:
             return
         with self._at_work():
-            for layer in filter(None, map(self._find, KINDS)):
+            for layer in filter(None, map(self._find, OVERLAY_STYLES)):
                 _set_visible(layer, before.visible.get(layer, False))
             self._restore(before.visible)
             self._state.hide(before.hidden)
@@ -216,13 +221,13 @@ class Overlays:
         with self._at_work():
             if not self.is_shown(ERRORS):
                 self._end_errors_only()
-            if not any(map(self.is_shown, KINDS)):
+            if not any(map(self.is_shown, OVERLAY_STYLES)):
                 self._bring_back()
 
     def _recolour(self) -> None:
         layer = self._find(ERRORS)
         if layer is not None:
-            layer.colormap = colormap(KINDS[ERRORS].colours(self._state.now.hidden))
+            layer.colormap = colormap(OVERLAY_STYLES[ERRORS].colours(self._state.now.hidden))
 
     def _add(self, role: str, prediction: Labels) -> Labels:
         hidden, draw = self._state.now.hidden, partial(self._draw, role)
@@ -270,7 +275,7 @@ class Overlays:
         pair, rule = now.pairs[plane], now.rule
         both = self._state.copies.get(plane) or now.labels_now(plane)
         verdicts = classify(match(pair.overlap, rule.threshold, rule.preset.strict))
-        return KINDS[role].draw(*both, verdicts)
+        return OVERLAY_STYLES[role].draw(*both, verdicts)
 
 
 def _visibility(layers: Iterable[Layer]) -> Mapping[Layer, bool]:

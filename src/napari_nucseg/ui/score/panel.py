@@ -61,15 +61,15 @@ class ScorePanel(Panel):
         self._layers = viewer.layers
         self._elsewhere = ""
         self.model = ComparisonState(viewer)
-        self.choices = ScoreControls(viewer.layers)
-        self.prediction, self.truth = self.choices.prediction, self.choices.truth
-        self.threshold = self.choices.threshold
+        self.controls = ScoreControls(viewer.layers)
+        self.prediction, self.truth = self.controls.prediction, self.controls.truth
+        self.threshold = self.controls.threshold
         self.score = PushButton(text="Score", tooltip="Compare the two layers as they are now.")
         super().__init__(viewer, [self.score])
         self._make_parts(viewer)
         self._lay_out()
         self._connect()
-        self.choices.choose_truth()
+        self.controls.choose_truth()
 
     def _make_parts(self, viewer: napari.Viewer) -> None:
         native: QWidget = self.native
@@ -80,8 +80,8 @@ class ScorePanel(Panel):
         self.buttons = OverlayControls(native, self.overlays, self.objects.step, self._tell)
         self.mending = MendingRow(viewer, lambda: self.prediction.value, self._tell)
         self.picker = CanvasPicker(viewer, self.model, self._choose)
-        self.edits = EditTracker(self.model, native, self._begin_anew)
-        self.summing = BackgroundScoring(self.model, self.table, self.run, self.drop_job, native)
+        self.edit_tracker = EditTracker(self.model, native, self._begin_anew)
+        self.scoring = BackgroundScoring(self.model, self.table, self.run, self.drop_job, native)
         self.files = QPushButton("Export")
         self.files.setToolTip("Write nuclei, fields, scores or a report. Plots have a Save button.")
         menu = QMenu(self.files)
@@ -98,7 +98,7 @@ class ScorePanel(Panel):
         below.addWidget(self.score.native)
         below.addWidget(self.files)
         layout = self.native.layout()
-        parts = self.offer, self.choices.widget, self.legend, self.buttons, self.mending, self.tabs
+        parts = self.offer, self.controls.widget, self.legend, self.buttons, self.mending, self.tabs
         for position, widget in enumerate(parts):
             layout.insertWidget(position, widget, 1 if widget is self.tabs else 0)
         layout.insertLayout(len(parts), below)
@@ -114,7 +114,7 @@ class ScorePanel(Panel):
     @cached_property
     def corrections(self) -> CorrectionControls:
         """What corrects labels, below the table of nuclei."""
-        parts = self.model, self.objects, self._tell, self.edits, self.run_errand
+        parts = self.model, self.objects, self._tell, self.edit_tracker, self.run_errand
         return self._put(NUCLEI, CorrectionControls(*parts))
 
     @cached_property
@@ -157,9 +157,9 @@ class ScorePanel(Panel):
         self._bind_keys()
 
     def _connect(self) -> None:
-        self.choices.layers_changed.connect(self._begin)
-        self.choices.ignore.changed.connect(self._on_regions)
-        self.choices.rule_changed.connect(lambda: self.model.use_rule(self.choices.rule))
+        self.controls.layers_changed.connect(self._begin)
+        self.controls.ignore.changed.connect(self._on_regions)
+        self.controls.rule_changed.connect(lambda: self.model.use_rule(self.controls.rule))
         self.score.changed.connect(self.start)
         self.model.changed.connect(self._on_changed)
         self.model.chosen.connect(self._go)
@@ -175,22 +175,22 @@ class ScorePanel(Panel):
     @property
     def running(self) -> bool:
         """Whether work is on its way in the background, or about to be."""
-        return super().running or self.summing.is_waiting or self.choices.ignore.is_waiting
+        return super().running or self.scoring.is_waiting or self.controls.ignore.is_waiting
 
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
-        self.choices.reset()
+        self.controls.reset()
 
     def start(self) -> None:
         """Compare the chosen layers, in the background."""
         prediction, truth = self.prediction.value, self.truth.value
         self.drop_job()
-        if problem := self.choices.problem:
+        if problem := self.controls.problem:
             self.model.choose_layers(None, None)
             self._tell(problem)
             return
-        self.model.choose_layers(prediction, truth, self.choices.ignore.regions_of(prediction))
-        self._elsewhere = self.choices.remarks
+        self.model.choose_layers(prediction, truth, self.controls.ignore.regions_of(prediction))
+        self._elsewhere = self.controls.remarks
         self._tell(f"{self._elsewhere}Comparing...")
         planes, copies = predicted_planes(prediction), self.model.copy_labels(self.model.copies)
         read, what = self.state.label_reader(), self.state.ignored
@@ -216,22 +216,22 @@ class ScorePanel(Panel):
         self._layers.events.inserted.disconnect(self._on_layer_inserted)
         self._layers.events.removed.disconnect(self._on_layer_removed)
         self.picker.disconnect()
-        self.choices.ignore.stop()
+        self.controls.ignore.stop()
         if "plots" in vars(self):
             self.plots.disconnect_viewer()
         self.overlays.disconnect_viewer()
         self._bind([])
         self.mending.disconnect_viewer()
-        self.edits.watch()
-        self.summing.stop()
+        self.edit_tracker.watch()
+        self.scoring.stop()
 
     def _tell(self, text: str) -> None:
         self.status.value = text
 
     def _show_comparison(self, pairs: Mapping[int, LocatedPair]) -> None:
         self.model.show(pairs)
-        self.edits.look()  # for what was painted meanwhile
-        self.summing.score_dataset()
+        self.edit_tracker.look()  # for what was painted meanwhile
+        self.scoring.score_dataset()
         self.run_errand(prepare_colours, lambda done: None)
         self.compared.emit()
 
@@ -259,7 +259,7 @@ class ScorePanel(Panel):
 
     def _on_layer_inserted(self, event: Any) -> None:
         self.offer.look()
-        self.choices.offer(event.value)
+        self.controls.offer(event.value)
         self._bind_keys()
 
     def _add_beside(self, layer: Labels) -> None:
@@ -271,12 +271,12 @@ class ScorePanel(Panel):
     def _on_layer_removed(self, event: Any) -> None:
         self.offer.look()
         self.reset_choices()
-        if self.edits.watches(event.value):
-            self.choices.choose_truth()
+        if self.edit_tracker.watches(event.value):
+            self.controls.choose_truth()
 
     def _begin(self) -> None:
         """Score the chosen layers at once, and again when they change."""
-        self.edits.watch(self.prediction.value, self.truth.value)
+        self.edit_tracker.watch(self.prediction.value, self.truth.value)
         self._bind_keys()
         self.start()
 
@@ -290,7 +290,7 @@ class ScorePanel(Panel):
             marks.keys.bind(layers)
 
     def _on_regions(self) -> None:
-        regions = self.choices.ignore.regions_of(self.prediction.value)
+        regions = self.controls.ignore.regions_of(self.prediction.value)
         count_anew(self.model, self.start, regions=regions)
 
     def _begin_anew(self, layer: Any = None) -> None:

@@ -27,7 +27,7 @@ from napari_nucseg.io.writers import with_ending
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.report.plots import Theme
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import count_planes
+from napari_nucseg.ui.layer_fields import count_planes
 from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.figures import (
@@ -35,7 +35,7 @@ from napari_nucseg.ui.score.figures import (
     CURVES,
     FIELDS,
     IOUS,
-    Points,
+    Dots,
     draw_figure,
     load_matplotlib,
     write_figure,
@@ -43,7 +43,7 @@ from napari_nucseg.ui.score.figures import (
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.wording import as_number, counted
 
-KINDS = {
+PLOT_TIPS = {
     CURVES: "Click or drag to change the IoU threshold.",
     IOUS: "Click a dot to go to its nucleus. Draw around dots to list their nuclei.",
     FIELDS: "Click to go to a field. Draw around dots to list the nuclei of their fields.",
@@ -92,9 +92,9 @@ class PlotsWidget(QWidget):
         self.canvas: Any = None
         self._dragged = False
         self._lasso: Any = None
-        self._points: Points | None = None
+        self._points: Dots | None = None
         self.kind = QComboBox()
-        self.kind.addItems(list(KINDS))
+        self.kind.addItems(list(PLOT_TIPS))
         self.kind.setToolTip(
             "Which plot is shown. A click in it goes to the nucleus, the field or the threshold."
         )
@@ -136,7 +136,7 @@ class PlotsWidget(QWidget):
         drawn = draw_figure(self.canvas.figure, self.kind.currentText(), self._state.now, theme)
         self._points = drawn.points
         self._make_lasso(theme)
-        self.canvas.setToolTip(KINDS[self.kind.currentText()])
+        self.canvas.setToolTip(PLOT_TIPS[self.kind.currentText()])
         self.canvas.draw_idle()
 
     def ask_and_save(self) -> None:

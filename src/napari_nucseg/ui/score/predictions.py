@@ -29,15 +29,14 @@ from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import name_made
 from napari_nucseg.ui.jobs import Job, Run
+from napari_nucseg.ui.layer_fields import full_data, read_plane
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     OVERLAYS,
     PREDICTION,
     LayerRecord,
-    full_data,
     placement,
     predicted_planes,
-    read_plane,
     record_of,
     role_of,
     tag,

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 
-from napari_nucseg.ui.layers import field_shape
+from napari_nucseg.ui.layer_fields import field_shape
 from napari_nucseg.ui.panel import LayerWatch
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
 from napari_nucseg.ui.segment.image_source import DIAMETER_CIRCLE
@@ -34,7 +34,7 @@ class DiameterHelp:
     ----------
     viewer : ViewerModel
         The viewer with the image.
-    chooser : ModelSelector
+    model_selector : ModelSelector
         Chooser of the model, for the image and by the form that it knows.
     tell : callable
         Called with a line of text, to show it.
@@ -45,23 +45,23 @@ class DiameterHelp:
     def __init__(
         self,
         viewer: ViewerModel,
-        chooser: ModelSelector,
+        model_selector: ModelSelector,
         tell: Callable[[str], None],
         rest: Callable[[], None],
     ) -> None:
         self._viewer = viewer
-        self._chooser = chooser
-        self._chosen = chosen = chooser.chosen
+        self._model_selector = model_selector
+        self._selection = selection = model_selector.selection
         self._tell = tell
         self._rest = rest
-        self._row = chosen.form.params["diameter"]
+        self._row = selection.form.params["diameter"]
         self._circle = Circle(viewer, self._resize, self._on_circle_gone)
-        self._watch = LayerWatch(viewer, Image, ("data",), chooser.forget_image)
-        chosen.form.measure.changed.connect(self.measure)
-        chosen.form.circle.native.toggled.connect(self._toggle)
+        self._watch = LayerWatch(viewer, Image, ("data",), model_selector.forget_image)
+        selection.form.measure.changed.connect(self.measure)
+        selection.form.circle.native.toggled.connect(self._toggle)
         self._row.changed.connect(self._on_value)
-        chosen.form.image.changed.connect(self._on_image)
-        chosen.form.model.changed.connect(self.show)
+        selection.form.image.changed.connect(self._on_image)
+        selection.form.model.changed.connect(self.show)
         viewer.dims.events.current_step.connect(self.show)
         self.show()
 
@@ -80,14 +80,14 @@ class DiameterHelp:
     @property
     def _made(self) -> Mapping[str, Any] | None:
         """How the field in sight was made, if that was with the automatic diameter."""
-        labels = self._chosen.prediction
-        made = {} if labels is None else provenance_by_field(labels).get(self._chosen.plane, {})
+        labels = self._selection.prediction
+        made = {} if labels is None else provenance_by_field(labels).get(self._selection.plane, {})
         was_set = made.get("parameters", {}).get("diameter", 1)
         return made if "diameter" in made and not was_set else None
 
     def show(self, *_: Any) -> None:
         """Say what the automatic diameter is for the field in sight, once it was run."""
-        made, known = self._made, self._chooser.model.capabilities
+        made, known = self._made, self._model_selector.model.capabilities
         text = ""
         if self._row.value or made is None:
             pass
@@ -96,13 +96,13 @@ class DiameterHelp:
             text = f"auto: {made['diameter']:.0f} px, {how}"
         elif known is not None and known.unscaled:
             text = "auto: fits nuclei of {:.0f} to {:.0f} px".format(*known.unscaled)
-        self._chosen.form.size.value = text
+        self._selection.form.size.value = text
 
     def _toggle(self, is_on: bool) -> None:
-        image = self._chosen.image
+        image = self._selection.image
         if not is_on or image is None:
             self._circle.remove()
-            self._chosen.form.circle.native.setChecked(False)
+            self._selection.form.circle.native.setChecked(False)
             return
         diameter = self._row.value or self.automatic or self._usual()
         self._circle.put(image, diameter)
@@ -110,7 +110,7 @@ class DiameterHelp:
 
     def _usual(self) -> float:
         """Return a diameter to begin with where none is known: of the nuclei in sight, if any."""
-        found = propose_diameter(self._viewer, self._chosen.image, self._chosen.prediction)
+        found = propose_diameter(self._viewer, self._selection.image, self._selection.prediction)
         return _TO_BEGIN_WITH if found is None else found.diameter
 
     def _resize(self, diameter: float) -> None:
@@ -126,15 +126,15 @@ class DiameterHelp:
         self.show()
 
     def _on_image(self) -> None:
-        self._chosen.form.circle.native.setChecked(False)
+        self._selection.form.circle.native.setChecked(False)
         self.show()
 
     def _on_circle_gone(self) -> None:
-        self._chosen.form.circle.native.setChecked(False)
+        self._selection.form.circle.native.setChecked(False)
 
     def measure(self) -> None:
         """Set the diameter to what a drawn line or the labels say."""
-        found = propose_diameter(self._viewer, self._chosen.image, self._chosen.prediction)
+        found = propose_diameter(self._viewer, self._selection.image, self._selection.prediction)
         if found is None:
             self._tell(_NO_DIAMETER)
             return

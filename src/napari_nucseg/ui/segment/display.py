@@ -17,13 +17,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from napari_nucseg.analysis.measurements import Nuclei
 from napari_nucseg.ui.edits import itself
-from napari_nucseg.ui.layers import (
-    OVERLAYS,
-    may_be_truth,
-    record_of,
-    role_of,
-    shown_plane,
-)
+from napari_nucseg.ui.layer_fields import shown_plane
+from napari_nucseg.ui.layers import OVERLAYS, may_be_truth, record_of, role_of
 from napari_nucseg.ui.panel import LayerWatch
 from napari_nucseg.ui.segment.measurement_tables import nuclei_of, tables_of
 
@@ -243,7 +238,7 @@ def _colormap(nuclei: Nuclei, measured: Range) -> DirectLabelColormap:
     )
 
 
-class ColourBar(QWidget):
+class MeasureBar(QWidget):
     """The colours of a measure, between the values that the first and the last stand for."""
 
     def __init__(self) -> None:

@@ -14,7 +14,8 @@ from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.measurements import Nuclei, doubtful_first
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import place_like, placement, plane_of
+from napari_nucseg.ui.layer_fields import plane_of
+from napari_nucseg.ui.layers import place_like, placement
 from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.measurement_tables import Table, nuclei_of, tables_of
 from napari_nucseg.ui.segment.selection import Selection
@@ -56,7 +57,7 @@ class DoubtWalk:
     ----------
     viewer : ViewerModel
         The viewer that the labels are shown in.
-    chosen : Selection
+    selection : Selection
         Image and model, whose labels are gone through.
     tell : callable
         Called with a line of text, to show it.
@@ -65,13 +66,13 @@ class DoubtWalk:
     """
 
     def __init__(
-        self, viewer: ViewerModel, chosen: Selection, tell: Callable[[str], None], run: Run
+        self, viewer: ViewerModel, selection: Selection, tell: Callable[[str], None], run: Run
     ) -> None:
         self._viewer = viewer
-        self._chosen = chosen
+        self._selection = selection
         self._tell = tell
         self._run = run
-        self._mark = Mark(viewer)
+        self._mark = Ring(viewer)
         self._at = _Place()
         self._edges: tuple[Table, Nuclei] | None = None
 
@@ -82,14 +83,14 @@ class DoubtWalk:
 
     def go(self, step: int) -> None:
         """Go so many nuclei of the field in sight on, the most doubtful first, or back."""
-        layer = self._chosen.prediction
-        nuclei = [] if layer is None else most_doubtful(layer, self._chosen.plane)
-        table = None if layer is None else tables_of(layer).get(self._chosen.plane)
+        layer = self._selection.prediction
+        nuclei = [] if layer is None else most_doubtful(layer, self._selection.plane)
+        table = None if layer is None else tables_of(layer).get(self._selection.plane)
         if layer is None or table is None or not nuclei:
             is_empty = table is not None and not len(table.nuclei["index"])
             self._tell(_NO_LABELS if layer is None else _NO_NUCLEUS if is_empty else _NO_DOUBT)
             return
-        place = str(layer.unique_id), self._chosen.plane
+        place = str(layer.unique_id), self._selection.plane
         before = self._at.rank if self._at.field == place else (-1 if step > 0 else 0)
         self._at = _Place(place, (before + step) % len(nuclei))
         nucleus = nuclei[self._at.rank]
@@ -99,18 +100,18 @@ class DoubtWalk:
 
     def _explain(self, nucleus: Nucleus, table: Table, count: int) -> None:
         """Say why a nucleus is doubtful; its edge is measured in the background first."""
-        at, image = self._at, self._chosen.image
+        at, image = self._at, self._selection.image
         known = self._edges[1] if self._edges is not None and self._edges[0] is table else {}
         self._tell(_say_doubt(nucleus, at.rank, count, table.nuclei | known))
-        layer = self._chosen.prediction
+        layer = self._selection.prediction
         if known or image is None or layer is None:
             return
         labels = np.array(plane_of(layer.data, nucleus.plane))
-        source = source_of(image, self._chosen.channel)
+        source = source_of(image, self._selection.channel)
 
         def show(edges: Nuclei) -> None:
             self._edges = (table, edges)
-            if self._at == at and self._chosen.prediction == layer:
+            if self._at == at and self._selection.prediction == layer:
                 self._tell(_say_doubt(nucleus, at.rank, count, table.nuclei | edges))
 
         self._run(lambda tell: _measure_edges(labels, source, nucleus.plane, table), show)
@@ -163,7 +164,7 @@ def _point(layer: Labels, nucleus: Nucleus) -> tuple[float, ...]:
     return (*map(int, stack), nucleus.y, nucleus.x)
 
 
-class Mark:
+class Ring:
     """A ring around a nucleus, in a Points layer of its own.
 
     Parameters

@@ -17,7 +17,7 @@ from napari_nucseg.segmenters.api import DEVICE
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams
-from napari_nucseg.ui.layers import count_planes
+from napari_nucseg.ui.layer_fields import count_planes
 from napari_nucseg.ui.params_form import (
     ParamsForm,
     add_model_button,

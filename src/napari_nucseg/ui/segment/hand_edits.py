@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,7 +18,7 @@ from napari.layers import Image, Labels
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_nucseg.analysis.corrections import PackedLabels, fingerprint
-from napari_nucseg.analysis.field_parts import Box
+from napari_nucseg.analysis.field_parts import Box, ProvenanceRecord
 from napari_nucseg.ui.edits import (
     Step,
     add_copy,
@@ -28,14 +28,8 @@ from napari_nucseg.ui.edits import (
     keep_made,
     made_of,
 )
-from napari_nucseg.ui.layers import (
-    count_planes,
-    field_shape,
-    find_prediction,
-    plane_of,
-    record_of,
-    tag,
-)
+from napari_nucseg.ui.layer_fields import count_planes, field_shape, plane_of
+from napari_nucseg.ui.layers import find_prediction, record_of, tag
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, tables_of
 from napari_nucseg.ui.segment.result_cache import ResultKey
 from napari_nucseg.wording import counted
@@ -176,7 +170,6 @@ def _fingerprint(layer: Labels, plane: int) -> int:
 
 
 Known = TypeVar("Known")
-Provenance = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -193,7 +186,7 @@ class FieldState:
         The labels as a model made them.
     """
 
-    provenance: Provenance | None
+    provenance: ProvenanceRecord | None
     table: Table | None
     made: PackedLabels | None
 
@@ -215,7 +208,7 @@ class _Replacement:
 _known: WeakKeyDictionary[Labels, list[_Replacement]] = WeakKeyDictionary()
 
 
-def provenance_by_field(layer: Labels) -> Mapping[int, Provenance]:
+def provenance_by_field(layer: Labels) -> Mapping[int, ProvenanceRecord]:
     """Return how the labels of each field were made, by its number."""
     record = record_of(layer)
     if record is None or record.provenance is None:

@@ -24,7 +24,7 @@ from napari_nucseg.io.channels import (
 )
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import Depth, VolumeParams
-from napari_nucseg.ui.layers import axes_of, count_planes, field_shape, full_data
+from napari_nucseg.ui.layer_fields import axes_of, count_planes, field_shape, full_data
 
 CHANNELS = tuple(name.capitalize() for name in (MEAN, *COLOURS, HAEMATOXYLIN))
 """Channels of a colour image as they are shown; in small letters, names of a `Channel`."""

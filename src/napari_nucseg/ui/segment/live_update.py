@@ -9,12 +9,12 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 
-from napari_nucseg.analysis.field_parts import Box, parts_of
+from napari_nucseg.analysis.field_parts import Box, ProvenanceRecord, parts_of
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.layers import count_planes
+from napari_nucseg.ui.layer_fields import count_planes
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.segment.hand_edits import HandEdits, Provenance, provenance_by_field
+from napari_nucseg.ui.segment.hand_edits import HandEdits, provenance_by_field
 from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.result_cache import Parts, Result, ResultCache
 from napari_nucseg.ui.segment.selection import Selection
@@ -32,7 +32,7 @@ Show = Callable[[Image, Result, str], None]
 
 
 @dataclass
-class Plan:
+class UpdatePlan:
     """What becomes of fields when a slider moves.
 
     Attributes
@@ -71,11 +71,11 @@ class Plan:
 
 def plan(
     planes: Iterable[int],
-    told: Mapping[int, Provenance],
+    told: Mapping[int, ProvenanceRecord],
     known: Mapping[int, Parts],
     params: SegmentParams,
     channel: str,
-) -> Plan:
+) -> UpdatePlan:
     """Tell which fields can get labels of other values without the network.
 
     Parameters
@@ -91,7 +91,7 @@ def plan(
     channel : str
         Name of the channel of a colour image; empty for a grey one.
     """
-    result = Plan()
+    result = UpdatePlan()
     reasons: dict[str, None] = {}
     for plane in planes:
         if plane not in told:
@@ -112,7 +112,7 @@ def plan(
     return result
 
 
-def matching(known: Parts, made: Provenance) -> Parts:
+def matching(known: Parts, made: ProvenanceRecord) -> Parts:
     """Return the results that a field's labels were made from; empty if one is not in memory.
 
     After Undo there may be others in memory, of rectangles that the labels do not show.
@@ -146,9 +146,9 @@ class LiveUpdate:
     ----------
     panel : Panel
         Runs the work, and says what cannot follow.
-    chosen : Selection
+    selection : Selection
         The chosen image, model and values.
-    kept : ResultCache
+    cache : ResultCache
         Results in memory, whose labels can follow.
     edits : HandEdits
         Asks before labels are replaced that were edited by hand.
@@ -161,15 +161,15 @@ class LiveUpdate:
     def __init__(
         self,
         panel: Panel,
-        chosen: Selection,
-        kept: ResultCache,
+        selection: Selection,
+        cache: ResultCache,
         edits: HandEdits,
         remember: Callable[[SegmentParams], None],
         show: Show,
     ) -> None:
         self._panel = panel
-        self._chosen = chosen
-        self._kept = kept
+        self._selection = selection
+        self._cache = cache
         self._edits = edits
         self._remember = remember
         self._show = show
@@ -177,7 +177,7 @@ class LiveUpdate:
         self._resting = QTimer(panel.native)
         self._resting.setSingleShot(True)
         self._resting.timeout.connect(self.follow)
-        form = chosen.form
+        form = selection.form
         for row in (*form.params.rows, *form.volume.rows, form.channel):
             row.changed.connect(self.begin)
         form.model.changed.connect(self.rest)
@@ -201,26 +201,26 @@ class LiveUpdate:
         """Give the shown field the labels of the values on the form."""
         if self._panel.running:
             self._resting.start(DEBOUNCE)  # once what is on its way is there
-        elif self._chosen.image is not None:
-            self._relabel(self._chosen.image, [self._chosen.plane], at_rest=self._waited)
-            self._remember(self._chosen.form.params.params)
+        elif self._selection.image is not None:
+            self._relabel(self._selection.image, [self._selection.plane], at_rest=self._waited)
+            self._remember(self._selection.form.params.params)
 
     def follow_everywhere(self) -> None:
         """Give every field that was segmented before the labels of the values on the form."""
-        image = self._chosen.image
+        image = self._selection.image
         if image is not None:
             self._relabel(image, range(count_planes(image)), at_rest=True)
 
     def _relabel(self, image: Image, planes: Iterable[int], *, at_rest: bool) -> None:
-        prediction = self._chosen.prediction
+        prediction = self._selection.prediction
         if prediction is None:
             return
         if not prediction.editable:
             self._panel.status.value = f"{prediction.name} is locked. It does not follow sliders."
             return
-        params = self._chosen.form.params.params
-        source = source_of(image, self._chosen.channel)
-        known = self._kept.of(str(image.unique_id), self._chosen.model)
+        params = self._selection.form.params.params
+        source = source_of(image, self._selection.channel)
+        known = self._cache.of(str(image.unique_id), self._selection.model)
         todo = plan(planes, provenance_by_field(prediction), known, params, source.channel)
         if todo.fields and self._may_replace(image, todo.fields, at_rest=at_rest):
             name = image.name
@@ -258,12 +258,12 @@ class LiveUpdate:
         live : bool
             Whether only those are put back that labels follow at once.
         """
-        prediction = self._chosen.prediction
+        prediction = self._selection.prediction
         made = None if prediction is None else provenance_by_field(prediction)
-        told = (made or {}).get(self._chosen.plane)
+        told = (made or {}).get(self._selection.plane)
         if told is None:
             return
         for name, spec in specs_of(SegmentParams).items():
             if name in told["parameters"] and not (live and spec.needs_network):
-                self._chosen.form.params[name].value = told["parameters"][name]
+                self._selection.form.params[name].value = told["parameters"][name]
         self.rest()

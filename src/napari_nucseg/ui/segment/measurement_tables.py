@@ -12,7 +12,7 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_nucseg.analysis.measurements import Nuclei
-from napari_nucseg.ui.layers import field_shape, plane_of, shown_plane
+from napari_nucseg.ui.layer_fields import field_shape, plane_of, shown_plane
 from napari_nucseg.ui.segment.image_source import drawn_length
 
 _KEY = "nucseg nuclei"

@@ -17,15 +17,8 @@ from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
 from napari_nucseg.ui.jobs import Job, tell_user
-from napari_nucseg.ui.layers import (
-    find_image,
-    full_data,
-    pixel_size,
-    plane_of,
-    prepare_colours,
-    record_of,
-    shown_plane,
-)
+from napari_nucseg.ui.layer_fields import full_data, plane_of, shown_plane
+from napari_nucseg.ui.layers import find_image, pixel_size, prepare_colours, record_of
 from napari_nucseg.ui.panel import LayerWatch, UndoWatch
 from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
 from napari_nucseg.ui.segment.image_source import source_of
@@ -35,7 +28,7 @@ from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
 
 DOUBT = ("flow_error", "cellprob_logit")
 """Measures that need the network's output."""
-Place = tuple[Labels, int]  # a stack of labels, and the number of a field in it
+LayerField = tuple[Labels, int]  # a stack of labels, and the number of a field in it
 REST = 300
 """Milliseconds that labels have to rest before they are measured again."""
 
@@ -142,7 +135,7 @@ class MeasurementUpdates:
     ----------
     viewer : ViewerModel
         The viewer whose predictions are kept measured.
-    kept : ResultCache
+    cache : ResultCache
         Results in memory, whose flows tell the doubt.
     shown : callable
         Called with a layer whose measures changed or are those of another field.
@@ -155,17 +148,17 @@ class MeasurementUpdates:
     def __init__(
         self,
         viewer: ViewerModel,
-        kept: ResultCache,
+        cache: ResultCache,
         shown: Callable[[Labels], None],
         edited: Callable[[Labels, bool], None],
         parent: QObject,
     ) -> None:
         self._viewer = viewer
-        self._kept = kept
+        self._cache = cache
         self._shown = shown
         self._edited = edited
         self._turned_back: set[Labels] = set()
-        self._suspects: set[Place] = set()
+        self._suspects: set[LayerField] = set()
         self._job: Job | None = None
         self._has_colours = False
         self._resting = QTimer(parent)
@@ -239,7 +232,7 @@ class MeasurementUpdates:
             if image is not None and record is not None and record.source == str(image.unique_id):
                 made = provenance_by_field(one).get(plane)
             if record is not None and made is not None:
-                parts = self._kept.of(record.source, str(made["model"])).get(plane, {})
+                parts = self._cache.of(record.source, str(made["model"])).get(plane, {})
                 flows = _joined_flows(parts, full_data(layer).shape[-2:])
                 if flows is not None:
                     return flows
@@ -279,7 +272,7 @@ class MeasurementUpdates:
         made = provenance_by_field(layer).get(plane)
         if not isinstance(image, Image) or table is None or made is None:
             return None
-        parts = self._kept.of(source, str(made["model"])).get(plane, {})
+        parts = self._cache.of(source, str(made["model"])).get(plane, {})
         return EditedField(
             labels=plane_of(layer.data, plane),
             plane=plane,
@@ -289,7 +282,9 @@ class MeasurementUpdates:
             parts=matching(parts, made),
         )
 
-    def _take_up(self, asked: dict[Place, EditedField], found: dict[Place, Table | None]) -> None:
+    def _take_up(
+        self, asked: dict[LayerField, EditedField], found: dict[LayerField, Table | None]
+    ) -> None:
         for (layer, plane), table in found.items():
             tables = tables_of(layer)
             if table is None or tables.get(plane) is not asked[layer, plane].table:

@@ -82,15 +82,15 @@ class ModelSelector:
 
     Parameters
     ----------
-    chosen : Selection
+    selection : Selection
         The chosen image, model and values, and the form.
     run : callable
         Called with work to do in the background, and with what shows its result.
     """
 
-    def __init__(self, chosen: Selection, run: Run) -> None:
-        self.chosen, self._run = chosen, run
-        self._form = form = chosen.form
+    def __init__(self, selection: Selection, run: Run) -> None:
+        self.selection, self._run = selection, run
+        self._form = form = selection.form
         self._files = form.model.files
         self._of_image: dict[str, dict[str, dict[str, Any]]] = {}
         self._learned: dict[str, Capabilities] = {}
@@ -109,12 +109,12 @@ class ModelSelector:
     @property
     def model(self) -> Model:
         """The chosen model; a file that is not there now is one that is not ready."""
-        path = Path(self.chosen.model)
-        if not self._files.is_there(self.chosen.model):
+        path = Path(self.selection.model)
+        if not self._files.is_there(self.selection.model):
             return networks.of_file(path, f"{path} is missing; put it back or choose another model")
-        model = catalogue.find(self.chosen.model)
+        model = catalogue.find(self.selection.model)
         return replace(
-            model, capabilities=model.capabilities or self._learned.get(self.chosen.model)
+            model, capabilities=model.capabilities or self._learned.get(self.selection.model)
         )
 
     def learn(self, key: str, capabilities: Capabilities | None) -> None:
@@ -125,18 +125,18 @@ class ModelSelector:
 
     def use_defaults(self) -> None:
         """Set every value to what suits the model."""
-        save_params(self.chosen.model, None)
+        save_params(self.selection.model, None)
         self._form.params.params = self.model.defaults
 
     def remember(self, params: SegmentParams) -> None:
         """Remember values until the next start, but for those that are the image's own."""
         own = _of_image(self.model.defaults)
-        save_params(self.chosen.model, replace(params, **own))
+        save_params(self.selection.model, replace(params, **own))
 
     def show_image_values(self) -> str:
         """Show the chosen image's own values; say which of another image are gone, if any."""
         before = self._form.params.params
-        own = _of_image(self.model.defaults) | self._own.get(self.chosen.model, {})
+        own = _of_image(self.model.defaults) | self._own.get(self.selection.model, {})
         gone = {name: value for name, value in _of_image(before).items() if value != own[name]}
         self._form.params.params = replace(before, **own)
         if not gone:
@@ -200,18 +200,18 @@ class ModelSelector:
         depth = DEPTHS.get(self._form.scope.value)
         self._form.place.value = describe_device(
             self.model,
-            timing.volume_key(self.chosen.model, depth),
+            timing.volume_key(self.selection.model, depth),
             self._form.device.value,
-            self.chosen.pixels,
+            self.selection.pixels,
             "field" if depth is None else "volume",
         )
 
     def _show_model(self) -> None:
         model = self.model
-        save_model_name(self.chosen.model)
+        save_model_name(self.selection.model)
         self._form.about.value = describe_model(model)
-        params = load_params(self.chosen.model) or model.defaults
-        own = _of_image(model.defaults) | self._own.get(self.chosen.model, {})
+        params = load_params(self.selection.model) or model.defaults
+        own = _of_image(model.defaults) | self._own.get(self.selection.model, {})
         self._form.params.params = replace(params, **own)
         self._form.params.defaults = model.defaults
         self._form.show_traits(model)
@@ -220,11 +220,11 @@ class ModelSelector:
     @property
     def _own(self) -> dict[str, dict[str, Any]]:
         """Return the chosen image's own values by the model, as they are kept."""
-        image = self.chosen.image
+        image = self.selection.image
         return self._of_image.setdefault("" if image is None else str(image.unique_id), {})
 
     def _keep_of_image(self) -> None:
-        self._own[self.chosen.model] = _of_image(self._form.params.params)
+        self._own[self.selection.model] = _of_image(self._form.params.params)
 
     def take_up(self, path: Path) -> None:
         """Add a model file to the list, and choose it."""

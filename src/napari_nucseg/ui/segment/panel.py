@@ -41,26 +41,26 @@ class SegmentPanel(Panel):
     def __init__(self, viewer: napari.Viewer) -> None:
         self._layer: Image | None = None
         self._stopped, self._counted = STOPPED, ""
-        self._kept = ResultCache(memory_limit())
-        self._chosen = Selection(viewer)
-        self.form = self._chosen.form
-        self._memory = MemoryRows(self._kept, self.form.memory, self.form.taken)
-        self._rows = ImageRows(self._chosen)
+        self._cache = cache = ResultCache(memory_limit())
+        self._selection = selection = Selection(viewer)
+        self.form = selection.form
+        self._memory = MemoryRows(cache, self.form.memory, self.form.taken)
+        self._rows = ImageRows(selection)
         super().__init__(viewer, [])
-        self.chooser = ModelSelector(self._chosen, self.run)
+        self.model_selector = ModelSelector(selection, self.run)
         self._edits = HandEdits(viewer, self.native)
-        self._results = RunResults(viewer, self._kept, self._edits, self._on_shown)
-        self.follower = LiveUpdate(
-            self, self._chosen, self._kept, self._edits, self.chooser.remember, self._show_result
+        self._results = RunResults(viewer, cache, self._edits, self._on_shown)
+        self.live_update = LiveUpdate(
+            self, selection, cache, self._edits, self.model_selector.remember, self._show_result
         )
-        self.diameter = DiameterHelp(viewer, self.chooser, self.say, self.follower.rest)
-        self.result = ResultsWidget(viewer, self._chosen, self.say, self.run_errand)
+        self.diameter = DiameterHelp(viewer, self.model_selector, self.say, self.live_update.rest)
+        self.result = ResultsWidget(viewer, selection, self.say, self.run_errand)
         self.advice = AdviceWidget(self.follow_advice)
-        self.provenance = ProvenanceWidget(viewer, self.chooser.use_settings)
-        self.keeper = MeasurementUpdates(
-            viewer, self._kept, self.result.recolour, self._on_edited, self.native
+        self.provenance = ProvenanceWidget(viewer, self.model_selector.use_settings)
+        self.measurements = MeasurementUpdates(
+            viewer, cache, self.result.recolour, self._on_edited, self.native
         )
-        self.result.use_flows(self.keeper.flows_of)
+        self.result.use_flows(self.measurements.flows_of)
         self._watch = LayerWatch(viewer, Image, ("data", "axis_labels"), self._begin_anew)
         parts = self.status, self.advice, self.result, self.provenance
         self.native.layout().addWidget(self.form.arranged(*parts))
@@ -94,35 +94,35 @@ class SegmentPanel(Panel):
     @property
     def follows(self) -> bool:
         """Whether labels are about to follow a slider that has just moved."""
-        return self.follower.is_about_to
+        return self.live_update.is_about_to
 
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
         self.form.image.reset_choices()
-        self._keys.bind(self._viewer.layers, self._chosen.image, is_running=self.segmenting)
+        self._keys.bind(self._viewer.layers, self._selection.image, is_running=self.segmenting)
         self.form.show_image()
-        self.chooser.refresh()
-        if self._chosen.image is None or self.status.value == NO_IMAGE:
+        self.model_selector.refresh()
+        if self._selection.image is None or self.status.value == NO_IMAGE:
             self._show_field_status()
 
     def start(self) -> None:
         """Segment what is chosen, in the background."""
-        layer = self._chosen.image
+        layer = self._selection.image
         if layer is None:
             self.say(NO_IMAGE)
             return
-        model = self.chooser.model
+        model = self.model_selector.model
         self._memory.show_limit()
         try:
-            request = make_request(self._viewer, layer, self._chosen, model)
+            request = make_request(self._viewer, layer, self._selection, model)
         except ValueError as error:
             self.say(str(error))
             return
-        self.follower.rest()
+        self.live_update.rest()
         if not self._edits.may_replace(layer, request.keys):
             self.say("Nothing was changed.")
             return
-        self.chooser.remember(request.params)
+        self.model_selector.remember(request.params)
         self._layer, self._stopped = layer, STOPPED
         self._results.begin(len(request.keys))
         segment = segment_fields if request.depth is None else segment_stack
@@ -136,7 +136,7 @@ class SegmentPanel(Panel):
         """Segment again with other values, which are for this image alone."""
         for name, value in change.items():
             self.form.params[name].value = value
-        self.follower.rest()
+        self.live_update.rest()
         self.start()
 
     def stop(self) -> None:
@@ -147,14 +147,14 @@ class SegmentPanel(Panel):
 
     def undo(self) -> None:
         """Take back the last change of the labels, whoever made it."""
-        layer = self._chosen.prediction
+        layer = self._selection.prediction
         if layer is None or not has_history(layer):
             self.say("There is nothing to undo.")
             return
-        self.follower.rest()
+        self.live_update.rest()
         self.drop_job()
         self.say(undo(layer))
-        self.keeper.suspect(layer)
+        self.measurements.suspect(layer)
 
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Move the bar, unless Cancel was pressed."""
@@ -176,9 +176,9 @@ class SegmentPanel(Panel):
 
     def disconnect_viewer(self) -> None:
         """Disconnect from the layer list."""
-        self.follower.rest()
+        self.live_update.rest()
         self._keys.bind((), None, is_running=False)
-        for part in (self.result, self.diameter, self.provenance, self.keeper, self._watch):
+        for part in (self.result, self.diameter, self.provenance, self.measurements, self._watch):
             part.disconnect_viewer()
         events = self._viewer.layers.events
         for event in (events.inserted, events.reordered, events.renamed):  # napari connects all
@@ -203,7 +203,7 @@ class SegmentPanel(Panel):
             self.say(told, self._results.failed or GONE)
             return
         labels, result = found
-        self.chooser.learn(result.made[0].key.model, result.capabilities)
+        self.model_selector.learn(result.made[0].key.model, result.capabilities)
         about = self.result.describe(labels, result, ran=True)
         self._say_counts(told, about, self._results.failed, self._results.remark)
         self.advice.tell({one.key.plane: one.concerns for one in result.made})
@@ -213,7 +213,7 @@ class SegmentPanel(Panel):
         if layer not in self._viewer.layers:
             return
         self._results.begin(0)
-        before = self._chosen.prediction
+        before = self._selection.prediction
         was_hidden = before is not None and not before.visible
         labels = self._results.put(layer, result)
         if was_hidden:
@@ -225,17 +225,17 @@ class SegmentPanel(Panel):
     def _on_shown(self, labels: Labels) -> None:
         """Let all that tells of labels tell of those that are there now."""
         self.result.begin_anew()
-        self.keeper.show(labels)
+        self.measurements.show(labels)
         self.provenance.show_selected()
-        self.chooser.show_device()
+        self.model_selector.show_device()
         self.diameter.show()
 
     def _on_edited(self, layer: Labels, is_turned_back: bool) -> None:
         """Let form and texts tell of labels that were edited, or that undo brought back."""
         self.provenance.show_selected()
-        if layer == self._chosen.prediction and not self.running:
+        if layer == self._selection.prediction and not self.running:
             if is_turned_back:
-                self.follower.put_back(live=False)
+                self.live_update.put_back(live=False)
             if self.status.value == self._counted:
                 self._show_field_status()
 
@@ -248,14 +248,14 @@ class SegmentPanel(Panel):
         """Describe the field shown, unless a run is on: its labels, or the image before a run."""
         if self.running:
             return
-        self.advice.clear_elsewhere(self._chosen.plane)
+        self.advice.clear_elsewhere(self._selection.plane)
         known = self.result.describe_field() or self._rows.describe()
-        self._say_counts(NO_IMAGE if self._chosen.image is None else known)
+        self._say_counts(NO_IMAGE if self._selection.image is None else known)
 
     def _show_image_values(self) -> None:
         """Leave the diameter of another image with that image."""
-        gone = self.chooser.show_image_values()
-        self.follower.rest()
+        gone = self.model_selector.show_image_values()
+        self.live_update.rest()
         if gone and not self.running:
             self.say(self.status.value, gone)
 
@@ -265,12 +265,12 @@ class SegmentPanel(Panel):
         self._show_image()
 
     def _show_image(self) -> None:
-        self._keys.bind(self._viewer.layers, self._chosen.image, is_running=self.segmenting)
+        self._keys.bind(self._viewer.layers, self._selection.image, is_running=self.segmenting)
         self.form.show_image()
         self._rows.show()
         self.result.show_range()
         if not self.segmenting:  # torch may be on its way in, which this would wait for
-            self.chooser.show_device()
+            self.model_selector.show_device()
 
     def _begin_anew(self, layer: Image) -> None:
         """Forget what was made of other data or axes than an image has now."""
@@ -278,7 +278,7 @@ class SegmentPanel(Panel):
         if self.segmenting and layer is self._layer:
             self.stop()
             self._stopped = CHANGED
-        elif layer is self._chosen.image and not self.segmenting:
+        elif layer is self._selection.image and not self.segmenting:
             self.drop_job()
             self._show_image()
             self._show_field_status()
@@ -295,6 +295,6 @@ class SegmentPanel(Panel):
         self.reset_choices()
         if self.segmenting and event.value is self._layer:
             self.stop()
-        if self._kept.forget_removed(event.value, self._viewer.layers) and not self.segmenting:
+        if self._cache.forget_removed(event.value, self._viewer.layers) and not self.segmenting:
             self.drop_job()
             self._show_field_status()

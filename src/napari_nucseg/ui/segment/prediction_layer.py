@@ -10,19 +10,23 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_nucseg.analysis.corrections import PackedLabels
-from napari_nucseg.analysis.field_parts import Box, Provenance, merged, moved, place_part, stacked
+from napari_nucseg.analysis.field_parts import (
+    Box,
+    ProvenanceRecord,
+    merged,
+    moved,
+    place_part,
+    stacked,
+)
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.edits import Step, keep_made, make_room, write_field
+from napari_nucseg.ui.layer_fields import axes_of, field_shape, plane_of, read_plane
 from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
-    axes_of,
-    field_shape,
     find_prediction,
     place_like,
-    plane_of,
     put_labels,
-    read_plane,
     record_of,
     tag,
 )
@@ -87,7 +91,7 @@ class RunResults:
     ----------
     viewer : ViewerModel
         The viewer that labels are added to.
-    kept : ResultCache
+    cache : ResultCache
         Results in memory, for the sliders.
     edits : HandEdits
         Guard of edits by hand, which saves what was painted meanwhile.
@@ -105,14 +109,14 @@ class RunResults:
     def __init__(
         self,
         viewer: ViewerModel,
-        kept: ResultCache,
+        cache: ResultCache,
         edits: HandEdits,
         shown: Callable[[Labels], None],
     ) -> None:
         self.remark = ""
         self.failures: list[str] = []
         self._viewer = viewer
-        self._kept = kept
+        self._cache = cache
         self._edits = edits
         self._shown = shown
         self._parts: list[Result] = []
@@ -129,7 +133,7 @@ class RunResults:
 
         No result is written to these from now on.
         """
-        self._kept.forget(str(image.unique_id))
+        self._cache.forget(str(image.unique_id))
         axes, are_left = list(axes_of(image)), False
         for layer in self._viewer.layers:
             one = record_of(layer)
@@ -161,7 +165,7 @@ class RunResults:
         if earlier is not None and earlier != labels:
             self.remark = f"The labels before cannot be replaced and stay in {earlier.name}."
         for key in keys:
-            self._kept.replace(key, result.kept.get(key))
+            self._cache.replace(key, result.kept.get(key))
         self._shown(labels)
         return labels
 
@@ -187,7 +191,7 @@ class RunResults:
             return None
         first = parts[0].made[0].key
         labels = find_prediction(self._viewer.layers, first.source, first.model)
-        known = self._kept.of(first.source, first.model)
+        known = self._cache.of(first.source, first.model)
         return None if labels is None else (labels, joined_results(parts, known))
 
 
@@ -233,7 +237,7 @@ def _compose(layer: Labels, made: Sequence[FieldResult]) -> dict[int, _Field]:
             fields[plane] = _Field(labels, state_of(layer, plane))
         field = fields[plane]
         before = field.labels.copy()
-        above = 0 if one.provenance.get("depth") else _highest_of_volumes(layer.data, told, plane)
+        above = 0 if one.provenance.get("depth") else _highest_of_volumes(layer, told, plane)
         table = _write(field.labels, one, field.state.table, above)
         told[plane] = stacked(told.get(plane), one.provenance)
         as_made = one.packed if table.fingerprint is not None else _as_made(field, before, one)
@@ -268,11 +272,11 @@ def _replace(layer: Labels, fields: Mapping[int, _Field]) -> bool:
     return any(changed)
 
 
-def _highest_of_volumes(labels: LabelImage, told: Mapping[int, Provenance], plane: int) -> int:
+def _highest_of_volumes(layer: Labels, told: Mapping[int, ProvenanceRecord], plane: int) -> int:
     """Return the highest number in the other planes, if volumes are among them; else 0."""
     if not any(made.get("depth") for other, made in told.items() if other != plane):
         return 0
-    planes = labels.reshape(-1, *labels.shape[-2:])
+    planes = layer.data.reshape(-1, *layer.data.shape[-2:])
     return max(int(part.max(initial=0)) for part in (planes[:plane], planes[plane + 1 :]))
 
 

@@ -20,7 +20,7 @@ from napari_nucseg.segmenters.catalogue import ignored_by
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from napari_nucseg.ui.edits import changes_of
 from napari_nucseg.ui.jobs import tell_user
-from napari_nucseg.ui.layers import shown_plane
+from napari_nucseg.ui.layer_fields import shown_plane
 from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
 from napari_nucseg.wording import say_corrected

@@ -257,7 +257,7 @@ class MemoryRows:
 
     Parameters
     ----------
-    kept : ResultCache
+    cache : ResultCache
         Results in memory.
     limit : SpinBox
         Most megabytes that they may take.
@@ -265,14 +265,14 @@ class MemoryRows:
         Says how many they take.
     """
 
-    def __init__(self, kept: ResultCache, limit: SpinBox, taken: Label) -> None:
-        self._kept = kept
+    def __init__(self, cache: ResultCache, limit: SpinBox, taken: Label) -> None:
+        self._cache = cache
         self._limit = limit
         self._taken = taken
         self.show_limit()
         self._show_taken()
         limit.changed.connect(self._save_limit)
-        kept.changed.connect(self._show_taken)
+        cache.changed.connect(self._show_taken)
 
     def show_limit(self) -> None:
         """Show the limit of napari's settings, which can be changed there, too."""
@@ -280,11 +280,11 @@ class MemoryRows:
 
     def _save_limit(self, megabytes: int) -> None:
         get_plugin_settings("napari-nucseg").segment.memory_mb = megabytes
-        self._kept.limit = memory_limit()
-        self._kept.shrink()
+        self._cache.limit = memory_limit()
+        self._cache.shrink()
 
     def _show_taken(self) -> None:
-        taken, limit = (round(size / 1e6) for size in (self._kept.taken, self._kept.limit))
+        taken, limit = (round(size / 1e6) for size in (self._cache.taken, self._cache.limit))
         self._taken.value = f"Results kept for the sliders: {taken:,} of {limit:,} MB"
 
 

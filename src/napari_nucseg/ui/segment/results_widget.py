@@ -19,11 +19,12 @@ from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import changes_of, count_corrected
 from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import record_of, shown_plane
-from napari_nucseg.ui.mending import FlowsOf, MendingRow
-from napari_nucseg.ui.mending_tools import KEYS as MENDING_KEYS
+from napari_nucseg.ui.layer_fields import shown_plane
+from napari_nucseg.ui.layers import record_of
+from napari_nucseg.ui.mending import MendingRow
+from napari_nucseg.ui.mending_tools import MENDING_KEYS, FlowsOf
 from napari_nucseg.ui.params_form import text_line
-from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, ColourBar, Foreground, ShowAs
+from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, Foreground, MeasureBar, ShowAs
 from napari_nucseg.ui.segment.doubt_walk import DoubtWalk
 from napari_nucseg.ui.segment.keys import CANCEL, SEGMENT, WHEN
 from napari_nucseg.ui.segment.measurement_tables import joined, nuclei_of, tables_of
@@ -41,7 +42,7 @@ class ResultsWidget(Container[Any]):
     ----------
     viewer : ViewerModel
         The viewer that the labels are shown in.
-    chosen : Selection
+    selection : Selection
         Image and model, whose labels they act on.
     tell : callable
         Called with a line of text, to show it.
@@ -50,19 +51,19 @@ class ResultsWidget(Container[Any]):
     """
 
     def __init__(
-        self, viewer: ViewerModel, chosen: Selection, tell: Callable[[str], None], run: Run
+        self, viewer: ViewerModel, selection: Selection, tell: Callable[[str], None], run: Run
     ) -> None:
         self._make_widgets()
         super().__init__(labels=False)
-        self.mending = MendingRow(viewer, lambda: chosen.prediction, tell)
+        self.mending = MendingRow(viewer, lambda: selection.prediction, tell)
         self._arrange()
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
-        self._chosen = chosen
+        self._selection = selection
         self._tell = tell
         self._run = run
         self._showing = ShowAs(viewer)
-        self._walk = DoubtWalk(viewer, chosen, tell, run)
+        self._walk = DoubtWalk(viewer, selection, tell, run)
         self._front = Foreground(viewer)
         self.show_range()
         self._connect()
@@ -85,8 +86,8 @@ class ResultsWidget(Container[Any]):
         assert tools is not None
         tools.addWidget(self.help.native)
         self.help.changed.connect(lambda: self._tell(KEYS))
-        chosen = self._chosen
-        for box in (chosen.form.image, chosen.form.model, self.show_as):
+        selection = self._selection
+        for box in (selection.form.image, selection.form.model, self.show_as):
             box.native.activated.connect(self.bring)  # not if an image layer is selected
         self.doubtful.changed.connect(lambda: self._walk.go(1))
         self.previous.changed.connect(lambda: self._walk.go(-1))
@@ -118,7 +119,7 @@ class ResultsWidget(Container[Any]):
             "dark (low) to bright (high). Nuclei without a value are grey.",
         )
         self.range = text_line()
-        self.bar = ColourBar()
+        self.bar = MeasureBar()
 
     def disconnect_viewer(self) -> None:
         """Give the labels their own colours back, and napari its mouse."""
@@ -130,7 +131,7 @@ class ResultsWidget(Container[Any]):
 
     def bring(self, *_: Any) -> None:
         """Bring the result that is chosen to the top, and hide what would cover it."""
-        image, labels = self._chosen.image, self._chosen.prediction
+        image, labels = self._selection.image, self._selection.prediction
         if image is not None and labels is not None:
             self._front.bring(image, labels)
 
@@ -154,7 +155,7 @@ class ResultsWidget(Container[Any]):
 
     def show_range(self) -> None:
         """Say what the colours stand for."""
-        layer, way = self._chosen.prediction, self._showing.way
+        layer, way = self._selection.prediction, self._showing.way
         found = None if layer is None else self._showing.range_of(layer)
         self.bar.setVisible(found is not None)
         if found is not None:
@@ -189,7 +190,7 @@ class ResultsWidget(Container[Any]):
 
     def describe_field(self) -> str:
         """Say in a line what is known of the field in sight; nothing without any labels."""
-        layer = self._chosen.prediction
+        layer = self._selection.prediction
         if layer is None:
             return ""
         table = tables_of(layer).get(self._plane(layer))
@@ -203,7 +204,7 @@ class ResultsWidget(Container[Any]):
 
     def _overview(self) -> str:
         """Describe the field in sight: how large its nuclei are."""
-        layer = self._chosen.prediction
+        layer = self._selection.prediction
         nuclei = {} if layer is None else nuclei_of(layer, self._plane(layer))
         if not nuclei:
             return ""
@@ -216,7 +217,7 @@ class ResultsWidget(Container[Any]):
 
     def save_measures(self) -> None:
         """Ask for a file, and write the measures of all fields to it."""
-        layer = self._chosen.prediction
+        layer = self._selection.prediction
         columns = {} if layer is None else joined(layer, self._names(layer))
         if not columns or layer is None:
             self._tell("There are no measurements yet. Press Segment.")
@@ -234,7 +235,7 @@ class ResultsWidget(Container[Any]):
 
     def save_label_image(self) -> None:
         """Ask for a file, and write the labels of all fields to it in the background."""
-        layer = self._chosen.prediction
+        layer = self._selection.prediction
         if layer is None:
             self._tell("There are no labels yet. Press Segment.")
             return

@@ -23,18 +23,16 @@ from napari_nucseg.io.channels import (
     propose_channel,
 )
 from napari_nucseg.segmenters.model import Model
-from napari_nucseg.ui.layers import (
+from napari_nucseg.ui.layer_fields import (
     axes_of,
     choose_axes,
     count_planes,
     field_shape,
-    find_prediction,
     full_data,
-    pixel_size,
-    record_of,
     said_axes,
     shown_plane,
 )
+from napari_nucseg.ui.layers import find_prediction, pixel_size, record_of
 from napari_nucseg.ui.segment.form import AXIS_ROWS, HELD, SegmentForm
 from napari_nucseg.ui.segment.image_source import (
     DEPTHS,
@@ -124,16 +122,16 @@ class ImageRows:
 
     Parameters
     ----------
-    chosen : Selection
+    selection : Selection
         The chosen image, and the form.
     """
 
     axes_chosen = Signal(object)
     """Tells the image of which something else was chosen for an axis."""
 
-    def __init__(self, chosen: Selection) -> None:
-        self._chosen = chosen
-        self._form = chosen.form
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self._form = selection.form
         self._channels: dict[tuple[str, tuple[str, ...]], str] = {}
         self._form.channel.changed.connect(self._keep_channel)
         for number, row in enumerate(self._form.axes):
@@ -142,13 +140,14 @@ class ImageRows:
     def show(self) -> None:
         """Show what was chosen of the image, or propose a channel if it is new."""
         self._show_axes()
-        layer, row = self._chosen.image, self._form.channel
+        layer, row = self._selection.image, self._form.channel
         names = channels_of(layer)
         if layer is None or not names:
             return
         place = str(layer.unique_id), names
         if place not in self._channels:
-            proposed = _propose(layer, self._chosen.plane).capitalize() if layer.rgb else IN_SIGHT
+            plane = self._selection.plane
+            proposed = _propose(layer, plane).capitalize() if layer.rgb else IN_SIGHT
             self._channels[place] = proposed
         with row.changed.blocked():  # labels follow what the user moves alone
             row.choices = names
@@ -156,7 +155,7 @@ class ImageRows:
 
     def describe(self) -> str:
         """Say in a line which channel is segmented; nothing of a grey image."""
-        layer = self._chosen.image
+        layer = self._selection.image
         if layer is None or not channels_of(layer):
             return ""
         name = self._form.channel.value.lower()
@@ -168,7 +167,7 @@ class ImageRows:
 
     def _show_axes(self) -> None:
         """Show a row for each axis of the image that does not say what it holds."""
-        layer = self._chosen.image
+        layer = self._selection.image
         unsaid = [] if layer is None else _unsaid(layer)
         for row, axis in zip_longest(self._form.axes, unsaid):
             if layer is None or axis is None:
@@ -182,7 +181,7 @@ class ImageRows:
             self._form.show_axis(row, f"Axis {name} ({length})")
 
     def _choose_axis(self, number: int, held: str) -> None:
-        layer = self._chosen.image
+        layer = self._selection.image
         if layer is None:
             return
         axes = list(axes_of(layer))
@@ -194,7 +193,7 @@ class ImageRows:
         self.axes_chosen.emit(layer)
 
     def _keep_channel(self, channel: str) -> None:
-        layer = self._chosen.image
+        layer = self._selection.image
         names = channels_of(layer)
         if layer is not None and names:
             self._channels[str(layer.unique_id), names] = channel
@@ -217,7 +216,7 @@ def _propose(layer: Image, plane: int) -> str:
     return propose_channel(data)
 
 
-def make_request(viewer: ViewerModel, layer: Image, chosen: Selection, model: Model) -> Request:
+def make_request(viewer: ViewerModel, layer: Image, selection: Selection, model: Model) -> Request:
     """Put together what is asked for.
 
     Parameters
@@ -226,7 +225,7 @@ def make_request(viewer: ViewerModel, layer: Image, chosen: Selection, model: Mo
         The viewer, which knows the field shown and the rectangles drawn.
     layer : Image
         Image layer to be segmented.
-    chosen : Selection
+    selection : Selection
         What is chosen: the values on the form, and the key of the model.
     model : Model
         The model to be run.
@@ -237,12 +236,12 @@ def make_request(viewer: ViewerModel, layer: Image, chosen: Selection, model: Mo
         If there is no such part of the image; the message says what to do.
     """
     refuse_channels_last(layer)
-    form, uid = chosen.form, str(layer.unique_id)
-    source, scope = source_of(layer, chosen.channel), form.scope.value
+    form, uid = selection.form, str(layer.unique_id)
+    source, scope = source_of(layer, selection.channel), form.scope.value
     box = _box(viewer, layer, scope)
     context = None if box is None else _context(box, layer, form.params.params.diameter)
     keys = (
-        ResultKey(uid, chosen.model, plane, source.channel, box, context)
+        ResultKey(uid, selection.model, plane, source.channel, box, context)
         for plane in _planes(viewer, layer, scope)
     )
     return Request(

@@ -17,15 +17,8 @@ from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.batch.train_log import LogRow, draw_curves
 from napari_nucseg.io.channels import CHANNEL
 from napari_nucseg.report.plots import Theme, dress
-from napari_nucseg.ui.layers import (
-    IMAGE,
-    LayerRecord,
-    axes_of,
-    field_shape,
-    placement,
-    record_of,
-    tag,
-)
+from napari_nucseg.ui.layer_fields import axes_of, field_shape
+from napari_nucseg.ui.layers import IMAGE, LayerRecord, placement, record_of, tag
 from napari_nucseg.ui.train.fields import AFTER, BEFORE
 
 COLOURS = {BEFORE: "#E69F00", AFTER: "#56B4E9"}

@@ -15,19 +15,21 @@ from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.batch.train_data import TrainField
 from napari_nucseg.io.channels import propose_channel
 from napari_nucseg.ui.edits import corrected_planes
+from napari_nucseg.ui.layer_fields import (
+    count_planes,
+    field_shape,
+    full_data,
+    plane_of,
+    read_plane,
+    shown_plane,
+)
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     OVERLAYS,
     PREDICTION,
-    count_planes,
-    field_shape,
     find_image,
-    full_data,
-    plane_of,
-    read_plane,
     record_of,
     role_of,
-    shown_plane,
 )
 from napari_nucseg.ui.segment.image_source import channels_of, shown_channel, source_of
 from napari_nucseg.wording import counted, says
