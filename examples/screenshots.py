@@ -28,7 +28,7 @@ from napari_nucseg.ui.segment.form import Scope
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ZOOM = 1.9
-BUNDLED, BASELINE = catalogue.BUNDLED, "otsu"
+BUNDLED, BASELINE = catalogue.BUNDLED, catalogue.BASELINE
 PICTURES = {CURVES: "curves", IOUS: "ious", FIELDS: "fields", AREAS: "areas"}
 
 
