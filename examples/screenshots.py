@@ -28,7 +28,7 @@ from napari_nucseg.ui.segment.form import Scope
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ZOOM = 1.9
-BUNDLED, BASELINE = catalogue.BUNDLED, catalogue.BASELINE
+BUNDLED, RIVAL = catalogue.BUNDLED, "otsu"
 PICTURES = {CURVES: "curves", IOUS: "ious", FIELDS: "fields", AREAS: "areas"}
 
 
@@ -88,7 +88,7 @@ def shoot_panels(dataset: Path | None) -> None:
     score.prediction.value = next(
         layer
         for layer in viewer.layers
-        if layer.name != BASELINE and layer in score.prediction.choices
+        if layer.name != RIVAL and layer in score.prediction.choices
     )
     wait(lambda: score.state.is_there and not score.running)
     shoot_errors(viewer, score)
@@ -102,7 +102,7 @@ def shoot_run(dataset: Path, results: Path) -> None:
     _, run = viewer.window.add_plugin_dock_widget(PLUGIN, "Run on dataset")
     run.form.dataset.value, run.form.out.value = dataset, results
     run.form.split.value = "validation"
-    run.form.models.value = [BUNDLED, BASELINE]
+    run.form.models.value = [BUNDLED, RIVAL]
     run.start()
     wait(lambda: not run.running)
     run.show_results()
@@ -157,7 +157,7 @@ def shoot_mending(viewer: napari.Viewer, score: ScorePanel) -> None:
 def add_rival(viewer: napari.Viewer) -> None:
     """Add a second prediction, by the model that needs no network."""
     image = viewer.layers[0]
-    model = catalogue.find(BASELINE)
+    model = catalogue.find(RIVAL)
     segment = catalogue.load(model, "cpu")
     fields = np.asarray(image.data).reshape(-1, *image.data.shape[-2:])
     results = [segment(field, model.defaults, lambda done, total: None) for field in fields]
@@ -171,7 +171,7 @@ def add_rival(viewer: napari.Viewer) -> None:
     shape = image.data.shape
     viewer.add_labels(
         np.stack([result.labels for result in results]).reshape(shape),
-        name=BASELINE,
+        name=RIVAL,
         metadata=tag(record),
         visible=False,
         **placed,
