@@ -54,7 +54,7 @@ def draw_verdicts(truth: Labels, predicted: Labels, verdicts: Verdicts) -> NDArr
     Parameters
     ----------
     truth, predicted : ndarray of integers, shape (height, width)
-        The label images that were judged.
+        The label images that were compared.
     verdicts : Verdicts
         Verdicts on both sides' objects, as `classify` gives them.
 

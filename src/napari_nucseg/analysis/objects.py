@@ -206,7 +206,7 @@ def no_objects() -> Objects:
 
 
 def list_objects(pairs: Mapping[int, LocatedPair], threshold: float, *, strict: bool) -> Objects:
-    """Judge and list the objects of all fields at once.
+    """Classify and list the objects of all fields at once.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ ENDINGS = (".pt", ".safetensors")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train.
+    """How a model is trained: from what, for how long, and on which device.
 
     Attributes
     ----------
@@ -84,12 +84,12 @@ class Recipe:
 
 
 def _ignore(_: object) -> None:
-    """Take no notice."""
+    """Do nothing with what is told."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Who watches a training.
+    """What is called while a training goes on.
 
     Attributes
     ----------

@@ -126,7 +126,7 @@ def label_of(measure: str, has_scale: bool) -> str:
 
 @dataclass(frozen=True)
 class MeasuredPage:
-    """A report of measures.
+    """A report on models that were run without ground truth, as its template takes it.
 
     Attributes
     ----------

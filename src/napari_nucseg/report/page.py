@@ -117,7 +117,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A report.
+    """A report on scored models, as its template takes it.
 
     Attributes
     ----------

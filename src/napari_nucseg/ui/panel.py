@@ -280,7 +280,7 @@ class UndoWatch:
         self._timer.start(_OFTEN)
 
     def disconnect_viewer(self) -> None:
-        """Look no more."""
+        """Stop looking at the histories of layers."""
         self._timer.stop()
 
     def _look(self) -> None:

@@ -124,7 +124,7 @@ class RunPanel(Panel):
             self._say(what)
 
     def on_finished(self, job: Job) -> None:
-        """Give the buttons back."""
+        """Unlock the form when a run has ended, and say how far it came."""
         if job.is_stopping:
             done = f" with {self._done} done" if self._done else ""
             self.status.value = f"Stopped{done}. Press Run to go on from there."

@@ -254,7 +254,7 @@ class BackgroundScoring:
             self._run(work, self._show)
 
     def stop(self) -> None:
-        """Begin nothing more."""
+        """Cancel the work that was about to begin."""
         self._later.stop()
 
     def _on_changed(self, old: Comparison, new: Comparison) -> None:

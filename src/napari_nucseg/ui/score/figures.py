@@ -45,7 +45,7 @@ class Dots(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What was drawn.
+    """What a plot shows, to be pointed at and to be saved as a table.
 
     Attributes
     ----------

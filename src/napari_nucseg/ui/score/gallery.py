@@ -118,7 +118,7 @@ class GalleryModel(QAbstractListModel):
         return self._describe(row) if role == Role.ToolTipRole else None
 
 
-class Thumbnails(QStyledItemDelegate):
+class ThumbnailDelegate(QStyledItemDelegate):
     """Draws a thumbnail above its verdict and IoU, and asks for those that are not there."""
 
     def __init__(self, model: GalleryModel, ask: Callable[[int], None]) -> None:
@@ -126,14 +126,14 @@ class Thumbnails(QStyledItemDelegate):
         self._model, self._ask = model, ask
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
-        """Return the place that each takes."""
+        """Return the size of a thumbnail with the words below, the same for all."""
         edge = THUMBNAIL + 2 * _GAP
         return QSize(edge, edge + _LINES * option.fontMetrics.lineSpacing())
 
     def paint(
         self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex
     ) -> None:
-        """Draw one."""
+        """Draw one object: its thumbnail, framed if it is selected, and the words below."""
         assert painter is not None
         cut = self._model.cut_at(index.row())
         picture, place = self._model.picture_of(cut), option.rect
@@ -176,7 +176,7 @@ class Gallery(QWidget):
         self.verdict.setToolTip("Show all errors, the nuclei of one verdict, or all nuclei.")
         self.filters, self.count = ObjectFilters(), QLabel()
         self.filters.this_field.setChecked(False)  # the worst of all fields come first
-        self.view = _view(self.model, Thumbnails(self.model, self._want))
+        self.view = _view(self.model, ThumbnailDelegate(self.model, self._want))
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._cut)
@@ -286,7 +286,7 @@ class Gallery(QWidget):
         return partial(read_plane, full_data(image)) if image is not None and fits else None
 
 
-def _view(model: GalleryModel, delegate: Thumbnails) -> QListView:
+def _view(model: GalleryModel, delegate: ThumbnailDelegate) -> QListView:
     view = QListView()
     view.setModel(model)
     view.setItemDelegate(delegate)

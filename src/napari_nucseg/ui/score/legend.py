@@ -259,7 +259,7 @@ class _Swatch(QWidget):
         self.setFixedSize(QSize(_SIDE if sample.colour else _LENGTH, _SIDE))
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw it."""
+        """Draw a filled square, or a line as it is drawn over the image."""
         painter, sample = QPainter(self), self._sample
         if sample.colour:
             painter.fillRect(self.rect(), QColor(sample.colour))
@@ -284,7 +284,7 @@ class ColourBar(QWidget):
         self.setFixedHeight(_SIDE)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw it, a column of one colour after the other."""
+        """Draw columns of colour from the least value on the left to the largest on the right."""
         painter = QPainter(self)
         for x in range(self.width()):
             colour = self._colours[x * len(self._colours) // self.width()]

@@ -277,7 +277,8 @@ def count_anew(
     if read > _MOST_AT_ONCE or not now.is_there:
         start()
     else:
-        state.take(replace(new, pairs={**now.pairs, **pairs}).judged(now.rule) if pairs else new)
+        counted_anew = replace(new, pairs={**now.pairs, **pairs})
+        state.take(counted_anew.classified(now.rule) if pairs else new)
 
 
 def _read_json(path: Path) -> Any:

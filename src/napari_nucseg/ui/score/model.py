@@ -149,8 +149,8 @@ class Comparison:
             return set()
         return {p for p, pair in self.pairs.items() if pair.overlap is not old.pairs[p].overlap}
 
-    def judged(self, rule: ScoreRule) -> Comparison:
-        """Judge all objects by a rule."""
+    def classified(self, rule: ScoreRule) -> Comparison:
+        """Classify all objects by a rule."""
         objects = list_objects(self.pairs, rule.threshold, strict=rule.preset.strict)
         return replace(self, rule=rule, objects=objects, _scores={})
 
@@ -213,12 +213,12 @@ class ComparisonState:
             pair = count_objects(*self.copies[plane])
             anew[plane] = pair.ignoring(what and what(plane, pair), self.copies[plane])
         self._uncounted = set()
-        self.take(replace(self.now, pairs={**pairs, **anew}).judged(self.now.rule))
+        self.take(replace(self.now, pairs={**pairs, **anew}).classified(self.now.rule))
 
     def use_rule(self, rule: ScoreRule) -> None:
-        """Judge all objects by another rule."""
+        """Classify all objects by another rule."""
         if rule != self.now.rule:
-            self.take(self.now.judged(rule))
+            self.take(self.now.classified(rule))
 
     def hide(self, verdicts: frozenset[Verdict]) -> None:
         """Leave verdicts out of overlay and table."""

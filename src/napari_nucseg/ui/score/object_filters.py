@@ -77,7 +77,7 @@ class ObjectFilter:
 
 
 class ObjectFilters(QWidget):
-    """A row of bounds.
+    """A row of boxes for the least and the largest IoU and area of the objects that are listed.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class ObjectFilters(QWidget):
     """
 
     changed = Signal()
-    """Others are to be listed."""
+    """A bound or a check box was changed, so that other objects are to be listed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class _AreaBox(QSpinBox):
     """Calls the largest value what it means."""
 
     def textFromValue(self, value: int) -> str:
-        """Return what is shown."""
+        """Return the text of a value: the largest reads *any*."""
         return "any" if value == _LARGEST_AREA else super().textFromValue(value)
 
     def valueFromText(self, text: str | None) -> int:
@@ -159,7 +159,7 @@ class _AreaBox(QSpinBox):
         return int(digits or _LARGEST_AREA)
 
     def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
-        """Take any text."""
+        """Accept any text, because a number is made of each."""
         return QValidator.State.Acceptable, text or "", position
 
 
@@ -256,7 +256,7 @@ class IgnoreControls:
         which = f"{counted(unfit, 'shape')} of {self.inside.current_choice}"
         return f"Not used: {which} without an inside, such as lines. " if unfit else ""
 
-    def stop(self, layer: Shapes | None = None) -> None:
+    def follow(self, layer: Shapes | None) -> None:
         """Follow the shapes of another layer, or of none."""
         for event in _SHAPE_EVENTS:
             if self._watched is not None:
@@ -267,7 +267,7 @@ class IgnoreControls:
         self._later.stop()
 
     def _on_layer(self) -> None:
-        self.stop(self.inside.value)
+        self.follow(self.inside.value)
         self.changed.emit()
 
     def _on_shapes(self, event: Any) -> None:

@@ -216,7 +216,7 @@ class ScorePanel(Panel):
         self._layers.events.inserted.disconnect(self._on_layer_inserted)
         self._layers.events.removed.disconnect(self._on_layer_removed)
         self.picker.disconnect()
-        self.controls.ignore.stop()
+        self.controls.ignore.follow(None)
         if "plots" in vars(self):
             self.plots.disconnect_viewer()
         self.overlays.disconnect_viewer()

@@ -50,7 +50,7 @@ _PAUSE = 300
 
 @dataclass(frozen=True)
 class SavedRun:
-    """Labels on disk.
+    """A run whose labels lie on disk, to be compared with what is in the viewer.
 
     Attributes
     ----------

@@ -35,7 +35,7 @@ class DiameterHelp:
     viewer : ViewerModel
         The viewer with the image.
     model_selector : ModelSelector
-        Chooser of the model, for the image and by the form that it knows.
+        Selector of the model, for the image and by the form that it knows.
     tell : callable
         Called with a line of text, to show it.
     rest : callable

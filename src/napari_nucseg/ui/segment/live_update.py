@@ -23,7 +23,7 @@ from napari_nucseg.wording import counted
 
 DEBOUNCE = 60
 """Milliseconds that a slider has to rest before labels follow it."""
-ASKING = 500
+BEFORE_QUESTION = 500
 """Milliseconds that it has to rest before a question is asked, which would stop typing."""
 
 _SEGMENT_AGAIN = "Press Segment to use the new values."
@@ -241,7 +241,7 @@ class LiveUpdate:
             return self._edits.may_replace(image, keys)
         if not at_rest or QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton:
             self._waited = True
-            self._resting.start(ASKING)
+            self._resting.start(BEFORE_QUESTION)
             return False
         self._waited = False
         if self._edits.may_replace(image, keys):

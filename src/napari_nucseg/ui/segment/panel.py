@@ -164,7 +164,7 @@ class SegmentPanel(Panel):
             self.say(what)
 
     def on_finished(self, job: Job) -> None:
-        """Give the buttons back."""
+        """Unlock the form when a run has ended, and say how far it came."""
         done = self._results.described
         if done and (not job.is_stopping or self._stopped == STOPPED):
             self._end_run(f"{'Stopped' if job.is_stopping else self.status.value}. {done}")

@@ -53,11 +53,11 @@ class AdviceWidget(Container[Any]):
         self.clear()
 
     def clear(self) -> None:
-        """Say nothing."""
+        """Hide the advice."""
         self.tell({})
 
     def clear_elsewhere(self, plane: int) -> None:
-        """Say nothing of a field that is not in sight; what is said of several stays."""
+        """Hide the advice on a field that is not in sight; what is said of several stays."""
         if self._only not in (None, plane):
             self.clear()
 

@@ -125,7 +125,7 @@ class ResultCache:
 
     @property
     def taken(self) -> int:
-        """Bytes taken."""
+        """Bytes of memory that all results take together."""
         return sum(kept.nbytes for kept in self._results.values())
 
     def of(self, source: str, model: str) -> dict[int, Parts]:
