@@ -6,10 +6,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import dask.array as da
 import numpy as np
 from napari.utils.notifications import show_warning
 
@@ -23,6 +22,9 @@ from napari_nucseg.io.tiff import Header
 from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.ui.files.field_groups import FieldGroup, describe_groups, group_fields
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, LayerRecord, tag
+
+if TYPE_CHECKING:
+    from dask.array import Array
 
 _CONTRAST_PERCENTILES = (0.5, 99.8)
 LayerData = tuple[Any, dict[str, Any], str]
@@ -212,15 +214,17 @@ def _blank(header: Header) -> Callable[[], np.ndarray]:
 
 def stack_lazily(
     readers: Sequence[Callable[[], Any]], shape: tuple[int, ...], dtype: np.dtype
-) -> da.Array:
+) -> Array:
     """Stack fields that are read when they are shown, as the type that the stack declares."""
 
     def plane(read: Callable[[], Any]) -> Any:
         return read().astype(dtype, casting="same_kind", copy=False)[None]
 
+    from dask.array import Array  # not above: the window would wait for it when a panel opens
+
     name, inside = f"fields-{uuid4().hex}", (0,) * len(shape)
     tasks = {(name, n, *inside): (plane, read) for n, read in enumerate(readers)}
-    return da.Array(tasks, name, ((1,) * len(readers), *((size,) for size in shape)), dtype)
+    return Array(tasks, name, ((1,) * len(readers), *((size,) for size in shape)), dtype)
 
 
 def image_layer(

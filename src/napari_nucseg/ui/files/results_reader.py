@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dask.array import Array
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
@@ -21,6 +20,9 @@ from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.ui.files.field_groups import FieldGroup, describe_groups, group_fields
 from napari_nucseg.ui.files.reader import LayerData, Opened, Read, read_group, stack_lazily
 from napari_nucseg.ui.layers import ERRORS, PREDICTION, LayerRecord, colormap, tag
+
+if TYPE_CHECKING:
+    from dask.array import Array
 
 _PLACEMENT: tuple[str, ...] = ("scale", "units", "axis_labels")
 
