@@ -4,21 +4,20 @@ They ask for the viewer themselves: what napari would hand over is a proxy, whic
 it could not tell from another viewer, nor its layers from other layers.
 """
 
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import napari
-from napari.layers import Image, Labels, Layer
-from napari.utils.notifications import show_info, show_warning
+from napari.layers import Image, Labels
+from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.layouts import holds_dataset
-from napari_nucseg.ui.files.image_folder import ImageFolder, follow_in_window, read_image_folder
-from napari_nucseg.ui.files.reader import LayerData, read_dataset
-from napari_nucseg.ui.jobs import Job, tell_user
+from napari_nucseg.progress import Progress
+from napari_nucseg.ui.files.image_folder import open_in_window, read_image_folder
+from napari_nucseg.ui.files.reader import Opened, read_dataset
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, GROUND_TRUTH, PREDICTION, record_of, role_of
 from napari_nucseg.ui.run.panel import RunPanel
 from napari_nucseg.ui.score.panel import ScorePanel
@@ -93,11 +92,11 @@ def show_errors_when_compared(panel: ScorePanel) -> None:
 
 
 def open_dataset_folder() -> None:
-    """Ask for a folder, and open the dataset in it as stacks."""
+    """Ask for a folder, and open the dataset in it as stacks, in the background."""
     viewer = _viewer()
     folder = QFileDialog.getExistingDirectory(None, "Open dataset")
     if folder:
-        _open_as_dataset(viewer, Path(folder))
+        open_in_window(viewer, Path(folder).name, partial(_read_dataset, Path(folder)))
 
 
 def open_folder_of_images() -> None:
@@ -107,21 +106,8 @@ def open_folder_of_images() -> None:
     """
     viewer = _viewer()
     chosen = QFileDialog.getExistingDirectory(None, "Open folder of images")
-    if not chosen:
-        return
-    folder = Path(chosen)
-    try:
-        if holds_dataset(folder):
-            _open_as_dataset(viewer, folder)
-            return
-    except OSError as error:
-        tell_user(error)
-        return
-    job = Job(lambda progress: read_image_folder(folder, progress))
-    job.returned.connect(partial(_show_folder, viewer))
-    job.failed.connect(tell_user)
-    follow_in_window(job, folder.name)
-    job.start()
+    if chosen:
+        open_in_window(viewer, Path(chosen).name, partial(_read_folder, Path(chosen)))
 
 
 def run_on_dataset() -> None:
@@ -129,24 +115,13 @@ def run_on_dataset() -> None:
     _show_panel(_viewer(), RunPanel, RUN)
 
 
-def _open_as_dataset(viewer: napari.Viewer, folder: Path) -> None:
-    try:
-        found = read_dataset(open_dataset(folder))
-    except (ValueError, OSError) as error:
-        tell_user(error)
-        return
-    _add(viewer, found)
+def _read_dataset(folder: Path, progress: Progress) -> Opened:
+    return read_dataset(open_dataset(folder), progress)
 
 
-def _show_folder(viewer: napari.Viewer, found: ImageFolder) -> None:
-    _add(viewer, found.layers)
-    for note in found.notes:
-        show_warning(note)
-
-
-def _add(viewer: napari.Viewer, layers: Iterable[LayerData]) -> None:
-    for one in layers:
-        viewer.add_layer(Layer.create(*one))
+def _read_folder(folder: Path, progress: Progress) -> Opened:
+    read = _read_dataset if holds_dataset(folder) else read_image_folder
+    return read(folder, progress)
 
 
 def _viewer() -> napari.Viewer:

@@ -229,9 +229,10 @@ def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
 
 
 def prepare_colours(*_: object) -> None:
-    """Let napari compile how it colours labels; for a worker, as the first time takes a second."""
+    """Let napari load and compile what labels need; for a worker, as it takes a second at first."""
     for dtype in (np.uint8, np.int32):
         colormap({1: "white"}).map(np.ones((1, 1), dtype))
+        Labels(np.ones((1, 1), dtype), units=("um", "um"))  # in no viewer, so any thread may
 
 
 def _same(one: LayerRecord | None, other: LayerRecord) -> bool:

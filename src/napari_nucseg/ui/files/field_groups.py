@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_labels_shape
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import Header
+from napari_nucseg.progress import Progress, ignore
 
 MAX_GROUPS = 12
 """Kinds of fields that a dataset is opened with; each has layers of its own."""
@@ -60,7 +61,9 @@ class FieldGroup:
             )
 
 
-def group_fields(dataset: Dataset, blank: Collection[str] = ()) -> list[FieldGroup]:
+def group_fields(
+    dataset: Dataset, blank: Collection[str] = (), progress: Progress = ignore
+) -> list[FieldGroup]:
     """Group the fields of a dataset by size and pixel type, the largest group last.
 
     Parameters
@@ -69,13 +72,15 @@ def group_fields(dataset: Dataset, blank: Collection[str] = ()) -> list[FieldGro
         Dataset whose fields are grouped.
     blank : collection of str
         Stems of fields that cannot be read; they go to the largest group.
+    progress : Progress, optional
+        Called with (fields looked at, fields in all, name of one); may raise to stop.
 
     Raises
     ------
     ValueError, OSError
         If another field cannot be read, or there are too many kinds of fields.
     """
-    return group_by_header(dataset, _read_headers(dataset, blank))
+    return group_by_header(dataset, _read_headers(dataset, blank, progress))
 
 
 def group_by_header(dataset: Dataset, headers: Mapping[int, Header]) -> list[FieldGroup]:
@@ -114,12 +119,25 @@ def group_by_header(dataset: Dataset, headers: Mapping[int, Header]) -> list[Fie
     return groups
 
 
+def describe_groups(name: str, groups: Sequence[FieldGroup]) -> list[str]:
+    """Say of what sizes the fields of a dataset are, if of several, and which are shown."""
+    if len(groups) == 1:
+        return []
+    return [
+        f"{name}: fields of {len(groups)} sizes or pixel types, so there is a stack for each. The "
+        f"{len(groups[-1].fields)} of {groups[-1].kind} are shown. Click the eyes of the other "
+        "layers to see the others."
+    ]
+
+
 def describe(shape: tuple[int, ...]) -> str:
     """Say a size: ``520 x 696``."""
     return " x ".join(map(str, shape))
 
 
-def _read_headers(dataset: Dataset, blank: Collection[str]) -> dict[int, Header]:
+def _read_headers(
+    dataset: Dataset, blank: Collection[str], progress: Progress
+) -> dict[int, Header]:
     """Read what each field is, so that a bad file is refused before it is shown.
 
     Of the fields in an archive the first speaks for all: the whole of it would have to be unpacked.
@@ -128,6 +146,7 @@ def _read_headers(dataset: Dataset, blank: Collection[str]) -> dict[int, Header]
     headers: dict[int, Header] = {}
     packed: Header | None = None
     for number, field in enumerate(dataset.fields):
+        progress(number, len(dataset.fields), field.name)
         if field.stem in blank:
             continue
         source = field.image if dataset.has_images else field.mask

@@ -1,12 +1,15 @@
-"""Opening a folder of images that is no dataset: stacks of what can be read, and what cannot."""
+"""Opening folders in the background: any images that can be read, and layers one by one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Layer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QProgressDialog
 
 from napari_nucseg.io.channels import ChannelNeededError, find_samples
@@ -17,37 +20,22 @@ from napari_nucseg.io.pictures import READ_ELSEWHERE, look_into, not_read, read_
 from napari_nucseg.io.sources import Source, describe_folder, list_folder
 from napari_nucseg.io.tiff import Header
 from napari_nucseg.progress import Progress
-from napari_nucseg.ui.files.field_groups import FieldGroup, group_by_header
-from napari_nucseg.ui.files.reader import LayerData, describe_groups, image_layer, stack_lazily
-from napari_nucseg.ui.files.samples import shown_window
-from napari_nucseg.ui.jobs import Job
+from napari_nucseg.ui.files.field_groups import FieldGroup, describe_groups, group_by_header
+from napari_nucseg.ui.files.reader import LayerData, Opened, image_layer, stack_lazily
+from napari_nucseg.ui.files.samples import main_window, shown_window
+from napari_nucseg.ui.jobs import Job, tell_user
+from napari_nucseg.ui.layers import prepare_colours
 from napari_nucseg.wording import counted
 
 _COLOURS = (3, 4)
 """Samples of a pixel that napari shows as a colour."""
 
 
-@dataclass(frozen=True)
-class ImageFolder:
-    """What a folder of images is opened as.
-
-    Attributes
-    ----------
-    layers : list of LayerData
-        A stack for each size and pixel type; that of most images is last, and alone visible.
-    notes : tuple of str
-        What the user should know: how files were read, which were left out and why, and that there
-        are several stacks.
-    """
-
-    layers: list[LayerData]
-    notes: tuple[str, ...]
-
-
-def read_image_folder(folder: Path, progress: Progress) -> ImageFolder:
+def read_image_folder(folder: Path, progress: Progress) -> Opened:
     """Open the images directly in a folder as stacks, of which each image is read when shown.
 
-    All of them are read once before, so that those that cannot be are left out.
+    All of them are read once before, so that those that cannot be are left out. The stack of most
+    images is last, and alone visible.
 
     Parameters
     ----------
@@ -90,9 +78,8 @@ def read_image_folder(folder: Path, progress: Progress) -> ImageFolder:
     notes = [f"{', '.join(names)}: {note}" for note, names in read_as.items()]
     if failed:
         notes.append(_tell_failed(folder, failed))
-    if len(groups) > 1:
-        notes.append(describe_groups(folder.name, groups))
-    return ImageFolder([_stack(group, group is groups[-1]) for group in groups], tuple(notes))
+    notes += describe_groups(folder.name, groups)
+    return Opened([_stack(group, group is groups[-1]) for group in groups], tuple(notes))
 
 
 class OpeningDialog(QProgressDialog):
@@ -107,7 +94,7 @@ class OpeningDialog(QProgressDialog):
     def __init__(self, name: str) -> None:
         super().__init__(shown_window())
         self._name = name
-        self.setWindowTitle("Open folder of images")
+        self.setWindowTitle("Open folder")
         self.setMinimumDuration(500)
         self.setAutoReset(False)
         self.setAutoClose(False)
@@ -119,7 +106,73 @@ class OpeningDialog(QProgressDialog):
         self.setValue(done)
 
 
-def follow_in_window(job: Job, name: str) -> None:
+def open_in_window(viewer: ViewerModel, name: str, read: Callable[[Progress], Opened]) -> None:
+    """Read files in the background, and add them to a viewer, while the window says how far it is.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer that the layers are added to.
+    name : str
+        Name of what is opened.
+    read : callable
+        Reads it, in a thread; gets a `Progress`.
+    """
+    job = Job(partial(read_ahead, read))
+    job.returned.connect(partial(add_in_turns, viewer))
+    job.failed.connect(tell_user)
+    _follow(job, name)
+    job.start()
+
+
+def read_ahead(read: Callable[[Progress], Opened], progress: Progress) -> Opened:
+    """Read files, and do in this thread what napari would do first in that of the window.
+
+    A field of each stack is read, for which libraries are loaded, and colours are compiled.
+
+    Parameters
+    ----------
+    read : callable
+        Reads the files; gets a `Progress`.
+    progress : Progress
+        Called with (steps done, steps in all, what is done); may raise to stop.
+    """
+    opened = read(progress)
+    for data, _, _ in opened.layers:
+        np.asarray(data[len(data) // 2])
+    prepare_colours()
+    return opened
+
+
+def add_in_turns(
+    viewer: ViewerModel, opened: Opened, added: Callable[[Layer], object] = lambda layer: None
+) -> None:
+    """Add layers one after another, so that the window answers in between.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        The viewer that the layers are added to.
+    opened : Opened
+        The layers, and what the user is told of them after the last.
+    added : callable, optional
+        Called with each layer that was added.
+    """
+    rest, turn = iter(opened.layers), QTimer(main_window())  # with which it ends
+
+    def add_next() -> None:
+        one = next(rest, None)
+        if one is None:
+            turn.deleteLater()
+            opened.told()
+        else:
+            added(viewer.add_layer(Layer.create(*one)))
+
+    turn.timeout.connect(add_next)
+    turn.start()
+
+
+def _follow(job: Job, name: str) -> None:
     """Show how far the opening of a folder is; Cancel, or the window's end, stops it.
 
     Parameters

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import dask.array as da
 import numpy as np
-from napari.utils.notifications import show_info, show_warning
+from napari.utils.notifications import show_warning
 
 from napari_nucseg.io.datasets import find_field, open_dataset
 from napari_nucseg.io.fields import Dataset, Field
@@ -20,12 +19,30 @@ from napari_nucseg.io.label_rules import separate_components
 from napari_nucseg.io.layouts import IMAGE_SUFFIXES, holds_dataset, is_truth, stem_of_truth
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import Header
-from napari_nucseg.ui.files.field_groups import FieldGroup, group_fields
+from napari_nucseg.progress import Progress, ignore
+from napari_nucseg.ui.files.field_groups import FieldGroup, describe_groups, group_fields
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, LayerRecord, tag
+
+if TYPE_CHECKING:
+    from dask.array import Array
 
 _CONTRAST_PERCENTILES = (0.5, 99.8)
 LayerData = tuple[Any, dict[str, Any], str]
 Read = Callable[[str | Sequence[str]], list[LayerData]]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What files are opened as, and what the user should know of it."""
+
+    layers: list[LayerData]
+    notes: tuple[str, ...] = ()
+
+    def told(self) -> list[LayerData]:
+        """Tell the user, which is for the main thread to do, and return the layers."""
+        for note in self.notes:
+            show_warning(note)
+        return self.layers
 
 
 def get_reader(path: str | Sequence[str]) -> Read | None:
@@ -50,7 +67,7 @@ def _read(path: str | Sequence[str]) -> list[LayerData]:
 
 def _read_one(path: Path) -> list[LayerData]:
     if not path.is_file() or path.suffix.lower() not in IMAGE_SUFFIXES:
-        return read_dataset(open_dataset(path))
+        return read_dataset(open_dataset(path)).told()
     if not is_truth(path):
         return read_field(find_field(path))
     field = Field(stem_of_truth(path.stem), mask=Source(path))
@@ -91,9 +108,7 @@ def _truth_layers(field: Field, image: Header | None, sizes: Header) -> list[Lay
     return layers
 
 
-def read_dataset(
-    dataset: Dataset, no_image: Collection[str] = (), no_truth: Collection[str] = ()
-) -> list[LayerData]:
+def read_dataset(dataset: Dataset, progress: Progress = ignore) -> Opened:
     """Images and ground truth of a dataset as stacks that are read field by field when shown.
 
     Fields of another size or pixel type have stacks of their own. Those of the kind that most
@@ -103,45 +118,31 @@ def read_dataset(
     ----------
     dataset : Dataset
         Dataset whose fields are shown.
-    no_image, no_truth : collection of str
-        Stems of fields whose image or ground truth cannot be read, and is blank.
+    progress : Progress, optional
+        Called with (fields looked at, fields in all, name of one); may raise to stop.
 
     Raises
     ------
     ValueError, OSError
-        If another field cannot be read, or there are too many kinds of fields.
+        If a field cannot be read, or there are too many kinds of fields.
     """
-    missing = [field for field in dataset.without_mask if field.stem not in no_truth]
+    missing, notes = dataset.without_mask, []
     if missing and len(missing) < len(dataset.fields):
-        show_warning(
+        notes.append(
             f"{dataset.name}: {len(missing)} of {len(dataset.fields)} fields have no mask, the "
             f"first is {missing[0].stem}. No ground truth is shown. Add the masks and open the "
             "dataset again."
         )
-    groups = group_fields(dataset, no_image)
-    tell_groups(dataset, groups)
+    groups = group_fields(dataset, progress=progress)
+    notes += describe_groups(dataset.name, groups)
     layers = []
     for group in groups:
-        found = read_group(group, no_image, no_truth, with_truth=not missing)
-        for _, keywords, _ in found:
+        found = read_group(group, with_truth=not missing)
+        for _, keywords, _ in found.layers:
             keywords["visible"] = group is groups[-1]
-        layers += found
-    return layers
-
-
-def tell_groups(dataset: Dataset, groups: Sequence[FieldGroup]) -> None:
-    """Say that there are several stacks, and which is shown."""
-    if len(groups) > 1:
-        show_info(describe_groups(dataset.name, groups))
-
-
-def describe_groups(name: str, groups: Sequence[FieldGroup]) -> str:
-    """Say of what sizes the fields of a dataset are, and which are shown."""
-    return (
-        f"{name}: fields of {len(groups)} sizes or pixel types, so there is a stack for each. The "
-        f"{len(groups[-1].fields)} of {groups[-1].kind} are shown. Click the eyes of the other "
-        "layers to see the others."
-    )
+        layers += found.layers
+        notes += found.notes
+    return Opened(layers, tuple(notes))
 
 
 def read_group(
@@ -150,7 +151,7 @@ def read_group(
     no_truth: Collection[str] = (),
     *,
     with_truth: bool = True,
-) -> list[LayerData]:
+) -> Opened:
     """Images, if there are any, and ground truth of fields of one kind, as stacks.
 
     Parameters
@@ -164,6 +165,7 @@ def read_group(
     """
     fields, header = group.fields, group.header
     layers: list[LayerData] = []
+    notes: tuple[str, ...] = ()
     if all(field.image is not None for field in fields):
         readers = [
             _blank(header) if field.stem in no_image else partial(_read_image, field, group)
@@ -180,18 +182,18 @@ def read_group(
         ]
         truths = stack_lazily(readers, kind.shape, kind.dtype)
         layers.append(_labels_layer(truths, group.name, kind, fields))
-        _tell_binary(next((field for field in fields if field.stem not in no_truth), None))
-    return layers
+        notes = _say_binary([field for field in fields if field.stem not in no_truth][:1])
+    return Opened(layers, notes)
 
 
-def _tell_binary(field: Field | None) -> None:
-    """Warn if the ground truth of the field that is shown first is a binary mask."""
-    found = None if field is None else field.read_truth_image()
-    if found is not None and found.is_binary:
-        show_warning(
-            f"{'; '.join(found.notes)}. Other fields may be such masks, too. Number the nuclei "
-            "in them. Or open a mask by itself: each of its pieces is a nucleus of a hidden layer."
-        )
+def _say_binary(fields: Sequence[Field]) -> tuple[str, ...]:
+    """Say so where the ground truth of a field is a binary mask."""
+    return tuple(
+        f"{'; '.join(found.notes)}. Other fields may be such masks, too. Number the nuclei in "
+        "them. Or open a mask by itself: each of its pieces is a nucleus of a hidden layer."
+        for found in (field.read_truth_image() for field in fields)
+        if found.is_binary
+    )
 
 
 def _read_image(field: Field, group: FieldGroup) -> np.ndarray:
@@ -212,15 +214,17 @@ def _blank(header: Header) -> Callable[[], np.ndarray]:
 
 def stack_lazily(
     readers: Sequence[Callable[[], Any]], shape: tuple[int, ...], dtype: np.dtype
-) -> da.Array:
+) -> Array:
     """Stack fields that are read when they are shown, as the type that the stack declares."""
 
     def plane(read: Callable[[], Any]) -> Any:
         return read().astype(dtype, casting="same_kind", copy=False)[None]
 
+    from dask.array import Array  # not above: the window would wait for it when a panel opens
+
     name, inside = f"fields-{uuid4().hex}", (0,) * len(shape)
     tasks = {(name, n, *inside): (plane, read) for n, read in enumerate(readers)}
-    return da.Array(tasks, name, ((1,) * len(readers), *((size,) for size in shape)), dtype)
+    return Array(tasks, name, ((1,) * len(readers), *((size,) for size in shape)), dtype)
 
 
 def image_layer(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dask.array import Array
-from napari.utils.notifications import show_warning
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
@@ -18,9 +16,13 @@ from napari_nucseg.batch.saved_results import SavedResults, holds_results, moved
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.sources import Source
-from napari_nucseg.ui.files.field_groups import FieldGroup, group_fields
-from napari_nucseg.ui.files.reader import LayerData, Read, read_group, stack_lazily, tell_groups
+from napari_nucseg.progress import Progress, ignore
+from napari_nucseg.ui.files.field_groups import FieldGroup, describe_groups, group_fields
+from napari_nucseg.ui.files.reader import LayerData, Opened, Read, read_group, stack_lazily
 from napari_nucseg.ui.layers import ERRORS, PREDICTION, LayerRecord, colormap, tag
+
+if TYPE_CHECKING:
+    from dask.array import Array
 
 _PLACEMENT: tuple[str, ...] = ("scale", "units", "axis_labels")
 
@@ -47,15 +49,26 @@ def _folder(path: Path) -> Path:
 
 def _read(path: str | Sequence[str]) -> list[LayerData]:
     one = path if isinstance(path, str) else path[0]
-    runs = open_results(_folder(Path(one)))
+    return read_results(find_results(_folder(Path(one)))).told()
+
+
+def find_results(folder: Path) -> tuple[SavedResults, ...]:
+    """Open a folder of results; if their images are not where they were, ask where they are now.
+
+    Raises
+    ------
+    ValueError
+        If there are none, they cannot be read, or the images are not found.
+    """
+    runs = open_results(folder)
     gone = _first_gone(runs[0].dataset)
     if gone is not None:
         dataset = _ask_where(runs[0].dataset, gone)
         runs = tuple(moved_to(run, dataset) for run in runs)
-    return read_results(runs)
+    return runs
 
 
-def read_results(runs: Sequence[SavedResults]) -> list[LayerData]:
+def read_results(runs: Sequence[SavedResults], progress: Progress = ignore) -> Opened:
     """Return stacks of a dataset and of the results on it, read field by field when shown.
 
     Parameters
@@ -63,6 +76,8 @@ def read_results(runs: Sequence[SavedResults]) -> list[LayerData]:
     runs : sequence of SavedResults
         One a model, on the same fields. Fields that no run has results of may be damaged. Fields
         of another size or pixel type than most have hidden stacks of their own.
+    progress : Progress, optional
+        Called with (fields looked at, fields in all, name of one); may raise to stop.
 
     Raises
     ------
@@ -82,16 +97,17 @@ def read_results(runs: Sequence[SavedResults]) -> list[LayerData]:
     if len(damaged) == len(dataset.fields):
         raise ValueError(f"{runs[0].folder.path}: none of its fields can be read; check the images")
     bare = [field.stem for field in left_out if field.mask is None]
-    groups = group_fields(dataset, damaged)
-    tell_groups(dataset, groups)
+    groups = group_fields(dataset, damaged, progress)
+    notes = [*_say_damaged(damaged), *describe_groups(dataset.name, groups)]
     layers: list[LayerData] = []
     for group in groups:  # a score panel takes the prediction that comes last
         fields = read_group(group, damaged, [*damaged, *bare], with_truth=runs[0].is_scored)
-        layers += _read_group(group, runs, fields)
+        layers += _read_group(group, runs, fields.layers)
+        notes += fields.notes
         if group is not groups[-1]:
             for _, keywords, _ in layers:
                 keywords["visible"] = False
-    return layers
+    return Opened(layers, tuple(notes))
 
 
 def _read_group(
@@ -125,8 +141,8 @@ def _ask_where(dataset: Dataset, gone: Source) -> Dataset:
     return open_dataset(Path(folder))
 
 
-def _damaged(fields: Sequence[Field]) -> list[str]:
-    """Name those fields that cannot be read, and warn of them."""
+def _damaged(fields: Sequence[Field]) -> dict[str, Exception]:
+    """Name those fields that cannot be read, and say why."""
     found: dict[str, Exception] = {}
     for field in fields:
         try:
@@ -134,14 +150,14 @@ def _damaged(fields: Sequence[Field]) -> list[str]:
                 field.check_shape(field.read_image_header())
         except (ValueError, OSError) as error:
             found[field.stem] = error
-    if found:
-        what = (
-            "1 field cannot be read and is"
-            if len(found) == 1
-            else f"{len(found)} fields cannot be read and are"
-        )
-        show_warning(f"{what} blank. The first: {next(iter(found.values()))}")
-    return list(found)
+    return found
+
+
+def _say_damaged(damaged: Mapping[str, Exception]) -> list[str]:
+    is_one = len(damaged) == 1
+    what = "1 field cannot" if is_one else f"{len(damaged)} fields cannot"
+    be = "is" if is_one else "are"
+    return [f"{what} be read and {be} blank. The first: {e}" for e in list(damaged.values())[:1]]
 
 
 def _placement(of_image: dict[str, Any]) -> dict[str, Any]:

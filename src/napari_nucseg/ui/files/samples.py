@@ -88,9 +88,14 @@ def download_in_window(folder: Path) -> None:
 
 def shown_window() -> QWidget | None:
     """Return the window that the user is in, else one that can be seen."""
+    return QApplication.activeWindow() or main_window()
+
+
+def main_window() -> QWidget | None:
+    """Return a window of napari that can be seen."""
     windows = QApplication.topLevelWidgets()
     seen = (one for one in windows if isinstance(one, QMainWindow) and one.isVisible())
-    return QApplication.activeWindow() or next(seen, None)
+    return next(seen, None)
 
 
 def _refuse_a_second() -> None:
@@ -133,4 +138,4 @@ def bbbc039() -> list[LayerData]:
     folder = dataset_folder()
     if missing_archives(folder):
         download_in_window(folder)
-    return read_dataset(open_dataset(folder))
+    return read_dataset(open_dataset(folder)).told()

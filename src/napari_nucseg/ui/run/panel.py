@@ -1,27 +1,32 @@
 """The panel that runs models over a dataset, as the command ``napari-nucseg benchmark`` does."""
 
+from functools import partial
 from pathlib import Path
 
 import napari
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
 from napari_nucseg.batch.saved_results import holds_results
 from napari_nucseg.io.bbbc039 import dataset_folder, missing_archives
 from napari_nucseg.segmenters import catalogue, networks
+from napari_nucseg.ui.files.image_folder import add_in_turns, read_ahead
+from napari_nucseg.ui.files.reader import Opened
+from napari_nucseg.ui.files.results_reader import find_results, read_results
 from napari_nucseg.ui.files.samples import download_in_window
-from napari_nucseg.ui.jobs import Job
+from napari_nucseg.ui.jobs import Job, tell_user
 from napari_nucseg.ui.layers import PREDICTION, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import folded, scrolled, show_enabled
 from napari_nucseg.ui.run.form import ALL, RunForm, folder_of, side_by_side
 from napari_nucseg.ui.run.measures import MeasuresWidget
-from napari_nucseg.ui.run.worker import PLUGIN, RunOutcome, RunRequest, run_request
+from napari_nucseg.ui.run.worker import RunOutcome, RunRequest, run_request
 from napari_nucseg.ui.segment.display import CONTOURS, OUTLINES
 from napari_nucseg.ui.segment.model_list import ask_for_model
 
 REPORT = "report.html"
+OPENING = "Opening the results..."
 VALUES = (
     "Thresholds and sizes of the chosen model. If several models are chosen, each uses its "
     "defaults."
@@ -103,11 +108,24 @@ class RunPanel(Panel):
             self.job.stop()
 
     def show_results(self) -> None:
-        """Open the results as layers."""
+        """Open the results as layers, in the background."""
         out = folder_of(self.form.out)
-        for layer in [] if out is None else self._viewer.open(str(out), plugin=PLUGIN):
-            if isinstance(layer, Labels) and layer.visible and role_of(layer) == PREDICTION:
-                layer.contour = CONTOURS[OUTLINES]  # the image is seen through it
+        if out is None:
+            return
+        try:
+            runs = find_results(out)
+        except (ValueError, OSError) as error:
+            tell_user(error)
+            return
+        before = self.status.value
+        self._say(OPENING)
+        read = partial(read_ahead, partial(read_results, runs))
+        self.run_errand(read, partial(self._add_results, before))
+
+    def _add_results(self, before: str, opened: Opened) -> None:
+        if self.status.value == OPENING:  # else a run has begun
+            self._say(before)
+        add_in_turns(self._viewer, opened, _outline)
 
     def show_report(self) -> None:
         """Open the report in the browser."""
@@ -201,3 +219,9 @@ class RunPanel(Panel):
 
     def _say(self, line: str) -> None:
         self.status.value = line
+
+
+def _outline(layer: Layer) -> None:
+    """Let the image be seen through a prediction."""
+    if isinstance(layer, Labels) and layer.visible and role_of(layer) == PREDICTION:
+        layer.contour = CONTOURS[OUTLINES]
