@@ -42,8 +42,8 @@ _OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file that gets its name only once its content is on disk.
 
-    What a killed process leaves behind ends in `PARTIAL`, and goes when another process first writes
-    into the folder. Two writers of one file never share it.
+    What a killed process leaves behind ends in `PARTIAL`, and goes when another process first
+    writes into the folder. Two writers of one file never share it.
 
     Raises
     ------

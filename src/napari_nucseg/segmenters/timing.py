@@ -75,7 +75,9 @@ class Measurements:
         try:
             numbers = dict(json.loads(self.path.read_text()))
             found = {key: float(value) for key, value in numbers.items()}
-            return {key: number for key, number in found.items() if 0 <= number < math.inf}
+            if not all(map(math.isfinite, found.values())):
+                raise ValueError("a number is not finite")
+            return found
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:

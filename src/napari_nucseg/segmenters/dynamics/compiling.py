@@ -58,13 +58,6 @@ class _CheckedFiles(IndexDataCacheFile):
     each call fail, and one with wrong bytes in the middle would run them.
     """
 
-    def save(self, key: Any, data: Any) -> None:
-        """Keep machine code; where it cannot be kept, the next process compiles again."""
-        try:
-            super().save(key, data)
-        except OSError as error:
-            _logger.warning("machine code cannot be kept: %s", error)
-
     def _dump(self, obj: Any) -> bytes:
         content: bytes = super()._dump(obj)
         return content + sha256(content).digest()
@@ -106,6 +99,13 @@ class _CheckedCache(FunctionCache):
             filename_base=self._impl.filename_base,
             source_stamp=self._impl.locator.get_source_stamp(),
         )
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep machine code; where it cannot be kept, the next process compiles again."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _logger.warning("machine code cannot be kept: %s", error)
 
 
 def share_out(work: Callable[[slice], None], count: int, portion: int) -> None:
