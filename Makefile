@@ -1,6 +1,8 @@
 # make demo: install into .venv, then segment, score and overlay the sample field
 # make test: install into .venv, then lint, type-check and test under a virtual screen
 # make house: print how large the package is, and which files a click enters
+# make gpu-check: check a GPU against the CPU, or with DEVICE=cpu the check itself on small fields
+# make versions: test with the lowest and the newest versions that pyproject.toml allows
 # make test-pyside6: the tests of the window with PySide6 instead of PyQt6
 
 PYTHON ?= python3
@@ -12,7 +14,7 @@ SCREEN := $(if $(SOFTWARE_GL),$(SOFTWARE_GL) xvfb-run --auto-servernum --server-
 # Every process has a virtual screen of its own, by pytest-xvfb
 PARALLEL := --numprocesses=auto --dist=loadfile
 
-.PHONY: demo test house test-pyside6 lint bench screenshots clean
+.PHONY: demo test house gpu-check versions test-pyside6 lint bench screenshots clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/napari-nucseg demo
@@ -34,6 +36,13 @@ lint: $(VENV)/test.stamp
 
 bench: $(VENV)/test.stamp
 	$(SCREEN) $(BIN)/python -m benchmarks
+
+DEVICE ?= cuda
+gpu-check: $(VENV)/test.stamp
+	$(BIN)/python -m benchmarks.gpu_check --device $(DEVICE) $(if $(filter cpu,$(DEVICE)),--short) --json gpu-check.json
+
+versions: $(VENV)/test.stamp
+	$(BIN)/python scripts/test_versions.py lowest newest
 
 screenshots: $(VENV)/test.stamp
 	$(SCREEN) $(BIN)/python examples/screenshots.py

@@ -31,7 +31,7 @@ def measure(setting: Setting) -> list[Row]:
     field = images(setting.dataset)[0]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "random"
-        torch.save(_random_weights(), path)
+        torch.save(random_weights(), path)
         model = CellposeSAM.load(path, choose("cpu"))
         bare = _bare_cellpose(path, model.precision)
     own, alike, cellpose = interleave(
@@ -50,7 +50,7 @@ def measure(setting: Setting) -> list[Row]:
     ]
 
 
-def _random_weights() -> dict[str, torch.Tensor]:
+def random_weights() -> dict[str, torch.Tensor]:
     """All weights of a ViT-L, cut out of one small pool of random numbers."""
     from cellpose.vit import CPSAM
 

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from benchmarks import large
+from benchmarks import gpu_check, large
 from benchmarks.__main__ import ON_REQUEST, Group
 from benchmarks.machine import Machine, on_one_core
 from benchmarks.rows import (
@@ -202,6 +204,45 @@ def test_a_large_image_is_timed_in_a_process_whose_memory_is_told(monkeypatch):
 def test_what_takes_a_minute_is_measured_where_it_is_named_alone():
     assert Group.LARGE in ON_REQUEST
     assert Group.FIELDS not in ON_REQUEST
+
+
+# The check of a GPU
+
+
+def test_the_check_of_a_device_passes_on_the_cpu_and_tells_its_figures(tmp_path):
+    path = tmp_path / "gpu-check.json"
+    done = CliRunner().invoke(gpu_check.app, ["--device", "cpu", "--short", "--json", str(path)])
+    assert done.exit_code == 0, done.output
+    record = json.loads(path.read_text())
+    assert record["device"].startswith("CPU")
+    assert record["left_out"] == ["transformer"]
+    figures = {one["name"]: one["figures"] for one in record["checks"]}
+    assert all(one["passed"] for one in record["checks"])
+    assert figures["bundled"]["same_nuclei"] == figures["bundled"]["nuclei"] > 5
+    assert figures["short_memory"]["halved"] == 3
+    assert figures["cancel"]["run"] == 2 < figures["cancel"]["tiles"]
+    assert figures["training"]["steps"] == 4
+    assert figures["speed"]["seconds_a_field"] > 0
+
+
+def test_a_device_that_computes_otherwise_does_not_pass(monkeypatch, tmp_path):
+    def otherwise(net, device):
+        network = wrap(net, device)
+        right = network.infer
+
+        def infer(image, params, progress):
+            return replace(right(image, params, progress), cellprob=np.full(image.shape, 3.0, "f4"))
+
+        object.__setattr__(network, "infer", infer)
+        return network
+
+    wrap = gpu_check.wrap
+    monkeypatch.setattr(gpu_check, "wrap", otherwise)
+    monkeypatch.setattr(gpu_check, "CHECKS", (gpu_check.bundled,))
+    done = CliRunner().invoke(gpu_check.app, ["--device", "cpu", "--short"])
+    assert done.exit_code == 1
+    assert "FAIL bundled" in done.output
+    assert "standard deviations" in done.output
 
 
 # The command line

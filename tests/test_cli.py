@@ -1035,7 +1035,7 @@ def test_models_are_listed_with_what_is_here(run, tmp_path, monkeypatch):
     }
     assert list(rows) == [model.name for model in catalogue.models()]
     assert rows["fluo-nuclei"] == [f"{catalogue.find('fluo-nuclei').megabytes} MB", "yes"]
-    assert rows["cpsam_v2"] == ["1200 MB", "no"]
+    assert rows["cpsam_v2"] == ["1234 MB", "no"]
     assert f"Device: {choose()}" in done.flat
 
 

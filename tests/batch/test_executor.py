@@ -6,8 +6,11 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -202,6 +205,37 @@ def test_a_scheduler_that_is_not_there_is_told(monkeypatch):
         pass
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [(b"", "no answer in 1 s"), (b"SSH-2.0-OpenSSH_9.9\r\n", "something else does")],
+    ids=["silent", "another protocol"],
+)
+def test_a_server_that_is_no_scheduler_is_told_in_one_line(words, why, monkeypatch, capfd):
+    monkeypatch.setattr(executor, "CONNECT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as calls:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+        def greet():
+            calls.enter_context(server.accept()[0]).sendall(words)
+
+        greeting = threading.Thread(target=greet)
+        greeting.start()
+        with pytest.raises(OSError, match="no Dask scheduler") as failure, connected(address):
+            pass
+        greeting.join()
+    assert str(failure.value) == f"{address}: no Dask scheduler answers there ({why})"
+    assert capfd.readouterr().err == ""
+
+
+def test_a_worker_is_not_taken_for_the_scheduler():
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as local,
+        pytest.raises(OSError, match=r"no Dask scheduler answers there \(a Worker does\)"),
+        connected(local.workers[0].worker_address),
+    ):
+        pass
+
+
 @pytest.fixture
 def own_scheduler(tmp_path, notes):
     """The address of a scheduler and a worker, each a process that the test may end."""
@@ -384,6 +418,20 @@ def test_a_cluster_of_our_own_says_nothing_of_its_workings():
     code = (
         "from napari_nucseg.batch.executor import one_worker_a_gpu\n"
         "with one_worker_a_gpu(['0', '1']): pass"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_cluster_of_our_own_ends_in_silence_while_a_worker_is_at_work():
+    code = (
+        "import time\n"
+        "from distributed import Client\n"
+        "from napari_nucseg.batch.executor import one_worker_a_gpu\n"
+        "with one_worker_a_gpu(['0']):\n"
+        "    client = Client.current()\n"
+        "    future = client.submit(time.sleep, 60)\n"
+        "    while not any(client.processing().values()): time.sleep(0.1)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")

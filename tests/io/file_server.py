@@ -45,6 +45,13 @@ class Stall:
 
 
 @dataclass(frozen=True)
+class Crawl:
+    """Send the body byte by byte, with a pause in seconds after each."""
+
+    pause: float
+
+
+@dataclass(frozen=True)
 class Whole:
     """Answer in full."""
 
@@ -76,7 +83,7 @@ class FileServer:
     """
 
     content: bytes
-    faults: list[Cut | Stall] = field(default_factory=list)
+    faults: list[Cut | Crawl | Stall] = field(default_factory=list)
     honours_range: bool = True
     states_size: bool = True
     compresses: bool = False
@@ -136,10 +143,18 @@ def _handler_for(site: FileServer) -> type[BaseHTTPRequestHandler]:
             asked = self.headers.get("Range")
             site.ranges.append(asked)
             fault = site.faults.pop(0) if site.faults else Whole()
-            if fault.after is not None:
+            if isinstance(fault, Crawl):
+                self.crawl(fault.pause)
+            elif fault.after is not None:
                 self.wfile.write(self.start_answer(asked)[: fault.after])
             if isinstance(fault, Stall):
                 site.closing.wait()
+
+        def crawl(self, pause: float) -> None:
+            for byte in self.start_answer(None):
+                self.wfile.write(bytes([byte]))
+                if site.closing.wait(pause):
+                    return
 
         def start_answer(self, asked: str | None) -> bytes:
             """Send the headers and return the body that belongs to them."""

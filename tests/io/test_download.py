@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import socket
+import ssl
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,7 +13,7 @@ import pytest
 
 from napari_nucseg.io.download import DownloadError, RemoteFile, fetch, is_complete
 from napari_nucseg.segmenters.api import Stopped
-from tests.io.file_server import Cut, FileServer, Stall
+from tests.io.file_server import CERTIFICATE, Crawl, Cut, FileServer, Stall
 
 MIB = 1024 * 1024
 CONTENT = bytes(range(256)) * (2 * MIB // 256)
@@ -206,6 +208,26 @@ def test_what_cannot_be_checked_is_not_said_to_go_on(server: FileServer, tmp_pat
     assert "goes on" not in message
 
 
+def test_a_crawling_connection_is_given_up(server: FileServer, tmp_path: Path) -> None:
+    server.faults = [Crawl(0.01)] * 3
+    message = message_of_failed_fetch(published(server), tmp_path, timeout=0.2)
+    assert "the connection is too slow, after 3 tries" in message
+
+
+def test_a_connection_with_tls_is_not_left_for_one_without(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_text(ssl.DER_cert_to_PEM_cert(base64.b64decode(CERTIFICATE)))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(trusted))
+    with FileServer(CONTENT, secure=True) as secure:
+        assert fetch(published(secure), tmp_path / "trusted").read_bytes() == CONTENT
+        secure.moved_headers = {"Location": server.url()}
+        file = RemoteFile("weights", secure.url("moved"), len(CONTENT), SHA256)
+        assert "an address without TLS" in message_of_failed_fetch(file, tmp_path / "fallen")
+    assert server.ranges == []
+
+
 # Content that is not the expected one
 
 
@@ -253,10 +275,60 @@ def test_an_answer_without_end_is_not_received_to_its_end(
     assert max(reports) < len(CONTENT) / 2
 
 
+def test_an_answer_without_end_is_not_received_to_its_end_where_the_size_is_known_roughly(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.states_size = False
+    reports: list[int] = []
+    file = RemoteFile("weights", server.url(), rough_size=MIB // 4)
+    with pytest.raises(DownloadError, match="bytes where 131,072 to 524,288 are expected"):
+        fetch(file, tmp_path, report=lambda done, _: reports.append(done))
+    assert max(reports) < len(CONTENT) / 2
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("states_size", [True, False])
+def test_a_few_bytes_are_not_taken_for_a_large_file(
+    states_size: bool, server: FileServer, tmp_path: Path
+) -> None:
+    server.content, server.states_size = b"try again tomorrow", states_size
+    file = RemoteFile("weights", server.url(), rough_size=len(CONTENT))
+    assert "it has 18 bytes where 1,048,576 to" in message_of_failed_fetch(file, tmp_path)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/octet-stream"])
+def test_a_web_page_is_not_kept(content_type: str, server: FileServer, tmp_path: Path) -> None:
+    server.content = b"\n<!DOCTYPE html><title>Log in</title>"
+    server.file_headers = {"Content-Type": content_type}
+    file = RemoteFile("weights", server.url())
+    assert "answered with a web page" in message_of_failed_fetch(file, tmp_path)
+    assert names_in(tmp_path) == []
+
+
+def test_a_file_that_has_changed_at_the_server_is_told_before_it_is_received(
+    server: FileServer, tmp_path: Path
+) -> None:
+    server.file_headers = {"ETag": f'"{OTHER_SHA256}"'}
+    message = message_of_failed_fetch(published(server), tmp_path)
+    assert f"the file at {server.url()} has changed: its SHA-256 is {OTHER_SHA256}" in message
+    assert names_in(tmp_path) == []
+
+
+def test_a_larger_file_of_that_name_may_be_the_users_and_is_spared(
+    server: FileServer, tmp_path: Path
+) -> None:
+    (tmp_path / "weights").write_bytes(CONTENT + b"mine")
+    message = message_of_failed_fetch(published(server), tmp_path)
+    assert f"{tmp_path / 'weights'} has {len(CONTENT) + 4:,} bytes" in message
+    assert (tmp_path / "weights").read_bytes() == CONTENT + b"mine"
+    assert server.ranges == []
+
+
 def test_an_empty_answer_is_an_error(server: FileServer, tmp_path: Path) -> None:
     server.content = b""
     message = message_of_failed_fetch(published(server, size=None, sha256=None), tmp_path)
-    assert "empty" in message
+    assert "it has 0 bytes" in message
     assert not (tmp_path / "weights").exists()
 
 
@@ -458,7 +530,8 @@ def test_a_file_that_the_server_states_to_be_larger_than_the_disk_is_not_begun(
 ) -> None:
     server.states_size = False
     server.file_headers = {"Content-Length": str(sys.maxsize)}
-    message = message_of_failed_fetch(published(server, size=None), tmp_path)
+    file = RemoteFile("weights", server.url(), rough_size=sys.maxsize)
+    message = message_of_failed_fetch(file, tmp_path)
     assert "Free some space" in message
     assert names_in(tmp_path) == []
 

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +226,35 @@ def test_a_file_instead_of_a_folder_is_told_by_name(tmp_path):
         with pytest.raises(OSError, match=f"{tmp_path / 'out'}.*: a file is where a folder should"):
             write_whole(path, lambda file: file.write(b"x"))
     assert (tmp_path / "out").read_text() == "mine"
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from napari_nucseg.io.atomic import whole_file
+with whole_file(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_path):
+    def write(name):
+        line = [sys.executable, "-c", WRITE, str(tmp_path / name)]
+        subprocess.run(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+
+    line = [sys.executable, "-c", WRITE, str(tmp_path / "slow")]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as slow:
+        slow.stdout.readline()
+        (half,) = names_in(tmp_path)
+        write("a")
+        assert names_in(tmp_path) == sorted(["a", half])
+        slow.kill()
+    write("b")
+    assert names_in(tmp_path) == ["a", "b"]
 
 
 def test_files_take_their_places_together_and_those_not_written_go(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_nucseg.io.download import DownloadError
+from napari_nucseg.io.download import DownloadError, RemoteFile
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
@@ -41,8 +41,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def from_server(server: FileServer, name: str = "cpsam_v2") -> Model:
     """A published model, had from a server on this computer."""
-    model = catalogue.find(name)
-    return replace(model, remote=replace(model.remote, url=server.url()))
+    remote = RemoteFile(name, server.url(), len(CONTENT))
+    return replace(catalogue.find(name), remote=remote)
 
 
 # Which models there are
@@ -133,7 +133,10 @@ def test_a_published_model_is_not_ready_in_an_empty_folder(folder, name):
     assert not model.is_ready
     model.path.touch()
     assert not model.is_ready  # an empty file is what a failed download leaves
-    model.path.write_bytes(CONTENT)
+    model.path.write_bytes(b"<html>Log in</html>")
+    assert not model.is_ready  # as earlier versions kept it
+    with model.path.open("wb") as file:
+        file.truncate(model.remote.size or model.remote.rough_size)
     assert model.is_ready
 
 

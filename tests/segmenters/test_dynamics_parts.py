@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import runpy
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -102,6 +106,50 @@ def test_an_error_in_a_portion_comes_out():
 def test_a_loop_compiles_where_its_machine_code_cannot_be_kept():
     written_nowhere = eval("lambda number: number + 1")
     assert compiled(written_nowhere)(2) == 3
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def change(content):
+    """Change a byte in the middle, which may be one of an instruction."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
+def empty(content):
+    return b""
+
+
+@pytest.mark.parametrize("damage", [cut, change, empty])
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+def test_machine_code_that_was_damaged_is_compiled_again(damage, ending, tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    source = tmp_path / "loops.py"
+    source.write_text("def add(number):\n    return number + 1\n")
+    add = runpy.run_path(str(source))["add"]
+    assert compiled(add)(2) == 3
+    (path,) = tmp_path.rglob(f"*.{ending}")
+    path.write_bytes(damage(path.read_bytes()))
+
+    mended, kept = compiled(add), compiled(add)
+    assert mended(2) == 3
+    assert not mended.stats.cache_hits
+    assert kept(2) == 3
+    assert kept.stats.cache_hits
+
+
+def test_a_disk_that_takes_no_machine_code_is_told(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    source = tmp_path / "loops.py"
+    source.write_text("def add(number):\n    return number + 1\n")
+    loop = compiled(runpy.run_path(str(source))["add"])
+    where = Path(loop._cache.cache_path)
+    shutil.rmtree(where, ignore_errors=True)
+    where.write_text("a file where the folder should be")
+    assert loop(2) == 3
+    assert "machine code cannot be kept" in caplog.text
 
 
 def run(program, **environment):

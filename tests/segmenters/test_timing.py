@@ -76,7 +76,10 @@ def test_two_threads_measure_once(path, watch):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[1, 2]", b"7", b'{"speed": "fast"}', b'{"speed": null}', b"\xff\xfe"],
+    [
+        *[b"", b"{", b"[1, 2]", b"7", b"\xff\xfe", b"[" * 10**5],
+        *[b'{"speed": %s}' % what for what in (b'"fast"', b"null", b"NaN", b"1" + b"0" * 400)],
+    ],
     ids=repr,
 )
 def test_a_damaged_file_is_told_and_replaced(path, watch, content, caplog):

@@ -4,6 +4,7 @@ import shutil
 import time
 import tracemalloc
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import npe2
@@ -79,8 +80,9 @@ def test_other_peoples_folders_are_left_to_other_readers(viewer, tmp_path, kind)
     assert get_reader(folder) is None
     assert get_reader([folder, folder]) is None
     assert results_reader.get_reader(folder) is None
-    offered = get_readers(folder)
-    assert next(iter(offered)) == "napari"  # which napari's question has chosen already
+    if version("napari") != "0.9.1":  # which names the readers of plugins first
+        offered = get_readers(folder)
+        assert next(iter(offered)) == "napari"  # which napari's question has chosen already
 
 
 def test_a_folder_of_images_goes_to_naparis_reader(tmp_path):

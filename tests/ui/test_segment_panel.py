@@ -317,7 +317,7 @@ def test_the_panel_says_when_a_model_needs_a_download(panel, monkeypatch, tmp_pa
 
     panel.form.model.value = "cpsam_v2"
 
-    assert f"Segment first downloads its 1200 MB to {tmp_path}" in panel.form.about.value
+    assert f"Segment first downloads its 1234 MB to {tmp_path}" in panel.form.about.value
 
 
 def test_the_main_thread_is_never_blocked_for_a_tenth_of_a_second(qtbot, viewer, bbbc039, panel):

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from napari_nucseg.io.download import RemoteFile
 from napari_nucseg.segmenters import catalogue
 from tests.io.file_server import FileServer, Stall
 from tests.ui.segment_actions import RUN, predictions, run
@@ -24,7 +25,7 @@ def publish(monkeypatch, tmp_path):
             model = find(name)
             if model.name != "cpsam_v2":
                 return model
-            return replace(model, remote=replace(model.remote, url=server.url()))
+            return replace(model, remote=RemoteFile("cpsam_v2", server.url(), len(CONTENT)))
 
         monkeypatch.setattr(catalogue, "find", found)
         return tmp_path / "cpsam_v2"

@@ -6,11 +6,12 @@ so that neither passes through the scheduler. Few tasks are with the scheduler a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import islice
@@ -34,6 +35,8 @@ CONNECT_SECONDS = 20
 WAIT_SECONDS = 300
 """How long a run waits when there are no workers, none yet or none any more."""
 _LOCAL = "127.0.0.1"
+_QUIET = logging.ERROR
+"""What Dask tells of our own cluster: not that a worker was busy at the end and was killed."""
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 _logger = logging.getLogger(__name__)
 
@@ -57,11 +60,37 @@ def connected(address: str) -> Iterator[Executor]:
     """
     distributed = _import_distributed()
     try:
+        with _silenced("distributed"):
+            _require_scheduler(address)
         client = distributed.Client(address, timeout=CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise OSError(f"{address}: no Dask scheduler answers there ({error})") from error
-    with _own_words(), client:
+    with _silenced("distributed.client"), client:
         yield _Cluster(client, address)
+
+
+def _require_scheduler(address: str) -> None:
+    """Refuse an address where nothing answers in time, or something else.
+
+    Dask's client waits without end for the first words of a server that is no scheduler, or takes
+    them for the size of a message, which raises many kinds of errors.
+    """
+    from distributed import rpc
+
+    async def kind() -> Any:
+        async with asyncio.timeout(CONNECT_SECONDS), rpc(address, timeout=CONNECT_SECONDS) as there:
+            return (await there.identity())["type"]
+
+    with ThreadPoolExecutor(1) as pool:  # as a notebook's thread has a loop of its own
+        found = pool.submit(asyncio.run, kind())
+        error = found.exception()
+    if isinstance(error, TimeoutError):
+        raise OSError(f"no answer in {CONNECT_SECONDS} s") from error
+    if error is not None:
+        is_of_address = isinstance(error, ValueError | TypeError)
+        raise OSError(str(error) if is_of_address else "something else does") from error
+    if found.result() != "Scheduler":
+        raise OSError(f"a {found.result()} does")
 
 
 @contextmanager
@@ -74,26 +103,19 @@ def one_worker_a_gpu(gpus: Sequence[str]) -> Iterator[Executor]:
         Their numbers or names, as CUDA has them.
     """
     distributed = _import_distributed()
+    quiet = {"nthreads": 1, "host": _LOCAL, "dashboard": False, "silence_logs": _QUIET}
+    seen = ({"env": {"CUDA_VISIBLE_DEVICES": gpu}} for gpu in gpus)
     workers = {
-        number: {
-            "cls": distributed.Nanny,
-            "options": {
-                "nthreads": 1,
-                "host": _LOCAL,
-                "dashboard": False,
-                "env": {"CUDA_VISIBLE_DEVICES": gpu},
-                "silence_logs": logging.WARNING,
-            },
-        }
-        for number, gpu in enumerate(gpus)
+        number: {"cls": distributed.Nanny, "options": quiet | env}
+        for number, env in enumerate(seen)
     }
     options = {"host": _LOCAL, "dashboard": False, "dashboard_address": f"{_LOCAL}:0"}
     scheduler = {"cls": distributed.Scheduler, "options": options}
     with (
         distributed.SpecCluster(
-            workers=workers, scheduler=scheduler, silence_logs=logging.WARNING
+            workers=workers, scheduler=scheduler, silence_logs=_QUIET
         ) as cluster,
-        _own_words(),
+        _silenced("distributed.client"),
         distributed.Client(cluster) as client,
     ):
         yield _Cluster(client, cluster.scheduler_address)
@@ -219,11 +241,11 @@ class _Cluster:
 
 
 @contextmanager
-def _own_words() -> Iterator[None]:
-    """Keep the client from telling of a lost scheduler by tracebacks, as we tell it ourselves."""
-    logger = logging.getLogger("distributed.client")
+def _silenced(name: str) -> Iterator[None]:
+    """Keep a part of Dask from telling of lost connections by tracebacks: we tell it ourselves."""
+    logger = logging.getLogger(name)
     before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:

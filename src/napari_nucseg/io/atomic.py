@@ -6,15 +6,22 @@ import errno
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+if sys.platform != "win32":
+    import fcntl
+
 PARTIAL = ".partial"
 """Ending of a file that is not yet whole."""
+_OWN = "nucseg-"
 _BYTES = 4
-"""Random ones, which are its name: one that went on from the file's own could be too long."""
+"""Random ones, which end its name: one that went on from the file's own could be too long."""
+_HEX = "[0-9a-f]" * 2 * _BYTES
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space and try again",
     errno.EDQUOT: "your share of the disk is used up; free some space and try again",
@@ -35,26 +42,71 @@ _OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file that gets its name only once its content is on disk.
 
-    What a killed process leaves behind ends in `PARTIAL`; two writers of one file never share it.
+    What a killed process leaves behind ends in `PARTIAL`, and goes when another process first
+    writes into the folder. Two writers of one file never share it.
 
     Raises
     ------
     OSError
         If it cannot be written; the message names it and the remedy.
     """
-    partial = _partial(path)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_protected(path)
+        _sweep_dead(path.parent)
+        file = _new_partial(path.parent)
+    partial = Path(file.name)
     try:
         with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _refuse_protected(path)
-            with partial.open("wb") as file:
+            with file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(path)
+                if sys.platform != "win32":  # while it is held, so that nobody sweeps it
+                    partial.replace(path)
+            if sys.platform == "win32":  # which moves no file that is open
+                partial.replace(path)
     finally:
-        with suppress(OSError):  # where it could not be made it cannot be removed either
+        with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _new_partial(folder: Path) -> BinaryIO:
+    """Open a file for what is not yet whole, and hold it for as long as this process lives."""
+    while True:
+        file = _partial(folder).open("xb")
+        if _hold(file):
+            return file
+        file.close()
+
+
+def _hold(file: BinaryIO) -> bool:
+    """Keep other processes from sweeping a file; False if one is at it or just did.
+
+    Windows does so by itself, as it removes no file that is open.
+    """
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a disk without locks, where nobody sweeps either
+            return True
+        return os.fstat(file.fileno()).st_nlink > 0
+    return True
+
+
+@cache
+def _sweep_dead(folder: Path) -> None:
+    """Remove, once a process and folder, what killed processes left half-written there."""
+    for path in folder.glob(f"{_OWN}{_HEX}{PARTIAL}"):
+        with suppress(OSError), path.open("r+b") as file:
+            if sys.platform != "win32":
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises if its writer lives
+                path.unlink()
+        if sys.platform == "win32":
+            with suppress(OSError):
+                path.unlink()
 
 
 def _refuse_protected(path: Path) -> None:
@@ -87,7 +139,7 @@ def files_at_once(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     Path
         Folder to write them into.
     """
-    stage = _partial(folder / "tables")
+    stage = _partial(folder)
     try:
         yield stage
         with explained(folder):
@@ -128,7 +180,7 @@ def alone_with(path: Path) -> Iterator[None]:
 
 def sweep(folder: Path) -> None:
     """Remove what a killed process left half-written in a folder."""
-    for path in folder.glob(f"*{'[0-9a-f]' * 2 * _BYTES}{PARTIAL}"):  # no others of this ending
+    for path in folder.glob(f"*{_HEX}{PARTIAL}"):  # no others of this ending
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -167,5 +219,5 @@ def is_of_disk(error: OSError) -> bool:
     return cause.errno in _OF_DISK
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(f"{secrets.token_hex(_BYTES)}{PARTIAL}")
+def _partial(folder: Path) -> Path:
+    return folder / f"{_OWN}{secrets.token_hex(_BYTES)}{PARTIAL}"

@@ -2,7 +2,8 @@
 
 A file is received under a temporary name and takes its own only once its size and SHA-256 are
 right, so whatever bears its name and has its size can be used as it is. TLS certificates are
-always verified, by requests, whatever other packages do to the standard library's context.
+always verified, by requests, whatever other packages do to the standard library's context, and
+an address with TLS never leads to one without. A body ends by its size and by a least rate.
 
 Pooch cannot take up a download where it was cut, be cancelled, or notice before the end that the
 size is wrong or the disk too small; the retries of requests end where an answer begins.
@@ -14,15 +15,15 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from napari_nucseg.io import answers
+from napari_nucseg.io.answers import TryAgain
 from napari_nucseg.io.atomic import alone_with, explained
 from napari_nucseg.io.sources import sha256
 
@@ -33,7 +34,8 @@ PATIENCE = 15.0
 """Seconds without a single byte after which a connection counts as cut."""
 _CONNECT_TIMEOUT = 5.0  # so that being offline is noticed soon
 _TRIES = 3  # how often connections may be cut, one after the other, without progress
-_PROGRESS = 64 * 1024  # bytes; what brings less, again and again, would hardly ever end
+_LARGEST = 10**10  # bytes; a file of whose size nothing is known has at most twice as many
+_PAGE = "it answered with a web page, as networks do that ask to log in first"
 CHUNK = 256 * 1024  # bytes between two reports, at most
 _INTERVAL = 0.05  # seconds between two reports, at most
 
@@ -51,27 +53,33 @@ class RemoteFile:
     sha256 : str or None
         Its SHA-256 in hexadecimal digits. Where it is None, the one counts that the server states
         in an ``X-Linked-ETag`` or ``ETag`` header, as Hugging Face does; else only the size does.
+    rough_size : int or None
+        Its rough size in bytes, where `size` is not known: files of less than half of it or more
+        than twice are refused.
     """
 
     name: str
     url: str
     size: int | None = None
     sha256: str | None = None
+    rough_size: int | None = None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The least and the largest size that it may have, in bytes."""
+        if self.size is not None:
+            return self.size, self.size
+        return max(1, (self.rough_size or 0) // 2), 2 * (self.rough_size or _LARGEST)
 
 
 class DownloadError(OSError):
     """A file could not be fetched; the message says why and what to do."""
 
 
-class _TryAgain(Exception):
-    """A transfer failed in a way that another try may mend; the message is the reason."""
-
-
 def is_complete(file: RemoteFile, folder: Path) -> bool:
-    """Tell whether a folder has a file of the right size, or of any where that is not known."""
-    path = folder / file.name
-    size = path.stat().st_size if path.is_file() else 0
-    return size > 0 and file.size in (None, size)
+    """Tell whether a folder has a file of a size that it may have."""
+    path, (least, largest) = folder / file.name, file.sizes
+    return path.is_file() and least <= path.stat().st_size <= largest
 
 
 def fetch(
@@ -100,7 +108,8 @@ def fetch(
     Raises
     ------
     DownloadError
-        If the file cannot be had, or is not the expected one.
+        If the file cannot be had, or is not the expected one, or if a larger one has its name:
+        that is none that was cut off, and may be the user's.
     OSError
         If it cannot be written, or another program or thread is at it.
     """
@@ -128,7 +137,10 @@ class _Download:
         """Receive, check and name the file, unless somebody else is at it."""
         import requests
 
+        self._spare_others()
         with alone_with(self.partial), requests.Session() as session:
+            if self.file.url.startswith("https:"):
+                del session.adapters["http://"]
             self._require_space(self.file.size)
             self._insist(session)
             with explained(self.target):
@@ -140,9 +152,9 @@ class _Download:
         while True:
             try:
                 return self._check_hash(self._receive(session))
-            except _TryAgain as failure:
+            except TryAgain as failure:
                 fruitless += 1
-                if self._bytes_present() >= furthest + _PROGRESS:
+                if self._bytes_present() >= furthest + answers.PROGRESS:
                     furthest, fruitless = self._bytes_present(), 0
                 if fruitless == _TRIES:
                     reason = f"{failure}, after {_TRIES} tries without progress"
@@ -157,21 +169,20 @@ class _Download:
             stated = response.headers.get("Content-Range" if start else "Content-Length", "")
             size = re.search(r"\d+$", stated)
             total = (int(size[0]) if size else 0) or self.file.size
-            self._require_size(total)
+            if total is not None:
+                self._require_size(total)
+            self._require_same(answers.stated_sha256(response))
             self._require_space(total)
             self.report(start, total)
             with contextlib.closing(self._written(response, start)) as written:
                 for done in written:
                     self.report(done, total)
-                    if done > (total or done):
+                    if done > (total or self.file.sizes[1]):
                         break
-            present = self._bytes_present()
-            if total is not None and present < total:
-                raise _TryAgain(f"the connection was cut at {present:,} of {total:,} bytes")
-            self._require_size(present)
-            if not present:
-                raise self._unexpected("it is empty")
-            return self.file.sha256 or _stated_sha256(response)
+            if (present := self._bytes_present()) < (total or 0):
+                raise TryAgain(f"the connection was cut at {present:,} of {total:,} bytes")
+            self._require_content(present)
+            return self.file.sha256 or answers.stated_sha256(response)
 
     def _open(self, session: requests.Session, start: int) -> tuple[requests.Response, int]:
         """Ask for the bytes from one on, or for all if those do not fit; tell where they start."""
@@ -179,16 +190,19 @@ class _Download:
 
         # A compressed transfer would make sizes and ranges count other bytes than those on disk.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-        timeouts = (min(self.timeout, _CONNECT_TIMEOUT), self.timeout)
+        wait = min(self.timeout, _CONNECT_TIMEOUT), self.timeout
         try:
-            response = session.get(self.file.url, headers=headers, stream=True, timeout=timeouts)
+            response = session.get(self.file.url, headers=headers, stream=True, timeout=wait)
         except requests.RequestException as error:
-            reason, may_mend = _why(error)
-            raise _TryAgain(reason) if may_mend else self._error(reason) from error
+            reason, may_mend = answers.why_not(error)
+            raise TryAgain(reason) if may_mend else self._error(reason) from error
         if response.status_code not in ({200, 206, 416} if start else {200}):  # 416: nothing there
             response.close()
             raise self._error(f"HTTP status {response.status_code} {response.reason or ''}".strip())
-        self.can_be_checked = bool(self.file.sha256 or _stated_sha256(response))
+        if response.status_code != 416 and answers.is_page(response):
+            response.close()
+            raise self._error(_PAGE)
+        self.can_be_checked = bool(self.file.sha256 or answers.stated_sha256(response))
         if response.status_code == 200:
             return response, 0
         fits = self.can_be_checked or not self.builds_on_earlier_run
@@ -199,8 +213,6 @@ class _Download:
 
     def _written(self, response: requests.Response, start: int) -> Generator[int, None, None]:
         """Write an answer as it arrives; yield the bytes so far, so that reports fail elsewhere."""
-        from urllib3.exceptions import HTTPError
-
         with explained(self.target):
             if start == 0:
                 self.builds_on_earlier_run = False
@@ -209,15 +221,11 @@ class _Download:
             with open(self.partial, "r+b" if start else "xb") as stream:
                 done = told = stream.seek(start)
                 due = 0.0
-                try:
-                    # Waiting for a full chunk would lose what came of it before a cut.
-                    while piece := response.raw.read1(told + CHUNK - done, decode_content=True):
-                        done += stream.write(piece)
-                        if done >= told + CHUNK or time.monotonic() >= due:
-                            yield (told := done)
-                            due = time.monotonic() + _INTERVAL
-                except HTTPError as error:
-                    raise _TryAgain(_why(error)[0]) from error
+                for piece in answers.pieces(response, self.timeout):
+                    done += stream.write(piece)
+                    if done > told + CHUNK - answers.PIECE or time.monotonic() >= due:
+                        yield (told := done)
+                        due = time.monotonic() + _INTERVAL
                 if done > told:
                     yield done
                 stream.flush()
@@ -230,11 +238,41 @@ class _Download:
         self.partial.unlink()
         mismatch = f"its SHA-256 is {found} where {expected} is expected"
         is_leftover, self.builds_on_earlier_run = self.builds_on_earlier_run, False
-        raise _TryAgain(mismatch) if is_leftover else self._unexpected(mismatch)
+        raise TryAgain(mismatch) if is_leftover else self._unexpected(mismatch)
 
-    def _require_size(self, size: int | None) -> None:
-        if self.file.size is not None and size != self.file.size:
-            raise self._unexpected(f"it has {size:,} bytes where {self.file.size:,} are expected")
+    def _require_content(self, size: int) -> None:
+        """Discard what came if it cannot be the file."""
+        try:
+            self._require_size(size)
+            if answers.holds_page(self.partial):
+                raise self._error(_PAGE)
+        except DownloadError:
+            self.partial.unlink()
+            raise
+
+    def _require_size(self, size: int) -> None:
+        least, largest = self.file.sizes
+        if not least <= size <= largest:
+            expected = " to ".join(f"{bound:,}" for bound in sorted({least, largest}))
+            raise self._unexpected(f"it has {size:,} bytes where {expected} are expected")
+
+    def _require_same(self, stated: str | None) -> None:
+        """Refuse a file of which the server states another SHA-256 than the one that is known."""
+        known = self.file.sha256
+        if known is not None and stated is not None and stated.lower() != known.lower():
+            raise DownloadError(
+                f"{self.file.name}: the file at {self.file.url} has changed: its SHA-256 is "
+                f"{stated} where {known} is expected. Look for a new version of this program, or "
+                "fetch the file in a browser and use it by its path."
+            )
+
+    def _spare_others(self) -> None:
+        """Refuse to replace a file that is too large to be one that was cut off."""
+        if self.target.is_file() and (size := self.target.stat().st_size) > self.file.sizes[1]:
+            raise DownloadError(
+                f"{self.target} has {size:,} bytes and so is not the published file: move it "
+                "elsewhere and try again. It can be used by its path."
+            )
 
     def _require_space(self, size: int | None) -> None:
         needed = (size or 0) - self._bytes_present()
@@ -260,40 +298,3 @@ class _Download:
             f"{reason}. {goes_on if self.can_be_checked and self._bytes_present() else ''}"
             f"Download {self.file.url} in a browser and put it at {self.target}."
         )
-
-
-def _stated_sha256(response: requests.Response) -> str | None:
-    """Read the SHA-256 that a server states for a file.
-
-    Hugging Face states it where it redirects to its store, whose own ETag also has 64 digits but
-    is another hash: hence an ETag counts only in the first answer.
-    """
-    answers = [*response.history, response]
-    tags = [answer.headers.get("X-Linked-ETag", "") for answer in answers]
-    tags.append(answers[0].headers.get("ETag", ""))
-    digits = (re.fullmatch(r'"?([0-9a-fA-F]{64})"?', tag) for tag in tags)
-    return next((match[1] for match in digits if match), None)
-
-
-def _why(error: BaseException) -> tuple[str, bool]:
-    """Say why a connection failed, and whether another try may mend it."""
-    from requests import exceptions
-
-    causes = [error]
-    while before := causes[-1].__cause__ or causes[-1].__context__:
-        causes.append(before)
-    known: dict[type[BaseException], tuple[str, bool]] = {
-        exceptions.ProxyError: (f"the proxy server cannot be used ({causes[-1]})", False),
-        exceptions.SSLError: (
-            f"no TLS connection could be made and verified ({causes[-1]})",
-            False,
-        ),
-        exceptions.ConnectTimeout: ("the host did not answer", False),
-        socket.gaierror: ("the host was not found (is this computer online?)", False),
-        ConnectionRefusedError: ("the connection was refused", False),
-        TimeoutError: ("the connection stalled", True),
-        ConnectionError: ("the connection was cut", True),
-        HTTPException: ("the connection was cut", True),
-    }
-    found = (why for kind, why in known.items() if any(isinstance(one, kind) for one in causes))
-    return next(found, (str(causes[-1]), False))

@@ -44,7 +44,15 @@ ONNX_INPUT = "image"
 ONNX_SHAPE = "traits"
 """Key of a graph's metadata that holds channels, stride and reach, as JSON."""
 _LIBRARIES = ("cellpose", "torch", "onnxruntime", "numba", "numpy")
-_HUB = "https://huggingface.co/mouseland/cellpose-sam/resolve/main/"
+_HUB = "https://huggingface.co/mouseland/cellpose-sam/resolve/7c61431b5fbb078f3296754bd15d9f51b320f837/"
+"""Where Cellpose 4's weights are: one revision, of which no file ever changes."""
+_PINNED = {
+    "cpsam_v2": (1233586851, "0f1cc3f7ecdd8a037a57c6c48d9d8921391be4cbce3fa9f13c3e3a2e1253c667"),
+    "cpsam": (1233587898, "e1440429eb384f95afe32bcba6510f90d518eaedc917ede549bed6804004abe2"),
+    "cpdino": (1213987717, "fad0dda262554922da1c5ab0e0004b00c1b14b8a48bea6781b89222567577573"),
+    "cpdino-vitb": (343599997, "3ed4c06a3963ab13ff377d4e2957174aaaf637434eb031ae9931fcbfaf9a217f"),
+}
+"""Their sizes in bytes and their SHA-256, as `scripts/pin_weights.py` finds them."""
 _CLASSICS = "https://www.cellpose.org/models/"
 _CELLPOSE_LICENCE = "BSD-3-Clause; trained on CC BY-NC data"
 
@@ -229,14 +237,14 @@ def _load_by_torch(path: Path, place: Device) -> tuple[Capabilities, Network]:
     return UNET, unet.wrap(net, place)
 
 
-def _published(name: str, url: str, about: str, megabytes: int, kind: Capabilities) -> Model:
+def _published(name: str, about: str, remote: RemoteFile, kind: Capabilities) -> Model:
     return Model(
         name,
         about,
         _CELLPOSE_LICENCE,
         load,
-        remote=RemoteFile(url.rpartition("/")[2], url),
-        download_mb=megabytes,
+        remote=remote,
+        download_mb=round((remote.size or remote.rough_size or 0) / 1e6),
         capabilities=replace(
             kind,
             seen=frozenset({"training", "validation", "test"}),
@@ -248,11 +256,14 @@ def _published(name: str, url: str, about: str, megabytes: int, kind: Capabiliti
 
 
 def _classic(name: str, file: str, about: str) -> Model:
-    return _published(name, _CLASSICS + file, f"{about}. Fast on a CPU", 27, CLASSIC)
+    # Its size and checksum are not known yet; `scripts/pin_weights.py` finds them
+    remote = RemoteFile(file, _CLASSICS + file, rough_size=27_000_000)
+    return _published(name, f"{about}. Fast on a CPU", remote, CLASSIC)
 
 
-def _cellpose4(name: str, about: str, megabytes: int) -> Model:
-    return _published(name, _HUB + name, about, megabytes, CELLPOSE)
+def _cellpose4(name: str, about: str) -> Model:
+    remote = RemoteFile(name, _HUB + name, *_PINNED[name])
+    return _published(name, f"{about}. Slow on a CPU", remote, CELLPOSE)
 
 
 _WEIGHTS = Path(__file__).parent / "weights" / "fluo-nuclei.safetensors"
@@ -282,19 +293,9 @@ CLASSICS = (
 """Cellpose 1 to 3's models, which can be taught, as `fluo-nuclei` can."""
 PUBLISHED = (
     *CLASSICS,
-    _cellpose4(
-        "cpsam_v2",
-        "Cellpose-SAM, the default of Cellpose 4. For many kinds of cells. Slow on a CPU",
-        1200,
-    ),
-    _cellpose4(
-        "cpsam", "Cellpose-SAM, first release. For many kinds of cells. Slow on a CPU", 1200
-    ),
-    _cellpose4(
-        "cpdino", "Cellpose with a DINOv3 ViT-L. Needs the package dinov3. Slow on a CPU", 1200
-    ),
-    _cellpose4(
-        "cpdino-vitb", "Cellpose with a DINOv3 ViT-B. Needs the package dinov3. Slow on a CPU", 350
-    ),
+    _cellpose4("cpsam_v2", "Cellpose-SAM, the default of Cellpose 4. For many kinds of cells"),
+    _cellpose4("cpsam", "Cellpose-SAM, first release. For many kinds of cells"),
+    _cellpose4("cpdino", "Cellpose with a DINOv3 ViT-L. Needs the package dinov3"),
+    _cellpose4("cpdino-vitb", "Cellpose with a DINOv3 ViT-B. Needs the package dinov3"),
 )
 """Cellpose's models, which are fetched."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.segmenters.api import Provenance
 from napari_nucseg.segmenters.parameters import Depth
 from napari_nucseg.system_info import cache_folder
@@ -63,10 +64,8 @@ class Measurements:
             # Another process may have written since
             numbers = {**self._read(), key: number}
             try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                partial = self.path.with_name(f"{self.path.name}.{os.getpid()}")
-                partial.write_text(json.dumps(numbers, indent=2, sort_keys=True))
-                os.replace(partial, self.path)
+                text = json.dumps(numbers, indent=2, sort_keys=True)
+                write_whole(self.path, lambda file: file.write(text.encode()))
             except OSError as error:
                 _logger.warning(
                     "%s: cannot be written, so it is lost at exit: %s", self.path, error
@@ -75,10 +74,13 @@ class Measurements:
     def _read(self) -> dict[str, float]:
         try:
             numbers = dict(json.loads(self.path.read_text()))
-            return {key: float(value) for key, value in numbers.items()}
+            found = {key: float(value) for key, value in numbers.items()}
+            if not all(map(math.isfinite, found.values())):
+                raise ValueError("a number is not finite")
+            return found
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
             _logger.warning("%s: cannot be read, so it is measured again: %s", self.path, error)
             return {}
 
