@@ -483,6 +483,14 @@ def test_other_weights_on_another_machine_are_an_error_of_the_field(
         run_benchmark(open_dataset(drawn_dataset), setup, out, progress=ignore)
 
 
+def test_other_versions_on_another_machine_are_an_error_of_the_field(
+    drawn_dataset, oracle_of, drawn_fields, out
+):
+    setup = replace(oracle_setup(oracle_of(drawn_fields)), versions={"napari-nucseg": "0.0.1"})
+    with pytest.raises(ValueError, match=r"has napari-nucseg .* was begun with 0\.0\.1; install"):
+        run_benchmark(open_dataset(drawn_dataset), setup, out, progress=ignore)
+
+
 @pytest.mark.slow
 def test_unfinished_files_of_others_are_left_alone(many, out):
     out.mkdir()

@@ -31,6 +31,7 @@ from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.score import Score, score_matching, with_ignored
 from napari_nucseg.progress import Progress, ignore, within
 from napari_nucseg.segmenters.api import Provenance, Stopped, check_image
+from napari_nucseg.system_info import versions
 
 MODEL_TURN = threading.Lock()
 """Held while the model is used: a process has one, which takes one image at a time."""
@@ -94,6 +95,26 @@ def check_weights(setup: Setup, made: Provenance) -> None:
             f"{platform.node()} has other weights of {setup.model} than the run was begun with; "
             "copy the same file to all machines"
         )
+
+
+def check_versions(setup: Setup) -> None:
+    """Refuse to work with other versions than the run was begun with: records would mix.
+
+    How a library was built, as torch for a GPU, does not matter.
+
+    Raises
+    ------
+    ValueError
+        Naming the machine.
+    """
+    here = versions(setup.libraries)
+    for name in here:
+        begun, now = (one.get(name, "none").partition("+")[0] for one in (setup.versions, here))
+        if begun != now and name in setup.versions:
+            raise ValueError(
+                f"{platform.node()} has {name} {now}, and the run was begun with {begun}; install "
+                "the same version on all machines"
+            )
 
 
 def in_words(error: Exception) -> str:
@@ -164,6 +185,7 @@ class FieldTask:
                 self.folder.refuse_edited(field.stem)
                 image = field.read_image()
                 check_image(image.data, str(field.image))
+                check_versions(self.setup)
                 self._check_scale(field, image)
                 found = segmenter(image.data, self.setup.params, progress)
                 check_weights(self.setup, found.provenance)
