@@ -131,7 +131,7 @@ def long_text(stream: io.BytesIO) -> None:
 def test_a_seg_file_that_asks_for_more_than_it_holds_is_refused(tmp_path, content):
     path = tmp_path / "a_seg.npy"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="a_seg.npy: "):
+    with pytest.raises(ValueError, match=r"a_seg\.npy: "):
         read_labels(Source(path))
 
 
