@@ -18,7 +18,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucseg.batch.results_folder import ResultsFolder, read_record
+from napari_nucseg.batch.records import read_record
+from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.io.writers import read_provenance, write_labels

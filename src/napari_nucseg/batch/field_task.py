@@ -17,7 +17,8 @@ from napari_nucseg.analysis.corrections import Changes, mark_corrected
 from napari_nucseg.analysis.score_records import Columns, object_columns
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.plan import Setup
-from napari_nucseg.batch.results_folder import FieldRecord, ResultsFolder, write_record
+from napari_nucseg.batch.records import FieldRecord, write_record
+from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.atomic import is_of_disk, words_of
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field
