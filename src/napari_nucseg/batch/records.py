@@ -11,7 +11,17 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from napari_nucseg.analysis.score_records import Columns
-from napari_nucseg.io.provenance import Count, Flag, Made, Number, Plain, Text, first_of
+from napari_nucseg.io.provenance import (
+    Count,
+    Flag,
+    Label,
+    Made,
+    Number,
+    Plain,
+    Sum,
+    Text,
+    first_of,
+)
 from napari_nucseg.io.writers import write_text
 from napari_nucseg.metrics.boundaries import BoundaryCounts
 from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
@@ -21,7 +31,6 @@ from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import VerdictCounts
 
 FORMAT = 1
-Sum = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 _KINDS: dict[Any, Any] = {int: Count, float: Sum, str | None: Text | None}
 
@@ -56,7 +65,7 @@ class _Columns(BaseModel):
     model_config = ConfigDict(extra="forbid")
     field: list[Text]
     side: list[Literal["truth", "predicted"]]
-    object: list[Annotated[int, Field(strict=True)]]
+    object: list[Label]
     verdict: list[Text]
     beside_error: list[Flag]
     iou: list[Share]
@@ -66,7 +75,7 @@ class _Columns(BaseModel):
     area_um2: list[Sum] | None = None
     centroid_y_um: list[Number] | None = None
     centroid_x_um: list[Number] | None = None
-    partners: list[list[Annotated[int, Field(strict=True)]]]
+    partners: list[list[Label]]
     preset: list[Text]
     threshold: list[Share]
     corrected: list[Flag | None] | None = None

@@ -9,8 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
 Text = InstanceOf[str]
 """A text, which may hold bytes of a file's name that are no text."""
-Count = Annotated[int, Field(strict=True, ge=0)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_LARGEST = 2**53
+"""Up to it all whole numbers are told apart by every program that reads our tables."""
+Count = Annotated[int, Field(strict=True, ge=0, le=_LARGEST)]
+Label = Annotated[int, Field(strict=True, ge=-_LARGEST, le=_LARGEST)]
+Number = Annotated[float, Field(strict=True, ge=-_LARGEST, le=_LARGEST)]
+Sum = Annotated[float, Field(strict=True, ge=0, le=_LARGEST)]
 Flag = Annotated[bool, Field(strict=True)]
 Plain = Flag | Number | Text | None
 """A single value, no list or mapping of others."""
@@ -21,9 +25,9 @@ class _Changes(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     pixels: Count
-    added: list[Annotated[int, Field(strict=True)]]
-    removed: list[Annotated[int, Field(strict=True)]]
-    changed: list[Annotated[int, Field(strict=True)]]
+    added: list[Label]
+    removed: list[Label]
+    changed: list[Label]
 
 
 class Made(BaseModel):

@@ -216,7 +216,8 @@ def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
     for member in members:
         _refuse_unsafe(path, member)
     refuse_unpacking(path, *members)
-    names = (member_path(member) for member in members if not member.is_dir())
+    named = (member for member in members if member.filename)  # zipfile fails at others
+    names = (member_path(member) for member in named if not member.is_dir())
     sources = [Source(path, str(name)) for name in names if _FORKS not in name.parts]
     return sorted(
         (s for s in sources if s.suffix in suffixes and not s.name.startswith(".")),

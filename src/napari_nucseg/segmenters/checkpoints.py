@@ -29,7 +29,7 @@ SAFETENSORS = ".safetensors"
 # All that torch.load has been seen to raise on damaged or foreign files
 _LOAD_FAILURES = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
-    TypeError, struct.error, SafetensorError,
+    TypeError, struct.error, SafetensorError, MemoryError, ArithmeticError, AssertionError,
 )  # fmt: skip
 _MEAN_DIAMETER = 30.0
 _NUCLEI = "nucleitorch_0"
