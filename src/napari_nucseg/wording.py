@@ -6,7 +6,21 @@ import math
 import re
 from collections.abc import Sequence
 
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PLURALS = {"nucleus": "nuclei"}
+
+
+def escaped(text: str) -> str:
+    r"""Spell out what a name may hold and nobody may meet: line breaks, and commands of terminals.
+
+    Bytes that are no text, and signs that turn the direction of reading, are spelt out, too.
+
+    Examples
+    --------
+    >>> print(escaped("a\nb\x1b[2J \udcff.tif"), escaped("größe.tif"))
+    a\nb\x1b[2J \udcff.tif größe.tif
+    """
+    return _UNSHOWN.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
 def counted(number: int, word: str) -> str:

@@ -18,7 +18,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_nucseg.batch.results_folder import ResultsFolder, read_record
+from napari_nucseg.batch.records import read_record
+from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.io.writers import read_provenance, write_labels
@@ -480,6 +481,14 @@ def test_other_weights_on_another_machine_are_an_error_of_the_field(
 ):
     setup = replace(oracle_setup(oracle_of(drawn_fields)), weights={"oracle.pt": "cd" * 32})
     with pytest.raises(ValueError, match="other weights of oracle than the run was begun with"):
+        run_benchmark(open_dataset(drawn_dataset), setup, out, progress=ignore)
+
+
+def test_other_versions_on_another_machine_are_an_error_of_the_field(
+    drawn_dataset, oracle_of, drawn_fields, out
+):
+    setup = replace(oracle_setup(oracle_of(drawn_fields)), versions={"napari-nucseg": "0.0.1"})
+    with pytest.raises(ValueError, match=r"has napari-nucseg .* was begun with 0\.0\.1; install"):
         run_benchmark(open_dataset(drawn_dataset), setup, out, progress=ignore)
 
 

@@ -4,10 +4,12 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
+from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.checkpoints import (
     check_complete,
@@ -19,6 +21,7 @@ from napari_nucseg.segmenters.checkpoints import (
     write_state,
 )
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
+from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 
 SHAPE = UNetShape(widths=(4, 8))
@@ -252,6 +255,65 @@ def test_a_checkpoint_with_a_weight_of_another_rank_is_refused(path, state, name
     state[name] = torch.zeros(3)
     torch.save(state, path)
     assert "not a whole residual U-Net" in refusal_by_the_catalogue(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("ending", [".pt", ".safetensors"])
+def test_weights_that_are_no_finite_numbers_are_refused_by_name(path, state, value, ending):
+    path = path.with_suffix(ending)
+    state["output.2.bias"][1] = value
+    with path.open("wb") as file:
+        write_state(state, file, ending)
+    assert "output.2.bias holds NaN or infinite values" in refusal_by_the_catalogue(path)
+
+
+def test_the_bundled_weights_with_a_nan_are_refused_by_name(tmp_path):
+    weights = dict(safetensors.torch.load_file(catalogue.find(catalogue.BUNDLED).path))
+    weights["head.bias"][0] = float("nan")
+    path = tmp_path / "mine.safetensors"
+    safetensors.torch.save_file(weights, path)
+    assert "head.bias holds NaN or infinite values" in refusal_by_the_catalogue(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool, torch.complex64])
+def test_weights_of_other_kinds_of_numbers_are_refused_by_name(path, state, dtype):
+    state["output.2.weight"] = state["output.2.weight"].to(dtype)
+    torch.save(state, path)
+    assert "output.2.weight holds" in refusal_by_the_catalogue(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_other_precision_are_taken(path, state, dtype):
+    name = "output.2.weight"
+    before = state[name]
+    state[name] = before.to(dtype)
+    torch.save(state, path)
+    assert torch.allclose(load_unet(path).state_dict()[name], before, atol=0.01)
+
+
+def test_a_weight_that_repeats_a_few_numbers_is_refused_before_it_fills_the_memory(path, state):
+    name = "output.2.weight"
+    state[name] = torch.zeros(1).expand(10**5, 10**5)
+    torch.save(state, path)
+    assert f"{name} of shape (100000, 100000) is not stored whole" in refusal_by_the_catalogue(path)
+
+
+def test_a_net_that_would_be_wider_than_its_file_is_refused_before_it_is_built(path, state):
+    name = "downsample.down.res_down_0.conv.conv_0.2.weight"
+    state[name] = torch.zeros(10**5, 1, 3, 3)
+    torch.save(state, path)
+    message = refusal_by_the_catalogue(path)
+    assert "have another shape" in message
+    assert "\n" not in message
+
+
+def test_a_network_whose_result_is_no_number_tells_it(path, fluo):
+    fluo["down.0.first.norm.running_var"][:] = -1
+    torch.save(fluo, path)
+    segment = catalogue.load(catalogue.find(str(path)), "cpu")
+    image = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    with pytest.raises(ValueError, match="result holds NaN or infinite values"):
+        segment(image, SegmentParams(diameter=30), ignore)
 
 
 def test_the_diameters_may_be_missing_as_in_the_first_published_weights(path, state):

@@ -17,7 +17,8 @@ from napari_nucseg.analysis.corrections import Changes, mark_corrected
 from napari_nucseg.analysis.score_records import Columns, object_columns
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.plan import Setup
-from napari_nucseg.batch.results_folder import FieldRecord, ResultsFolder, write_record
+from napari_nucseg.batch.records import FieldRecord, write_record
+from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.atomic import is_of_disk, words_of
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field
@@ -31,6 +32,7 @@ from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.score import Score, score_matching, with_ignored
 from napari_nucseg.progress import Progress, ignore, within
 from napari_nucseg.segmenters.api import Provenance, Stopped, check_image
+from napari_nucseg.system_info import versions
 
 MODEL_TURN = threading.Lock()
 """Held while the model is used: a process has one, which takes one image at a time."""
@@ -94,6 +96,26 @@ def check_weights(setup: Setup, made: Provenance) -> None:
             f"{platform.node()} has other weights of {setup.model} than the run was begun with; "
             "copy the same file to all machines"
         )
+
+
+def check_versions(setup: Setup) -> None:
+    """Refuse to work with other versions than the run was begun with: records would mix.
+
+    How a library was built, as torch for a GPU, does not matter.
+
+    Raises
+    ------
+    ValueError
+        Naming the machine.
+    """
+    here = versions(setup.libraries)
+    for name in here:
+        begun, now = (one.get(name, "none").partition("+")[0] for one in (setup.versions, here))
+        if begun != now and name in setup.versions:
+            raise ValueError(
+                f"{platform.node()} has {name} {now}, and the run was begun with {begun}; install "
+                "the same version on all machines"
+            )
 
 
 def in_words(error: Exception) -> str:
@@ -164,6 +186,7 @@ class FieldTask:
                 self.folder.refuse_edited(field.stem)
                 image = field.read_image()
                 check_image(image.data, str(field.image))
+                check_versions(self.setup)
                 self._check_scale(field, image)
                 found = segmenter(image.data, self.setup.params, progress)
                 check_weights(self.setup, found.provenance)

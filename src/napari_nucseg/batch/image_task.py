@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.batch.field_task import MODEL_TURN, check_weights, in_words
+from napari_nucseg.batch.field_task import MODEL_TURN, check_versions, check_weights, in_words
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import Channel, ChannelNeededError
@@ -142,6 +142,7 @@ class ImageTask:
         with MODEL_TURN:
             segmenter = self.setup.load()
             try:
+                check_versions(self.setup)
                 image, result = _segment(source, segmenter, self.setup.params, self.choice)
                 check_weights(self.setup, result.provenance)
             except Exception as error:  # noqa: BLE001 - it is told, and the other images go on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from napari_nucseg.io.fields import Dataset
@@ -34,6 +34,8 @@ class Setup:
         IoU threshold and preset that fields are scored by.
     libraries : tuple of str
         Packages whose versions the labels depend on.
+    versions : mapping
+        Versions of this package and of libraries where the run was begun.
     """
 
     model: str
@@ -42,6 +44,7 @@ class Setup:
     params: SegmentParams
     rule: ScoreRule = DEFAULT_RULE
     libraries: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=versions)
 
 
 def make_plan(dataset: Dataset, setup: Setup, has_scale: bool) -> Plan:
@@ -121,6 +124,6 @@ def _told(value: Any) -> str:
 def _splits(dataset: Dataset) -> dict[str, list[str]]:
     """Stems of the fields by their split; fields of none under "none"."""
     found: dict[str, list[str]] = {}
-    for field in dataset.fields:
-        found.setdefault(field.split or "none", []).append(field.stem)
+    for one in dataset.fields:
+        found.setdefault(one.split or "none", []).append(one.stem)
     return found

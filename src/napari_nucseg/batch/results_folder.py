@@ -1,19 +1,18 @@
-"""The folder of a run's results: its layout, who may write into it, and the record of a field."""
+"""The folder of a run's results: its layout, and who may write into it."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from napari_nucseg.analysis.score_records import Columns
+from napari_nucseg.batch.records import FORMAT, FieldRecord, parse_run, read_record
 from napari_nucseg.io.atomic import explained, sweep
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import read_labels
@@ -23,14 +22,7 @@ from napari_nucseg.io.writers import (
     count_corrected,
     read_provenance,
     write_json,
-    write_text,
 )
-from napari_nucseg.metrics.boundaries import BoundaryCounts
-from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
-from napari_nucseg.metrics.ignoring import IgnoredCounts
-from napari_nucseg.metrics.presets import find_preset
-from napari_nucseg.metrics.score import Score
-from napari_nucseg.metrics.verdicts import VerdictCounts
 from napari_nucseg.wording import say_corrected
 
 RUN_FILE = "run.json"
@@ -39,7 +31,6 @@ TABLES = (
     *("fields.csv", "fields.parquet", "objects.csv", "objects.parquet", "failed.csv"),
     *("summary.csv", "summary.md", "summary.tex", "summary.json"),
 )
-FORMAT = 1
 _LONGEST = 255
 """Bytes of the longest name that disks take."""
 
@@ -81,6 +72,8 @@ class ResultsFolder:
     def read(self, stem: str) -> FieldRecord | None:
         """Read what became of a field; None if it has yet to be done."""
         record = read_record(self.record_file(stem))
+        if record is not None and record.stem != stem:  # it was copied from another field
+            return None
         if record is None or record.error is not None or self.labels_file(stem).is_file():
             return record
         return None
@@ -161,17 +154,14 @@ class ResultsFolder:
             If it is no record of a run.
         """
         try:
-            run = json.loads(self.run_file.read_bytes())
+            return parse_run(self.run_file.read_bytes())
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise ValueError(f"{self.run_file}: not a record of a run ({error})") from error
-        if not isinstance(run, dict) or run.get("format") != FORMAT:
             raise ValueError(
-                f"{self.run_file}: not a record of a run as this version writes it; choose another "
-                "folder"
-            )
-        return run
+                f"{self.run_file}: not a record of a run as this version writes it ({error}); "
+                "choose another folder"
+            ) from error
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
@@ -203,96 +193,3 @@ class ResultsFolder:
                     f"{source or field.stem}: the {kind} is not the one that was scored in "
                     f"{self.path}; {remedy}"
                 )
-
-
-@dataclass(frozen=True)
-class FieldRecord:
-    """A field that was segmented and scored, or the error that came instead.
-
-    Attributes
-    ----------
-    stem : str
-        Name of the field, as its files have it.
-    host : str
-        Name of the computer that did it.
-    seconds : float
-        Reading, segmenting, scoring and writing the labels.
-    checksums : mapping
-        sha256 of the field's "image" and "mask", by these names.
-    error : str or None
-        Message of the error that the field failed with; the following values are missing then.
-    score : Score or None
-        Score against the ground truth; None if the field failed.
-    made : mapping
-        Provenance of the labels, as their file holds it.
-    objects : dict of str to list
-        A row for every object, see `object_columns`, and whether it was ``corrected`` by hand.
-    corrected : int
-        Number of nuclei of the ground truth that were edited by hand before they were scored.
-    """
-
-    stem: str
-    host: str
-    seconds: float
-    checksums: Mapping[str, str]
-    error: str | None = None
-    score: Score | None = None
-    made: Mapping[str, Any] | None = None
-    objects: Columns | None = None
-    corrected: int = 0
-
-
-def write_record(path: Path, record: FieldRecord) -> None:
-    """Write a record as JSON; numbers are read back as they were, to the last bit."""
-    score = None if record.score is None else _as_dict(record.score)
-    values = {
-        "stem": record.stem,
-        "host": record.host,
-        "seconds": round(record.seconds, 4),
-        "checksums": dict(record.checksums),
-        "error": record.error,
-        "score": score,
-        "made": None if record.made is None else dict(record.made),
-        "objects": record.objects,
-        "corrected": record.corrected,
-    }
-    write_text(path, json.dumps(values, allow_nan=False, separators=(",", ":")) + "\n")
-
-
-def read_record(path: Path) -> FieldRecord | None:
-    """Read a record; None where there is none, or none that can be read."""
-    try:
-        values = json.loads(path.read_bytes())
-        score = values.pop("score")
-        objects = values.pop("objects")
-        if objects is not None:
-            objects["partners"] = [tuple(partners) for partners in objects["partners"]]
-            objects.setdefault("corrected", [None] * len(objects["object"]))  # once not recorded
-        return FieldRecord(
-            **values, score=None if score is None else _from_dict(score), objects=objects
-        )
-    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
-        return None  # the field is done again
-
-
-def _as_dict(score: Score) -> dict[str, Any]:
-    values = asdict(score) | {"preset": score.preset.name}
-    if score.ignored is None:
-        del values["ignored"]
-    return values
-
-
-def _from_dict(values: Mapping[str, Any]) -> Score:
-    boundaries, ignored = values["boundaries"], values.get("ignored")
-    return Score(
-        threshold=values["threshold"],
-        preset=find_preset(values["preset"]),
-        pixels=PixelCounts(**values["pixels"]),
-        objects=ObjectCounts(**values["objects"]),
-        by_threshold=tuple(ObjectCounts(**counts) for counts in values["by_threshold"]),
-        verdicts=VerdictCounts(**values["verdicts"]),
-        areas=AreaCounts(**values["areas"]),
-        caicedo=CaicedoCounts(**values["caicedo"]),
-        boundaries=None if boundaries is None else BoundaryCounts(**boundaries),
-        ignored=None if ignored is None else IgnoredCounts(**ignored),
-    )

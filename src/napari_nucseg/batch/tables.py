@@ -17,7 +17,8 @@ from napari_nucseg.analysis.score_records import (
     summary_rows,
 )
 from napari_nucseg.batch.plan import Plan
-from napari_nucseg.batch.results_folder import TABLES, FieldRecord, ResultsFolder
+from napari_nucseg.batch.records import FieldRecord
+from napari_nucseg.batch.results_folder import TABLES, ResultsFolder
 from napari_nucseg.io.atomic import files_at_once, whole_file
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.writers import (
@@ -51,18 +52,23 @@ class ObjectTables:
 
     def __init__(self, folder: Path, parquet: bool, files: ExitStack) -> None:
         self._csv = files.enter_context(whole_file(folder / "objects.csv"))
-        self._begun = False
+        self._names: list[str] = []
         self._parquet: _ParquetRows | None = None
         if parquet:
             file = files.enter_context(whole_file(folder / "objects.parquet"))
             self._parquet = _ParquetRows(file)
             files.callback(self._parquet.close)
 
-    def add(self, columns: Columns) -> None:
-        """Write the rows of a field, as columns."""
-        if not self._begun:
+    def add(self, columns: Columns, record: Path) -> None:
+        """Write the rows of a field, as columns; a record of other columns is refused by name."""
+        if not self._names:
             self._csv.write(csv_lines([columns]))
-            self._begun = True
+            self._names = list(columns)
+        if list(columns) != self._names:
+            raise ValueError(
+                f"{record}: its columns are not those of the other fields; remove this file, and "
+                "run the same command again"
+            )
         self._csv.write(csv_lines(zip(*columns.values(), strict=True)))
         if self._parquet is not None:
             self._parquet.add(columns)
@@ -223,7 +229,7 @@ def _gather(dataset: Dataset, folder: ResultsFolder, stage: Path, tables: Tables
                 )
             gathered.take(one, record, tables.edited.get(one.stem))
             if record.objects is not None:
-                objects.add(record.objects)
+                objects.add(record.objects, folder.record_file(one.stem))
     return gathered
 
 

@@ -35,6 +35,7 @@ from napari_nucseg.cli.train import train
 from napari_nucseg.io.atomic import words_of
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.wording import escaped
 
 if TYPE_CHECKING:
     from napari_nucseg.batch.field_task import Executor
@@ -55,7 +56,7 @@ app.command()(train)
 def main() -> None:
     """Run the command line. Bad input is one line on standard error and exit code 2.
 
-    What a terminal has no letters for is spelt out.
+    What a terminal has no letters for is spelt out, and so is what would command it.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -63,7 +64,7 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError) as error:
-        typer.echo(f"napari-nucseg: {words_of(error)}", err=True)
+        typer.echo(f"napari-nucseg: {escaped(words_of(error))}", err=True)
         sys.exit(2)
 
 

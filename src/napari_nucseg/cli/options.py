@@ -19,6 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST, ScoreRule, find_preset
@@ -27,6 +28,7 @@ from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.model import Model
+from napari_nucseg.wording import escaped
 
 DeviceName = Annotated[
     Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where the network runs.")
@@ -45,8 +47,17 @@ Components = Annotated[
     ),
 ]
 
-errors = Console(stderr=True)
-console = Console(markup=False, highlight=False, soft_wrap=True)
+
+class _SafeConsole(Console):
+    """Shows names as they are, whatever they hold: nothing in a text commands the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Turn a text into what is printed."""
+        return super().render_str(escaped(text), **options)
+
+
+errors = _SafeConsole(stderr=True)
+console = _SafeConsole(markup=False, highlight=False, soft_wrap=True)
 
 Command = Callable[..., None]
 
@@ -201,7 +212,7 @@ def follow_with(bar: Bar, what: str) -> Progress:
     task = bar.add_task(what, total=1, name="")
 
     def follow(done: int, total: int, name: str = "", /) -> None:
-        bar.update(task, completed=done, total=total, name=name)
+        bar.update(task, completed=done, total=total, name=escaped(name))
 
     return follow
 

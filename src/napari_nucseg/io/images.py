@@ -27,6 +27,7 @@ from napari_nucseg.io.label_rules import (
     put_together,
     take_labels,
 )
+from napari_nucseg.io.limits import BadFileError
 from napari_nucseg.io.pictures import (
     PNG_SUFFIXES,
     TIFF_SUFFIXES,
@@ -38,7 +39,6 @@ from napari_nucseg.io.pictures import (
 )
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.tiff import (
-    BadFileError,
     Header,
     find_planes,
     has_palette,
@@ -129,8 +129,9 @@ def read_image_header(source: Source, *, lossy: bool = False) -> Header:
     if opened.kind is Kind.TIFF:
         with open_tiff(source, opened.content) as tiff:
             planes = find_planes(source, tiff)
-            header, is_colour = tiff_header(source, tiff, planes), "S" in planes.axes
-        if not is_colour and not has_palette(planes):
+            header = tiff_header(source, tiff, planes)
+            is_colour = "S" in planes.axes or has_palette(planes)
+        if not is_colour:
             with _naming(source):
                 find_axis(planes.shape, planes.axes, None)
             return header
@@ -196,7 +197,7 @@ def read_labels_header(source: Source) -> Header:
         return Header(read_seg(source).shape, dtype)
     opened = look_into(source)
     if opened.kind is Kind.PNG:
-        return Header(png_shape(source, opened.head), dtype)
+        return Header(png_shape(source, opened), dtype)
     if opened.kind is not Kind.TIFF:
         return Header(read_labels(source).shape, dtype)
     with open_tiff(source, opened.content) as tiff:

@@ -6,9 +6,12 @@ The file ``a_seg.npy`` of Cellpose's window is read as data, never as a program.
 from __future__ import annotations
 
 import io
+import math
 import pickle
+import struct
 from collections.abc import Iterator
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from tokenize import TokenError
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
@@ -19,8 +22,8 @@ from PIL import Image
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
+from napari_nucseg.io.limits import BadFileError, refuse_large
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.tiff import BadFileError
 
 WANTED_COLOURS = 3
 """Colours besides the background in the published masks."""
@@ -35,7 +38,6 @@ _PLAIN = {
     *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
-    ("_codecs", "encode"),  # how old pickles spell bytes
     ("collections", "OrderedDict"),
 }  # fmt: skip
 """All that arrays, numbers, texts, lists and dicts are made by; nothing of it runs a program."""
@@ -230,7 +232,7 @@ def read_seg(source: Source) -> NDArray[Any]:
         raise BadFileError(f"{source}: {error}") from error
     except (
         pickle.UnpicklingError, ValueError, LookupError, TypeError, EOFError, AttributeError,
-        MemoryError,
+        MemoryError, AssertionError, ArithmeticError, SyntaxError, TokenError, struct.error,
     ) as error:  # fmt: skip
         raise BadFileError(
             f"{source}: not a file that Cellpose's window has saved ({error}); save it there again"
@@ -240,6 +242,7 @@ def read_seg(source: Source) -> NDArray[Any]:
         raise BadFileError(
             f"{source}: it holds no labels; segment the image in Cellpose, and save it there again"
         )
+    refuse_large(source, masks.shape)
     return np.squeeze(masks) if masks.ndim > 2 else masks
 
 
@@ -249,6 +252,8 @@ def _load(stream: io.BytesIO) -> Any:
     read_header = {(1, 0): npy.read_array_header_1_0}.get(version, npy.read_array_header_2_0)
     shape, _, dtype = read_header(stream)
     if not dtype.hasobject:
+        if math.prod(shape) * dtype.itemsize > len(stream.getbuffer()):
+            raise ValueError("it is cut off")
         stream.seek(0)
         return npy.read_array(stream, allow_pickle=False)
     found = _Unpickler(stream).load()
@@ -259,11 +264,21 @@ class _RefusedError(pickle.UnpicklingError):
     """What is in a file may be a program."""
 
 
-class _Unpickler(pickle.Unpickler):
+def _encode(text: str, codec: str = "latin1") -> bytes:
+    """Do what old pickles spell bytes by; other codecs could make a little text very long."""
+    if codec.replace("-", "").lower() not in ("latin1", "utf8", "ascii"):
+        raise _RefusedError(f"it is encoded by {codec!r}; save its labels as TIFF or PNG")
+    return text.encode(codec)
+
+
+# That in C fills memory up to any place that a file names for what it keeps for later
+class _Unpickler(pickle._Unpickler):
     """Makes arrays, plain values and names of files, and refuses all else."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Look up what a value is made by."""
+        if (module, name) == ("_codecs", "encode"):
+            return _encode
         if module in _PATH_MODULES and name in _PATHS:
             return _PATHS[name]
         if (module, name) not in _PLAIN:

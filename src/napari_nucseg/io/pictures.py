@@ -16,10 +16,10 @@ from PIL import UnidentifiedImageError
 
 from napari_nucseg.io.channels import find_samples
 from napari_nucseg.io.label_rules import is_seg
+from napari_nucseg.io.limits import DEFLATED, BadFileError, refuse_large
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.tiff import (
     COLOUR_PLANES,
-    BadFileError,
     find_planes,
     has_palette,
     has_white_for_zero,
@@ -40,7 +40,7 @@ READ_ELSEWHERE = (
 """Endings of images and labels that napari reads, perhaps by another plugin."""
 
 MAX_PNG_PIXELS = 2**26
-"""Pixels above which a PNG or JPEG is taken for a decompression bomb."""
+"""Pixels above which a PNG or JPEG is refused; a TIFF may have more."""
 
 _TAKEN_FOR_STACK = "its tags call its planes colours: they were taken for a stack"
 LOSSES = "JPEG has changed its pixels: dim nuclei and outlines may differ from the original image's"
@@ -50,6 +50,8 @@ HEAD = 26
 """Bytes that tell what a file is, and a PNG's size, bits a sample and kind of colour."""
 _DEEP, _SEVERAL_SAMPLES = 16, (2, 4, 6)
 """Bits a sample, and kinds of colour, of a PNG of which Pillow keeps half the bits."""
+_SAMPLES = {2: 3, 4: 2, 6: 4}
+"""Samples a pixel of each kind of colour of a PNG; one of the others."""
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -177,18 +179,23 @@ def read_picture(
     if kind is Kind.OTHER or (kind is Kind.JPEG and not lossy):
         raise BadFileError(f"{source}: {_why_not(source, kind, as_numbers)}")
     if kind is Kind.PNG:
-        png_shape(source, opened.head)
+        png_shape(source, opened)
     return _decode(source, kind, content, as_numbers)
 
 
-def png_shape(source: Source, head: bytes) -> tuple[int, int]:
+def png_shape(source: Source, opened: Opened) -> tuple[int, int]:
     """Read height and width from a PNG's header; refuse a file that is cut off or monstrous."""
+    head, content = opened.head, opened.content
     if not head.startswith(_PNG_HEAD) or len(head) < HEAD:
         raise BadFileError(f"{source}: not a PNG file; copy it again, or save it as TIFF")
     if source.member is None and not source.tail(16).endswith(_PNG_END):
         raise BadFileError(truncated_message(source))
     width, height = struct.unpack(">II", head[16:24])
-    _refuse_monstrous(source, height, width)
+    refuse_large(source, (height, width), MAX_PNG_PIXELS)
+    bits = head[HEAD - 2] * _SAMPLES.get(head[HEAD - 1], 1)
+    size = source.path.stat().st_size if content is None else len(content)
+    if height * width * bits > 8 * DEFLATED * size:
+        raise BadFileError(truncated_message(source))
     return height, width
 
 
@@ -202,13 +209,6 @@ def _kind_of(source: Source, head: bytes) -> Kind:
         return Kind.JPEG
     endings = {Kind.TIFF: TIFF_SUFFIXES, Kind.PNG: PNG_SUFFIXES, Kind.JPEG: JPEG_SUFFIXES}
     return next((kind for kind, known in endings.items() if source.suffix in known), Kind.OTHER)
-
-
-def _refuse_monstrous(source: Source, height: int, width: int) -> None:
-    if width * height > MAX_PNG_PIXELS:
-        raise BadFileError(
-            f"{source}: {height} x {width} px, larger than a PNG or JPEG may be; save it as TIFF"
-        )
 
 
 def _why_not(source: Source, kind: Kind, as_numbers: bool) -> str:
@@ -244,7 +244,7 @@ def _decode(source: Source, kind: Kind, content: bytes | None, as_numbers: bool)
     notes: tuple[str, ...] = (LOSSES,) if kind is Kind.JPEG else ()
     try:
         with PillowImage.open(io.BytesIO(content), formats=[kind.value]) as picture:
-            _refuse_monstrous(source, picture.height, picture.width)
+            refuse_large(source, (picture.height, picture.width), MAX_PNG_PIXELS)
             data = _pixels(picture, content, as_numbers)
             frames = getattr(picture, "n_frames", 1)
     except UnidentifiedImageError as error:

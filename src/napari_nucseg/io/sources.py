@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import struct
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,12 +15,8 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-MAX_MEMBER_BYTES = 2**28
-"""The largest file that is read out of an archive; a field is 0.7 MB."""
-MAX_ARCHIVE_BYTES = 2**34
-"""The largest sum of unpacked sizes of an archive that is opened."""
-MAX_COMPRESSION = 200
-"""Unpacked over packed size above which a member is taken for a decompression bomb."""
+from napari_nucseg.io.limits import BadFileError, refuse_special, refuse_unpacking
+
 IMAGES, LISTS = "images", "metadata"
 TRUTHS = ("masks", "labels")
 PARTS = (IMAGES, *TRUTHS, LISTS)
@@ -33,6 +30,11 @@ _EAST_ASIAN = {
 """Code pages of Japanese and Chinese, and the bytes of their usual letters."""
 _OF_WINDOWS = rb"[\x00-\x7f\xb0\xb2\xb5\xc0-\xd6\xd8-\xf6\xf8-\xff]*"
 """Letters with accents, and some signs, in code page 1252; in 437 these are boxes and Greek."""
+_DAMAGED = (
+    BadZipFile, LookupError, EOFError, OSError, RuntimeError, ValueError, LZMAError, zlib.error,
+    struct.error,
+)  # fmt: skip
+"""All that zipfile has been seen to raise on damaged archives."""
 _FORKS = "__MACOSX"
 """Folder in which macOS puts, beside the files of an archive, what it knows of them."""
 
@@ -90,13 +92,12 @@ class Source:
         try:
             with readable(self), ZipFile(self.path) as archive:
                 paths = {str(member_path(one)): one for one in reversed(archive.infolist())}
+                _refuse_unsafe(self.path, paths[self.member])
                 with archive.open(paths[self.member]) as file:
                     return file.read(limit)
-        except (FileNotFoundError, PermissionError):
+        except (FileNotFoundError, PermissionError, BadFileError):
             raise
-        except (
-            BadZipFile, KeyError, EOFError, OSError, RuntimeError, LZMAError, zlib.error
-        ) as error:  # fmt: skip
+        except _DAMAGED as error:
             raise OSError(f"{self}: damaged archive ({error}); download it again") from error
 
     def sha256(self) -> str:
@@ -118,7 +119,8 @@ class Source:
 
 @contextmanager
 def readable(source: Source) -> Iterator[None]:
-    """Tell of a file that is gone, or that may not be read, which it is and what to do."""
+    """Tell of what is gone, may not be read or is no file which it is and what to do."""
+    refuse_special(source.path)
     try:
         yield
     except FileNotFoundError as error:
@@ -205,19 +207,17 @@ def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
         If the archive is damaged, leads outside itself, or unpacks to more than is sensible.
     """
     try:
-        with ZipFile(path) as archive:
+        with readable(Source(path)), ZipFile(path) as archive:
             members = archive.infolist()
-    except BadZipFile as error:
+    except (FileNotFoundError, PermissionError):
+        raise
+    except _DAMAGED as error:
         raise ValueError(f"{path}: not a whole zip archive ({error}); download it again") from error
     for member in members:
         _refuse_unsafe(path, member)
-    total = sum(member.file_size for member in members)
-    if total > MAX_ARCHIVE_BYTES:
-        raise ValueError(
-            f"{path}: unpacks to {total / 2**30:.0f} GiB, too large to open packed; unpack it "
-            "and open the folder"
-        )
-    names = (member_path(member) for member in members if not member.is_dir())
+    refuse_unpacking(path, *members)
+    named = (member for member in members if member.filename)  # zipfile fails at others
+    names = (member_path(member) for member in named if not member.is_dir())
     sources = [Source(path, str(name)) for name in names if _FORKS not in name.parts]
     return sorted(
         (s for s in sources if s.suffix in suffixes and not s.name.startswith(".")),
@@ -228,19 +228,11 @@ def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
 def _refuse_unsafe(path: Path, member: ZipInfo) -> None:
     name = member_path(member)
     if name.is_absolute() or ".." in name.parts or (name.parts and name.parts[0].endswith(":")):
-        raise ValueError(
+        raise BadFileError(
             f"{path}: member {member.filename!r} leads outside the archive; this is not the "
             "published archive, download it again"
         )
-    ratio = member.file_size / max(member.compress_size, 1)
-    if member.file_size > MAX_MEMBER_BYTES or (
-        member.file_size > 2**20 and ratio > MAX_COMPRESSION
-    ):
-        raise ValueError(
-            f"{path}: member {member.filename!r} unpacks to {member.file_size / 2**20:.0f} MiB "
-            f"from {member.compress_size / 2**20:.2f} MiB; this is not the published archive, "
-            "download it again"
-        )
+    refuse_unpacking(path, member)
 
 
 def sha256(path: Path) -> str:

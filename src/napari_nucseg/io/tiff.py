@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import struct
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.io.calibration import elements, parse_ome, read_calibration
 from napari_nucseg.io.channels import find_samples
+from napari_nucseg.io.limits import DEFLATED, BadFileError, refuse_large
 from napari_nucseg.io.sources import Source, readable
 
 # All that tifffile and its codecs have been seen to raise on damaged files
@@ -27,10 +29,8 @@ _UNREADABLE = (tifffile.TiffFileError, ValueError, RuntimeError, MemoryError)
 COLOUR_PLANES = "SYX"
 """Axes of colours that lie one after another, as tifffile writes stacks of 3 and 4 planes."""
 _MINISWHITE, _PALETTE = 0, 3
-
-
-class BadFileError(ValueError):
-    """A file that cannot be used; the message names it and the remedy."""
+_MOST_COMPRESSED = {5: 2560, 8: DEFLATED, 32946: DEFLATED, 32773: 64}
+"""Times that LZW, deflate (by either number) and PackBits can make data smaller, at most."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def find_planes(source: Source, tiff: tifffile.TiffFile) -> Planes:
     Raises
     ------
     ValueError
-        If images differ in size or type.
+        If images differ in size or type, or have more pixels than are read.
     """
     series = [one for one in tiff.series if not _is_aside(one)] or list(tiff.series)
     first = series[0]
@@ -140,6 +140,7 @@ def find_planes(source: Source, tiff: tifffile.TiffFile) -> Planes:
         axes, notes = _within_set(source, tiff.ome_metadata, shape, axes)
     if len(series) > 1:
         shape, axes = (len(series), *shape), "Q" + axes
+    refuse_large(source, shape)
     kept = [index for index, letter in enumerate(axes) if shape[index] > 1 or letter in "YX"]
     return Planes(series, tuple(shape[i] for i in kept), "".join(axes[i] for i in kept), notes)
 
@@ -153,7 +154,8 @@ def tiff_header(source: Source, tiff: tifffile.TiffFile, planes: Planes) -> Head
     height, width, samples = lengths["Y"], lengths["X"], lengths.get("S", 1)
     count = int(np.prod(planes.shape)) // (height * width * samples)
     announced = (tiff.imagej_metadata or {}).get("images", count)
-    if count < announced or _data_end(planes.series) > tiff.filehandle.size:
+    is_whole = _data_end(planes.series) <= tiff.filehandle.size
+    if count < announced or not is_whole or not all(map(_can_hold_pixels, planes.series)):
         raise BadFileError(truncated_message(source))
     shape = (height, width) if count == 1 else (count, height, width)
     told = read_calibration(tiff)
@@ -252,6 +254,23 @@ def _data_end(of: list[tifffile.TiffPageSeries]) -> int:
             if page is not None:
                 ends += map(add, page.dataoffsets, page.databytecounts)
     return max(ends)
+
+
+def _can_hold_pixels(series: tifffile.TiffPageSeries) -> bool:
+    """Whether the strips or tiles of each page are as many, and as large, as its pixels need."""
+    page = series.keyframe
+    pieces, bits = math.prod(page.chunked), page.size * page.bitspersample
+    most = _MOST_COMPRESSED.get(int(page.compression))
+    for one in series.pages:
+        if one is None or series.dataoffset is not None:  # one piece, whose end was looked at
+            continue
+        counts = one.databytecounts
+        if min(len(one.dataoffsets), len(counts)) < pieces:
+            return False
+        is_sparse = 0 in counts  # pieces that were left out are all 0
+        if most is not None and not is_sparse and bits > 8 * most * sum(counts):
+            return False
+    return True
 
 
 def truncated_message(source: Source) -> str:

@@ -23,6 +23,7 @@ from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, elements, parse_ome
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import open_tiff
+from napari_nucseg.wording import escaped
 
 UINT16_LABELS, UINT32_LABELS = 2**16, 2**32
 _AXES = "TZCYX"
@@ -88,13 +89,17 @@ def write_parquet(path: Path, columns: Mapping[str, Columnlike]) -> None:
 
 
 def as_lists(columns: Mapping[str, Columnlike]) -> dict[str, Columnlike]:
-    """Return columns whose tuples are lists, as pyarrow wants them."""
+    """Return columns as pyarrow wants them: tuples are lists, and all texts can be shown."""
     return {
-        name: [list(cell) if isinstance(cell, tuple) else cell for cell in column]
-        if isinstance(column, list)
-        else column
+        name: list(map(_parquet_cell, column)) if isinstance(column, list) else column
         for name, column in columns.items()
     }
+
+
+def _parquet_cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return escaped(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def has_parquet() -> bool:
@@ -207,15 +212,21 @@ def read_provenance(path: Path) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If the file does not say.
+        If the file does not say, or what it says is of other kinds than is written here.
     """
+    from napari_nucseg.io.provenance import check_made
+
     try:
         with open_tiff(Source(path)) as file:
-            return dict(json.loads(_read_note(file))[_NOTE])
-    except (ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
+            made = dict(json.loads(_read_note(file))[_NOTE])
+        check_made(made)
+    except (
+        ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError
+    ) as error:  # fmt: skip
         raise ValueError(
             f"{path}: it does not say how it was made; choose labels that napari-nucseg has written"
         ) from error
+    return made
 
 
 def count_corrected(path: Path) -> int:
@@ -264,7 +275,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, tuple):
         return " ".join(map(str, value))
     if isinstance(value, str):
-        return _FORMULA.sub(r"\1\2'", value.translate(_BREAKS))
+        return _FORMULA.sub(r"\1\2'", escaped(value.translate(_BREAKS)))
     return value
 
 

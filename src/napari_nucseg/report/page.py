@@ -25,7 +25,7 @@ from napari_nucseg.report.published import Table
 from napari_nucseg.report.text import describe_verdicts, summary_cells
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import versions
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import counted, escaped
 
 Name = TypeVar("Name")
 
@@ -174,7 +174,12 @@ def render(path: Path, template: str, **values: Any) -> None:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: escaped(value) if type(value) is str else value,
+    )
     environment.filters["counted"] = counted
     text = environment.get_template(template).render(**values, versions=versions())
     write_text(path, text)

@@ -20,8 +20,8 @@ from napari_nucseg.metrics.registry import Metric, shown_in
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.report.plots import COLOURS
-from napari_nucseg.wording import as_number
+from napari_nucseg.report.plots import COLOURS, as_label
+from napari_nucseg.wording import as_number, escaped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,7 @@ def plot_fields(sections: Sequence[ScoredModel]) -> Plot:
                 color=_colour(number),
                 lw=2,
                 path_effects=[withStroke(linewidth=4, foreground="white")],
-                label=section.name if place == 0 else None,
+                label=as_label(section.name) if place == 0 else None,
                 zorder=3,  # after all dots, so that these are one picture
             )
     axes.set_xticks(range(len(shown)), [metric.heading for metric in shown])
@@ -148,7 +148,7 @@ def plot_thresholds(sections: Sequence[ScoredModel]) -> Plot:
             "o-",
             ms=4,
             color=_colour(number),
-            label=section.name,
+            label=as_label(section.name),
         )
     axes.set_xlabel("IoU threshold")
     axes.set_ylabel("AP, mean of fields")
@@ -172,7 +172,7 @@ def plot_errors(sections: Sequence[ScoredModel]) -> Plot:
             [counts[kind.word] for kind in kinds],
             height=height * 0.9,
             color=colours if len(sections) == 1 else _colour(number),
-            label=section.name,
+            label=as_label(section.name),
         )
         axes.bar_label(bars, padding=2, fontsize=8)
     axes.set_yticks(range(len(kinds)), [kind.word for kind in kinds])
@@ -246,7 +246,7 @@ def _say_titles(svg: str, group: str, titles: Sequence[str]) -> str:
     if not found or len(dots) != len(titles) + 1:
         return svg
     told = [
-        dot.replace("/>", f"><title>{escape(title)}</title></use>", 1)
+        dot.replace("/>", f"><title>{escape(escaped(title))}</title></use>", 1)
         for dot, title in zip(dots[1:], titles, strict=True)
     ]
     return before + found + "<use ".join([dots[0], *told]) + end + rest

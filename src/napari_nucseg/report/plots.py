@@ -13,6 +13,7 @@ from napari_nucseg.analysis.drawing import VERDICT_COLOURS
 from napari_nucseg.analysis.objects import Objects
 from napari_nucseg.analysis.threshold_curves import Curve, FieldStrip
 from napari_nucseg.metrics.verdicts import Verdict
+from napari_nucseg.wording import escaped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,6 +59,18 @@ def dress(axes: Axes, theme: Theme) -> None:
         for text in legend.get_texts():
             text.set_color(theme.text)
             text.set_fontsize(8)
+
+
+def as_label(name: str) -> str:
+    r"""Write a name as matplotlib shows it: it takes what is between two $ for a formula.
+
+    Examples
+    --------
+    >>> as_label("$a$.pt"), as_label("_a.pt")
+    ('\\$a\\$.pt', ' _a.pt')
+    """
+    shown = escaped(name).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown  # or legends leave it out
 
 
 def say(axes: Axes, text: str, theme: Theme) -> None:
@@ -117,7 +130,7 @@ def draw_fields(
     here = np.flatnonzero(strip.planes[order] == shown)
     if len(here):
         axes.axvline(float(here[0] + 1), color=theme.faint, linewidth=1, zorder=0)
-        axes.set_title(f"Line: {names(shown)}, rank {here[0] + 1} of {len(order)}")
+        axes.set_title(f"Line: {as_label(names(shown))}, rank {here[0] + 1} of {len(order)}")
     axes.set(xlim=(0.5, len(order) + 0.5), ylim=(-0.04, 1.04))
     axes.set(xlabel="rank of the field (worst AP first)", ylabel="score (0 to 1)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -176,7 +189,7 @@ def draw_measure(
         bins = np.linspace(bins[0], bins[-1], _BINS + 1)
     bins = 10**bins if is_area else bins
     for number, (name, mine) in enumerate(values.items()):
-        colour, told = COLOURS[number % len(COLOURS)], f"{name} ({len(mine):,})"
+        colour, told = COLOURS[number % len(COLOURS)], f"{as_label(name)} ({len(mine):,})"
         axes.hist(mine, bins=bins.tolist(), histtype="step", color=colour, lw=1.5, label=told)
     axes.set(xlabel=label, ylabel="number of fields" if label == COUNT else "number of nuclei")
     axes.set_xscale("log" if is_area else "linear")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_nucseg.metrics.registry import GROUPS
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import LEVEL, RESAMPLES, Spread, Summary
-from napari_nucseg.wording import as_interval, as_number, counted
+from napari_nucseg.wording import as_interval, as_number, counted, escaped
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -236,8 +236,8 @@ def _caption(summary: Summary, name: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([|\\`*_<>\[\]&])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([|\\`*_<>\[\]&])", r"\\\1", escaped(" ".join(text.split())))
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    return "".join(_LATEX.get(sign, sign) for sign in escaped(" ".join(text.split())))

@@ -217,8 +217,9 @@ class CellposeSAM(Network):
         try:
             model = CellposeModel(pretrained_model=str(path), device=place, use_bfloat16=False)
         except (RuntimeError, ValueError) as error:
-            raise ValueError(f"{path}: not a whole Cellpose 4 model: {error}") from error
-        check_complete(state, model.net.state_dict(), path)
+            told = str(error).partition("\n")[0]
+            raise ValueError(f"{path}: not a whole Cellpose 4 model: {told}") from error
+        check_complete(state, model.net.state_dict(), path, "Cellpose 4 model")
         if computes_bfloat16(device):
             model.net.dtype = torch.bfloat16
         return cls(model.net.eval(), device)

@@ -6,6 +6,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Mapping
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -28,7 +29,7 @@ SAFETENSORS = ".safetensors"
 # All that torch.load has been seen to raise on damaged or foreign files
 _LOAD_FAILURES = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
-    TypeError, struct.error, SafetensorError,
+    TypeError, struct.error, SafetensorError, MemoryError, ArithmeticError, AssertionError,
 )  # fmt: skip
 _MEAN_DIAMETER = 30.0
 _NUCLEI = "nucleitorch_0"
@@ -44,7 +45,8 @@ def read_state(path: Path) -> State:
     Raises
     ------
     ValueError
-        If the file is no PyTorch state dict, is cut off, or holds more than tensors.
+        If the file is no PyTorch state dict, is cut off, or holds more than tensors, or tensors
+        that it does not hold whole.
     OSError
         If it cannot be opened.
     """
@@ -53,7 +55,19 @@ def read_state(path: Path) -> State:
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
         raise ValueError(f"{path}: not a model's weights; save the net's state dict")
+    for key, value in state.items():
+        _refuse_unreal(key, value, path)
     return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def _refuse_unreal(name: str, tensor: Tensor, path: Path) -> None:
+    """Refuse a tensor of more numbers than the file has: a few could be told to fill the memory."""
+    is_plain = tensor.layout is torch.strided and tensor.device.type == "cpu"
+    if not is_plain or tensor.nbytes > tensor.untyped_storage().nbytes():
+        raise ValueError(
+            f"{path}: the weight {name} of shape {tuple(tensor.shape)} is not stored whole; "
+            "export the model again"
+        )
 
 
 def write_state(state: State, file: BinaryIO, ending: str) -> None:
@@ -165,19 +179,28 @@ def load_unet(path: Path) -> UNet:
     kind = kind_of(state, path)
     if kind == "cellpose":
         raise ValueError(f"{path}: not a U-Net; open it as a Cellpose 4 model")
-    net: UNet
+    name = "fluo-nuclei network" if kind == "fluo" else "residual U-Net"
     try:
-        if kind == "fluo":
-            net = FluoUNet(FluoShape.of(state))
-        else:
-            net = ResidualUNet(UNetShape.of(state))
-            _complete_diameters(state, path)
-        net.load_state_dict(state, strict=True)
+        build = (
+            partial(FluoUNet, FluoShape.of(state))
+            if kind == "fluo"
+            else partial(ResidualUNet, UNetShape.of(state))
+        )
+        with torch.device("meta"):  # takes no memory, whatever widths the file declares
+            expected = build().state_dict()
     except (RuntimeError, ValueError, LookupError) as error:
-        name = "fluo-nuclei network" if kind == "fluo" else "residual U-Net"
-        raise ValueError(f"{path}: not a whole {name}: {error}") from error
+        raise ValueError(f"{path}: not a whole {name}: {_first_line(error)}") from error
+    if kind == "unet":
+        _complete_diameters(state, path)
+    check_complete(state, expected, path, name, alone=True)
+    net: UNet = build()
+    net.load_state_dict(state, strict=True)
     net.eval()
     return net
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _complete_diameters(state: dict[str, Tensor], path: Path) -> None:
@@ -188,23 +211,53 @@ def _complete_diameters(state: dict[str, Tensor], path: Path) -> None:
     state.setdefault("diam_labels", state["diam_mean"])
 
 
-def check_complete(state: State, expected: State, path: Path) -> None:
-    """Refuse weights that a net would be filled with in part only.
+def check_complete(
+    state: State, expected: State, path: Path, name: str = "model", *, alone: bool = False
+) -> None:
+    """Refuse weights that a net would be filled with in part only, or that are no usual numbers.
+
+    Parameters
+    ----------
+    state, expected : mapping
+        Weights of the file, and of a net that they are to fill.
+    path : Path
+        The file.
+    name : str
+        What it is said to hold.
+    alone : bool
+        Whether there may be no others.
 
     Raises
     ------
     ValueError
-        Telling how many weights are missing and which first.
+        Telling how many weights are missing and which first, or which holds what it may not.
     """
-    missing = [name for name in expected if name not in state]
-    wrong = [
-        name
-        for name, tensor in expected.items()
-        if name in state and state[name].shape != tensor.shape
-    ]
-    if missing or wrong:
-        first = (missing + wrong)[0]
+    missing = [key for key in expected if key not in state]
+    unknown = [key for key in state if alone and key not in expected]
+    known = {key: state[key] for key in expected if key in state}
+    wrong = [key for key, tensor in known.items() if tensor.shape != expected[key].shape]
+    if missing or wrong or unknown:
+        told = f", and {len(unknown)} are unknown" if unknown else ""
         raise ValueError(
-            f"{path}: {len(missing)} weights are missing and {len(wrong)} have another shape, the "
-            f"first is {first}; download the model again"
+            f"{path}: not a whole {name}: {len(missing)} weights are missing and {len(wrong)} have "
+            f"another shape{told}, the first is {(missing + wrong + unknown)[0]!r}; download the "
+            "model again"
+        )
+    for key, tensor in known.items():
+        _refuse_values(key, tensor, expected[key], path)
+
+
+def _refuse_values(name: str, tensor: Tensor, expected: Tensor, path: Path) -> None:
+    """Refuse numbers that would change as they are taken, or with which nothing can be found."""
+    is_fraction = expected.is_floating_point()
+    if tensor.is_complex() or (is_fraction and not tensor.is_floating_point()):
+        held = str(tensor.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"{path}: the weight {name} holds {held} values, where floating-point numbers belong; "
+            "export the model again"
+        )
+    if is_fraction and not bool(torch.isfinite(tensor).all()):
+        raise ValueError(
+            f"{path}: the weight {name} holds NaN or infinite values; export the model again, from "
+            "before its training failed"
         )

@@ -105,9 +105,21 @@ class Network(ABC):
 def infer(
     network: Network, image: NDArray[np.float32], params: SegmentParams, progress: Progress
 ) -> Flows:
-    """Run a network on an image; one without contrast has no nuclei, and it is not run."""
+    """Run a network on an image; one without contrast has no nuclei, and it is not run.
+
+    Raises
+    ------
+    ValueError
+        What `Network.infer` raises, or if there are NaN or infinite values in the result.
+    """
     if image.any():
-        return network.infer(image, params, progress)
+        flows = network.infer(image, params, progress)
+        if not (np.isfinite(flows.cellprob).all() and np.isfinite(flows.vectors).all()):
+            raise ValueError(
+                "the network's result holds NaN or infinite values, so its weights are damaged, or "
+                "do not suit this image; choose another model"
+            )
+        return flows
     progress(0, 1)
     progress(1, 1)
     return empty_flows(image.shape)

@@ -159,7 +159,9 @@ def fits_graph(path: Path) -> bool:
     with path.open("rb") as file, _WEIGHTS.open("rb") as bundled:
         length = bundled.read(8)
         header = length + bundled.read(int.from_bytes(length, "little"))
-        return file.read(len(header)) == header
+        if file.read(len(header)) != header:
+            return False
+        return bool(np.isfinite(np.frombuffer(file.read(), "<f4")).all())  # or torch's loader tells
 
 
 def open_graph(graph: Path, options: Any, weights: Path | None = None) -> Any:

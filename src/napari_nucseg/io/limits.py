@@ -1,0 +1,119 @@
+"""How much a file may ask for, settled before memory is given to it."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import ZipInfo
+
+PIXELS_VARIABLE = "NUCSEG_MAX_PIXELS"
+"""Environment variable that sets the largest number of pixels of an image."""
+MAX_PIXELS = 2**30
+"""Pixels, of all planes and channels together, above which an image is refused by default."""
+MAX_MEMBER_BYTES = 2**28
+"""The largest file that is read out of an archive; a field is 0.7 MB."""
+MAX_ARCHIVE_BYTES = 2**34
+"""The largest sum of unpacked sizes of an archive that is opened."""
+MAX_COMPRESSION = 200
+"""Unpacked over packed size above which a member is taken for a decompression bomb."""
+DEFLATED = 1032
+"""Times that deflate can make data smaller, at most."""
+
+
+class BadFileError(ValueError):
+    """A file that cannot be used; the message names it and the remedy."""
+
+
+def max_pixels() -> int:
+    """Return how many pixels an image may have: what the user has set, or `MAX_PIXELS`.
+
+    Raises
+    ------
+    ValueError
+        If what is set is no whole number above 0.
+    """
+    chosen = os.environ.get(PIXELS_VARIABLE, "").strip()
+    if not chosen:
+        return MAX_PIXELS
+    if not chosen.isdecimal() or int(chosen) == 0:
+        raise ValueError(
+            f"{PIXELS_VARIABLE}={chosen}: not a number of pixels; set a whole number above 0, or "
+            "unset it"
+        )
+    return int(chosen)
+
+
+def refuse_large(name: object, shape: Sequence[int], most: int | None = None) -> None:
+    """Refuse an image of more pixels than are allowed, before memory is given to it.
+
+    Parameters
+    ----------
+    name : object
+        The file, as messages show it.
+    shape : sequence of int
+        Length of each axis, as the file declares it.
+    most : int, optional
+        Largest number of pixels for files of this kind, where it is less than `max_pixels`.
+
+    Raises
+    ------
+    ValueError
+        Naming the file and the limit.
+    """
+    allowed = max_pixels() if most is None else min(max_pixels(), most)
+    if math.prod(shape) > allowed:
+        remedy = (
+            "crop it"
+            if most == allowed
+            else f"crop it, or set the environment variable {PIXELS_VARIABLE} to a larger number"
+        )
+        raise BadFileError(
+            f"{name}: it declares {' x '.join(map(str, shape))} pixels, and at most {allowed:,} "
+            f"are read; {remedy}"
+        )
+
+
+def refuse_unpacking(path: Path, *members: ZipInfo) -> None:
+    """Refuse members of an archive that would fill the memory, or several that are too much.
+
+    Raises
+    ------
+    ValueError
+        Naming the archive and the member.
+    """
+    for member in members:
+        size, packed = member.file_size, member.compress_size
+        if size > MAX_MEMBER_BYTES or (size > 2**20 and size > MAX_COMPRESSION * packed):
+            raise BadFileError(
+                f"{path}: member {member.filename!r} unpacks to {size / 2**20:.0f} MiB from "
+                f"{packed / 2**20:.2f} MiB; this is not the published archive, download it again"
+            )
+    total = sum(member.file_size for member in members)
+    if total > MAX_ARCHIVE_BYTES:
+        raise BadFileError(
+            f"{path}: unpacks to {total / 2**30:.0f} GiB, too large to open packed; unpack it "
+            "and open the folder"
+        )
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse what is neither a file nor a folder: reading a pipe or a device may never end.
+
+    What is not there is left to whoever opens it.
+
+    Raises
+    ------
+    OSError
+        Naming it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(
+            f"{path}: it is a pipe, socket or device and no file; copy its content to one"
+        )
