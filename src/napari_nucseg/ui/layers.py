@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 from pint import DimensionalityError
 
@@ -280,20 +279,6 @@ def put_labels(
         return layer
     placed = placement(source)
     return viewer.add_labels(data, name=name, metadata=tag(record), **placed, **display)
-
-
-def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
-    """Colour few values, and leave all others transparent."""
-    return DirectLabelColormap(
-        color_dict={None: "transparent", 0: "transparent"}
-        | {int(value): colour for value, colour in colours.items()}
-    )
-
-
-def prepare_colours(*_: object) -> None:
-    """Let napari compile how it colours labels; for a worker, as the first time takes a second."""
-    for dtype in (np.uint8, np.int32):
-        colormap({1: "white"}).map(np.ones((1, 1), dtype))
 
 
 def _same(one: LayerRecord | None, other: LayerRecord) -> bool:

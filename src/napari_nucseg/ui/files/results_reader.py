@@ -18,9 +18,10 @@ from napari_nucseg.batch.saved_results import SavedResults, holds_results, moved
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.sources import Source
+from napari_nucseg.ui.colours import colormap
 from napari_nucseg.ui.files.field_groups import FieldGroup, group_fields
 from napari_nucseg.ui.files.reader import LayerData, Read, read_group, stack_lazily, tell_groups
-from napari_nucseg.ui.layers import ERRORS, PREDICTION, LayerRecord, colormap, tag
+from napari_nucseg.ui.layers import ERRORS, PREDICTION, LayerRecord, tag
 
 _PLACEMENT: tuple[str, ...] = ("scale", "units", "axis_labels")
 

@@ -18,7 +18,7 @@ from napari_nucseg.ui.params_form import folded, scrolled, show_enabled
 from napari_nucseg.ui.run.form import ALL, RunForm, folder_of, side_by_side
 from napari_nucseg.ui.run.measures import MeasuresWidget
 from napari_nucseg.ui.run.worker import PLUGIN, RunOutcome, RunRequest, run_request
-from napari_nucseg.ui.segment.display import CONTOURS, OUTLINES
+from napari_nucseg.ui.segment.display import show_first
 from napari_nucseg.ui.segment.model_list import ask_for_model
 
 REPORT = "report.html"
@@ -107,7 +107,7 @@ class RunPanel(Panel):
         out = folder_of(self.form.out)
         for layer in [] if out is None else self._viewer.open(str(out), plugin=PLUGIN):
             if isinstance(layer, Labels) and layer.visible and role_of(layer) == PREDICTION:
-                layer.contour = CONTOURS[OUTLINES]  # the image is seen through it
+                show_first(layer)  # the image is seen through it
 
     def show_report(self) -> None:
         """Open the report in the browser."""

@@ -23,13 +23,13 @@ from napari_nucseg.analysis.prediction_comparison import Disagreement
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.metrics.boundaries import find_outlines
 from napari_nucseg.metrics.verdicts import Verdict, Verdicts
+from napari_nucseg.ui.colours import colormap
 from napari_nucseg.ui.layers import (
     AGREEMENT,
     DIFFERENCE,
     ERRORS,
     IOU,
     LayerRecord,
-    colormap,
     find_image,
     full_data,
     place_like,

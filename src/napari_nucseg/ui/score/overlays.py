@@ -20,11 +20,11 @@ from psygnal import Signal
 
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.verdicts import Verdict, classify
+from napari_nucseg.ui.colours import colormap
 from napari_nucseg.ui.layers import (
     DIFFERENCE,
     ERRORS,
     OVERLAYS,
-    colormap,
     find_image,
     may_be_truth,
     record_of,

@@ -12,8 +12,9 @@ from psygnal import Signal
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_nucseg.analysis.comparison import LocatedPair, compare_planes
+from napari_nucseg.ui.colours import prepare_colours
 from napari_nucseg.ui.edits import forget
-from napari_nucseg.ui.layers import ERRORS, OVERLAYS, predicted_planes, prepare_colours, role_of
+from napari_nucseg.ui.layers import ERRORS, OVERLAYS, predicted_planes, role_of
 from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import DOCK_WIDTH

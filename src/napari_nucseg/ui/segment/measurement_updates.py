@@ -16,13 +16,13 @@ from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
+from napari_nucseg.ui.colours import prepare_colours
 from napari_nucseg.ui.jobs import Job, tell_user
 from napari_nucseg.ui.layers import (
     find_image,
     full_data,
     pixel_size,
     plane_of,
-    prepare_colours,
     record_of,
     shown_plane,
 )
