@@ -57,7 +57,7 @@ def test_outlines_are_seen_on_black_and_on_white(qtbot, viewer, image, panel, st
         colour = luminance(labels.get_color(number)[:3])
         assert (colour + 0.05) / (0 + 0.05) > 4  # contrast by WCAG; lines of 3 are seen well
         assert (1 + 0.05) / (colour + 0.05) > 2
-    assert labels.get_color(0)[3] == 0
+    assert labels.get_color(0) is None  # background
     assert len({tuple(labels.get_color(number)) for number in range(1, 100)}) > 90
 
 

@@ -13,6 +13,7 @@ from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.panel import LayerWatch, Panel
 from napari_nucseg.ui.segment.diameter import DiameterHelp
 from napari_nucseg.ui.segment.hand_edits import HandEdits
+from napari_nucseg.ui.segment.image_rows import ImageRows
 from napari_nucseg.ui.segment.keys import RunKeys
 from napari_nucseg.ui.segment.live_update import LiveUpdate
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
@@ -21,7 +22,7 @@ from napari_nucseg.ui.segment.prediction_layer import GONE, RunResults
 from napari_nucseg.ui.segment.provenance_widget import AdviceWidget, ProvenanceWidget
 from napari_nucseg.ui.segment.result_cache import MemoryRows, Result, ResultCache, memory_limit
 from napari_nucseg.ui.segment.results_widget import ResultsWidget
-from napari_nucseg.ui.segment.selection import ImageRows, Selection, make_request
+from napari_nucseg.ui.segment.selection import Selection, make_request
 from napari_nucseg.ui.segment.worker import segment_fields, segment_stack
 
 STOPPED = "Stopped. No layer was added or changed."
@@ -45,8 +46,8 @@ class SegmentPanel(Panel):
         self._chosen = Selection(viewer)
         self.form = self._chosen.form
         self._memory = MemoryRows(self._kept, self.form.memory, self.form.taken)
-        self._rows = ImageRows(self._chosen)
         super().__init__(viewer, [])
+        self._rows = ImageRows(viewer, self._chosen, self.run_errand)
         self.chooser = ModelSelector(self._chosen, self.run)
         self._edits = HandEdits(viewer, self.native)
         self._results = RunResults(viewer, self._kept, self._edits, self._on_shown)
@@ -98,7 +99,7 @@ class SegmentPanel(Panel):
 
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
-        self.form.image.reset_choices()
+        self._rows.offer()
         self._keys.bind(self._viewer.layers, self._chosen.image, is_running=self.segmenting)
         self.form.show_image()
         self.chooser.refresh()
@@ -246,7 +247,7 @@ class SegmentPanel(Panel):
 
     def _show_field_status(self) -> None:
         """Describe the field shown, unless a run is on: its labels, or the image before a run."""
-        if self.running:
+        if self.job is not None:
             return
         self.advice.clear_elsewhere(self._chosen.plane)
         known = self.result.describe_field() or self._rows.describe()
@@ -288,8 +289,7 @@ class SegmentPanel(Panel):
     def _on_active(self, event: Any) -> None:
         """Take the image that was opened or selected last."""
         if isinstance(event.value, Image) and not self.segmenting:
-            self.reset_choices()
-            self.form.image.value = event.value
+            self._rows.take(event.value)
 
     def _on_layer_removed(self, event: Any) -> None:
         self.reset_choices()
