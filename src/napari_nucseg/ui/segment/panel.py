@@ -41,7 +41,7 @@ class SegmentPanel(Panel):
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self._layer: Image | None = None
-        self._stopped, self._counted = STOPPED, ""
+        self._stopped, self._is_of_edit = STOPPED, False
         self._kept = ResultCache(memory_limit())
         self._chosen = Selection(viewer)
         self.form = self._chosen.form
@@ -79,9 +79,9 @@ class SegmentPanel(Panel):
             row.changed.connect(self._show_field_status)
         form.image.changed.connect(self._show_image_values)  # which adds to what is said
         self._rows.axes_chosen.connect(self._begin_anew)
-        form.segment.changed.connect(self.start)
-        form.cancel.changed.connect(self.stop)
-        form.undo.changed.connect(self.undo)
+        acts = (form.segment, self.start), (form.cancel, self.stop), (form.undo, self.undo)
+        for button, act in acts:
+            button.changed.connect(act)
         self._viewer.layers.events.inserted.connect(self.reset_choices)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
         self._viewer.layers.selection.events.active.connect(self._on_active)
@@ -154,8 +154,9 @@ class SegmentPanel(Panel):
             return
         self.follower.rest()
         self.drop_job()
-        self.say(undo(layer))
+        done = undo(layer)
         self.keeper.suspect(layer)
+        self.say(done)
 
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Move the bar, unless Cancel was pressed."""
@@ -206,7 +207,7 @@ class SegmentPanel(Panel):
         labels, result = found
         self.chooser.learn(result.made[0].key.model, result.capabilities)
         about = self.result.describe(labels, result, ran=True)
-        self._say_counts(told, about, self._results.failed, self._results.remark)
+        self.say(told, about, self._results.failed, self._results.remark)
         self.advice.tell({one.key.plane: one.concerns for one in result.made})
 
     def _show_result(self, layer: Image, result: Result, remark: str = "") -> None:
@@ -214,13 +215,11 @@ class SegmentPanel(Panel):
         if layer not in self._viewer.layers:
             return
         self._results.begin(0)
-        before = self._chosen.prediction
-        was_hidden = before is not None and not before.visible
+        was_hidden = (before := self._chosen.prediction) is not None and not before.visible
         labels = self._results.put(layer, result)
         if was_hidden:
             self.result.bring()
-        about = self.result.describe(labels, result, ran=False)
-        self._say_counts(about, remark, self._results.remark)
+        self.say(self.result.describe(labels, result, ran=False), remark, self._results.remark)
         self.advice.clear()  # it was about other values
 
     def _on_shown(self, labels: Labels) -> None:
@@ -237,13 +236,14 @@ class SegmentPanel(Panel):
         if layer == self._chosen.prediction and not self.running:
             if is_turned_back:
                 self.follower.put_back(live=False)
-            if self.status.value == self._counted:
+            if not self._is_of_edit:
                 self._show_field_status()
+            self._is_of_edit = False
 
-    def _say_counts(self, *told: str) -> None:
-        """Say what is true of the labels until they are edited."""
-        self.say(*told)
-        self._counted = self.status.value
+    def say(self, *told: str) -> None:
+        """Show sentences; those told while an edit is on its way to be counted are about it."""
+        super().say(*told)
+        self._is_of_edit = self.keeper.measuring
 
     def _show_field_status(self) -> None:
         """Describe the field shown, unless a run is on: its labels, or the image before a run."""
@@ -251,7 +251,7 @@ class SegmentPanel(Panel):
             return
         self.advice.clear_elsewhere(self._chosen.plane)
         known = self.result.describe_field() or self._rows.describe()
-        self._say_counts(NO_IMAGE if self._chosen.image is None else known)
+        self.say(NO_IMAGE if self._chosen.image is None else known)
 
     def _show_image_values(self) -> None:
         """Leave the diameter of another image with that image."""
@@ -288,7 +288,7 @@ class SegmentPanel(Panel):
 
     def _on_active(self, event: Any) -> None:
         """Take the image that was opened or selected last."""
-        if isinstance(event.value, Image) and not self.segmenting:
+        if not self.segmenting:
             self._rows.take(event.value)
 
     def _on_layer_removed(self, event: Any) -> None:
