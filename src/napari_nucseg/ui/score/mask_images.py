@@ -67,6 +67,14 @@ class MaskOffer(QWidget):
         grid.addWidget(self.use, 1, 1)
         self.look()
 
+    @property
+    def advice(self) -> str:
+        """Say what to press so that an image can be scored; nothing where none is offered."""
+        if self._offered is None:
+            return ""
+        button = self.separate if self.separate.isVisibleTo(self) else self.use
+        return f"{self._offered.name} looks like labels. Press {button.text()} above first."
+
     def look(self) -> None:
         """Look at the images that were added, and offer the first that looks like labels."""
         self._masks.look()
