@@ -133,7 +133,7 @@ class MaskOffer(QWidget):
             image.visible = False  # it would cover the image whose nuclei these are
             made = {MASK_IMAGE: str(image.unique_id)}
             placed = placement(image)
-            layer = Labels(labels, name=image.name, metadata=made, **placed)
+            layer = Labels(labels, name=f"{image.name} labels", metadata=made, **placed)
             layer.contour = _CONTOUR
             self._viewer.add_layer(layer)
 

@@ -85,6 +85,7 @@ class ScorePanel(Panel):
         self.summing = BackgroundScoring(*parts)
         self.files = QPushButton("Export")
         self.files.setToolTip("Write nuclei, fields, scores or a report. Plots have a Save button.")
+        self.files.setMinimumWidth(90)
         menu = QMenu(self.files)
         menu.aboutToShow.connect(lambda: self.export.fill(menu))
         self.files.setMenu(menu)
