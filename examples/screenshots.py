@@ -21,7 +21,7 @@ from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.layers import PREDICTION, LayerRecord, read_plane, record_of, tag
 from napari_nucseg.ui.mending_tools import SPLIT
 from napari_nucseg.ui.score.canvas import show_box
-from napari_nucseg.ui.score.panel import COMPARE, PLOTS, ScorePanel
+from napari_nucseg.ui.score.panel import COMPARE, GALLERY, PLOTS, ScorePanel
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS
 from napari_nucseg.ui.segment.form import Scope
 
@@ -133,6 +133,9 @@ def shoot_errors(viewer: napari.Viewer, score: ScorePanel) -> None:
     score.comparison.show_differences()
     shoot(viewer, "errors_compare")
     hide_overlays(viewer)
+    score.tabs.setCurrentIndex(GALLERY)
+    score.buttons.step(1)
+    shoot(viewer, "errors_gallery")
     score.tabs.setCurrentIndex(0)
     shoot_mending(viewer, score)
 

@@ -52,6 +52,7 @@ def test_of_a_layer_with_a_long_name_both_ends_are_seen(qtbot, make_napari_viewe
     viewer = make_napari_viewer(show=True)
     _, panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")
     layer, box = viewer.add_labels(np.ones((9, 9), int)), panel.prediction.native
+    QApplication.processEvents()  # lays the panel out
     pictures = []
     for name in (f"{LONG} one", f"{LONG} two"):
         layer.name = name
