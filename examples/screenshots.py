@@ -21,10 +21,10 @@ from napari_nucseg.cli.demo import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.layer_fields import read_plane
-from napari_nucseg.ui.layers import PREDICTION, LayerRecord, record_of, tag
+from napari_nucseg.ui.layers import PREDICTION, LayerRecord, record_of, role_of, tag
 from napari_nucseg.ui.mending_tools import SPLIT
 from napari_nucseg.ui.score.canvas import show_box
-from napari_nucseg.ui.score.panel import COMPARE, PLOTS, ScorePanel
+from napari_nucseg.ui.score.panel import COMPARE, GALLERY, PLOTS, ScorePanel
 from napari_nucseg.ui.score.plots import AREAS, CURVES, FIELDS, IOUS
 from napari_nucseg.ui.segment.form import Scope
 from napari_nucseg.ui.train.fields import AFTER, BEFORE
@@ -76,14 +76,15 @@ def shoot_panels(dataset: Path | None) -> None:
     dock.raise_()
     shoot(viewer, "segment_panel")
 
-    usual = viewer.camera.center, viewer.camera.zoom
+    camera = viewer.scene.camera
+    usual = camera.center, camera.zoom
     segment.result.show_as.value = "flow error"
     segment.result.doubtful.native.click()
     shoot(viewer, "segment_panel_doubt")
     segment.result.begin_anew()  # takes the ring away
 
     segment.result.show_as.value = "outlines"
-    viewer.camera.center, viewer.camera.zoom = usual
+    camera.center, camera.zoom = usual
     score_dock.raise_()
     score.show_errors()
     shoot(viewer, "score_panel_errors")
@@ -92,9 +93,7 @@ def shoot_panels(dataset: Path | None) -> None:
     viewer.scene.camera.zoom *= ZOOM
     add_rival(viewer)
     score.prediction.value = next(
-        layer
-        for layer in viewer.layers
-        if layer.name != RIVAL and layer in score.prediction.choices
+        one for one in score.prediction.choices if one.name != RIVAL and role_of(one) == PREDICTION
     )
     wait(lambda: score.state.is_there and not score.running)
     shoot_errors(viewer, score)
@@ -163,6 +162,9 @@ def shoot_errors(viewer: napari.Viewer, score: ScorePanel) -> None:
     score.comparison.show_differences()
     shoot(viewer, "errors_compare")
     hide_overlays(viewer)
+    score.tabs.setCurrentIndex(GALLERY)
+    score.buttons.step(1)
+    shoot(viewer, "errors_gallery")
     score.tabs.setCurrentIndex(0)
     shoot_mending(viewer, score)
 

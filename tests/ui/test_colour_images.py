@@ -10,7 +10,8 @@ from napari_nucseg.ui.layers import record_of
 from tests.drawn_histology import draw_histology
 from tests.ui.segment_actions import predictions, run
 
-PROPOSED = "A colour image. Its {} is segmented; choose another under Channel."
+PRESS = "Press Segment to find the nuclei."
+PROPOSED = f"A colour image. Its {{}} is segmented; choose another under Channel. {PRESS}"
 
 
 @pytest.fixture
@@ -63,8 +64,8 @@ def test_an_image_that_is_there_when_the_panel_opens_gets_a_proposal(viewer, sec
     assert panel.status.value == PROPOSED.format("haematoxylin")
 
 
-def test_of_a_grey_image_nothing_is_said(panel, image):
-    assert panel.status.value == ""
+def test_of_a_grey_image_no_channel_is_said(panel, image):
+    assert panel.status.value == PRESS
     assert not panel.form.channel.enabled
 
 

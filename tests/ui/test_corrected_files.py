@@ -114,7 +114,7 @@ def test_a_file_with_other_labels_is_not_replaced(viewer, tmp_path):
     found.data[1, 3, 3] = 9
     again = collect_corrected(Comparison(found, None), viewer.layers, tmp_path)
 
-    with pytest.raises(FileExistsError, match=r"1\.tif already exists; choose another folder"):
+    with pytest.raises(FileExistsError, match=r"2\.tif already exists; choose another folder"):
         write_corrected(again, ignore)
 
 

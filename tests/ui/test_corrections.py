@@ -292,7 +292,7 @@ def test_a_fill_through_all_fields_is_counted_in_all(qtbot, tmp_path, viewer, st
 
     assert stack_panel.state.score_of(1).objects.fp == 0
     save(qtbot, stack_panel, tmp_path)
-    assert saved(tmp_path) == ["prediction/0.tif", "prediction/1.tif"]
+    assert saved(tmp_path) == ["prediction/1.tif", "prediction/2.tif"]
     for field in range(2):
         note = read_provenance(tmp_path / "prediction" / f"{field}.tif")
         assert note["corrections"]["removed"] == [5]
@@ -341,8 +341,8 @@ def test_what_is_painted_in_a_field_out_of_sight_is_counted_and_saved(
     expected = score(stacks[1].data[0], stacks[0].data[0])
     assert stack_panel.state.score_of(0).pixels == expected.pixels != before.pixels
     save(qtbot, stack_panel, tmp_path)
-    assert saved(tmp_path) == ["prediction/0.tif"]
-    note = read_provenance(tmp_path / "prediction" / "0.tif")
+    assert saved(tmp_path) == ["prediction/1.tif"]
+    note = read_provenance(tmp_path / "prediction" / "1.tif")
     assert note["corrections"]["added"] == [77, 78]
 
     stacks[0].undo()
@@ -363,7 +363,7 @@ def test_what_is_painted_while_layers_are_compared_is_counted_and_saved(
 
     assert stack_panel.state.objects.find(0, 77, is_true=False) is not None
     save(qtbot, stack_panel, tmp_path)
-    assert saved(tmp_path) == ["prediction/0.tif"]
+    assert saved(tmp_path) == ["prediction/1.tif"]
 
 
 def test_two_predictions_compared_are_saved_under_two_names(qtbot, viewer, tmp_path, stack_panel):
@@ -379,7 +379,7 @@ def test_two_predictions_compared_are_saved_under_two_names(qtbot, viewer, tmp_p
 
     save(qtbot, stack_panel, tmp_path)
 
-    assert saved(tmp_path) == ["ground truth/0.tif", "prediction/0.tif"]
+    assert saved(tmp_path) == ["ground truth/1.tif", "prediction/1.tif"]
 
 
 def test_what_was_accepted_can_be_undone(qtbot, layers, panel, predicted):

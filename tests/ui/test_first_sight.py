@@ -7,6 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
+from napari_nucseg.ui.colours import luminance
 from napari_nucseg.ui.edits import add_copy
 from napari_nucseg.ui.layers import GROUND_TRUTH, LayerRecord, tag
 from napari_nucseg.ui.segment.form import Scope
@@ -45,6 +46,19 @@ def test_a_result_opens_as_outlines_alone_over_its_image(
     assert viewer.layers[-1] == labels
     assert viewer.layers.selection == {labels}
     assert visible(viewer) == [image.name, above.name, labels.name]
+
+
+def test_outlines_are_seen_on_black_and_on_white(qtbot, viewer, image, panel, stand_in):
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+
+    assert labels.opacity == 1
+    for number in range(1, 200):
+        colour = luminance(labels.get_color(number)[:3])
+        assert (colour + 0.05) / (0 + 0.05) > 4  # contrast by WCAG; lines of 3 are seen well
+        assert (1 + 0.05) / (colour + 0.05) > 2
+    assert labels.get_color(0) is None  # background
+    assert len({tuple(labels.get_color(number)) for number in range(1, 100)}) > 90
 
 
 def test_what_was_hidden_for_a_result_comes_back_when_it_goes(
@@ -150,6 +164,7 @@ def test_nuclei_are_shown_filled_and_as_outlines(qtbot, viewer, image, truth, pa
 
     pick(panel.result.show_as, "filled")
     assert labels.contour == 0
+    assert labels.opacity == 0.7
     pick(panel.form.model, "otsu")
     run(qtbot, panel)
     assert [layer.contour for layer in predictions(viewer)] == [0, 0]

@@ -422,7 +422,7 @@ def test_ctrl_z_is_counted_in_hidden_labels_and_in_another_field(qtbot, shown_st
     assert panel.status.value.startswith(f"{count} nuclei in this field, ")
 
 
-def test_what_a_tool_or_undo_says_is_not_replaced_by_counts(qtbot, shown):
+def test_what_undo_says_is_not_replaced_by_counts_until_the_next_stroke(qtbot, shown):
     viewer, panel, layer = shown
     erase_with_the_brush(qtbot, viewer, layer, 2)
     settle(qtbot, panel)
@@ -431,6 +431,10 @@ def test_what_a_tool_or_undo_says_is_not_replaced_by_counts(qtbot, shown):
     settle(qtbot, panel)
 
     assert panel.status.value == f"The last change of {layer.name} is undone."
+
+    erase_with_the_brush(qtbot, viewer, layer, 2)
+    settle(qtbot, panel)
+    assert "nuclei in this field" in panel.status.value
 
 
 def test_a_saved_layer_says_what_was_corrected_by_hand(edited, tmp_path):

@@ -311,10 +311,10 @@ def test_nothing_more_is_said_of_labels_that_are_gone(qtbot, viewer, image, pane
     run(qtbot, panel)
 
     viewer.layers.remove(predictions(viewer)[0])
-    assert panel.status.value == ""
+    assert panel.status.value == "Press Segment to find the nuclei."
 
     viewer.layers.remove(image)
     assert "Open an image first" in panel.status.value
 
     viewer.add_image(image.data)
-    assert panel.status.value == ""
+    assert panel.status.value == "Press Segment to find the nuclei."

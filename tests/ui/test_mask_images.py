@@ -51,6 +51,46 @@ def opened(viewer, path, picture):
     return viewer.open(path, plugin="napari")[0]
 
 
+def test_the_image_is_segmented_and_not_the_mask_that_was_opened_after_it(
+    qtbot, tmp_path, viewer, truth, drawn_fields
+):
+    segment = viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+    image = viewer.add_image(drawn_fields[0].image, name="image")
+    mask = opened(viewer, tmp_path / "masks.png", truth.astype(np.uint8))
+    qtbot.waitUntil(lambda: not segment.running, timeout=20_000)
+    assert segment.form.image.value == image
+
+    viewer.layers.selection = {image}
+    viewer.layers.selection = {mask}
+    assert segment.form.image.value == image
+    segment.form.image.value = mask  # by hand
+    assert segment.form.image.value == mask
+    viewer.layers.remove(image)
+    assert segment.form.image.value == mask
+
+
+def test_a_mask_opened_before_the_panel_is_not_taken_either(qtbot, viewer, truth, drawn_fields):
+    image = viewer.add_image(drawn_fields[0].image, name="image")
+    viewer.add_image(truth.astype(np.uint8), name="masks")
+    segment = viewer.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+    qtbot.waitUntil(lambda: not segment.running, timeout=20_000)
+
+    assert segment.form.image.value == image
+
+
+def test_without_the_truth_as_labels_the_offer_is_pointed_to(qtbot, viewer, panel, truth):
+    viewer.add_labels(np.roll(truth, 1, axis=0), name="found")
+    viewer.add_image(truth.astype(np.uint8), name="masks")
+    settled(qtbot, panel)
+    qtbot.mouseClick(panel.buttons.errors.native, Qt.MouseButton.LeftButton)
+
+    assert panel.status.value == "masks looks like labels. Press Use as labels above first."
+
+    viewer.layers.remove("masks")
+    qtbot.mouseClick(panel.buttons.next.native, Qt.MouseButton.LeftButton)
+    assert panel.status.value.startswith("Choose the ground truth of found")
+
+
 def test_a_grey_mask_becomes_labels_that_lie_where_it_does(qtbot, tmp_path, viewer, panel, truth):
     image = opened(viewer, tmp_path / "masks.png", truth.astype(np.uint8))
     for name, value in PLACED.items():
@@ -64,6 +104,7 @@ def test_a_grey_mask_becomes_labels_that_lie_where_it_does(qtbot, tmp_path, view
     click(qtbot, panel, offer.use)
 
     (labels,) = made(viewer)
+    assert not image.visible  # it would cover the picture of the nuclei
     assert np.array_equal(labels.data, truth)
     assert labels.name.startswith("masks")
     for name in ("scale", "units", "translate", "rotate", "shear"):

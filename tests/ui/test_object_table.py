@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.metrics.verdicts import Verdict
+from napari_nucseg.ui.canvas_trace import Trace
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
 from napari_nucseg.ui.score.object_model import COLUMNS
 from tests.ui.scored import click_canvas
@@ -119,6 +122,47 @@ def test_a_click_on_a_spurious_row_selects_it_in_the_prediction(qtbot, viewer, s
 
     assert viewer.layers.selection.active is stacks[0]
     assert stacks[0].selected_label == 99
+
+
+def test_a_missed_nucleus_is_outlined_though_the_truth_is_hidden(
+    qtbot, make_napari_viewer, truths, found, tmp_path
+):
+    picture = tmp_path / "drawn.png"
+    viewer = make_napari_viewer(show=True)
+    viewer.add_labels(found, name="found", metadata=tag(LayerRecord(PREDICTION)))
+    truth = viewer.add_labels(truths, name="truth", metadata=tag(LayerRecord(GROUND_TRUTH)))
+    truth.visible = False
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
+    viewer.dims.set_current_step(0, 0)
+    assert not outlined(viewer, picture)
+    panel.buttons.next.native.click()
+    assert "missed" in panel.status.value
+
+    assert outlined(viewer, picture) > 50
+    viewer.dims.set_current_step(0, 2)
+    assert not outlined(viewer, picture)  # it is of another field
+    viewer.dims.set_current_step(0, 0)
+    assert outlined(viewer, picture) > 50
+    panel.buttons.errors.native.click()  # which outlines it, too
+    assert not any(one.isVisible() for one in traces(viewer))
+
+
+def traces(viewer) -> list[Trace]:
+    return viewer.window._qt_window.findChildren(Trace)
+
+
+def outlined(viewer, path) -> int:
+    """Count the white pixels that are drawn over the canvas."""
+    QApplication.processEvents()
+    for trace in traces(viewer):
+        if trace.isVisible():
+            picture = QImage(trace.size(), QImage.Format.Format_RGB32)
+            picture.fill(Qt.GlobalColor.black)
+            trace.render(picture)
+            picture.save(str(path))
+            return int((np.asarray(Image.open(path).convert("L")) > 200).sum())
+    return 0
 
 
 def test_a_click_in_the_canvas_selects_the_row(qtbot, make_napari_viewer, truths, found):

@@ -1,4 +1,4 @@
-"""What is drawn over the canvas while nuclei are mended: a line, and an outline of a nucleus."""
+"""What is drawn over the canvas by the panels: a line, and an outline of a nucleus."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QWidget
 
-from napari_nucseg.ui.layer_fields import plane_of, shown_plane
+from napari_nucseg.ui.layer_fields import full_data, read_plane, shown_plane
 
 Ends = NDArray[np.float64]
 """Both ends of lines, along y and x of the world; an array of shape (n, 2, 2)."""
 
 
 class Trace(QWidget):
-    """The line that is being drawn, and the outline of a nucleus that was clicked.
+    """The line that is being drawn, and the outline of one nucleus.
 
     Parameters
     ----------
@@ -66,6 +66,8 @@ class Trace(QWidget):
         self._canvas.setFocus()
 
     def _redraw(self, event: Any = None) -> None:
+        if self._marked is not None and getattr(event, "type", "") == "set_data":
+            self._marked.forget_shape()
         self.setGeometry(self._canvas.rect())
         self.setVisible(bool(self._points.count()) or self._marked is not None)
         self.update()
@@ -104,27 +106,35 @@ class MarkedNucleus:
     def __init__(self, viewer: ViewerModel, layer: Labels, plane: int, number: int) -> None:
         self._viewer, self._layer = viewer, layer
         self.plane, self.number = plane, number
+        self._ends: Ends | None = None
+
+    def forget_shape(self) -> None:
+        """Take its shape from the labels when it is drawn next."""
+        self._ends = None
 
     @property
     def moves(self) -> tuple[Any, ...]:
         """Events after which it is seen elsewhere, has another shape, or is gone."""
         camera, canvas = self._viewer.scene.camera.events, self._viewer.canvas.events
-        labels = self._layer.events.set_data
-        return camera.center, camera.zoom, camera.orientation, canvas.size, labels
+        labels, dims = self._layer.events.set_data, self._viewer.dims.events
+        seen = camera.center, camera.zoom, camera.orientation, canvas.size
+        return *seen, dims.current_step, dims.ndisplay, labels
 
     def on_canvas(self) -> list[QLineF]:
         """Return its outline in pixels of the screen; nothing if another field is in sight.
 
-        In a grid, where each layer has a place of its own, nothing is marked.
+        In a grid, where each layer has a place of its own, and in 3-D nothing is marked.
         """
         is_elsewhere = shown_plane(self._viewer.dims.point, self._layer) != self.plane
-        if is_elsewhere or self._viewer.canvas.grid.enabled:
+        is_flat = self._viewer.dims.ndisplay == 2 and not self._viewer.canvas.grid.enabled
+        if is_elsewhere or not is_flat:
             return []
+        if self._ends is None:
+            self._ends = outline_of(self._layer, self.plane, self.number)
         camera = self._viewer.scene.camera
         ways = [-1 if str(way) in ("up", "left") else 1 for way in camera.orientation2d]
         middle = np.divide(self._viewer.canvas.size, 2)
-        ends = outline_of(self._layer, self.plane, self.number)
-        seen = (ends - camera.center[-2:]) * camera.zoom * ways + middle
+        seen = (self._ends - camera.center[-2:]) * camera.zoom * ways + middle
         return [QLineF(*line) for line in seen[..., ::-1].reshape(-1, 4).tolist()]
 
 
@@ -140,10 +150,11 @@ def outline_of(layer: Labels, plane: int, number: int) -> Ends:
     number : int
         Label of the nucleus.
     """
-    inside = np.pad(plane_of(layer.data, plane) == number, 1)
+    data = full_data(layer)
+    inside = np.pad(read_plane(data, plane) == number, 1)
     below = np.argwhere(inside[1:] != inside[:-1])[:, None] + ((-0.5, -1.5), (-0.5, -0.5))
     right = np.argwhere(inside[:, 1:] != inside[:, :-1])[:, None] + ((-1.5, -0.5), (-0.5, -0.5))
-    field = np.unravel_index(plane, layer.data.shape[:-2]) if layer.ndim > 2 else ()
+    field = np.unravel_index(plane, data.shape[:-2]) if layer.ndim > 2 else ()
     start, down, along = (
         np.array(layer.data_to_world((*field, *place))[-2:]) for place in ((0, 0), (1, 0), (0, 1))
     )

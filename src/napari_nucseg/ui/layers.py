@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import DirectLabelColormap
 from pint import DimensionalityError
 
 from napari_nucseg.io.channels import CHANNEL
@@ -29,6 +28,8 @@ IOU = "IoU"
 DIFFERENCE = "difference"
 OVERLAYS = (ERRORS, AGREEMENT, IOU, DIFFERENCE)
 """Roles of layers that show a comparison, and are not compared themselves."""
+RING = "ring"
+"""Role of a Points layer that marks a nucleus."""
 MASK_IMAGE = "nucseg mask image"
 """Where labels that were made from an Image layer say its unique id."""
 _KEY = "nucseg"
@@ -218,21 +219,6 @@ def put_labels(
         return layer
     placed = placement(source)
     return viewer.add_labels(data, name=name, metadata=tag(record), **placed, **display)
-
-
-def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
-    """Colour few values, and leave all others transparent."""
-    return DirectLabelColormap(
-        color_dict={None: "transparent", 0: "transparent"}
-        | {int(value): colour for value, colour in colours.items()}
-    )
-
-
-def prepare_colours(*_: object) -> None:
-    """Let napari load and compile what labels need; for a worker, as it takes a second at first."""
-    for dtype in (np.uint8, np.int32):
-        colormap({1: "white"}).map(np.ones((1, 1), dtype))
-        Labels(np.ones((1, 1), dtype), units=("um", "um"))  # in no viewer, so any thread may
 
 
 def _same(one: LayerRecord | None, other: LayerRecord) -> bool:

@@ -12,7 +12,6 @@ from magicgui.widgets import (
     ComboBox,
     FloatSlider,
     FloatSpinBox,
-    Label,
     PushButton,
     SpinBox,
 )
@@ -34,6 +33,7 @@ from superqt import QCollapsible
 
 from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST
 from napari_nucseg.parameter_spec import Spec, describe_values, specs_of
+from napari_nucseg.ui.input_guard import TextLine
 
 Params = TypeVar("Params")
 DOCK_WIDTH = 345
@@ -257,9 +257,9 @@ def scrolled(*widgets: QWidget) -> QScrollArea:
     return area
 
 
-def text_line() -> Label:
+def text_line() -> TextLine:
     """Return a line of text that wraps within the panel and can be copied."""
-    line = Label(label="")
+    line = TextLine(label="")
     line.native.setWordWrap(True)
     line.native.setAlignment(Qt.AlignmentFlag.AlignLeft)
     line.native.setTextFormat(Qt.TextFormat.PlainText)

@@ -22,7 +22,7 @@ from napari_nucseg.ui.params_form import folded, scrolled, show_enabled
 from napari_nucseg.ui.run.form import ALL, RunForm, folder_of, side_by_side
 from napari_nucseg.ui.run.measures import MeasuresWidget
 from napari_nucseg.ui.run.worker import RunOutcome, RunRequest, run_request
-from napari_nucseg.ui.segment.display import CONTOURS, OUTLINES
+from napari_nucseg.ui.segment.display import show_first
 from napari_nucseg.ui.segment.model_list import ask_for_model
 
 REPORT = "report.html"
@@ -224,4 +224,4 @@ class RunPanel(Panel):
 def _outline(layer: Layer) -> None:
     """Let the image be seen through a prediction."""
     if isinstance(layer, Labels) and layer.visible and role_of(layer) == PREDICTION:
-        layer.contour = CONTOURS[OUTLINES]
+        show_first(layer)

@@ -140,9 +140,8 @@ class ScoreControls:
 
     def reset(self) -> None:
         """Offer the layers that there are now."""
-        self.prediction.reset_choices()
-        self.truth.reset_choices()
-        self.ignore.inside.reset_choices()
+        for row in (self.prediction, self.truth, self.ignore.inside):
+            row.reset_choices()
 
     def offer(self, layer: Any) -> None:
         """Take up a layer that was added."""

@@ -38,6 +38,7 @@ from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_model import SYMBOLS
 from napari_nucseg.ui.score.overlay_controls import IGNORE, REVIEWED, TRUTH_IS_WRONG, ErrorKeys
+from napari_nucseg.ui.score.unsaved_marks import count_unsaved, note_saved, watch_closing
 from napari_nucseg.wording import counted
 
 KEYS = {Mark.REVIEWED: REVIEWED, Mark.TRUTH_IS_WRONG: TRUTH_IS_WRONG, Mark.IGNORE: IGNORE}
@@ -80,7 +81,6 @@ class MarkControls(QWidget):
         self._state, self._run, self._tell, self._start = state, run, tell, start
         self._current: ObjectKey | None = None
         self._taken: dict[ObjectKey, str] = {}  # notes of marks that were taken away
-        self._saved: Marks | None = None
         self.buttons = {mark: self._button(mark) for mark in Mark}
         self.note = QLineEdit()
         self.note.setPlaceholderText("Note")
@@ -130,10 +130,10 @@ class MarkControls(QWidget):
             return
         record = marks_record(now.marks, lambda plane: now.field_of(plane).stem)
         count = counted(len(now.marks), "mark")
-        marks = now.marks
+        marks, layers = now.marks, now.layers
 
         def told(nothing: None) -> None:
-            self._saved = marks
+            note_saved(layers, marks)
             self._show()
             self._tell(f"{count} written: {path}")
 
@@ -152,6 +152,8 @@ class MarkControls(QWidget):
     def _add(self, path: Path, marks: Marks, elsewhere: int) -> None:
         known = self._state.now.marks
         self._set({**marks, **known})
+        note_saved(self._state.now.layers, marks)
+        self._show()
         told = [f"{counted(len(marks.keys() - known.keys()), 'mark')} added from {path.name}."]
         differing = [key for key in marks.keys() & known.keys() if marks[key] != known[key]]
         if differing:
@@ -163,6 +165,7 @@ class MarkControls(QWidget):
     def _set(self, marks: Mapping[ObjectKey, Marked]) -> None:
         """Exchange all marks; each is kept with the layer of its nucleus."""
         now = self._state.now
+        watch_closing(self, self._state)
         for layer, is_true in ((now.truth, True), (now.prediction, False)):
             if layer is not None:
                 layer.metadata = with_marks(layer.metadata, marks, is_true=is_true)
@@ -192,7 +195,7 @@ class MarkControls(QWidget):
         marked, all_marked = self._marked(), self._state.now.marked.values()
         for mark, button in self.buttons.items():
             button.setChecked(marked is not None and marked.mark == mark)
-        unsaved = any(all_marked) and self._state.now.marks != self._saved
+        unsaved = any(map(count_unsaved, self._state.now.layers.values()))
         self.files.setText("Marks *" if unsaved else "Marks")
         if not self.note.hasFocus() or marked is not None:
             self.note.setText("" if marked is None else marked.note)

@@ -16,14 +16,17 @@ from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.io.label_rules import (
     Likeness,
     decode_colouring,
-    find_likeness,
     number_colours,
     take_labels,
 )
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layers import MASK_IMAGE, placement, record_of
+from napari_nucseg.ui.layers import MASK_IMAGE, placement
+from napari_nucseg.ui.mask_watch import MaskWatch
 from napari_nucseg.ui.params_form import text_line
+
+_CONTOUR = 2
+"""Width of the outlines that labels are shown as, so that image and prediction are seen, too."""
 
 
 class MaskOffer(QWidget):
@@ -44,7 +47,7 @@ class MaskOffer(QWidget):
     def __init__(self, viewer: ViewerModel, run: Run, tell: Callable[[str], None]) -> None:
         super().__init__()
         self._viewer, self._run, self._tell = viewer, run, tell
-        self._likeness: dict[str, Likeness | None] = {}
+        self._masks = MaskWatch(viewer, run, lambda image: self._offer())
         self._offered: Image | None = None
         self._in_work: set[str] = set()
         self.text = text_line()
@@ -64,18 +67,17 @@ class MaskOffer(QWidget):
         grid.addWidget(self.use, 1, 1)
         self.look()
 
+    @property
+    def advice(self) -> str:
+        """Say what to press so that an image can be scored; nothing where none is offered."""
+        if self._offered is None:
+            return ""
+        button = self.separate if self.separate.isVisibleTo(self) else self.use
+        return f"{self._offered.name} looks like labels. Press {button.text()} above first."
+
     def look(self) -> None:
         """Look at the images that were added, and offer the first that looks like labels."""
-        for image in self._viewer.layers:
-            if _may_be_mask(image) and str(image.unique_id) not in self._likeness:
-                key = str(image.unique_id)
-                self._likeness[key] = None  # until it is known
-                work = partial(_look_at, image.data, image.rgb)
-                self._run(work, partial(self._on_likeness, key))
-        self._offer()
-
-    def _on_likeness(self, key: str, likeness: Likeness | None) -> None:
-        self._likeness[key] = likeness
+        self._masks.look()
         self._offer()
 
     def _offer(self) -> None:
@@ -85,14 +87,14 @@ class MaskOffer(QWidget):
             (
                 image
                 for image in self._viewer.layers
-                if self._likeness.get(str(image.unique_id))
+                if self._masks.likeness_of(image)
                 and str(image.unique_id) not in taken | self._in_work
             ),
             None,
         )
         self.setVisible(self._offered is not None)
         if self._offered is not None:
-            self._describe(self._offered, self._likeness[str(self._offered.unique_id)])
+            self._describe(self._offered, self._masks.likeness_of(self._offered))
 
     def _describe(self, image: Image, likeness: Likeness | None) -> None:
         assert likeness is not None
@@ -110,7 +112,7 @@ class MaskOffer(QWidget):
         if image is None:
             return
         key = str(image.unique_id)
-        likeness = self._likeness[key]
+        likeness = self._masks.likeness_of(image)
         self._in_work.add(key)
         separate = separate or likeness is Likeness.COLOURING
         work = partial(_make_labels, image.data, image.rgb, separate)
@@ -127,9 +129,12 @@ class MaskOffer(QWidget):
     def _add(self, image: Image, labels: LabelImage) -> None:
         """Show labels where their image lies, unless it is gone."""
         if image in self._viewer.layers:
-            self._tell(f"{image.name} was added as a Labels layer.")
+            self._tell(f"{image.name} was added as a Labels layer. Its image is hidden.")
+            image.visible = False  # it would cover the image whose nuclei these are
             made = {MASK_IMAGE: str(image.unique_id)}
-            layer = Labels(labels, name=image.name, metadata=made, **placement(image))
+            placed = placement(image)
+            layer = Labels(labels, name=f"{image.name} labels", metadata=made, **placed)
+            layer.contour = _CONTOUR
             self._viewer.add_layer(layer)
 
 
@@ -138,22 +143,6 @@ _MEANINGS = {
     Likeness.COLOURING: "each piece of one colour is a nucleus",
     Likeness.BINARY: "all that is not background is one nucleus",
 }
-
-
-def _may_be_mask(layer: Any) -> bool:
-    """Whether an image was opened by others than us, and can be looked at without reading files."""
-    return (
-        isinstance(layer, Image)
-        and record_of(layer) is None
-        and not layer.multiscale
-        and isinstance(layer.data, np.ndarray)
-    )
-
-
-def _look_at(data: NDArray[Any], in_colour: bool, progress: Progress) -> Likeness | None:
-    """Tell what the middle one of an image's fields looks like."""
-    planes = data.reshape(-1, *data.shape[-3 if in_colour else -2 :])
-    return find_likeness(planes[len(planes) // 2], in_colour=in_colour)
 
 
 def _make_labels(

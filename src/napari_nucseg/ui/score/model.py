@@ -109,13 +109,13 @@ class Comparison:
         return self._scores.get(plane)
 
     def field_of(self, plane: int) -> Field:
-        """Tell what a field is called in its dataset, else by its number; files are left out."""
+        """Tell what a field is called in its dataset, else its number from 1; without files."""
         for layer in (self.truth, self.prediction):
             record = None if layer is None else record_of(layer)
             if layer is not None and record is not None and plane < len(record.stems):
                 splits = layer.metadata.get("splits") or (None,) * len(record.stems)
                 return Field(record.stems[plane], split=splits[plane])
-        return Field(str(plane))
+        return Field(str(plane + 1))
 
     def name_of(self, plane: int) -> str:
         """Name a field for people."""
@@ -140,7 +140,8 @@ class Comparison:
         """Say in few words what was found in the field shown."""
         told = self.score and self.score.counts_in_words
         count = 0 if self.truth is None else count_planes(self.truth)
-        where = f"{self.name_of(self.plane)} ({self.plane + 1} of {count}): "
+        name, place = self.name_of(self.plane), f"{self.plane + 1} of {count}"
+        where = f"Field {place}: " if name == str(self.plane + 1) else f"{name} ({place}): "
         return where * self.is_stack + (told or "this field is not in the prediction yet.")
 
     def edited_since(self, old: Comparison) -> set[int]:
@@ -189,11 +190,9 @@ class ComparisonState:
     """A row of the objects was chosen, and is to be gone to."""
 
     def __init__(self, viewer: ViewerModel) -> None:
-        self.viewer = viewer
-        self.now = Comparison()
+        self.viewer, self.now = viewer, Comparison()
         self.copies: dict[int, LabelPair] = {}
-        self._edited: set[int] = set()
-        self._uncounted: set[int] = set()
+        self._edited, self._uncounted = set[int](), set[int]()
 
     def choose_layers(
         self, prediction: Labels | None, truth: Labels | None, regions: Regions | None = None

@@ -13,10 +13,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QGridLayout, QShortcut, QWidget
 
+from napari_nucseg.analysis.objects import ObjectKey
+from napari_nucseg.ui.canvas_trace import MarkedNucleus, Trace, trace_beside
+from napari_nucseg.ui.edits import itself
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU
 from napari_nucseg.ui.mending_tools import MENDING_KEYS
 from napari_nucseg.ui.score.legend import OverlayLegend
-from napari_nucseg.ui.score.model import NOTHING_COMPARED
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.overlays import Overlays
 
 
@@ -218,6 +221,57 @@ class OverlayControls(QWidget):
         for role, button in self._of_overlays.items():
             button.native.setChecked(self._overlays.is_shown(role) and not only)
         self.errors_only.native.setChecked(only)
+
+
+class CurrentOutline:
+    """Outlines the nucleus that was gone to, where no overlay is in sight that would.
+
+    The labels that it belongs to may be hidden, as the truth is of which one was missed.
+
+    Parameters
+    ----------
+    panel : QWidget
+        Panel that is docked beside the canvas.
+    state : ComparisonState
+        The comparison, which tells of nuclei that are gone to.
+    overlays : Overlays
+        Tells which overlay is in sight.
+    """
+
+    def __init__(self, panel: QWidget, state: ComparisonState, overlays: Overlays) -> None:
+        self._panel, self._state, self._overlays = panel, state, overlays
+        self._trace: Trace | None = None
+        self._key: ObjectKey | None = None
+        state.chosen.connect(self.point_at)
+        state.changed.connect(self._on_changed)
+        overlays.changed.connect(self._show)
+
+    def point_at(self, row: int) -> None:
+        """Outline an object."""
+        self._key = self._state.now.objects.key_of(row)
+        self._show()
+
+    def clear(self) -> None:
+        """Take the outline away."""
+        self._key = None
+        self._show()
+
+    def _show(self) -> None:
+        now, key = self._state.now, self._key
+        layer = None if key is None else now.truth if key.is_true else now.prediction
+        marked = None
+        if key is not None and layer is not None and self._overlays.in_sight is None:
+            viewer = itself(self._state.viewer)
+            marked = MarkedNucleus(viewer, itself(layer), key.plane, key.label)
+            self._trace = self._trace or trace_beside(self._panel)
+        if self._trace is not None:
+            self._trace.mark(marked)
+
+    def _on_changed(self, old: Comparison, new: Comparison) -> None:
+        if new.truth is not old.truth or new.prediction is not old.prediction:
+            self.clear()
+        elif new.objects is not old.objects:
+            self._show()  # by its shape now
 
 
 def _button(text: str, tooltip: str) -> PushButton:

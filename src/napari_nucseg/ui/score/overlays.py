@@ -20,11 +20,12 @@ from psygnal import Signal
 
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.verdicts import Verdict, classify
+from napari_nucseg.ui.colours import colormap
 from napari_nucseg.ui.layers import (
     DIFFERENCE,
     ERRORS,
     OVERLAYS,
-    colormap,
+    RING,
     find_image,
     may_be_truth,
     record_of,
@@ -105,7 +106,7 @@ class Overlays:
     def show(self, role: str) -> bool:
         """Show an overlay alone, over the image; False without a comparison.
 
-        Labels and other overlays, which would cover it, are hidden.
+        Labels, rings and other overlays, which would cover it, are hidden.
         """
         prediction = self._state.now.prediction
         if not self._state.now.is_there or prediction is None:
@@ -119,7 +120,7 @@ class Overlays:
             self._aside = {one: seen or before.get(one, False) for one, seen in now.items()}
             layer = self._find(role) or self._add(role, prediction)
             for other in self._viewer.layers:
-                if isinstance(other, Labels):
+                if isinstance(other, Labels) or role_of(other) == RING:
                     _set_visible(other, other == layer)  # one of them may be napari's proxy
         return True
 

@@ -9,14 +9,15 @@ import napari
 from magicgui.widgets import PushButton
 from napari.layers import Labels
 from psygnal import Signal
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMenu, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_nucseg.analysis.comparison import LocatedPair, compare_planes
+from napari_nucseg.ui.colours import prepare_colours
 from napari_nucseg.ui.edits import forget
-from napari_nucseg.ui.layers import ERRORS, OVERLAYS, predicted_planes, prepare_colours, role_of
+from napari_nucseg.ui.layers import ERRORS, OVERLAYS, predicted_planes, role_of
 from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.params_form import DOCK_WIDTH
+from napari_nucseg.ui.params_form import DOCK_WIDTH, beside
 from napari_nucseg.ui.score.canvas import CanvasPicker, EditTracker, go_to_row
 from napari_nucseg.ui.score.comparison_widget import ComparisonWidget
 from napari_nucseg.ui.score.controls import BackgroundScoring, ScoreControls
@@ -26,9 +27,9 @@ from napari_nucseg.ui.score.gallery import Gallery
 from napari_nucseg.ui.score.legend import VerdictLegend
 from napari_nucseg.ui.score.marks import MarkControls, count_anew
 from napari_nucseg.ui.score.mask_images import MaskOffer
-from napari_nucseg.ui.score.model import Comparison, ComparisonState
+from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
-from napari_nucseg.ui.score.overlay_controls import OverlayControls
+from napari_nucseg.ui.score.overlay_controls import CurrentOutline, OverlayControls
 from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotsWidget
 from napari_nucseg.ui.score.score_table import ScoreTable
@@ -58,8 +59,7 @@ class ScorePanel(Panel):
     """Emitted when the scores of the chosen layers are there."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
-        self._layers = viewer.layers
-        self._elsewhere = ""
+        self._layers, self._elsewhere = viewer.layers, ""
         self.model = ComparisonState(viewer)
         self.controls = ScoreControls(viewer.layers)
         self.prediction, self.truth = self.controls.prediction, self.controls.truth
@@ -72,18 +72,20 @@ class ScorePanel(Panel):
         self.controls.choose_truth()
 
     def _make_parts(self, viewer: napari.Viewer) -> None:
-        native: QWidget = self.native
         self.table, self.legend = ScoreTable(), VerdictLegend(self.model)
         self.offer = MaskOffer(viewer, self.run_errand, self._tell)
         self.overlays = Overlays(viewer, self.model)
         self.objects = ObjectTable(self.model)
-        self.buttons = OverlayControls(native, self.overlays, self.objects.step, self._tell)
+        self.buttons = OverlayControls(self.native, self.overlays, self.objects.step, self._tell)
+        self.outline = CurrentOutline(self.native, self.model, self.overlays)
         self.mending = MendingRow(viewer, lambda: self.prediction.value, self._tell)
         self.picker = CanvasPicker(viewer, self.model, self._choose)
-        self.edit_tracker = EditTracker(self.model, native, self._begin_anew)
-        self.scoring = BackgroundScoring(self.model, self.table, self.run, self.drop_job, native)
+        self.edit_tracker = EditTracker(self.model, self.native, self._begin_anew)
+        parts = self.model, self.table, self.run, self.drop_job, self.native
+        self.scoring = BackgroundScoring(*parts)
         self.files = QPushButton("Export")
         self.files.setToolTip("Write nuclei, fields, scores or a report. Plots have a Save button.")
+        self.files.setMinimumWidth(90)
         menu = QMenu(self.files)
         menu.aboutToShow.connect(lambda: self.export.fill(menu))
         self.files.setMenu(menu)
@@ -94,14 +96,11 @@ class ScorePanel(Panel):
         for page, (_, title, tip) in zip(pages, TABS, strict=True):
             self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
         self.tabs.currentChanged.connect(self._on_tab)
-        below = QHBoxLayout()
-        below.addWidget(self.score.native)
-        below.addWidget(self.files)
         layout = self.native.layout()
         parts = self.offer, self.controls.widget, self.legend, self.buttons, self.mending, self.tabs
         for position, widget in enumerate(parts):
             layout.insertWidget(position, widget, 1 if widget is self.tabs else 0)
-        layout.insertLayout(len(parts), below)
+        layout.insertWidget(len(parts), beside(self.score.native, self.files))
         self.native.setMinimumWidth(DOCK_WIDTH)
         for before, after in pairwise((*parts, self.score.native, self.files)):
             QWidget.setTabOrder(before, after)
@@ -185,9 +184,9 @@ class ScorePanel(Panel):
         """Compare the chosen layers, in the background."""
         prediction, truth = self.prediction.value, self.truth.value
         self.drop_job()
-        if problem := self.controls.problem:
+        if self.controls.problem:
             self.model.choose_layers(None, None)
-            self._tell(problem)
+            self._tell(NOTHING_COMPARED)
             return
         self.model.choose_layers(prediction, truth, self.controls.ignore.regions_of(prediction))
         self._elsewhere = self.controls.remarks
@@ -217,16 +216,17 @@ class ScorePanel(Panel):
         self._layers.events.removed.disconnect(self._on_layer_removed)
         self.picker.disconnect()
         self.controls.ignore.follow(None)
-        if "plots" in vars(self):
-            self.plots.disconnect_viewer()
-        self.overlays.disconnect_viewer()
         self._bind([])
-        self.mending.disconnect_viewer()
+        self.outline.clear()
+        for part in ("plots", "overlays", "mending"):  # plots may not be built yet
+            if part in vars(self):
+                vars(self)[part].disconnect_viewer()
         self.edit_tracker.watch()
         self.scoring.stop()
 
     def _tell(self, text: str) -> None:
-        self.status.value = text
+        missing = (self.truth.value is None and self.offer.advice) or self.controls.problem
+        self.status.value = (missing or text) if text == NOTHING_COMPARED else text
 
     def _show_comparison(self, pairs: Mapping[int, LocatedPair]) -> None:
         self.model.show(pairs)
@@ -247,6 +247,7 @@ class ScorePanel(Panel):
         layer = self.state.truth if objects.is_true[row] else self.state.prediction
         if layer is not None:
             layer.selected_label = int(objects.label[row])
+        self.outline.point_at(row)
         if marks := vars(self).get("marks"):
             marks.point_at(row)
         hidden = "" if self.objects.show_row(row) else " A filter hides it in the table."
@@ -290,8 +291,8 @@ class ScorePanel(Panel):
             marks.keys.bind(layers)
 
     def _on_regions(self) -> None:
-        regions = self.controls.ignore.regions_of(self.prediction.value)
-        count_anew(self.model, self.start, regions=regions)
+        inside = self.controls.ignore.regions_of(self.prediction.value)
+        count_anew(self.model, self.start, regions=inside)
 
     def _begin_anew(self, layer: Any = None) -> None:
         if layer is not None:

@@ -16,6 +16,7 @@ from napari.utils.colormaps.colormap import LabelColormapBase
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from napari_nucseg.analysis.measurements import Nuclei
+from napari_nucseg.ui.colours import seen_colours
 from napari_nucseg.ui.edits import itself
 from napari_nucseg.ui.layer_fields import shown_plane
 from napari_nucseg.ui.layers import OVERLAYS, may_be_truth, record_of, role_of
@@ -25,6 +26,8 @@ from napari_nucseg.ui.segment.measurement_tables import nuclei_of, tables_of
 OUTLINES, FILLED = "outlines", "filled"
 CONTOURS = {OUTLINES: 2, FILLED: 0}
 """Width of the outlines, in pixels; 0 fills the nuclei. Their colours are the layer's own."""
+OPACITIES = {OUTLINES: 1.0, FILLED: 0.7}
+"""Outlines hide little of the image, and thin ones that shine through are hardly seen."""
 MEASURES = {
     "area": ("area_um2", "area_px"),
     "mean intensity": ("intensity_mean",),
@@ -181,7 +184,8 @@ class ShowAs:
         self.way = way
         for layer in self._measured():
             self.show(layer)
-            layer.contour = CONTOURS.get(way, layer.contour)
+            if way in CONTOURS:
+                layer.contour, layer.opacity = CONTOURS[way], OPACITIES[way]
 
     def give_back(self) -> None:
         """Give what a measure coloured its own colours back."""
@@ -192,7 +196,7 @@ class ShowAs:
         """Show the field in sight of a prediction, which may be new, or have other measures."""
         if itself(layer) not in self._seen:
             self._seen.add(itself(layer))
-            layer.contour = CONTOURS.get(self.way, CONTOURS[OUTLINES])
+            show_first(layer, self.way)
         measured = self.range_of(layer)
         if measured is None:
             self._restore(layer)
@@ -222,6 +226,13 @@ class ShowAs:
         if own is not None:
             layer.colormap = own.colormap
             layer.contour, layer.opacity = own.contour, own.opacity
+
+
+def show_first(layer: Labels, way: str = OUTLINES) -> None:
+    """Show labels that nobody has seen yet, in colours that are seen on any image."""
+    way = way if way in CONTOURS else OUTLINES
+    layer.colormap = seen_colours()
+    layer.contour, layer.opacity = CONTOURS[way], OPACITIES[way]
 
 
 def _colormap(nuclei: Nuclei, measured: Range) -> DirectLabelColormap:

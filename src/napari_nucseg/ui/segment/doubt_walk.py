@@ -15,7 +15,7 @@ from napari_nucseg.analysis.measurements import Nuclei, doubtful_first
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import plane_of
-from napari_nucseg.ui.layers import place_like, placement
+from napari_nucseg.ui.layers import RING, LayerRecord, place_like, placement, tag
 from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.measurement_tables import Table, nuclei_of, tables_of
 from napari_nucseg.ui.segment.selection import Selection
@@ -184,6 +184,7 @@ class Ring:
         if ring is not None and ring in self._viewer.layers and ring.ndim == layer.ndim:
             ring.data, ring.size, ring.name = place, size, name
             place_like(ring, layer)
+            ring.visible = True  # an overlay may have hidden it
             return
         selected = set(self._viewer.layers.selection)
         self._ring = self._viewer.add_points(
@@ -192,6 +193,7 @@ class Ring:
             size=size,
             face_color="transparent",
             border_color=_RING_COLOUR,
+            metadata=tag(LayerRecord(RING, source=str(layer.unique_id))),
             **placement(layer),
         )
         self._viewer.layers.selection = selected

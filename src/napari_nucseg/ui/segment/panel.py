@@ -13,6 +13,7 @@ from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.panel import LayerWatch, Panel
 from napari_nucseg.ui.segment.diameter import DiameterHelp
 from napari_nucseg.ui.segment.hand_edits import HandEdits
+from napari_nucseg.ui.segment.image_rows import ImageRows
 from napari_nucseg.ui.segment.keys import RunKeys
 from napari_nucseg.ui.segment.live_update import LiveUpdate
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
@@ -21,7 +22,7 @@ from napari_nucseg.ui.segment.prediction_layer import GONE, RunResults
 from napari_nucseg.ui.segment.provenance_widget import AdviceWidget, ProvenanceWidget
 from napari_nucseg.ui.segment.result_cache import MemoryRows, Result, ResultCache, memory_limit
 from napari_nucseg.ui.segment.results_widget import ResultsWidget
-from napari_nucseg.ui.segment.selection import ImageRows, Selection, make_request
+from napari_nucseg.ui.segment.selection import Selection, make_request
 from napari_nucseg.ui.segment.worker import segment_fields, segment_stack
 
 STOPPED = "Stopped. No layer was added or changed."
@@ -40,13 +41,13 @@ class SegmentPanel(Panel):
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self._layer: Image | None = None
-        self._stopped, self._counted = STOPPED, ""
+        self._stopped, self._is_of_edit = STOPPED, False
         self._cache = cache = ResultCache(memory_limit())
         self._selection = selection = Selection(viewer)
         self.form = selection.form
         self._memory = MemoryRows(cache, self.form.memory, self.form.taken)
-        self._rows = ImageRows(selection)
         super().__init__(viewer, [])
+        self._rows = ImageRows(viewer, selection, self.run_errand)
         self.model_selector = ModelSelector(selection, self.run)
         self._edits = HandEdits(viewer, self.native)
         self._results = RunResults(viewer, cache, self._edits, self._on_shown)
@@ -78,9 +79,9 @@ class SegmentPanel(Panel):
             row.changed.connect(self._show_field_status)
         form.image.changed.connect(self._show_image_values)  # which adds to what is said
         self._rows.axes_chosen.connect(self._begin_anew)
-        form.segment.changed.connect(self.start)
-        form.cancel.changed.connect(self.stop)
-        form.undo.changed.connect(self.undo)
+        acts = (form.segment, self.start), (form.cancel, self.stop), (form.undo, self.undo)
+        for button, act in acts:
+            button.changed.connect(act)
         self._viewer.layers.events.inserted.connect(self.reset_choices)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
         self._viewer.layers.selection.events.active.connect(self._on_active)
@@ -98,7 +99,7 @@ class SegmentPanel(Panel):
 
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
-        self.form.image.reset_choices()
+        self._rows.offer()
         self._keys.bind(self._viewer.layers, self._selection.image, is_running=self.segmenting)
         self.form.show_image()
         self.model_selector.refresh()
@@ -153,8 +154,9 @@ class SegmentPanel(Panel):
             return
         self.live_update.rest()
         self.drop_job()
-        self.say(undo(layer))
+        done = undo(layer)
         self.measurements.suspect(layer)
+        self.say(done)
 
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Move the bar, unless Cancel was pressed."""
@@ -205,7 +207,7 @@ class SegmentPanel(Panel):
         labels, result = found
         self.model_selector.learn(result.made[0].key.model, result.capabilities)
         about = self.result.describe(labels, result, ran=True)
-        self._say_counts(told, about, self._results.failed, self._results.remark)
+        self.say(told, about, self._results.failed, self._results.remark)
         self.advice.tell({one.key.plane: one.concerns for one in result.made})
 
     def _show_result(self, layer: Image, result: Result, remark: str = "") -> None:
@@ -213,13 +215,11 @@ class SegmentPanel(Panel):
         if layer not in self._viewer.layers:
             return
         self._results.begin(0)
-        before = self._selection.prediction
-        was_hidden = before is not None and not before.visible
+        was_hidden = (before := self._selection.prediction) is not None and not before.visible
         labels = self._results.put(layer, result)
         if was_hidden:
             self.result.bring()
-        about = self.result.describe(labels, result, ran=False)
-        self._say_counts(about, remark, self._results.remark)
+        self.say(self.result.describe(labels, result, ran=False), remark, self._results.remark)
         self.advice.clear()  # it was about other values
 
     def _on_shown(self, labels: Labels) -> None:
@@ -236,21 +236,22 @@ class SegmentPanel(Panel):
         if layer == self._selection.prediction and not self.running:
             if is_turned_back:
                 self.live_update.put_back(live=False)
-            if self.status.value == self._counted:
+            if not self._is_of_edit:
                 self._show_field_status()
+            self._is_of_edit = False
 
-    def _say_counts(self, *told: str) -> None:
-        """Say what is true of the labels until they are edited."""
-        self.say(*told)
-        self._counted = self.status.value
+    def say(self, *told: str) -> None:
+        """Show sentences; those told while an edit is on its way to be counted are about it."""
+        super().say(*told)
+        self._is_of_edit = self.measurements.measuring
 
     def _show_field_status(self) -> None:
         """Describe the field shown, unless a run is on: its labels, or the image before a run."""
-        if self.running:
+        if self.job is not None:
             return
         self.advice.clear_elsewhere(self._selection.plane)
         known = self.result.describe_field() or self._rows.describe()
-        self._say_counts(NO_IMAGE if self._selection.image is None else known)
+        self.say(NO_IMAGE if self._selection.image is None else known)
 
     def _show_image_values(self) -> None:
         """Leave the diameter of another image with that image."""
@@ -287,9 +288,8 @@ class SegmentPanel(Panel):
 
     def _on_active(self, event: Any) -> None:
         """Take the image that was opened or selected last."""
-        if isinstance(event.value, Image) and not self.segmenting:
-            self.reset_choices()
-            self.form.image.value = event.value
+        if not self.segmenting:
+            self._rows.take(event.value)
 
     def _on_layer_removed(self, event: Any) -> None:
         self.reset_choices()

@@ -1,39 +1,24 @@
-"""What is chosen: an image, what its axes hold, a channel; and what a worker is asked to do."""
+"""What is chosen on the form, and what a worker is asked to do."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import partial
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
-from psygnal import Signal
 
 from napari_nucseg.analysis.field_parts import Box, with_context
-from napari_nucseg.io.channels import (
-    CHANNEL,
-    DEPTH,
-    FIELD,
-    HAEMATOXYLIN,
-    MEAN,
-    propose_channel,
-)
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.ui.layer_fields import (
-    axes_of,
-    choose_axes,
     count_planes,
     field_shape,
-    full_data,
-    said_axes,
     shown_plane,
 )
 from napari_nucseg.ui.layers import find_prediction, pixel_size, record_of
-from napari_nucseg.ui.segment.form import AXIS_ROWS, HELD, SegmentForm
+from napari_nucseg.ui.segment.form import SegmentForm
 from napari_nucseg.ui.segment.image_source import (
     DEPTHS,
     IN_SIGHT,
@@ -115,105 +100,6 @@ class Selection:
 
     def _images(self, widget: Any = None) -> list[Image]:
         return [layer for layer in reversed(self._viewer.layers) if isinstance(layer, Image)]
-
-
-class ImageRows:
-    """Keeps the form's rows of axes and channels in step with the chosen image.
-
-    Parameters
-    ----------
-    selection : Selection
-        The chosen image, and the form.
-    """
-
-    axes_chosen = Signal(object)
-    """Tells the image of which something else was chosen for an axis."""
-
-    def __init__(self, selection: Selection) -> None:
-        self._selection = selection
-        self._form = selection.form
-        self._channels: dict[tuple[str, tuple[str, ...]], str] = {}
-        self._form.channel.changed.connect(self._keep_channel)
-        for number, row in enumerate(self._form.axes):
-            row.changed.connect(partial(self._choose_axis, number))
-
-    def show(self) -> None:
-        """Show what was chosen of the image, or propose a channel if it is new."""
-        self._show_axes()
-        layer, row = self._selection.image, self._form.channel
-        names = channels_of(layer)
-        if layer is None or not names:
-            return
-        place = str(layer.unique_id), names
-        if place not in self._channels:
-            plane = self._selection.plane
-            proposed = _propose(layer, plane).capitalize() if layer.rgb else IN_SIGHT
-            self._channels[place] = proposed
-        with row.changed.blocked():  # labels follow what the user moves alone
-            row.choices = names
-            row.value = self._channels[place]
-
-    def describe(self) -> str:
-        """Say in a line which channel is segmented; nothing of a grey image."""
-        layer = self._selection.image
-        if layer is None or not channels_of(layer):
-            return ""
-        name = self._form.channel.value.lower()
-        if not layer.rgb:
-            which = "The channel in sight" if name == IN_SIGHT else f"Channel {name}"
-            return f"{which} is segmented; choose another under Channel."
-        channel = name if name in (MEAN, HAEMATOXYLIN) else f"{name} channel"
-        return f"A colour image. Its {channel} is segmented; choose another under Channel."
-
-    def _show_axes(self) -> None:
-        """Show a row for each axis of the image that does not say what it holds."""
-        layer = self._selection.image
-        unsaid = [] if layer is None else _unsaid(layer)
-        for row, axis in zip_longest(self._form.axes, unsaid):
-            if layer is None or axis is None:
-                self._form.show_axis(row)
-                continue
-            taken = {*said_axes(layer), CHANNEL if layer.rgb else None} & {CHANNEL, DEPTH}
-            with row.changed.blocked():
-                row.choices = [(title, held) for title, held in HELD.items() if held not in taken]
-                row.value = axes_of(layer)[axis]
-            name, length = layer.axis_labels[axis], full_data(layer).shape[axis]
-            self._form.show_axis(row, f"Axis {name} ({length})")
-
-    def _choose_axis(self, number: int, held: str) -> None:
-        layer = self._selection.image
-        if layer is None:
-            return
-        axes = list(axes_of(layer))
-        if held in (CHANNEL, DEPTH):  # one axis alone can hold them
-            axes = [FIELD if one == held else one for one in axes]
-        axes[_unsaid(layer)[number]] = held
-        choose_axes(layer, axes)
-        self._form.propose_anisotropy()
-        self.axes_chosen.emit(layer)
-
-    def _keep_channel(self, channel: str) -> None:
-        layer = self._selection.image
-        names = channels_of(layer)
-        if layer is not None and names:
-            self._channels[str(layer.unique_id), names] = channel
-
-
-def _unsaid(layer: Image) -> list[int]:
-    """List the axes that do not say what they hold, as many as there are rows for."""
-    shape = full_data(layer).shape
-    unsaid = [axis for axis, said in enumerate(said_axes(layer)) if said is None]
-    return [axis for axis in unsaid if shape[axis] > 1][:AXIS_ROWS]
-
-
-def _propose(layer: Image, plane: int) -> str:
-    """Propose a channel by the field in sight, at the coarsest level, which napari shows anyway."""
-    data = layer.data[-1] if layer.multiscale else layer.data
-    stack = field_shape(layer)[:-2]
-    if stack:  # a coarse level may have fewer fields
-        place = np.minimum(np.unravel_index(plane, stack), np.subtract(data.shape[:-3], 1))
-        data = data[tuple(place)]
-    return propose_channel(data)
 
 
 def make_request(viewer: ViewerModel, layer: Image, selection: Selection, model: Model) -> Request:

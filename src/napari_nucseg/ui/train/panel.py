@@ -165,7 +165,7 @@ class TrainPanel(Panel):
         dock = panel.native.parent()
         dock.show()
         dock.raise_()
-        panel.chooser.take_up(self._outcome.path)
+        panel.model_selector.take_up(self._outcome.path)
 
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Move the bar, unless Cancel was pressed."""
@@ -263,7 +263,7 @@ class TrainPanel(Panel):
             self.form.start.reset_choices()
             for panel in self._viewer.window.dock_widgets.values():
                 if isinstance(panel, SegmentPanel):
-                    panel.chooser.refresh()
+                    panel.model_selector.refresh()
 
     def _take_up(self, path: Path) -> None:
         ModelFiles().add(path)
