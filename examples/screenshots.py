@@ -134,6 +134,7 @@ def shoot_run(dataset: Path, results: Path) -> None:
     run.start()
     wait(lambda: not run.running)
     run.show_results()
+    wait(lambda: len(viewer.layers) == 6)  # image, truth, and labels and errors of each model
     viewer.dims.set_current_step(0, 7)
     shoot(viewer, "run_panel")
     viewer.close()

@@ -130,20 +130,22 @@ def test_without_a_ground_truth_showing_errors_asks_for_it(qtbot, viewer, labels
     qtbot.waitUntil(lambda: ERRORS in map(role_of, viewer.layers), timeout=20_000)
 
 
-def test_a_dataset_is_opened_from_its_folder(viewer, choose, drawn_dataset, monkeypatch):
+def test_a_dataset_is_opened_from_its_folder(qtbot, viewer, choose, drawn_dataset, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(drawn_dataset))
 
     choose("open_dataset")
 
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=20_000)
     assert [role_of(layer) for layer in viewer.layers] == ["image", GROUND_TRUTH]
     assert viewer.layers[0].data.shape == (3, 160, 200)
 
 
-def test_a_folder_that_is_no_dataset_is_told(viewer, choose, tmp_path, monkeypatch, told):
+def test_a_folder_that_is_no_dataset_is_told(qtbot, viewer, choose, tmp_path, monkeypatch, told):
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
 
     choose("open_dataset")
 
+    qtbot.waitUntil(lambda: bool(told), timeout=20_000)
     assert "open the folder that holds images/ and masks/" in told[0]
     assert not viewer.layers
 

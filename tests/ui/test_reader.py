@@ -196,7 +196,7 @@ def test_fields_of_two_pixel_types_are_stacked_by_themselves(drawn_dataset, one_
 def told(monkeypatch):
     """What napari says of several stacks."""
     said = []
-    monkeypatch.setattr("napari_nucseg.ui.files.reader.show_info", said.append)
+    monkeypatch.setattr("napari_nucseg.ui.files.reader.show_warning", said.append)
     return said
 
 

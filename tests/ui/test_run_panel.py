@@ -65,9 +65,12 @@ def test_the_results_are_shown_as_stacks(qtbot, viewer, panel):
     assert not panel.form.show_results.enabled
     run(qtbot, panel)
     assert panel.form.show_results.enabled
+    told = panel.status.value
     panel.form.show_results.native.click()
 
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=20_000)
     assert [role_of(layer) for layer in viewer.layers] == [IMAGE, GROUND_TRUTH, PREDICTION, ERRORS]
+    assert panel.status.value == told
 
 
 def test_results_that_are_there_can_be_shown_without_a_run(qtbot, panel, tmp_path, out):
@@ -359,10 +362,11 @@ def test_measures_stand_in_the_panel_by_field_and_as_a_plot(measured, out):
     assert not shown.isVisibleTo(measured.native)  # it would be of the run before
 
 
-def test_measured_images_are_shown_with_their_labels(viewer, measured, out):
+def test_measured_images_are_shown_with_their_labels(qtbot, viewer, measured, out):
     assert measured.form.show_results.enabled
     measured.form.show_results.native.click()
 
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=20_000)
     assert [role_of(layer) for layer in viewer.layers] == [IMAGE, PREDICTION]
     assert all(layer.visible for layer in viewer.layers)
     assert viewer.layers[1].contour == 2  # else the nuclei would cover their image

@@ -66,9 +66,11 @@ def draw_verdicts(truth: Labels, predicted: Labels, verdicts: Verdicts) -> NDArr
     drawn = np.zeros(truth.shape, dtype=np.uint8)
     thin = find_outlines(predicted, at_border=False)
     line = thin | find_outlines(np.where(thin, 0, predicted), at_border=False)
-    codes = _codes_of(predicted[line], verdicts.predicted)
-    is_seen = thin[line] | (codes == Verdict.SPURIOUS)
-    drawn[line] = np.where(is_seen & _is_in_dash(predicted, line, codes), codes, 0)
+    places = np.flatnonzero(line)
+    codes = _codes_of(predicted.reshape(-1)[places], verdicts.predicted)
+    is_seen = thin.reshape(-1)[places] | (codes == Verdict.SPURIOUS)
+    is_drawn = is_seen & _is_in_dash(predicted, places, codes)
+    drawn.reshape(-1)[places] = np.where(is_drawn, codes, 0)
     thick = find_outlines(truth, at_border=False)
     thick |= find_outlines(np.where(thick, 0, truth), at_border=False)
     drawn[thick] = _codes_of(truth[thick], verdicts.truth)
@@ -76,7 +78,7 @@ def draw_verdicts(truth: Labels, predicted: Labels, verdicts: Verdicts) -> NDArr
 
 
 def _is_in_dash(
-    labels: Labels, line: NDArray[np.bool_], codes: NDArray[np.uint8]
+    labels: Labels, places: NDArray[np.intp], codes: NDArray[np.uint8]
 ) -> NDArray[np.bool_]:
     """Tell which pixels of outlines lie in a dot or a dash, not in a gap.
 
@@ -87,20 +89,22 @@ def _is_in_dash(
     ----------
     labels : ndarray of integers, shape (height, width)
         Objects that the outlines run round.
-    line : ndarray of bool, shape (height, width)
-        Pixels of the outlines, n in all.
+    places : ndarray of intp, shape (n,)
+        Pixels of the outlines, counted along the rows.
     codes : ndarray of uint8, shape (n,)
-        Verdict of each of these pixels, in the order of rows and columns.
+        Verdict of each of these pixels.
     """
-    y, x = np.nonzero(line)
-    around = np.pad(labels, _REACH)
-    mine = around[y + _REACH, x + _REACH]
-    down, across = np.zeros(len(y), dtype=np.int64), np.zeros(len(y), dtype=np.int64)
+    y, x = np.divmod(places, labels.shape[1])
+    padded = np.pad(labels, _REACH)
+    around, row = padded.reshape(-1), padded.shape[1]  # one index a pixel is faster than two
+    at = (y + _REACH) * row + x + _REACH
+    mine = around[at]
+    down, across = np.zeros(len(at), dtype=np.int8), np.zeros(len(at), dtype=np.int8)
     for step in range(1, _REACH + 1):
-        down += around[y + _REACH + step, x + _REACH] == mine
-        down -= around[y + _REACH - step, x + _REACH] == mine
-        across += around[y + _REACH, x + _REACH + step] == mine
-        across -= around[y + _REACH, x + _REACH - step] == mine
+        down += around[at + step * row] == mine
+        down -= around[at - step * row] == mine
+        across += around[at + step] == mine
+        across -= around[at - step] == mine
     along = np.where(np.abs(down) >= np.abs(across), x, y)
     on, period = np.where(codes <= Verdict.LOOSE, [[_DOT], [2 * _DOT]], [[_DASH], [_DASH + _GAP]])
     return np.asarray(along % period < on)

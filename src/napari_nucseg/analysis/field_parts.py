@@ -226,8 +226,7 @@ def _choose(sides: _Sides) -> tuple[Numbers, Numbers]:
 
 def _group(sides: _Sides, old_ids: Numbers, new_ids: Numbers, whole: Numbers) -> Numbers:
     """Give labels, old before new, one number where they are one nucleus or pieces of it."""
-    # Not above, because fields are read where no parts are joined, and scipy loads slowly
-    from scipy.sparse import coo_array
+    from scipy.sparse import coo_array  # not above, because opening a panel would wait for it
     from scipy.sparse.csgraph import connected_components
 
     both = (sides.old > 0) & (sides.new > 0)
@@ -239,9 +238,8 @@ def _group(sides: _Sides, old_ids: Numbers, new_ids: Numbers, whole: Numbers) ->
     areas = np.bincount(np.searchsorted(new_ids, sides.new[sides.new > 0]), minlength=len(new_ids))
     same = 2 * shared > np.minimum(whole[one], areas[other])
     edges = (np.ones(int(same.sum())), (one[same], other[same] + len(old_ids)))
-    groups: Numbers = connected_components(coo_array(edges, shape=(count, count)), directed=False)[
-        1
-    ]
+    graph = coo_array(edges, shape=(count, count))
+    groups: Numbers = connected_components(graph, directed=False)[1]
     return groups
 
 

@@ -269,12 +269,15 @@ def _is_second_of_off(
 
 def _left_out(parts: Sequence[LocatedPair]) -> list[NDArray[np.bool_]]:
     """Tell which objects of each field are left out of the scores, all true ones first."""
-    kept = [part.counted_overlap for part in parts]
+    both = [(part.overlap, part.counted_overlap) for part in parts]
     sides = [
-        *((p.overlap.truth_ids, k.truth_ids) for p, k in zip(parts, kept, strict=True)),
-        *((p.overlap.predicted_ids, k.predicted_ids) for p, k in zip(parts, kept, strict=True)),
+        *((every.truth_ids, counted.truth_ids) for every, counted in both),
+        *((every.predicted_ids, counted.predicted_ids) for every, counted in both),
     ]
-    return [~np.isin(labels, counted) for labels, counted in sides]
+    return [
+        np.zeros(len(labels), np.bool_) if labels is counted else ~np.isin(labels, counted)
+        for labels, counted in sides
+    ]
 
 
 def _partners(

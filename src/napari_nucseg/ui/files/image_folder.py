@@ -29,6 +29,8 @@ from napari_nucseg.wording import counted
 
 _COLOURS = (3, 4)
 """Samples of a pixel that napari shows as a colour."""
+_turns: set[QTimer] = set()
+"""What adds layers one after another now, kept until the last of them."""
 
 
 def read_image_folder(folder: Path, progress: Progress) -> Opened:
@@ -163,11 +165,13 @@ def add_in_turns(
     def add_next() -> None:
         one = next(rest, None)
         if one is None:
+            _turns.discard(turn)
             turn.deleteLater()
             opened.told()
         else:
             added(viewer.add_layer(Layer.create(*one)))
 
+    _turns.add(turn)
     turn.timeout.connect(add_next)
     turn.start()
 

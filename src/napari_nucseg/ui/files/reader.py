@@ -86,14 +86,7 @@ def read_field(field: Field) -> list[LayerData]:
 def _truth_layers(field: Field, image: Header | None, sizes: Header) -> list[LayerData]:
     """Return the ground truth of a field; of a binary mask its components, too, but hidden.
 
-    Parameters
-    ----------
-    field : Field
-        With its ground truth.
-    image : Header or None
-        Header of its image.
-    sizes : Header
-        Header that says how large pixels are.
+    The first header is the image's, if there is one; the second says how large pixels are.
     """
     found = field.read_truth_image(image)
     layers = [_labels_layer(found.data, field.name, sizes, [field])]

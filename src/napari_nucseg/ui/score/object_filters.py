@@ -274,7 +274,7 @@ class IgnoreControls:
         self._later.start()
 
     def _shapes(self, widget: Any = None) -> list[Shapes]:
-        return [layer for layer in self._layers[::-1] if isinstance(layer, Shapes)]
+        return [layer for layer in reversed(self._layers) if isinstance(layer, Shapes)]
 
     def _polygons(self, labels: Labels) -> list[tuple[Polygon, tuple[int, ...]] | None]:
         """Return polygon and place in the stack of each shape; None of one without an inside."""
