@@ -44,6 +44,13 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def available_memory() -> int:
+    """Bytes of memory that programs may still take without others being moved to disk."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
 def describe_machine() -> dict[str, str | int | float]:
     """Describe this computer: its name, processor, memory in GB, and system."""
     import psutil

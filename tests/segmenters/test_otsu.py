@@ -12,7 +12,7 @@ from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.progress import ignore
-from napari_nucseg.segmenters import otsu
+from napari_nucseg.segmenters import catalogue, otsu
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.parameters import SegmentParams
 
@@ -208,3 +208,11 @@ def test_it_needs_neither_torch_nor_numba():
         "assert not {'torch', 'cellpose', 'numba'} & set(sys.modules)",
     ]
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
+
+
+def test_the_largest_numbers_there_are_have_a_contrast():
+    image = np.full((64, 64), -1.7e308)
+    image[20:40, 20:40] = 1.7e308
+    assert catalogue.load(catalogue.find("otsu"), "cpu")(
+        image, SegmentParams(), ignore
+    ).labels.any()

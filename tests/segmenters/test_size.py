@@ -24,7 +24,9 @@ from napari_nucseg.segmenters.fluo import (
     look_at,
     scale_for,
 )
+from napari_nucseg.segmenters.network import refuse_too_large
 from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.system_info import available_memory
 from tests.segmenters.cellpose_reference import discs, flows_of
 from tests.segmenters.changed_fields import f1, magnified, usual_diameter
 
@@ -167,3 +169,11 @@ def test_an_extreme_diameter_is_refused_with_a_number(segmenter):
     huge = np.broadcast_to(np.float32(1), (9000, 9000))
     with pytest.raises(ValueError, match=r"9000 x 9000 px, scaled by 2 .*; set a larger diameter"):
         segmenter.network.infer(huge, SegmentParams(diameter=1), ignore)
+
+
+def test_an_image_that_would_take_more_memory_than_is_free_is_refused_with_both_figures():
+    free = available_memory()
+    edge = int((free / 10) ** 0.5)
+    with pytest.raises(ValueError, match=r"they take about [\d.]+ GB, and [\d.]+ GB are free"):
+        refuse_too_large((edge, edge), 2.0, 2**62, 12)
+    refuse_too_large((64, 64), 2.0, 2**62, 12)

@@ -249,7 +249,7 @@ class CellposeSAM(Network):
         from cellpose.transforms import resize_image
 
         scale = self.scale(params)
-        refuse_too_large(image.shape, scale, MAX_PIXELS)
+        refuse_too_large(image.shape, scale, MAX_PIXELS, 128 if params.augment else 48)
         if scale == 1.0:
             return self.run(image, params, progress)
         # An edge scaled to next to nothing could not be resized

@@ -24,6 +24,7 @@ from napari_nucseg.segmenters.intensities import with_bright_nuclei
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.suitability import Found, find_concerns
+from napari_nucseg.system_info import available_memory
 
 NO_CELL = -100.0
 """A cell probability that no threshold takes for a cell."""
@@ -144,7 +145,7 @@ def within_single_precision(image: NDArray[Any]) -> NDArray[Any]:
     return image / largest if largest > _LARGEST else image
 
 
-def refuse_too_large(shape: tuple[int, ...], scale: float, most: int) -> None:
+def refuse_too_large(shape: tuple[int, ...], scale: float, most: int, cost: int) -> None:
     """Refuse an image whose flows would not fit into memory.
 
     Parameters
@@ -155,16 +156,21 @@ def refuse_too_large(shape: tuple[int, ...], scale: float, most: int) -> None:
         Factor from the edges of the image to those at the network's own scale.
     most : int
         Largest number of pixels allowed at that scale.
+    cost : int
+        Bytes of memory that each of these pixels takes.
 
     Raises
     ------
     ValueError
         Saying what to do.
     """
-    if np.prod(shape, dtype=float) * scale ** len(shape) > most:
+    pixels = float(np.prod(shape, dtype=float)) * scale ** len(shape)
+    needed, free = pixels * cost, available_memory()
+    if pixels > most or needed > free:
         raise ValueError(
             f"{' x '.join(map(str, shape))} px, scaled by {scale:.3g} for this model, do not fit "
-            "into memory; set a larger diameter, or crop the image"
+            f"into memory: they take about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
+            "free; set a larger diameter, or crop the image"
         )
 
 

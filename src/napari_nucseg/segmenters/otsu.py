@@ -64,6 +64,8 @@ def find_foreground(image: NDArray[Any]) -> NDArray[np.bool_]:
     from skimage.filters import threshold_otsu
 
     grey = image.astype(np.float64)
+    if np.abs(grey).max() > np.finfo(np.float64).max / 4:
+        grey /= 4  # or the largest number is less than their spread
     spread = np.ptp(grey)
     if spread == 0:
         return np.zeros(image.shape, dtype=np.bool_)

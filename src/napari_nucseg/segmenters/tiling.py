@@ -259,7 +259,7 @@ def run_scaled(
         If the resized image has more than `MAX_PIXELS`.
     """
     shape = image.shape
-    refuse_too_large(shape, scale, MAX_PIXELS)
+    refuse_too_large(shape, scale, MAX_PIXELS, 12)
     if scale == 1.0:
         output = net(image, augment, progress)
         return Flows(output[:2], output[2], FLOW_STEPS)

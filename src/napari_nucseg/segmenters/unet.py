@@ -121,7 +121,7 @@ class ClassicUNet(Network):
         from cellpose.transforms import resize_image
 
         scale = self._scale(params)
-        refuse_too_large(image.shape, float(scale), MAX_PIXELS)
+        refuse_too_large(image.shape, float(scale), MAX_PIXELS, 128 if params.augment else 64)
         scaled = self._with_empty_channels(image)
         if scale != 1:
             scaled = resize_image(scaled, *(max(1, int(edge * scale)) for edge in image.shape))

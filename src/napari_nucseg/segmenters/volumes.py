@@ -277,7 +277,7 @@ def flows_in_3d(
     scale = network.scale(params)
     factors = (anisotropy * scale, scale, scale)
     target = [max(1, int(n * f)) for n, f in zip(volume.shape, factors, strict=True)]
-    refuse_too_large(tuple(target), 1.0, MAX_VOXELS)
+    refuse_too_large(tuple(target), 1.0, MAX_VOXELS, 72)
     own = volume
     if tuple(target) != volume.shape:
         own = resize_image_3d(volume[..., None], target)[..., 0]
