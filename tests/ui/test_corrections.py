@@ -294,7 +294,7 @@ def test_a_fill_through_all_fields_is_counted_in_all(qtbot, tmp_path, viewer, st
     save(qtbot, stack_panel, tmp_path)
     assert saved(tmp_path) == ["prediction/1.tif", "prediction/2.tif"]
     for field in range(2):
-        note = read_provenance(tmp_path / "prediction" / f"{field}.tif")
+        note = read_provenance(tmp_path / "prediction" / f"{field + 1}.tif")
         assert note["corrections"]["removed"] == [5]
 
 
