@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_nucseg.ui.params_form import text_line
+from napari_nucseg.ui.long_texts import TextLine
 
 LONG = "0123456789abcdef" * 4
 PATH = f"/data/{'a_rather_long_folder_name/' * 4}{LONG} nuclei.csv"
@@ -15,7 +15,7 @@ WIDTH = 300
 
 @pytest.fixture
 def line(qtbot):
-    line = text_line()
+    line = TextLine(label="")
     qtbot.addWidget(line.native)
     line.native.resize(WIDTH, 400)
     line.native.show()

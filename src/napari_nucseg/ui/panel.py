@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.input_guard import WheelGuard
 from napari_nucseg.ui.jobs import Hand, Job, Task, tell_user
-from napari_nucseg.ui.params_form import text_line
+from napari_nucseg.ui.long_texts import TextLine
 
 _SETTLED = 100
 """Milliseconds after which Qt has laid out the docks anew."""
@@ -38,7 +38,7 @@ class Panel(Container):
     """
 
     def __init__(self, viewer: ViewerModel, widgets: list[Widget]) -> None:
-        self.status = text_line()
+        self.status = TextLine(label="")
         self.job: Job | None = None
         self._errands: list[Job] = []
         self._viewer = viewer
@@ -168,16 +168,9 @@ class Panel(Container):
             self.disconnect_viewer()
             self.native.deleteLater()
 
-    def _keep_room(self) -> None:
-        """Give the line of status two lines of room, so that short sentences move no button."""
-        told, line = self.status.value, self.status.native
-        self.status.value = "\n"
-        line.setMinimumHeight(line.sizeHint().height())
-        self.status.value = told
-
     def _join_panels(self) -> None:
         """Lie over our other panels as a tab, where each has all of the height."""
-        self._keep_room()
+        self.status.reserve(2)
         dock = self.native.parent()
         window = dock.parent() if isinstance(dock, QDockWidget) else None
         if not isinstance(window, QMainWindow) or window.tabifiedDockWidgets(dock):

@@ -24,7 +24,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QScrollArea,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -33,7 +32,6 @@ from superqt import QCollapsible
 
 from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST
 from napari_nucseg.parameter_spec import Spec, describe_values, specs_of
-from napari_nucseg.ui.input_guard import TextLine
 
 Params = TypeVar("Params")
 DOCK_WIDTH = 345
@@ -255,19 +253,6 @@ def scrolled(*widgets: QWidget) -> QScrollArea:
     area.setFrameShape(QScrollArea.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
-
-
-def text_line() -> TextLine:
-    """Return a line of text that wraps within the panel and can be copied."""
-    line = TextLine(label="")
-    line.native.setWordWrap(True)
-    line.native.setAlignment(Qt.AlignmentFlag.AlignLeft)
-    line.native.setTextFormat(Qt.TextFormat.PlainText)
-    line.native.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-    policy.setHeightForWidth(True)
-    line.native.setSizePolicy(policy)
-    return line
 
 
 def _row(name: str, kind: type, value: Any, spec: Spec) -> ValueWidget:

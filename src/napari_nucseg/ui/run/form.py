@@ -26,6 +26,7 @@ from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.ui.long_texts import TextLine
 from napari_nucseg.ui.params_form import (
     ParamsForm,
     add_model_button,
@@ -33,7 +34,6 @@ from napari_nucseg.ui.params_form import (
     preset_box,
     show_row,
     switch,
-    text_line,
     threshold_slider,
 )
 from napari_nucseg.ui.segment.model_list import ModelFiles
@@ -62,7 +62,7 @@ class RunForm:
             tooltip="Folder of the ground truth, if the dataset is a folder of images alone. "
             "Files have the images' names. Leave it empty otherwise.",
         )
-        self.notes = [text_line(), text_line()]
+        self.notes = [TextLine(label=""), TextLine(label="")]
         self.download = PushButton(
             text="Download BBBC039 (80 MB)",
             tooltip="Download the published dataset, and choose it.",

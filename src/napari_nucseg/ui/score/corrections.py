@@ -27,7 +27,7 @@ from napari_nucseg.ui.edits import (
 )
 from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layer_fields import full_data, plane_of, read_plane
-from napari_nucseg.ui.params_form import text_line
+from napari_nucseg.ui.long_texts import TextLine
 from napari_nucseg.ui.score.canvas import EditTracker
 from napari_nucseg.ui.score.corrected_files import collect_corrected, write_corrected
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
@@ -136,7 +136,7 @@ class CorrectionControls(QWidget):
             tooltip="Take back the last change of the labels that were corrected last, by these "
             "buttons or by hand. Ctrl+Z in the canvas does the same while they are shown.",
         )
-        self.corrected = text_line()
+        self.corrected = TextLine(label="")
         self._counting = QTimer(self)
         self._counting.setSingleShot(True)
         self._counting.setInterval(REST)

@@ -22,8 +22,8 @@ from napari_nucseg.io.label_rules import (
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import MASK_IMAGE, placement
+from napari_nucseg.ui.long_texts import TextLine
 from napari_nucseg.ui.mask_watch import MaskWatch
-from napari_nucseg.ui.params_form import text_line
 
 _CONTOUR = 2
 """Width of the outlines that labels are shown as, so that image and prediction are seen, too."""
@@ -50,7 +50,7 @@ class MaskOffer(QWidget):
         self._masks = MaskWatch(viewer, run, lambda image: self._offer())
         self._offered: Image | None = None
         self._in_work: set[str] = set()
-        self.text = text_line()
+        self.text = TextLine(label="")
         self.use = QPushButton()
         self.separate = QPushButton("Separate nuclei")
         self.separate.setToolTip(

@@ -18,6 +18,7 @@ from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams
 from napari_nucseg.ui.layer_fields import count_planes
+from napari_nucseg.ui.long_texts import TextLine
 from napari_nucseg.ui.params_form import (
     ParamsForm,
     add_model_button,
@@ -26,7 +27,6 @@ from napari_nucseg.ui.params_form import (
     scrolled,
     show_enabled,
     show_row,
-    text_line,
 )
 from napari_nucseg.ui.segment.image_source import (
     CHANNELS,
@@ -95,9 +95,9 @@ class SegmentForm:
             "(cpsam) is for many kinds of cells, and slow without a GPU. otsu is to compare with.",
         )
         self.add_model = add_model_button()
-        self.about = text_line()
+        self.about = TextLine(label="")
         self.device = ComboBox(label="Device", choices=CHOICES)
-        self.place = text_line()
+        self.place = TextLine(label="")
         self.scope = ComboBox(
             label="Segment",
             choices=list(Scope),
@@ -126,7 +126,7 @@ class SegmentForm:
         )
         self.circle.native.setCheckable(True)
         self.circle.native.setFixedWidth(28)
-        self.size = text_line()
+        self.size = TextLine(label="")
         self.defaults = PushButton(
             text="Defaults", tooltip="Set every value to the model's default."
         )
@@ -140,7 +140,7 @@ class SegmentForm:
             "field of 520 x 696 px takes 8 MB. When the memory is full, the oldest "
             "results are dropped.",
         )
-        self.taken = text_line()
+        self.taken = TextLine(label="")
 
     def _add_actions(self) -> None:
         """Add what begins and ends the work."""

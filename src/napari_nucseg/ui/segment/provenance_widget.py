@@ -21,7 +21,7 @@ from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from napari_nucseg.ui.edits import changes_of
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layer_fields import shown_plane
-from napari_nucseg.ui.params_form import text_line
+from napari_nucseg.ui.long_texts import TextLine
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
 from napari_nucseg.wording import say_corrected
 
@@ -42,7 +42,7 @@ class AdviceWidget(Container[Any]):
     """
 
     def __init__(self, follow: Callable[[Mapping[str, Any]], None]) -> None:
-        self.text = text_line()
+        self.text = TextLine(label="")
         self.button = PushButton(text="", tooltip="Segment again with this change.")
         super().__init__(widgets=[self.text, self.button], labels=False)
         self.margins = (0, 0, 0, 0)
@@ -121,7 +121,7 @@ class ProvenanceWidget(Container[Any]):
     """
 
     def __init__(self, viewer: ViewerModel, use: Use) -> None:
-        self.text = text_line()
+        self.text = TextLine(label="")
         self.take_over = PushButton(
             text="Use these settings",
             tooltip="Set the model and the values to those that made the selected labels.",

@@ -21,9 +21,9 @@ from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import shown_plane
 from napari_nucseg.ui.layers import record_of
+from napari_nucseg.ui.long_texts import TextLine
 from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.mending_tools import MENDING_KEYS, FlowsOf
-from napari_nucseg.ui.params_form import text_line
 from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, Foreground, MeasureBar, ShowAs
 from napari_nucseg.ui.segment.doubt_walk import DoubtWalk
 from napari_nucseg.ui.segment.keys import CANCEL, SEGMENT, WHEN
@@ -118,7 +118,7 @@ class ResultsWidget(Container[Any]):
             tooltip="Show the nuclei as outlines, or filled, or coloured by a measurement, from "
             "dark (low) to bright (high). Nuclei without a value are grey.",
         )
-        self.range = text_line()
+        self.range = TextLine(label="")
         self.bar = MeasureBar()
 
     def disconnect_viewer(self) -> None:

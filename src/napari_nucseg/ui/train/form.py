@@ -26,6 +26,7 @@ from napari_nucseg.batch.train_log import TrainFiles
 from napari_nucseg.segmenters import networks
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.training.params import FINE_TUNING
+from napari_nucseg.ui.long_texts import TextLine
 from napari_nucseg.ui.params_form import (
     ParamsForm,
     add_model_button,
@@ -34,7 +35,6 @@ from napari_nucseg.ui.params_form import (
     scrolled,
     show_row,
     switch,
-    text_line,
 )
 from napari_nucseg.ui.segment.model_list import ModelFiles
 from napari_nucseg.ui.train.fields import LabelledImage
@@ -106,7 +106,7 @@ class TrainForm:
             tooltip="Folder of a dataset: images/ with masks/ or labels/, or images a.tif with "
             "their labels a_masks.tif.",
         )
-        self.alone = text_line()
+        self.alone = TextLine(label="")
 
     def _add_limits(self, shapes: Callable[..., list[Shapes]]) -> None:
         """Add the rows of what is not learned from."""
@@ -124,7 +124,7 @@ class TrainForm:
             tooltip="Fields that the model never learns from. They tell whether it gets better, "
             "and which weights are kept. A quarter is at least one. With 0 nothing tells.",
         )
-        self.held = text_line()
+        self.held = TextLine(label="")
 
     def _add_course(self) -> None:
         """Add the rows of how it learns, and where it is saved."""
@@ -142,7 +142,7 @@ class TrainForm:
             tooltip="Where the network learns. auto takes an NVIDIA GPU (CUDA) if there is one, "
             "else an Apple GPU (MPS), else the CPU.",
         )
-        self.place = text_line()
+        self.place = TextLine(label="")
         self.out = FileEdit(
             label="Save as",
             mode=FileDialogMode.OPTIONAL_FILE,
