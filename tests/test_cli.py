@@ -657,7 +657,8 @@ def test_a_stack_whose_planes_are_called_colours_is_one_where_a_volume_is_asked_
 
 
 def test_a_colour_image_is_no_stack(refuse, tmp_path, drawn_fields):
-    colours = np.stack([drawn_fields[0].image] * 3, axis=-1)
+    grey = drawn_fields[0].image
+    colours = np.stack([grey, grey // 2, grey // 4], axis=-1)
     tifffile.imwrite(tmp_path / "a.tif", colours, photometric="rgb")
     line = ("segment", tmp_path / "a.tif", "-o", tmp_path / "out", "-m", "otsu")
     assert "--volume" not in refuse(*line)
@@ -1002,8 +1003,13 @@ def test_what_benchmark_wrote_can_be_scored(run, drawn_dataset, tmp_path):
     out = tmp_path / "out"
     assert run("benchmark", drawn_dataset, "-o", out).code == 0
     done = run("score", out / "labels", drawn_dataset / "masks", "--json")
-    summary = parse((out / "summary.json").read_text())
-    assert parse(done.out) == {name: summary[name] for name in parse(done.out)}
+    summary, scored = parse((out / "summary.json").read_text()), parse(done.out)
+    assert scored.pop("dataset") == "masks"  # two folders have no other name
+    said, planned = scored.pop("segmentation"), summary["segmentation"]
+    assert said["model"] == planned["model"]
+    assert said["parameters"] == planned["parameters"]
+    assert said["weights_sha256"].items() <= planned["weights_sha256"].items()
+    assert scored == {name: summary[name] for name in scored}
 
 
 @pytest.mark.parametrize("side", [0, 1], ids=["prediction", "truth"])

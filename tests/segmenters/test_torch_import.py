@@ -11,6 +11,7 @@ import pytest
 
 from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.segmenters.devices import TorchNotLoaded, load_torch
+from tests.segmenters.random_nets import write_residual_unet
 
 WINERROR = (
     "[WinError 1114] A dynamic link library (DLL) initialization routine failed. "
@@ -65,7 +66,8 @@ def test_a_torch_that_is_not_there_is_named_as_python_does(broken_torch):
 
 
 def test_a_model_that_needs_torch_is_refused_with_what_to_do(broken_torch, tmp_path):
-    model = replace(catalogue.find(catalogue.BUNDLED), onnx=None, name="by torch")
+    weights = write_residual_unet(tmp_path / "by torch")
+    model = replace(catalogue.find(catalogue.BUNDLED), file=weights, onnx=None, name="by torch")
     broken_torch(f"OSError({WINERROR!r})")
     with pytest.raises(TorchNotLoaded, match="WinError 1114"):
         catalogue.load(model, "cpu")

@@ -85,7 +85,7 @@ def field(drawn_fields):
 @pytest.fixture
 def image(viewer, field):
     return viewer.add_image(
-        field.image, name="A01", scale=(0.645, 0.645), translate=(3, 4), units=("um", "um")
+        field.image.copy(), name="A01", scale=(0.645, 0.645), translate=(3, 4), units=("um", "um")
     )
 
 

@@ -16,7 +16,7 @@ from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.writers import write_json
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.networks import card_of
+from napari_nucseg.segmenters.model_card import card_of
 from napari_nucseg.system_info import versions
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ Nothing here imports torch before a model is loaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from napari_nucseg.segmenters.api import Capabilities
 from napari_nucseg.segmenters.devices import Device, choose, load_torch
 from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.segmenters.model import Model
+from napari_nucseg.segmenters.model_card import card_of, describe_card
 from napari_nucseg.segmenters.network import UNSCALED, NetSegmenter, Network
 from napari_nucseg.system_info import cores
-from napari_nucseg.wording import counted
 
 FLUO = Capabilities(
     frozenset({"tile_overlap", "batch_size", "low_percentile", "high_percentile"}),
@@ -74,47 +74,11 @@ def check(path: Path) -> None:
 def of_file(path: Path, about: str = "") -> Model:
     """Declare a file of the user's; what it holds turns out when it is loaded."""
     card = card_of(path)
-    about = about or " ".join([f"Your file {path}", *_told(card)])
+    about = about or " ".join([f"Your file {path}", *describe_card(card)])
     return Model(
         path.name, about, str(card.get("licence", "")), load, file=path, capabilities=None,
         libraries=_LIBRARIES,
     )  # fmt: skip
-
-
-def card_of(path: Path) -> Mapping[str, Any]:
-    """Read the card beside a file of weights that training wrote; empty if there is none.
-
-    A card of other weights, or a file that is none, counts for nothing.
-    """
-    beside = path.with_suffix(".json")
-    try:
-        written = beside.stat().st_mtime_ns, path.stat().st_mtime_ns
-    except OSError:
-        return {}
-    return _read_card(beside, path, written)
-
-
-@lru_cache(maxsize=64)
-def _read_card(beside: Path, path: Path, written: tuple[int, int]) -> Mapping[str, Any]:
-    """Read a card, anew only if it or the weights were written (in ns) at another time."""
-    try:
-        card: Mapping[str, Any] = json.loads(beside.read_text("utf-8"))
-        return card if card["sha256"] == sha256(path) else {}
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}
-
-
-def _told(card: Mapping[str, Any]) -> Iterator[str]:
-    """Say in words what a card tells a user who chooses a model."""
-    if not card:
-        return
-    before, after = (card.get(key) or {} for key in ("before", "best"))
-    fields = counted(sum(one["fields"] for one in card.get("learned_from", [])), "field")
-    origin = card.get("started_from")
-    yield f"learned from {fields}{f', starting from {origin}' if origin else ''}."
-    if after.get("f1_50") is not None:
-        was = f", before it learned {before['f1_50']:.3f}" if before.get("f1_50") else ""
-        yield f"F1 of what was held out {after['f1_50']:.3f}{was}."
 
 
 def load(model: Model, device: str) -> NetSegmenter:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from magicgui.widgets import Label
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QClipboard, QHelpEvent
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtGui import QClipboard, QContextMenuEvent, QHelpEvent, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
     QLabel,
+    QMenu,
     QSizePolicy,
     QStyle,
     QStyleOptionComboBox,
     QStylePainter,
     QToolTip,
-    QWidget,
 )
 
 _BREAK = "\u200b"
@@ -84,7 +84,6 @@ class TextLine(Label):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._reserved = 0
         label: QLabel = self.native
         label.setWordWrap(True)
         label.setAlignment(Qt.AlignmentFlag.AlignLeft)
@@ -93,18 +92,11 @@ class TextLine(Label):
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
         label.setSizePolicy(policy)
-        self._clean, self._resized = _CleanCopies(label), _Resized(label, self._fit)
+        self._room = _Room(label)
 
     def reserve(self, lines: int) -> None:
         """Keep room for some lines of text, so that short sentences move nothing below them."""
-        self._reserved = lines * self.native.fontMetrics().lineSpacing()
-        self._fit()
-
-    def _fit(self) -> None:
-        label: QLabel = self.native
-        needed = max(label.heightForWidth(label.width()), self._reserved)
-        if label.minimumHeight() != needed:
-            label.setMinimumHeight(needed)
+        self._room.reserve(lines)
 
     @property
     def value(self) -> str:
@@ -114,47 +106,62 @@ class TextLine(Label):
     @value.setter
     def value(self, text: str) -> None:
         _VALUE.fset(self, _LONG_WORD.sub(_with_breaks, str(text)))
-        if hasattr(self, "_resized"):  # else it is being made
-            self._fit()
+        if hasattr(self, "_room"):  # else it is being made
+            self._room.fit()
 
 
 def _with_breaks(word: re.Match[str]) -> str:
     return _PART.sub(rf"\g<0>{_BREAK}", word[0])
 
 
-class _CleanCopies(QObject):
-    """Takes what breaks a label's lines out of what was copied from it."""
+def _is_copy(event: QEvent | None) -> bool:
+    return isinstance(event, QKeyEvent) and event.matches(QKeySequence.StandardKey.Copy)
+
+
+class _Room(QObject):
+    """Makes a label as high as its text needs at its width, and copies its text without breaks.
+
+    Nothing is connected to the clipboard: what Python connects there ends napari with a crash.
+    """
 
     def __init__(self, label: QLabel) -> None:
         super().__init__(label)
-        self._label = label
-        board = QApplication.clipboard()
-        if board is not None:
-            board.dataChanged.connect(self._mend_clipboard)  # until the label is gone
-            board.selectionChanged.connect(self._mend_selection)
+        self._label, self._reserved = label, 0
+        label.installEventFilter(self)
 
-    def _mend_clipboard(self) -> None:
-        self._mend(QClipboard.Mode.Clipboard)
+    def reserve(self, lines: int) -> None:
+        """Keep room for some lines."""
+        told = self._label.text()
+        self._label.setText("\n" * (lines - 1))
+        self._reserved = self._label.sizeHint().height()
+        self._label.setText(told)
+        self.fit()
 
-    def _mend_selection(self) -> None:
-        self._mend(QClipboard.Mode.Selection)
-
-    def _mend(self, mode: QClipboard.Mode) -> None:
-        board, copied = QApplication.clipboard(), self._label.selectedText()
-        if board is not None and _BREAK in copied and board.text(mode) == copied:
-            board.setText(copied.replace(_BREAK, ""), mode)
-
-
-class _Resized(QObject):
-    """Calls a function when a widget has another size."""
-
-    def __init__(self, widget: QWidget, call: Callable[[], None]) -> None:
-        super().__init__(widget)
-        self._call = call
-        widget.installEventFilter(self)
+    def fit(self) -> None:
+        """Ask for the height that the text needs now."""
+        needed = max(self._label.heightForWidth(self._label.width()), self._reserved)
+        if self._label.minimumHeight() != needed:
+            self._label.setMinimumHeight(needed)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Call the function, and let the widget go on."""
-        if event is not None and event.type() == QEvent.Type.Resize:
-            self._call()
+        """Fit the label to another width, and copy by keys, by the menu, and by selecting."""
+        kind = None if event is None else event.type()
+        if kind == QEvent.Type.Resize:
+            self.fit()
+        elif kind == QEvent.Type.MouseButtonRelease:
+            QTimer.singleShot(0, partial(self._copy, QClipboard.Mode.Selection))  # after Qt did
+        elif kind == QEvent.Type.KeyPress and _is_copy(event):
+            self._copy(QClipboard.Mode.Clipboard)
+            return True
+        elif isinstance(event, QContextMenuEvent):
+            menu = QMenu(self._label)
+            copy = menu.addAction("Copy")
+            if menu.exec(event.globalPos()) == copy:
+                self._copy(QClipboard.Mode.Clipboard)
+            return True
         return False
+
+    def _copy(self, mode: QClipboard.Mode) -> None:
+        board, text = QApplication.clipboard(), self._label.selectedText().replace(_BREAK, "")
+        if board is not None and text:
+            board.setText(text, mode)

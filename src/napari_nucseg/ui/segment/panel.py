@@ -156,7 +156,7 @@ class SegmentPanel(Panel):
         self.drop_job()
         done = undo(layer)
         self.measurements.suspect(layer)
-        self.say(done)
+        self._say_of_edit(done)
 
     def on_progress(self, done: int, total: int, what: str) -> None:
         """Move the bar, unless Cancel was pressed."""
@@ -233,16 +233,16 @@ class SegmentPanel(Panel):
     def _on_edited(self, layer: Labels, is_turned_back: bool) -> None:
         """Let form and texts tell of labels that were edited, or that undo brought back."""
         self.provenance.show_selected()
-        if layer == self._selection.prediction and not self.running:
+        if layer == self._selection.prediction and self.job is None:
             if is_turned_back:
                 self.live_update.put_back(live=False)
             if not self._is_of_edit:
                 self._show_field_status()
             self._is_of_edit = False
 
-    def say(self, *told: str) -> None:
-        """Show sentences; those told while an edit is on its way to be counted are about it."""
-        super().say(*told)
+    def _say_of_edit(self, *told: str) -> None:
+        """Say what was done to labels; it stays while the edit is on its way to be counted."""
+        self.say(*told)
         self._is_of_edit = self.measurements.measuring
 
     def _show_field_status(self) -> None:
@@ -257,7 +257,7 @@ class SegmentPanel(Panel):
         """Leave the diameter of another image with that image."""
         gone = self.model_selector.show_image_values()
         self.live_update.rest()
-        if gone and not self.running:
+        if gone and self.job is None:
             self.say(self.status.value, gone)
 
     def _show_running(self, running: bool) -> None:

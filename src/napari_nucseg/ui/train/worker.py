@@ -13,9 +13,10 @@ from napari_nucseg.batch.train_data import TrainData, TrainField, TrainSets, hol
 from napari_nucseg.batch.train_log import TrainFiles
 from napari_nucseg.batch.train_run import Recipe, Watch, train_fields
 from napari_nucseg.progress import Progress
-from napari_nucseg.segmenters import catalogue, devices, networks, timing
+from napari_nucseg.segmenters import catalogue, devices, timing
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.model import Model
+from napari_nucseg.segmenters.model_card import card_of
 from napari_nucseg.segmenters.training.params import TrainParams
 from napari_nucseg.ui.jobs import BatchCountdown, Hand, RemainingTime
 from napari_nucseg.ui.train.fields import FieldInput
@@ -196,7 +197,7 @@ def outcome_of(
     stopped : bool
         Whether the user stopped it.
     """
-    card = networks.card_of(path)
+    card = card_of(path)
     may_go_on = stopped and TrainFiles(path).checkpoint.is_file()
     on = f" To go on from there, leave {RESUME} ticked and press Train." if may_go_on else ""
     if not card:
