@@ -52,7 +52,10 @@ _PINNED = {
     "cpdino": (1213987717, "fad0dda262554922da1c5ab0e0004b00c1b14b8a48bea6781b89222567577573"),
     "cpdino-vitb": (343599997, "3ed4c06a3963ab13ff377d4e2957174aaaf637434eb031ae9931fcbfaf9a217f"),
 }
-"""Their sizes in bytes and their SHA-256, as `scripts/pin_weights.py` finds them."""
+"""Their sizes in bytes and their SHA-256, as several who fetched them noted.
+
+`scripts/pin_weights.py` asks the server for them.
+"""
 _CLASSICS = "https://www.cellpose.org/models/"
 _CELLPOSE_LICENCE = "BSD-3-Clause; trained on CC BY-NC data"
 
