@@ -267,9 +267,10 @@ def test_a_folder_of_results_is_a_saved_run_as_far_as_it_is_done(
 ):
     folder = ResultsFolder(tmp_path / "monday")
     rule = {"threshold": 0.5, "preset": "stardist", "empty_as_one": False}
-    plan = {"model": "otsu", "dataset": "drawn", "absent": [], "rule": rule}
+    plan = {"model": "otsu", "dataset": "drawn", "absent": [], "rule": rule, "splits": {}}
+    plan |= {"weights_sha256": {}, "parameters": {}, "versions": {}}
     source = {"image": None, "mask": None, "split": None}
-    folder.write_run({"plan": plan, "sources": dict.fromkeys(STEMS, source)})
+    folder.write_run({"plan": plan, "sources": dict.fromkeys(STEMS, source), "sessions": []})
     write_labels(folder.labels_file("A02"), other[1], {"model": "otsu"})
 
     panel.comparison.add_saved(folder.path, panel.truth.value)
@@ -437,7 +438,7 @@ def test_the_report_has_plots_scores_settings_and_the_worst_fields(
     assert picture.shape == (*drawn_fields[0].image.shape, 3)
     assert len(np.unique(picture[..., 0])) > 50  # the image is under the outlines
     assert "Model: fluo-nuclei; Diameter 30 px." in text
-    assert "found on 3 fields" in " ".join(text.split())
+    assert "against truth" in " ".join(text.split())
     for link in re.findall(r"(?:src|href)=\"([^\"]+)", text):
         assert link.startswith(("data:", "#"))
 

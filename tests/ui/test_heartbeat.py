@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.files.reader import stack_lazily
+from napari_nucseg.ui.files.field_groups import stack_lazily
 from napari_nucseg.ui.layers import (
     AGREEMENT,
     ERRORS,

@@ -397,9 +397,9 @@ def test_an_upper_bound_is_typed_over_any(qtbot, panel):
 def test_the_table_of_one_field_follows_the_slider(viewer, opened):
     panel = opened
     viewer.dims.set_current_step(0, 1)
-    assert set(texts(panel, "field")) == {"1"}
+    assert set(texts(panel, "field")) == {"2"}
     viewer.dims.set_current_step(0, 0)
-    assert set(texts(panel, "field")) == {"0"}
+    assert set(texts(panel, "field")) == {"1"}
 
 
 def test_the_current_nucleus_stays_current_when_it_is_sorted(qtbot, panel):

@@ -172,7 +172,7 @@ def test_the_pointer_over_a_dot_names_its_nucleus(qtbot, panel):
     qtbot.waitUntil(lambda: QToolTip.text() != "")
 
     told = QToolTip.text()
-    assert told == f"1: missed - true 2 - IoU 0.00 - area {objects.area[row]} px"
+    assert told == f"2: missed - true 2 - IoU 0.00 - area {objects.area[row]} px"
     qtbot.mouseMove(panel.plots.canvas, place_of(panel, axes, axes.get_xlim()[0] * 1.05, 0.5))
     qtbot.waitUntil(lambda: QToolTip.text() != told)
 
@@ -182,10 +182,11 @@ def test_the_pointer_over_a_field_names_it_and_tells_rank_from_number(qtbot, pan
     aps = [panel.state.score_of(plane).objects.ap for plane in (0, 1)]
     best = int(np.argmax(aps))
 
+    qtbot.mouseMove(panel.plots.canvas, QPoint(1, 1))
     qtbot.mouseMove(panel.plots.canvas, place_of(panel, axes, 2.0, 0.5))
     qtbot.waitUntil(lambda: QToolTip.text() != "")
 
-    assert QToolTip.text() == f"{best} (field {best + 1} of 3): AP {aps[best]:.3f}, rank 2"
+    assert QToolTip.text() == f"{best + 1} (field {best + 1} of 3): AP {aps[best]:.3f}, rank 2"
     assert axes.get_xlabel() == "rank of the field (worst AP first)"
 
 
@@ -210,7 +211,7 @@ def test_the_numbers_of_a_plot_are_saved_as_csv(qtbot, tmp_path, panel):
     objects = panel.state.objects
     assert len(rows[IOUS]) == len(objects)
     word = Verdict(int(objects.code[0])).word
-    first = {"field": "0", "side": "true", "label": "1", "verdict": word}
+    first = {"field": "1", "side": "true", "label": "1", "verdict": word}
     assert first.items() <= rows[IOUS][0].items()
     assert float(rows[IOUS][0]["iou"]) == pytest.approx(objects.iou[0])
     assert [row["rank"] for row in rows[FIELDS]] == ["1", "2", "3"]

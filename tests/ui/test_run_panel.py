@@ -265,7 +265,7 @@ def test_a_folder_without_a_dataset_is_told(qtbot, panel, tmp_path):
 def test_a_folder_that_is_not_there_is_told_at_its_field(qtbot, panel, tmp_path, drawn_dataset):
     dataset, truths = panel.form.notes
     panel.form.dataset.value = tmp_path / "gone"
-    assert dataset.native.text() == f"{tmp_path / 'gone'} does not exist."
+    assert dataset.value == f"{tmp_path / 'gone'} does not exist."
     panel.form.run.native.click()
     assert not panel.running
     assert panel.status.value == "Choose a folder that exists, see above."
@@ -273,7 +273,7 @@ def test_a_folder_that_is_not_there_is_told_at_its_field(qtbot, panel, tmp_path,
     panel.form.dataset.value = drawn_dataset
     assert dataset.native.text() == ""
     panel.form.truths.value = tmp_path / "lost"
-    assert truths.native.text() == f"{tmp_path / 'lost'} does not exist."
+    assert truths.value == f"{tmp_path / 'lost'} does not exist."
 
 
 def test_two_folders_are_a_dataset(qtbot, panel, out, tmp_path, drawn_dataset):

@@ -437,4 +437,4 @@ def test_a_field_is_numbered_among_all_though_few_are_predicted(qtbot, viewer, d
 
     panel = open_panel(qtbot, viewer)
 
-    assert panel.status.value.startswith("4 (5 of 6): ")
+    assert panel.status.value.startswith("Field 5 of 6: ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from functools import partial
@@ -128,7 +129,9 @@ def _load(path: Path, mapped: bool = True) -> Any:
             return load_file(path)
         if not zipped and not _begins_as_old_checkpoint(path):
             raise ValueError("it begins neither as a PyTorch nor as a safetensors file")
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped and mapped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of pickles of old protocols
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped and mapped)
     except (*_LOAD_FAILURES, OSError) as error:
         raise ValueError(
             f"{path}: not a readable model file. It is neither a PyTorch checkpoint nor "

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from timeit import default_timer
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
+from napari.utils import resize_dask_cache
 
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_labels_shape
@@ -17,6 +22,9 @@ MAX_GROUPS = 12
 """Kinds of fields that a dataset is opened with; each has layers of its own."""
 ShapeAndType = tuple[tuple[int, ...], np.dtype]
 """Shape and pixel type."""
+
+if TYPE_CHECKING:
+    from dask.array import Array
 
 
 @dataclass(frozen=True)
@@ -172,3 +180,20 @@ def _tell_apart(kind: ShapeAndType, kinds: Collection[ShapeAndType]) -> str:
     if len({one for _, one in kinds}) > 1:
         words.append(str(dtype))
     return " ".join(words)
+
+
+def stack_lazily(
+    readers: Sequence[Callable[[], Any]], shape: tuple[int, ...], dtype: np.dtype
+) -> Array:
+    """Stack fields that are read when they are shown, as the type that the stack declares."""
+
+    def plane(read: Callable[[], Any]) -> Any:
+        return read().astype(dtype, casting="same_kind", copy=False)[None]
+
+    from dask.array import Array  # not above: the window would wait for it when a panel opens
+
+    # Napari's cache forgets when tasks began as soon as any thread has read, and others fail then
+    resize_dask_cache().starttimes = defaultdict(default_timer)
+    name, inside = f"fields-{uuid4().hex}", (0,) * len(shape)
+    tasks = {(name, n, *inside): (plane, read) for n, read in enumerate(readers)}
+    return Array(tasks, name, ((1,) * len(readers), *((size,) for size in shape)), dtype)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import numpy as np
 from napari.utils.notifications import show_warning
@@ -20,11 +19,16 @@ from napari_nucseg.io.layouts import IMAGE_SUFFIXES, holds_dataset, is_truth, st
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import Header
 from napari_nucseg.progress import Progress, ignore
-from napari_nucseg.ui.files.field_groups import FieldGroup, describe_groups, group_fields
+from napari_nucseg.ui.files.field_groups import (
+    FieldGroup,
+    describe_groups,
+    group_fields,
+    stack_lazily,
+)
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, LayerRecord, tag
 
 if TYPE_CHECKING:
-    from dask.array import Array
+    pass
 
 _CONTRAST_PERCENTILES = (0.5, 99.8)
 LayerData = tuple[Any, dict[str, Any], str]
@@ -203,21 +207,6 @@ def _read_truth(field: Field, group: FieldGroup) -> np.ndarray:
 
 def _blank(header: Header) -> Callable[[], np.ndarray]:
     return partial(np.zeros, header.shape, header.dtype)
-
-
-def stack_lazily(
-    readers: Sequence[Callable[[], Any]], shape: tuple[int, ...], dtype: np.dtype
-) -> Array:
-    """Stack fields that are read when they are shown, as the type that the stack declares."""
-
-    def plane(read: Callable[[], Any]) -> Any:
-        return read().astype(dtype, casting="same_kind", copy=False)[None]
-
-    from dask.array import Array  # not above: the window would wait for it when a panel opens
-
-    name, inside = f"fields-{uuid4().hex}", (0,) * len(shape)
-    tasks = {(name, n, *inside): (plane, read) for n, read in enumerate(readers)}
-    return Array(tasks, name, ((1,) * len(readers), *((size,) for size in shape)), dtype)
 
 
 def image_layer(

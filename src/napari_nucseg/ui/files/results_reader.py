@@ -18,14 +18,13 @@ from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.sources import Source
 from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.ui.colours import colormap
-from napari_nucseg.ui.files.field_groups import FieldGroup, describe_groups, group_fields
-from napari_nucseg.ui.files.reader import (
-    LayerData,
-    Opened,
-    Read,
-    read_group,
+from napari_nucseg.ui.files.field_groups import (
+    FieldGroup,
+    describe_groups,
+    group_fields,
     stack_lazily,
 )
+from napari_nucseg.ui.files.reader import LayerData, Opened, Read, read_group
 from napari_nucseg.ui.layers import ERRORS, PREDICTION, LayerRecord, tag
 
 if TYPE_CHECKING:
