@@ -24,7 +24,7 @@ test: $(VENV)/test.stamp lint
 	$(SOFTWARE_GL) $(BIN)/python -m pytest $(PARALLEL)
 
 fuzz: $(VENV)/test.stamp
-	NUCSEG_FUZZ_SECONDS=$(or $(SECONDS),600) NUCSEG_FUZZ_SEED=$$(date +%s) $(SCREEN) $(BIN)/python -m pytest -q tests/test_fuzz.py
+	NUCSEG_FUZZ_SECONDS=$(or $(SECONDS),600) NUCSEG_FUZZ_FILES=1000000 NUCSEG_FUZZ_SEED=$$(date +%s) $(SCREEN) $(BIN)/python -m pytest -q tests/test_fuzz.py
 
 house: $(VENV)/test.stamp
 	$(SCREEN) $(BIN)/python -m pytest -q -rP tests/test_house.py tests/ui/test_ways.py

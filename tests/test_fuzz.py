@@ -27,6 +27,8 @@ from napari_nucseg.io.writers import write_labels
 
 SECONDS = float(os.environ.get("NUCSEG_FUZZ_SECONDS", "40"))
 """How long all kinds together are tried."""
+FILES = int(os.environ.get("NUCSEG_FUZZ_FILES", "400"))
+"""How many files are tried at the most, so that each run of the tests tries the same."""
 SEED = int(os.environ.get("NUCSEG_FUZZ_SEED", "0"))
 MOST_SECONDS, MOST_BYTES = 10, 10**9
 """What a file may take: time, and memory beyond what was held before."""
@@ -183,7 +185,7 @@ def bounded(work: Callable[[Path, int], None], folder: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (held, held))
     signal.signal(signal.SIGALRM, late)
     end, seed = time.monotonic() + SECONDS, SEED
-    while time.monotonic() < end:
+    while time.monotonic() < end and seed < SEED + FILES:
         signal.alarm(MOST_SECONDS)
         try:
             work(Path(folder), seed)

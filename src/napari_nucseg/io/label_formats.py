@@ -233,6 +233,7 @@ def read_seg(source: Source) -> NDArray[Any]:
     except (
         pickle.UnpicklingError, ValueError, LookupError, TypeError, EOFError, AttributeError,
         MemoryError, AssertionError, ArithmeticError, SyntaxError, TokenError, struct.error,
+        SystemError,  # of numpy, where the state of a dtype makes no sense
     ) as error:  # fmt: skip
         raise BadFileError(
             f"{source}: not a file that Cellpose's window has saved ({error}); save it there again"
