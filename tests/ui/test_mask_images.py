@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.ui.layers import GROUND_TRUTH, LayerRecord, tag
-from napari_nucseg.ui.score.mask_images import MaskOffer
+from napari_nucseg.ui.mask_images import MaskOffer
 
 PLACED = {
     "scale": (0.65, 0.65),

@@ -15,6 +15,7 @@ from napari_nucseg.analysis.comparison import LocatedPair, compare_planes
 from napari_nucseg.ui.colours import prepare_colours
 from napari_nucseg.ui.edits import forget
 from napari_nucseg.ui.layers import ERRORS, OVERLAYS, predicted_planes, role_of
+from napari_nucseg.ui.mask_images import MaskOffer
 from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import DOCK_WIDTH, beside
@@ -26,7 +27,6 @@ from napari_nucseg.ui.score.export import Exporter
 from napari_nucseg.ui.score.gallery import Gallery
 from napari_nucseg.ui.score.legend import VerdictLegend
 from napari_nucseg.ui.score.marks import MarkControls, count_anew
-from napari_nucseg.ui.score.mask_images import MaskOffer
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.overlay_controls import CurrentOutline, OverlayControls

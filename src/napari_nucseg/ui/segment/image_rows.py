@@ -14,7 +14,7 @@ from psygnal import Signal
 from napari_nucseg.io.channels import CHANNEL, DEPTH, FIELD, HAEMATOXYLIN, MEAN, propose_channel
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import axes_of, choose_axes, field_shape, full_data, said_axes
-from napari_nucseg.ui.mask_watch import MaskWatch
+from napari_nucseg.ui.mask_images import MaskWatch
 from napari_nucseg.ui.segment.form import AXIS_ROWS, HELD
 from napari_nucseg.ui.segment.image_source import IN_SIGHT, channels_of
 from napari_nucseg.ui.segment.selection import Selection
