@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_nucseg.ui.long_texts import TextLine
+from napari_nucseg.ui.widgets import TextLine
 
 LONG = "0123456789abcdef" * 4
 PATH = f"/data/{'a_rather_long_folder_name/' * 4}{LONG} nuclei.csv"

@@ -23,7 +23,7 @@ from napari_nucseg.io.label_rules import (
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import MASK_IMAGE, placement, record_of
-from napari_nucseg.ui.long_texts import TextLine
+from napari_nucseg.ui.widgets import TextLine
 
 _CONTOUR = 2
 """Width of the outlines that labels are shown as, so that image and prediction are seen, too."""

@@ -14,9 +14,8 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_nucseg.progress import Progress
-from napari_nucseg.ui.input_guard import WheelGuard
 from napari_nucseg.ui.jobs import Hand, Job, Task, tell_user
-from napari_nucseg.ui.long_texts import TextLine
+from napari_nucseg.ui.widgets import TextLine, WheelGuard
 
 _SETTLED = 100
 """Milliseconds after which Qt has laid out the docks anew."""

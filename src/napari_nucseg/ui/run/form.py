@@ -26,7 +26,6 @@ from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.ui.long_texts import TextLine
 from napari_nucseg.ui.params_form import (
     ParamsForm,
     add_model_button,
@@ -37,6 +36,7 @@ from napari_nucseg.ui.params_form import (
     threshold_slider,
 )
 from napari_nucseg.ui.segment.model_list import ModelFiles
+from napari_nucseg.ui.widgets import TextLine
 
 ALL = "all fields"
 _ROWS_OF_MODELS = 84

@@ -18,7 +18,6 @@ from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams
 from napari_nucseg.ui.layer_fields import count_planes
-from napari_nucseg.ui.long_texts import TextLine
 from napari_nucseg.ui.params_form import (
     ParamsForm,
     add_model_button,
@@ -39,6 +38,7 @@ from napari_nucseg.ui.segment.image_source import (
 )
 from napari_nucseg.ui.segment.keys import CANCEL, SEGMENT, WHEN
 from napari_nucseg.ui.segment.model_list import ModelBox
+from napari_nucseg.ui.widgets import TextLine
 
 HELD = {"field": FIELD, "time": TIME, "channel": CHANNEL, "depth (z)": DEPTH}
 """What an axis may hold, by what it is called on the form."""

@@ -21,8 +21,8 @@ from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from napari_nucseg.ui.edits import changes_of
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layer_fields import shown_plane
-from napari_nucseg.ui.long_texts import TextLine
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
+from napari_nucseg.ui.widgets import TextLine
 from napari_nucseg.wording import say_corrected
 
 _TOLD = {"model", "parameters", "versions", "device", "precision", "seconds", "weights_sha256"}

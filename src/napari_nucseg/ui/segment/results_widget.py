@@ -21,7 +21,6 @@ from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import shown_plane
 from napari_nucseg.ui.layers import record_of
-from napari_nucseg.ui.long_texts import TextLine
 from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.mending_tools import MENDING_KEYS, FlowsOf
 from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, Foreground, MeasureBar, ShowAs
@@ -30,6 +29,7 @@ from napari_nucseg.ui.segment.keys import CANCEL, SEGMENT, WHEN
 from napari_nucseg.ui.segment.measurement_tables import joined, nuclei_of, tables_of
 from napari_nucseg.ui.segment.result_cache import FieldResult, Result
 from napari_nucseg.ui.segment.selection import Selection
+from napari_nucseg.ui.widgets import TextLine
 from napari_nucseg.wording import counted, say_corrected
 
 KEYS = f"Keys: {SEGMENT} segment, {CANCEL} cancel, {WHEN}. Mending: {MENDING_KEYS}"

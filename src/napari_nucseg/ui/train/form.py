@@ -26,7 +26,6 @@ from napari_nucseg.batch.train_log import TrainFiles
 from napari_nucseg.segmenters import networks
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.training.params import FINE_TUNING
-from napari_nucseg.ui.long_texts import TextLine
 from napari_nucseg.ui.params_form import (
     ParamsForm,
     add_model_button,
@@ -39,6 +38,7 @@ from napari_nucseg.ui.params_form import (
 from napari_nucseg.ui.segment.model_list import ModelFiles
 from napari_nucseg.ui.train.fields import LabelledImage
 from napari_nucseg.ui.train.worker import RESUME
+from napari_nucseg.ui.widgets import TextLine
 from napari_nucseg.wording import counted
 
 LAYERS, FOLDER = "layers in the viewer", "a dataset folder"
