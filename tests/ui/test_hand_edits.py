@@ -20,7 +20,7 @@ from napari_nucseg.ui.edits import count_corrected
 from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment.form import Scope
-from napari_nucseg.ui.segment.hand_edits import CANCEL, DISCARD, KEEP
+from napari_nucseg.ui.segment.hand_edits import Answer
 from tests.ui.scored import draw_on_canvas, turn_wheel
 from tests.ui.segment_actions import RUN, predictions, run
 
@@ -36,7 +36,7 @@ class Questions:
 
     def __init__(self, qtbot):
         self.texts: list[str] = []
-        self.answer = CANCEL
+        self.answer = Answer.CANCEL
         self._qtbot = qtbot
         self._timer = QTimer()
         self._timer.timeout.connect(self._look)
@@ -155,7 +155,7 @@ def test_edits_are_kept_in_a_copy(qtbot, shown, questions):
     viewer, panel, layer = shown
     erase_with_the_brush(qtbot, viewer, layer, 2)
     edited = layer.data.copy()
-    questions.answer = KEEP
+    questions.answer = Answer.KEEP
 
     panel.form.params["min_size"].value = 16
     settle(qtbot, panel)
@@ -177,7 +177,7 @@ def test_discarded_edits_come_back_with_ctrl_z(qtbot, shown, questions):
     viewer, panel, layer = shown
     erase_with_the_brush(qtbot, viewer, layer, 2)
     edited = layer.data.copy()
-    questions.answer = DISCARD
+    questions.answer = Answer.DISCARD
 
     panel.form.params["min_size"].value = 16
     settle(qtbot, panel)
@@ -207,7 +207,7 @@ def test_segment_asks_before_it_replaces_edits(qtbot, shown, questions):
     assert "edited by hand" in questions.texts[0]
     np.testing.assert_array_equal(layer.data, edited)
 
-    questions.answer = DISCARD
+    questions.answer = Answer.DISCARD
     run(qtbot, panel)
     assert (layer.data == 2).any()
 

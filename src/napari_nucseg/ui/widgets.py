@@ -1,8 +1,9 @@
-"""Widgets as they behave in a narrow panel: long texts and the mouse wheel."""
+"""Widgets as they behave in a narrow panel: long texts, the mouse wheel, and questions."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QLabel,
     QMenu,
+    QMessageBox,
     QScrollBar,
     QSizePolicy,
     QSlider,
@@ -247,3 +249,33 @@ def _show_whole(slider: QSlider, box: QDoubleSpinBox, position: int) -> None:
     value = round(position * box.singleStep() / slider.singleStep(), _MOST_DECIMALS)
     box.setDecimals(max(2, len(f"{value:.{_MOST_DECIMALS}f}".rstrip("0").partition(".")[2])))
     box.setValue(value)
+
+
+def ask(parent: QWidget, title: str, question: str, detail: str, answers: Sequence[str]) -> str:
+    """Ask a question in a dialog; return the text of the button that was pressed.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Window in front of which it is asked.
+    title, question, detail : str
+        Title of the dialog, the question in bold, and what it means for the person.
+    answers : sequence of str
+        Texts of three buttons: what nothing is lost by, which Enter presses; what loses something;
+        and what leaves all as it is, which Esc presses.
+    """
+    box = QMessageBox(parent)
+    box.setIcon(QMessageBox.Icon.Question)
+    box.setWindowTitle(title)
+    box.setText(question)
+    box.setInformativeText(detail)
+    role = QMessageBox.ButtonRole
+    roles = (role.AcceptRole, role.DestructiveRole, role.RejectRole)
+    buttons = [box.addButton(*one) for one in zip(answers, roles, strict=True)]
+    box.setDefaultButton(buttons[0])
+    box.setEscapeButton(buttons[-1])
+    box.exec()
+    clicked = box.clickedButton()
+    box.deleteLater()
+    pressed = [text for text, one in zip(answers, buttons, strict=True) if one is clicked]
+    return pressed[0] if pressed else answers[-1]

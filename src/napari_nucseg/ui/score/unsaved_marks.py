@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_nucseg.analysis.marks import KEPT_MARKS, Marks, marks_record
 from napari_nucseg.io.writers import write_json
@@ -20,6 +20,7 @@ from napari_nucseg.ui.edits import itself
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
+from napari_nucseg.ui.widgets import ask
 from napari_nucseg.wording import counted
 
 _SAVED = "nucseg marks saved"
@@ -85,20 +86,10 @@ class UnsavedMarks(QObject):
     def ask(self) -> bool:
         """Ask, and save if that is the answer; False if the window is to stay open."""
         count = sum(map(count_unsaved, self._layers))
-        box = QMessageBox(self._window)
-        box.setIcon(QMessageBox.Icon.Question)
-        box.setWindowTitle("Unsaved marks")
-        box.setText(f"Not saved yet: {counted(count, 'mark')} on nuclei.")
-        box.setInformativeText("Closing napari loses them.")
-        save = box.addButton(SAVE, QMessageBox.ButtonRole.AcceptRole)
-        leave = box.addButton(LEAVE, QMessageBox.ButtonRole.DestructiveRole)
-        cancel = box.addButton(CANCEL, QMessageBox.ButtonRole.RejectRole)
-        box.setDefaultButton(save)
-        box.setEscapeButton(cancel)
-        box.exec()
-        clicked = box.clickedButton()
-        box.deleteLater()
-        return self._save() if clicked is save else clicked is leave
+        question = f"Not saved yet: {counted(count, 'mark')} on nuclei."
+        detail, answers = "Closing napari loses them.", (SAVE, LEAVE, CANCEL)
+        answer = ask(self._window, "Unsaved marks", question, detail, answers)
+        return self._save() if answer == SAVE else answer == LEAVE
 
     @property
     def _is_in_sight(self) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, auto
+from enum import StrEnum
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_nucseg.analysis.corrections import PackedLabels, fingerprint
 from napari_nucseg.analysis.field_parts import Box, ProvenanceRecord
@@ -32,20 +32,19 @@ from napari_nucseg.ui.layer_fields import count_planes, field_shape, plane_of
 from napari_nucseg.ui.layers import find_prediction, record_of, tag
 from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, tables_of
 from napari_nucseg.ui.segment.result_cache import ResultKey
+from napari_nucseg.ui.widgets import ask
 from napari_nucseg.wording import counted
-
-KEEP, DISCARD, CANCEL = "Keep the edits in a copy", "Discard the edits", "Cancel"
 
 Targets = Mapping[int, Box | None]
 """What of each field is replaced, by the field's number; None for all of it."""
 
 
-class Answer(Enum):
-    """What is to become of edits."""
+class Answer(StrEnum):
+    """What is to become of edits, as the buttons say it."""
 
-    KEEP = auto()
-    DISCARD = auto()
-    CANCEL = auto()
+    KEEP = "Keep the edits in a copy"
+    DISCARD = "Discard the edits"
+    CANCEL = "Cancel"
 
 
 class HandEdits:
@@ -78,7 +77,7 @@ class HandEdits:
         if layer is None:
             return True
         count = self.count(image, keys)
-        answer = ask(self._parent, count) if count else Answer.DISCARD
+        answer = _ask(self._parent, count) if count else Answer.DISCARD
         if answer == Answer.CANCEL:
             return False
         if answer == Answer.KEEP:
@@ -115,25 +114,12 @@ class HandEdits:
             self._agreed[_place(layer, plane)] = _fingerprint(layer, plane)
 
 
-def ask(parent: QWidget, count: int) -> Answer:
+def _ask(parent: QWidget, count: int) -> Answer:
     """Ask what is to become of nuclei that were edited by hand and would be replaced."""
-    box = QMessageBox(parent)
-    box.setIcon(QMessageBox.Icon.Question)
-    box.setWindowTitle("Edited by hand")
     were = "was" if count == 1 else "were"
-    box.setText(f"{counted(count, 'nucleus')} {were} edited by hand.")
-    box.setInformativeText("The new labels will replace these, without the edits.")
-    keep = box.addButton(KEEP, QMessageBox.ButtonRole.AcceptRole)
-    discard = box.addButton(DISCARD, QMessageBox.ButtonRole.DestructiveRole)
-    cancel = box.addButton(CANCEL, QMessageBox.ButtonRole.RejectRole)
-    box.setDefaultButton(keep)
-    box.setEscapeButton(cancel)
-    box.exec()
-    clicked = box.clickedButton()
-    box.deleteLater()
-    if clicked is keep:
-        return Answer.KEEP
-    return Answer.DISCARD if clicked is discard else Answer.CANCEL
+    question = f"{counted(count, 'nucleus')} {were} edited by hand."
+    detail = "The new labels will replace these, without the edits."
+    return Answer(ask(parent, "Edited by hand", question, detail, tuple(Answer)))
 
 
 def can_hold(layer: Labels, image: Image) -> bool:
