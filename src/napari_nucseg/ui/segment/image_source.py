@@ -21,6 +21,7 @@ from napari_nucseg.io.channels import (
     HAEMATOXYLIN,
     MEAN,
     MOST_COLOURS,
+    propose_channel,
 )
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import Depth, VolumeParams
@@ -67,6 +68,16 @@ def shown_channel(viewer: ViewerModel, layer: Image) -> str:
     axis = axes_of(layer).index(CHANNEL)
     place = layer.world_to_data(np.asarray(viewer.dims.point)[-layer.ndim :])[axis]
     return str(int(np.clip(round(place), 0, full_data(layer).shape[axis] - 1)) + 1)
+
+
+def likeliest_channel(layer: Image, plane: int) -> str:
+    """Propose a channel of a colour image by a field at the coarsest level, which napari shows."""
+    data = layer.data[-1] if layer.multiscale else layer.data
+    stack = field_shape(layer)[:-2]
+    if stack:  # a coarse level may have fewer fields
+        place = np.minimum(np.unravel_index(plane, stack), np.subtract(data.shape[:-3], 1))
+        data = data[tuple(place)]
+    return propose_channel(data).capitalize()
 
 
 def refuse_channels_last(layer: Image) -> None:
@@ -142,6 +153,28 @@ def anisotropy(layer: Image) -> float:
 LINES = ("line", "path")
 DIAMETER_CIRCLE = "nucseg diameter circle"
 """What a Shapes layer says in its metadata that shows the diameter: nothing is drawn there."""
+
+
+def chosen_box(viewer: ViewerModel, image: Image, scope: Scope) -> Box | None:
+    """Return the rectangle of an image to segment; None for all of its field.
+
+    Raises
+    ------
+    ValueError
+        If there is no such rectangle; the message says what to do.
+    """
+    if scope not in (Scope.BOX, Scope.SEEN):
+        return None
+    box = drawn_box(viewer, image) if scope == Scope.BOX else seen_box(viewer, image)
+    if box is None and scope == Scope.BOX:
+        raise ValueError(
+            "Draw a rectangle in a Shapes layer, or choose another scope under Segment."
+        )
+    if box is None:
+        raise ValueError(
+            "No part of this image is in sight. Move it into the canvas, then press Segment."
+        )
+    return None if box == (0, 0, *field_shape(image)[-2:]) else box
 
 
 def drawn_box(viewer: ViewerModel, image: Image) -> Box | None:

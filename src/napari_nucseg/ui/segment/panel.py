@@ -13,7 +13,6 @@ from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.panel import LayerWatch, Panel
 from napari_nucseg.ui.segment.diameter import DiameterHelp
 from napari_nucseg.ui.segment.hand_edits import HandEdits
-from napari_nucseg.ui.segment.image_rows import ImageRows
 from napari_nucseg.ui.segment.keys import RunKeys
 from napari_nucseg.ui.segment.live_update import LiveUpdate
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
@@ -22,7 +21,7 @@ from napari_nucseg.ui.segment.prediction_layer import GONE, RunResults
 from napari_nucseg.ui.segment.provenance_widget import AdviceWidget, ProvenanceWidget
 from napari_nucseg.ui.segment.result_cache import MemoryRows, Result, ResultCache, memory_limit
 from napari_nucseg.ui.segment.results_widget import ResultsWidget
-from napari_nucseg.ui.segment.selection import Selection, make_request
+from napari_nucseg.ui.segment.selection import ImageRows, Selection, make_request
 from napari_nucseg.ui.segment.worker import segment_fields, segment_stack
 
 STOPPED = "Stopped. No layer was added or changed."
