@@ -7,9 +7,8 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_nucseg.ui.colours import luminance
 from napari_nucseg.ui.edits import add_copy
-from napari_nucseg.ui.layers import GROUND_TRUTH, LayerRecord, tag
+from napari_nucseg.ui.layers import GROUND_TRUTH, LayerRecord, luminance, tag
 from napari_nucseg.ui.segment.form import Scope
 from tests.ui.segment_actions import RUN, move, predictions, run
 

@@ -1,4 +1,4 @@
-"""Layers that belong together: what each is, and where it lies.
+"""Layers that belong together: what each is, where it lies, and how its labels are coloured.
 
 What a layer is stands in ``layer.metadata["nucseg"]``; names are for people and may change.
 """
@@ -6,13 +6,15 @@ What a layer is stands in ``layer.metadata["nucseg"]``; names are for people and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
 from pint import DimensionalityError
 
 from napari_nucseg.io.channels import CHANNEL
@@ -34,6 +36,10 @@ MASK_IMAGE = "nucseg mask image"
 """Where labels that were made from an Image layer say its unique id."""
 _KEY = "nucseg"
 _PLACED = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
+SEEN = (0.16, 0.4)
+"""Luminances of colours that are seen on black and on white alike; black is 0, and white 1."""
+_CANDIDATES = 300
+"""Colours of napari of which those are taken that are seen: about a third."""
 
 
 @dataclass(frozen=True)
@@ -229,3 +235,39 @@ def _same(one: LayerRecord | None, other: LayerRecord) -> bool:
 
 def _model(record: LayerRecord) -> Any:
     return (record.provenance or {}).get("model")
+
+
+def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
+    """Colour few values, and leave all others transparent."""
+    return DirectLabelColormap(
+        color_dict={None: "transparent", 0: "transparent"}
+        | {int(value): colour for value, colour in colours.items()}
+    )
+
+
+def prepare_colours(*_: object) -> None:
+    """Let napari load and compile what labels need; for a worker, as it takes a second at first."""
+    for dtype in (np.uint8, np.int32):
+        colormap({1: "white"}).map(np.ones((1, 1), dtype))
+        Labels(np.ones((1, 1), dtype), units=("um", "um"))  # in no viewer, so any thread may
+
+
+@cache
+def seen_colours() -> CyclicLabelColormap:
+    """Return those of napari's colours for labels that are neither dark nor pale."""
+    colours = label_colormap(_CANDIDATES).colors
+    seen = [SEEN[0] <= luminance(colour[:3]) <= SEEN[1] for colour in colours]
+    return CyclicLabelColormap(colors=colours[seen])
+
+
+def luminance(colour: Sequence[float]) -> float:
+    """Return how bright an sRGB colour is, by WCAG: 0 is black, and 1 is white.
+
+    Examples
+    --------
+    >>> round(luminance((0, 0, 0.5)), 3), round(luminance((1, 1, 1)), 3)
+    (0.015, 1.0)
+    """
+    parts = np.asarray(colour, dtype=float)
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))

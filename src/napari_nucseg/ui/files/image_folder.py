@@ -20,7 +20,6 @@ from napari_nucseg.io.pictures import READ_ELSEWHERE, look_into, not_read, read_
 from napari_nucseg.io.sources import Source, describe_folder, list_folder
 from napari_nucseg.io.tiff import Header
 from napari_nucseg.progress import Progress
-from napari_nucseg.ui.colours import prepare_colours
 from napari_nucseg.ui.files.field_groups import (
     FieldGroup,
     describe_groups,
@@ -30,6 +29,7 @@ from napari_nucseg.ui.files.field_groups import (
 from napari_nucseg.ui.files.reader import LayerData, Opened, image_layer
 from napari_nucseg.ui.files.samples import main_window, shown_window
 from napari_nucseg.ui.jobs import Job, tell_user
+from napari_nucseg.ui.layers import prepare_colours
 from napari_nucseg.wording import counted
 
 _COLOURS = (3, 4)

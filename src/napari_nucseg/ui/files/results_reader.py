@@ -17,7 +17,6 @@ from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.sources import Source
 from napari_nucseg.progress import Progress, ignore
-from napari_nucseg.ui.colours import colormap
 from napari_nucseg.ui.files.field_groups import (
     FieldGroup,
     describe_groups,
@@ -25,7 +24,7 @@ from napari_nucseg.ui.files.field_groups import (
     stack_lazily,
 )
 from napari_nucseg.ui.files.reader import LayerData, Opened, Read, read_group
-from napari_nucseg.ui.layers import ERRORS, PREDICTION, LayerRecord, tag
+from napari_nucseg.ui.layers import ERRORS, PREDICTION, LayerRecord, colormap, tag
 
 if TYPE_CHECKING:
     from dask.array import Array

@@ -23,7 +23,6 @@ from napari_nucseg.analysis.prediction_comparison import Disagreement
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.metrics.boundaries import find_outlines
 from napari_nucseg.metrics.verdicts import Verdict, Verdicts
-from napari_nucseg.ui.colours import colormap
 from napari_nucseg.ui.layer_fields import full_data, plane_of
 from napari_nucseg.ui.layers import (
     AGREEMENT,
@@ -31,6 +30,7 @@ from napari_nucseg.ui.layers import (
     ERRORS,
     IOU,
     LayerRecord,
+    colormap,
     find_image,
     place_like,
     placement,

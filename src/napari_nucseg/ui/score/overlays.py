@@ -20,12 +20,12 @@ from psygnal import Signal
 
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.verdicts import Verdict, classify
-from napari_nucseg.ui.colours import colormap
 from napari_nucseg.ui.layers import (
     DIFFERENCE,
     ERRORS,
     OVERLAYS,
     RING,
+    colormap,
     find_image,
     may_be_truth,
     record_of,

@@ -12,9 +12,8 @@ from psygnal import Signal
 from qtpy.QtWidgets import QMenu, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_nucseg.analysis.comparison import LocatedPair, compare_planes
-from napari_nucseg.ui.colours import prepare_colours
 from napari_nucseg.ui.edits import forget
-from napari_nucseg.ui.layers import ERRORS, OVERLAYS, predicted_planes, role_of
+from napari_nucseg.ui.layers import ERRORS, OVERLAYS, predicted_planes, prepare_colours, role_of
 from napari_nucseg.ui.mask_images import MaskOffer
 from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.panel import Panel
