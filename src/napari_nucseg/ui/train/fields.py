@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.batch.train_data import TrainField
-from napari_nucseg.io.channels import propose_channel
+from napari_nucseg.metrics.ignoring import Polygon, ellipse_in, fill_polygon
 from napari_nucseg.ui.edits import corrected_planes
 from napari_nucseg.ui.layer_fields import (
     count_planes,
@@ -31,15 +31,16 @@ from napari_nucseg.ui.layers import (
     record_of,
     role_of,
 )
-from napari_nucseg.ui.segment.image_source import channels_of, shown_channel, source_of
+from napari_nucseg.ui.segment.image_source import (
+    channels_of,
+    likeliest_channel,
+    shown_channel,
+    source_of,
+)
 from napari_nucseg.wording import counted, says
 
 BEFORE, AFTER = "before training", "after training"
 """Roles of layers that show what a model finds in a held-out field."""
-_CORNERS = 60
-"""Corners of the polygon that an ellipse is taken for."""
-Polygon = NDArray[np.float64]
-"""Rows and columns of its corners in pixels of a field, shape (corners, 2)."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ class FieldInput:
         image, labels = self.image(), self.labels()
         complete = None
         if self.areas is not None:
-            complete = np.any([_fill(one, image.shape) for one in self.areas], axis=0)
+            shape = image.shape[0], image.shape[1]
+            complete = np.any([fill_polygon(one, shape) for one in self.areas], axis=0)
         return TrainField(self.stem, image, labels, (), complete)
 
 
@@ -219,13 +221,14 @@ def areas_in(shapes: Shapes, image: Image, plane: int) -> list[Polygon]:
             continue
         corners = np.asarray(points, dtype=np.float64)
         if kind == "ellipse":
-            corners = _ellipse_in(corners)
+            corners = ellipse_in(corners)
         world = np.array([shapes.data_to_world(corner) for corner in corners])
         missing = max(image.ndim - shapes.ndim, 0)
         world = np.pad(world, ((0, 0), (missing, 0)))[:, -image.ndim :]
         if not missing and shown_plane(world[0], image) != plane:
             continue
-        areas.append(np.array([image.world_to_data(corner)[-2:] for corner in world]))
+        placed = np.array([image.world_to_data(corner)[-2:] for corner in world])
+        areas.append(tuple((y, x) for y, x in placed.tolist()))
     return areas
 
 
@@ -258,9 +261,7 @@ def _channel_of(viewer: ViewerModel, pair: LabelledImage) -> str:
     if made in names:
         return made
     if image.rgb:
-        colours = full_data(image)
-        first = colours[(0,) * (colours.ndim - 3)]
-        return propose_channel(first).capitalize()
+        return likeliest_channel(image, 0)
     return shown_channel(viewer, image)
 
 
@@ -272,19 +273,3 @@ def _read_now_or_later(
         return lambda: read(plane)
     field = read(plane)
     return lambda: field
-
-
-def _ellipse_in(corners: Polygon) -> Polygon:
-    """Return points on the ellipse that touches the sides of a rectangle."""
-    turn = np.linspace(0, 2 * np.pi, _CORNERS, endpoint=False)[:, None]
-    along, across = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
-    return np.asarray(corners.mean(axis=0) + along * np.cos(turn) + across * np.sin(turn))
-
-
-def _fill(area: Polygon, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Tell which pixels of a field have their centre in a polygon."""
-    from matplotlib.path import Path
-
-    rows, columns = np.indices(shape)
-    inside = Path(area).contains_points(np.column_stack([rows.ravel(), columns.ravel()]))
-    return np.asarray(inside).reshape(shape)
