@@ -5,45 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_nucseg.batch.train_log import Epoch, LogRow, TrainFiles, write_curves, write_log
+from napari_nucseg.batch.train_data import TrainData
+from napari_nucseg.batch.train_log import (
+    Best,
+    Epoch,
+    LogRow,
+    TrainFiles,
+    save_result,
+    write_curves,
+    write_log,
+)
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.progress import Progress, within
 from napari_nucseg.segmenters.training.params import learning_rate
 
 if TYPE_CHECKING:
-    from napari_nucseg.segmenters.checkpoints import State
     from napari_nucseg.segmenters.training.examples import Batch, Example
-    from napari_nucseg.segmenters.training.held_out import HeldOutScores, Trial
+    from napari_nucseg.segmenters.training.held_out import Trial
     from napari_nucseg.segmenters.training.loop import Training
 
 CHECKPOINT_SECONDS = 180
 """What an interruption costs at most, but for the time to score the held-out images."""
 LOG_EVERY = 100
 """Batches."""
-
-
-@dataclass(frozen=True)
-class Best:
-    """The best weights so far.
-
-    Attributes
-    ----------
-    batch : int
-        Number of batches that were learned from before these weights were scored.
-    scores : HeldOutScores or None
-        Scores of these weights on the held-out images; None if nothing is held out.
-    weights : mapping
-        The weights, averaged over the batches so far, by their names in the network.
-    share : float
-        Share of what was learned in them; the rest is the start.
-    """
-
-    batch: int
-    scores: HeldOutScores | None
-    weights: State
-    share: float
 
 
 @dataclass(frozen=True)
@@ -189,6 +176,35 @@ class TrainingCourse:
         if best is not None:
             scores = best["scores"] and HeldOutScores(**best["scores"])
             self.best = Best(best["batch"], scores, best["weights"], best["share"])
+
+    def save_result(self, data: TrainData, start: Path | None) -> None:
+        """Write the best weights there are, if any, with their log and their card.
+
+        Parameters
+        ----------
+        data : TrainData
+            What was learned from, and what was held out.
+        start : Path or None
+            Weights that it began with; None for a new network.
+        """
+        if self.best is not None:
+            save_result(self.files, self.rows, self.best, self._described, data, start)
+
+    @property
+    def _described(self) -> dict[str, Any]:
+        """What the card of the weights says of the course."""
+        training = self.training
+        return {
+            "seed": training.params.seed,
+            "parameters": self.plan["parameters"],
+            "start": self.plan["start"],
+            "batches": training.done,
+            "ended_by": self.ended_by or "a stop",
+            "device": str(training.device),
+            "precision": training.precision,
+            "hours": round(self.seconds / 3600, 3),
+            "fields": {name: self.plan[name] for name in ("learned_from", "held_out")},
+        }
 
     def _is_scoring_due(self, ended: str) -> bool:
         done, params = self.training.done, self.training.params

@@ -1,21 +1,31 @@
-"""What a training tells and writes: its epochs, its files, the table of its course, and curves."""
+"""What a training tells and writes: epochs, files, log and curves, and weights with their card."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_nucseg.array_types import Labels
+from napari_nucseg.batch.train_data import TrainData
 from napari_nucseg.io.atomic import write_whole
-from napari_nucseg.io.writers import write_table
+from napari_nucseg.io.sources import sha256
+from napari_nucseg.io.writers import write_json, write_table
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.model_card import card_of
 from napari_nucseg.segmenters.training.package import ENDING as PACKAGE_ENDING
+from napari_nucseg.system_info import versions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from napari_nucseg.segmenters.checkpoints import State
+    from napari_nucseg.segmenters.training.held_out import HeldOutScores
+
+_SCORES = ("held_out_loss", "mean_ap", "ap_50", "f1_50")
+"""Names of scores in a row of the log and in the card."""
 _DOTS_PER_INCH = 150
 _LOSS, _HELD_OUT, _AP, _AP_50, _F1 = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
 
@@ -70,6 +80,28 @@ class Epoch:
     row: LogRow
     is_best: bool
     labels: Labels | None
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best weights so far.
+
+    Attributes
+    ----------
+    batch : int
+        Number of batches that were learned from before these weights were scored.
+    scores : HeldOutScores or None
+        Scores of these weights on the held-out images; None if nothing is held out.
+    weights : mapping
+        The weights, averaged over the batches so far, by their names in the network.
+    share : float
+        Share of what was learned in them; the rest is the start.
+    """
+
+    batch: int
+    scores: HeldOutScores | None
+    weights: State
+    share: float
 
 
 @dataclass(frozen=True)
@@ -149,3 +181,66 @@ def _draw(axes: Axes, points: Sequence[tuple[int, float | None]], label: str, co
     marker = "o" if len(known) <= 100 else ""
     batches, values = [batch for batch, _ in known], [value for _, value in known]
     axes.plot(batches, values, marker=marker, ms=3, color=colour, label=label)
+
+
+def save_result(
+    files: TrainFiles,
+    rows: Sequence[LogRow],
+    best: Best,
+    course: Mapping[str, Any],
+    data: TrainData,
+    start: Path | None,
+) -> None:
+    """Write the best weights, with their log and their card.
+
+    The card says what they learned from, how they do, and on which terms they may be used.
+
+    Parameters
+    ----------
+    files : TrainFiles
+        Where all is written.
+    rows : sequence of LogRow
+        The course of the training, at its end or wherever it stopped.
+    best : Best
+        The weights.
+    course : mapping
+        What the card says of the course of the training.
+    data : TrainData
+        What it learned from, and what was held out.
+    start : Path or None
+        Weights that it began with; None for a new network.
+    """
+    from napari_nucseg.segmenters.checkpoints import write_state
+
+    write_whole(files.weights, lambda file: write_state(best.weights, file, files.weights.suffix))
+    write_log(files.log, rows)
+    write_curves(files.curves, rows)
+    before = next((row for row in rows if row.batch == 0 and row.share == 0), None)
+    card = {
+        "name": files.weights.name,
+        "sha256": sha256(files.weights),
+        "licence": _licence_of(start),
+        "learned_from": _listed(data.learned_from),
+        "held_out": _listed(data.held_out_from),
+        "started_from": None if start is None else start.name,
+        "before": None if before is None else {key: getattr(before, key) for key in _SCORES},
+        "best": {
+            "batch": best.batch,
+            "share": best.share,
+            **(asdict(best.scores) if best.scores else dict.fromkeys(_SCORES)),
+        },
+        "versions": versions(),
+    }
+    write_json(files.record, card | course)
+
+
+def _licence_of(start: Path | None) -> str:
+    """Return the terms of what a training began with; empty where they are not known."""
+    if start is None:
+        return ""
+    known = [model.licence for model in catalogue.models() if model.path == start]
+    return known[0] if known else str(card_of(start).get("licence", ""))
+
+
+def _listed(counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{"name": name, "fields": count} for name, count in counts.items()]

@@ -22,7 +22,6 @@ import numpy as np
 
 from napari_nucseg import __version__
 from napari_nucseg.batch.plan import differences
-from napari_nucseg.batch.train_card import save_result
 from napari_nucseg.batch.train_data import TrainData, TrainSets
 from napari_nucseg.batch.train_log import Epoch, TrainFiles
 from napari_nucseg.io.atomic import is_of_disk
@@ -160,12 +159,12 @@ def train_fields(data: TrainData, recipe: Recipe, out: Path, watch: Watch) -> No
         course.run()
     except Stopped:
         course.save()
-        save_result(course, data, recipe.start)
+        course.save_result(data, recipe.start)
         raise Stopped(f"{_where_it_is(course)}; go on with --resume") from None
     except (ValueError, OSError) as error:
         kind = OSError if isinstance(error, OSError) else ValueError
         raise kind(f"{error}; {_rescue(course, data, recipe)}") from error
-    save_result(course, data, recipe.start)
+    course.save_result(data, recipe.start)
     files.checkpoint.unlink()
 
 
@@ -279,7 +278,7 @@ def _refuse_another(old: dict[str, Any], new: dict[str, Any], checkpoint: Path) 
 def _rescue(course: TrainingCourse, data: TrainData, recipe: Recipe) -> str:
     """Save the best weights after a failure, and tell where they are."""
     try:
-        save_result(course, data, recipe.start)
+        course.save_result(data, recipe.start)
     except OSError as error:
         if not is_of_disk(error):
             raise
