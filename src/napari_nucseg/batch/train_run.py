@@ -29,8 +29,8 @@ from napari_nucseg.io.sources import sha256
 from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.devices import load_torch
+from napari_nucseg.segmenters.training.package import check_tensorboard, log_scalars
 from napari_nucseg.segmenters.training.params import TrainParams
-from napari_nucseg.segmenters.training.tensorboard import check_tensorboard, log_scalars
 
 if TYPE_CHECKING:
     from napari_nucseg.batch.train_course import Lessons, TrainingCourse

@@ -1,4 +1,4 @@
-"""Trained weights as a BioImage.IO package, which other programs read.
+"""What other programs read of a training: weights as a BioImage.IO package, logs by TensorBoard.
 
 References
 ----------
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -226,3 +227,39 @@ def _zipped(parts: Mapping[str, bytes]) -> bytes:
         for name, content in parts.items():
             archive.writestr(name, content)
     return file.getvalue()
+
+
+def check_tensorboard() -> None:
+    """Refuse to log for TensorBoard where it is not installed.
+
+    Raises
+    ------
+    ValueError
+        Saying how to install it.
+    """
+    if find_spec("tensorboard") is None:
+        raise ValueError(
+            "the package tensorboard is not installed, so no log can be written for it; install it "
+            "with: pip install tensorboard, or leave out --tensorboard"
+        )
+
+
+def log_scalars(folder: Path, batch: int, values: Mapping[str, float | None]) -> None:
+    """Add values to the log in a folder; None is left out.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder that ``tensorboard --logdir`` is given.
+    batch : int
+        Number of batches that were learned from.
+    values : mapping of str to float or None
+        Values by their names.
+    """
+    load_torch()
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder)) as writer:
+        for name, value in values.items():
+            if value is not None:
+                writer.add_scalar(name, value, batch)
