@@ -1,4 +1,4 @@
-"""Plots drawn into axes: of a comparison, and of measures of nuclei."""
+"""Plots drawn into axes, of a comparison and of measures of nuclei; and the scores they show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
 from napari_nucseg.analysis.objects import Objects
-from napari_nucseg.analysis.threshold_curves import Curve, FieldStrip
+from napari_nucseg.metrics.counts import ObjectCounts, PixelCounts
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import Overlap
+from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.wording import escaped
 
@@ -23,6 +26,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 _AP_COLOUR, _F1_COLOUR = "#E69F00", "#56B4E9"
 _TRUE_COLOUR, _PREDICTED_COLOUR = "#009E73", "#CC79A7"
 _BINS = 40
+CURVE_THRESHOLDS = tuple(percent / 100 for percent in range(5, 100, 5))
+"""IoU thresholds of the curves: 0.05, 0.10 ... 0.95."""
 AREA, COUNT, INTENSITY = "Area", "Nuclei in a field", "Mean intensity"
 """What is drawn of measures, by its name for the screen."""
 
@@ -40,6 +45,59 @@ class Theme:
     back: str = "#ffffff"
     text: str = "#000000"
     faint: str = "#808080"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Scores by IoU threshold.
+
+    Attributes
+    ----------
+    thresholds, ap, f1 : ndarray of float64, shape (k,)
+        IoU thresholds, and AP and F1 of the objects at each; NaN where there is no object.
+    """
+
+    thresholds: NDArray[np.float64]
+    ap: NDArray[np.float64]
+    f1: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FieldStrip:
+    """Scores field by field.
+
+    Attributes
+    ----------
+    planes : ndarray of intp, shape (k,)
+        Number of each field in the stack.
+    dice, ap : ndarray of float64, shape (k,)
+        Dice of the pixels and AP of the objects at the threshold, for each field; NaN where there
+        is no object.
+    """
+
+    planes: NDArray[np.intp]
+    dice: NDArray[np.float64]
+    ap: NDArray[np.float64]
+
+
+def score_curve(overlap: Overlap, *, strict: bool) -> Curve:
+    """Score at every threshold; many fields are pooled by joining their overlaps first."""
+    counts = [ObjectCounts.of(match(overlap, t, strict)) for t in CURVE_THRESHOLDS]
+    return Curve(
+        np.array(CURVE_THRESHOLDS),
+        np.array([count.ap for count in counts]),
+        np.array([count.f1 for count in counts]),
+    )
+
+
+def score_fields(overlaps: Mapping[int, Overlap], rule: ScoreRule) -> FieldStrip:
+    """Score every field by itself."""
+    matches = [match(o, rule.threshold, rule.preset.strict) for o in overlaps.values()]
+    return FieldStrip(
+        np.array(list(overlaps), dtype=np.intp),
+        np.array([PixelCounts.of(overlap).dice for overlap in overlaps.values()]),
+        np.array([ObjectCounts.of(matching).ap for matching in matches]),
+    )
 
 
 def dress(axes: Axes, theme: Theme) -> None:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.threshold_curves import CURVE_THRESHOLDS, score_curve, score_fields
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.writers import Columnlike, write_columns
 from napari_nucseg.metrics.overlap import Index, join_overlaps
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.report.plots import (
+    CURVE_THRESHOLDS,
     Theme,
     draw_areas,
     draw_curves,
@@ -22,6 +22,8 @@ from napari_nucseg.report.plots import (
     draw_ious,
     dress,
     field_order,
+    score_curve,
+    score_fields,
 )
 from napari_nucseg.ui.score.model import Comparison
 

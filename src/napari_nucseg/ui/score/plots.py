@@ -22,10 +22,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nucseg.analysis.threshold_curves import CURVE_THRESHOLDS
 from napari_nucseg.io.writers import with_ending
 from napari_nucseg.metrics.overlap import Index
-from napari_nucseg.report.plots import Theme
+from napari_nucseg.report.plots import CURVE_THRESHOLDS, Theme
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import count_planes
 from napari_nucseg.ui.score.canvas import go_to_field
