@@ -1,4 +1,4 @@
-"""What a layer's data holds: the axes before height and width, and the fields along them."""
+"""What a layer's data holds: axes before height and width, fields along them, pixels of a size."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Layer
 from numpy.typing import NDArray
+from pint import DimensionalityError
 
 from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
 
@@ -54,6 +55,18 @@ def field_shape(layer: Layer) -> tuple[int, ...]:
 def count_planes(layer: Layer) -> int:
     """Count the fields of a layer: the product of all axes before height and width."""
     return int(np.prod(field_shape(layer)[:-2]))
+
+
+def pixel_size(layer: Layer) -> float | None:
+    """Return the edge of a pixel in micrometres; the geometric mean where pixels are no squares.
+
+    None where the layer's unit is no length.
+    """
+    try:
+        edges = [float((layer.scale[a] * layer.units[a]).to("um").magnitude) for a in (-2, -1)]
+    except DimensionalityError:
+        return None
+    return float(np.sqrt(abs(edges[0] * edges[1])))
 
 
 def plane_of(data: Any, number: int) -> Any:

@@ -15,7 +15,6 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
-from pint import DimensionalityError
 
 from napari_nucseg.io.channels import CHANNEL
 from napari_nucseg.ui.layer_fields import axes_of, count_planes, field_shape, full_data
@@ -99,18 +98,6 @@ def predicted_planes(prediction: Labels) -> tuple[int, ...]:
     if record is not None and record.fields is not None:
         return tuple(sorted(record.fields))
     return tuple(range(count_planes(prediction)))
-
-
-def pixel_size(layer: Layer) -> float | None:
-    """Return the edge of a pixel in micrometres; the geometric mean where pixels are no squares.
-
-    None where the layer's unit is no length.
-    """
-    try:
-        edges = [float((layer.scale[a] * layer.units[a]).to("um").magnitude) for a in (-2, -1)]
-    except DimensionalityError:
-        return None
-    return float(np.sqrt(abs(edges[0] * edges[1])))
 
 
 def find_source(layers: Iterable[Layer], labels: Labels) -> Image | None:

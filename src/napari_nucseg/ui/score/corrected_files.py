@@ -22,8 +22,8 @@ from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import changes_of, corrected_planes, is_tracked
-from napari_nucseg.ui.layer_fields import count_planes, full_data, read_plane
-from napari_nucseg.ui.layers import find_source, pixel_size, record_of
+from napari_nucseg.ui.layer_fields import count_planes, full_data, pixel_size, read_plane
+from napari_nucseg.ui.layers import find_source, record_of
 from napari_nucseg.ui.score.model import Comparison
 
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')

@@ -24,8 +24,8 @@ from napari_nucseg.io.writers import (
 )
 from napari_nucseg.ui.edits import count_corrected, find_corrected
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layer_fields import axes_of, field_shape, full_data, plane_of
-from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, find_image, pixel_size, record_of
+from napari_nucseg.ui.layer_fields import axes_of, field_shape, full_data, pixel_size, plane_of
+from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, find_image, record_of
 from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.export_kinds import EXPORTS, OF_LABELS, Exported
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState

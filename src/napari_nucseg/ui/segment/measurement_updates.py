@@ -17,8 +17,8 @@ from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
 from napari_nucseg.ui.jobs import Job, tell_user
-from napari_nucseg.ui.layer_fields import full_data, plane_of, shown_plane
-from napari_nucseg.ui.layers import find_image, pixel_size, prepare_colours, record_of
+from napari_nucseg.ui.layer_fields import full_data, pixel_size, plane_of, shown_plane
+from napari_nucseg.ui.layers import find_image, prepare_colours, record_of
 from napari_nucseg.ui.panel import LayerWatch, UndoWatch
 from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
 from napari_nucseg.ui.segment.image_source import source_of

@@ -23,10 +23,11 @@ from napari_nucseg.ui.layer_fields import (
     count_planes,
     field_shape,
     full_data,
+    pixel_size,
     said_axes,
     shown_plane,
 )
-from napari_nucseg.ui.layers import find_prediction, pixel_size, record_of
+from napari_nucseg.ui.layers import find_prediction, record_of
 from napari_nucseg.ui.mask_images import MaskWatch
 from napari_nucseg.ui.segment.form import AXIS_ROWS, HELD, SegmentForm
 from napari_nucseg.ui.segment.image_source import (
