@@ -13,7 +13,7 @@ from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.io.writers import write_json, write_table
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.model_card import card_of
+from napari_nucseg.segmenters.model import card_of
 from napari_nucseg.segmenters.training.package import ENDING as PACKAGE_ENDING
 from napari_nucseg.system_info import versions
 

@@ -1,4 +1,4 @@
-"""The one list of models: our own, other packages', and files; and how any of them is loaded.
+"""The one list of models: our own, other packages', and files; how any is loaded, and will run.
 
 Nothing here imports torch before a model is loaded.
 """
@@ -14,9 +14,10 @@ from pathlib import Path
 
 from napari_nucseg.io.download import fetch
 from napari_nucseg.progress import Progress
-from napari_nucseg.segmenters import networks, otsu
-from napari_nucseg.segmenters.api import Segmenter
+from napari_nucseg.segmenters import devices, networks, otsu, timing
+from napari_nucseg.segmenters.api import DEVICE, Segmenter
 from napari_nucseg.segmenters.model import Model, weights_folder
+from napari_nucseg.wording import in_words
 
 GROUP = "napari_nucseg.segmenters"
 """Entry points by which other packages add models; each is a `Model`, or several in a tuple."""
@@ -167,3 +168,49 @@ def load(model: Model, device: str = "auto") -> Segmenter:
 def load_once(model: Model, device: str, modified: int) -> Segmenter:
     """Load a model, anew only if its weights were written (in ns) at another time."""
     return model.load(model, device)
+
+
+def describe_device(model: Model, key: str, wanted: str, pixels: int, whole: str = "field") -> str:
+    """Say where a model will run, how exactly, what is missing, and how long a field takes.
+
+    Parameters
+    ----------
+    model : Model
+        The model that will run.
+    key : str
+        Unique key that its time is known by; see `napari_nucseg.segmenters.timing.volume_key`.
+    wanted : str
+        auto, cuda, mps or cpu.
+    pixels : int
+        Number of pixels of a field, or of voxels of a volume.
+    whole : str, optional
+        Word for what has so many pixels.
+    """
+    on_cpu_alone = model.capabilities is not None and DEVICE in model.capabilities.ignores
+    try:
+        device = devices.known("cpu" if on_cpu_alone else wanted)
+    except ValueError as error:
+        return str(error)
+    if device is None:
+        where = "A GPU if PyTorch can use one here, else the CPU (known after the first run)"
+        return f"{where}; {_weights(model)}"
+    seconds = timing.expected(key, str(device), pixels)
+    how_long = "not timed here yet"
+    if seconds is not None:
+        how_long = f"about {in_words(seconds)} a {whole}"
+    return f"{device}; {_precision(model, device)}; {_weights(model)}; {how_long}"
+
+
+def _precision(model: Model, device: devices.Device) -> str:
+    told = model.capabilities.precision if model.capabilities is not None else None
+    return (
+        told or devices.known_precision(device) or "float32 or bfloat16 (known after the first run)"
+    )
+
+
+def _weights(model: Model) -> str:
+    if model.path is None:
+        return "needs no weights"
+    if model.is_ready:
+        return "weights installed"
+    return "weights missing" if model.remote is None else f"{model.megabytes} MB to download first"

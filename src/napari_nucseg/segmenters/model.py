@@ -1,14 +1,16 @@
-"""What a model declares of itself, and how a function that finds nuclei becomes one.
+"""What a model declares of itself, by its card, too; and how a function becomes one.
 
 `docs/segmenters.md` shows how another package adds its own.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,9 @@ from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.download import RemoteFile, is_complete
+from napari_nucseg.io.sources import sha256
 from napari_nucseg.progress import Progress
-from napari_nucseg.segmenters import devices, timing
 from napari_nucseg.segmenters.api import (
-    DEVICE,
     Capabilities,
     Provenance,
     Segmentation,
@@ -31,7 +32,7 @@ from napari_nucseg.segmenters.devices import Device, choose
 from napari_nucseg.segmenters.intensities import with_bright_nuclei
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from napari_nucseg.system_info import versions
-from napari_nucseg.wording import in_words
+from napari_nucseg.wording import counted
 
 
 @dataclass(frozen=True)
@@ -225,47 +226,37 @@ class LabelSegmenter:
         return labels.astype(np.int32)
 
 
-def describe_device(model: Model, key: str, wanted: str, pixels: int, whole: str = "field") -> str:
-    """Say where a model will run, how exactly, what is missing, and how long a field takes.
+def card_of(path: Path) -> Mapping[str, Any]:
+    """Read the card beside a file of weights that training wrote; empty if there is none.
 
-    Parameters
-    ----------
-    model : Model
-        The model that will run.
-    key : str
-        Unique key that its time is known by; see `napari_nucseg.segmenters.timing.volume_key`.
-    wanted : str
-        auto, cuda, mps or cpu.
-    pixels : int
-        Number of pixels of a field, or of voxels of a volume.
-    whole : str, optional
-        Word for what has so many pixels.
+    A card of other weights, or a file that is none, counts for nothing.
     """
-    on_cpu_alone = model.capabilities is not None and DEVICE in model.capabilities.ignores
+    beside = path.with_suffix(".json")
     try:
-        device = devices.known("cpu" if on_cpu_alone else wanted)
-    except ValueError as error:
-        return str(error)
-    if device is None:
-        where = "A GPU if PyTorch can use one here, else the CPU (known after the first run)"
-        return f"{where}; {_weights(model)}"
-    seconds = timing.expected(key, str(device), pixels)
-    how_long = "not timed here yet"
-    if seconds is not None:
-        how_long = f"about {in_words(seconds)} a {whole}"
-    return f"{device}; {_precision(model, device)}; {_weights(model)}; {how_long}"
+        written = beside.stat().st_mtime_ns, path.stat().st_mtime_ns
+    except OSError:
+        return {}
+    return _read_card(beside, path, written)
 
 
-def _precision(model: Model, device: devices.Device) -> str:
-    told = model.capabilities.precision if model.capabilities is not None else None
-    return (
-        told or devices.known_precision(device) or "float32 or bfloat16 (known after the first run)"
-    )
+@lru_cache(maxsize=64)
+def _read_card(beside: Path, path: Path, written: tuple[int, int]) -> Mapping[str, Any]:
+    """Read a card, anew only if it or the weights were written (in ns) at another time."""
+    try:
+        card: Mapping[str, Any] = json.loads(beside.read_text("utf-8"))
+        return card if card["sha256"] == sha256(path) else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
-def _weights(model: Model) -> str:
-    if model.path is None:
-        return "needs no weights"
-    if model.is_ready:
-        return "weights installed"
-    return "weights missing" if model.remote is None else f"{model.megabytes} MB to download first"
+def describe_card(card: Mapping[str, Any]) -> Iterator[str]:
+    """Say in words what a card tells a user who chooses a model."""
+    if not card:
+        return
+    before, after = (card.get(key) or {} for key in ("before", "best"))
+    fields = counted(sum(one["fields"] for one in card.get("learned_from", [])), "field")
+    origin = card.get("started_from")
+    yield f"learned from {fields}{f', starting from {origin}' if origin else ''}."
+    if after.get("f1_50") is not None:
+        was = f", before it learned {before['f1_50']:.3f}" if before.get("f1_50") else ""
+        yield f"F1 of what was held out {after['f1_50']:.3f}{was}."

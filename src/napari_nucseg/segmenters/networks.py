@@ -20,8 +20,7 @@ from napari_nucseg.io.sources import sha256
 from napari_nucseg.segmenters.api import Capabilities
 from napari_nucseg.segmenters.devices import Device, choose, load_torch
 from napari_nucseg.segmenters.flows import compiling
-from napari_nucseg.segmenters.model import Model
-from napari_nucseg.segmenters.model_card import card_of, describe_card
+from napari_nucseg.segmenters.model import Model, card_of, describe_card
 from napari_nucseg.segmenters.network import UNSCALED, NetSegmenter, Network
 from napari_nucseg.system_info import cores
 

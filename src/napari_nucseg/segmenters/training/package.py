@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters.devices import load_torch
-from napari_nucseg.segmenters.model_card import card_of
+from napari_nucseg.segmenters.model import card_of
 from napari_nucseg.segmenters.networks import GRAPH, ONNX_INPUT, fits_graph, open_graph
 
 ENDING = ".bioimageio.zip"

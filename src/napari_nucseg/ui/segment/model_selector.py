@@ -15,7 +15,7 @@ from napari.settings import get_plugin_settings
 from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.segmenters import catalogue, networks, timing
 from napari_nucseg.segmenters.api import Capabilities
-from napari_nucseg.segmenters.model import Model, describe_device
+from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.segment.image_source import DEPTHS
@@ -198,7 +198,7 @@ class ModelSelector:
     def show_device(self) -> None:
         """Say where the model will run, and for how long."""
         depth = DEPTHS.get(self._form.scope.value)
-        self._form.place.value = describe_device(
+        self._form.place.value = catalogue.describe_device(
             self.model,
             timing.volume_key(self.selection.model, depth),
             self._form.device.value,

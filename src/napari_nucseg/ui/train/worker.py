@@ -15,8 +15,7 @@ from napari_nucseg.batch.train_run import Recipe, Watch, train_fields
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue, devices, timing
 from napari_nucseg.segmenters.api import Stopped
-from napari_nucseg.segmenters.model import Model
-from napari_nucseg.segmenters.model_card import card_of
+from napari_nucseg.segmenters.model import Model, card_of
 from napari_nucseg.segmenters.training.params import TrainParams
 from napari_nucseg.ui.jobs import BatchCountdown, Hand, RemainingTime
 from napari_nucseg.ui.train.fields import FieldInput
