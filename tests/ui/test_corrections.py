@@ -17,7 +17,7 @@ from napari_nucseg.metrics.score import score
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
 from napari_nucseg.ui.score import canvas
-from napari_nucseg.ui.score.object_model import COLUMNS
+from napari_nucseg.ui.score.object_model import OBJECT_COLUMNS
 from tests.ui.scored import draw_on_canvas
 
 
@@ -261,7 +261,7 @@ def test_a_nucleus_is_accepted_though_errors_hide_its_layer(qtbot, viewer, stack
 
 def test_after_a_correction_the_next_error_is_the_next_one(qtbot, stacks, stack_panel):
     stack_panel.threshold.value = 0.7
-    by_field = [column.title for column in COLUMNS].index("field")
+    by_field = [column.title for column in OBJECT_COLUMNS].index("field")
     stack_panel.objects.view.sortByColumn(by_field, Qt.SortOrder.AscendingOrder)
     stack_panel.buttons.step(1)
     stack_panel.buttons.step(1)

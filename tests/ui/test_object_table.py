@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.canvas_trace import Trace
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
-from napari_nucseg.ui.score.object_model import COLUMNS
+from napari_nucseg.ui.score.object_model import OBJECT_COLUMNS
 from tests.ui.scored import click_canvas
 
 
@@ -62,7 +62,7 @@ def panel(opened):
 
 def texts(panel, title: str) -> list[str]:
     model = panel.objects.model
-    column = [c.title for c in COLUMNS].index(title)
+    column = [c.title for c in OBJECT_COLUMNS].index(title)
     return [model.data(model.index(row, column)) for row in range(model.rowCount())]
 
 

@@ -16,7 +16,7 @@ from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.registry import Metric
 from napari_nucseg.metrics.score import Score, score_matching, with_ignored
-from napari_nucseg.metrics.summary import Key, Spread, Summary, compare_fields, summarise
+from napari_nucseg.metrics.summary import ScoreKey, Spread, Summary, compare_fields, summarise
 from napari_nucseg.progress import Progress
 
 ReadField = Callable[[int], Labels]
@@ -83,7 +83,7 @@ class ScoredPrediction:
     name: str
     fields: Mapping[int, ScoredField] = field(repr=False)
     summary: Summary = field(repr=False)
-    differences: Mapping[Key, Spread] = field(repr=False)
+    differences: Mapping[ScoreKey, Spread] = field(repr=False)
 
 
 @dataclass(frozen=True)

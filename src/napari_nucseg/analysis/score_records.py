@@ -19,7 +19,7 @@ from napari_nucseg.io.fields import Field
 from napari_nucseg.metrics.matching import Matching
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, Preset
 from napari_nucseg.metrics.score import Score
-from napari_nucseg.metrics.summary import UNDEFINED, Interval, Key, Spread, Summary
+from napari_nucseg.metrics.summary import UNDEFINED, Interval, ScoreKey, Spread, Summary
 from napari_nucseg.metrics.verdicts import ObjectVerdicts, Verdict, classify
 
 Record = dict[str, Any]
@@ -98,7 +98,7 @@ def summary_rows(summary: Summary) -> list[Record]:
     pooled_at, rows = pooled.ratios_at(), list[Record]()
 
     def add(
-        key: Key, t: float | None, value: float, spread: Spread, interval: Interval = UNDEFINED
+        key: ScoreKey, t: float | None, value: float, spread: Spread, interval: Interval = UNDEFINED
     ) -> None:
         row = {"group": key[0], "score": key[1], "threshold": t, "pooled": defined(value)}
         row |= dict(zip(("pooled_low", "pooled_high"), map(defined, interval), strict=True))

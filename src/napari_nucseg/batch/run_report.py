@@ -30,7 +30,7 @@ from napari_nucseg.report.page import (
     write_page,
 )
 from napari_nucseg.report.published import (
-    Table,
+    Rows,
     object_table,
     pixel_table,
     published_split,
@@ -190,7 +190,7 @@ def _describe_session(session: Mapping[str, Any]) -> str:
     )
 
 
-def _published(model: str, result: Benchmark, split: str | None) -> Iterator[Table]:
+def _published(model: str, result: Benchmark, split: str | None) -> Iterator[Rows]:
     if split is not None:
         tables = (
             pixel_table(model, result.summary, split),

@@ -25,7 +25,7 @@ LEVEL = 95
 """Per cent of the resampled values that lie within an interval."""
 
 Interval = tuple[float, float]
-Key = tuple[str, str]
+ScoreKey = tuple[str, str]
 """Group and name of a ratio."""
 KeyAt = tuple[float, str]
 """IoU threshold and name of a ratio."""
@@ -79,8 +79,8 @@ class Summary:
     """
 
     pooled: Score
-    spread: Mapping[Key, Spread]
-    intervals: Mapping[Key, Interval]
+    spread: Mapping[ScoreKey, Spread]
+    intervals: Mapping[ScoreKey, Interval]
     spread_at: Mapping[KeyAt, Spread]
     intervals_at: Mapping[KeyAt, Interval]
     count_error: Spread
@@ -144,7 +144,7 @@ def summarise(scores: Sequence[Score], empty_as_one: bool = False) -> Summary:
     )
 
 
-def compare_fields(scores: Sequence[Score], reference: Sequence[Score]) -> dict[Key, Spread]:
+def compare_fields(scores: Sequence[Score], reference: Sequence[Score]) -> dict[ScoreKey, Spread]:
     """Compare two segmentations of the same fields, field by field.
 
     Parameters
@@ -164,7 +164,7 @@ def compare_fields(scores: Sequence[Score], reference: Sequence[Score]) -> dict[
     return dict(zip(ours[0], _spreads(differences, _draw(len(scores))), strict=True))
 
 
-def _flat(score: Score) -> dict[Key, float]:
+def _flat(score: Score) -> dict[ScoreKey, float]:
     return {metric.key: metric.compute(score) for metric in score.metrics}
 
 

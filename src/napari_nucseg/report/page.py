@@ -21,7 +21,7 @@ from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.report.page_plots import plot_errors, plot_fields, plot_thresholds
-from napari_nucseg.report.published import Table
+from napari_nucseg.report.published import Rows
 from napari_nucseg.report.text import describe_verdicts, summary_cells
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import versions
@@ -83,7 +83,7 @@ class Section:
         Name of a field to its error.
     suspect : mapping
         Name of a field to the signs that the model does not suit it.
-    published : sequence of Table
+    published : sequence of Rows
         Tables of these scores beside published ones.
     caveat : str, optional
         Reason why the scores look better than they are; empty if there is none.
@@ -100,7 +100,7 @@ class Section:
     details: Sequence[str] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
     suspect: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    published: Sequence[Table] = ()
+    published: Sequence[Rows] = ()
     caveat: str | None = None
     names: Mapping[Any, str] = field(default_factory=dict)
 

@@ -27,7 +27,7 @@ _AP = {0.5: 0, 0.75: 5, 0.9: 8}
 """IoU threshold to its number in `Score.by_threshold`."""
 PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text("utf-8"))
 
-Table = list[tuple[str, ...]]
+Rows = list[tuple[str, ...]]
 """Rows of cells, the header first."""
 
 
@@ -45,7 +45,7 @@ def splits_of_bbbc039(dataset: Dataset) -> set[str | None]:
     return {None if field.well is None else field.split for field in dataset.fields}
 
 
-def pixel_table(model: str, summary: Summary, split: str) -> Table:
+def pixel_table(model: str, summary: Summary, split: str) -> Rows:
     """Stand a run beside the course report; no rows where it says nothing of the split.
 
     If some fields failed, the header says on how many the run's scores stand.
@@ -55,7 +55,7 @@ def pixel_table(model: str, summary: Summary, split: str) -> Table:
     ours = f"{_on_fields(model, summary.fields, split)}, mean (range)"
     header = ("Pixels", ours, PUBLISHED["pixels"]["model"], "Pooled", "Pooled, published")
     pooled = summary.pooled.ratios()["pixels"]
-    rows: Table = [header]
+    rows: Rows = [header]
     for name, theirs in PUBLISHED["pixels"]["scores"].items():
         metric = find_metric("pixels", name)
         told = as_spread(Spread(theirs["mean"], theirs["low"], theirs["high"], _FIELDS[split]))
@@ -71,7 +71,7 @@ def pixel_table(model: str, summary: Summary, split: str) -> Table:
     return rows
 
 
-def object_table(model: str, scores: Sequence[Score], split: str) -> Table:
+def object_table(model: str, scores: Sequence[Score], split: str) -> Rows:
     """Stand a run beside published scores of nuclei.
 
     Parameters
@@ -87,7 +87,7 @@ def object_table(model: str, scores: Sequence[Score], split: str) -> Table:
     ours = [_mean([score.mean_ap for score in scores])]
     ours += [_mean([score.by_threshold[at].ap for score in scores]) for at in _AP.values()]
     ours += [_mean([score.at_half.f1 for score in scores])]
-    rows: Table = [
+    rows: Rows = [
         ("Nuclei", "AP .50:.95", *(f"AP {t:g}" for t in _AP), "F1 0.5"),
         (_on_fields(model, len(scores), split), *map(as_number, ours)),
     ]

@@ -22,7 +22,7 @@ from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 
 State = Mapping[str, Tensor]
-UNet = FluoUNet | ResidualUNet
+UNetModule = FluoUNet | ResidualUNet
 """A network that `load_unet` builds."""
 SAFETENSORS = ".safetensors"
 """Ending of the files that are written in that format."""
@@ -171,7 +171,7 @@ def kind_of(state: State, path: Path) -> Literal["cellpose", "unet", "fluo"]:
     )
 
 
-def load_unet(path: Path) -> UNet:
+def load_unet(path: Path) -> UNetModule:
     """Build the U-Net that a checkpoint fits, and fill it.
 
     Raises
@@ -199,7 +199,7 @@ def load_unet(path: Path) -> UNet:
     # Counts of batches change nothing, and torch adds them where a file leaves them out
     needed = {k: v for k, v in expected.items() if k in state or not k.endswith(_BATCHES)}
     check_complete(state, needed, path, name, alone=True)
-    net: UNet = build()
+    net: UNetModule = build()
     net.load_state_dict(state, strict=True)
     net.eval()
     return net

@@ -21,7 +21,7 @@ Made = TypeVar("Made")
 _STOPPED = object()
 Hand = Callable[[Any], None]
 """Called with a part of a result that is done, which is shown at once."""
-Task = Callable[[Progress], Any]
+Work = Callable[[Progress], Any]
 """What a job does; its progress raises `Stopped` when the work was asked to stop."""
 
 _LOOK = 0.1
@@ -46,7 +46,7 @@ class Job(QObject):
     _given = Signal(object)
     _running: ClassVar[set[Job]] = set()
 
-    def __init__(self, work: Task) -> None:
+    def __init__(self, work: Work) -> None:
         super().__init__()
         self._work = work
         self._stop = threading.Event()
@@ -118,7 +118,7 @@ class Job(QObject):
         self.finished.emit()
 
 
-Run = Callable[[Task, Callable[[Any], None]], Job]
+Run = Callable[[Work, Callable[[Any], None]], Job]
 """Starts a job: gets the work, and what shows its result."""
 
 

@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_nucseg.progress import Progress
-from napari_nucseg.ui.jobs import Hand, Job, Task, tell_user
+from napari_nucseg.ui.jobs import Hand, Job, Work, tell_user
 from napari_nucseg.ui.widgets import TextLine, WheelGuard
 
 _SETTLED = 100
@@ -60,7 +60,7 @@ class Panel(Container):
         """Whether work is on its way in the background."""
         return self.job is not None or any(not job.is_over for job in self._errands)
 
-    def run(self, work: Task, show: Callable[[Any], None]) -> Job:
+    def run(self, work: Work, show: Callable[[Any], None]) -> Job:
         """Do work in a thread and show its result; what ran before is dropped.
 
         Parameters
@@ -102,7 +102,7 @@ class Panel(Container):
         job.start()
         return job
 
-    def run_errand(self, work: Task, show: Callable[[Any], None]) -> Job:
+    def run_errand(self, work: Work, show: Callable[[Any], None]) -> Job:
         """Do work that nothing else takes the place of, such as writing a file; see `run`."""
         job = self._job(work, show)
         job.progressed.connect(self.on_errand)
@@ -130,7 +130,7 @@ class Panel(Container):
     def disconnect_viewer(self) -> None:
         """Disconnect from the events of the viewer and its layers."""
 
-    def _job(self, work: Task, show: Callable[[Any], None]) -> Job:
+    def _job(self, work: Work, show: Callable[[Any], None]) -> Job:
         job = Job(work)
         job.returned.connect(show)
         job.failed.connect(self._on_error)

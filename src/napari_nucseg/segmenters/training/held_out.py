@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.score import score
 from napari_nucseg.progress import Progress, within
-from napari_nucseg.segmenters.checkpoints import State, UNet
+from napari_nucseg.segmenters.checkpoints import State, UNetModule
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.parameters import SegmentParams
@@ -71,7 +71,7 @@ class Trial:
 
 
 def score_net(
-    net: UNet, device: Device, examples: Sequence[Example], progress: Progress
+    net: UNetModule, device: Device, examples: Sequence[Example], progress: Progress
 ) -> tuple[HeldOutScores, Labels]:
     """Score a network on images with the usual settings.
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_nucseg.segmenters.checkpoints import UNet
+from napari_nucseg.segmenters.checkpoints import UNetModule
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
 from napari_nucseg.segmenters.intensities import normalise, scale_intensities
@@ -36,7 +36,7 @@ AVERAGED = 1000
 """Batches over which weights are averaged, in the long run."""
 
 
-def new_net(params: TrainParams) -> UNet:
+def new_net(params: TrainParams) -> UNetModule:
     """Make the network of any nuclei with random weights, which the seed decides."""
     torch.manual_seed(params.seed)
     return FluoUNet(FluoShape())
@@ -67,7 +67,7 @@ class Learner:
         A network of any nuclei, or a U-Net of Cellpose 1 to 3 or a smaller one of the kind.
     """
 
-    net: UNet
+    net: UNetModule
 
     @property
     def shape(self) -> FluoShape | UNetShape:
@@ -138,7 +138,7 @@ class Training:
     params: TrainParams
     device: Device
     done: int = 0
-    averaged: UNet = field(init=False)
+    averaged: UNetModule = field(init=False)
     at_once: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -208,7 +208,7 @@ class Training:
         loss.backward()
         return float(loss.item())
 
-    def blended(self, share: float) -> UNet:
+    def blended(self, share: float) -> UNetModule:
         """Return a net between the one at the start (0) and the averaged one (1).
 
         Parameters
@@ -259,7 +259,7 @@ class Training:
                     mean.copy_(own[name])
 
 
-def copy_of(net: UNet) -> dict[str, Tensor]:
+def copy_of(net: UNetModule) -> dict[str, Tensor]:
     """Copy a network's weights, to be kept and saved.
 
     Those of a network of any nuclei lack the counters of batches, which nothing uses: so a file of

@@ -21,7 +21,7 @@ from napari_nucseg.analysis.prediction_comparison import (
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.io.writers import with_ending, write_table
 from napari_nucseg.metrics.registry import Metric, shown_in
-from napari_nucseg.metrics.summary import LEVEL, Key
+from napari_nucseg.metrics.summary import LEVEL, ScoreKey
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import full_data
 from napari_nucseg.ui.score.model import ComparisonState
@@ -273,7 +273,7 @@ def _button(text: str, tooltip: str, act: Callable[[], None]) -> QPushButton:
     return button
 
 
-def _cells(scored: ScoredPrediction, key: Key, *, is_first: bool) -> tuple[str, ...]:
+def _cells(scored: ScoredPrediction, key: ScoreKey, *, is_first: bool) -> tuple[str, ...]:
     told = scored.name, as_number(scored.summary.spread[key].mean)
     if is_first:
         return *told, "", ""

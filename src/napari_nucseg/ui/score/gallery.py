@@ -34,7 +34,7 @@ from napari_nucseg.ui.layer_fields import full_data, read_plane
 from napari_nucseg.ui.layers import find_image
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.object_filters import ObjectFilters
-from napari_nucseg.ui.score.object_model import SYMBOLS, Role
+from napari_nucseg.ui.score.object_model import SYMBOLS
 
 _GAP, _LINES = 3, 2
 MOST_KEPT, MOST_AT_ONCE = 2000, 64
@@ -106,16 +106,16 @@ class GalleryModel(QAbstractListModel):
         """Count what is listed."""
         return 0 if parent.isValid() else len(self.order)
 
-    def data(self, index: QModelIndex, role: int = Role.DisplayRole) -> Any:
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return verdict and IoU of an object, or all that is known of it as a tooltip."""
         if not index.isValid():
             return None
         row = int(self.order[index.row()])
-        if role == Role.DisplayRole:
+        if role == Qt.ItemDataRole.DisplayRole:
             verdict = Verdict(int(self.objects.code[row]))
             symbol = f" {SYMBOLS[self.marked[row].mark]}" if row in self.marked else ""
             return f"{verdict.word}\n{self.objects.iou[row]:.2f}{symbol}"
-        return self._describe(row) if role == Role.ToolTipRole else None
+        return self._describe(row) if role == Qt.ItemDataRole.ToolTipRole else None
 
 
 class ThumbnailDelegate(QStyledItemDelegate):

@@ -41,7 +41,7 @@ from napari_nucseg.ui.score.overlay_controls import IGNORE, REVIEWED, TRUTH_IS_W
 from napari_nucseg.ui.score.unsaved_marks import count_unsaved, note_saved, watch_closing
 from napari_nucseg.wording import counted
 
-KEYS = {Mark.REVIEWED: REVIEWED, Mark.TRUTH_IS_WRONG: TRUTH_IS_WRONG, Mark.IGNORE: IGNORE}
+KEY_OF = {Mark.REVIEWED: REVIEWED, Mark.TRUTH_IS_WRONG: TRUTH_IS_WRONG, Mark.IGNORE: IGNORE}
 _HELP = {
     Mark.REVIEWED: "You have looked at the nucleus.",
     Mark.TRUTH_IS_WRONG: "The ground truth is wrong here. The nucleus is still counted.",
@@ -90,7 +90,7 @@ class MarkControls(QWidget):
         self.files = QPushButton("Marks")
         self.files.setToolTip("Save marks and notes to a file, or open one. *: not saved yet.")
         self._lay_out()
-        self.keys = ErrorKeys(panel, {KEYS[mark]: partial(self.mark, mark) for mark in Mark})
+        self.keys = ErrorKeys(panel, {KEY_OF[mark]: partial(self.mark, mark) for mark in Mark})
         state.changed.connect(self._on_changed)
         state.chosen.connect(self.point_at)
         self._show()
@@ -208,7 +208,7 @@ class MarkControls(QWidget):
         button = QPushButton(f"{SYMBOLS[mark]} {mark.capitalize()}")
         button.setCheckable(True)
         button.setMinimumWidth(0)
-        button.setToolTip(f"{_HELP[mark]} Press again to take the mark away ({KEYS[mark].qt}).")
+        button.setToolTip(f"{_HELP[mark]} Press again to take the mark away ({KEY_OF[mark].qt}).")
         button.clicked.connect(lambda: self.mark(mark))
         return button
 

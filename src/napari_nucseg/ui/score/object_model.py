@@ -18,8 +18,8 @@ from napari_nucseg.analysis.objects import Objects, no_objects
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.score.object_filters import ObjectFilter
+from napari_nucseg.ui.score.score_table import ItemRole
 
-Role = Qt.ItemDataRole
 _MOST_LISTED = 3
 """Partners whose numbers stand in a cell; of more, the tooltip has all."""
 _MOST_MEASURED, _NUMBERS_MEASURED = 30, 8
@@ -67,7 +67,7 @@ def _characters(objects: Objects, *, true_side: bool) -> NDArray[np.int64]:
 VERDICT, FIELD, PLACE, MARK = 0, 5, 6, 7
 SYMBOLS = {Mark.REVIEWED: "\u2713", Mark.TRUTH_IS_WRONG: "\u2717", Mark.IGNORE: "\u2205"}
 """How a mark is shown where there is little room."""
-COLUMNS = (
+OBJECT_COLUMNS = (
     _Column(
         "verdict",
         "Verdict on the nucleus. Sorted from matched to spurious.",
@@ -196,7 +196,7 @@ class ObjectModel(QAbstractTableModel):
         """Return some positions in the list, one of which has the widest text of a column."""
         if not len(self.order):
             return []
-        length = COLUMNS[column].length
+        length = OBJECT_COLUMNS[column].length
         key = (self._key(column) if length is None else length(self.objects))[self.order]
         if column not in (VERDICT, FIELD, MARK):  # of equally long ones, as digits differ in width
             return np.argsort(-key.astype(np.float64), kind="stable")[:_NUMBERS_MEASURED].tolist()
@@ -209,36 +209,36 @@ class ObjectModel(QAbstractTableModel):
 
     def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
         """Count the columns."""
-        return 0 if parent.isValid() else len(COLUMNS)
+        return 0 if parent.isValid() else len(OBJECT_COLUMNS)
 
-    def data(self, index: QModelIndex, role: int = Role.DisplayRole) -> Any:
+    def data(self, index: QModelIndex, role: int = ItemRole.DisplayRole) -> Any:
         """Return text, colour or alignment of a cell."""
         if not index.isValid():
             return None
         row, column = int(self.order[index.row()]), index.column()
-        if role == Role.DisplayRole:
+        if role == ItemRole.DisplayRole:
             if column == FIELD:
                 return self._name_of(int(self.objects.plane[row]))
             if column == MARK:
                 return SYMBOLS[self.marked[row].mark] if row in self.marked else ""
-            return COLUMNS[column].text(self.objects, row)
-        if role == Role.ToolTipRole:
+            return OBJECT_COLUMNS[column].text(self.objects, row)
+        if role == ItemRole.ToolTipRole:
             return self._tell(row)
-        if role == Role.DecorationRole and column == VERDICT:
+        if role == ItemRole.DecorationRole and column == VERDICT:
             return self._colours[int(self.objects.code[row])]
-        if role == Role.TextAlignmentRole and column not in (VERDICT, FIELD, MARK):
+        if role == ItemRole.TextAlignmentRole and column not in (VERDICT, FIELD, MARK):
             return _RIGHT
         return None
 
     def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole
+        self, section: int, orientation: Qt.Orientation, role: int = ItemRole.DisplayRole
     ) -> Any:
         """Return title and help of a column."""
         if orientation != Qt.Orientation.Horizontal:
             return None
-        if role == Role.DisplayRole:
-            return COLUMNS[section].title
-        return COLUMNS[section].help if role == Role.ToolTipRole else None
+        if role == ItemRole.DisplayRole:
+            return OBJECT_COLUMNS[section].title
+        return OBJECT_COLUMNS[section].help if role == ItemRole.ToolTipRole else None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Sort by a column; equal ones stay by field and label. Column -1 lists the worst first."""
@@ -274,7 +274,7 @@ class ObjectModel(QAbstractTableModel):
 
     def _key(self, column: int) -> NDArray[Any]:
         """Return what a column is sorted by."""
-        key = COLUMNS[column].key(self.objects)
+        key = OBJECT_COLUMNS[column].key(self.objects)
         if column == MARK:
             for row, marked in self.marked.items():
                 key[row] = 1 + list(Mark).index(marked.mark)

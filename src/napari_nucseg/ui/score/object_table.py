@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.object_filters import ObjectFilters
-from napari_nucseg.ui.score.object_model import COLUMNS, FIELD, MARK, PLACE, ObjectModel
+from napari_nucseg.ui.score.object_model import FIELD, MARK, OBJECT_COLUMNS, PLACE, ObjectModel
 from napari_nucseg.ui.score.score_table import ColumnWidths, sortable_view
 
 
@@ -30,7 +30,7 @@ class ObjectTable(QWidget):
         self._resume: int | None = None
         self.model = ObjectModel(lambda plane: state.now.name_of(plane))
         self.view = sortable_view(self.model)
-        self._widths = ColumnWidths(self.view, [c.title for c in COLUMNS], self.model.widest)
+        self._widths = ColumnWidths(self.view, [c.title for c in OBJECT_COLUMNS], self.model.widest)
         self._widths.timeout.connect(self._measure)
         self.view.setToolTip("The worst stands first. A click goes to the nucleus of a row.")
         self.count = QLabel()

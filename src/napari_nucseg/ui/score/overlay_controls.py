@@ -24,7 +24,7 @@ from napari_nucseg.ui.score.overlays import Overlays
 
 
 @dataclass(frozen=True)
-class Key:
+class Shortcut:
     """A key as napari and as Qt write it, and what it does."""
 
     napari: str
@@ -32,14 +32,14 @@ class Key:
     what: str
 
 
-NEXT = Key("N", "N", "next error")
-PREVIOUS = Key("Shift-N", "Shift+N", "previous error")
-ERRORS_ONLY = Key("E", "E", "errors only, or everything again")
-REVIEWED = Key("R", "R", "mark as reviewed")
-TRUTH_IS_WRONG = Key("T", "T", "mark that the truth is wrong")
-IGNORE = Key("I", "I", "mark to be ignored")
-KEYS = (NEXT, PREVIOUS, ERRORS_ONLY, REVIEWED, TRUTH_IS_WRONG, IGNORE)
-Actions = Mapping[Key, Callable[[], object]]
+NEXT = Shortcut("N", "N", "next error")
+PREVIOUS = Shortcut("Shift-N", "Shift+N", "previous error")
+ERRORS_ONLY = Shortcut("E", "E", "errors only, or everything again")
+REVIEWED = Shortcut("R", "R", "mark as reviewed")
+TRUTH_IS_WRONG = Shortcut("T", "T", "mark that the truth is wrong")
+IGNORE = Shortcut("I", "I", "mark to be ignored")
+SHORTCUTS = (NEXT, PREVIOUS, ERRORS_ONLY, REVIEWED, TRUTH_IS_WRONG, IGNORE)
+Actions = Mapping[Shortcut, Callable[[], object]]
 
 
 class ErrorKeys:
@@ -74,7 +74,7 @@ class ErrorKeys:
 
 def describe_keys() -> str:
     """List the keys and when they work."""
-    keys = ", ".join(f"{key.qt} {key.what}" for key in KEYS)
+    keys = ", ".join(f"{key.qt} {key.what}" for key in SHORTCUTS)
     return (
         f"{keys}. They work while one of the compared layers is selected, or the panel has the "
         f"focus. Mending: {MENDING_KEYS}"

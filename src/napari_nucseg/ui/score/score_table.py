@@ -21,17 +21,17 @@ from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import LEVEL, Interval, Summary
 from napari_nucseg.wording import as_interval, as_number
 
-Role = Qt.ItemDataRole
+ItemRole = Qt.ItemDataRole
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
-COLUMNS = (
+SCORE_COLUMNS = (
     ("this\nfield", "Scores of the field shown."),
     ("field\nmean", "Mean of the fields. The tooltip of each cell has the range."),
     (f"{LEVEL} % of\nmean", f"{LEVEL} % interval of the mean: a bootstrap over fields."),
     ("pooled", "Counts of all fields added up. The tooltip of each cell has the interval."),
 )
 """Title and help of each column."""
-_FIELD, _MEAN, _INTERVAL, _POOLED = range(len(COLUMNS))
+_FIELD, _MEAN, _INTERVAL, _POOLED = range(len(SCORE_COLUMNS))
 _MARGIN = 6
 """Pixels about a title."""
 _PAUSE = 300
@@ -88,28 +88,28 @@ class PlainModel(QAbstractTableModel):
         """Count the columns."""
         return 0 if parent.isValid() else len(self._titles)
 
-    def data(self, index: QModelIndex, role: int = Role.DisplayRole) -> Any:
+    def data(self, index: QModelIndex, role: int = ItemRole.DisplayRole) -> Any:
         """Return what a cell shows."""
         row, column = index.row(), index.column()
-        if role == Role.DisplayRole:
+        if role == ItemRole.DisplayRole:
             return self.rows[row][column]
-        if role == Role.ToolTipRole and self._tips:
+        if role == ItemRole.ToolTipRole and self._tips:
             return self._tips[row]
-        if role == Role.DecorationRole and self._colours and column == 0:
+        if role == ItemRole.DecorationRole and self._colours and column == 0:
             return QColor(self._colours[row])
-        if role == Role.TextAlignmentRole and column:
+        if role == ItemRole.TextAlignmentRole and column:
             return _RIGHT
-        if role == Role.FontRole and row == self._bold:
+        if role == ItemRole.FontRole and row == self._bold:
             font = QFont()
             font.setBold(True)
             return font
         return None
 
     def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole
+        self, section: int, orientation: Qt.Orientation, role: int = ItemRole.DisplayRole
     ) -> Any:
         """Return the title of a column."""
-        if orientation == Qt.Orientation.Horizontal and role == Role.DisplayRole:
+        if orientation == Qt.Orientation.Horizontal and role == ItemRole.DisplayRole:
             return self._titles[section]
         return None
 
@@ -202,9 +202,9 @@ class ScoreTable(QTableWidget):
     """One row a score; columns for the field shown and for all fields."""
 
     def __init__(self) -> None:
-        super().__init__(len(metrics()) + len(GROUPS), len(COLUMNS))
+        super().__init__(len(metrics()) + len(GROUPS), len(SCORE_COLUMNS))
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        for column, (title, tip) in enumerate(COLUMNS):
+        for column, (title, tip) in enumerate(SCORE_COLUMNS):
             self.setHorizontalHeaderItem(column, _item(title, tip))
         down = self.verticalHeader()
         assert down is not None
@@ -267,7 +267,7 @@ class ScoreTable(QTableWidget):
         lengths = [row for row, m in self._rows.items() if m.unit and m.iou == CHOSEN]
         for row in lengths[:1]:
             above = max(other for other in range(row) if other not in self._rows)
-            self.setSpan(above, 0, 1, len(COLUMNS))
+            self.setSpan(above, 0, 1, len(SCORE_COLUMNS))
             self.setItem(above, 0, QTableWidgetItem(f"lengths are of matches at {threshold:.2f}"))
 
     def _fit(self) -> None:
@@ -278,7 +278,7 @@ class ScoreTable(QTableWidget):
         assert model is not None
         texts = [str(model.headerData(row, Qt.Orientation.Vertical)) for row in self._rows]
         names.setFixedWidth(max(map(advance, texts)) + _MARGIN)
-        for column, (title, _) in enumerate(COLUMNS):
+        for column, (title, _) in enumerate(SCORE_COLUMNS):
             self.setColumnWidth(column, width_of(self, column, title, self._rows))
 
     def _set(self, row: int, column: int, text: str, tooltip: str) -> None:

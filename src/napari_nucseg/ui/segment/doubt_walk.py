@@ -17,7 +17,7 @@ from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import plane_of
 from napari_nucseg.ui.layers import RING, LayerRecord, place_like, placement, tag
 from napari_nucseg.ui.segment.image_source import source_of
-from napari_nucseg.ui.segment.measurement_tables import Table, nuclei_of, tables_of
+from napari_nucseg.ui.segment.measurement_tables import FieldTable, nuclei_of, tables_of
 from napari_nucseg.ui.segment.selection import Selection
 
 _CLOSE = 4.0
@@ -74,7 +74,7 @@ class DoubtWalk:
         self._run = run
         self._mark = Ring(viewer)
         self._at = _Place()
-        self._edges: tuple[Table, Nuclei] | None = None
+        self._edges: tuple[FieldTable, Nuclei] | None = None
 
     def begin_anew(self) -> None:
         """Begin with the most doubtful nucleus again, because there are other labels now."""
@@ -98,7 +98,7 @@ class DoubtWalk:
         self._mark.put(layer, nucleus)
         self._explain(nucleus, table, len(nuclei))
 
-    def _explain(self, nucleus: Nucleus, table: Table, count: int) -> None:
+    def _explain(self, nucleus: Nucleus, table: FieldTable, count: int) -> None:
         """Say why a nucleus is doubtful; its edge is measured in the background first."""
         at, image = self._at, self._selection.image
         known = self._edges[1] if self._edges is not None and self._edges[0] is table else {}
@@ -127,7 +127,9 @@ def _say_doubt(nucleus: Nucleus, rank: int, count: int, nuclei: Nuclei) -> str:
     return f"Nucleus {nucleus.label}: {why}. It is {place}."
 
 
-def _measure_edges(labels: LabelImage, source: FieldSource, plane: int, table: Table) -> Nuclei:
+def _measure_edges(
+    labels: LabelImage, source: FieldSource, plane: int, table: FieldTable
+) -> Nuclei:
     """Measure the edges of a field's nuclei; nothing if there are others than in a table."""
     image = source.read(plane)
     ids = np.unique(labels[labels > 0])

@@ -30,7 +30,7 @@ from napari_nucseg.ui.edits import (
 )
 from napari_nucseg.ui.layer_fields import count_planes, field_shape, plane_of
 from napari_nucseg.ui.layers import find_prediction, record_of, tag
-from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, tables_of
+from napari_nucseg.ui.segment.measurement_tables import FieldTable, keep_tables, tables_of
 from napari_nucseg.ui.segment.result_cache import ResultKey
 from napari_nucseg.ui.widgets import ask
 from napari_nucseg.wording import counted
@@ -166,14 +166,14 @@ class FieldState:
     ----------
     provenance : mapping or None
         How the labels were made; None if that is not known.
-    table : Table or None
+    table : FieldTable or None
         Measurements of the nuclei; None if there are none.
     made : PackedLabels or None
         The labels as a model made them.
     """
 
     provenance: ProvenanceRecord | None
-    table: Table | None
+    table: FieldTable | None
     made: PackedLabels | None
 
 

@@ -16,7 +16,7 @@ from napari_nucseg.ui.layer_fields import count_planes
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.segment.hand_edits import HandEdits, provenance_by_field
 from napari_nucseg.ui.segment.image_source import source_of
-from napari_nucseg.ui.segment.result_cache import Parts, Result, ResultCache
+from napari_nucseg.ui.segment.result_cache import Parts, ResultCache, StackResult
 from napari_nucseg.ui.segment.selection import Selection
 from napari_nucseg.ui.segment.worker import relabel
 from napari_nucseg.wording import counted
@@ -27,7 +27,7 @@ BEFORE_QUESTION = 500
 """Milliseconds that it has to rest before a question is asked, which would stop typing."""
 
 _SEGMENT_AGAIN = "Press Segment to use the new values."
-Show = Callable[[Image, Result, str], None]
+Show = Callable[[Image, StackResult, str], None]
 """Shows what was made of an image, with a remark."""
 
 

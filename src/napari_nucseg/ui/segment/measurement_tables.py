@@ -19,7 +19,7 @@ _KEY = "nucseg nuclei"
 
 
 @dataclass(frozen=True)
-class Table:
+class FieldTable:
     """The measures of a field's nuclei.
 
     Attributes
@@ -34,14 +34,14 @@ class Table:
     fingerprint: int | None
 
 
-def keep_tables(layer: Labels, tables: Mapping[int, Table]) -> None:
+def keep_tables(layer: Labels, tables: Mapping[int, FieldTable]) -> None:
     """Keep the measures of the fields' nuclei with the layer."""
     layer.metadata = layer.metadata | {_KEY: dict(tables)}
 
 
-def tables_of(layer: Labels) -> Mapping[int, Table]:
+def tables_of(layer: Labels) -> Mapping[int, FieldTable]:
     """Return what is kept with a layer, by the number of the field."""
-    tables: Mapping[int, Table] = layer.metadata.get(_KEY, {})
+    tables: Mapping[int, FieldTable] = layer.metadata.get(_KEY, {})
     return tables
 
 

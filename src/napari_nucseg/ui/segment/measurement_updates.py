@@ -23,7 +23,12 @@ from napari_nucseg.ui.panel import LayerWatch, UndoWatch
 from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
 from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.live_update import matching
-from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables, show_table, tables_of
+from napari_nucseg.ui.segment.measurement_tables import (
+    FieldTable,
+    keep_tables,
+    show_table,
+    tables_of,
+)
 from napari_nucseg.ui.segment.result_cache import Parts, ResultCache
 
 DOUBT = ("flow_error", "cellprob_logit")
@@ -47,7 +52,7 @@ class EditedField:
         The image that was segmented, to read intensities from.
     pixel_size : float or None
         Edge of a pixel in micrometres.
-    table : Table
+    table : FieldTable
         Measurements of the nuclei before the edit.
     parts : Parts
         All that the networks said of the field; empty where it is not in memory.
@@ -57,11 +62,11 @@ class EditedField:
     plane: int
     image: FieldSource
     pixel_size: float | None
-    table: Table
+    table: FieldTable
     parts: Parts
 
 
-def measure_changed(field: EditedField) -> Table | None:
+def measure_changed(field: EditedField) -> FieldTable | None:
     """Measure a field's nuclei; None where the labels are those that were measured.
 
     Where the network's output is in memory, doubt is told anew; else nuclei that are as they were
@@ -78,9 +83,9 @@ def measure_changed(field: EditedField) -> Table | None:
         ids = np.unique(labels[labels > 0])
         numbered = np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.int32)
         nuclei = measure_nuclei(_whole(field.parts, numbered), image, field.pixel_size)
-        return Table(nuclei | {"index": ids.astype(np.int64)}, mark)
+        return FieldTable(nuclei | {"index": ids.astype(np.int64)}, mark)
     nuclei = measure(labels, image, pixel_size=field.pixel_size)
-    return Table(nuclei | _doubt_as_before(nuclei, field.table.nuclei), mark)
+    return FieldTable(nuclei | _doubt_as_before(nuclei, field.table.nuclei), mark)
 
 
 def _whole(parts: Parts, labels: LabelImage) -> Segmentation:
@@ -283,7 +288,7 @@ class MeasurementUpdates:
         )
 
     def _take_up(
-        self, asked: dict[LayerField, EditedField], found: dict[LayerField, Table | None]
+        self, asked: dict[LayerField, EditedField], found: dict[LayerField, FieldTable | None]
     ) -> None:
         for (layer, plane), table in found.items():
             tables = tables_of(layer)

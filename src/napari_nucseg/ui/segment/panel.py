@@ -19,7 +19,7 @@ from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
 from napari_nucseg.ui.segment.model_selector import ModelSelector
 from napari_nucseg.ui.segment.prediction_layer import GONE, RunResults
 from napari_nucseg.ui.segment.provenance_widget import AdviceWidget, ProvenanceWidget
-from napari_nucseg.ui.segment.result_cache import MemoryRows, Result, ResultCache, memory_limit
+from napari_nucseg.ui.segment.result_cache import MemoryRows, ResultCache, StackResult, memory_limit
 from napari_nucseg.ui.segment.results_widget import ResultsWidget
 from napari_nucseg.ui.segment.selection import ImageRows, Selection, make_request
 from napari_nucseg.ui.segment.worker import segment_fields, segment_stack
@@ -188,7 +188,7 @@ class SegmentPanel(Panel):
         self._viewer.layers.selection.events.active.disconnect(self._on_active)
         self._viewer.dims.events.current_step.disconnect(self._show_field_status)
 
-    def _show_part(self, layer: Image, part: Result | str) -> None:
+    def _show_part(self, layer: Image, part: StackResult | str) -> None:
         if layer in self._viewer.layers and self._stopped == STOPPED:
             is_first = not self._results.described
             self._results.put_part(layer, part)
@@ -209,7 +209,7 @@ class SegmentPanel(Panel):
         self.say(told, about, self._results.failed, self._results.remark)
         self.advice.tell({one.key.plane: one.concerns for one in result.made})
 
-    def _show_result(self, layer: Image, result: Result, remark: str = "") -> None:
+    def _show_result(self, layer: Image, result: StackResult, remark: str = "") -> None:
         """Show labels that followed the sliders."""
         if layer not in self._viewer.layers:
             return

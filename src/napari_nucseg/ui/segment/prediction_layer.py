@@ -40,11 +40,11 @@ from napari_nucseg.ui.segment.hand_edits import (
     set_states,
     state_of,
 )
-from napari_nucseg.ui.segment.measurement_tables import Table, keep_tables
+from napari_nucseg.ui.segment.measurement_tables import FieldTable, keep_tables
 from napari_nucseg.ui.segment.result_cache import (
     FieldResult,
-    Result,
     ResultCache,
+    StackResult,
     joined_results,
     short_name,
 )
@@ -119,7 +119,7 @@ class RunResults:
         self._cache = cache
         self._edits = edits
         self._shown = shown
-        self._parts: list[Result] = []
+        self._parts: list[StackResult] = []
         self._asked = 0
         self._step: Step | None = None  # of the labels' history, which holds what a run replaced
 
@@ -155,7 +155,7 @@ class RunResults:
         said = f"{len(self.failures)} of {self._asked} fields failed."
         return f"{said} {self.failures[0]}." if self.failures else ""
 
-    def put(self, image: Image, result: Result) -> Labels:
+    def put(self, image: Image, result: StackResult) -> Labels:
         """Show labels over their image, and keep what the sliders need."""
         keys = [made.key for made in result.made]
         earlier = find_prediction(self._viewer.layers, keys[0].source, keys[0].model)
@@ -169,7 +169,7 @@ class RunResults:
         self._shown(labels)
         return labels
 
-    def put_part(self, image: Image, part: Result | str) -> None:
+    def put_part(self, image: Image, part: StackResult | str) -> None:
         """Show a field as soon as it is done, though others may be still to come.
 
         If the labels were removed meanwhile, they come back with it. Of a field that failed the
@@ -184,7 +184,7 @@ class RunResults:
         self.put(image, replace(part, made=(*before, *part.made)))
         self._parts.append(replace(part, kept={}))  # which the cache has, within its limit
 
-    def finish(self) -> tuple[Labels, Result] | None:
+    def finish(self) -> tuple[Labels, StackResult] | None:
         """End the run; return its labels and all that was made, if anything was and is there."""
         parts, self._parts = self._parts, []
         if not parts:
@@ -280,7 +280,7 @@ def _highest_of_volumes(layer: Labels, told: Mapping[int, ProvenanceRecord], pla
     return max(int(part.max(initial=0)) for part in (planes[:plane], planes[plane + 1 :]))
 
 
-def _write(field: LabelImage, made: FieldResult, earlier: Table | None, above: int) -> Table:
+def _write(field: LabelImage, made: FieldResult, old: FieldTable | None, above: int) -> FieldTable:
     """Write labels into their field, of a box whole nuclei; return the measures of all its nuclei.
 
     Numbers up to ``above`` belong to nuclei of other planes.
@@ -288,13 +288,13 @@ def _write(field: LabelImage, made: FieldResult, earlier: Table | None, above: i
     box, context = made.key.box, made.key.segmented
     if box is None and not above:
         field[...] = made.labels
-        return Table(made.nuclei, made.packed.fingerprint)
+        return FieldTable(made.nuclei, made.packed.fingerprint)
     whole = Box(0, 0, *field.shape)
     context = context or whole
     placed = place_part(field, made.labels, context.slices, (box or whole).slices, above)
     field[...] = placed.labels
     nuclei = moved(made.nuclei, placed, context.slices)
-    if earlier is not None:
-        nuclei = merged(nuclei, earlier.nuclei, field)
+    if old is not None:
+        nuclei = merged(nuclei, old.nuclei, field)
     # Nuclei that lost pixels to a neighbour are still to be measured
-    return Table(nuclei, None)
+    return FieldTable(nuclei, None)

@@ -196,7 +196,7 @@ class FieldResult:
 
 
 @dataclass(frozen=True)
-class Result:
+class StackResult:
     """What was made of what was asked for, and what is kept of it.
 
     Attributes
@@ -244,12 +244,12 @@ class Result:
         return tuple(dict.fromkeys(notes))
 
 
-def joined_results(parts: Sequence[Result], known: Mapping[int, Parts]) -> Result:
+def joined_results(parts: Sequence[StackResult], known: Mapping[int, Parts]) -> StackResult:
     """Put results of several fields by one model together, with what of them is in memory."""
     made = tuple(one for part in parts for one in part.made)
     in_memory = {key: one for fields in known.values() for key, one in fields.items()}
     kept = {one.key: in_memory[one.key] for one in made if one.key in in_memory}
-    return Result(made, kept, parts[0].capabilities)
+    return StackResult(made, kept, parts[0].capabilities)
 
 
 class MemoryRows:

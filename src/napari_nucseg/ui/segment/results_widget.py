@@ -27,12 +27,12 @@ from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, Foreground, Mea
 from napari_nucseg.ui.segment.doubt_walk import DoubtWalk
 from napari_nucseg.ui.segment.keys import CANCEL, SEGMENT, WHEN
 from napari_nucseg.ui.segment.measurement_tables import joined, nuclei_of, tables_of
-from napari_nucseg.ui.segment.result_cache import FieldResult, Result
+from napari_nucseg.ui.segment.result_cache import FieldResult, StackResult
 from napari_nucseg.ui.segment.selection import Selection
 from napari_nucseg.ui.widgets import TextLine
 from napari_nucseg.wording import counted, say_corrected
 
-KEYS = f"Keys: {SEGMENT} segment, {CANCEL} cancel, {WHEN}. Mending: {MENDING_KEYS}"
+KEYS_HELP = f"Keys: {SEGMENT} segment, {CANCEL} cancel, {WHEN}. Mending: {MENDING_KEYS}"
 
 
 class ResultsWidget(Container[Any]):
@@ -80,12 +80,12 @@ class ResultsWidget(Container[Any]):
         self.native.layout().insertWidget(2, self.mending)
 
     def _connect(self) -> None:
-        self.help = PushButton(text="?", tooltip=KEYS)
+        self.help = PushButton(text="?", tooltip=KEYS_HELP)
         self.help.max_width = self.help.native.sizeHint().height()
         tools = self.mending.layout()
         assert tools is not None
         tools.addWidget(self.help.native)
-        self.help.changed.connect(lambda: self._tell(KEYS))
+        self.help.changed.connect(lambda: self._tell(KEYS_HELP))
         selection = self._selection
         for box in (selection.form.image, selection.form.model, self.show_as):
             box.native.activated.connect(self.bring)  # not if an image layer is selected
@@ -163,14 +163,14 @@ class ResultsWidget(Container[Any]):
         self.range.visible = way in MEASURES and found is None
         self.range.value = f"There is no {way} for this field."
 
-    def describe(self, labels: Labels, result: Result, ran: bool) -> str:
+    def describe(self, labels: Labels, result: StackResult, ran: bool) -> str:
         """Say in a line what was made.
 
         Parameters
         ----------
         labels : Labels
             Labels layer that shows the result.
-        result : Result
+        result : StackResult
             The new labels, with their measurements.
         ran : bool
             Whether a network ran for it.
@@ -281,7 +281,7 @@ def _count_inside(made: FieldResult) -> int:
     return int(within.sum())
 
 
-def _describe_volume(result: Result) -> str:
+def _describe_volume(result: StackResult) -> str:
     """Say in a line what was made of a volume, whose nuclei lie in several planes."""
     planes = [made.nuclei for made in result.made]
     index = np.concatenate([nuclei["index"] for nuclei in planes])
@@ -294,7 +294,7 @@ def _describe_volume(result: Result) -> str:
     return f"{about}{_estimate(result)}."
 
 
-def _estimate(result: Result) -> str:
+def _estimate(result: StackResult) -> str:
     """Say what diameter was found in the image, if that decided anything."""
     found = result.estimate
     return "" if found is None else f", diameter {found:.0f} px (estimated)"

@@ -27,8 +27,8 @@ from napari_nucseg.ui.segment.result_cache import (
     CachedResult,
     FieldResult,
     Parts,
-    Result,
     ResultKey,
+    StackResult,
 )
 
 
@@ -89,7 +89,7 @@ def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
     progress : Progress
         Called after each step; may raise to stop.
     hand : callable
-        Called with the `Result` of each field as soon as it is done; if one of several fields
+        Called with the `StackResult` of each field as soon as it is done; if one of several fields
         fails, with what is wrong with it, in words.
 
     Raises
@@ -114,7 +114,7 @@ def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
 
 def _segment_field(
     segmenter: Segmenter, request: Request, key: ResultKey, steps: LongSteps, progress: Progress
-) -> Result:
+) -> StackResult:
     name = request.name_of(key)
     image = request.source.read(key.plane, key.segmented)
     check_image(image, name)
@@ -127,7 +127,7 @@ def _segment_field(
         timing.remember(key.model, result.provenance, image.size, warm)
     kept = CachedResult(result, image, request.pixel_size)
     made = steps.do(partial(_made, key, kept, request.name, request.source.axes))
-    return Result((made,), {key: kept}, result.capabilities)
+    return StackResult((made,), {key: kept}, result.capabilities)
 
 
 def relabel(
@@ -136,7 +136,7 @@ def relabel(
     name: str,
     params: SegmentParams,
     progress: Progress,
-) -> Result:
+) -> StackResult:
     """Make the labels of kept results anew, with other thresholds and without the network.
 
     Parameters
@@ -163,7 +163,7 @@ def relabel(
         for key, before in parts.items():
             _check_unchanged(source, key, before, name)
             kept[key] = replace(before, result=before.result.relabelled(params))
-    return Result(tuple(_made(key, one, name, source.axes) for key, one in kept.items()), kept)
+    return StackResult(tuple(_made(key, one, name, source.axes) for key, one in kept.items()), kept)
 
 
 def _check_unchanged(source: FieldSource, key: ResultKey, before: CachedResult, name: str) -> None:
@@ -254,7 +254,7 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
     for number, (key, labels) in enumerate(zip(request.keys, result.labels, strict=True)):
         progress(number, len(request.keys), f"Measuring plane {number + 1} of {len(request.keys)}")
         made.append(_made_of_volume(request, key, labels, volume[number], result))
-    hand(Result(tuple(made), {}))
+    hand(StackResult(tuple(made), {}))
 
 
 def _made_of_volume(
