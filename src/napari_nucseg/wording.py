@@ -55,7 +55,7 @@ def as_interval(interval: tuple[float, float], dash: str = "-") -> str:
     return "" if math.isnan(interval[0]) else f"{interval[0]:.3f}{dash}{interval[1]:.3f}"
 
 
-def in_words(seconds: float) -> str:
+def as_duration(seconds: float) -> str:
     """Say a time as one does."""
     if seconds < 1:
         return f"{seconds:.1g} s"

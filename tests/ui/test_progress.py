@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_nucseg.ui.jobs import RemainingTime, in_words
+from napari_nucseg.ui.jobs import RemainingTime, as_duration
 
 
 class Clock:
@@ -73,4 +73,4 @@ def test_of_a_download_what_was_here_before_took_no_time(clock, told):
     ("seconds", "words"), [(0.042, "0.04 s"), (12.4, "12 s"), (150, "2 min"), (9000, "2.5 h")]
 )
 def test_times_are_said_as_one_does(seconds, words):
-    assert in_words(seconds) == words
+    assert as_duration(seconds) == words

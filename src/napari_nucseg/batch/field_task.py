@@ -19,7 +19,7 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.records import FieldRecord, write_record
 from napari_nucseg.batch.results_folder import ResultsFolder
-from napari_nucseg.io.atomic import is_of_disk, words_of
+from napari_nucseg.io.atomic import describe_error, is_of_disk
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image
@@ -118,10 +118,10 @@ def check_versions(setup: Setup) -> None:
             )
 
 
-def in_words(error: Exception) -> str:
+def describe_failure(error: Exception) -> str:
     """Errors that were foreseen in their own words, others with their kind."""
     foreseen = isinstance(error, ValueError | OSError)
-    return words_of(error) if foreseen else f"{type(error).__name__}: {error}"
+    return describe_error(error) if foreseen else f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class FieldTask:
             except Stopped:
                 raise
             except Exception as error:  # noqa: BLE001 - it is told, and the other fields go on
-                return Segmented(field, time.perf_counter() - start, error=in_words(error))
+                return Segmented(field, time.perf_counter() - start, error=describe_failure(error))
         made = {**found.provenance.as_dict(), "image": field.stem}
         if image.notes:
             made["suspect"] = [*made.get("suspect", ()), *image.notes]
@@ -210,7 +210,7 @@ class FieldTask:
             score, objects = self._score(field, segmented.header, truth.data, labels)
             checksums = _checksums(field)
         except Exception as problem:  # noqa: BLE001 - as in `segment`
-            return self._fail(segmented, in_words(problem))
+            return self._fail(segmented, describe_failure(problem))
         if truth.notes:
             made = {**made, "suspect": [*made.get("suspect", ()), *truth.notes]}
         try:
@@ -225,7 +225,7 @@ class FieldTask:
         except OSError as problem:
             if is_of_disk(problem):
                 raise
-            return self._fail(segmented, in_words(problem))
+            return self._fail(segmented, describe_failure(problem))
         return Outcome(field.stem, None)
 
     def _fail(self, segmented: Segmented, error: str) -> Outcome:

@@ -17,7 +17,7 @@ from napari_nucseg.batch.image_task import (
     count_nuclei,
     labels_file,
 )
-from napari_nucseg.io.atomic import words_of
+from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
@@ -154,7 +154,7 @@ def segment_images(
         try:
             there = find_saved(source, work)
         except OSError as error:  # the image has gone since
-            there = work.blame(source, words_of(error))
+            there = work.blame(source, describe_error(error))
         if there is None:
             left.append(source)
         else:

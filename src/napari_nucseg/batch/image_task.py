@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.batch.field_task import MODEL_TURN, check_versions, check_weights, in_words
+from napari_nucseg.batch.field_task import (
+    MODEL_TURN,
+    check_versions,
+    check_weights,
+    describe_failure,
+)
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import Channel, ChannelNeededError
@@ -146,11 +151,11 @@ class ImageTask:
                 image, result = _segment(source, segmenter, self.setup.params, self.choice)
                 check_weights(self.setup, result.provenance)
             except Exception as error:  # noqa: BLE001 - it is told, and the other images go on
-                return self.blame(source, in_words(error))
+                return self.blame(source, describe_failure(error))
         try:
             return _save(source, image, result, self.out, self.choice)
         except (OSError, ValueError) as error:
-            return self.blame(source, in_words(error))
+            return self.blame(source, describe_failure(error))
 
     def blame(self, source: Source, reason: str) -> Failed:
         """Tell of an image that cannot be segmented, by its name."""

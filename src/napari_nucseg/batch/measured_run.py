@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_nucseg.analysis.measurements import Nuclei, measure
 from napari_nucseg.batch.dataset_run import Session
-from napari_nucseg.batch.field_task import Executor, in_words
+from napari_nucseg.batch.field_task import Executor, describe_failure
 from napari_nucseg.batch.image_run import refuse_overwriting, segment_images
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
 from napari_nucseg.batch.plan import Plan, Setup, make_plan
@@ -161,7 +161,7 @@ class _Run:
             nuclei = measure(read_labels(Source(one.path)), image.data, pixel_size=size)
             self._made[field.stem] = read_provenance(one.path)
         except (ValueError, OSError) as error:
-            self._failed[field.stem] = in_words(error)
+            self._failed[field.stem] = describe_failure(error)
             return
         self._nuclei[field.stem] = nuclei
         signs = (*one.suspect, *one.read_as)

@@ -32,7 +32,7 @@ from napari_nucseg.cli.options import (
     warn_of_reading,
 )
 from napari_nucseg.cli.train import train
-from napari_nucseg.io.atomic import words_of
+from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.wording import escaped
@@ -64,7 +64,7 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError) as error:
-        typer.echo(f"napari-nucseg: {escaped(words_of(error))}", err=True)
+        typer.echo(f"napari-nucseg: {escaped(describe_error(error))}", err=True)
         sys.exit(2)
 
 

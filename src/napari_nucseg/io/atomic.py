@@ -200,12 +200,12 @@ def explained(path: Path) -> Iterator[None]:
         raise type(error)(f"{error.filename if named else path}: {remedy}") from error
 
 
-def words_of(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Say what is wrong; where the system says it, of which file, and without its number.
 
     Examples
     --------
-    >>> words_of(PermissionError(errno.EACCES, "Permission denied", "a.tif"))
+    >>> describe_error(PermissionError(errno.EACCES, "Permission denied", "a.tif"))
     'a.tif: permission denied'
     """
     if not isinstance(error, OSError) or error.filename is None or error.strerror is None:

@@ -17,7 +17,7 @@ from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import devices, networks, otsu, timing
 from napari_nucseg.segmenters.api import DEVICE, Segmenter
 from napari_nucseg.segmenters.model import Model, weights_folder
-from napari_nucseg.wording import in_words
+from napari_nucseg.wording import as_duration
 
 GROUP = "napari_nucseg.segmenters"
 """Entry points by which other packages add models; each is a `Model`, or several in a tuple."""
@@ -197,7 +197,7 @@ def describe_device(model: Model, key: str, wanted: str, pixels: int, whole: str
     seconds = timing.expected(key, str(device), pixels)
     how_long = "not timed here yet"
     if seconds is not None:
-        how_long = f"about {in_words(seconds)} a {whole}"
+        how_long = f"about {as_duration(seconds)} a {whole}"
     return f"{device}; {_precision(model, device)}; {_weights(model)}; {how_long}"
 
 

@@ -14,7 +14,7 @@ from superqt.utils import create_worker
 
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import Stopped
-from napari_nucseg.wording import in_words
+from napari_nucseg.wording import as_duration
 
 Made = TypeVar("Made")
 
@@ -230,7 +230,7 @@ class RemainingTime:
         elapsed = self._clock() - self._start
         if not 0 < part < 1 or elapsed < WARM_UP:
             return []
-        return [f"{in_words(elapsed / part - elapsed)} left"]
+        return [f"{as_duration(elapsed / part - elapsed)} left"]
 
 
 class BatchCountdown:
@@ -256,5 +256,5 @@ class BatchCountdown:
         words = [f"Batch {done} of {total}", *filter(None, [name])]
         elapsed, learned = now - self._begun[0], done - self._begun[1]
         if learned and elapsed > WARM_UP and done < total:
-            words.append(f"{in_words(elapsed / learned * (total - done))} left")
+            words.append(f"{as_duration(elapsed / learned * (total - done))} left")
         self._progress(done, total, ", ".join(words))

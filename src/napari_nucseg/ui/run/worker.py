@@ -16,7 +16,7 @@ from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.jobs import WARM_UP
-from napari_nucseg.wording import counted, in_words
+from napari_nucseg.wording import as_duration, counted
 
 if TYPE_CHECKING:
     from napari_nucseg.report.measures import Measured
@@ -123,7 +123,7 @@ class RunProgress:
         elapsed = now - start
         if done == before or elapsed < WARM_UP:
             return []
-        return [f"{in_words(elapsed / (done - before) * (total - done))} left"]
+        return [f"{as_duration(elapsed / (done - before) * (total - done))} left"]
 
 
 @dataclass(frozen=True)

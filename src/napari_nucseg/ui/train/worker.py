@@ -19,7 +19,7 @@ from napari_nucseg.segmenters.model import Model, card_of
 from napari_nucseg.segmenters.training.params import TrainParams
 from napari_nucseg.ui.jobs import BatchCountdown, Hand, RemainingTime
 from napari_nucseg.ui.train.fields import FieldInput
-from napari_nucseg.wording import counted, in_words, listed
+from napari_nucseg.wording import as_duration, counted, listed
 
 if TYPE_CHECKING:
     from napari_nucseg.batch.train_log import Epoch
@@ -248,7 +248,7 @@ def describe_pace(wanted: str, minutes: float) -> str:
         device = devices.known(wanted)
     except ValueError as error:
         return str(error)
-    longest = f"stops by itself, after {in_words(60 * minutes)} at the latest"
+    longest = f"stops by itself, after {as_duration(60 * minutes)} at the latest"
     if device is None:
         return f"A GPU if PyTorch can use one here, else the CPU; {longest}"
     pace = timing.of_this_machine().known(_pace_key(str(device)))
