@@ -25,7 +25,7 @@ from tests.segmenters.random_nets import write_residual_unet
 
 PUBLISHED = ("cpsam_v2", "cpsam", "cpdino", "cpdino-vitb")
 CLASSIC = ("nuclei", "cyto", "cyto2", "cyto3")
-NAMED = (catalogue.BUNDLED, catalogue.BASELINE, *CLASSIC, *PUBLISHED)
+NAMED = (catalogue.BUNDLED, "otsu", *CLASSIC, *PUBLISHED)
 CONTENT = bytes(range(256)) * 4096
 
 
@@ -97,11 +97,11 @@ def test_a_folder_is_no_model(tmp_path):
 
 
 def test_the_baseline_needs_no_weights(drawn_fields):
-    model = catalogue.find(catalogue.BASELINE)
+    model = catalogue.find("otsu")
     assert model.is_ready
     result = catalogue.load(model, "cpu")(drawn_fields[0].image, model.defaults, ignore)
     assert result.labels.max() > 5
-    assert result.provenance.model == catalogue.BASELINE
+    assert result.provenance.model == "otsu"
 
 
 @pytest.mark.parametrize("name", CLASSIC)

@@ -38,7 +38,7 @@ def load(kind, folder):
         {
             "bundled": bundled,
             "bundled by torch": replace(bundled, onnx=None),
-            "otsu": catalogue.find(catalogue.BASELINE),
+            "otsu": catalogue.find("otsu"),
         }[kind],
         "cpu",
     )

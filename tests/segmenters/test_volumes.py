@@ -187,7 +187,7 @@ def test_a_ball_too_large_for_the_network_is_found_in_3d():
 
 
 def test_the_baseline_is_stitched_but_has_no_flows(balls):
-    otsu = catalogue.load(catalogue.find(catalogue.BASELINE), "cpu")
+    otsu = catalogue.load(catalogue.find("otsu"), "cpu")
     assert segment(otsu, balls, Depth.STITCHED).labels.max() >= 3
     with pytest.raises(ValueError, match="choose stitched"):
         segment(otsu, balls, Depth.IN_3D)

@@ -23,8 +23,6 @@ GROUP = "napari_nucseg.segmenters"
 """Entry points by which other packages add models; each is a `Model`, or several in a tuple."""
 BUNDLED = networks.BUNDLED.name
 """The model that comes with the package."""
-BASELINE = "otsu"
-"""Otsu's threshold and a watershed: the baseline that networks are compared with."""
 _logger = logging.getLogger(__name__)
 
 

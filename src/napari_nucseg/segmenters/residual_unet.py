@@ -249,7 +249,3 @@ class ResidualUNet(nn.Module):
             style = style / style.square().sum(dim=1, keepdim=True).sqrt()
             output = self.output(self.upsample(levels, style))
         return output.float(), style
-
-    def save_model(self, path: str) -> None:
-        """Write the state dict to a file."""
-        torch.save(self.state_dict(), path)
