@@ -199,3 +199,14 @@ def site(tmp_path, monkeypatch) -> Iterator[Path]:
     for name in set(sys.modules) - before:
         if getattr(sys.modules[name], "__file__", None) == str(folder / f"{name}.py"):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Let torch sum in one order on every machine, and wait for no threads of its own."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

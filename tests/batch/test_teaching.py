@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
@@ -28,7 +27,9 @@ from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.checkpoints import read_state
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.training.params import FINE_TUNING
-from tests.batch.test_train_run import make_start
+from tests.batch.trainings import make_start, rows_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 BRIEF = replace(FINE_TUNING, batches=4, batch_size=2, crop=64, validate_every=2)
 BUNDLED = networks.BUNDLED.path
@@ -45,14 +46,6 @@ def plain(seed, nuclei=12, shape=(160, 200)):
     return TrainField(f"f{seed}", drawn.image, drawn.labels)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def fields():
     return [plain(seed) for seed in range(3)]
@@ -60,18 +53,12 @@ def fields():
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A small net with random weights, which learns fast."""
     return make_start(tmp_path_factory.mktemp("start") / "small.pt")
 
 
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "mine.safetensors"
-
-
-def rows_of(out):
-    with out.with_suffix(".csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def card_of(out):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import os
@@ -28,10 +27,13 @@ from napari_nucseg.metrics.score import score
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.checkpoints import load_unet, read_state
-from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
+from napari_nucseg.segmenters.fluo_unet import FluoUNet
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.training.params import TrainParams
+from tests.batch.trainings import make_start, rows_of
 from tests.conftest import write_mask
+
+pytestmark = pytest.mark.usefixtures("one_thread")  # weights are compared to the last bit
 
 PARAMS = TrainParams(batches=10, batch_size=2, crop=64, validate_every=4, learning_rate=0.02)
 BESIDE = ("mine.csv", "mine.json", "mine.png", "mine.pt")
@@ -96,13 +98,6 @@ def make_dataset(root, seeds, held_out):
     return root
 
 
-def make_start(path, seed=0):
-    """Write a small net to begin with."""
-    torch.manual_seed(seed)
-    torch.save(FluoUNet(FluoShape((8, 8, 8))).state_dict(), path)
-    return path
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """A dataset of two fields to learn from and two that are held out."""
@@ -112,15 +107,6 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     return make_start(tmp_path_factory.mktemp("start") / "small.pt")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Sums in one order, so that weights can be compared to the last bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -134,11 +120,6 @@ def undisturbed(root, start, tmp_path_factory):
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "mine.pt"
-
-
-def rows_of(out):
-    with out.with_suffix(".csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def assert_same(out, expected):

@@ -29,15 +29,6 @@ def reference():
         return dict(arrays)
 
 
-@pytest.fixture
-def one_thread():
-    """Sums of a convolution are then in one order on every machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def write_weights(case, path):
     """Write the weights that the reference was made with, as Cellpose 3 names them."""
     shape = UNetShape(channels=2, widths=case.widths, residuals=2, style=True)

@@ -32,13 +32,9 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_torch_thread():
+def one_torch_thread(one_thread):
     """Cellpose's many short steps wait for each other's threads when other work runs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     torch.sparse.check_sparse_tensor_invariants.disable()
-    yield
-    torch.set_num_threads(before)
 
 
 def ours(vectors, cellprob, *, steps=200, cellprob_threshold=0.0, flow_threshold=0.4, min_size=15):

@@ -18,13 +18,9 @@ from tests.segmenters.cellpose_reference import by_cellpose
 
 
 @pytest.fixture
-def one_torch_thread():
+def one_torch_thread(one_thread):
     """Cellpose's many short steps wait for each other's threads; fields side by side do not."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     torch.sparse.check_sparse_tensor_invariants.disable()
-    yield
-    torch.set_num_threads(before)
 
 
 def compare(segment, field):
