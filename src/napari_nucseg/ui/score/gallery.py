@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QAbstractListModel, QModelIndex, QRect, QSize, Qt, QTimer
+from qtpy.QtCore import QModelIndex, QRect, QSize, Qt, QTimer
 from qtpy.QtGui import QImage, QPainter, QPalette, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
@@ -25,16 +25,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucseg.analysis.marks import Marked
-from napari_nucseg.analysis.objects import Objects, no_objects
+from napari_nucseg.analysis.objects import Objects
 from napari_nucseg.analysis.thumbnails import THUMBNAIL, Cut, cut_out
-from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.jobs import Job, Run
 from napari_nucseg.ui.layer_fields import full_data, read_plane
 from napari_nucseg.ui.layers import find_image
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.object_filters import ObjectFilters
-from napari_nucseg.ui.score.object_model import SYMBOLS
+from napari_nucseg.ui.score.object_model import SYMBOLS, ObjectRows
 
 _GAP, _LINES = 3, 2
 MOST_KEPT, MOST_AT_ONCE = 2000, 64
@@ -42,25 +41,12 @@ MOST_KEPT, MOST_AT_ONCE = 2000, 64
 _ERRORS, _ALL = "Errors", "All nuclei"
 
 
-class GalleryModel(QAbstractListModel):
-    """Objects from the worst to the best, and those of their thumbnails that were cut.
-
-    Attributes
-    ----------
-    objects : Objects
-        All objects, of which a filter lists some.
-    order : ndarray of intp
-        Objects that are listed, in their order.
-    marked : mapping
-        Marks by the row of their object.
-    """
+class GalleryModel(ObjectRows):
+    """Objects from the worst to the best, and those of their thumbnails that were cut."""
 
     def __init__(self, describe: Callable[[int], str]) -> None:
         super().__init__()
-        self.objects = no_objects()
-        self.order: Index = np.zeros(0, dtype=np.intp)
         self._describe = describe
-        self.marked: Mapping[int, Marked] = {}
         self._pictures: OrderedDict[Cut, QPixmap] = OrderedDict()
 
     def show_objects(
@@ -71,11 +57,6 @@ class GalleryModel(QAbstractListModel):
         self.objects, self.marked, rows = objects, marked, np.flatnonzero(shown)
         self.order = rows[np.lexsort((-objects.area[rows], objects.iou[rows]))]
         self.endResetModel()
-
-    def position_of(self, row: int) -> int | None:
-        """Return where in the list an object stands, if it is listed."""
-        found = np.flatnonzero(self.order == row)
-        return int(found[0]) if len(found) else None
 
     def cut_at(self, position: int) -> Cut:
         """Tell what the thumbnail at a place of the list shows."""
@@ -102,9 +83,9 @@ class GalleryModel(QAbstractListModel):
         for cut in [cut for cut in self._pictures if not planes or cut.plane in planes]:
             del self._pictures[cut]
 
-    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
-        """Count what is listed."""
-        return 0 if parent.isValid() else len(self.order)
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Return 1: what is listed has one picture."""
+        return 0 if parent.isValid() else 1
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return verdict and IoU of an object, or all that is known of it as a tooltip."""

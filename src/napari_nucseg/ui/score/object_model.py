@@ -113,24 +113,40 @@ OBJECT_COLUMNS = (
 )
 
 
-class ObjectModel(QAbstractTableModel):
-    """Rows of objects in the order that the user wants.
+class ObjectRows(QAbstractTableModel):
+    """Objects as rows that a view lists.
 
     Attributes
     ----------
     objects : Objects
-        All objects, of which the filter lists some.
+        All objects, of which some are listed.
     order : ndarray of intp
         Objects that are listed, in their order.
     marked : mapping
         Marks by the row of their object.
     """
 
-    def __init__(self, name_of: Callable[[int], str]) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.objects = no_objects()
         self.order: Index = np.zeros(0, dtype=np.intp)
         self.marked: Mapping[int, Marked] = {}
+
+    def position_of(self, row: int) -> int | None:
+        """Return where in the list an object stands, if it is listed."""
+        found = np.flatnonzero(self.order == row)
+        return int(found[0]) if len(found) else None
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Count what is listed."""
+        return 0 if parent.isValid() else len(self.order)
+
+
+class ObjectModel(ObjectRows):
+    """Rows of objects in the order that the user wants."""
+
+    def __init__(self, name_of: Callable[[int], str]) -> None:
+        super().__init__()
         self._filter = ObjectFilter()
         self._sorting: tuple[int, bool] | None = None
         self._name_of = name_of
@@ -148,11 +164,6 @@ class ObjectModel(QAbstractTableModel):
     def keys(self) -> NDArray[np.int64]:
         """Return the key numbers of the objects that are listed, in their order."""
         return self.objects.key_numbers[self.order]
-
-    def position_of(self, row: int) -> int | None:
-        """Return where in the list an object stands, if it is listed."""
-        found = np.flatnonzero(self.order == row)
-        return int(found[0]) if len(found) else None
 
     def next_error(self, position: int, step: int) -> int | None:
         """Return the row of the next object without a match, round the end; None without any.
@@ -202,10 +213,6 @@ class ObjectModel(QAbstractTableModel):
             return np.argsort(-key.astype(np.float64), kind="stable")[:_NUMBERS_MEASURED].tolist()
         first = np.unique(key, return_index=True)[1]
         return first[:: -(-len(first) // _MOST_MEASURED)].tolist()
-
-    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
-        """Count what is listed."""
-        return 0 if parent.isValid() else len(self.order)
 
     def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
         """Count the columns."""
