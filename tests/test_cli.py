@@ -933,7 +933,7 @@ def test_nuclei_at_the_border_are_left_out_and_told(run, scored):
 
     record = parse(run("score", *pair, "--ignore-border", "--json").out)["pooled"]
     assert record["objects"]["recall"] == record["pixels"]["dice"] == 1
-    assert record["ignored"] == {"true": 1, "predicted": 0}
+    assert (record["ignored"]["true"], record["ignored"]["predicted"]) == (1, 0)
     told = "1 of 2 nuclei counted, 1 ignored (predicted: 1 of 1 counted, 0 ignored)"
     assert told in run("score", *pair, "--ignore-border").flat
     assert "ignored" not in run("score", *pair).flat
