@@ -152,6 +152,8 @@ def test_planes_that_are_no_depths_by_their_file_are_told(tmp_path, oracle_of, a
     for depth in (Depth.STITCHED, Depth.PLANES):
         out = tmp_path / f"{depth}"
         saved = segment(source, oracle_of([blank]), out, Choice(depth=depth))
+        with tifffile.TiffFile(saved.path) as file:
+            assert file.series[0].axes == ("TYX" if axis == "T" else "ZYX")
         notes = [note for note in saved.read_as if f"its planes are {held};" in note]
         assert len(notes) == (1 if held and depth is Depth.STITCHED else 0)
 
