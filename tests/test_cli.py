@@ -321,6 +321,32 @@ def test_a_model_that_cannot_be_downloaded_is_told_where_to_go(
     assert f"put it at {offline / 'cpsam_v2'}" in message
 
 
+def test_images_without_ground_truth_are_measured_and_not_scored(run, tmp_path, drawn_fields):
+    folder, out = tmp_path / "plain", tmp_path / "out"
+    folder.mkdir()
+    for name, field in zip("abc", drawn_fields, strict=True):
+        tifffile.imwrite(folder / f"{name}.tif", field.image)
+    line = ("benchmark", folder, "-m", "otsu", "-o", out)
+    done = run(*line)
+
+    assert done.code == 0, done.err
+    assert "There is no ground truth, so nuclei were measured, and nothing was scored." in done.flat
+    assert "To score them, add masks/ or labels/" in done.flat
+    with (out / "measurements.csv").open(newline="") as file:
+        nuclei = list(csv.DictReader(file))
+    assert f"otsu: 3 fields, {len(nuclei)} nuclei." in done.flat
+    assert sorted(path.name for path in (out / "labels").iterdir()) == ["a.tif", "b.tif", "c.tif"]
+    report = (out / "report.html").read_text("utf-8")
+    assert "napari-nucseg benchmark" in report
+    assert "F1" not in report
+
+    (folder / "b.tif").write_bytes(b"not a TIFF")
+    done = run(*line[:-1], tmp_path / "again", "--parquet")
+    assert done.code == 1
+    assert "1 field failed, see failed.csv" in done.flat
+    assert "--parquet: tables of a run without ground truth are CSV alone" in done.said
+
+
 def test_a_file_that_is_no_model_is_refused_with_its_name(refuse, drawn_dataset, tmp_path):
     (tmp_path / "notes.txt").write_text("My notes\n")
     model = ("--model", tmp_path / "notes.txt")
@@ -805,6 +831,19 @@ def test_a_file_that_is_no_image_is_refused_with_its_name(refuse, tmp_path, name
     assert name in refuse("segment", tmp_path / name, "-o", tmp_path / "out")
 
 
+def test_a_path_that_is_not_there_does_not_stop_the_others(run, images, tmp_path):
+    missing, empty = tmp_path / "missing.tif", tmp_path / "empty"
+    empty.mkdir()
+    given = images / "a.tif", missing, empty, images / "b.png"
+    done = run("segment", *given, "-o", tmp_path / "out", "-m", "otsu")
+
+    assert done.code == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "b.tif"]
+    assert f"{missing}: there is no such file or folder" in done.flat
+    assert f"{empty}: no TIFF or PNG image here" in done.flat
+    assert "2 of 4 images failed, the others are done" in done.flat
+
+
 def test_what_is_not_there_is_refused(refuse, tmp_path):
     message = refuse("segment", tmp_path / "nowhere.tif", "-o", tmp_path / "out")
     assert "nowhere.tif: there is no such file or folder" in message
@@ -933,7 +972,7 @@ def test_nuclei_at_the_border_are_left_out_and_told(run, scored):
 
     record = parse(run("score", *pair, "--ignore-border", "--json").out)["pooled"]
     assert record["objects"]["recall"] == record["pixels"]["dice"] == 1
-    assert record["ignored"] == {"true": 1, "predicted": 0}
+    assert (record["ignored"]["true"], record["ignored"]["predicted"]) == (1, 0)
     told = "1 of 2 nuclei counted, 1 ignored (predicted: 1 of 1 counted, 0 ignored)"
     assert told in run("score", *pair, "--ignore-border").flat
     assert "ignored" not in run("score", *pair).flat
@@ -971,11 +1010,23 @@ def test_an_undefined_ratio_is_shown_as_empty(run, scored):
 
 def test_shapes_that_differ_are_refused_with_both_names(refuse, scored):
     tifffile.imwrite(scored[0] / "a.tif", np.zeros((30, 61), np.uint16))
-    for arguments in ((scored[0] / "a.tif", scored[1] / "a.png"), scored):
-        message = refuse("score", *arguments, "--json")
-        assert str(scored[0] / "a.tif") in message
-        assert str(scored[1] / "a.png") in message
-        assert "(30, 61)" in message
+    message = refuse("score", scored[0] / "a.tif", scored[1] / "a.png", "--json")
+    assert str(scored[0] / "a.tif") in message
+    assert str(scored[1] / "a.png") in message
+    assert "(30, 61)" in message
+
+
+def test_a_field_that_cannot_be_scored_does_not_stop_the_others(run, refuse, scored):
+    tifffile.imwrite(scored[0] / "a.tif", np.zeros((30, 61), np.uint16))
+    done = run("score", *scored, "--json")
+    assert done.code == 1
+    assert parse(done.out)["fields"] == 1
+    assert f"{scored[0] / 'a.tif'} against {scored[1] / 'a.png'}: " in done.said
+    assert "1 of 2 fields failed, the others are done" in done.said
+    assert run("score", *scored).code == 1
+
+    (scored[0] / "b.tif").write_bytes(b"not a TIFF")
+    assert "a.tif" in refuse("score", *scored)
 
 
 @pytest.mark.parametrize("iou", ["0", "-1", "1.01", "nan", "inf"])
@@ -996,7 +1047,8 @@ def test_fields_on_one_side_only_are_refused(refuse, scored):
 
 def test_a_photograph_is_no_label_image(refuse, scored, drawn_fields):
     tifffile.imwrite(scored[0] / "a.tif", np.linspace(0, 1, 1800).reshape(30, 60))
-    assert "a.tif: not a label image" in refuse("score", *scored)
+    message = refuse("score", scored[0] / "a.tif", scored[1] / "a.png")
+    assert "a.tif: not a label image" in message
 
 
 def test_what_benchmark_wrote_can_be_scored(run, drawn_dataset, tmp_path):

@@ -12,41 +12,57 @@ from napari_nucseg.analysis.marks import (
     Mark,
     Marked,
     marks_in_force,
-    marks_record,
-    read_marks,
     rows_of,
 )
+from napari_nucseg.analysis.marks_file import MarksFile, marks_record, read_marks
 from napari_nucseg.analysis.objects import ObjectKey, list_objects
+from napari_nucseg.metrics.ignoring import Regions
 
 NAMES = ("A01_s1", "A01_s2", "with, a comma")
 PLANES = {name: plane for plane, name in enumerate(NAMES)}
 keys = st.builds(ObjectKey, st.integers(0, 2), st.integers(1, 2**40), st.booleans())
 boxes = st.tuples(*[st.integers(0, 5000)] * 4)
 marks = st.dictionaries(keys, st.builds(Marked, st.sampled_from(Mark), st.text(), boxes))
+SIZE = (40, 60)
+corners = st.tuples(*[st.floats(-99, 99)] * 2)
+polygons = st.lists(st.lists(corners, min_size=3).map(tuple), min_size=1).map(tuple)
+regions = st.builds(Regions, st.just(SIZE), st.dictionaries(st.integers(0, 2), polygons))
+TRIANGLE = ((0.0, 0.0), (0.0, 9.5), (9.25, 0.0))
 
 
-@given(marks)
-def test_marks_are_read_as_they_were_written(marked):
-    text = json.dumps(marks_record(marked, NAMES.__getitem__))
+@given(marks, regions)
+def test_marks_and_regions_are_read_as_they_were_written(marked, drawn):
+    text = json.dumps(marks_record(marked, drawn, NAMES.__getitem__))
 
-    assert read_marks(json.loads(text), PLANES, "marks.json") == (marked, 0)
+    assert read_marks(json.loads(text), PLANES, SIZE, "marks.json") == MarksFile(marked, drawn)
+
+
+def test_a_file_of_the_first_version_has_marks_and_no_regions():
+    marked = {ObjectKey(0, 3, True): Marked(Mark.IGNORE, "", (0, 0, 9, 9))}
+    record = marks_record(marked, Regions(), NAMES.__getitem__) | {"version": 1}
+    del record["ignored_regions"]
+
+    read = read_marks(record, PLANES, SIZE, "marks.json")
+    assert read == MarksFile(marked, Regions(SIZE, {}))
 
 
 def test_marks_of_fields_that_are_not_there_are_counted():
     marked = {ObjectKey(plane, 3, True): Marked(Mark.IGNORE, "", (0, 0, 9, 9)) for plane in (0, 2)}
-    record = marks_record(marked, NAMES.__getitem__)
+    drawn = Regions(SIZE, {0: (TRIANGLE,), 1: (TRIANGLE,)})
+    record = marks_record(marked, drawn, NAMES.__getitem__)
 
-    read, elsewhere = read_marks(record, {"A01_s1": 7}, "marks.json")
+    read = read_marks(record, {"A01_s1": 7}, SIZE, "marks.json")
 
-    assert [key.plane for key in read] == [7]
-    assert elsewhere == 1
+    assert [key.plane for key in read.marks] == [7]
+    assert read.regions.by_plane == {7: (TRIANGLE,)}
+    assert read.elsewhere == 2
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         ({"form": "other"}, "holds no marks"),
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3"),
         ({"marks": None}, "list of marks is missing"),
         ({"marks": [3]}, "mark 1 is no object"),
         ({"label": "3"}, "mark 1: its label is '3'"),
@@ -59,14 +75,34 @@ def test_marks_of_fields_that_are_not_there_are_counted():
     ],
 )
 def test_a_file_that_is_not_whole_is_refused_with_its_name(change, told):
-    record = marks_record(
-        {ObjectKey(0, 3, True): Marked(Mark.IGNORE, "", (0, 0, 9, 9))}, NAMES.__getitem__
-    )
+    marked = {ObjectKey(0, 3, True): Marked(Mark.IGNORE, "", (0, 0, 9, 9))}
+    record = marks_record(marked, Regions(), NAMES.__getitem__)
     for name, value in change.items():
         (record if name in record else record["marks"][0])[name] = value
 
     with pytest.raises(ValueError, match=r"^marks\.json: ") as error:
-        read_marks(record, PLANES, "marks.json")
+        read_marks(record, PLANES, SIZE, "marks.json")
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"ignored_regions": {}}, "list of ignored regions is missing"),
+        ({"field": 1}, "region 1: its field is 1"),
+        ({"polygon_px": [[0, 1], [2, 3]]}, "three or more corners"),
+        ({"polygon_px": [[0, 1], [2, 3], [4, "5"]]}, "three or more corners"),
+        ({"polygon_px": [[0, 1], [2, 3], [4, float("nan")]]}, "three or more corners"),
+        ({"field_px": [20, 30]}, "a field of 20 x 30 px, and the field here has 40 x 60 px"),
+    ],
+)
+def test_a_region_that_is_not_whole_or_of_another_size_is_refused(change, told):
+    record = marks_record({}, Regions(SIZE, {0: (TRIANGLE,)}), NAMES.__getitem__)
+    for name, value in change.items():
+        (record if name in record else record["ignored_regions"][0])[name] = value
+
+    with pytest.raises(ValueError, match=r"^marks\.json: ") as error:
+        read_marks(record, PLANES, SIZE, "marks.json")
     assert told in str(error.value)
 
 

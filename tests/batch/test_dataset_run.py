@@ -331,7 +331,8 @@ def test_nuclei_at_the_border_can_be_left_out(run, oracle_of, drawn_fields, out,
     total = sum(len(np.unique(one.labels[one.labels > 0])) for one in drawn_fields)
     left = sum(at_border)
     assert left > 0
-    assert summary["pooled"]["ignored"] == {"true": left, "predicted": 0}
+    ignored = {"true": left, "predicted": 0, "true_in_region": 0, "predicted_in_region": 0}
+    assert summary["pooled"]["ignored"] == ignored
     assert summary["pooled"]["objects"]["recall"] == summary["pooled"]["pixels"]["dice"] == 1
     rows = read_fields(out)
     assert [int(row["ignored_true"]) for row in rows] == at_border

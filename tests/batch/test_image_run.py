@@ -39,34 +39,38 @@ def segment(source, segmenter, out, choice=Choice()):  # noqa: B008
 
 
 def test_images_of_a_folder_are_found_in_the_order_of_their_names(folder):
-    assert [source.name for source in find_images([folder])] == ["a.PNG", "b.tif"]
+    found, refused = find_images([folder])
+    assert [source.name for source in found] == ["a.PNG", "b.tif"]
+    assert refused == {}
 
 
 def test_files_and_folders_can_be_mixed(folder, tmp_path, drawn_fields):
     tifffile.imwrite(tmp_path / "z.tif", drawn_fields[2].image)
-    found = find_images([tmp_path / "z.tif", folder])
+    found, _ = find_images([tmp_path / "z.tif", folder])
     assert [source.name for source in found] == ["z.tif", "a.PNG", "b.tif"]
 
 
-def test_what_is_not_there_is_named(folder, tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere: there is no such file or folder"):
-        find_images([folder, tmp_path / "nowhere"])
+def test_inputs_without_an_image_are_named_beside_those_of_the_others(folder, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    found, refused = find_images([tmp_path / "nowhere", folder, empty])
 
-
-def test_a_folder_without_images_is_named(tmp_path):
-    with pytest.raises(ValueError, match="no TIFF or PNG image here"):
-        find_images([tmp_path])
+    assert [source.name for source in found] == ["a.PNG", "b.tif"]
+    told = {path.name: str(error) for path, error in refused.items()}
+    assert told["nowhere"].endswith("nowhere: there is no such file or folder")
+    assert "empty: no TIFF or PNG image here" in told["empty"]
 
 
 @pytest.mark.parametrize("content", [b"", b"II*\0", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08\xff"])
 def test_damaged_files_of_a_folder_are_found_as_the_others_are(folder, content):
     (folder / "c.tif").write_bytes(content)
-    assert [source.name for source in find_images([folder])] == ["a.PNG", "b.tif", "c.tif"]
+    found, _ = find_images([folder])
+    assert [source.name for source in found] == ["a.PNG", "b.tif", "c.tif"]
 
 
 def test_a_link_to_itself_clashes_with_nothing(folder, tmp_path):
     (folder / "c.tif").symlink_to("c.tif")
-    found = find_images([folder])
+    found, _ = find_images([folder])
     assert [source.name for source in found] == ["a.PNG", "b.tif", "c.tif"]
     assert find_clashes(found, tmp_path / "out") == {}
 
@@ -148,6 +152,8 @@ def test_planes_that_are_no_depths_by_their_file_are_told(tmp_path, oracle_of, a
     for depth in (Depth.STITCHED, Depth.PLANES):
         out = tmp_path / f"{depth}"
         saved = segment(source, oracle_of([blank]), out, Choice(depth=depth))
+        with tifffile.TiffFile(saved.path) as file:
+            assert file.series[0].axes == ("TYX" if axis == "T" else "ZYX")
         notes = [note for note in saved.read_as if f"its planes are {held};" in note]
         assert len(notes) == (1 if held and depth is Depth.STITCHED else 0)
 

@@ -101,7 +101,8 @@ def test_what_leaves_is_what_sets_of_pixels_say(truth, predicted, region, border
     np.testing.assert_array_equal(
         kept.predicted, np.where(np.isin(predicted, list(lost)), 0, predicted)
     )
-    assert kept.ignored == IgnoredCounts(len(gone), len(lost))
+    inside = left_out_by_sets(truth, predicted, Ignored(region=region))
+    assert kept.ignored == IgnoredCounts(len(gone), len(lost), *map(len, inside))
     seen = ~(region | np.isin(truth, list(gone)) | np.isin(predicted, list(lost)))
     assert kept.pixels == score(truth[seen], predicted[seen]).pixels
 

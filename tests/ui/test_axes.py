@@ -243,6 +243,28 @@ def test_labels_of_other_axes_stay_as_they_are(qtbot, viewer, panel, stand_in, h
     assert second.data.shape == (3, 64, 64)
 
 
+def test_labels_are_taken_up_again_when_their_axes_are_back(
+    qtbot, viewer, panel, stand_in, hyperstack
+):
+    panel.form.scope.value = Scope.ALL
+    run(qtbot, panel)
+    (first,) = predictions(viewer)
+    choose(qtbot, panel, 0, "channel")
+    run(qtbot, panel)
+    second = next(layer for layer in predictions(viewer) if layer is not first)
+    before = second.data.copy()
+
+    choose(qtbot, panel, 0, "field")
+    assert panel.status.value.startswith("Labels that were made with other axes stay as they are.")
+    run(qtbot, panel)
+    assert predictions(viewer) == [first, second]
+    np.testing.assert_array_equal(second.data, before)
+
+    choose(qtbot, panel, 0, "channel")
+    run(qtbot, panel)
+    assert predictions(viewer) == [first, second]
+
+
 def test_labels_of_another_channel_do_not_follow_the_sliders(
     qtbot, viewer, panel, stand_in, hyperstack
 ):

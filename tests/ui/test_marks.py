@@ -496,3 +496,114 @@ def test_shapes_can_be_changed_after_the_panel_was_closed(qtbot, viewer, layers,
 
     shapes.add_rectangles(in_field(0, np.array([(0, 0), (0, 9), (9, 9), (9, 0)])))
     assert not panel.running
+
+
+def draw_around(viewer, panel, plane: int, label: int, name: str = "debris"):
+    """Draw around a true nucleus in a new layer, and let what lies inside be ignored."""
+    truth = panel.state.truth.data
+    corners = in_field(plane, box_around(truth[plane] == label, out=0.7))
+    shapes = viewer.add_shapes([corners], shape_type="polygon", name=name)
+    panel.controls.ignore.inside.value = shapes
+    return shapes
+
+
+def ignored_in(panel, plane: int) -> int:
+    score = panel.state.score_of(plane)
+    return 0 if score.ignored is None else score.ignored.true_in_region
+
+
+def test_regions_are_opened_again_in_another_session(qtbot, viewer, panel, layers, tmp_path):
+    draw_around(viewer, panel, 1, 2)
+    settled(qtbot, panel)
+    scores = [panel.state.score_of(plane) for plane in range(3)]
+    assert panel.marks.files.text() == "Marks *"
+    panel.marks.save_to(tmp_path / "mine.json")
+    settled(qtbot, panel)
+    assert panel.marks.files.text() == "Marks"
+    assert "1 region to ignore written" in panel.status.value
+    viewer.window.remove_dock_widget(panel.native)
+    data = [layer.data for layer in layers]
+    viewer.layers.clear()
+
+    prediction, _ = add_stacks(viewer, data[1], data[0], ("A01", "A02", "A03"))
+    panel = open_panel(qtbot, viewer)
+    panel.tabs.setCurrentIndex(NUCLEI)
+    viewer.layers.selection.active = prediction
+    panel.marks.open_from(tmp_path / "mine.json")
+    qtbot.waitUntil(lambda: panel.controls.ignore.inside.value is not None)
+    told = panel.status.value
+    settled(qtbot, panel)
+
+    assert [panel.state.score_of(plane) for plane in range(3)] == scores
+    assert panel.controls.ignore.inside.current_choice == "ignored (mine)"
+    assert "1 region to ignore drawn in ignored (mine)" in told
+    assert panel.marks.files.text() == "Marks"
+    assert viewer.layers.selection.active is prediction
+
+
+def test_regions_of_a_file_leave_those_that_a_person_drew(qtbot, viewer, panel, tmp_path):
+    first = draw_around(viewer, panel, 1, 2)
+    settled(qtbot, panel)
+    panel.marks.save_to(tmp_path / "mine.json")
+    settled(qtbot, panel)
+    panel.marks.open_from(tmp_path / "mine.json")
+    settled(qtbot, panel)
+    assert [layer.name for layer in viewer.layers] == ["found", "truth", "debris"]
+
+    mine = draw_around(viewer, panel, 0, 3, "others")
+    settled(qtbot, panel)
+    panel.marks.open_from(tmp_path / "mine.json")
+    qtbot.waitUntil(lambda: "not used" in panel.status.value)
+    settled(qtbot, panel)
+
+    assert panel.controls.ignore.inside.value is mine
+    assert len(mine.data) == len(first.data) == 1
+    assert (ignored_in(panel, 0), ignored_in(panel, 1)) == (1, 0)
+    panel.controls.ignore.inside.value = viewer.layers["ignored (mine)"]
+    settled(qtbot, panel)
+    assert (ignored_in(panel, 0), ignored_in(panel, 1)) == (0, 1)
+
+
+def test_regions_are_in_force_when_the_panel_is_opened_again(qtbot, viewer, panel):
+    shapes = draw_around(viewer, panel, 1, 2)
+    settled(qtbot, panel)
+    viewer.window.remove_dock_widget(panel.native)
+    panel = open_panel(qtbot, viewer)
+
+    assert panel.controls.ignore.inside.value is shapes
+    assert ignored_in(panel, 1) == 1
+    panel.controls.ignore.inside.value = None
+    settled(qtbot, panel)
+    viewer.window.remove_dock_widget(panel.native)
+    assert open_panel(qtbot, viewer).controls.ignore.inside.value is None
+
+
+def test_shapes_without_labels_wait_for_them(viewer):
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    panel.controls.ignore.inside.value = viewer.add_shapes(name="debris")
+
+    assert "no prediction yet" in panel.status.value
+
+
+def test_files_tell_how_many_nuclei_a_region_leaves_out(qtbot, viewer, panel, tmp_path):
+    panel.controls.border.native.click()
+    settled(qtbot, panel)
+    at_border = panel.state.score_of(1).ignored.true
+    draw_around(viewer, panel, 1, 2)
+    settled(qtbot, panel)
+    viewer.dims.set_current_step(0, 1)
+    assert f"{at_border + 1} ignored (1 in drawn regions)" in panel.status.value
+    for kind, name in (
+        ("Scores as JSON...", "scores.json"),
+        ("Fields as CSV...", "fields.csv"),
+        ("Scores as Markdown...", "scores.md"),
+    ):
+        panel.export.write(kind, tmp_path / name)
+        settled(qtbot, panel)
+
+    ignored = json.loads((tmp_path / "scores.json").read_text())["pooled"]["ignored"]
+    assert (ignored["true_in_region"], ignored["predicted_in_region"]) == (1, 0)
+    with (tmp_path / "fields.csv").open(newline="") as file:
+        fields = list(csv.DictReader(file))
+    assert [one["ignored_true_in_region"] for one in fields] == ["0", "1", "0"]
+    assert "ignored, 1 in drawn regions (predicted" in (tmp_path / "scores.md").read_text()

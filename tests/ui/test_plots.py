@@ -203,7 +203,7 @@ def test_the_numbers_of_a_plot_are_saved_as_csv(qtbot, tmp_path, panel):
     rows = {}
     for kind in PLOT_TIPS:
         axes_of(panel, kind)
-        panel.plots.save_to(tmp_path / f"{kind}.csv")
+        panel.plots.save.save_to(tmp_path / f"{kind}.csv")
         settled(qtbot, panel)
         with (tmp_path / f"{kind}.csv").open(newline="") as file:
             rows[kind] = list(csv.DictReader(file))
@@ -263,7 +263,7 @@ def test_the_areas_count_all_nuclei(panel, truths):
 def test_every_plot_is_saved(qtbot, tmp_path, panel, kind, ending):
     axes_of(panel, kind)
 
-    panel.plots.save_to(tmp_path / f"plot.{ending}")
+    panel.plots.save.save_to(tmp_path / f"plot.{ending}")
     settled(qtbot, panel)
 
     head = (tmp_path / f"plot.{ending}").read_bytes()[:200]
@@ -272,7 +272,7 @@ def test_every_plot_is_saved(qtbot, tmp_path, panel, kind, ending):
 
 def test_a_plot_is_saved_as_it_was_though_another_is_chosen(qtbot, tmp_path, panel):
     axes_of(panel, IOUS)
-    panel.plots.save_to(tmp_path / "plot.csv")
+    panel.plots.save.save_to(tmp_path / "plot.csv")
     axes_of(panel, FIELDS)
     qtbot.waitUntil(lambda: not panel.running, timeout=20_000)
 

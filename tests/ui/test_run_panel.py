@@ -362,6 +362,22 @@ def test_measures_stand_in_the_panel_by_field_and_as_a_plot(measured, out):
     assert not shown.isVisibleTo(measured.native)  # it would be of the run before
 
 
+@pytest.mark.parametrize("ending", ["png", "svg", "csv"])
+def test_a_plot_of_measures_is_saved(qtbot, measured, out, tmp_path, ending):
+    measured.measures.kind.setCurrentText("Area")
+    path = tmp_path / f"areas.{ending}"
+    measured.measures.save.save_to(path)
+    qtbot.waitUntil(lambda: measured.status.value == f"Written: {path}", timeout=20_000)
+
+    if ending == "csv":
+        areas = [float(row["area_px"]) for row in read_csv(out / "measurements.csv")]
+        rows = read_csv(path)
+        assert [float(row["Area (px)"]) for row in rows] == areas
+        assert {row["model"] for row in rows} == {"otsu"}
+    else:
+        assert path.read_bytes().startswith(b"\x89PNG" if ending == "png" else b"<?xml")
+
+
 def test_measured_images_are_shown_with_their_labels(qtbot, viewer, measured, out):
     assert measured.form.show_results.enabled
     measured.form.show_results.native.click()

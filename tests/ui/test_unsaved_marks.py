@@ -90,4 +90,25 @@ def test_nothing_is_asked_once_the_marks_are_in_a_file(qtbot, marked, tmp_path):
     settled(qtbot, panel)
 
     assert panel.marks.files.text() == "Marks"
-    assert not any(map(count_unsaved, viewer.layers))
+    assert [count_unsaved(layer) for layer in viewer.layers] == [(0, 0), (0, 0)]
+
+
+def test_regions_are_asked_for_and_saved_without_the_tab_of_marks(
+    qtbot, make_napari_viewer, drawn_fields, tmp_path, monkeypatch
+):
+    viewer = make_napari_viewer(show=True)
+    truths = np.stack([field.labels for field in drawn_fields])
+    add_stacks(viewer, truths, spoil(truths))
+    panel = open_panel(qtbot, viewer)
+    box = np.array([(1, 0, 0), (1, 0, 50), (1, 50, 50), (1, 50, 0)])
+    shapes = viewer.add_shapes([box], shape_type="polygon", name="debris")
+    panel.controls.ignore.inside.value = shapes
+    settled(qtbot, panel)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+
+    asked = answered(qtbot, SAVE, watch_of(viewer).ask)
+
+    assert asked == ["Not saved yet: 1 region to ignore."]
+    saved = json.loads((tmp_path / "truth marks.json").read_text())
+    (region,) = saved["ignored_regions"]
+    assert (region["field"], region["polygon_px"]) == ("2", box[:, 1:].tolist())

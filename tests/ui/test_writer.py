@@ -106,6 +106,36 @@ def test_a_label_image_keeps_the_size_of_its_pixels(viewer, drawn_fields, tmp_pa
     assert (header.pixel_size, header.z_spacing) == (pytest.approx(0.5), 1.5)
 
 
+@pytest.mark.parametrize(
+    ("names", "chosen", "expected"),
+    [
+        (("t", "y", "x"), (), "TYX"),
+        (("z", "y", "x"), (), "ZYX"),
+        (("-3", "y", "x"), ("channel", "time"), "TYX"),
+        (("-3", "y", "x"), ("field",), "ZYX"),
+        (("z", "y", "x"), ("time",), "ZYX"),
+    ],
+)
+@pytest.mark.parametrize("largest", [9, 70_000], ids=["ImageJ", "OME"])
+def test_planes_that_are_moments_are_saved_as_such(
+    viewer, tmp_path, names, chosen, expected, largest
+):
+    made = {"model": "otsu", "axes": list(chosen)}
+    data = np.zeros((3, 20, 30), np.int32)
+    data[1, 4:9, 4:9] = largest
+    metadata = tag(LayerRecord(PREDICTION, provenance=made))
+    placed = {"axis_labels": names, "scale": (1.5, 0.5, 0.5), "units": ("um", "um", "um")}
+    viewer.add_labels(data, metadata=metadata, **placed)
+
+    save(viewer.layers, tmp_path / "labels.tif")
+
+    with tifffile.TiffFile(tmp_path / "labels.tif") as file:
+        assert file.series[0].axes == expected
+    header = read_labels_header(Source(tmp_path / "labels.tif"))
+    assert header.z_spacing == (1.5 if expected == "ZYX" else None)
+    assert np.array_equal(read_labels(Source(tmp_path / "labels.tif")), data)
+
+
 def test_a_layer_in_pixels_has_no_size_of_pixels(layers, labels, tmp_path):
     save(layers, tmp_path / "labels.tif")
 

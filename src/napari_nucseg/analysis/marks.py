@@ -12,14 +12,11 @@ import numpy as np
 
 from napari_nucseg.analysis.comparison import LocatedPair
 from napari_nucseg.analysis.objects import ObjectKey, Objects
-from napari_nucseg.metrics.ignoring import Ignored, Regions
+from napari_nucseg.metrics.ignoring import Ignored, Polygon, Regions
 
-FORM, VERSION = "napari-nucseg marks", 1
-"""What a file of marks says that it is, and the version of its form that is written."""
-KEPT_MARKS = "nucseg marks"
-"""Where a layer's metadata has the marks on its nuclei."""
+KEPT_MARKS, KEPT_REGIONS = "nucseg marks", "nucseg ignored regions"
+"""Where a layer's metadata has the marks on its nuclei, and the regions to ignore in its fields."""
 SIDES = {True: "truth", False: "predicted"}
-_FIELDS = {"field": str, "side": str, "label": int, "mark": str, "note": str, "box_px": list}
 
 
 class Mark(StrEnum):
@@ -63,6 +60,28 @@ def marks_in(metadata: Mapping[str, Any], *, is_true: bool) -> dict[ObjectKey, M
     """Return the marks of a layer's metadata, whichever side it was on when they were made."""
     kept: Marks = metadata.get(KEPT_MARKS, {})
     return {key._replace(is_true=is_true): marked for key, marked in kept.items()}
+
+
+def with_regions(metadata: Mapping[str, Any], regions: Regions) -> dict[str, Any]:
+    """Return a layer's metadata with the regions that are ignored in its fields, and no others."""
+    others = {key: value for key, value in metadata.items() if key != KEPT_REGIONS}
+    return others | ({KEPT_REGIONS: regions} if regions.by_plane else {})
+
+
+def regions_in(metadata: Mapping[str, Any]) -> Regions:
+    """Return the regions of a layer's metadata."""
+    kept: Regions = metadata.get(KEPT_REGIONS, Regions())
+    return kept
+
+
+def unknown_regions(regions: Regions, known: Regions) -> dict[Polygon, list[int]]:
+    """Return the polygons that are not known in each of their fields, and the fields of each."""
+    found: dict[Polygon, list[int]] = {}
+    for plane, polygons in regions.by_plane.items():
+        for polygon in dict.fromkeys(polygons):
+            if polygon not in known.by_plane.get(plane, ()):
+                found.setdefault(polygon, []).append(plane)
+    return found
 
 
 def marks_in_force(marks: Marks, pairs: Mapping[int, LocatedPair]) -> dict[ObjectKey, Marked]:
@@ -190,100 +209,6 @@ def mark_columns(
         "note": ["" if one is None else one.note for one in found],
         "counted": [label in ids[side] for side, label in rows],
     }
-
-
-def marks_record(marks: Marks, name_of: Callable[[int], str]) -> dict[str, Any]:
-    """Return marks as a file has them.
-
-    Parameters
-    ----------
-    marks : mapping
-        All marks by what a nucleus is known by.
-    name_of : callable
-        Names a field by its number.
-    """
-    return {
-        "form": FORM,
-        "version": VERSION,
-        "marks": [
-            {
-                "field": name_of(key.plane),
-                "side": SIDES[key.is_true],
-                "label": key.label,
-                "mark": marked.mark.value,
-                "note": marked.note,
-                "box_px": list(marked.box),
-            }
-            for key, marked in sorted(marks.items())
-        ],
-    }
-
-
-def read_marks(
-    record: Any, planes: Mapping[str, int], where: str
-) -> tuple[dict[ObjectKey, Marked], int]:
-    """Read what `marks_record` wrote.
-
-    Parameters
-    ----------
-    record : object
-        What is in the file.
-    planes : mapping
-        Name of a field to its number.
-    where : str
-        Name of the file, for errors.
-
-    Returns
-    -------
-    (dict, int)
-        Marks by what a nucleus is known by, and how many are in fields that are not there.
-
-    Raises
-    ------
-    ValueError
-        If it is no file of marks, or one of a newer version, or one of its marks is not whole.
-    """
-    if not isinstance(record, dict) or record.get("form") != FORM:
-        raise ValueError(f"{where}: it holds no marks; choose a file that Save marks has written")
-    if record.get("version") != VERSION:
-        raise ValueError(
-            f"{where}: its form has version {record.get('version')}, and this napari-nucseg reads "
-            f"version {VERSION}; install a newer one"
-        )
-    entries = record.get("marks")
-    if not isinstance(entries, list):
-        raise ValueError(f"{where}: its list of marks is missing; save the marks again")
-    marks: dict[ObjectKey, Marked] = {}
-    elsewhere = 0
-    for number, entry in enumerate(entries, 1):
-        _check(entry, f"{where}: mark {number}")
-        plane = planes.get(entry["field"])
-        if plane is None:
-            elsewhere += 1
-            continue
-        key = ObjectKey(plane, entry["label"], entry["side"] == SIDES[True])
-        marks[key] = Marked(Mark(entry["mark"]), entry["note"], tuple(entry["box_px"]))
-    return marks, elsewhere
-
-
-def _check(entry: Any, where: str) -> None:
-    """Refuse a mark that is not whole, before anything of it is used."""
-    if not isinstance(entry, dict):
-        raise ValueError(f"{where} is no object with {', '.join(_FIELDS)}")
-    for name, kind in _FIELDS.items():
-        if type(entry.get(name)) is not kind:
-            raise ValueError(f"{where}: its {name} is {entry.get(name)!r}, and not {kind.__name__}")
-    if entry["side"] not in SIDES.values() or entry["mark"] not in set(Mark):
-        raise ValueError(
-            f"{where} is {entry['mark']!r} of side {entry['side']!r}; marks are "
-            f"{', '.join(Mark)} of side {' or '.join(SIDES.values())}"
-        )
-    box = entry["box_px"]
-    if len(box) != 4 or any(type(edge) is not int for edge in box) or entry["label"] < 1:
-        raise ValueError(
-            f"{where} has label {entry['label']} and box {box}; a label is 1 or more, and a box "
-            "four whole numbers"
-        )
 
 
 def _is_there(pair: LocatedPair, key: ObjectKey, marked: Marked) -> bool:

@@ -29,27 +29,36 @@ from napari_nucseg.system_info import versions
 from napari_nucseg.wording import counted
 
 
-def find_images(inputs: Sequence[Path]) -> tuple[Source, ...]:
+def find_images(
+    inputs: Sequence[Path],
+) -> tuple[tuple[Source, ...], dict[Path, ValueError | OSError]]:
     """List images: the files given, and those directly in the folders given.
 
     Of a folder, labels are left out: those that were saved there, and ground truth by its name.
 
-    Raises
-    ------
-    ValueError
-        If a folder holds none.
-    FileNotFoundError
-        If an input does not exist.
+    Returns
+    -------
+    (tuple of Source, dict)
+        The images, and of each input without any what is wrong with it: it does not exist, may
+        not be read, or is a folder that holds none.
     """
     sources: list[Source] = []
+    refused: dict[Path, ValueError | OSError] = {}
     for path in inputs:
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: there is no such file or folder")
-        found = _images_in(path) if path.is_dir() else [Source(path)]
-        if not found:
-            raise ValueError(f"{path}: no TIFF or PNG image here{others_in(path)}")
-        sources += found
-    return tuple(dict.fromkeys(sources))
+        try:
+            sources += _images_of(path)
+        except (ValueError, OSError) as error:
+            refused[path] = error
+    return tuple(dict.fromkeys(sources)), refused
+
+
+def _images_of(path: Path) -> list[Source]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file or folder")
+    found = _images_in(path) if path.is_dir() else [Source(path)]
+    if not found:
+        raise ValueError(f"{path}: no TIFF or PNG image here{others_in(path)}")
+    return found
 
 
 def find_clashes(sources: Sequence[Source], out: Path) -> dict[Source, str]:

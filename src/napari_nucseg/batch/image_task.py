@@ -247,7 +247,8 @@ def _save(
         "nuclei": count_nuclei(result.labels, result.provenance.depth),
         "labels_sha256": checksum(result.labels),
     }
-    write_labels(path, result.labels, made, Calibration(image.pixel_size, image.z_spacing))
+    sizes = Calibration(image.pixel_size, image.z_spacing)
+    write_labels(path, result.labels, made, sizes, image.stack)
     return Saved.of(path, made)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -34,6 +35,7 @@ from napari_nucseg.io.writers import count_corrected, read_provenance, write_col
 from napari_nucseg.progress import Progress
 from napari_nucseg.report.measures import Measured, MeasuredPage, field_record, write_measures
 from napari_nucseg.report.page import describe_made
+from napari_nucseg.wording import counted
 
 MEASUREMENTS, FIELDS, FAILED = "measurements.csv", "fields.csv", "failed.csv"
 
@@ -44,6 +46,7 @@ def measure_models(
     out: Path,
     progress: Progress,
     cluster: Executor | None = None,
+    command: Sequence[str] = (),
 ) -> list[Measured]:
     """Segment and measure images by one model after the other; go on with what was begun.
 
@@ -62,6 +65,8 @@ def measure_models(
         models; may raise to stop.
     cluster : callable, optional
         Segments images elsewhere; None to segment them in this process.
+    command : sequence of str
+        Command line that does the same, for ``run.json`` and the report.
 
     Raises
     ------
@@ -89,10 +94,22 @@ def measure_models(
             with folder.held() if several else nullcontext():
                 plan = _settle(dataset, setup, folder, has_scale)
                 run = _Run(dataset, setup, folder, plan)
-                found.append(run.carry_out(tell, cluster))
-        title = f"{', '.join(models)} on {dataset.name}"
-        write_measures(out / REPORT, MeasuredPage(title, len(fields), found, str(out.absolute())))
+                session = Session(folder, plan, dataset, command)
+                found.append(run.carry_out(session, tell, cluster))
+        title, results = f"{', '.join(models)} on {dataset.name}", str(out.absolute())
+        page = MeasuredPage(title, len(fields), found, results, shlex.join(command))
+        write_measures(out / REPORT, page)
     return found
+
+
+def describe_measured(found: Sequence[Measured]) -> list[str]:
+    """Say that nothing was scored, and how many nuclei each model found: a sentence each."""
+    told = ["There is no ground truth, so nuclei were measured, and nothing was scored."]
+    for one in found:
+        fields, nuclei = counted(len(one.nuclei), "field"), counted(one.count, "nucleus")
+        failed = f" {len(one.failed)} failed, see failed.csv." if one.failed else ""
+        told.append(f"{one.name}: {fields}, {nuclei}.{failed}")
+    return told
 
 
 def _settle(
@@ -118,9 +135,8 @@ class _Run:
         self._suspect: dict[str, tuple[str, ...]] = {}
         self._failed: dict[str, str] = {}
 
-    def carry_out(self, progress: Progress, cluster: Executor | None) -> Measured:
+    def carry_out(self, session: Session, progress: Progress, cluster: Executor | None) -> Measured:
         """Segment and measure all images, and write labels and tables."""
-        session = Session(self._folder, self._plan, self._dataset, ())
         work = ImageTask(self._setup, self._folder.labels, Choice())
         sources = [one.image for one in self._fields.values() if one.image is not None]
         for one in segment_images(sources, work, progress, cluster):

@@ -118,31 +118,82 @@ def benchmark(
 ) -> None:
     """Segment and score every field of a dataset. If it was stopped, the same command goes on.
 
+    Images without any ground truth are segmented and measured, and not scored.
+
     The exit code is 1 if a field failed; the others are done.
     """
-    from napari_nucseg.batch.dataset_run import Execution, run_models
-    from napari_nucseg.batch.executor import executor_for
-    from napari_nucseg.io.writers import has_parquet
-
     dataset = fields.open()
     _warn(dataset)
     setups = [prepare(name, models.device, chosen, rule.rule) for name in models.names]
     out = results.folder(dataset, setups)
+    run = _measure if dataset.has_no_truth else _score
+    failed = run(dataset, setups, out, models, results)
+    console.print(f"Results are in {out}, the report is {out / 'report.html'}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _score(
+    dataset: Dataset,
+    setups: Sequence[Setup],
+    out: Path,
+    models: ModelOptions,
+    results: ResultOptions,
+) -> bool:
+    """Segment and score all fields, and tell what came out; return whether any failed."""
+    from napari_nucseg.batch.dataset_run import Execution, run_models
+    from napari_nucseg.batch.executor import executor_for
+    from napari_nucseg.io.writers import has_parquet
+
     parquet = has_parquet() if results.parquet is None else results.parquet
-    command = ["napari-nucseg", *sys.argv[1:]]
     with (
         _going_on(),
         executor_for(models.scheduler, models.device) as run_fields,
         counting() as bar,
     ):
-        how = Execution(follow_with(bar, "Fields"), run_fields, parquet, command)
+        how = Execution(follow_with(bar, "Fields"), run_fields, parquet, _command())
         found = run_models(dataset, setups, out, how, results.worst)
     for setup, result in zip(setups, found, strict=True):
         _tell(dataset, setup, result)
     _tell_comparison(setups, found)
-    console.print(f"Results are in {out}, the report is {out / 'report.html'}")
-    if any(result.failed for result in found):
-        raise typer.Exit(1)
+    return any(result.failed for result in found)
+
+
+def _measure(
+    dataset: Dataset,
+    setups: Sequence[Setup],
+    out: Path,
+    models: ModelOptions,
+    results: ResultOptions,
+) -> bool:
+    """Segment and measure images without ground truth; return whether any failed."""
+    from napari_nucseg.batch.executor import cluster_for
+    from napari_nucseg.batch.measured_run import describe_measured, measure_models
+    from napari_nucseg.io.layouts import explain_no_truth
+    from napari_nucseg.io.sources import root_of
+
+    if results.parquet:
+        warn("--parquet: tables of a run without ground truth are CSV alone")
+    with (
+        _going_on(),
+        cluster_for(models.scheduler, models.device) as cluster,
+        counting() as bar,
+    ):
+        told = follow_with(bar, "Fields")
+        found = measure_models(dataset, setups, out, told, cluster, _command())
+    _print([("Model", *found[0].header[1:]), *(one.total for one in found)])
+    for one in found:
+        _tell_failures(one.failed)
+        _tell_suspects(one.suspect, components=True)
+    console.print(*describe_measured(found), sep="\n")
+    first = dataset.fields[0].image
+    assert first is not None
+    console.print(f"To score them, {explain_no_truth(root_of(first.path.parent))}")
+    return any(one.failed for one in found)
+
+
+def _command() -> list[str]:
+    return ["napari-nucseg", *sys.argv[1:]]
 
 
 @contextmanager
@@ -206,7 +257,7 @@ def _tell_failures(failed: Mapping[str, str]) -> None:
         console.print(f"  {stem}: {error}", style="red")
 
 
-def _tell_suspects(suspect: Mapping[str, tuple[str, ...]], components: bool) -> None:
+def _tell_suspects(suspect: Mapping[str, Sequence[str]], components: bool) -> None:
     if not suspect:
         return
     warn(f"{counted(len(suspect), 'field')} to look at, see the column suspect of fields.csv:")

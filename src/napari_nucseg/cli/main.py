@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -16,10 +15,8 @@ from rich.table import Table
 from napari_nucseg import __version__
 from napari_nucseg.cli.benchmark import benchmark
 from napari_nucseg.cli.options import (
-    Components,
     DeviceName,
     ModelOptions,
-    RuleOptions,
     console,
     counting,
     follow_with,
@@ -29,8 +26,8 @@ from napari_nucseg.cli.options import (
     takes,
     transferring,
     warn,
-    warn_of_reading,
 )
+from napari_nucseg.cli.score import score
 from napari_nucseg.cli.train import train
 from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.segmenters import catalogue
@@ -50,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(benchmark)
+app.command()(score)
 app.command()(train)
 
 
@@ -99,16 +97,16 @@ class FileOptions:
         ),
     ] = False
 
-    def find(self) -> tuple[list[Source], list[Exception]]:
+    def find(self) -> tuple[list[Source], list[ValueError | OSError]]:
         """Find images, and say which cannot be segmented; an error if none can be."""
         from napari_nucseg.batch.image_run import find_clashes, find_images, passed_over
 
-        sources = find_images(self.inputs)
+        sources, missing = find_images(self.inputs)
         clashes = find_clashes(sources, self.out)
-        refused: list[Exception] = [ValueError(reason) for reason in clashes.values()]
-        if len(refused) == len(sources):
+        refused = [*missing.values(), *map(ValueError, clashes.values())]
+        if len(clashes) == len(sources):
             raise refused[0]
-        for line in passed_over(self.inputs, sources):
+        for line in passed_over([path for path in self.inputs if path not in missing], sources):
             warn(line)
         return [source for source in sources if source not in clashes], refused
 
@@ -181,8 +179,8 @@ def segment(
         if cluster is None:
             setup.load()  # what is wrong with it is told before anything is written
         failed = _segment_all(sources, work, cluster)
-    errors = [*refused, *(ValueError(one.error) for one in failed)]
-    refuse_failures(errors, len(sources) + len(refused))
+    told = [*refused, *(ValueError(one.error) for one in failed)]
+    refuse_failures(told, len(sources) + len(refused), "images")
 
 
 def _segment_all(
@@ -201,40 +199,6 @@ def _segment_all(
                 for sign in (*one.read_as, *one.suspect):
                     warn(f"{one.name}: {sign}")
     return [one for one in found if not isinstance(one, Saved)]
-
-
-@app.command()
-@grouped
-def score(
-    predicted: Annotated[
-        Path, typer.Argument(help="Label TIFF or PNG, _seg.npy of Cellpose, or a folder of them.")
-    ],
-    truth: Annotated[Path, typer.Argument(help="The ground truth, the same kind.")],
-    rule: RuleOptions,
-    components: Components = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Score labels against the ground truth."""
-    from napari_nucseg.batch.label_pairs import pair_labels
-    from napari_nucseg.metrics.summary import summarise
-    from napari_nucseg.report.text import Scored, json_record, score_table, summary_table
-    from napari_nucseg.wording import say_corrected
-
-    scores, made, corrected = [], list[Mapping[str, Any]](), 0
-    for pair in pair_labels(predicted, truth):
-        found, notes = pair.score_and_note(rule.rule, components=components)
-        scores.append(found)
-        made.append(pair.made)
-        corrected += sum(pair.corrected.values())
-        warn_of_reading(components, *notes)
-    summary = summarise(scores, rule.empty_as_one)
-    if as_json:
-        of = Scored(truth.name, made, corrected)
-        typer.echo(json.dumps(json_record(summary, of), allow_nan=False))
-        return
-    table = score_table(scores[0]) if predicted.is_file() else summary_table(summary)
-    table.caption = "; ".join(filter(None, (str(table.caption), say_corrected(corrected))))
-    console.print(table)
 
 
 @app.command()

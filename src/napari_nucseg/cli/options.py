@@ -22,6 +22,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from napari_nucseg.batch.plan import Setup
+from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST, ScoreRule, find_preset
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.progress import Progress
@@ -255,14 +256,29 @@ def prepare(
     return set_up(model, device, chosen or {}, rule)
 
 
-def refuse_failures(errors: Sequence[Exception], count: int) -> None:
-    """Tell which of several images failed, with exit code 1; if all did, raise the first error."""
-    if len(errors) == count:
-        raise errors[0]
-    for error in errors:
-        console.print(str(error), style="red")
-    if errors:
-        console.print(f"{len(errors)} of {count} images failed, the others are done", style="red")
+def refuse_failures(
+    failed: Sequence[Exception], count: int, what: str, to: Console = console
+) -> None:
+    """Tell which of several failed, with exit code 1; if all did, raise the first error.
+
+    Parameters
+    ----------
+    failed : sequence of Exception
+        What was wrong with each.
+    count : int
+        How many there were in all.
+    what : str
+        What they are, in the plural.
+    to : Console
+        Where it is told: standard error, where standard output is for a program.
+    """
+    if len(failed) == count:
+        raise failed[0]
+    told = [describe_error(error) for error in failed]
+    for line in [*told, f"{len(failed)} of {count} {what} failed, the others are done"]:
+        if failed:
+            to.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    if failed:
         raise typer.Exit(1)
 
 

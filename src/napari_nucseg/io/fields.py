@@ -155,6 +155,11 @@ class Dataset:
         return replace(self, fields=fields)
 
     @property
+    def has_no_truth(self) -> bool:
+        """Whether every field has an image, and none has ground truth."""
+        return self.has_images and len(self.without_mask) == len(self.fields)
+
+    @property
     def without_mask(self) -> tuple[Field, ...]:
         """Fields whose ground truth is missing."""
         return tuple(field for field in self.fields if field.mask is None)

@@ -187,8 +187,7 @@ def explain_no_truth(root: Path) -> str:
         if archive.is_file():
             return f"{name} holds no TIFF or PNG files"
     return (
-        "add masks/ or labels/, put labels beside the images, such as a_masks.tif beside a.tif, or "
-        "segment without scoring"
+        "add masks/ or labels/, or put labels beside the images, such as a_masks.tif beside a.tif"
     )
 
 

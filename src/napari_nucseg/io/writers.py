@@ -123,6 +123,7 @@ def write_labels(
     labels: Labels,
     provenance: Mapping[str, Any],
     calibration: Calibration = UNKNOWN,
+    stack: str = "",
 ) -> None:
     """Write a label image as TIFF: zlib, 16 bits in ImageJ's form where they fit, else 32 in OME's.
 
@@ -136,6 +137,8 @@ def write_labels(
         How the labels were made; kept as JSON in the image description.
     calibration : Calibration
         Sizes of pixels and distance of planes, where they are known; other programs show them.
+    stack : str
+        Axes before height and width, as in `Image`. Planes are moments if it is T.
 
     Raises
     ------
@@ -144,16 +147,16 @@ def write_labels(
     """
     least, largest = int(labels.min(initial=0)), int(labels.max(initial=0))
     if least < 0 or largest >= UINT32_LABELS:
-        raise ValueError(
-            f"{path}: label {least if least < 0 else largest} does not fit into 32 bits from 0; "
-            "relabel the objects from 1 first"
-        )
+        label = least if least < 0 else largest
+        told = "does not fit into 32 bits from 0; relabel the objects from 1 first"
+        raise ValueError(f"{path}: label {label} {told}")
     data = labels.astype(np.uint16 if largest < UINT16_LABELS else np.uint32)
     if data.ndim > len(_AXES):
         data = data.reshape(-1, *data.shape[-2:])
     is_for_imagej = data.dtype == np.uint16 and data.nbytes < _LARGE
     form = _imagej_form if is_for_imagej else _ome_form
-    options = form(data.ndim, json.dumps({_NOTE: provenance}), calibration)
+    axes = "TYX" if stack == "T" and data.ndim == 3 else _axes(data.ndim)
+    options = form(axes, json.dumps({_NOTE: provenance}), calibration)
     options |= {"compression": "zlib", "photometric": "minisblack"}
     write_whole(path, lambda file: tifffile.imwrite(file, data, **options))
 
@@ -173,24 +176,23 @@ def checksum(labels: Labels) -> str:
     return hashlib.sha256(np.array(shape, "<u8").tobytes() + numbers.tobytes()).hexdigest()
 
 
-def _imagej_form(ndim: int, note: str, calibration: Calibration) -> dict[str, Any]:
+def _imagej_form(axes: str, note: str, calibration: Calibration) -> dict[str, Any]:
     """Say in ImageJ's way what axes, sizes and the note are."""
-    metadata: dict[str, Any] = {"axes": _axes(ndim), _NOTE: note}
+    metadata: dict[str, Any] = {"axes": axes, _NOTE: note}
     options: dict[str, Any] = {"imagej": True, "metadata": metadata}
     if calibration.pixel_size is not None:
         metadata["unit"] = "um"
         options["resolution"] = (1 / calibration.pixel_size,) * 2
-        if calibration.z_spacing is not None and ndim > 2:
+        if calibration.z_spacing is not None and "Z" in axes:
             metadata["spacing"] = calibration.z_spacing
     return options
 
 
-def _ome_form(ndim: int, note: str, calibration: Calibration) -> dict[str, Any]:
+def _ome_form(axes: str, note: str, calibration: Calibration) -> dict[str, Any]:
     """Say the same in OME's way; ImageJ's own has no 32-bit integers and no files over 4 GB."""
-    metadata: dict[str, Any] = {"axes": _axes(ndim), "Description": note}
-    sizes = {"X": calibration.pixel_size, "Y": calibration.pixel_size}
-    if ndim > 2:
-        sizes["Z"] = calibration.z_spacing
+    metadata: dict[str, Any] = {"axes": axes, "Description": note}
+    edge, depth = calibration.pixel_size, calibration.z_spacing if "Z" in axes else None
+    sizes = {"X": edge, "Y": edge, "Z": depth}
     for axis, size in sizes.items():
         if size is not None:
             metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "\u00b5m"}

@@ -123,10 +123,12 @@ class Ignored:
 
 @dataclass(frozen=True)
 class IgnoredCounts(AddableCounts):
-    """Number of true and of predicted objects that were left out."""
+    """Number of true and of predicted objects that were left out, and by the region alone."""
 
     true: int
     predicted: int
+    true_in_region: int = 0
+    predicted_in_region: int = 0
 
 
 @dataclass(frozen=True)
@@ -179,22 +181,20 @@ def leave_out(truth: Labels, predicted: Labels, ignore: Ignored) -> Counted:
     >>> leave_out(truth, predicted, Ignored(border=True)).truth
     array([[0, 0, 0, 0, 0]])
     >>> kept = leave_out(truth, predicted, Ignored(truth=frozenset({1})))
-    >>> kept.predicted, kept.ignored
-    (array([[0, 0, 0, 4, 0]]), IgnoredCounts(true=1, predicted=1))
+    >>> kept.predicted, kept.ignored.true, kept.ignored.predicted
+    (array([[0, 0, 0, 4, 0]]), 1, 1)
     """
     overlap = find_overlap(truth, predicted)
     region = _checked_region(ignore, truth)
-    gone = _true_objects(truth, overlap, region, ignore)
-    ground = region | np.isin(truth, gone)
-    lost = _predicted_objects(predicted, overlap, ground, gone, border=ignore.border)
-    lost = np.union1d(lost, _named(ignore.predicted, overlap.predicted_ids, "predicted"))
-    off = np.isin(predicted, lost)
-    counts = _count_pixels(truth > 0, predicted > 0, ~(ground | off))
+    gone, lost = _left_out(truth, predicted, overlap, region, ignore)
+    inside = _left_out(truth, predicted, overlap, region, Ignored()) if region.any() else ((), ())
+    off_true, off = np.isin(truth, gone), np.isin(predicted, lost)
+    counts = _count_pixels(truth > 0, predicted > 0, ~(region | off_true | off))
     return Counted(
-        np.where(np.isin(truth, gone), 0, truth).astype(truth.dtype),
+        np.where(off_true, 0, truth).astype(truth.dtype),
         np.where(off, 0, predicted).astype(predicted.dtype),
         counts,
-        IgnoredCounts(len(gone), len(lost)),
+        IgnoredCounts(len(gone), len(lost), *map(len, inside)),
     )
 
 
@@ -241,14 +241,19 @@ def _checked_region(ignore: Ignored, labels: Labels) -> NDArray[np.bool_]:
     return region
 
 
-def _true_objects(
-    truth: Labels, overlap: Overlap, region: NDArray[np.bool_], ignore: Ignored
-) -> Ids:
+def _left_out(
+    truth: Labels, predicted: Labels, overlap: Overlap, region: NDArray[np.bool_], ignore: Ignored
+) -> tuple[Ids, Ids]:
+    """Return the labels of the true and of the predicted objects that leave."""
     named = _named(ignore.truth, overlap.truth_ids, "true")
     parts = [named, _mostly_on(truth, overlap.truth_ids, overlap.truth_areas, region)]
     if ignore.border:
         parts.append(touching_border(truth))
-    return np.unique(np.concatenate(parts))
+    gone = np.unique(np.concatenate(parts))
+    ground = region | np.isin(truth, gone)
+    lost = _predicted_objects(predicted, overlap, ground, gone, border=ignore.border)
+    named = _named(ignore.predicted, overlap.predicted_ids, "predicted")
+    return gone, np.union1d(lost, named)
 
 
 def _named(labels: frozenset[int], there: Ids, side: str) -> Ids:

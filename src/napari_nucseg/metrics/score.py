@@ -89,9 +89,10 @@ class Score:
         true, predicted, matched = self.areas.true, self.areas.predicted, self.objects.tp
         if self.ignored is None:
             return f"{counted(true, 'nucleus')}, {predicted} predicted, {matched} matched."
-        left_out = self.ignored.true
+        left_out, inside = self.ignored.true, self.ignored.true_in_region
+        why = f" ({inside} in drawn regions)" if inside else ""
         return (
-            f"{true} of {counted(true + left_out, 'nucleus')} counted, {left_out} ignored; "
+            f"{true} of {counted(true + left_out, 'nucleus')} counted, {left_out} ignored{why}; "
             f"{predicted} of {predicted + self.ignored.predicted} predicted; {matched} matched."
         )
 

@@ -140,10 +140,14 @@ def _describe_ignored(score: Score, before: str) -> str:
         return ""
     ignored, areas = score.ignored, score.areas
     nuclei = counted(areas.true + ignored.true, "nucleus")
+    inside = [
+        f", {n} in drawn regions" if n else ""
+        for n in (ignored.true_in_region, ignored.predicted_in_region)
+    ]
     return (
-        f"{before}{areas.true} of {nuclei} counted, {ignored.true} ignored (predicted: "
+        f"{before}{areas.true} of {nuclei} counted, {ignored.true} ignored{inside[0]} (predicted: "
         f"{areas.predicted} of {areas.predicted + ignored.predicted} counted, "
-        f"{ignored.predicted} ignored)"
+        f"{ignored.predicted} ignored{inside[1]})"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a layer's data holds: axes before height and width, fields along them, pixels of a size."""
+"""What a layer's data holds: axes, fields along them, pixels of a size, shapes within fields."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Image, Layer, Shapes
 from numpy.typing import NDArray
 from pint import DimensionalityError
 
 from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
+from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
 
 _AXES = "nucseg axes"
+_DECIMALS = 2
+"""Of corners of polygons, in pixels: napari keeps shapes as numbers of 32 bits."""
 
 
 def full_data(layer: Layer) -> Any:
@@ -87,3 +90,43 @@ def shown_plane(point: Sequence[float], layer: Layer) -> int:
     place = np.rint(layer.world_to_data(np.asarray(point)[-layer.ndim :])).astype(int)
     place = place[-len(stack) - 2 : -2]
     return int(np.ravel_multi_index(np.clip(place, 0, np.subtract(stack, 1)), stack))
+
+
+def drawn_regions(labels: Layer, layer: Shapes | None) -> Regions:
+    """Return the shapes of a layer as polygons in the pixels of labels, field by field."""
+    stack, found = field_shape(labels), dict[int, tuple[Polygon, ...]]()
+    planes = np.arange(count_planes(labels)).reshape(stack[:-2])
+    for polygon, place in filter(None, polygons_in(labels, layer)):
+        if all(0 <= n < m for n, m in zip(place, stack[-2 - len(place) : -2], strict=True)):
+            where: Any = (..., *place)
+            for plane in planes[where].ravel().tolist():
+                found[plane] = (*found.get(plane, ()), polygon)
+    return Regions((stack[-2], stack[-1]), found)
+
+
+def polygons_in(
+    labels: Layer, layer: Shapes | None
+) -> list[tuple[Polygon, tuple[int, ...]] | None]:
+    """Return each shape of a layer as a polygon in the pixels of labels, and the field it lies in.
+
+    The field is its place in the stack of labels, along the last axes that both layers have. It is
+    None instead of both for a shape that has no inside, or lies in more than one field.
+    """
+    found = list[tuple[Polygon, tuple[int, ...]] | None]()
+    for points, kind in () if layer is None else zip(layer.data, layer.shape_type, strict=True):
+        placed = _places_in(labels, ellipse_in(points) if kind == "ellipse" else points, layer)
+        place = np.unique(np.rint(placed[:, :-2]).astype(int), axis=0)
+        fits = kind not in ("line", "path") and len(place) == 1 and len(placed) > 2
+        polygon = tuple((y, x) for y, x in placed[:, -2:].round(_DECIMALS).tolist())
+        found.append((polygon, tuple(place[0].tolist())) if fits else None)
+    return found
+
+
+def _places_in(labels: Layer, points: NDArray[Any], layer: Layer) -> NDArray[np.float64]:
+    """Return the places of points of a layer in labels, as far as both have the same axes."""
+    axes, placed = min(layer.ndim, labels.ndim), []
+    for point in points:
+        world = np.zeros(labels.ndim)
+        world[-axes:] = layer.data_to_world(point)[-axes:]
+        placed.append(labels.world_to_data(world)[-axes:])
+    return np.array(placed)

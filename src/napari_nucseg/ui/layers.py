@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -33,7 +33,7 @@ RING = "ring"
 """Role of a Points layer that marks a nucleus."""
 MASK_IMAGE = "nucseg mask image"
 """Where labels that were made from an Image layer say its unique id."""
-_KEY = "nucseg"
+_KEY, _SET_ASIDE = "nucseg", "nucseg of other axes"
 _PLACED = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 SEEN = (0.16, 0.4)
 """Luminances of colours that are seen on black and on white alike; black is 0, and white 1."""
@@ -155,6 +155,27 @@ def find_prediction(layers: Iterable[Layer], source: str, model: str) -> Labels 
     """Return the labels that a model made of an image layer, by the layer's unique id."""
     made = {"model": model}
     return find_labels(layers, LayerRecord(PREDICTION, source=source, provenance=made))
+
+
+def set_aside_by_axes(layers: Iterable[Layer], image: Image) -> bool:
+    """Set aside labels that were made with other axes than an image has now; tell of any.
+
+    No result is written to these. Those that were set aside before and are of its axes are taken
+    up again, unless others have been made since.
+    """
+    layers, axes, is_any = list(layers), list(axes_of(image)), False
+    for is_aside in (True, False):
+        for layer in layers:
+            one = record_of(layer)
+            if one is None or one.source != str(image.unique_id) or one.is_copy == is_aside:
+                continue
+            is_other = (one.provenance or {}).get("axes", axes) != axes
+            is_free = layer.metadata.get(_SET_ASIDE) and find_labels(layers, one) is None
+            if is_other if is_aside else is_free and not is_other:
+                changed = tag(replace(one, is_copy=is_aside)) | {_SET_ASIDE: is_aside}
+                layer.metadata = layer.metadata | changed
+                is_any |= is_aside
+    return is_any
 
 
 def placement(layer: Layer) -> dict[str, Any]:

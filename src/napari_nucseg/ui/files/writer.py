@@ -11,6 +11,7 @@ import numpy as np
 from napari.utils.notifications import show_warning
 
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, to_um
+from napari_nucseg.io.channels import CHANNEL, TIME, said_by
 from napari_nucseg.io.datasets import refuse_truth
 from napari_nucseg.io.label_formats import require_whole, write_mask, write_rois
 from napari_nucseg.io.writers import write_labels
@@ -72,7 +73,8 @@ def save_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     refuse_truth(Path(path))
     labels = np.asarray(_full(data, attributes))
     made, sizes = _provenance(attributes, labels), _calibration(attributes)
-    _told(path, partial(write_labels, Path(path), labels, made, sizes))
+    stack = "T" if _is_in_time(attributes, made) else ""
+    _told(path, partial(write_labels, Path(path), labels, made, sizes, stack))
     return [path]
 
 
@@ -108,6 +110,14 @@ def _provenance(attributes: dict[str, Any], labels: Any) -> dict[str, Any]:
         made["corrected_by_hand"] = corrected
     by_field = record.get("by_field")
     return made | {"by_field": by_field} if by_field else made
+
+
+def _is_in_time(attributes: dict[str, Any], made: dict[str, Any]) -> bool:
+    """Whether the planes are moments: as the first axis is called, else as was chosen for it."""
+    names = attributes.get("axis_labels")
+    said = said_by(names[0]) if names else None
+    chosen = [axis for axis in made.get("axes", ()) if axis != CHANNEL]
+    return (said or next(iter(chosen), None)) == TIME
 
 
 def _calibration(attributes: dict[str, Any]) -> Calibration:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from napari.components import ViewerModel
 from napari.utils.theme import get_theme
-from qtpy.QtWidgets import QComboBox, QTableView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTableView, QVBoxLayout, QWidget
 
+from napari_nucseg.io.writers import Columnlike
 from napari_nucseg.report.measures import Measured, label_of
 from napari_nucseg.report.plots import AREA, COUNT, INTENSITY, Theme, draw_measure, dress
+from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.score.figures import Plot, SaveButton
 from napari_nucseg.ui.score.score_table import PlainModel, table_view
 
 _HEIGHT = 180
@@ -24,9 +28,13 @@ class MeasuresWidget(QWidget):
     ----------
     viewer : ViewerModel
         The viewer whose theme the plot follows.
+    run : callable
+        Called with work to do in the background, and with what shows its result.
+    tell : callable
+        Called with a line of text, to show it.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, run: Run, tell: Callable[[str], None]) -> None:
         super().__init__()
         self._viewer = viewer
         self._measured: Sequence[Measured] = ()
@@ -34,11 +42,15 @@ class MeasuresWidget(QWidget):
         self.table: QTableView | None = None
         self.kind = QComboBox()
         self.kind.addItems([AREA, INTENSITY, COUNT])
-        self.kind.setToolTip("Which measure the plot shows. The report has all, also as files.")
+        self.kind.setToolTip("Which measure the plot shows. The report has all of them.")
         self.kind.currentTextChanged.connect(self.draw)
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
-        self._layout.addWidget(self.kind)
+        self.save = SaveButton(self._plot, run, tell)
+        above = QHBoxLayout()
+        above.addWidget(self.kind, 1)
+        above.addWidget(self.save)
+        self._layout.addLayout(above)
         viewer.events.theme.connect(self.draw)
         self.setVisible(False)
 
@@ -60,17 +72,19 @@ class MeasuresWidget(QWidget):
             return
         if self.canvas is None:
             self._make_canvas()
-        figure, kind = self.canvas.figure, self.kind.currentText()
         colours = get_theme(self._viewer.theme)
         parts = colours.background, colours.text, colours.secondary
         theme = Theme(*(colour.as_hex() for colour in parts))
-        figure.clear()
-        axes = figure.subplots()
-        has_scale = all(one.has_scale for one in self._measured)
-        values = {one.name: one.values(kind) for one in self._measured}
-        draw_measure(axes, values, label_of(kind, has_scale), theme)
-        dress(axes, theme)
+        _draw(self._measured, self.kind.currentText(), theme, self.canvas.figure)
         self.canvas.draw_idle()
+
+    def _plot(self) -> Plot | str:
+        """Return the chosen plot as it is saved."""
+        measured, kind = self._measured, self.kind.currentText()
+        if not measured:
+            return "There are no measures yet. Press Run first."
+        name = " ".join([*(one.name for one in measured), kind])
+        return Plot(name, partial(_draw, measured, kind, Theme()))
 
     def _make_canvas(self) -> None:
         # Not above, because opening the panel would wait for matplotlib
@@ -99,3 +113,16 @@ class MeasuresWidget(QWidget):
         self.table = table_view(model, stretched=0)
         self.table.setFixedHeight(_HEIGHT)
         self._layout.addWidget(self.table)
+
+
+def _draw(
+    measured: Sequence[Measured], kind: str, theme: Theme, figure: Any
+) -> Mapping[str, Columnlike]:
+    """Draw a measure in place of what a figure shows, and return it as columns of a table."""
+    figure.clear()
+    axes, label = figure.subplots(), label_of(kind, all(one.has_scale for one in measured))
+    values = {one.name: one.values(kind) for one in measured}
+    draw_measure(axes, values, label, theme)
+    dress(axes, theme)
+    names = [name for name, mine in values.items() for _ in mine]
+    return {"model": names, label: [value for mine in values.values() for value in mine.tolist()]}

@@ -47,7 +47,7 @@ class RunPanel(Panel):
         self._done = ""
         super().__init__(viewer, [])
         form = self.form
-        self.measures = MeasuresWidget(viewer)
+        self.measures = MeasuresWidget(viewer, self.run_errand, self._say)
         self.native.layout().addWidget(
             scrolled(
                 form.top(),

@@ -158,7 +158,7 @@ def run_request(request: RunRequest, progress: Progress) -> RunOutcome:
         catalogue.download(model, partial(_tell_download, progress, model.name))
     setups = [set_up(model, request.device, request.chosen, request.rule) for model in models]
     told = RunProgress(progress, [model.name for model in models]).report
-    if dataset.has_images and len(dataset.without_mask) == len(dataset.fields):
+    if dataset.has_no_truth:
         return _measure(dataset, setups, request, told)
     with executor_for(request.scheduler, request.device) as run_fields:
         how = Execution(told, run_fields, has_parquet(), request.command)
@@ -172,16 +172,12 @@ def _measure(
 ) -> RunOutcome:
     """Segment and measure images without ground truth."""
     from napari_nucseg.batch.executor import cluster_for
-    from napari_nucseg.batch.measured_run import measure_models
+    from napari_nucseg.batch.measured_run import describe_measured, measure_models
 
     with cluster_for(request.scheduler, request.device) as cluster:
-        measured = measure_models(dataset, setups, request.out, progress, cluster)
-    told = ["There is no ground truth, so nuclei were measured, and nothing was scored."]
-    for one in measured:
-        fields, nuclei = counted(len(one.nuclei), "field"), counted(one.count, "nucleus")
-        failed = f" {len(one.failed)} failed, see failed.csv." if one.failed else ""
-        told.append(f"{one.name}: {fields}, {nuclei}.{failed}")
-    return RunOutcome("\n".join(told), tuple(measured))
+        how = progress, cluster, request.command
+        measured = measure_models(dataset, setups, request.out, *how)
+    return RunOutcome("\n".join(describe_measured(measured)), tuple(measured))
 
 
 def _in_words(model: str, result: Benchmark) -> str:

@@ -1,4 +1,4 @@
-"""What each plot of a comparison shows: drawn into axes, and as numbers for a file."""
+"""What each plot of a comparison shows, and the button that saves a plot or its numbers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_nucseg.io.atomic import write_whole
-from napari_nucseg.io.writers import Columnlike, write_columns
+from napari_nucseg.io.writers import Columnlike, with_ending, write_columns
 from napari_nucseg.metrics.overlap import Index, join_overlaps
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.report.plots import (
@@ -25,8 +26,11 @@ from napari_nucseg.report.plots import (
     score_curve,
     score_fields,
 )
+from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.model import Comparison
 
+FORMATS = ("png", "svg", "pdf", "csv")
 CURVES, IOUS, FIELDS, AREAS = "AP and F1 by threshold", "IoU by area", "Fields", "Areas"
 
 
@@ -150,26 +154,86 @@ def draw_figure(figure: Any, kind: str, now: Comparison, theme: Theme) -> Drawn:
     return drawn
 
 
-def write_figure(path: Path, kind: str, now: Comparison) -> None:
-    """Write a plot, dark on white, or its numbers; the ending of the name says how.
+class Plot(NamedTuple):
+    """A plot as it is saved; plain values, so that a worker can draw it.
+
+    Attributes
+    ----------
+    name : str
+        What the file is called unless a person says otherwise, without ending.
+    draw : callable
+        Draws into an empty figure of matplotlib, dark on white, and returns the columns of the
+        table of what is drawn.
+    size : tuple of float
+        Width and height in inches.
+    """
+
+    name: str
+    draw: Callable[[Any], Mapping[str, Columnlike]]
+    size: tuple[float, float] = (4.5, 3.4)
+
+
+def write_plot(path: Path, plot: Plot) -> None:
+    """Write a plot to a PNG, SVG or PDF file, or its numbers to a CSV file, as the ending says."""
+    from matplotlib.figure import Figure
+
+    figure, ending = Figure(figsize=plot.size, layout="constrained"), path.suffix.lstrip(".")
+    columns = plot.draw(figure)
+    if ending.lower() == "csv":
+        write_columns(path, columns)
+    else:
+        write_whole(path, lambda file: figure.savefig(file, format=ending.lower(), dpi=200))
+
+
+class SaveButton(QPushButton):
+    """Asks for a file, and saves a plot to it in the background.
 
     Parameters
     ----------
-    path : Path
-        File to be written: PNG, SVG, PDF or CSV.
-    kind : str
-        Which plot: a key of `DRAW`.
-    now : Comparison
-        What it shows.
+    plot : callable
+        Returns the plot as it is now, or says in a sentence why there is none.
+    run : callable
+        Called with work to do in the background, and with what shows its result.
+    tell : callable
+        Called with a line of text, to show it.
     """
-    from matplotlib.figure import Figure
 
-    figure, ending = Figure(figsize=(4.5, 3.4), layout="constrained"), path.suffix.lstrip(".")
-    drawn = draw_figure(figure, kind, now, Theme())
-    if ending.lower() == "csv":
-        write_columns(path, drawn.columns)
-    else:
-        write_whole(path, lambda file: figure.savefig(file, format=ending.lower(), dpi=200))
+    def __init__(
+        self, plot: Callable[[], Plot | str], run: Run, tell: Callable[[str], None]
+    ) -> None:
+        super().__init__("Save...")
+        self._plot, self._run, self._tell = plot, run, tell
+        self.setToolTip("Save the plot as PNG, SVG or PDF, or its numbers as CSV.")
+        self.clicked.connect(lambda: self.ask())
+
+    def ask(self) -> None:
+        """Ask for a file, and save the plot to it."""
+        plot = self._plot()
+        if isinstance(plot, str):
+            self._tell(plot)
+            return
+        kinds = ";;".join(f"{one.upper()} (*.{one})" for one in FORMATS)
+        suggestion = as_file_name(plot.name) + ".png"
+        name, _ = QFileDialog.getSaveFileName(self, "Save plot", suggestion, kinds)
+        if name:
+            self.save_to(Path(name))
+
+    def save_to(self, path: Path) -> None:
+        """Save the plot, dark on white, or its numbers; the ending of the name says how."""
+        plot = self._plot()
+        if isinstance(plot, str):
+            self._tell(plot)
+            return
+        try:
+            path = with_ending(path, *(f".{one}" for one in FORMATS))
+        except OSError as error:
+            self._tell(str(error))
+            return
+        self._tell("Writing...")
+        self._run(
+            lambda progress: write_plot(path, plot),
+            lambda nothing: self._tell(f"Written: {path}"),
+        )
 
 
 def load_matplotlib(*_: object) -> None:

@@ -20,25 +20,26 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nucseg.analysis.comparison import LocatedPair
-from napari_nucseg.analysis.marks import (
-    Mark,
-    Marked,
-    Marks,
-    marks_record,
-    read_marks,
-    with_marks,
-)
+from napari_nucseg.analysis.marks import Mark, Marked, unknown_regions, with_marks
+from napari_nucseg.analysis.marks_file import MarksFile, marks_record, read_marks
 from napari_nucseg.analysis.objects import ObjectKey
 from napari_nucseg.io.writers import with_ending, write_json
 from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.layer_fields import field_shape
 from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
+from napari_nucseg.ui.score.object_filters import IgnoreControls
 from napari_nucseg.ui.score.object_model import SYMBOLS
 from napari_nucseg.ui.score.overlay_controls import IGNORE, REVIEWED, TRUTH_IS_WRONG, ErrorKeys
-from napari_nucseg.ui.score.unsaved_marks import count_unsaved, note_saved, watch_closing
+from napari_nucseg.ui.score.regions import count_anew, draw_regions
+from napari_nucseg.ui.score.unsaved_marks import (
+    count_unsaved,
+    note_saved,
+    say_marks,
+    watch_closing,
+)
 from napari_nucseg.wording import counted
 
 KEY_OF = {Mark.REVIEWED: REVIEWED, Mark.TRUTH_IS_WRONG: TRUTH_IS_WRONG, Mark.IGNORE: IGNORE}
@@ -48,8 +49,6 @@ _HELP = {
     Mark.IGNORE: "Leave the nucleus out of the scores.",
 }
 _ENDING = ".json"
-_MOST_AT_ONCE = 3
-"""Fields that are counted anew while the window waits; more are in the background."""
 
 
 class MarkControls(QWidget):
@@ -67,6 +66,8 @@ class MarkControls(QWidget):
         Called with a line of text, to show it.
     start : callable
         Compares all fields in the background.
+    ignore : IgnoreControls
+        Draws the regions of a file.
     """
 
     def __init__(
@@ -76,9 +77,11 @@ class MarkControls(QWidget):
         run: Run,
         tell: Callable[[str], None],
         start: Callable[[], None],
+        ignore: IgnoreControls,
     ) -> None:
         super().__init__()
         self._state, self._run, self._tell, self._start = state, run, tell, start
+        self._ignore = ignore
         self._current: ObjectKey | None = None
         self._taken: dict[ObjectKey, str] = {}  # notes of marks that were taken away
         self.buttons = {mark: self._button(mark) for mark in Mark}
@@ -88,7 +91,9 @@ class MarkControls(QWidget):
         self.note.editingFinished.connect(self._keep_note)
         self.count = QLabel()
         self.files = QPushButton("Marks")
-        self.files.setToolTip("Save marks and notes to a file, or open one. *: not saved yet.")
+        self.files.setToolTip(
+            "Save marks, notes and the regions to ignore to a file, or open one. *: not saved yet."
+        )
         self._lay_out()
         self.keys = ErrorKeys(panel, {KEY_OF[mark]: partial(self.mark, mark) for mark in Mark})
         state.changed.connect(self._on_changed)
@@ -128,39 +133,48 @@ class MarkControls(QWidget):
         except OSError as error:
             self._tell(str(error))
             return
-        record = marks_record(now.marks, lambda plane: now.field_of(plane).stem)
-        count = counted(len(now.marks), "mark")
-        marks, layers = now.marks, now.layers
+        record = marks_record(now.marks, now.regions, lambda plane: now.field_of(plane).stem)
 
         def told(nothing: None) -> None:
-            note_saved(layers, marks)
+            note_saved(now.layers, now.marks, now.regions)
             self._show()
-            self._tell(f"{count} written: {path}")
+            what = say_marks(len(now.marks), len(unknown_regions(now.regions, Regions())))
+            self._tell(f"{what} written: {path}")
 
         self._run(lambda progress: write_json(path, record), told)
 
     def open_from(self, path: Path) -> None:
-        """Add the marks of a file; nuclei that have a mark keep it."""
+        """Add marks and regions of a file; nuclei that have a mark keep it."""
         now = self._state.now
+        if now.truth is None:
+            self._tell(NOTHING_COMPARED)
+            return
         planes = {now.field_of(plane).stem: plane for plane in now.pairs}
+        height, width = field_shape(now.truth)[-2:]
 
-        def read(progress: Progress) -> tuple[dict[ObjectKey, Marked], int]:
-            return read_marks(_read_json(path), planes, str(path))
+        def read(progress: Progress) -> MarksFile:
+            return read_marks(_read_json(path), planes, (height, width), str(path))
 
-        self._run(read, lambda found: self._add(path, *found))
+        self._run(read, lambda found: self._add(path, found))
 
-    def _add(self, path: Path, marks: Marks, elsewhere: int) -> None:
-        known = self._state.now.marks
+    def _add(self, path: Path, found: MarksFile) -> None:
+        now, marks, regions = self._state.now, found.marks, found.regions
+        known, labels = now.marks, now.truth
+        if labels is None:
+            return
         self._set({**marks, **known})
-        note_saved(self._state.now.layers, marks)
+        name = f"ignored ({path.stem})"
+        drawn = draw_regions(regions, now.regions, labels, self._ignore, name)
+        note_saved(now.layers, marks, regions)
         self._show()
         told = [f"{counted(len(marks.keys() - known.keys()), 'mark')} added from {path.name}."]
         differing = [key for key in marks.keys() & known.keys() if marks[key] != known[key]]
         if differing:
             told.append(f"{counted(len(differing), 'nucleus')} had another mark and kept it.")
-        if elsewhere:
-            told.append(f"{counted(elsewhere, 'mark')} of fields that are not here left out.")
-        self._tell(" ".join(told))
+        if found.elsewhere:
+            left_out = counted(found.elsewhere, "mark")
+            told.append(f"{left_out} or regions of fields that are not here left out.")
+        self._tell(" ".join([*told, drawn]).strip())
 
     def _set(self, marks: Mapping[ObjectKey, Marked]) -> None:
         """Exchange all marks; each is kept with the layer of its nucleus."""
@@ -187,7 +201,8 @@ class MarkControls(QWidget):
     def _on_changed(self, old: Comparison, new: Comparison) -> None:
         if new.truth is not old.truth or new.prediction is not old.prediction:
             self._current, self._taken = None, {}
-        if new.objects is not old.objects or new.marks is not old.marks:
+        what = [(one.objects, one.marks, one.regions) for one in (old, new)]
+        if any(one is not other for one, other in zip(*what, strict=True)):
             self._show()
 
     def _show(self) -> None:
@@ -195,7 +210,7 @@ class MarkControls(QWidget):
         marked, all_marked = self._marked(), self._state.now.marked.values()
         for mark, button in self.buttons.items():
             button.setChecked(marked is not None and marked.mark == mark)
-        unsaved = any(map(count_unsaved, self._state.now.layers.values()))
+        unsaved = any(sum(count_unsaved(one)) for one in self._state.now.layers.values())
         self.files.setText("Marks *" if unsaved else "Marks")
         if not self.note.hasFocus() or marked is not None:
             self.note.setText("" if marked is None else marked.note)
@@ -230,8 +245,11 @@ class MarkControls(QWidget):
         grid.addWidget(self.files, 1, 2)
 
     def _ask_save(self) -> None:
-        if not self._state.now.marks:
-            self._tell("There are no marks yet. Choose a nucleus, and press a button above.")
+        if not self._state.now.marks and not self._state.now.regions.by_plane:
+            self._tell(
+                "There are no marks and no regions to ignore yet. Choose a nucleus, and press a "
+                "button above."
+            )
             return
         truth = self._state.now.truth
         path = f"{as_file_name('' if truth is None else truth.name)} marks{_ENDING}"
@@ -246,42 +264,6 @@ class MarkControls(QWidget):
         name, _ = QFileDialog.getOpenFileName(self, "Open marks", "", f"*{_ENDING}")
         if name:
             self.open_from(Path(name))
-
-
-def count_anew(
-    state: ComparisonState,
-    start: Callable[[], None],
-    marks: Marks | None = None,
-    regions: Regions | None = None,
-) -> None:
-    """Take marks or regions, and count the fields anew in which other nuclei are ignored then.
-
-    Parameters
-    ----------
-    state : ComparisonState
-        The comparison as it is now.
-    start : callable
-        Compares all fields in the background, which is asked for where many have to be read.
-    marks, regions
-        Other marks, other regions, or both.
-    """
-    now, pairs, read = state.now, dict[int, LocatedPair](), 0
-    new = now if marks is None else replace(now, marks=marks)
-    new = new if regions is None else replace(new, regions=regions)
-    for plane in new.ignoring.differing(now.ignoring, now.pairs):
-        pair, what = now.pairs[plane], new.ignored
-        ignore, labels = what and what(plane, pair), None
-        if ignore is not None and not ignore.is_nothing:
-            read += 1
-            if read > _MOST_AT_ONCE:
-                break
-            labels = state.copies.get(plane) or now.labels_now(plane)
-        pairs[plane] = pair.ignoring(ignore, labels, outlines=True)
-    if read > _MOST_AT_ONCE or not now.is_there:
-        start()
-    else:
-        counted_anew = replace(new, pairs={**now.pairs, **pairs})
-        state.take(counted_anew.classified(now.rule) if pairs else new)
 
 
 def _read_json(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,15 +26,17 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucseg.analysis.objects import Objects
-from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
+from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.layer_fields import count_planes, field_shape
+from napari_nucseg.ui.layer_fields import drawn_regions, polygons_in
 from napari_nucseg.ui.layers import place_like
 from napari_nucseg.ui.params_form import beside
 from napari_nucseg.ui.score.model import Comparison
 from napari_nucseg.wording import counted
 
 _LARGEST_AREA = 999_999
+_CHOSEN = "nucseg ignore inside"
+"""Where a Shapes layer's metadata says that nuclei inside its shapes are ignored."""
 _SHAPE_EVENTS = ("data", "scale", "translate", "rotate", "shear", "affine")
 """What a Shapes layer tells of when its shapes lie elsewhere."""
 
@@ -224,6 +227,8 @@ class IgnoreControls:
         self._later.setSingleShot(True)
         self._later.setInterval(300)  # ms without a change before nuclei are counted anew
         self._later.timeout.connect(self.changed.emit)
+        self.inside.value = next((one for one in self._shapes() if _CHOSEN in one.metadata), None)
+        self.follow(self.inside.value)
         self.inside.changed.connect(self._on_layer)
 
     @property
@@ -233,26 +238,39 @@ class IgnoreControls:
 
     def add_layer(self, labels: Labels) -> None:
         """Add a Shapes layer of the same axes, choose it, and let polygons be drawn."""
-        layer = Shapes(ndim=labels.ndim, name="ignored", face_color="#ffffff30", edge_color="white")
+        self.inside.value = layer = self._add(labels, "ignored", ())
+        layer.mode = "add_polygon"
+
+    def add_shapes(
+        self, labels: Labels, name: str, polygons: Sequence[NDArray[np.float64]]
+    ) -> bool:
+        """Add a Shapes layer of polygons in the pixels of labels; tell whether it is chosen now.
+
+        It is not where a person has chosen another one that holds shapes.
+        """
+        selected, chosen = self._layers.selection.active, self.inside.value
+        layer = self._add(labels, name, polygons)
+        self._layers.selection.active = selected or layer
+        if chosen is None or not chosen.data:
+            self.inside.value = layer
+        return self.inside.value is layer
+
+    def _add(self, labels: Labels, name: str, polygons: Sequence[NDArray[np.float64]]) -> Shapes:
+        colours = {"face_color": "#ffffff30", "edge_color": "white"}
+        layer = Shapes(
+            polygons or None, ndim=labels.ndim, shape_type="polygon", name=name, **colours
+        )
         place_like(layer, labels)
         self._layers.append(layer)
-        layer.mode, self.inside.value = "add_polygon", layer
+        return layer
 
     def regions_of(self, labels: Labels) -> Regions:
-        """Return the shapes of the chosen layer as polygons in the pixels of some labels."""
-        stack = field_shape(labels)
-        planes = np.arange(count_planes(labels)).reshape(stack[:-2])
-        found: dict[int, tuple[Polygon, ...]] = {}
-        for polygon, place in filter(None, self._polygons(labels)):
-            if all(0 <= n < m for n, m in zip(place, stack[-2 - len(place) : -2], strict=True)):
-                where: Any = (..., *place)
-                for plane in planes[where].ravel().tolist():
-                    found[plane] = (*found.get(plane, ()), polygon)
-        return Regions((stack[-2], stack[-1]), found)
+        """Return the shapes of the chosen layer as polygons in the pixels of labels."""
+        return drawn_regions(labels, self.inside.value)
 
     def remark_on(self, labels: Labels) -> str:
         """Sentence on shapes that no nucleus can lie in; empty without any."""
-        unfit = self._polygons(labels).count(None)
+        unfit = polygons_in(labels, self.inside.value).count(None)
         which = f"{counted(unfit, 'shape')} of {self.inside.current_choice}"
         return f"Not used: {which} without an inside, such as lines. " if unfit else ""
 
@@ -268,6 +286,9 @@ class IgnoreControls:
 
     def _on_layer(self) -> None:
         self.follow(self.inside.value)
+        for layer in self._shapes():
+            others = {key: value for key, value in layer.metadata.items() if key != _CHOSEN}
+            layer.metadata = others | ({_CHOSEN: True} if layer is self._watched else {})
         self.changed.emit()
 
     def _on_shapes(self, event: Any) -> None:
@@ -275,25 +296,3 @@ class IgnoreControls:
 
     def _shapes(self, widget: Any = None) -> list[Shapes]:
         return [layer for layer in reversed(self._layers) if isinstance(layer, Shapes)]
-
-    def _polygons(self, labels: Labels) -> list[tuple[Polygon, tuple[int, ...]] | None]:
-        """Return polygon and place in the stack of each shape; None of one without an inside."""
-        layer, found = self.inside.value, list[tuple[Polygon, tuple[int, ...]] | None]()
-        for points, kind in () if layer is None else zip(layer.data, layer.shape_type, strict=True):
-            corners = ellipse_in(points) if kind == "ellipse" else points
-            placed = _placed(corners, layer, labels)
-            place = np.unique(np.rint(placed[:, :-2]).astype(int), axis=0)
-            fits = kind not in ("line", "path") and len(place) == 1 and len(placed) > 2
-            polygon = tuple((y, x) for y, x in placed[:, -2:].tolist())
-            found.append((polygon, tuple(place[0].tolist())) if fits else None)
-        return found
-
-
-def _placed(points: NDArray[Any], layer: Shapes, labels: Labels) -> NDArray[np.float64]:
-    """Return the places of points of a layer in labels, as far as both have the same axes."""
-    axes, placed = min(layer.ndim, labels.ndim), []
-    for point in points:
-        world = np.zeros(labels.ndim)
-        world[-axes:] = layer.data_to_world(point)[-axes:]
-        placed.append(labels.world_to_data(world)[-axes:])
-    return np.array(placed)

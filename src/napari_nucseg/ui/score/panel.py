@@ -25,12 +25,13 @@ from napari_nucseg.ui.score.corrections import CorrectionControls
 from napari_nucseg.ui.score.export import Exporter
 from napari_nucseg.ui.score.gallery import Gallery
 from napari_nucseg.ui.score.legend import VerdictLegend
-from napari_nucseg.ui.score.marks import MarkControls, count_anew
+from napari_nucseg.ui.score.marks import MarkControls
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.score.overlay_controls import CurrentOutline, OverlayControls
 from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotsWidget
+from napari_nucseg.ui.score.regions import take_drawn
 from napari_nucseg.ui.score.score_table import ScoreTable
 
 NUCLEI, PLOTS, COMPARE, GALLERY = 1, 2, 3, 4
@@ -73,8 +74,7 @@ class ScorePanel(Panel):
     def _make_parts(self, viewer: napari.Viewer) -> None:
         self.table, self.legend = ScoreTable(), VerdictLegend(self.model)
         self.offer = MaskOffer(viewer, self.run_errand, self._tell)
-        self.overlays = Overlays(viewer, self.model)
-        self.objects = ObjectTable(self.model)
+        self.overlays, self.objects = Overlays(viewer, self.model), ObjectTable(self.model)
         self.buttons = OverlayControls(self.native, self.overlays, self.objects.step, self._tell)
         self.outline = CurrentOutline(self.native, self.model, self.overlays)
         self.mending = MendingRow(viewer, lambda: self.prediction.value, self._tell)
@@ -135,7 +135,8 @@ class ScorePanel(Panel):
     @cached_property
     def marks(self) -> MarkControls:
         """What marks nuclei, below the tabs that lead to them."""
-        marks = MarkControls(self.native, self.model, self.run_errand, self._tell, self.start)
+        parts = self.run_errand, self._tell, self.start, self.controls.ignore
+        marks = MarkControls(self.native, self.model, *parts)
         layout = self.native.layout()
         layout.insertWidget(layout.indexOf(self.tabs) + 1, marks)
         return marks
@@ -290,8 +291,7 @@ class ScorePanel(Panel):
             marks.keys.bind(layers)
 
     def _on_regions(self) -> None:
-        inside = self.controls.ignore.regions_of(self.prediction.value)
-        count_anew(self.model, self.start, regions=inside)
+        take_drawn(self.native, self.model, self.controls, self.start)
 
     def _begin_anew(self, layer: Any = None) -> None:
         if layer is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,30 +13,27 @@ from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QHBoxLayout,
-    QPushButton,
     QToolTip,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_nucseg.io.writers import with_ending
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.report.plots import CURVE_THRESHOLDS, Theme
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import count_planes
 from napari_nucseg.ui.score.canvas import go_to_field
-from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.figures import (
     AREAS,
     CURVES,
     FIELDS,
     IOUS,
     Dots,
+    Plot,
+    SaveButton,
     draw_figure,
     load_matplotlib,
-    write_figure,
 )
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.wording import as_number, counted
@@ -48,7 +44,6 @@ PLOT_TIPS = {
     FIELDS: "Click to go to a field. Draw around dots to list the nuclei of their fields.",
     AREAS: "True and predicted nuclei by size.",
 }
-FORMATS = ("png", "svg", "pdf", "csv")
 _PAUSE = 60
 """Milliseconds without a change before the plot is drawn anew."""
 _REACH = 10.0
@@ -98,9 +93,7 @@ class PlotsWidget(QWidget):
             "Which plot is shown. A click in it goes to the nucleus, the field or the threshold."
         )
         self.kind.currentTextChanged.connect(self.draw)
-        self.save = QPushButton("Save...")
-        self.save.setToolTip("Save the plot as PNG, SVG or PDF, or its numbers as CSV.")
-        self.save.clicked.connect(self.ask_and_save)
+        self.save = SaveButton(self._plot, run, tell)
         above = QHBoxLayout()
         above.addWidget(self.kind, 1)
         above.addWidget(self.save)
@@ -138,31 +131,13 @@ class PlotsWidget(QWidget):
         self.canvas.setToolTip(PLOT_TIPS[self.kind.currentText()])
         self.canvas.draw_idle()
 
-    def ask_and_save(self) -> None:
-        """Ask for a file, and save the plot to it."""
-        prediction = self._state.now.prediction
-        if prediction is None or not self._state.now.is_there:
-            self._tell(NOTHING_COMPARED)
-            return
-        kinds = ";;".join(f"{one.upper()} (*.{one})" for one in FORMATS)
-        suggestion = as_file_name(f"{prediction.name} {self.kind.currentText()}") + ".png"
-        name, _ = QFileDialog.getSaveFileName(self, "Save plot", suggestion, kinds)
-        if name:
-            self.save_to(Path(name))
-
-    def save_to(self, path: Path) -> None:
-        """Save the plot, dark on white, or its numbers; the ending of the name says how."""
-        try:
-            path = with_ending(path, *(f".{one}" for one in FORMATS))
-        except OSError as error:
-            self._tell(str(error))
-            return
-        kind, now = self.kind.currentText(), self._state.now
-        self._tell("Writing...")
-        self._run(
-            lambda progress: write_figure(path, kind, now),
-            lambda nothing: self._tell(f"Written: {path}"),
-        )
+    def _plot(self) -> Plot | str:
+        """Return the chosen plot as it is saved, or say that there is none."""
+        now, kind = self._state.now, self.kind.currentText()
+        if now.prediction is None or not now.is_there:
+            return NOTHING_COMPARED
+        name = f"{now.prediction.name} {kind}"
+        return Plot(name, lambda figure: draw_figure(figure, kind, now, Theme()).columns)
 
     def _on_changed(self, old: Comparison, new: Comparison) -> None:
         if new.objects is not old.objects or (new.plane, new.hidden) != (old.plane, old.hidden):

@@ -1,4 +1,4 @@
-"""Marks that are in no file yet: asked for when the window is closed, which would lose them."""
+"""Marks and regions that are in no file yet: asked for when the window is closed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from qtpy.QtCore import QEvent, QObject
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_nucseg.analysis.marks import KEPT_MARKS, Marks, marks_record
+from napari_nucseg.analysis.marks import KEPT_MARKS, Marks, regions_in, unknown_regions
+from napari_nucseg.analysis.marks_file import marks_record
 from napari_nucseg.io.writers import write_json
+from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.ui.edits import itself
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.score.corrected_files import as_file_name
@@ -23,22 +25,36 @@ from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.widgets import ask
 from napari_nucseg.wording import counted
 
-_SAVED = "nucseg marks saved"
-"""Where a layer's metadata has the marks on its nuclei that are in a file."""
+_SAVED, _SAVED_REGIONS = "nucseg marks saved", "nucseg ignored regions saved"
+"""Where a layer's metadata has the marks and the regions that are in a file."""
 SAVE, LEAVE, CANCEL = "Save...", "Close without saving", "Cancel"
 
 
-def note_saved(layers: Mapping[str, Labels], marks: Marks) -> None:
-    """Note with layers that all these marks are in a file."""
+def note_saved(layers: Mapping[str, Labels], marks: Marks, regions: Regions) -> None:
+    """Note with layers that all these marks and regions are in a file."""
     for layer in layers.values():
         mine = {key: one for key, one in _kept(layer).items() if marks.get(key) == one}
-        layer.metadata = layer.metadata | {_SAVED: mine}
+        layer.metadata = layer.metadata | {_SAVED: mine, _SAVED_REGIONS: regions}
 
 
-def count_unsaved(layer: Labels) -> int:
-    """Count the marks on a layer's nuclei that are not in a file as they are now."""
+def count_unsaved(layer: Labels) -> tuple[int, int]:
+    """Count the marks on a layer's nuclei, and its regions, that are not in a file as they are."""
     saved: Marks = layer.metadata.get(_SAVED, {})
-    return sum(saved.get(key) != one for key, one in _kept(layer).items())
+    marks = sum(saved.get(key) != one for key, one in _kept(layer).items())
+    drawn: Regions = layer.metadata.get(_SAVED_REGIONS, Regions())
+    return marks, len(unknown_regions(regions_in(layer.metadata), drawn))
+
+
+def say_marks(marks: int, regions: int) -> str:
+    """Count marks and regions in words, and leave out those of which there are none.
+
+    Examples
+    --------
+    >>> say_marks(1, 2), say_marks(0, 1)
+    ('1 mark on nuclei and 2 regions to ignore', '1 region to ignore')
+    """
+    told = [f"{counted(marks, 'mark')} on nuclei"] if marks or not regions else []
+    return " and ".join([*told, *([f"{counted(regions, 'region')} to ignore"] if regions else [])])
 
 
 def _kept(layer: Labels) -> Marks:
@@ -85,8 +101,10 @@ class UnsavedMarks(QObject):
 
     def ask(self) -> bool:
         """Ask, and save if that is the answer; False if the window is to stay open."""
-        count = sum(map(count_unsaved, self._layers))
-        question = f"Not saved yet: {counted(count, 'mark')} on nuclei."
+        marks, regions = (
+            sum(counts) for counts in zip(*map(count_unsaved, self._layers), strict=True)
+        )
+        question = f"Not saved yet: {say_marks(marks, regions)}."
         detail, answers = "Closing napari loses them.", (SAVE, LEAVE, CANCEL)
         answer = ask(self._window, "Unsaved marks", question, detail, answers)
         return self._save() if answer == SAVE else answer == LEAVE
@@ -101,7 +119,7 @@ class UnsavedMarks(QObject):
     def _layers(self) -> list[Labels]:
         viewer = self._viewer()
         layers = [] if viewer is None else viewer.layers
-        return [one for one in layers if isinstance(one, Labels) and count_unsaved(one)]
+        return [one for one in layers if isinstance(one, Labels) and any(count_unsaved(one))]
 
     def _save(self) -> bool:
         """Ask for a folder, and write all marks to new files in it; False if none were written."""
@@ -120,11 +138,13 @@ class UnsavedMarks(QObject):
         now = Comparison() if state is None else state.now
         compared = [layer for layer in self._layers if layer in now.layers.values()]
         if compared:
-            yield compared[-1].name, marks_record(now.marks, partial(_stem_of, now))
+            record = marks_record(now.marks, now.regions, partial(_stem_of, now))
+            yield compared[-1].name, record
         for layer in self._layers:
             if layer not in compared:
                 alone = Comparison(truth=layer)
-                yield layer.name, marks_record(_kept(layer), partial(_stem_of, alone))
+                kept = _kept(layer), regions_in(layer.metadata)
+                yield layer.name, marks_record(*kept, partial(_stem_of, alone))
 
 
 def _stem_of(comparison: Comparison, plane: int) -> str:

@@ -20,7 +20,7 @@ from napari_nucseg.analysis.field_parts import (
 )
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.edits import Step, keep_made, make_room, write_field
-from napari_nucseg.ui.layer_fields import axes_of, field_shape, plane_of, read_plane
+from napari_nucseg.ui.layer_fields import field_shape, plane_of, read_plane
 from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
@@ -28,6 +28,7 @@ from napari_nucseg.ui.layers import (
     place_like,
     put_labels,
     record_of,
+    set_aside_by_axes,
     tag,
 )
 from napari_nucseg.ui.segment.hand_edits import (
@@ -131,17 +132,10 @@ class RunResults:
     def begin_anew(self, image: Image) -> str:
         """Forget results of an image that has changed; say whether labels of other axes are left.
 
-        No result is written to these from now on.
+        No result is written to these until the image has their axes again.
         """
         self._cache.forget(str(image.unique_id))
-        axes, are_left = list(axes_of(image)), False
-        for layer in self._viewer.layers:
-            one = record_of(layer)
-            made = (one.provenance or {}) if one and one.source == str(image.unique_id) else {}
-            if one is not None and not one.is_copy and made.get("axes", axes) != axes:
-                layer.metadata = layer.metadata | tag(replace(one, is_copy=True))
-                are_left = True
-        return LEFT if are_left else ""
+        return LEFT if set_aside_by_axes(self._viewer.layers, image) else ""
 
     @property
     def described(self) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,15 +13,19 @@ from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.theme import get_theme
 from numpy.typing import NDArray
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.batch.train_log import LogRow, draw_curves
 from napari_nucseg.io.channels import CHANNEL
+from napari_nucseg.io.writers import Columnlike
 from napari_nucseg.report.plots import Theme, dress
+from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import axes_of, field_shape
 from napari_nucseg.ui.layers import IMAGE, LayerRecord, placement, record_of, tag
+from napari_nucseg.ui.score.figures import Plot, SaveButton
 from napari_nucseg.ui.train.fields import AFTER, BEFORE
 
 COLOURS = {BEFORE: "#E69F00", AFTER: "#56B4E9"}
@@ -27,6 +34,8 @@ LEGEND = "Outlines: orange before, blue the best so far."
 _CONTOUR = 2
 _HEIGHT = 250
 """Pixels of the plot."""
+_SAVED_SIZE = 7.2, 6.0
+"""Inches of the plot in a file."""
 
 
 class CoursePlot(QWidget):
@@ -36,17 +45,24 @@ class CoursePlot(QWidget):
     ----------
     viewer : ViewerModel
         The viewer, whose theme the plot has.
+    run : callable
+        Called with work to do in the background, and with what shows its result.
+    tell : callable
+        Called with a line of text, to show it.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, run: Run, tell: Callable[[str], None]) -> None:
         super().__init__()
         self._viewer = viewer
         self.rows: list[LogRow] = []
         self.canvas: Any = None
         self.legend = QLabel(LEGEND)
-        layout = QVBoxLayout(self)
+        self.save = SaveButton(self._plot, run, tell)
+        layout, below = QVBoxLayout(self), QHBoxLayout()
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.legend)
+        below.addWidget(self.legend, 1)
+        below.addWidget(self.save, alignment=Qt.AlignmentFlag.AlignRight)
+        layout.addLayout(below)
         self.setToolTip(
             "Above: loss of what is learned, and of the held-out fields. Below: their AP and F1. "
             "The held-out scores decide which weights are kept."
@@ -83,10 +99,14 @@ class CoursePlot(QWidget):
         named = get_theme(self._viewer.theme)
         theme = Theme(named.background.as_hex(), named.text.as_hex(), named.secondary.as_hex())
         self.canvas.figure.clear()
-        for axes in draw_curves(self.canvas.figure, self.rows):
-            axes.legend(frameon=False)
-            dress(axes, theme)
+        _draw(self.rows, theme, self.canvas.figure)
         self.canvas.draw_idle()
+
+    def _plot(self) -> Plot | str:
+        """Return the curves so far as they are saved."""
+        if not self.rows:
+            return "There are no curves yet. Press Train first."
+        return Plot("training", partial(_draw, list(self.rows), Theme()), _SAVED_SIZE)
 
     def _make_canvas(self) -> None:
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
@@ -99,6 +119,14 @@ class CoursePlot(QWidget):
         layout = self.layout()
         assert isinstance(layout, QVBoxLayout)
         layout.insertWidget(0, self.canvas)
+
+
+def _draw(rows: Sequence[LogRow], theme: Theme, figure: Any) -> Mapping[str, Columnlike]:
+    """Draw the curves into an empty figure, and return them as columns of a table."""
+    for axes in draw_curves(figure, rows):
+        axes.legend(frameon=False)
+        dress(axes, theme)
+    return {one.name: [getattr(row, one.name) for row in rows] for one in fields(LogRow)}
 
 
 class HeldOutLayers:

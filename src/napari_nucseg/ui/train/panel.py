@@ -69,7 +69,8 @@ class TrainPanel(Panel):
         self._outcome: Outcome | None = None
         self.form = form = TrainForm(self._shapes)
         super().__init__(viewer, [])
-        self.plot, self.outlines = CoursePlot(viewer), HeldOutLayers(viewer)
+        self.outlines = HeldOutLayers(viewer)
+        self.plot = CoursePlot(viewer, self.run_errand, self.say)
         self.native.layout().addWidget(form.arranged(self.plot, self.status))
         self._soon = QTimer(self.native)
         self._soon.setSingleShot(True)

@@ -1,0 +1,101 @@
+"""The command that scores labels in files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_nucseg.cli.options import (
+    Components,
+    RuleOptions,
+    console,
+    errors,
+    grouped,
+    refuse_failures,
+    warn_of_reading,
+)
+from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import Score
+from napari_nucseg.wording import say_corrected
+
+if TYPE_CHECKING:
+    from napari_nucseg.batch.label_pairs import LabelFiles
+
+
+@dataclass
+class Found:
+    """What came of pairs of label files.
+
+    Attributes
+    ----------
+    scores : list of Score
+        Of each pair that could be scored.
+    made : list of mapping
+        How their predictions were made; empty where a file does not say.
+    corrected : int
+        Number of their nuclei that were edited by hand.
+    failed : list of Exception
+        What was wrong with the others.
+    """
+
+    scores: list[Score] = field(default_factory=list)
+    made: list[Any] = field(default_factory=list)
+    corrected: int = 0
+    failed: list[Exception] = field(default_factory=list)
+
+
+@grouped
+def score(
+    predicted: Annotated[
+        Path, typer.Argument(help="Label TIFF or PNG, _seg.npy of Cellpose, or a folder of them.")
+    ],
+    truth: Annotated[Path, typer.Argument(help="The ground truth, the same kind.")],
+    rule: RuleOptions,
+    components: Components = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Score labels against the ground truth.
+
+    The exit code is 1 if a field of two folders could not be scored; the scores are of the others.
+    """
+    from napari_nucseg.batch.label_pairs import pair_labels
+    from napari_nucseg.metrics.summary import summarise
+    from napari_nucseg.report.text import Scored, json_record, score_table, summary_table
+
+    pairs = pair_labels(predicted, truth)
+    found = _score_all(pairs, rule.rule, components)
+    if not found.scores:
+        raise found.failed[0]
+    summary = summarise(found.scores, rule.empty_as_one)
+    if as_json:
+        of = Scored(truth.name, found.made, found.corrected)
+        typer.echo(json.dumps(json_record(summary, of), allow_nan=False))
+    else:
+        is_one = predicted.is_file()
+        table = score_table(found.scores[0]) if is_one else summary_table(summary)
+        told = str(table.caption), say_corrected(found.corrected)
+        table.caption = "; ".join(filter(None, told))
+        console.print(table)
+    refuse_failures(found.failed, len(pairs), "fields", errors)
+
+
+def _score_all(pairs: Sequence[LabelFiles], rule: ScoreRule, components: bool) -> Found:
+    """Score pairs; one that cannot be scored does not stop the others."""
+    found = Found()
+    for pair in pairs:
+        try:
+            scored, notes = pair.score_and_note(rule, components=components)
+            corrected = sum(pair.corrected.values())
+        except (ValueError, OSError) as error:
+            found.failed.append(error)
+            continue
+        found.scores.append(scored)
+        found.made.append(pair.made)
+        found.corrected += corrected
+        warn_of_reading(components, *notes)
+    return found
