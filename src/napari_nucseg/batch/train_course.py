@@ -236,7 +236,7 @@ class TrainingCourse:
 
     def _score(self) -> None:
         """Score the averaged weights and blends, and keep them if they are the best so far."""
-        from napari_nucseg.segmenters.training.held_out import shares_of, try_blends
+        from napari_nucseg.segmenters.training.held_out import merit, shares_of, try_blends
 
         done, total = self.training.done, self._total
 
@@ -245,7 +245,7 @@ class TrainingCourse:
 
         shares = shares_of(self.training, bool(self.lessons.held_out))
         trials = try_blends(self.training, shares, self.lessons.held_out, tell)
-        ranked = sorted(trials, key=lambda one: -one.scores.mean_ap if one.scores else 0.0)
+        ranked = sorted(trials, key=lambda one: -merit(one.scores, one.share))
         kept = next((one for one in ranked if self._is_better(one)), None)
         if kept is not None:
             self.best = Best(done, kept.scores, kept.weights, kept.share)
@@ -261,10 +261,12 @@ class TrainingCourse:
 
         Better outlines do not make up for nuclei that are lost where a few images decide.
         """
-        scored = self.best and self.best.scores
-        if scored and trial.scores:
-            lost = trial.scores.f1_50 < scored.f1_50 and self.training.params.fine_tune
-            if lost or trial.scores.mean_ap <= scored.mean_ap:
+        from napari_nucseg.segmenters.training.held_out import merit
+
+        best = self.best
+        if best and best.scores and trial.scores:
+            lost = trial.scores.f1_50 < best.scores.f1_50 and self.training.params.fine_tune
+            if lost or merit(trial.scores, trial.share) <= merit(best.scores, best.share):
                 return False
         return not self._forgets(trial)
 

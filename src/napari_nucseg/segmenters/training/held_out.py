@@ -26,6 +26,8 @@ WITHOUT_HELD_OUT = (0.5, 0.25)
 """The shares of which the first that forgets little is taken where nothing is held out."""
 MOST_FORGOTTEN = 0.01
 """How much the mean AP of images of the old kind may fall for a blend to be taken."""
+PRICE_OF_CHANGE = 0.01
+"""Held-out mean AP that weights without the start must win: a few images tell no less apart."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,25 @@ def score_net(
     names = "mean_ap", "ap", "f1"
     means = [float(np.nanmean([of_image[name] for of_image in ratios])) for name in names]
     return HeldOutScores(float(np.mean(losses)), *means), labels[0]
+
+
+def merit(scores: HeldOutScores | None, share: float) -> float:
+    """Return the held-out mean AP of weights, less the price of how far they left the start.
+
+    Parameters
+    ----------
+    scores : HeldOutScores or None
+        None where nothing is held out.
+    share : float
+        Share of what was learned in the weights.
+
+    Examples
+    --------
+    >>> near, far = HeldOutScores(0.4, 0.725, 0.9, 0.95), HeldOutScores(0.4, 0.727, 0.9, 0.95)
+    >>> merit(near, share=0.25) > merit(far, share=1.0)
+    True
+    """
+    return scores.mean_ap - PRICE_OF_CHANGE * share if scores else 0.0
 
 
 def shares_of(training: Training, has_held_out: bool) -> tuple[float, ...]:
