@@ -231,7 +231,7 @@ def save_result(
         },
         "versions": versions(),
     }
-    write_json(files.record, card | course)
+    write_json(files.record, {**card, **course})
 
 
 def _licence_of(start: Path | None) -> str:
