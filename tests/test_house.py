@@ -21,11 +21,11 @@ import napari_nucseg
 PACKAGE = Path(napari_nucseg.__file__).parent
 ROOT = Path(__file__).parents[1]
 
-MODULES = 203
+MODULES = 195
 """Python files of the package; the goal is 130."""
 LARGE_MODULES = 0
 """Modules of more than 300 lines; the goal is none."""
-LONG_FUNCTIONS = 1
+LONG_FUNCTIONS = 0
 """Functions of more than 40 lines without their docstring; the goal is none."""
 WIDE_FUNCTIONS = 0
 """Functions of more than 6 arguments beside self; the goal is none."""
