@@ -25,7 +25,7 @@ MODULES = 198
 """Python files of the package; the goal is 130."""
 LARGE_MODULES = 0
 """Modules of more than 300 lines; the goal is none."""
-LONG_FUNCTIONS = 1
+LONG_FUNCTIONS = 0
 """Functions of more than 40 lines without their docstring; the goal is none."""
 WIDE_FUNCTIONS = 0
 """Functions of more than 6 arguments beside self; the goal is none."""

@@ -49,6 +49,18 @@ class RunForm:
 
     def __init__(self) -> None:
         self.files = ModelFiles()
+        self._make_dataset_rows()
+        self._make_model_rows()
+        self._make_rule_rows()
+        self._make_run_rows()
+        self.models.native.setMaximumHeight(_ROWS_OF_MODELS)
+        for row in (self.dataset, self.truths, self.out):
+            row.choose_btn.text = "..."  # leaves room for the path
+            row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
+        self.dataset.changed.connect(self._on_dataset)
+        self.truths.changed.connect(self.show_missing)
+
+    def _make_dataset_rows(self) -> None:
         self.dataset = FileEdit(
             label="Dataset",
             mode=FileDialogMode.EXISTING_DIRECTORY,
@@ -73,6 +85,8 @@ class RunForm:
             tooltip="All fields of the folder, or those of a list (.txt) in it or in its "
             "metadata/.",
         )
+
+    def _make_model_rows(self) -> None:
         self.models = Select(
             label="Models",
             choices=self._models,
@@ -88,6 +102,12 @@ class RunForm:
             "used.",
         )
         self.add_model = add_model_button()
+        bundled = catalogue.find(catalogue.BUNDLED)
+        self.params = ParamsForm(bundled.defaults)
+        self._values = labelled(self.params.rows)
+        self.show_model(bundled)
+
+    def _make_rule_rows(self) -> None:
         self.threshold, self.preset = threshold_slider(), preset_box()
         self.empty_as_one = switch(
             "Empty fields count as 1",
@@ -103,6 +123,8 @@ class RunForm:
             "The ground truth is binary masks: each piece in one is a nucleus. Otherwise all of a "
             "binary mask is one nucleus.",
         )
+
+    def _make_run_rows(self) -> None:
         self.scheduler = LineEdit(
             label="Scheduler",
             tooltip="Address of a Dask scheduler, such as tcp://host:8786, to run on a cluster. "
@@ -114,10 +136,6 @@ class RunForm:
             tooltip="Folder for labels, tables and the report. A run that was stopped in this "
             "folder goes on, if all values are the same.",
         )
-        bundled = catalogue.find(catalogue.BUNDLED)
-        self.params = ParamsForm(bundled.defaults)
-        self._values = labelled(self.params.rows)
-        self.show_model(bundled)
         self.run = PushButton(
             text="Run", tooltip="Segment and score every field. You can go on working meanwhile."
         )
@@ -131,13 +149,6 @@ class RunForm:
             text="Open report", tooltip="Open the report in the browser. It works offline."
         )
         self.progress = ProgressBar(min=0, max=1, value=0)
-        self.models.native.setMaximumHeight(_ROWS_OF_MODELS)
-        for row in (self.dataset, self.truths, self.out):
-            row.choose_btn.text = "..."  # leaves room for the path
-            row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
-
-        self.dataset.changed.connect(self._on_dataset)
-        self.truths.changed.connect(self.show_missing)
 
     @property
     def locked_while_running(self) -> Iterable[Widget]:
