@@ -173,10 +173,13 @@ def test_no_text_of_the_run_panel_is_cut_off(
 def cut_off(panel: QWidget, where: str) -> Iterator[str]:
     """Tell of each text that is wider or higher than its place, whether it is scrolled to or not.
 
-    Neither may what scrolls be wider than what is seen of it.
+    Neither may what scrolls be wider than what is seen of it, nor the window higher than a screen.
     """
     for _ in range(3):  # a layout that is laid out asks others to be laid out anew
         QApplication.processEvents()
+    height = panel.window().minimumSizeHint().height()
+    if height > SIZES[0][1]:
+        yield f"{where}: the window is {height} px high at least"
     for area in panel.findChildren(QScrollArea):
         if area.isVisibleTo(panel) and area.widget().width() > area.viewport().width():
             yield f"{where}: what scrolls is {area.widget().width()} px wide"
