@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_nucseg.batch import run_setup
+from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Concern
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, PREDICTION, LayerRecord, tag
@@ -146,6 +147,18 @@ def test_no_text_of_the_score_panel_is_cut_off(qtbot, window, labels):
     cut += cut_off(score.native, "where two predictions differ")
 
     assert not cut, "\n".join(cut)
+
+
+@pytest.mark.slow
+def test_verdicts_of_more_than_a_hundred_nuclei_are_not_cut_off(qtbot, window):
+    truth = np.kron(np.arange(256).reshape(16, 16), np.pad(np.ones((6, 6), np.int32), 2))
+    found = np.where(truth > 120, 0, truth)
+    found[0:8, 0:8] = 999
+    add_layers(window, np.stack([truth] * 3), np.stack([found] * 3))
+    score = open_panel(qtbot, window)
+
+    assert score.legend.text(Verdict.MISSED) == "missed 135"
+    assert list(cut_off(score.legend, "legend")) == []
 
 
 @pytest.mark.slow
