@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from dataclasses import replace
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 
 import numpy as np
 import pytest
@@ -17,7 +17,8 @@ from napari_nucseg.analysis.comparison import compare
 from napari_nucseg.metrics.presets import DEFAULT_RULE
 from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.report.page import Section
-from napari_nucseg.report.page_plots import plot_errors, plot_fields, plot_thresholds
+from napari_nucseg.report.page_plots import new_figure, plot_errors, plot_fields, plot_thresholds
+from napari_nucseg.report.plots import Theme, draw_areas, dress
 
 SCREEN = 20_585
 
@@ -92,3 +93,19 @@ def test_every_plot_can_be_saved(section):
     fields = plot_fields([section(3)]).files["csv"]
     rows = list(csv.DictReader(base64.b64decode(fields.partition(",")[2]).decode().splitlines()))
     assert float(rows[0]["objects_f1"]) == section(3).scores[0].objects.f1
+
+
+@pytest.mark.parametrize("areas", [(200, 280), (18, 520), (15, 9000), (3, 250_000), (0.4, 70)])
+def test_areas_on_an_axis_are_plain_numbers_that_do_not_overlap(areas):
+    figure, axes = new_figure(3.2, 2.6)  # as large as in a panel
+    draw_areas(axes, list(np.geomspace(*areas, 50)), [areas[0]], Theme())
+    dress(axes, Theme())
+    figure.draw_without_rendering()
+
+    low, high = axes.get_xlim()
+    every = axes.xaxis.get_ticklabels(which="both")
+    shown = [one for one in every if one.get_text() and low <= one.get_position()[0] <= high]
+    assert len(shown) >= 2
+    assert all(float(one.get_text().replace(",", "")) == one.get_position()[0] for one in shown)
+    places = sorted(one.get_window_extent().intervalx.tolist() for one in shown)
+    assert all(end < start for (_, end), (start, _) in pairwise(places))

@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_nucseg.batch import run_setup
+from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Concern
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, PREDICTION, LayerRecord, tag
@@ -149,6 +150,18 @@ def test_no_text_of_the_score_panel_is_cut_off(qtbot, window, labels):
 
 
 @pytest.mark.slow
+def test_verdicts_of_more_than_a_hundred_nuclei_are_not_cut_off(qtbot, window):
+    truth = np.kron(np.arange(256).reshape(16, 16), np.pad(np.ones((6, 6), np.int32), 2))
+    found = np.where(truth > 120, 0, truth)
+    found[0:8, 0:8] = 999
+    add_layers(window, np.stack([truth] * 3), np.stack([found] * 3))
+    score = open_panel(qtbot, window)
+
+    assert score.legend.text(Verdict.MISSED) == "missed 135"
+    assert list(cut_off(score.legend, "legend")) == []
+
+
+@pytest.mark.slow
 def test_no_text_of_the_run_panel_is_cut_off(
     qtbot, window, drawn_dataset, stand_in, tmp_path, monkeypatch
 ):
@@ -173,10 +186,13 @@ def test_no_text_of_the_run_panel_is_cut_off(
 def cut_off(panel: QWidget, where: str) -> Iterator[str]:
     """Tell of each text that is wider or higher than its place, whether it is scrolled to or not.
 
-    Neither may what scrolls be wider than what is seen of it.
+    Neither may what scrolls be wider than what is seen of it, nor the window higher than a screen.
     """
     for _ in range(3):  # a layout that is laid out asks others to be laid out anew
         QApplication.processEvents()
+    height = panel.window().minimumSizeHint().height()
+    if height > SIZES[0][1]:
+        yield f"{where}: the window is {height} px high at least"
     for area in panel.findChildren(QScrollArea):
         if area.isVisibleTo(panel) and area.widget().width() > area.viewport().width():
             yield f"{where}: what scrolls is {area.widget().width()} px wide"

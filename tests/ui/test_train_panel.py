@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import threading
 
@@ -12,6 +13,7 @@ from napari._app_model import get_app_model
 from qtpy.QtCore import Qt
 from superqt import QCollapsible
 
+from napari_nucseg.batch.train_log import LogRow
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters.training.loop import Diverged, Training
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
@@ -105,6 +107,22 @@ def test_a_model_is_taught_shown_saved_and_used(qtbot, viewer, panel, fields, tm
     (segment,) = [p for p in viewer.window.dock_widgets.values() if isinstance(p, SegmentPanel)]
     assert segment.form.model.value == str(path)
     assert "learned from 1 field" in segment.form.about.value
+
+
+def test_the_curves_so_far_are_saved(qtbot, panel, tmp_path):
+    panel.plot.save.ask()
+    assert panel.status.value == "There are no curves yet. Press Train first."
+    for batch in range(3):
+        panel.plot.add(LogRow(batch, 1e-3, None if batch == 0 else 1 / batch, 0.5, 0.2, 0.4, 0.6))
+    for ending in ("csv", "png"):
+        path = tmp_path / f"curves.{ending}"
+        panel.plot.save.save_to(path)
+        qtbot.waitUntil(lambda path=path: panel.status.value == f"Written: {path}", timeout=60_000)
+
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    with (tmp_path / "curves.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["batch"], row["loss"]) for row in rows] == [("0", ""), ("1", "1.0"), ("2", "0.5")]
 
 
 @pytest.mark.slow

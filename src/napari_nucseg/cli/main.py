@@ -103,7 +103,7 @@ class FileOptions:
 
         sources, missing = find_images(self.inputs)
         clashes = find_clashes(sources, self.out)
-        refused = [*missing.values(), *map(ValueError, clashes.values())]
+        refused: list[Exception] = [*missing.values(), *map(ValueError, clashes.values())]
         if len(clashes) == len(sources):
             raise refused[0]
         for line in passed_over([path for path in self.inputs if path not in missing], sources):

@@ -136,6 +136,19 @@ def say(axes: Axes, text: str, theme: Theme) -> None:
     axes.text(0.5, 0.5, text, color=theme.text, fontsize=9, ha="center", transform=axes.transAxes)
 
 
+def _scale_by_logarithm(axes: Axes) -> None:
+    """Scale the x-axis by logarithms, with few plain numbers that do not run into one another."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    decades = np.log10(high / low)
+    subs = (1.0, 2.0, 5.0) if decades < 1.5 else (1.0, 3.0) if decades < 3 else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def draw_curves(
     axes: Axes, field: Curve | None, pooled: Curve | None, threshold: float, theme: Theme
 ) -> None:
@@ -171,7 +184,7 @@ def draw_ious(axes: Axes, objects: Objects, rows: NDArray[np.intp], theme: Theme
                 linewidths=0.4,
                 label=verdict.word,
             )
-    axes.set_xscale("log")
+    _scale_by_logarithm(axes)
     axes.set(ylim=(-0.04, 1.04), xlabel="area (pixels)", ylabel="IoU (0 to 1)")
 
 
@@ -213,7 +226,7 @@ def draw_areas(axes: Axes, true: Sequence[float], predicted: Sequence[float], th
         (predicted, _PREDICTED_COLOUR, f"predicted ({len(predicted):,})"),
     ):
         axes.hist(areas, bins=bins, histtype="step", color=colour, linewidth=1.5, label=label)
-    axes.set_xscale("log")
+    _scale_by_logarithm(axes)
     axes.set(xlabel="area (pixels)", ylabel="number of nuclei")
     axes.legend(loc="upper left")
 
@@ -250,7 +263,8 @@ def draw_measure(
         colour, told = COLOURS[number % len(COLOURS)], f"{as_label(name)} ({len(mine):,})"
         axes.hist(mine, bins=bins.tolist(), histtype="step", color=colour, lw=1.5, label=told)
     axes.set(xlabel=label, ylabel="number of fields" if label == COUNT else "number of nuclei")
-    axes.set_xscale("log" if is_area else "linear")
+    if is_area:
+        _scale_by_logarithm(axes)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(  # above the axes, where it covers no bar
         loc="lower left",

@@ -196,6 +196,8 @@ class ComparisonWidget(QWidget):
         assert across is not None
         across.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)  # else it scrolls
         self.list.setToolTip("Click a row to go to its nucleus.")
+        for table in (self.table, self.list):  # else no tab would fit a window of 800 px
+            table.setMinimumHeight(48)
         self.list.clicked.connect(lambda index: self._go(index.row()))
 
     def _lay_out(self) -> None:

@@ -26,8 +26,7 @@ LEGEND = {
     Verdict.TANGLED: "Several true and several predicted nuclei that overlap one another.",
     Verdict.SPURIOUS: "A predicted nucleus where there is no true one.",
 }
-_WIDTHS = (30, 21, 24, 25)
-"""Parts of the width; "matched" needs most."""
+_COLUMNS = 4
 _FRAME = "#808080"
 _LINE = "#909090"
 """Of samples of lines: seen in both themes, and the colour of no verdict."""
@@ -47,16 +46,14 @@ class VerdictLegend(QWidget):
     def __init__(self, state: ComparisonState) -> None:
         super().__init__()
         self._state = state
-        grid = QGridLayout(self)
+        self._grid = grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(0)
-        for column, width in enumerate(_WIDTHS):
-            grid.setColumnStretch(column, width)
-        self.buttons = {}
+        self.buttons: dict[Verdict, QToolButton] = {}
         for number, (verdict, text) in enumerate(LEGEND.items()):
             button = _verdict_button(verdict, text)
             button.toggled.connect(self._on_toggled)
-            grid.addWidget(button, *divmod(number, len(_WIDTHS)))
+            grid.addWidget(button, *divmod(number, _COLUMNS))
             self.buttons[verdict] = button
         state.changed.connect(self._on_changed)
         self.refresh()
@@ -67,6 +64,9 @@ class VerdictLegend(QWidget):
         for verdict, button in self.buttons.items():
             count = "" if score is None else f" {getattr(score.verdicts, verdict.word)}"
             button.setText(f"{verdict.word}{count}")
+        for column in range(_COLUMNS):  # each gets as much of the width as its texts need
+            texts = list(self.buttons.values())[column::_COLUMNS]
+            self._grid.setColumnStretch(column, max(one.sizeHint().width() for one in texts))
 
     def text(self, verdict: Verdict) -> str:
         """Return what the legend says of a verdict."""

@@ -14,6 +14,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
+    QLabel,
     QToolTip,
     QVBoxLayout,
     QWidget,
@@ -44,6 +45,8 @@ PLOT_TIPS = {
     FIELDS: "Click to go to a field. Draw around dots to list the nuclei of their fields.",
     AREAS: "True and predicted nuclei by size.",
 }
+_LEAST = 150
+"""Least height of a plot in screen pixels: with more, no tab would fit a window of 800."""
 _PAUSE = 60
 """Milliseconds without a change before the plot is drawn anew."""
 _REACH = 10.0
@@ -100,6 +103,8 @@ class PlotsWidget(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.addLayout(above)
+        self._waiting = QLabel("The first plot is being loaded...")
+        self._layout.addWidget(self._waiting)
         self._layout.addStretch()
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -160,10 +165,11 @@ class PlotsWidget(QWidget):
 
         make: Callable[[Figure], Any] = FigureCanvasQTAgg
         self.canvas = make(Figure(layout="constrained"))
-        self.canvas.setMinimumHeight(220)
+        self.canvas.setMinimumHeight(_LEAST)
         self.canvas.mpl_connect("button_press_event", self._on_press)
         self.canvas.mpl_connect("motion_notify_event", self._on_motion)
         self.canvas.mpl_connect("button_release_event", self._on_release)
+        self._waiting.hide()
         self._layout.insertWidget(1, self.canvas, 1)
         self.draw()
 
