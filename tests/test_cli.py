@@ -118,6 +118,33 @@ def test_bad_input_ends_the_program_with_code_2_and_one_line(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is full")
+def test_a_full_disk_behind_the_standard_output_is_one_line(tmp_path):
+    write_labels(tmp_path / "a.tif", np.pad(np.ones((8, 9), np.uint16), 3), {})
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "napari_nucseg", "score", "a.tif", "a.tif"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+    told = "napari-nucseg: the disk is full; free some space and try again\n"
+    assert (done.returncode, done.stderr) == (2, told)
+
+
+def test_a_file_that_may_not_be_read_is_told_in_a_line(tmp_path, refuse):
+    write_labels(tmp_path / "a.tif", np.ones((8, 9), np.uint16), {})
+    (tmp_path / "a.tif").chmod(0)
+    if os.access(tmp_path / "a.tif", os.R_OK):
+        pytest.skip("this user may read all files")
+    assert "a.tif: you may not read this file; ask for it" in refuse(
+        "score", tmp_path / "a.tif", tmp_path / "a.tif"
+    )
+
+
+@pytest.mark.slow
 def test_an_error_in_the_middle_of_the_work_is_one_line_too(tmp_path):
     colours = np.zeros((20, 30, 3), np.uint8)
     colours[:2] = 9, 8, 7

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_nucseg.analysis.comparison import compare_planes
 from napari_nucseg.analysis.score_records import join, object_columns
 from napari_nucseg.io.writers import write_columns, write_parquet
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import DSB2018
+from napari_nucseg.progress import ignore
 
 
 @pytest.fixture
@@ -90,3 +92,12 @@ def test_without_pyarrow_parquet_is_refused_in_words(columns, tmp_path, monkeypa
     with pytest.raises(ValueError, match=r"pip install 'napari-nucseg\[parquet\]'"):
         write_parquet(tmp_path / "objects.parquet", columns)
     assert not list(tmp_path.iterdir())
+
+
+def test_more_objects_than_a_table_holds_are_refused_with_what_to_do():
+    labels = np.arange(1, 1001 * 1001 + 1).reshape(1001, 1001)
+    told = "1,002,001 true and 1,002,001 predicted objects are too many for a table.*; crop the"
+    with pytest.raises(ValueError, match=told):
+        object_columns("a", labels, labels, match(find_overlap(labels, labels)), DSB2018)
+    with pytest.raises(ValueError, match=told):
+        compare_planes(lambda plane: (labels, labels), (0,), {}, ignore)

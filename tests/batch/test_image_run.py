@@ -82,7 +82,7 @@ def test_an_image_that_may_not_be_read_does_not_stop_the_others(folder, tmp_path
         pytest.skip("this user may read all files")
     done = run("segment", shut, folder / "a.PNG", "-o", tmp_path / "out", "-m", "otsu")
     assert done.code == 1
-    assert f"{shut}: permission denied" in done.said
+    assert f"{shut}: you may not read this file; ask for it" in done.said
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
 
 

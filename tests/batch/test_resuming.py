@@ -20,6 +20,7 @@ from PIL import Image
 
 from napari_nucseg.batch.records import read_record
 from napari_nucseg.batch.results_folder import ResultsFolder
+from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.io.writers import read_provenance, write_labels
@@ -290,6 +291,40 @@ def test_a_file_instead_of_a_folder_is_refused(run, oracle_of, drawn_fields, out
         with pytest.raises(ValueError, match=rf"{out}: this is a file; choose a folder"):
             run(oracle_of(drawn_fields), into=into)
     assert out.read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are files of POSIX")
+def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(run, oracle_of, drawn_fields, out):
+    run(oracle_of(drawn_fields))
+    before, record = tables_of(out), sorted((out / "records").iterdir())[1]
+    record.unlink()
+    os.mkfifo(record)
+    oracle = oracle_of(drawn_fields)
+    run(oracle)
+    assert len(oracle.asked) == 1
+    assert tables_of(out) == before
+    (out / "run.json").unlink()
+    os.mkfifo(out / "run.json")
+    with pytest.raises(OSError, match=r"run\.json: it is a pipe, socket or device"):
+        run(oracle_of(drawn_fields))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_folder_that_is_a_link_to_itself_is_told_by_its_name(run, oracle_of, drawn_fields, out):
+    out.symlink_to(out)
+    with pytest.raises(OSError, match=str(out)) as failure:
+        run(oracle_of(drawn_fields))
+    assert describe_error(failure.value).endswith(
+        "its links lead in a circle; choose what is no such link"
+    )
+
+
+def test_a_folder_where_a_table_belongs_is_told_by_its_name(run, oracle_of, drawn_fields, out):
+    run(oracle_of(drawn_fields))
+    (out / "objects.csv").unlink()
+    (out / "objects.csv").mkdir()
+    with pytest.raises(OSError, match=f"^{out / 'objects.csv'}: a folder has this name"):
+        run(oracle_of(drawn_fields))
 
 
 def test_other_values_are_refused_with_what_differs(run, oracle_of, drawn_fields, out):

@@ -335,6 +335,12 @@ def test_a_file_that_is_no_checkpoint_is_refused(root, start, out, content):
 # Files that are there
 
 
+def test_a_folder_where_a_file_of_the_training_belongs_is_told_before_it_begins(root, start, out):
+    (out.parent / "mine.csv").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match=r"mine\.csv: this is a folder; give another name"):
+        train_on(sets_of(root), replace(recipe_of(start), overwrite=True), out, Watch(never))
+
+
 def test_files_of_an_earlier_training_are_not_replaced_unless_asked_for(root, start, stopped):
     before = {path: path.read_bytes() for path in stopped.parent.iterdir()}
     with pytest.raises(FileExistsError, match=r"mine\.pt already exists; go on from the check"):

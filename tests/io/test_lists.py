@@ -72,6 +72,7 @@ def test_a_field_of_a_table_may_lack_its_ground_truth(folder):
         (table_of("image;mask") + ";".join(PAIRS[0]), "a 1.tif is named twice"),
         ("image;mask\na.tif;b.tif\n", "a.tif: there is no such file, which"),
         ("image\na.tif\n", "not a table of pairs"),
+        (f"image;mask\n{'a' * 200_000};b.tif\n", "limit (131072)); save it as CSV again"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said(folder, text, reason):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import math
+import tracemalloc
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -17,7 +18,7 @@ from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, STARDIST
 from napari_nucseg.metrics.registry import metrics
-from napari_nucseg.metrics.score import Score, score, score_matching
+from napari_nucseg.metrics.score import Score, score, score_matching, score_with_boundaries
 from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.metrics.verdicts import VerdictCounts
 from tests.metrics.distortions import distort_all
@@ -312,3 +313,17 @@ def test_scores_at_different_thresholds_are_not_pooled():
 def test_there_is_no_summary_of_no_field():
     with pytest.raises(ValueError, match="no field"):
         summarise([])
+
+
+@pytest.mark.parametrize("partner", ["the same", "none"])
+def test_a_label_a_pixel_is_scored_in_little_memory(partner):
+    """As many labels as pixels, of which 9 million shall fit into 3 GB."""
+    truth = np.arange(1, 500 * 500 + 1, dtype=np.int32).reshape(500, 500)
+    predicted = truth if partner == "the same" else np.where(truth % 2, truth, 0)
+    truth = truth if partner == "the same" else np.where(truth % 2, 0, truth)
+    tracemalloc.start()
+    found = score_with_boundaries(truth, predicted)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.objects.tp == (truth.size if partner == "the same" else 0)
+    assert most / truth.size < 3e9 / 9e6

@@ -307,13 +307,14 @@ def test_a_net_that_would_be_wider_than_its_file_is_refused_before_it_is_built(p
     assert "\n" not in message
 
 
-def test_a_network_whose_result_is_no_number_tells_it(path, fluo):
+@pytest.mark.parametrize("diameter", [0, 30])  # 0 is estimated, from results, too
+def test_a_network_whose_result_is_no_number_tells_it(path, fluo, diameter):
     fluo["down.0.first.norm.running_var"][:] = -1
     torch.save(fluo, path)
     segment = catalogue.load(catalogue.find(str(path)), "cpu")
-    image = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    image = np.random.default_rng(0).normal(size=(128, 128)).astype(np.float32)
     with pytest.raises(ValueError, match="result holds NaN or infinite values"):
-        segment(image, SegmentParams(diameter=30), ignore)
+        segment(image, SegmentParams(diameter=diameter), ignore)
 
 
 def test_the_diameters_may_be_missing_as_in_the_first_published_weights(path, state):

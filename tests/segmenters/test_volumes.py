@@ -224,6 +224,27 @@ def test_what_cannot_be_segmented_in_depth_is_refused(segmenter, volume, depth, 
         segment(segmenter, volume, depth, SegmentParams(**values))
 
 
+class Undefined(Blobs):
+    """A damaged net: one pixel in the middle of its results is no number."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, x):
+        output, style = super().forward(x)
+        output[:, :, 128, 128] = self.value
+        return output, style
+
+
+@pytest.mark.parametrize("depth", Depth)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_network_whose_result_is_no_number_tells_it_at_any_depth(balls, depth, value):
+    broken = segmenter_of(CellposeSAM(Undefined(value), Device("cpu", "any"), cellposes_tiles))
+    with pytest.raises(ValueError, match="result holds NaN or infinite values"):
+        segment(broken, balls, depth)
+
+
 def test_a_volume_too_large_for_the_memory_is_refused(segmenter, balls):
     with pytest.raises(ValueError, match="do not fit into memory"):
         segment(segmenter, balls, Depth.IN_3D, SegmentParams(diameter=1), anisotropy=20)

@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from napari_nucseg.analysis.object_geometry import ObjectGeometry, find_geometry, move_geometry
+from napari_nucseg.analysis.object_geometry import (
+    ObjectGeometry,
+    find_geometry,
+    move_geometry,
+    refuse_many,
+)
 from napari_nucseg.array_types import Labels, Window
 from napari_nucseg.metrics.boundaries import Boundaries, Spacing, measure_boundaries
 from napari_nucseg.metrics.counts import PixelCounts
@@ -182,7 +187,8 @@ class LocatedPair(FieldPair):
 
 
 def locate_objects(pair: FieldPair, truth: Labels, predicted: Labels) -> LocatedPair:
-    """Find the objects of a field that was compared."""
+    """Find the objects of a field that was compared; a ValueError if they are too many to list."""
+    refuse_many(pair.overlap)
     return LocatedPair(
         pair.overlap,
         pair.boundaries,

@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels, Window
-from napari_nucseg.metrics.overlap import Index
+from napari_nucseg.metrics.overlap import Index, Overlap
+
+MAX_LISTED = 2_000_000
+"""Objects of a field, of both sides together, that are listed: a table of more fills the memory."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,23 @@ class ObjectGeometry:
     y: NDArray[np.float64]
     x: NDArray[np.float64]
     boxes: Index
+
+
+def refuse_many(overlap: Overlap) -> None:
+    """Refuse to list the objects of a field where they are far more than there can be nuclei.
+
+    Raises
+    ------
+    ValueError
+        If there are more than `MAX_LISTED`.
+    """
+    true, predicted = len(overlap.truth_ids), len(overlap.predicted_ids)
+    if true + predicted > MAX_LISTED:
+        raise ValueError(
+            f"{true:,} true and {predicted:,} predicted objects are too many for a table, which "
+            f"holds {MAX_LISTED:,} of a field; crop the field if these are nuclei, or score the "
+            "two files by the command napari-nucseg score, which lists none"
+        )
 
 
 def find_geometry(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.object_geometry import find_geometry
+from napari_nucseg.analysis.object_geometry import find_geometry, refuse_many
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.fields import Field
 from napari_nucseg.metrics.matching import Matching
@@ -232,7 +232,7 @@ def object_columns(
     *,
     pixel_size: float | None = None,
 ) -> Columns:
-    """List the objects of a field, the true ones first.
+    """List the objects of a field, the true ones first; a ValueError if they are too many.
 
     Parameters
     ----------
@@ -258,7 +258,8 @@ def object_columns(
         ``preset`` and ``threshold``, the rule of scores and the IoU that verdicts are by. A
         centroid counts from the middle of the field's first pixel.
     """
-    verdicts, overlap = classify(matching), matching.overlap
+    refuse_many(overlap := matching.overlap)
+    verdicts = classify(matching)
     true = _side(field, "truth", truth, verdicts.truth, overlap.truth_areas, pixel_size)
     found = "predicted", predicted, verdicts.predicted, overlap.predicted_areas
     columns = join([true, _side(field, *found, pixel_size)])

@@ -252,6 +252,7 @@ class FieldTask:
             truth, labels = kept.truth, kept.predicted
         overlap = find_overlap(truth, labels)
         matching = match(overlap, rule.threshold, rule.preset.strict)
+        objects = object_columns(field.stem, truth, labels, matching, rule.preset, pixel_size=size)
         boundaries = measure_boundaries(
             truth,
             labels,
@@ -259,7 +260,6 @@ class FieldTask:
             spacing=None if size is None else Spacing((size, size)),
             least=min(LEAST_IOU, rule.threshold),
         )
-        objects = object_columns(field.stem, truth, labels, matching, rule.preset, pixel_size=size)
         changes = _changes_of_truth(field)
         unknown = [None] * len(objects["object"])
         objects["corrected"] = unknown if changes is None else mark_corrected(objects, changes)

@@ -22,6 +22,7 @@ from napari_nucseg.io.provenance import (
     Text,
     first_of,
 )
+from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import write_text
 from napari_nucseg.metrics.boundaries import BoundaryCounts
 from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
@@ -222,7 +223,7 @@ def write_record(path: Path, record: FieldRecord) -> None:
 def read_record(path: Path) -> FieldRecord | None:
     """Read a record; None where there is none, or none that can be read."""
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(Source(path).read())
         _Record.model_validate(values)
         score, objects = values.pop("score"), values.pop("objects")
         if score is not None and (objects is None or {"seconds", "device"} - values["made"].keys()):

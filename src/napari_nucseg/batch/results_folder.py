@@ -154,7 +154,7 @@ class ResultsFolder:
             If it is no record of a run.
         """
         try:
-            return parse_run(self.run_file.read_bytes())
+            return parse_run(Source(self.run_file).read())
         except FileNotFoundError:
             return None
         except ValueError as error:

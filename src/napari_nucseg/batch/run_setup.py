@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -155,7 +156,8 @@ def refuse_dataset(out: Path, dataset: Dataset) -> None:
     ValueError
         Naming the folder.
     """
-    if root_of(out).resolve() in {root.resolve() for root in map(_root, dataset.fields) if root}:
+    roots = {os.path.realpath(root) for root in map(_root, dataset.fields) if root}
+    if os.path.realpath(root_of(out)) in roots:  # resolve() fails at links to themselves
         raise ValueError(
             f"{out}: this is the folder of the dataset; choose another folder for the results, "
             f"such as {root_of(out) / 'results'}"

@@ -175,10 +175,8 @@ def _check_targets(files: TrainFiles, recipe: Recipe) -> None:
             f"{files.weights}: the name of the file for the weights must end with "
             f"{' or '.join(ENDINGS)}"
         )
-    if files.weights.is_dir():
-        raise IsADirectoryError(
-            f"{files.weights}: this is a folder; give the name of a file for the weights"
-        )
+    if folder := next((path for path in files.all if path.is_dir()), None):
+        raise IsADirectoryError(f"{folder}: this is a folder; give another name to the weights")
     if recipe.resume and not files.checkpoint.is_file():
         raise FileNotFoundError(
             f"{files.checkpoint}: there is no checkpoint to go on from; leave out --resume to "

@@ -23,6 +23,8 @@ from napari_nucseg.cli.options import (
     errors,
     follow_with,
     grouped,
+    path_argument,
+    path_option,
     prepare,
     takes,
     warn,
@@ -43,13 +45,13 @@ class FieldOptions:
 
     dataset: Annotated[
         Path,
-        typer.Argument(
-            help="Folder, split file, images.zip or table of pairs (.csv) of a dataset, or a "
-            "folder of images."
+        path_argument(
+            "Folder, split file, images.zip or table of pairs (.csv) of a dataset, or a folder of "
+            "images."
         ),
     ]
     truth: Annotated[
-        Path | None, typer.Argument(help="Folder of the ground truth of a folder of images.")
+        Path | None, path_argument("Folder of the ground truth of a folder of images.")
     ] = None
     split: Annotated[
         str | None,
@@ -79,10 +81,9 @@ class ResultOptions:
 
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder of the results. [dim]\\[default: results/DATASET-MODELS][/dim]",
+        path_option(
+            "Folder of the results. [dim]\\[default: results/DATASET-MODELS][/dim]",
+            *("--out", "-o"),
             show_default=False,
         ),
     ] = None

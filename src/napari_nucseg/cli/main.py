@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.table import Table
@@ -21,6 +22,8 @@ from napari_nucseg.cli.options import (
     counting,
     follow_with,
     grouped,
+    path_argument,
+    path_option,
     prepare,
     refuse_failures,
     takes,
@@ -62,8 +65,19 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError) as error:
-        typer.echo(f"napari-nucseg: {escaped(describe_error(error))}", err=True)
-        sys.exit(2)
+        _end(describe_error(error))
+    except MemoryError:
+        _end("the memory is too small for this; crop the images, or close other programs")
+
+
+def _end(told: str) -> NoReturn:
+    """End with an error, told in a line."""
+    typer.echo(f"napari-nucseg: {escaped(told)}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:  # it goes to a full disk, which Python would tell again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(2)
 
 
 def _version(wanted: bool) -> None:
@@ -85,11 +99,8 @@ def _options(
 class FileOptions:
     """Images, and where their labels go."""
 
-    inputs: Annotated[
-        list[Path],  # typer would refuse all for one that may not be read
-        typer.Argument(metavar="INPUT...", help="Images or folders.", readable=False),
-    ]
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
+    inputs: Annotated[list[Path], path_argument("Images or folders.", metavar="INPUT...")]
+    out: Annotated[Path, path_option("Folder of the results.", "--out", "-o")]
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -219,7 +230,7 @@ def models(device: DeviceName = "auto") -> None:
 @app.command()
 def download(
     to: Annotated[
-        Path | None, typer.Option(help="Folder of the dataset; a cache folder if not given.")
+        Path | None, path_option("Folder of the dataset; a cache folder if not given.")
     ] = None,
 ) -> None:
     """Download BBBC039 (80 MB), or the rest of it after an interruption."""
@@ -239,15 +250,13 @@ def demo(
         bool, typer.Option(help="No window: print the table and write the overlay.")
     ] = False,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="File for the overlay, if there is no window.")
+        Path, path_option("File for the overlay, if there is no window.", "--out", "-o")
     ] = Path("demo/overlay.png"),
 ) -> None:
     """Segment, score and overlay the synthetic sample field."""
-    from napari_nucseg.cli.demo import has_display, run_headless
+    from napari_nucseg.cli.demo import has_display, run_headless, run_window
 
     if not headless and has_display():
-        from napari_nucseg.cli.demo import run_window
-
         run_window()
         return
     table, path = run_headless(prepare(catalogue.BUNDLED, "auto", None), out)

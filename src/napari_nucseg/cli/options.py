@@ -31,6 +31,17 @@ from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.wording import escaped
 
+
+def path_argument(told: str, metavar: str | None = None) -> Any:
+    """Declare an argument that is a path; typer itself would refuse some in a box of its own."""
+    return typer.Argument(help=told, metavar=metavar, readable=False)
+
+
+def path_option(told: str, *names: str, **options: Any) -> Any:
+    """Declare an option that is a path, as `path_argument` does."""
+    return typer.Option(*names, help=told, readable=False, **options)
+
+
 DeviceName = Annotated[
     Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where the network runs.")
 ]

@@ -16,6 +16,7 @@ from napari_nucseg.cli.options import (
     console,
     errors,
     grouped,
+    path_argument,
     refuse_failures,
     warn_of_reading,
 )
@@ -52,9 +53,9 @@ class Found:
 @grouped
 def score(
     predicted: Annotated[
-        Path, typer.Argument(help="Label TIFF or PNG, _seg.npy of Cellpose, or a folder of them.")
+        Path, path_argument("Label TIFF or PNG, _seg.npy of Cellpose, or a folder of them.")
     ],
-    truth: Annotated[Path, typer.Argument(help="The ground truth, the same kind.")],
+    truth: Annotated[Path, path_argument("The ground truth, the same kind.")],
     rule: RuleOptions,
     components: Components = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -21,6 +21,8 @@ from napari_nucseg.cli.options import (
     fetch_weights,
     follow_with,
     grouped,
+    path_argument,
+    path_option,
     takes,
     warn_of_reading,
 )
@@ -40,10 +42,10 @@ class DataOptions:
 
     datasets: Annotated[
         list[Path],
-        typer.Argument(
+        path_argument(
+            "Folders, or tables of pairs (.csv), of one or more datasets; or a folder of images "
+            "and one of their ground truth.",
             metavar="DATASET...",
-            help="Folders, or tables of pairs (.csv), of one or more datasets; or a folder of "
-            "images and one of their ground truth.",
         ),
     ]
     split: Annotated[
@@ -111,9 +113,9 @@ class CourseOptions:
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the files of an earlier training.")
     ] = False
-    tensorboard: Annotated[
-        Path | None, typer.Option(help="Folder for a log that TensorBoard shows.")
-    ] = None
+    tensorboard: Annotated[Path | None, path_option("Folder for a log that TensorBoard shows.")] = (
+        None
+    )
     bioimageio: Annotated[
         bool,
         typer.Option("--bioimageio", help="Write a BioImage.IO package (.bioimageio.zip), too."),
@@ -143,7 +145,7 @@ class CourseOptions:
 def train(
     data: DataOptions,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="File of the new weights, .pt or .safetensors.")
+        Path, path_option("File of the new weights, .pt or .safetensors.", "--out", "-o")
     ],
     course: CourseOptions,
     chosen: dict[str, Any] | None = None,

@@ -32,6 +32,7 @@ _REMEDIES = {
     errno.ENOTDIR: "a file is where a folder should be; choose another folder",
     errno.EEXIST: "a file is where a folder should be; choose another folder",
     errno.EISDIR: "a folder has this name; choose another one",
+    errno.ELOOP: "its links lead in a circle; choose what is no such link",
     errno.ENAMETOOLONG: "its name is too long for this disk; rename the image, or choose another "
     "folder",
 }
@@ -142,8 +143,8 @@ def files_at_once(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     stage = _partial(folder)
     try:
         yield stage
-        with explained(folder):
-            for name in names:
+        for name in names:
+            with explained(folder / name):
                 if (stage / name).exists():
                     (stage / name).replace(folder / name)
                 else:
@@ -196,21 +197,27 @@ def explained(path: Path) -> Iterator[None]:
         remedy = _REMEDIES.get(error.errno or 0)
         if remedy is None:
             raise
-        named = error.filename is not None and not str(error.filename).endswith(PARTIAL)
-        raise type(error)(f"{error.filename if named else path}: {remedy}") from error
+        named = error.filename is not None and PARTIAL not in str(error.filename)
+        raise type(error)(f"{error.filename if named else _place(path)}: {remedy}") from error
+
+
+def _place(path: Path) -> Path:
+    """Return where a file belongs that may be one of several that are prepared."""
+    return path.parent.with_name(path.name) if path.parent.name.endswith(PARTIAL) else path
 
 
 def describe_error(error: Exception) -> str:
-    """Say what is wrong; where the system says it, of which file, and without its number.
+    """Say what is wrong; where the system says it, of which file, and what to do about it.
 
     Examples
     --------
     >>> describe_error(PermissionError(errno.EACCES, "Permission denied", "a.tif"))
-    'a.tif: permission denied'
+    'a.tif: you have no permission there; choose another folder, or ask for it'
     """
-    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
+    if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
-    return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+    said = _REMEDIES.get(error.errno or 0, f"{error.strerror[:1].lower()}{error.strerror[1:]}")
+    return said if error.filename is None else f"{error.filename}: {said}"
 
 
 def is_of_disk(error: OSError) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -162,7 +163,7 @@ def refuse_truth(path: Path) -> None:
     FileExistsError
         If the file is there, in one of the folders that datasets have or as one of their archives.
     """
-    where = path.resolve()
+    where = Path(os.path.realpath(path))  # resolve() fails at links to themselves
     folders = [part.parent for part in where.parents if part.name.lower() in PARTS]
     folders += [where.parent] if where.name.lower() in _ARCHIVES else []
     signs = [place for one in folders for sign in _SIGNS for place in _places(one, sign)]

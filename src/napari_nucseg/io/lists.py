@@ -247,13 +247,16 @@ def _has_ending(name: str) -> bool:
 
 def _rows(path: Path) -> list[list[str]]:
     """Read the rows of a table that are not empty."""
-    text = _decode(path.read_bytes())
+    text = _decode(Source(path).read())
     if text is None:
         raise ValueError(f"{path}: not a text; save the table as CSV in UTF-8")
     if text.startswith("sep="):  # what spreadsheets are told
         text = text.partition("\n")[2]
     table = csv.reader(text.splitlines(), _dialect(text))
-    rows = ([cell.strip() for cell in row] for row in table)
+    try:
+        rows = [[cell.strip() for cell in row] for row in table]
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a table of pairs ({error}); save it as CSV again") from error
     return [row for row in rows if any(row)]
 
 

@@ -118,8 +118,7 @@ class Boundaries:
     unit : str or None
         Name of the unit, such as "um"; None without a pixel size.
     near_true, true, near_predicted, predicted : int
-        Outline pixels within 2 px of any outline of the other side, and all of them, matched or
-        not.
+        Outline pixels within 2 px of any outline of the other side, and all, matched or not.
     """
 
     pairs: Index
@@ -240,18 +239,21 @@ def _outline(labels: Labels, ids: NDArray[np.int64]) -> _Outlines:
 def _measure(true: _Outlines, found: _Outlines, overlap: Overlap, pairs: Index) -> Distances:
     from scipy.spatial import KDTree  # not above, because opening a panel would wait for it
 
-    if not len(pairs):
-        return np.zeros((3, 0))
-    one, a = _gather(true, overlap.truth_index[pairs])
-    other, b = _gather(found, overlap.predicted_index[pairs])
+    distances = np.zeros((3, len(pairs)))
+    # Objects of the same pixels have the same outline
+    apart = np.flatnonzero(overlap.shared[pairs] < overlap.unions[pairs])
+    if not len(apart):
+        return distances
+    one, a = _gather(true, overlap.truth_index[pairs[apart]])
+    other, b = _gather(found, overlap.predicted_index[pairs[apart]])
     # As a further coordinate the number of the pair keeps all pairs apart in one search
-    apart = 2 * float(max(one.max(initial=1), other.max(initial=1))) * one.shape[1]
-    one, other = np.column_stack([apart * a, one]), np.column_stack([apart * b, other])
+    step = 2 * float(max(one.max(initial=1), other.max(initial=1))) * one.shape[1]
+    one, other = np.column_stack([step * a, one]), np.column_stack([step * b, other])
     there, back = KDTree(other).query(one)[0], KDTree(one).query(other)[0]
     (far, high, total, n), (far_b, high_b, total_b, n_b) = _by_pair(there, a), _by_pair(back, b)
-    return np.stack(
-        [np.maximum(far, far_b), np.maximum(high, high_b), (total + total_b) / (n + n_b)]
-    )
+    means = (total + total_b) / (n + n_b)
+    distances[:, apart] = np.maximum(far, far_b), np.maximum(high, high_b), means
+    return distances
 
 
 def _gather(outlines: _Outlines, objects: Index) -> tuple[NDArray[np.float64], Index]:
@@ -280,8 +282,7 @@ def _edges(spacing: Spacing, axes: int) -> NDArray[np.float64]:
     edges = np.asarray(spacing.edges, dtype=np.float64)
     if edges.shape != (axes,) or not (edges > 0).all():
         raise ValueError(
-            f"the edges of a pixel are {spacing.edges}; labels of {axes} axes need {axes} lengths "
-            "above 0"
+            f"pixel edges are {spacing.edges}; labels of {axes} axes need {axes} lengths above 0"
         )
     return edges
 

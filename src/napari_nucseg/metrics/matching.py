@@ -29,8 +29,10 @@ def assign(left: Index, right: Index, gain: NDArray[np.float64]) -> Index:
     ndarray of int
         Positions of the chosen pairs, ascending.
     """
-    chosen: list[NDArray[Any]] = []
     open_pairs: Index = np.arange(len(gain))
+    if _all_differ(left) and _all_differ(right):
+        return open_pairs
+    chosen: list[NDArray[Any]] = []
     for _ in range(_ROUNDS):
         if not len(open_pairs):
             break
@@ -169,11 +171,9 @@ def match(overlap: Overlap, threshold: float = 0.5, strict: bool = False) -> Mat
     check_threshold(threshold)
     hits = np.flatnonzero(overlap.reaches(threshold, strict))
     left, right = overlap.truth_index[hits], overlap.predicted_index[hits]
-    if not (_all_differ(left) and _all_differ(right)):
-        # More pairs always outweigh a larger IoU
-        gain = 1 + overlap.ious[hits] / (2 * len(hits))
-        hits = hits[assign(left, right, gain)]
-    return Matching(overlap, threshold, hits, strict)
+    # More pairs always outweigh a larger IoU
+    gain = 1 + overlap.ious[hits] / (2 * len(hits))
+    return Matching(overlap, threshold, hits[assign(left, right, gain)], strict)
 
 
 def check_threshold(threshold: float) -> None:

@@ -19,7 +19,7 @@ from napari_nucseg.metrics.matching import Matching, match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, F1_THRESHOLDS, STARDIST, Preset
 from napari_nucseg.metrics.registry import CHOSEN, Metric, metrics
-from napari_nucseg.metrics.verdicts import VerdictCounts, classify
+from napari_nucseg.metrics.verdicts import VerdictCounts
 from napari_nucseg.wording import counted
 
 
@@ -264,7 +264,7 @@ def score_matching(
         PixelCounts.of(overlap),
         ObjectCounts.of(matching),
         tuple(ObjectCounts.of(match(overlap, t, preset.strict)) for t in AP_THRESHOLDS),
-        VerdictCounts.of(classify(matching)),
+        VerdictCounts.of(matching),
         AreaCounts.of(overlap),
         CaicedoCounts.of(overlap),
         None if boundaries is None else boundaries.of(matching),

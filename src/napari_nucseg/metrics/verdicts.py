@@ -115,10 +115,11 @@ class VerdictCounts(AddableCounts):
     predicted_tangled: int
 
     @classmethod
-    def of(cls, verdicts: Verdicts) -> Self:
+    def of(cls, matching: Matching) -> Self:
         """Count the verdicts of a field."""
-        true = np.bincount(verdicts.truth.codes, minlength=len(Verdict) + 1).tolist()
-        found = np.bincount(verdicts.predicted.codes, minlength=len(Verdict) + 1).tolist()
+        codes, n = examine(matching).codes, len(matching.overlap.truth_ids)
+        true = np.bincount(codes[:n], minlength=len(Verdict) + 1).tolist()
+        found = np.bincount(codes[n:], minlength=len(Verdict) + 1).tolist()
         return cls(
             matched=true[Verdict.MATCHED] + true[Verdict.LOOSE],
             loose=true[Verdict.LOOSE],

@@ -80,8 +80,7 @@ def all_but(*used: str) -> frozenset[str]:
     """
     names = {*specs_of(SegmentParams), DEVICE}
     if unknown := ", ".join(set(used) - names):
-        known = ", ".join(sorted(names))
-        raise ValueError(f"{unknown}: no such parameter; choose among {known}")
+        raise ValueError(f"{unknown}: no such parameter; choose among {', '.join(sorted(names))}")
     return frozenset(names - set(used))
 
 
@@ -116,6 +115,14 @@ class Flows:
     diameter: float | None = None
     is_estimated: bool = False
     least_area: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number, which would be taken for background."""
+        if not all(np.isfinite(part).all() for part in (self.cellprob, self.vectors)):
+            raise ValueError(
+                "the network's result holds NaN or infinite values, so its weights are damaged, or "
+                "do not suit this image; choose another model"
+            )
 
 
 @dataclass(frozen=True)
@@ -169,11 +176,8 @@ class Provenance:
         Name of the file of weights that ran.
     depth : mapping
         How the planes of a volume were put together; empty for a plane by itself.
-    diameter : float or None
-        Diameter of nuclei, in pixels, that the network was run for; None if it takes nuclei of
-        any size that it may meet.
-    is_estimated : bool
-        Whether the diameter was found in the image, not set.
+    diameter, is_estimated
+        As those of `Flows`.
     suspect : tuple of str
         Signs that the model does not suit the image: the text of each `Concern`.
     licence : str
@@ -250,8 +254,7 @@ class Segmentation:
 
         A parameter that the network has to run for raises a ValueError.
         """
-        outdated = self.outdated_by(params)
-        if outdated:
+        if outdated := self.outdated_by(params):
             raise ValueError(f"{', '.join(outdated)}: this change needs the network; segment again")
         # Signs were seen with the thresholds that the network ran with
         made = replace(self.provenance, parameters=asdict(params), suspect=())
@@ -283,7 +286,6 @@ class Segmenter(Protocol):
         progress : Progress
             What it raises stops the work and passes through.
         """
-        ...
 
 
 def check_image(image: NDArray[Any], name: str) -> None:

@@ -107,7 +107,8 @@ def find_large(shape: tuple[int, ...], look: Callable[[float], Look]) -> float |
 def look_at(copy: NDArray[np.float32], run: RunNetwork) -> Look:
     """Look at a smaller copy of a normalised image, shape (height, width)."""
     output = run(copy)
-    traced = trace(output[:2], output[2], cellprob_threshold=0.0, steps=FLOW_STEPS)
+    flows = Flows(output[:2], output[2])
+    traced = trace(flows.vectors, flows.cellprob, cellprob_threshold=0.0, steps=FLOW_STEPS)
     labels = finish(traced, flow_threshold=_FLOW_THRESHOLD, min_size=1)
     bright = copy > BRIGHT
     cover = float((bright & (labels > 0)).sum() / max(bright.sum(), 1))

@@ -111,16 +111,10 @@ def infer(
     Raises
     ------
     ValueError
-        What `Network.infer` raises, or if there are NaN or infinite values in the result.
+        What `Network.infer` raises, or `Flows` of a result that holds NaN.
     """
     if image.any():
-        flows = network.infer(image, params, progress)
-        if not (np.isfinite(flows.cellprob).all() and np.isfinite(flows.vectors).all()):
-            raise ValueError(
-                "the network's result holds NaN or infinite values, so its weights are damaged, or "
-                "do not suit this image; choose another model"
-            )
-        return flows
+        return network.infer(image, params, progress)
     progress(0, 1)
     progress(1, 1)
     return empty_flows(image.shape)
