@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
+import pint
 from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
+from pint.registry import LazyRegistry
 
 SEEN = (0.16, 0.4)
 """Luminances of colours that are seen on black and on white alike; black is 0, and white 1."""
@@ -25,9 +28,23 @@ def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
 
 def prepare_colours(*_: object) -> None:
     """Let napari load and compile what labels need; for a worker, as it takes a second at first."""
+    _load_units()
     for dtype in (np.uint8, np.int32):
         colormap({1: "white"}).map(np.ones((1, 1), dtype))
         Labels(np.ones((1, 1), dtype), units=("um", "um"))  # in no viewer, so any thread may
+
+
+def _load_units() -> None:
+    """Load the units that napari measures layers in.
+
+    Where nobody has used them yet, another thread would find them half loaded meanwhile. So they
+    are loaded by themselves, and are those of the application from then on.
+    """
+    units: Any = pint.application_registry
+    if isinstance(units.get(), LazyRegistry):
+        loaded: Any = pint.UnitRegistry(on_redefinition="raise")
+        if isinstance(units.get(), LazyRegistry):
+            units.set(loaded)
 
 
 @cache
