@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,30 @@ def plane_of(data: Any, number: int) -> Any:
 def read_plane(data: Any, number: int) -> NDArray[Any]:
     """Read one field of a stack into memory, where it is not there yet."""
     return np.asarray(plane_of(data, number))
+
+
+def snapshot(data: Any, shown: int) -> Callable[[], Any]:
+    """Return what copies a stack of labels, for a worker: a window would wait for it.
+
+    Of the field in sight, which alone can be painted in meanwhile, it holds what is there now.
+
+    Parameters
+    ----------
+    data : array of integers, shape (..., height, width)
+        All fields. Lazy ones, which nobody writes into, are left as they are.
+    shown : int
+        Number of the field in sight.
+    """
+    if not isinstance(data, np.ndarray):
+        return lambda: data
+    now = np.array(plane_of(data, shown))
+
+    def copied() -> NDArray[Any]:
+        fields = np.array(data)
+        plane_of(fields, shown)[...] = now
+        return fields
+
+    return copied
 
 
 def shown_plane(point: Sequence[float], layer: Layer) -> int:

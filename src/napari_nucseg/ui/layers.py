@@ -6,8 +6,8 @@ What a layer is stands in ``layer.metadata["nucseg"]``; names are for people and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,13 @@ from napari.layers import Image, Labels, Layer
 from pint import DimensionalityError
 
 from napari_nucseg.io.channels import CHANNEL
-from napari_nucseg.ui.layer_fields import axes_of, count_planes, field_shape, full_data
+from napari_nucseg.ui.layer_fields import (
+    axes_of,
+    count_planes,
+    field_shape,
+    full_data,
+    shown_plane,
+)
 from napari_nucseg.wording import says
 
 IMAGE = "image"
@@ -71,8 +77,11 @@ class LayerRecord:
 
 
 def tag(record: LayerRecord) -> dict[str, Any]:
-    """Layer metadata that carries a record."""
-    return {_KEY: asdict(record)}
+    """Layer metadata that carries a record.
+
+    Its values are not copied, which takes long for the provenance of many fields.
+    """
+    return {_KEY: dict(vars(record))}
 
 
 def record_of(layer: Layer) -> LayerRecord | None:
@@ -105,6 +114,13 @@ def pixel_size(layer: Layer) -> float | None:
     except DimensionalityError:
         return None
     return float(np.sqrt(abs(edges[0] * edges[1])))
+
+
+def is_in_sight(viewer: ViewerModel, layer: Layer, planes: Container[int]) -> bool:
+    """Whether any of the fields is shown, and not another one alone."""
+    dims = viewer.dims
+    is_plane = tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1)
+    return not is_plane or shown_plane(dims.point, layer) in planes
 
 
 def find_source(layers: Iterable[Layer], labels: Labels) -> Image | None:

@@ -16,7 +16,6 @@ from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
-from napari_nucseg.ui.colours import prepare_colours
 from napari_nucseg.ui.jobs import Job, tell_user
 from napari_nucseg.ui.layer_fields import full_data, plane_of, shown_plane
 from napari_nucseg.ui.layers import find_image, pixel_size, record_of
@@ -161,7 +160,6 @@ class MeasurementUpdates:
         self._turned_back: set[Labels] = set()
         self._suspects: set[LayerField] = set()
         self._job: Job | None = None
-        self._has_colours = False
         self._resting = QTimer(parent)
         self._resting.setSingleShot(True)
         self._resting.setInterval(REST)
@@ -199,9 +197,6 @@ class MeasurementUpdates:
     def show(self, layer: Labels) -> None:
         """Show the measures of the field in sight."""
         if tables_of(layer):
-            if not self._has_colours:  # measures may be shown as colours next
-                self._has_colours = True
-                Job(prepare_colours).start()
             show_table(layer, shown_plane(self._viewer.dims.point, layer))
             self._shown(layer)
 

@@ -25,6 +25,7 @@ from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
     find_prediction,
+    is_in_sight,
     place_like,
     put_labels,
     record_of,
@@ -75,11 +76,13 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult
     make_room(layer, max(int(one.labels.max(initial=0)) for one in fields.values()))
     after = {plane: one.state for plane, one in fields.items()}
     if not is_replaced:
-        _fill(layer, fields)
+        for plane, one in fields.items():  # which nobody wants back
+            plane_of(layer.data, plane)[...] = one.labels
     elif _replace(layer, fields):
         note_replacement(layer, before, after)
     set_states(layer, after)
-    layer.refresh(extent=False)
+    if is_in_sight(viewer, layer, fields):
+        layer.refresh(extent=False)
     layer.events.data(value=layer.data)
     return layer
 
@@ -255,12 +258,6 @@ def _as_made(field: _Field, before: LabelImage, one: FieldResult) -> PackedLabel
     written[box.slices] = True
     labels[written] = field.labels[written]
     return PackedLabels.of(labels)
-
-
-def _fill(layer: Labels, fields: Mapping[int, _Field]) -> None:
-    """Write fields that are empty, which nobody wants back."""
-    for plane, one in fields.items():
-        plane_of(layer.data, plane)[...] = one.labels
 
 
 def _replace(layer: Labels, fields: Mapping[int, _Field]) -> bool:
