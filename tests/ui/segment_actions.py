@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from qtpy.QtCore import QElapsedTimer, Qt, QTimer
-
 from napari_nucseg.ui.layers import PREDICTION, role_of
 from napari_nucseg.ui.segment.panel import SegmentPanel
+from tests.ui.heartbeat import heartbeat
 
 RUN = 60_000
 
@@ -30,18 +29,11 @@ def move(qtbot, panel, values):
 
 
 def longest_beat(qtbot, panel, act) -> int:
-    """Do something, and return the longest time in ms that the main thread took for anything."""
-    clock, beats = QElapsedTimer(), []
-    timer = QTimer()
-    timer.setTimerType(Qt.TimerType.PreciseTimer)
-    timer.timeout.connect(lambda: beats.append(clock.restart()))
-    clock.start()
-    timer.start(5)
-    act()
-    qtbot.waitUntil(lambda: not panel.measurements.measuring, timeout=RUN)
-    timer.stop()
-    assert len(beats) > 10
-    return max(beats)
+    """Do something, and return the longest time in ms that the main thread worked on anything."""
+    with heartbeat() as heart:
+        act()
+        qtbot.waitUntil(lambda: not panel.measurements.measuring, timeout=RUN)
+    return round(1000 * heart.longest)
 
 
 class Held:

@@ -83,7 +83,27 @@ def test_a_circle_of_the_diameter_is_shown_on_the_image_and_put_away(
     np.testing.assert_allclose(diameter_of(circle), 25)
 
     toggle(qtbot, panel)
-    assert not circles(viewer)
+    assert not circle.visible
+    assert viewer.layers.selection == {image}
+
+    viewer.scene.camera.center = image.data_to_world((50, 60))
+    toggle(qtbot, panel)
+    assert circles(viewer) == [circle]
+    assert circle.visible
+    np.testing.assert_allclose(circle.data[0].mean(axis=0), (50, 60))
+    assert viewer.layers.selection == {circle}
+
+
+def test_the_button_follows_a_circle_that_is_hidden_or_shown_among_the_layers(
+    qtbot, viewer, image, panel
+):
+    toggle(qtbot, panel)
+    (circle,) = circles(viewer)
+
+    circle.visible = False
+    assert not panel.form.circle.native.isChecked()
+    circle.visible = True
+    assert panel.form.circle.native.isChecked()
 
 
 def test_the_circle_has_the_diameter_that_was_found(qtbot, viewer, image, panel, stand_in):

@@ -7,8 +7,8 @@ from napari._app_model import get_app_model
 from PIL import Image
 from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton
 
-from napari_nucseg.ui.files import image_folder
-from napari_nucseg.ui.files.image_folder import OpeningDialog
+from napari_nucseg.ui.files import opening
+from napari_nucseg.ui.files.opening import OpeningDialog
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import GROUND_TRUTH, record_of, role_of
 
@@ -20,7 +20,7 @@ COLOUR = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
 def told(monkeypatch):
     """What the user is told."""
     told: list[str] = []
-    monkeypatch.setattr("napari_nucseg.ui.files.reader.show_warning", told.append)
+    monkeypatch.setattr("napari_nucseg.ui.files.opening.show_warning", told.append)
     monkeypatch.setattr("napari_nucseg.ui.jobs.show_warning", told.append)
     return told
 
@@ -50,7 +50,7 @@ def open_folder(qtbot, choose):
 
     def open_folder():
         choose()
-        qtbot.waitUntil(lambda: not Job._running and not image_folder._turns, timeout=20_000)
+        qtbot.waitUntil(lambda: not Job._running and not opening._turns, timeout=20_000)
 
     return open_folder
 

@@ -15,11 +15,12 @@ from napari.plugins._npe2 import get_readers
 from napari.utils.notifications import notification_manager
 from PIL import Image as PillowImage
 
+from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.ui.files import results_reader
 from napari_nucseg.ui.files.field_groups import MAX_GROUPS
-from napari_nucseg.ui.files.reader import get_reader, stack_lazily
+from napari_nucseg.ui.files.reader import get_reader, read_dataset, stack_lazily
 from napari_nucseg.ui.layer_fields import full_data
 from napari_nucseg.ui.layers import GROUND_TRUTH, record_of, role_of
 
@@ -196,7 +197,7 @@ def test_fields_of_two_pixel_types_are_stacked_by_themselves(drawn_dataset, one_
 def told(monkeypatch):
     """What napari says of several stacks."""
     said = []
-    monkeypatch.setattr("napari_nucseg.ui.files.reader.show_warning", said.append)
+    monkeypatch.setattr("napari_nucseg.ui.files.opening.show_warning", said.append)
     return said
 
 
@@ -372,7 +373,7 @@ def test_an_archive_that_leads_outside_itself_is_refused(tmp_path):
 def test_masks_that_are_missing_in_part_are_told(drawn_dataset, monkeypatch):
     sorted((drawn_dataset / "masks").iterdir())[0].unlink()
     told = []
-    monkeypatch.setattr("napari_nucseg.ui.files.reader.show_warning", told.append)
+    monkeypatch.setattr("napari_nucseg.ui.files.opening.show_warning", told.append)
 
     layers = read(drawn_dataset)
 
@@ -390,10 +391,10 @@ def test_real_fields_carry_their_pixel_size(bbbc039):
 
 def test_the_whole_dataset_opens_in_a_second_and_little_memory(bbbc039):
     start = time.perf_counter()
-    (images, _, _), (truths, _, _) = read(bbbc039)
+    (images, _, _), (truths, _, _) = read_dataset(open_dataset(bbbc039)).layers
     seconds = time.perf_counter() - start
     tracemalloc.start()
-    read(bbbc039)
+    read_dataset(open_dataset(bbbc039))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 

@@ -190,7 +190,7 @@ def test_a_field_that_failed_is_blank_and_the_others_are_shown(
     viewer, results, drawn_dataset, monkeypatch
 ):
     told = []
-    monkeypatch.setattr("napari_nucseg.ui.files.reader.show_warning", told.append)
+    monkeypatch.setattr("napari_nucseg.ui.files.opening.show_warning", told.append)
     damaged = sorted((drawn_dataset / "images").iterdir())[1]
     damaged.write_bytes(damaged.read_bytes()[:100])
 

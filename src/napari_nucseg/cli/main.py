@@ -114,7 +114,10 @@ class FileOptions:
 
         sources, missing = find_images(self.inputs)
         clashes = find_clashes(sources, self.out)
-        refused: list[Exception] = [*missing.values(), *map(ValueError, clashes.values())]
+        refused: list[ValueError | OSError] = [
+            *missing.values(),
+            *map(ValueError, clashes.values()),
+        ]
         if len(clashes) == len(sources):
             raise refused[0]
         for line in passed_over([path for path in self.inputs if path not in missing], sources):

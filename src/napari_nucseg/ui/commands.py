@@ -2,27 +2,36 @@
 
 They ask for the viewer themselves: what napari would hand over is a proxy, which panels that keep
 it could not tell from another viewer, nor its layers from other layers.
+
+What a panel imports is imported in a thread first, as that takes half a second.
 """
 
+from __future__ import annotations
+
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import napari
 from napari.layers import Image, Labels
+from napari.settings import get_plugin_settings
 from napari.utils.notifications import show_info
+from qtpy.QtCore import QEventLoop
 from qtpy.QtWidgets import QFileDialog
+from superqt.utils import create_worker
 
-from napari_nucseg.io.datasets import open_dataset
-from napari_nucseg.io.layouts import holds_dataset
-from napari_nucseg.progress import Progress
-from napari_nucseg.ui.files.image_folder import open_in_window, read_image_folder
-from napari_nucseg.ui.files.reader import Opened, read_dataset
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, GROUND_TRUTH, PREDICTION, record_of, role_of
-from napari_nucseg.ui.run.panel import RunPanel
-from napari_nucseg.ui.score.panel import ScorePanel
-from napari_nucseg.ui.segment.panel import SegmentPanel
-from napari_nucseg.ui.train.panel import TrainPanel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_nucseg.progress import Progress
+    from napari_nucseg.ui.files.opening import Opened
+    from napari_nucseg.ui.run.panel import RunPanel
+    from napari_nucseg.ui.score.panel import ScorePanel
+    from napari_nucseg.ui.segment.panel import SegmentPanel
+    from napari_nucseg.ui.train.panel import TrainPanel
 
 SEGMENT = "Segment nuclei (Nuclei segmentation)"
 SCORE = "Score nuclei (Nuclei segmentation)"
@@ -30,13 +39,33 @@ TRAIN = "Train on labels (Nuclei segmentation)"
 RUN = "Run on dataset (Nuclei segmentation)"
 """Names of the docks, those that napari's own menu gives to the panels."""
 
-P = TypeVar("P", SegmentPanel, ScorePanel, TrainPanel, RunPanel)
+P = TypeVar("P", "SegmentPanel", "ScorePanel", "TrainPanel", "RunPanel")
+
+
+def segment_panel() -> SegmentPanel:
+    """Make a segment panel for the window that the user is in."""
+    return _segment_panel()(_viewer())
+
+
+def score_panel() -> ScorePanel:
+    """Make a score panel for the window that the user is in."""
+    return _score_panel()(_viewer())
+
+
+def train_panel() -> TrainPanel:
+    """Make a panel that teaches a model for the window that the user is in."""
+    return _train_panel()(_viewer())
+
+
+def run_panel() -> RunPanel:
+    """Make a panel that runs models over a dataset for the window that the user is in."""
+    return _run_panel()(_viewer())
 
 
 def segment_selected() -> None:
     """Open the segment panel with the selected image."""
     viewer = _viewer()
-    panel = _show_panel(viewer, SegmentPanel, SEGMENT)
+    panel = _show_panel(viewer, _segment_panel(), SEGMENT)
     selected = viewer.layers.selection.active
     if isinstance(selected, Image) and selected in panel.form.image.choices:
         panel.form.image.value = selected
@@ -45,14 +74,14 @@ def segment_selected() -> None:
 def train_selected() -> None:
     """Open the panel that teaches a model, with the selected labels or images ticked."""
     viewer = _viewer()
-    panel = _show_panel(viewer, TrainPanel, TRAIN)
+    panel = _show_panel(viewer, _train_panel(), TRAIN)
     panel.choose(viewer.layers.selection)
 
 
 def score_selected() -> None:
     """Open the score panel with the selected labels, as prediction or as ground truth."""
     viewer = _viewer()
-    panel = _show_panel(viewer, ScorePanel, SCORE)
+    panel = _show_panel(viewer, _score_panel(), SCORE)
     selected = viewer.layers.selection.active
     if selected in panel.prediction.choices:
         panel.prediction.value = selected
@@ -67,7 +96,7 @@ def show_errors() -> None:
     if prediction is None:
         show_info("There is no prediction yet. Segment an image first, or select a Labels layer.")
         return
-    panel = _show_panel(viewer, ScorePanel, SCORE)
+    panel = _show_panel(viewer, _score_panel(), SCORE)
     panel.prediction.value = prediction
     if panel.truth.value is None:
         show_info(f"Choose the ground truth of {prediction.name} in the panel.")
@@ -96,7 +125,7 @@ def open_dataset_folder() -> None:
     viewer = _viewer()
     folder = QFileDialog.getExistingDirectory(None, "Open dataset")
     if folder:
-        open_in_window(viewer, Path(folder).name, partial(_read_dataset, Path(folder)))
+        _open(viewer, Path(folder), _read_dataset)
 
 
 def open_folder_of_images() -> None:
@@ -107,21 +136,79 @@ def open_folder_of_images() -> None:
     viewer = _viewer()
     chosen = QFileDialog.getExistingDirectory(None, "Open folder of images")
     if chosen:
-        open_in_window(viewer, Path(chosen).name, partial(_read_folder, Path(chosen)))
+        _open(viewer, Path(chosen), _read_folder)
 
 
 def run_on_dataset() -> None:
     """Open the panel that runs models over a dataset."""
-    _show_panel(_viewer(), RunPanel, RUN)
+    _show_panel(_viewer(), _run_panel(), RUN)
+
+
+def _open(viewer: napari.Viewer, folder: Path, read: Callable[[Path, Progress], Opened]) -> None:
+    _load("files.image_folder")
+    from napari_nucseg.ui.files.opening import open_in_window
+
+    open_in_window(viewer, folder.name, partial(read, folder))
 
 
 def _read_dataset(folder: Path, progress: Progress) -> Opened:
+    from napari_nucseg.io.datasets import open_dataset
+    from napari_nucseg.ui.files.reader import read_dataset
+
     return read_dataset(open_dataset(folder), progress)
 
 
 def _read_folder(folder: Path, progress: Progress) -> Opened:
+    from napari_nucseg.io.layouts import holds_dataset
+    from napari_nucseg.ui.files.image_folder import read_image_folder
+
     read = _read_dataset if holds_dataset(folder) else read_image_folder
     return read(folder, progress)
+
+
+def _segment_panel() -> type[SegmentPanel]:
+    _load("segment.panel")
+    from napari_nucseg.ui.segment.panel import SegmentPanel
+
+    return SegmentPanel
+
+
+def _score_panel() -> type[ScorePanel]:
+    _load("score.panel")
+    from napari_nucseg.ui.score.panel import ScorePanel
+
+    return ScorePanel
+
+
+def _train_panel() -> type[TrainPanel]:
+    _load("train.panel")
+    from napari_nucseg.ui.train.panel import TrainPanel
+
+    return TrainPanel
+
+
+def _run_panel() -> type[RunPanel]:
+    _load("run.panel")
+    from napari_nucseg.ui.run.panel import RunPanel
+
+    return RunPanel
+
+
+def _load(module: str) -> None:
+    """Load a module in a thread; the window is drawn meanwhile, and what is clicked comes after."""
+    loop = QEventLoop()
+    # What fails is told by the import that follows
+    worker: Any = create_worker(
+        _import, f"napari_nucseg.ui.{module}", _start_thread=False, _ignore_errors=True
+    )
+    worker.finished.connect(loop.quit)
+    worker.start()
+    loop.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+
+
+def _import(name: str) -> None:
+    get_plugin_settings("napari-nucseg")  # for which napari reads every plugin's manifest at first
+    import_module(name)
 
 
 def _viewer() -> napari.Viewer:

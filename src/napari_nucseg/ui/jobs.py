@@ -43,7 +43,7 @@ class Job(QObject):
     failed = Signal(object)
     finished = Signal()
     _told = Signal(int, int, str)
-    _given = Signal(object)
+    _given = Signal(object, object)
     _running: ClassVar[set[Job]] = set()
 
     def __init__(self, work: Work) -> None:
@@ -84,8 +84,14 @@ class Job(QObject):
         self.stop()
 
     def hand(self, part: Any) -> None:
-        """Hand a part of the result over from the thread; it arrives though the rest is stopped."""
-        self._given.emit(part)
+        """Hand a part of the result over from the thread; it arrives though the rest is stopped.
+
+        The thread goes on when it was taken up, or the window would get many parts at once.
+        """
+        taken = threading.Event()
+        self._given.emit(part, taken)
+        while not taken.wait(_LOOK) and not self._stop.is_set():
+            pass
 
     def _run(self) -> Any:
         try:
@@ -103,8 +109,11 @@ class Job(QObject):
     def _on_told(self, done: int, total: int, what: str) -> None:
         self.progressed.emit(done, total, what)
 
-    def _on_given(self, part: Any) -> None:
-        self.handed.emit(part)
+    def _on_given(self, part: Any, taken: threading.Event) -> None:
+        try:
+            self.handed.emit(part)
+        finally:
+            taken.set()
 
     def _on_returned(self, value: Any) -> None:
         if value is not _STOPPED and not self._stop.is_set():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import numpy as np
+import pint
+from napari.components import ViewerModel
 from napari.layers import Image, Layer, Shapes
 from numpy.typing import NDArray
 from pint import DimensionalityError
+from pint.registry import LazyRegistry
 
 from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
 from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
@@ -82,6 +85,30 @@ def read_plane(data: Any, number: int) -> NDArray[Any]:
     return np.asarray(plane_of(data, number))
 
 
+def snapshot(data: Any, shown: int) -> Callable[[], Any]:
+    """Return what copies a stack of labels, for a worker: a window would wait for it.
+
+    Of the field in sight, which alone can be painted in meanwhile, it holds what is there now.
+
+    Parameters
+    ----------
+    data : array of integers, shape (..., height, width)
+        All fields. Lazy ones, which nobody writes into, are left as they are.
+    shown : int
+        Number of the field in sight.
+    """
+    if not isinstance(data, np.ndarray):
+        return lambda: data
+    now = np.array(plane_of(data, shown))
+
+    def copied() -> NDArray[Any]:
+        fields = np.array(data)
+        plane_of(fields, shown)[...] = now
+        return fields
+
+    return copied
+
+
 def shown_plane(point: Sequence[float], layer: Layer) -> int:
     """Return the number of the field that is shown at a point of the viewer, in world units."""
     stack = field_shape(layer)[:-2]
@@ -90,6 +117,26 @@ def shown_plane(point: Sequence[float], layer: Layer) -> int:
     place = np.rint(layer.world_to_data(np.asarray(point)[-layer.ndim :])).astype(int)
     place = place[-len(stack) - 2 : -2]
     return int(np.ravel_multi_index(np.clip(place, 0, np.subtract(stack, 1)), stack))
+
+
+def is_in_sight(viewer: ViewerModel, layer: Layer, planes: Container[int]) -> bool:
+    """Whether any of the fields is shown, and not another one alone."""
+    dims = viewer.dims
+    is_plane = tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1)
+    return not is_plane or shown_plane(dims.point, layer) in planes
+
+
+def load_units() -> None:
+    """Load the units that napari measures layers in.
+
+    Where nobody has used them yet, another thread would find them half loaded meanwhile. So they
+    are loaded by themselves, and are those of the application from then on.
+    """
+    units: Any = pint.application_registry
+    if isinstance(units.get(), LazyRegistry):
+        loaded: Any = pint.UnitRegistry(on_redefinition="raise")
+        if isinstance(units.get(), LazyRegistry):
+            units.set(loaded)
 
 
 def drawn_regions(labels: Layer, layer: Shapes | None) -> Regions:

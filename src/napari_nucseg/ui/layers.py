@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,13 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
 
 from napari_nucseg.io.channels import CHANNEL
-from napari_nucseg.ui.layer_fields import axes_of, count_planes, field_shape, full_data
+from napari_nucseg.ui.layer_fields import (
+    axes_of,
+    count_planes,
+    field_shape,
+    full_data,
+    load_units,
+)
 from napari_nucseg.wording import says
 
 IMAGE = "image"
@@ -76,8 +82,11 @@ class LayerRecord:
 
 
 def tag(record: LayerRecord) -> dict[str, Any]:
-    """Layer metadata that carries a record."""
-    return {_KEY: asdict(record)}
+    """Layer metadata that carries a record.
+
+    Its values are not copied, which takes long for the provenance of many fields.
+    """
+    return {_KEY: dict(vars(record))}
 
 
 def record_of(layer: Layer) -> LayerRecord | None:
@@ -255,6 +264,7 @@ def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
 
 def prepare_colours(*_: object) -> None:
     """Let napari load and compile what labels need; for a worker, as it takes a second at first."""
+    load_units()
     for dtype in (np.uint8, np.int32):
         colormap({1: "white"}).map(np.ones((1, 1), dtype))
         Labels(np.ones((1, 1), dtype), units=("um", "um"))  # in no viewer, so any thread may

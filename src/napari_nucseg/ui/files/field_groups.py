@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from timeit import default_timer
 from typing import TYPE_CHECKING, Any
@@ -197,3 +198,25 @@ def stack_lazily(
     name, inside = f"fields-{uuid4().hex}", (0,) * len(shape)
     tasks = {(name, n, *inside): (plane, read) for n, read in enumerate(readers)}
     return Array(tasks, name, ((1,) * len(readers), *((size,) for size in shape)), dtype)
+
+
+def fetch(stack: Any) -> None:
+    """Read those fields of a lazy stack that napari shows first, and leave them in its cache.
+
+    Those that cannot be read are left out: who looks at them is told why.
+
+    Parameters
+    ----------
+    stack : array
+        A stack of `stack_lazily`; of an array in memory there is nothing to read.
+    """
+    if isinstance(stack, np.ndarray):
+        return
+    from dask.threaded import get
+
+    inside = (0,) * (stack.ndim - 1)
+    with resize_dask_cache():
+        for plane in sorted({0, (len(stack) - 1) // 2, len(stack) // 2}):
+            key = (stack.name, plane, *inside)
+            with suppress(ValueError, OSError):
+                get({key: stack.dask[key]}, key)

@@ -1,16 +1,11 @@
-"""Opening folders in the background: any images that can be read, and layers one by one."""
+"""Opening a folder of any images that can be read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from napari.components import ViewerModel
-from napari.layers import Layer
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QProgressDialog
 
 from napari_nucseg.io.channels import ChannelNeededError, find_samples
 from napari_nucseg.io.fields import Dataset, Field
@@ -26,16 +21,12 @@ from napari_nucseg.ui.files.field_groups import (
     group_by_header,
     stack_lazily,
 )
-from napari_nucseg.ui.files.reader import LayerData, Opened, image_layer
-from napari_nucseg.ui.files.samples import main_window, shown_window
-from napari_nucseg.ui.jobs import Job, tell_user
-from napari_nucseg.ui.layers import prepare_colours
+from napari_nucseg.ui.files.opening import LayerData, Opened
+from napari_nucseg.ui.files.reader import image_layer
 from napari_nucseg.wording import counted
 
 _COLOURS = (3, 4)
 """Samples of a pixel that napari shows as a colour."""
-_turns: set[QTimer] = set()
-"""What adds layers one after another now, kept until the last of them."""
 
 
 def read_image_folder(folder: Path, progress: Progress) -> Opened:
@@ -87,117 +78,6 @@ def read_image_folder(folder: Path, progress: Progress) -> Opened:
         notes.append(_tell_failed(folder, failed))
     notes += describe_groups(folder.name, groups)
     return Opened([_stack(group, group is groups[-1]) for group in groups], tuple(notes))
-
-
-class OpeningDialog(QProgressDialog):
-    """Says how many images of a folder were read; it is seen if that takes more than a moment.
-
-    Parameters
-    ----------
-    name : str
-        Name of the folder.
-    """
-
-    def __init__(self, name: str) -> None:
-        super().__init__(shown_window())
-        self._name = name
-        self.setWindowTitle("Open folder")
-        self.setMinimumDuration(500)
-        self.setAutoReset(False)
-        self.setAutoClose(False)
-
-    def show_progress(self, done: int, total: int, what: str) -> None:
-        """Show images done and in all, and which is being read."""
-        self.setLabelText(f"Opening {self._name}: {what}")
-        self.setMaximum(total)
-        self.setValue(done)
-
-
-def open_in_window(viewer: ViewerModel, name: str, read: Callable[[Progress], Opened]) -> None:
-    """Read files in the background, and add them to a viewer, while the window says how far it is.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        The viewer that the layers are added to.
-    name : str
-        Name of what is opened.
-    read : callable
-        Reads it, in a thread; gets a `Progress`.
-    """
-    job = Job(partial(read_ahead, read))
-    job.returned.connect(partial(add_in_turns, viewer))
-    job.failed.connect(tell_user)
-    _follow(job, name)
-    job.start()
-
-
-def read_ahead(read: Callable[[Progress], Opened], progress: Progress) -> Opened:
-    """Read files, and do in this thread what napari would do first in that of the window.
-
-    A field of each stack is read, for which libraries are loaded, and colours are compiled.
-
-    Parameters
-    ----------
-    read : callable
-        Reads the files; gets a `Progress`.
-    progress : Progress
-        Called with (steps done, steps in all, what is done); may raise to stop.
-    """
-    opened = read(progress)
-    for data, _, _ in opened.layers:
-        np.asarray(data[len(data) // 2])
-    prepare_colours()
-    return opened
-
-
-def add_in_turns(
-    viewer: ViewerModel, opened: Opened, added: Callable[[Layer], object] = lambda layer: None
-) -> None:
-    """Add layers one after another, so that the window answers in between.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        The viewer that the layers are added to.
-    opened : Opened
-        The layers, and what the user is told of them after the last.
-    added : callable, optional
-        Called with each layer that was added.
-    """
-    rest, turn = iter(opened.layers), QTimer(main_window())  # with which it ends
-
-    def add_next() -> None:
-        one = next(rest, None)
-        if one is None:
-            _turns.discard(turn)
-            turn.deleteLater()
-            opened.told()
-        else:
-            added(viewer.add_layer(Layer.create(*one)))
-
-    _turns.add(turn)
-    turn.timeout.connect(add_next)
-    turn.start()
-
-
-def _follow(job: Job, name: str) -> None:
-    """Show how far the opening of a folder is; Cancel, or the window's end, stops it.
-
-    Parameters
-    ----------
-    job : Job
-        Reads the folder, and was not started yet.
-    name : str
-        Name of the folder.
-    """
-    dialog = OpeningDialog(name)
-    # A function of its own keeps the dialog, which has no parent where no window is seen
-    job.progressed.connect(lambda *progress: dialog.show_progress(*progress))
-    job.finished.connect(dialog.deleteLater)
-    dialog.canceled.connect(job.abandon)
-    dialog.canceled.connect(dialog.deleteLater)
-    dialog.destroyed.connect(job.abandon)
 
 
 def _stems(sources: list[Source]) -> dict[Source, str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from napari.utils.notifications import show_warning
 
 from napari_nucseg.io.datasets import find_field, open_dataset
 from napari_nucseg.io.fields import Dataset, Field
@@ -25,28 +24,11 @@ from napari_nucseg.ui.files.field_groups import (
     group_fields,
     stack_lazily,
 )
+from napari_nucseg.ui.files.opening import LayerData, Opened, read_ahead, read_and_wait
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, LayerRecord, tag
 
-if TYPE_CHECKING:
-    pass
-
 _CONTRAST_PERCENTILES = (0.5, 99.8)
-LayerData = tuple[Any, dict[str, Any], str]
 Read = Callable[[str | Sequence[str]], list[LayerData]]
-
-
-@dataclass(frozen=True)
-class Opened:
-    """What files are opened as, and what the user should know of it."""
-
-    layers: list[LayerData]
-    notes: tuple[str, ...] = ()
-
-    def told(self) -> list[LayerData]:
-        """Tell the user, which is for the main thread to do, and return the layers."""
-        for note in self.notes:
-            show_warning(note)
-        return self.layers
 
 
 def get_reader(path: str | Sequence[str]) -> Read | None:
@@ -66,43 +48,52 @@ def get_reader(path: str | Sequence[str]) -> Read | None:
 
 def _read(path: str | Sequence[str]) -> list[LayerData]:
     paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
-    return [layer for one in paths for layer in _read_one(one)]
+    read = partial(read_ahead, partial(_read_all, paths))
+    return read_and_wait(paths[0].name, read).told()
 
 
-def _read_one(path: Path) -> list[LayerData]:
+def _read_all(paths: Sequence[Path], progress: Progress) -> Opened:
+    parts = [_read_one(path, progress) for path in paths]
+    layers = [layer for part in parts for layer in part.layers]
+    return Opened(layers, tuple(note for part in parts for note in part.notes))
+
+
+def _read_one(path: Path, progress: Progress) -> Opened:
     if not path.is_file() or path.suffix.lower() not in IMAGE_SUFFIXES:
-        return read_dataset(open_dataset(path)).told()
+        return read_dataset(open_dataset(path), progress)
     if not is_truth(path):
         return read_field(find_field(path))
     field = Field(stem_of_truth(path.stem), mask=Source(path))
-    return _truth_layers(field, None, read_labels_header(Source(path)))
+    return _open_truth(field, None, read_labels_header(Source(path)))
 
 
-def read_field(field: Field) -> list[LayerData]:
+def read_field(field: Field) -> Opened:
     """Image and, where there is one, ground truth of a field, as layer data."""
     image = field.read_image()
-    truths = [] if field.mask is None else _truth_layers(field, image.header, image.header)
-    for note in image.notes:
-        show_warning(f"{field.image}: {note}")
-    return [image_layer(image.data, field.name, image.header, [field], image.data), *truths]
+    layer = image_layer(image.data, field.name, image.header, [field], image.data)
+    notes = tuple(f"{field.image}: {note}" for note in image.notes)
+    if field.mask is None:
+        return Opened([layer], notes)
+    truth = _open_truth(field, image.header, image.header)
+    return Opened([layer, *truth.layers], truth.notes + notes)
 
 
-def _truth_layers(field: Field, image: Header | None, sizes: Header) -> list[LayerData]:
+def _open_truth(field: Field, image: Header | None, sizes: Header) -> Opened:
     """Return the ground truth of a field; of a binary mask its components, too, but hidden.
 
     The first header is the image's, if there is one; the second says how large pixels are.
     """
     found = field.read_truth_image(image)
-    layers = [_labels_layer(found.data, field.name, sizes, [field])]
-    if found.is_binary:
-        name = f"{field.name} components"
-        keywords = {"name": name, "visible": False, **_placement(found.data.ndim, sizes)}
-        layers.insert(0, (separate_components(found.data), keywords, "labels"))
-        show_warning(
-            f"{'; '.join(found.notes)}. Where each piece is a nucleus, use the hidden layer "
-            f"{name!r} instead."
-        )
-    return layers
+    layer = _labels_layer(found.data, field.name, sizes, [field])
+    if not found.is_binary:
+        return Opened([layer])
+    name = f"{field.name} components"
+    keywords = {"name": name, "visible": False, **_placement(found.data.ndim, sizes)}
+    note = (
+        f"{'; '.join(found.notes)}. Where each piece is a nucleus, use the hidden layer "
+        f"{name!r} instead."
+    )
+    return Opened([(separate_components(found.data), keywords, "labels"), layer], (note,))
 
 
 def read_dataset(dataset: Dataset, progress: Progress = ignore) -> Opened:

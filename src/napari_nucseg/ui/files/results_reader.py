@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,8 @@ from napari_nucseg.ui.files.field_groups import (
     group_fields,
     stack_lazily,
 )
-from napari_nucseg.ui.files.reader import LayerData, Opened, Read, read_group
+from napari_nucseg.ui.files.opening import LayerData, Opened, read_ahead, read_and_wait
+from napari_nucseg.ui.files.reader import Read, read_group
 from napari_nucseg.ui.layers import ERRORS, PREDICTION, LayerRecord, colormap, tag
 
 if TYPE_CHECKING:
@@ -53,42 +55,76 @@ def _folder(path: Path) -> Path:
 
 
 def _read(path: str | Sequence[str]) -> list[LayerData]:
-    one = path if isinstance(path, str) else path[0]
-    return read_results(find_results(_folder(Path(one)))).told()
+    folder = _folder(Path(path if isinstance(path, str) else path[0]))
+    found = read_and_wait(folder.name, partial(find_results, folder))
+    read = partial(read_ahead, partial(read_results, found, ask_where(found)))
+    return read_and_wait(folder.name, read).told()
 
 
-def find_results(folder: Path) -> tuple[SavedResults, ...]:
-    """Open a folder of results; if their images are not where they were, ask where they are now.
+@dataclass(frozen=True)
+class FoundResults:
+    """Results of a run, one a model, and the first file of their dataset that is not there."""
+
+    runs: tuple[SavedResults, ...]
+    gone: Source | None
+
+
+def find_results(folder: Path, progress: Progress = ignore) -> FoundResults:
+    """Open a folder of results, in any thread; it may have to be asked where the images are.
 
     Raises
     ------
     ValueError
-        If there are none, they cannot be read, or the images are not found.
+        If there are none, or they cannot be read.
     """
     runs = open_results(folder)
-    gone = _first_gone(runs[0].dataset)
-    if gone is not None:
-        dataset = _ask_where(runs[0].dataset, gone)
-        runs = tuple(moved_to(run, dataset) for run in runs)
-    return runs
+    return FoundResults(runs, _first_gone(runs[0].dataset))
 
 
-def read_results(runs: Sequence[SavedResults], progress: Progress = ignore) -> Opened:
+def ask_where(found: FoundResults) -> Path | None:
+    """Ask for the dataset's folder if the images are not where they were; it may be another now.
+
+    Raises
+    ------
+    ValueError
+        If no folder is chosen.
+    """
+    if found.gone is None:
+        return None
+    title = f"Where is {found.runs[0].dataset.name}? {found.gone.path.parent} is missing"
+    folder = QFileDialog.getExistingDirectory(None, title) if QApplication.instance() else ""
+    if not folder:
+        raise ValueError(
+            f"{found.gone}: this file is missing since the run; put the dataset back where it "
+            "was, or open the results again and choose the folder of the dataset when asked"
+        )
+    return Path(folder)
+
+
+def read_results(
+    found: FoundResults, moved: Path | None = None, progress: Progress = ignore
+) -> Opened:
     """Return stacks of a dataset and of the results on it, read field by field when shown.
 
     Parameters
     ----------
-    runs : sequence of SavedResults
-        One a model, on the same fields. Fields that no run has results of may be damaged. Fields
-        of another size or pixel type than most have hidden stacks of their own.
+    found : FoundResults
+        Results of one or more models on the same fields. Fields that no run has results of may be
+        damaged. Fields of another size or pixel type than most have hidden stacks of their own.
+    moved : Path, optional
+        Where the dataset is now, if it is not where it was.
     progress : Progress, optional
         Called with (fields looked at, fields in all, name of one); may raise to stop.
 
     Raises
     ------
     ValueError
-        If the models ran over different fields, or images have gone.
+        If the models ran over different fields, or images have gone or are others.
     """
+    runs = found.runs
+    if moved is not None:
+        there = open_dataset(moved)
+        runs = tuple(moved_to(run, there) for run in runs)
     dataset = runs[0].dataset
     for run in runs[1:]:
         if run.dataset.fields != dataset.fields:
@@ -132,18 +168,6 @@ def _first_gone(dataset: Dataset) -> Source | None:
     """Return the first file of the dataset that is not where it was."""
     sources = (source for field in dataset.fields for source in (field.image, field.mask))
     return next((one for one in sources if one is not None and not one.path.is_file()), None)
-
-
-def _ask_where(dataset: Dataset, gone: Source) -> Dataset:
-    """Ask for the dataset's folder, which may be another one on this computer."""
-    title = f"Where is {dataset.name}? {gone.path.parent} is missing"
-    folder = QFileDialog.getExistingDirectory(None, title) if QApplication.instance() else ""
-    if not folder:
-        raise ValueError(
-            f"{gone}: this file is missing since the run; put the dataset back where it was, or "
-            "open the results again and choose the folder of the dataset when asked"
-        )
-    return open_dataset(Path(folder))
 
 
 def _damaged(fields: Sequence[Field]) -> dict[str, Exception]:

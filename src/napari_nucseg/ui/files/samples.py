@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QEventLoop
-from qtpy.QtWidgets import QApplication, QMainWindow, QProgressDialog, QWidget
+from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.download import DownloadError
-from napari_nucseg.io.synthetic import PIXEL_SIZE_UM, draw_field
-from napari_nucseg.ui.files.reader import LayerData, read_dataset
+from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters.api import Stopped
+from napari_nucseg.ui.files.opening import (
+    LayerData,
+    Opened,
+    WorkDialog,
+    read_ahead,
+    read_and_wait,
+    wait_for,
+)
+from napari_nucseg.ui.files.reader import read_dataset
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import GROUND_TRUTH, IMAGE, LayerRecord, tag
 
 SYNTHETIC = "U2OS-like field"
 
 
-class DownloadDialog(QProgressDialog):
+class DownloadDialog(WorkDialog):
     """Says how far the download is.
 
     Parameters
@@ -28,11 +37,8 @@ class DownloadDialog(QProgressDialog):
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(shown_window())  # which lends it its looks, and takes it along
+        super().__init__("BBBC039", after=0)
         self._folder = folder
-        self.setWindowTitle("BBBC039")
-        self.setMinimumDuration(0)
-        self.setAutoReset(False)
         self.setMaximum(100)
         self.show_progress(0, 0, "")
 
@@ -59,43 +65,15 @@ def download_in_window(folder: Path) -> None:
     from napari_nucseg.io.bbbc039 import download_dataset
 
     _refuse_a_second()
-    loop, dialog = QEventLoop(), DownloadDialog(folder)
-    job = Job(lambda progress: download_dataset(folder, progress))
-    failures: list[Exception] = []
-
-    def cancel() -> None:
-        job.abandon()  # a stalled connection would keep it from stopping at once
-        loop.quit()
-
-    job.progressed.connect(dialog.show_progress)
-    job.failed.connect(failures.append)
-    job.finished.connect(dialog.deleteLater)
-    job.finished.connect(loop.quit)
-    dialog.canceled.connect(dialog.deleteLater)
-    dialog.canceled.connect(cancel)
-    dialog.destroyed.connect(cancel)  # with the window
+    dialog = DownloadDialog(folder)
     dialog.show()
-    job.start()
-    loop.exec()
-    if failures:
-        raise failures[0]
-    if job.is_stopping:
+    try:
+        wait_for(Job(lambda progress: download_dataset(folder, progress)), dialog)
+    except Stopped:
         raise DownloadError(
             "BBBC039 was not opened, because the download was cancelled. What has arrived is "
             "kept. Open the sample again to go on."
-        )
-
-
-def shown_window() -> QWidget | None:
-    """Return the window that the user is in, else one that can be seen."""
-    return QApplication.activeWindow() or main_window()
-
-
-def main_window() -> QWidget | None:
-    """Return a window of napari that can be seen."""
-    windows = QApplication.topLevelWidgets()
-    seen = (one for one in windows if isinstance(one, QMainWindow) and one.isVisible())
-    return next(seen, None)
+        ) from None
 
 
 def _refuse_a_second() -> None:
@@ -108,7 +86,13 @@ def _refuse_a_second() -> None:
 
 
 def synthetic() -> list[LayerData]:
-    """Draw a field of U2OS-like nuclei with its exact ground truth."""
+    """Draw a field of U2OS-like nuclei with its exact ground truth, with the window alive."""
+    return read_and_wait(SYNTHETIC, partial(read_ahead, _draw)).told()
+
+
+def _draw(progress: Progress) -> Opened:
+    from napari_nucseg.io.synthetic import PIXEL_SIZE_UM, draw_field  # not in the window's thread
+
     field = draw_field()
     placed: dict[str, Any] = {
         "scale": (PIXEL_SIZE_UM, PIXEL_SIZE_UM),
@@ -122,7 +106,7 @@ def synthetic() -> list[LayerData]:
         "metadata": tag(LayerRecord(GROUND_TRUTH, stems)),
         **placed,
     }
-    return [(field.image, image, "image"), (field.labels, truth, "labels")]
+    return Opened([(field.image, image, "image"), (field.labels, truth, "labels")])
 
 
 def bbbc039() -> list[LayerData]:
@@ -138,4 +122,8 @@ def bbbc039() -> list[LayerData]:
     folder = dataset_folder()
     if missing_archives(folder):
         download_in_window(folder)
-    return read_dataset(open_dataset(folder)).told()
+
+    def read(progress: Progress) -> Opened:
+        return read_dataset(open_dataset(folder), progress)
+
+    return read_and_wait(folder.name, partial(read_ahead, read)).told()

@@ -11,11 +11,15 @@ from qtpy.QtGui import QDesktopServices
 from napari_nucseg.batch.saved_results import holds_results
 from napari_nucseg.io.bbbc039 import dataset_folder, missing_archives
 from napari_nucseg.segmenters import catalogue, networks
-from napari_nucseg.ui.files.image_folder import add_in_turns, read_ahead
-from napari_nucseg.ui.files.reader import Opened
-from napari_nucseg.ui.files.results_reader import find_results, read_results
+from napari_nucseg.ui.files.opening import Opened, add_in_turns, read_ahead
+from napari_nucseg.ui.files.results_reader import (
+    FoundResults,
+    ask_where,
+    find_results,
+    read_results,
+)
 from napari_nucseg.ui.files.samples import download_in_window
-from napari_nucseg.ui.jobs import Job, tell_user
+from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import PREDICTION, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import folded, scrolled, show_enabled
@@ -112,14 +116,17 @@ class RunPanel(Panel):
         out = folder_of(self.form.out)
         if out is None:
             return
-        try:
-            runs = find_results(out)
-        except (ValueError, OSError) as error:
-            tell_user(error)
-            return
         before = self.status.value
         self._say(OPENING)
-        read = partial(read_ahead, partial(read_results, runs))
+        self.run_errand(partial(find_results, out), partial(self._read_results, before))
+
+    def _read_results(self, before: str, found: FoundResults) -> None:
+        try:
+            moved = ask_where(found)
+        except ValueError as error:
+            self._on_error(error)
+            return
+        read = partial(read_ahead, partial(read_results, found, moved))
         self.run_errand(read, partial(self._add_results, before))
 
     def _add_results(self, before: str, opened: Opened) -> None:

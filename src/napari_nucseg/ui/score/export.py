@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 from napari_nucseg.analysis.comparison import (
     LabelPair,
 )
+from napari_nucseg.analysis.corrections import Changes
 from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.marks import marks_in_force
 from napari_nucseg.io.channels import CHANNEL, MEAN
@@ -22,29 +23,49 @@ from napari_nucseg.io.writers import (
     check_parquet,
     with_ending,
 )
-from napari_nucseg.ui.edits import count_corrected, find_corrected
+from napari_nucseg.ui.edits import find_corrected
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layer_fields import axes_of, field_shape, full_data, pixel_size, plane_of
+from napari_nucseg.ui.layer_fields import (
+    axes_of,
+    field_shape,
+    full_data,
+    pixel_size,
+    read_plane,
+    snapshot,
+)
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, find_image, record_of
 from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.export_kinds import EXPORTS, OF_LABELS, Exported
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.wording import say_corrected, says
 
+SIDES = {GROUND_TRUTH: "truth", PREDICTION: "predicted"}
+"""What files call the layers."""
+
 
 def _keep_labels(comparison: Comparison) -> Callable[[int], LabelPair]:
     """Return what reads a field's labels as they are now, whatever is painted until then."""
-    found, truth = (copy(full_data(layer)) for layer in comparison.layers.values())
-    return lambda plane: (np.asarray(plane_of(truth, plane)), np.asarray(plane_of(found, plane)))
+    layers = comparison.layers
+    stacks = {kind: snapshot(full_data(one), comparison.plane) for kind, one in layers.items()}
+
+    @cache
+    def copied() -> tuple[Any, Any]:
+        return stacks[GROUND_TRUTH](), stacks[PREDICTION]()
+
+    def read(plane: int) -> LabelPair:
+        truth, found = copied()
+        return read_plane(truth, plane), read_plane(found, plane)
+
+    return read
 
 
-def _title(comparison: Comparison, model: str) -> str:
+def _title(comparison: Comparison, model: str, changes: Mapping[int, Mapping[str, Changes]]) -> str:
     """Say what was scored against what, and which of both was corrected by hand."""
     names = []
     for kind, layer in comparison.layers.items():
         is_told = kind == GROUND_TRUTH or says(layer.name, model)
         name = layer.name if is_told else f"{layer.name} by {model}"
-        corrected = say_corrected(count_corrected(layer))
+        corrected = say_corrected(sum(one[SIDES[kind]].nuclei for one in changes.values()))
         names.append(f"{name} ({corrected})" if corrected else name)
     return " against ".join(names)
 
@@ -125,8 +146,9 @@ class Exporter:
         record = record_of(found)
         made = (record and record.provenance) or {}
         made_by_field = (record and record.by_field) or dict.fromkeys(now.pairs, made)
+        changes = find_corrected({SIDES[kind]: layer for kind, layer in now.layers.items()})
         return Exported(
-            _title(now, str(made.get("model", ""))),
+            _title(now, str(made.get("model", "")), changes),
             *(found.name, truth.name),
             now.rule,
             now.pairs,
@@ -137,7 +159,7 @@ class Exporter:
             made,
             made_by_field,
             pixel_size(truth),
-            find_corrected({"truth": truth, "predicted": found}),
+            changes,
             marks_in_force(now.marks, now.pairs),
             now.ignored,
         )

@@ -34,6 +34,7 @@ from napari_nucseg.ui.score.figures import (
     Plot,
     SaveButton,
     draw_figure,
+    fit_axes,
     load_matplotlib,
 )
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
@@ -132,6 +133,7 @@ class PlotsWidget(QWidget):
         theme = _theme(self._viewer.theme)
         drawn = draw_figure(self.canvas.figure, self.kind.currentText(), self._state.now, theme)
         self._points = drawn.points
+        fit_axes(self.canvas.figure)
         self._make_lasso(theme)
         self.canvas.setToolTip(PLOT_TIPS[self.kind.currentText()])
         self.canvas.draw_idle()
@@ -164,8 +166,9 @@ class PlotsWidget(QWidget):
         from matplotlib.figure import Figure
 
         make: Callable[[Figure], Any] = FigureCanvasQTAgg
-        self.canvas = make(Figure(layout="constrained"))
+        self.canvas = make(Figure())
         self.canvas.setMinimumHeight(_LEAST)
+        self.canvas.mpl_connect("resize_event", lambda event: fit_axes(event.canvas.figure))
         self.canvas.mpl_connect("button_press_event", self._on_press)
         self.canvas.mpl_connect("motion_notify_event", self._on_motion)
         self.canvas.mpl_connect("button_release_event", self._on_release)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Shapes
+from napari.layers import Image, Layer, Shapes
 from numpy.typing import NDArray
+from qtpy.QtCore import QSignalBlocker
 
 from napari_nucseg.ui.layer_fields import field_shape
 from napari_nucseg.ui.panel import LayerWatch
@@ -55,7 +56,7 @@ class DiameterHelp:
         self._tell = tell
         self._rest = rest
         self._row = selection.form.params["diameter"]
-        self._circle = Circle(viewer, self._resize, self._on_circle_gone)
+        self._circle = Circle(viewer, self._resize, self._show_button)
         self._watch = LayerWatch(viewer, Image, ("data",), model_selector.forget_image)
         selection.form.measure.changed.connect(self.measure)
         selection.form.circle.native.toggled.connect(self._toggle)
@@ -101,8 +102,8 @@ class DiameterHelp:
     def _toggle(self, is_on: bool) -> None:
         image = self._selection.image
         if not is_on or image is None:
-            self._circle.remove()
-            self._selection.form.circle.native.setChecked(False)
+            self._circle.hide()
+            self._show_button(is_on=False)
             return
         diameter = self._row.value or self.automatic or self._usual()
         self._circle.put(image, diameter)
@@ -126,11 +127,15 @@ class DiameterHelp:
         self.show()
 
     def _on_image(self) -> None:
-        self._selection.form.circle.native.setChecked(False)
+        self._circle.remove()
+        self._show_button(is_on=False)
         self.show()
 
-    def _on_circle_gone(self) -> None:
-        self._selection.form.circle.native.setChecked(False)
+    def _show_button(self, is_on: bool) -> None:
+        """Show by the button whether the circle is seen, which acts on nothing."""
+        button = self._selection.form.circle.native
+        with QSignalBlocker(button):
+            button.setChecked(is_on)
 
     def measure(self) -> None:
         """Set the diameter to what a drawn line or the labels say."""
@@ -146,24 +151,28 @@ class DiameterHelp:
 class Circle:
     """A circle in a Shapes layer of its own, which can be dragged and resized.
 
+    Where it is put away the layer is hidden, because napari takes a quarter of a second to add
+    another.
+
     Parameters
     ----------
     viewer : ViewerModel
         The viewer that the layer is added to.
     resized : callable
         Called with the new diameter, in pixels of the image, when the user has resized it.
-    gone : callable
-        Called when the user has deleted it.
+    shown : callable
+        Called with whether it is seen when the user has shown, hidden or deleted it.
     """
 
     def __init__(
-        self, viewer: ViewerModel, resized: Callable[[float], None], gone: Callable[[], None]
+        self, viewer: ViewerModel, resized: Callable[[float], None], shown: Callable[[bool], None]
     ) -> None:
         self._viewer = viewer
         self._resized = resized
-        self._gone = gone
+        self._shown = shown
         self._layer: Shapes | None = None
         self._diameter = 0.0
+        self._before = set[Layer]()  # what was selected
         viewer.layers.events.removed.connect(self._on_removed)
 
     def disconnect_viewer(self) -> None:
@@ -173,27 +182,52 @@ class Circle:
 
     def put(self, image: Image, diameter: float) -> None:
         """Show a circle in the middle of what is seen of an image, and select it."""
-        self.remove()
+        layers = self._viewer.layers
+        self._before = set(layers.selection)
         world = np.array(self._viewer.dims.point[-image.ndim :], dtype=float)
         world[-2:] = self._viewer.scene.camera.center[-2:]
         height, width = field_shape(image)[-2:]
         middle = np.clip(image.world_to_data(world)[-2:], 0, (height - 1, width - 1))
+        layer = self._layer
+        if layer is None:
+            self._layer = layer = self._add(image, middle, diameter)
+        else:
+            layer.affine = _affine_of(image)
+            self._draw(layer, diameter, middle)
+            layer.edge_width = _edge_width(diameter)
+            self._set_visible(layer, visible=True)
+            layers.move(layers.index(layer), len(layers))
+        layers.selection = {layer}
+
+    def _add(self, image: Image, middle: NDArray[np.float64], diameter: float) -> Shapes:
+        """Add its layer."""
         self._diameter = diameter
-        self._layer = self._viewer.add_shapes(
+        layer = self._viewer.add_shapes(
             [_square(middle, diameter)],
             shape_type="ellipse",
             name=f"{image.name} diameter",
             face_color="transparent",
             edge_color=_COLOUR,
-            edge_width=max(diameter / 20, 0.5),
+            edge_width=_edge_width(diameter),
             affine=_affine_of(image),
             units=image.units[-2:],
             axis_labels=image.axis_labels[-2:],
             metadata={DIAMETER_CIRCLE: True},
         )
-        self._layer.mode = "select"
-        self._layer.selected_data = {0}
-        self._layer.events.data.connect(self._on_data)
+        layer.mode = "select"
+        layer.selected_data = {0}
+        layer.events.data.connect(self._on_data)
+        layer.events.visible.connect(self._on_visible)
+        return layer
+
+    def hide(self) -> None:
+        """Put the circle away, and select what was selected before."""
+        layer = self._layer
+        if layer is None or not layer.visible:
+            return
+        self._set_visible(layer, visible=False)
+        if self._viewer.layers.selection == {layer}:
+            self._viewer.layers.selection = self._before & set(self._viewer.layers)
 
     def remove(self) -> None:
         """Take the circle away, where the user has not."""
@@ -201,11 +235,19 @@ class Circle:
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
 
+    def _set_visible(self, layer: Shapes, *, visible: bool) -> None:
+        with layer.events.visible.blocker(self._on_visible):
+            layer.visible = visible
+
+    def _on_visible(self) -> None:
+        """Notice that the user has shown or hidden it among the layers."""
+        self._shown(self._layer is not None and self._layer.visible)
+
     def resize(self, diameter: float) -> None:
         """Give the circle another diameter, where it is."""
         layer = self._layer
         if layer is not None and abs(diameter - self._diameter) > _LEAST_CHANGE:
-            self._draw(layer, diameter)
+            self._draw(layer, diameter, np.mean(layer.data[0], axis=0))
 
     def _on_data(self, event: Any) -> None:
         """Notice that the user has resized it, or deleted it within its layer."""
@@ -214,26 +256,30 @@ class Circle:
             return
         if not len(layer.data):
             self._layer = None
-            self._gone()
+            self._shown(False)
             return
         corners = np.asarray(layer.data[0])
         edges = np.linalg.norm(corners[[1, 3]] - corners[0], axis=1)
         diameter = float(np.sqrt(edges.prod()))
         if np.abs(edges - self._diameter).max() > _LEAST_CHANGE:
-            self._draw(layer, diameter)
+            self._draw(layer, diameter, np.mean(corners, axis=0))
             self._resized(diameter)
 
-    def _draw(self, layer: Shapes, diameter: float) -> None:
-        """Make it round, with a diameter, where it is."""
+    def _draw(self, layer: Shapes, diameter: float, middle: NDArray[np.float64]) -> None:
+        """Make it round, with a diameter, around a place."""
         self._diameter = diameter
         with layer.events.data.blocker(self._on_data):
-            layer.data = [_square(np.mean(layer.data[0], axis=0), diameter)]
+            layer.data = [_square(middle, diameter)]
         layer.selected_data = {0}
 
     def _on_removed(self, event: Any) -> None:
         if self._layer is not None and event.value == self._layer:
             self._layer = None
-            self._gone()
+            self._shown(False)
+
+
+def _edge_width(diameter: float) -> float:
+    return max(diameter / 20, 0.5)
 
 
 def _square(middle: NDArray[np.float64], edge: float) -> NDArray[np.float64]:

@@ -80,7 +80,8 @@ class Foreground:
                 if layer.visible and layer not in self._wanted:
                     layer.visible = False
                     self._hidden_for[layer] = result
-            result.visible = True
+            if not result.visible:  # napari draws all anew
+                result.visible = True
         place = self._layers.index(result)
         if place < len(self._layers) - 1:
             self._layers.move(place, len(self._layers))

@@ -63,26 +63,24 @@ class HandEdits:
         self._parent = parent
         self._agreed: dict[tuple[str, int], int] = {}
 
-    def count(self, image: Image, keys: Sequence[ResultKey]) -> int:
-        """Count the nuclei that were edited by hand in what results of an image would replace."""
-        layer = self._layer(keys)
-        if layer is None:
-            return 0
-        notice_undo(layer)
-        return _count_edited(layer, _targets(layer, image, keys))
+    def may_replace(self, image: Image, keys: Sequence[ResultKey], *, asking: bool = True) -> bool:
+        """Ask what becomes of edits, if there are any; False if nothing may be replaced.
 
-    def may_replace(self, image: Image, keys: Sequence[ResultKey]) -> bool:
-        """Ask what becomes of edits, if there are any; False if nothing may be replaced."""
+        Where nothing is to be asked, edits may not be replaced.
+        """
         layer = self._layer(keys)
         if layer is None:
             return True
-        count = self.count(image, keys)
+        edited = _count_edited(layer, _targets(layer, image, keys))
+        count = sum(edited.values())
+        if count and not asking:
+            return False
         answer = _ask(self._parent, count) if count else Answer.DISCARD
         if answer == Answer.CANCEL:
             return False
         if answer == Answer.KEEP:
             add_copy(self._viewer, layer)
-        self._agree(layer, _targets(layer, image, keys))
+        self._agree(layer, edited)
         return True
 
     def keep_late(self, image: Image, keys: Sequence[ResultKey]) -> str:
@@ -93,25 +91,28 @@ class HandEdits:
         layer = self._layer(keys)
         if layer is None:
             return ""
-        notice_undo(layer)
         targets = _targets(layer, image, keys)
         late = {
             plane: box
             for plane, box in targets.items()
             if self._agreed.get(_place(layer, plane)) != _fingerprint(layer, plane)
         }
-        if not _count_edited(layer, late):
+        if not any(_count_edited(layer, late).values()):
             return ""
         copy = add_copy(self._viewer, layer)
-        self._agree(layer, range(count_planes(layer)))
+        self._agree(layer, _count_edited(layer, dict.fromkeys(range(count_planes(layer)))))
         return f"What you painted meanwhile is in {copy.name}."
 
     def _layer(self, keys: Sequence[ResultKey]) -> Labels | None:
         return find_prediction(self._viewer.layers, keys[0].source, keys[0].model)
 
-    def _agree(self, layer: Labels, planes: Iterable[int]) -> None:
-        for plane in planes:
-            self._agreed[_place(layer, plane)] = _fingerprint(layer, plane)
+    def _agree(self, layer: Labels, edited: Mapping[int, int]) -> None:
+        """Note what was agreed upon: the labels of fields as they are now."""
+        made = made_of(layer)
+        for plane, count in edited.items():
+            known = None if count else made.get(plane)  # whose labels are those that are there
+            mark = _fingerprint(layer, plane) if known is None else known.fingerprint
+            self._agreed[_place(layer, plane)] = mark
 
 
 def _ask(parent: QWidget, count: int) -> Answer:
@@ -138,13 +139,15 @@ def _targets(layer: Labels, image: Image, keys: Iterable[ResultKey]) -> Targets:
     return targets
 
 
-def _count_edited(layer: Labels, targets: Targets) -> int:
-    return sum(
-        changes_of(layer, plane).nuclei
+def _count_edited(layer: Labels, targets: Targets) -> dict[int, int]:
+    """Count the nuclei that were edited by hand in each field, or in a box of it."""
+    notice_undo(layer)
+    return {
+        plane: changes_of(layer, plane).nuclei
         if box is None
         else count_edited_within(layer, plane, box.slices)
         for plane, box in targets.items()
-    )
+    }
 
 
 def _place(layer: Labels, plane: int) -> tuple[str, int]:

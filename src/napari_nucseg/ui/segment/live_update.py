@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from napari.layers import Image
+from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 
@@ -27,8 +29,8 @@ BEFORE_QUESTION = 500
 """Milliseconds that it has to rest before a question is asked, which would stop typing."""
 
 _SEGMENT_AGAIN = "Press Segment to use the new values."
-Show = Callable[[Image, StackResult, str], None]
-"""Shows what was made of an image, with a remark."""
+Show = Callable[[Image, StackResult], None]
+"""Shows what was made of a field of an image."""
 
 
 @dataclass
@@ -155,8 +157,13 @@ class LiveUpdate:
     remember : callable
         Called with values that the user moved, to remember them.
     show : callable
-        Called with the image and the new labels, to show them.
+        Called with the image and the new labels of a field, to show them.
     """
+
+    begun = Signal(int)
+    """Labels of so many fields are about to be shown, which are undone as one step."""
+    done = Signal(str)
+    """All of them were shown; gives a remark on fields that did not follow."""
 
     def __init__(
         self,
@@ -223,10 +230,11 @@ class LiveUpdate:
         known = self._cache.of(str(image.unique_id), self._selection.model)
         todo = plan(planes, provenance_by_field(prediction), known, params, source.channel)
         if todo.fields and self._may_replace(image, todo.fields, at_rest=at_rest):
-            name = image.name
-            self._panel.run(
-                lambda tell: relabel(todo.fields, source, name, params, tell),
-                lambda result: self._show(image, result, todo.remark),
+            self.begun.emit(len(todo.fields))
+            self._panel.run_in_parts(
+                partial(relabel, todo.fields, source, image.name, params),
+                partial(self._show, image),
+                lambda nothing: self.done.emit(todo.remark),
             )
         elif todo.remark and not todo.fields:
             self._panel.status.value = todo.remark
@@ -237,8 +245,8 @@ class LiveUpdate:
         Where the user does not want to, the sliders go back to what made the labels.
         """
         keys = [key for parts in fields for key in parts]
-        if not self._edits.count(image, keys):
-            return self._edits.may_replace(image, keys)
+        if self._edits.may_replace(image, keys, asking=False):
+            return True
         if not at_rest or QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton:
             self._waited = True
             self._resting.start(BEFORE_QUESTION)

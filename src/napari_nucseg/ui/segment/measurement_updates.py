@@ -18,7 +18,7 @@ from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
 from napari_nucseg.ui.jobs import Job, tell_user
 from napari_nucseg.ui.layer_fields import full_data, pixel_size, plane_of, shown_plane
-from napari_nucseg.ui.layers import find_image, prepare_colours, record_of
+from napari_nucseg.ui.layers import find_image, record_of
 from napari_nucseg.ui.panel import LayerWatch, UndoWatch
 from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
 from napari_nucseg.ui.segment.image_source import source_of
@@ -165,7 +165,6 @@ class MeasurementUpdates:
         self._turned_back: set[Labels] = set()
         self._suspects: set[LayerField] = set()
         self._job: Job | None = None
-        self._has_colours = False
         self._resting = QTimer(parent)
         self._resting.setSingleShot(True)
         self._resting.setInterval(REST)
@@ -203,9 +202,6 @@ class MeasurementUpdates:
     def show(self, layer: Labels) -> None:
         """Show the measures of the field in sight."""
         if tables_of(layer):
-            if not self._has_colours:  # measures may be shown as colours next
-                self._has_colours = True
-                Job(prepare_colours).start()
             show_table(layer, shown_plane(self._viewer.dims.point, layer))
             self._shown(layer)
 

@@ -51,7 +51,7 @@ class SegmentPanel(Panel):
         self._edits = HandEdits(viewer, self.native)
         self._results = RunResults(viewer, cache, self._edits, self._on_shown)
         self.live_update = LiveUpdate(
-            self, selection, cache, self._edits, self.model_selector.remember, self._show_result
+            self, selection, cache, self._edits, self.model_selector.remember, self._show_part
         )
         self.diameter = DiameterHelp(viewer, self.model_selector, self.say, self.live_update.rest)
         self.result = ResultsWidget(viewer, selection, self.say, self.run_errand)
@@ -73,6 +73,8 @@ class SegmentPanel(Panel):
         form = self.form
         form.image.changed.connect(self._show_image)
         form.model.changed.connect(self.result.show_range)
+        self.live_update.begun.connect(self._results.begin)
+        self.live_update.done.connect(self._tell_followed)
         for row in (form.image, form.model, form.channel):
             row.changed.connect(self.advice.clear)
             row.changed.connect(self._show_field_status)
@@ -189,10 +191,13 @@ class SegmentPanel(Panel):
         self._viewer.dims.events.current_step.disconnect(self._show_field_status)
 
     def _show_part(self, layer: Image, part: StackResult | str) -> None:
-        if layer in self._viewer.layers and self._stopped == STOPPED:
-            is_first = not self._results.described
+        """Show labels of a field, made by a network or by the sliders."""
+        if layer in self._viewer.layers and (self._stopped == STOPPED or not self.segmenting):
+            before = self._selection.prediction
+            was_hidden = before is not None and not before.visible
+            is_to_front = not self._results.described if self.segmenting else was_hidden
             self._results.put_part(layer, part)
-            if is_first:
+            if is_to_front:
                 self.result.bring()
 
     def _end_run(self, told: str = "") -> None:
@@ -209,17 +214,11 @@ class SegmentPanel(Panel):
         self.say(told, about, self._results.failed, self._results.remark)
         self.advice.tell({one.key.plane: one.concerns for one in result.made})
 
-    def _show_result(self, layer: Image, result: StackResult, remark: str = "") -> None:
-        """Show labels that followed the sliders."""
-        if layer not in self._viewer.layers:
-            return
-        self._results.begin(0)
-        was_hidden = (before := self._selection.prediction) is not None and not before.visible
-        labels = self._results.put(layer, result)
-        if was_hidden:
-            self.result.bring()
-        self.say(self.result.describe(labels, result, ran=False), remark, self._results.remark)
-        self.advice.clear()  # it was about other values
+    def _tell_followed(self, remark: str) -> None:
+        """Tell of labels that followed the sliders."""
+        if (found := self._results.finish()) is not None:
+            self.say(self.result.describe(*found, ran=False), remark, self._results.remark)
+            self.advice.clear()  # it was about other values
 
     def _on_shown(self, labels: Labels) -> None:
         """Let all that tells of labels tell of those that are there now."""

@@ -20,7 +20,7 @@ from napari_nucseg.analysis.field_parts import (
 )
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.edits import Step, keep_made, make_room, write_field
-from napari_nucseg.ui.layer_fields import field_shape, plane_of, read_plane
+from napari_nucseg.ui.layer_fields import field_shape, is_in_sight, plane_of, read_plane
 from napari_nucseg.ui.layers import (
     PREDICTION,
     LayerRecord,
@@ -76,11 +76,13 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult
     make_room(layer, max(int(one.labels.max(initial=0)) for one in fields.values()))
     after = {plane: one.state for plane, one in fields.items()}
     if not is_replaced:
-        _fill(layer, fields)
+        for plane, one in fields.items():  # which nobody wants back
+            plane_of(layer.data, plane)[...] = one.labels
     elif _replace(layer, fields):
         note_replacement(layer, before, after)
     set_states(layer, after)
-    layer.refresh(extent=False)
+    if is_in_sight(viewer, layer, fields):
+        layer.refresh(extent=False)
     layer.events.data(value=layer.data)
     return layer
 
@@ -249,12 +251,6 @@ def _as_made(field: _Field, before: LabelImage, one: FieldResult) -> PackedLabel
     written[box.slices] = True
     labels[written] = field.labels[written]
     return PackedLabels.of(labels)
-
-
-def _fill(layer: Labels, fields: Mapping[int, _Field]) -> None:
-    """Write fields that are empty, which nobody wants back."""
-    for plane, one in fields.items():
-        plane_of(layer.data, plane)[...] = one.labels
 
 
 def _replace(layer: Labels, fields: Mapping[int, _Field]) -> bool:

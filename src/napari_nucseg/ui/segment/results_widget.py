@@ -19,7 +19,7 @@ from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import changes_of, count_corrected
 from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layer_fields import shown_plane
+from napari_nucseg.ui.layer_fields import shown_plane, snapshot
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.mending_tools import MENDING_KEYS, FlowsOf
@@ -239,17 +239,18 @@ class ResultsWidget(Container[Any]):
         if layer is None:
             self._tell("There are no labels yet. Press Segment.")
             return
-        stems = self._names(layer)
-        stem = stems[0] if len(stems) == 1 else layer.name
+        stem = stems[0] if len(stems := self._names(layer)) == 1 else layer.name
         name, _ = QFileDialog.getSaveFileName(
             self.native, "Save labels", f"{stem} labels.tif", "TIFF (*.tif *.tiff)"
         )
         if not name:
             return
-        labels, attributes = np.array(layer.data), layer.as_layer_data_tuple()[1]
+        copied = snapshot(layer.data, self._plane(layer))
+        attributes = layer.as_layer_data_tuple()[1]
 
         def write(progress: Progress) -> str:
-            return save_labels(str(with_ending(Path(name), ".tif", ".tiff")), labels, attributes)[0]
+            path = with_ending(Path(name), ".tif", ".tiff")
+            return save_labels(str(path), copied(), attributes)[0]
 
         self._run(write, lambda path: self._tell(f"The labels of {layer.name} are in {path}."))
 
@@ -257,8 +258,7 @@ class ResultsWidget(Container[Any]):
         return shown_plane(self._viewer.dims.point, layer)
 
     def _names(self, layer: Labels) -> tuple[str, ...]:
-        record = record_of(layer)
-        return record.stems if record is not None else ()
+        return record.stems if (record := record_of(layer)) else ()
 
 
 def _corrected_rows(layer: Labels) -> NDArray[np.int64]:

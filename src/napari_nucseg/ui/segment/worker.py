@@ -23,6 +23,7 @@ from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
 from napari_nucseg.ui.jobs import Hand, LongSteps, RemainingTime
+from napari_nucseg.ui.layers import prepare_colours
 from napari_nucseg.ui.segment.result_cache import (
     CachedResult,
     FieldResult,
@@ -99,6 +100,7 @@ def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
     """
     steps = LongSteps(progress)
     segmenter = load(request, steps)
+    steps.do(prepare_colours)
     countdown = RemainingTime(steps, len(request.keys))
     for number, key in enumerate(request.keys):
         countdown.begin(number)
@@ -136,7 +138,8 @@ def relabel(
     name: str,
     params: SegmentParams,
     progress: Progress,
-) -> StackResult:
+    hand: Hand,
+) -> None:
     """Make the labels of kept results anew, with other thresholds and without the network.
 
     Parameters
@@ -151,19 +154,22 @@ def relabel(
         New values of the parameters.
     progress : Progress
         Called before each field; may raise to stop.
+    hand : callable
+        Called with the `Result` of each field as soon as it is done.
 
     Raises
     ------
     ValueError
         If the image holds other values now.
     """
-    kept: Parts = {}
     for number, parts in enumerate(fields):
         progress(number, len(fields), "Following the sliders")
+        kept: Parts = {}
         for key, before in parts.items():
             _check_unchanged(source, key, before, name)
             kept[key] = replace(before, result=before.result.relabelled(params))
-    return StackResult(tuple(_made(key, one, name, source.axes) for key, one in kept.items()), kept)
+        made = tuple(_made(key, one, name, source.axes) for key, one in kept.items())
+        hand(StackResult(made, kept))
 
 
 def _check_unchanged(source: FieldSource, key: ResultKey, before: CachedResult, name: str) -> None:
@@ -235,6 +241,7 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
         raise ValueError(f"{request.name}: choose under Segment how its planes belong together")
     steps = LongSteps(progress)
     segmenter = load(request, steps)
+    steps.do(prepare_colours)
     planes, total = [], len(request.keys)
     for number, key in enumerate(request.keys):
         progress(number, total, f"Reading plane {number + 1} of {total}")
