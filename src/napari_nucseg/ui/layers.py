@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ RING = "ring"
 """Role of a Points layer that marks a nucleus."""
 MASK_IMAGE = "nucseg mask image"
 """Where labels that were made from an Image layer say its unique id."""
-_KEY, _SET_ASIDE = "nucseg", "nucseg of other axes"
+_KEY, _REGIONS = "nucseg", "nucseg ignored regions"
 _DECIMALS = 2
 """Of corners of polygons, in pixels: napari keeps shapes as numbers of 32 bits."""
 _PLACED = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
@@ -168,27 +168,6 @@ def find_prediction(layers: Iterable[Layer], source: str, model: str) -> Labels 
     return find_labels(layers, LayerRecord(PREDICTION, source=source, provenance=made))
 
 
-def set_aside_by_axes(layers: Iterable[Layer], image: Image) -> bool:
-    """Set aside labels that were made with other axes than an image has now; tell of any.
-
-    No result is written to these. Those that were set aside before and are of its axes are taken
-    up again, unless others have been made since.
-    """
-    layers, axes, is_any = list(layers), list(axes_of(image)), False
-    for is_aside in (True, False):
-        for layer in layers:
-            one = record_of(layer)
-            if one is None or one.source != str(image.unique_id) or one.is_copy == is_aside:
-                continue
-            is_other = (one.provenance or {}).get("axes", axes) != axes
-            is_free = layer.metadata.get(_SET_ASIDE) and find_labels(layers, one) is None
-            if is_other if is_aside else is_free and not is_other:
-                changed = tag(replace(one, is_copy=is_aside)) | {_SET_ASIDE: is_aside}
-                layer.metadata = layer.metadata | changed
-                is_any |= is_aside
-    return is_any
-
-
 def placement(layer: Layer) -> dict[str, Any]:
     """Return where a layer lies, for layers over it; over an image they lie in all channels."""
     placed = {name: getattr(layer, name) for name in _PLACED}
@@ -231,6 +210,18 @@ def regions_in(labels: Layer, layer: Shapes | None) -> Regions:
             for plane in planes[where].ravel().tolist():
                 found[plane] = (*found.get(plane, ()), polygon)
     return Regions((stack[-2], stack[-1]), found)
+
+
+def keep_regions(labels: Labels, regions: Regions) -> None:
+    """Keep with labels the regions that are ignored in their fields, and no others."""
+    if regions.by_plane or _REGIONS in labels.metadata:
+        labels.metadata = labels.metadata | {_REGIONS: regions}
+
+
+def kept_regions(labels: Labels) -> Regions:
+    """Return the regions that are kept with labels."""
+    kept: Regions = labels.metadata.get(_REGIONS, Regions())
+    return kept
 
 
 def polygons_in(

@@ -28,7 +28,6 @@ from napari_nucseg.ui.layers import (
     place_like,
     put_labels,
     record_of,
-    set_aside_by_axes,
     tag,
 )
 from napari_nucseg.ui.segment.hand_edits import (
@@ -49,6 +48,7 @@ from napari_nucseg.ui.segment.result_cache import (
     joined_results,
     short_name,
 )
+from napari_nucseg.ui.segment.selection import set_aside_by_axes
 
 LEFT = "Labels that were made with other axes stay as they are."
 GONE = "The labels that were made have been removed. Press Segment again."

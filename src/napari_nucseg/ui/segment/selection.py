@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 
 from napari_nucseg.analysis.field_parts import Box, with_context
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.ui.layer_fields import (
+    axes_of,
     count_planes,
     field_shape,
     shown_plane,
 )
-from napari_nucseg.ui.layers import find_prediction, pixel_size, record_of
+from napari_nucseg.ui.layers import find_labels, find_prediction, pixel_size, record_of, tag
 from napari_nucseg.ui.segment.form import SegmentForm
 from napari_nucseg.ui.segment.image_source import (
     DEPTHS,
@@ -34,6 +36,8 @@ from napari_nucseg.ui.segment.image_source import (
 from napari_nucseg.ui.segment.result_cache import ResultKey
 from napari_nucseg.ui.segment.worker import Request
 
+_SET_ASIDE = "nucseg of other axes"
+"""Where labels say that they were set aside, as their image had other axes then."""
 CONTEXT, CONTEXT_DIAMETERS = 64, 1.5
 """Margin around a part of a field that is segmented with it: pixels at least, and diameters."""
 
@@ -181,3 +185,24 @@ def _box(viewer: ViewerModel, layer: Image, scope: Scope) -> Box | None:
             "No part of this image is in sight. Move it into the canvas, then press Segment."
         )
     return None if box == (0, 0, *field_shape(layer)[-2:]) else box
+
+
+def set_aside_by_axes(layers: Iterable[Layer], image: Image) -> bool:
+    """Set aside labels that were made with other axes than an image has now; tell of any.
+
+    No result is written to these. Those that were set aside before and are of its axes are taken
+    up again, unless others have been made since.
+    """
+    layers, axes, is_any = list(layers), list(axes_of(image)), False
+    for is_aside in (True, False):
+        for layer in layers:
+            one = record_of(layer)
+            if one is None or one.source != str(image.unique_id) or one.is_copy == is_aside:
+                continue
+            is_other = (one.provenance or {}).get("axes", axes) != axes
+            is_free = layer.metadata.get(_SET_ASIDE) and find_labels(layers, one) is None
+            if is_other if is_aside else is_free and not is_other:
+                changed = tag(replace(one, is_copy=is_aside)) | {_SET_ASIDE: is_aside}
+                layer.metadata = layer.metadata | changed
+                is_any |= is_aside
+    return is_any
