@@ -14,8 +14,8 @@ from napari_nucseg.analysis.comparison import LocatedPair
 from napari_nucseg.analysis.objects import ObjectKey, Objects
 from napari_nucseg.metrics.ignoring import Ignored, Polygon, Regions
 
-KEPT_MARKS, KEPT_REGIONS = "nucseg marks", "nucseg ignored regions"
-"""Where a layer's metadata has the marks on its nuclei, and the regions to ignore in its fields."""
+KEPT_MARKS = "nucseg marks"
+"""Where a layer's metadata has the marks on its nuclei."""
 SIDES = {True: "truth", False: "predicted"}
 
 
@@ -60,18 +60,6 @@ def marks_in(metadata: Mapping[str, Any], *, is_true: bool) -> dict[ObjectKey, M
     """Return the marks of a layer's metadata, whichever side it was on when they were made."""
     kept: Marks = metadata.get(KEPT_MARKS, {})
     return {key._replace(is_true=is_true): marked for key, marked in kept.items()}
-
-
-def with_regions(metadata: Mapping[str, Any], regions: Regions) -> dict[str, Any]:
-    """Return a layer's metadata with the regions that are ignored in its fields, and no others."""
-    others = {key: value for key, value in metadata.items() if key != KEPT_REGIONS}
-    return others | ({KEPT_REGIONS: regions} if regions.by_plane else {})
-
-
-def regions_in(metadata: Mapping[str, Any]) -> Regions:
-    """Return the regions of a layer's metadata."""
-    kept: Regions = metadata.get(KEPT_REGIONS, Regions())
-    return kept
 
 
 def unknown_regions(regions: Regions, known: Regions) -> dict[Polygon, list[int]]:

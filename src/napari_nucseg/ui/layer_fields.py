@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pint
 from napari.components import ViewerModel
-from napari.layers import Image, Layer, Shapes
+from napari.layers import Image, Labels, Layer, Shapes
 from numpy.typing import NDArray
 from pint import DimensionalityError
 from pint.registry import LazyRegistry
@@ -16,7 +16,7 @@ from pint.registry import LazyRegistry
 from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
 from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
 
-_AXES = "nucseg axes"
+_AXES, _REGIONS = "nucseg axes", "nucseg ignored regions"
 _DECIMALS = 2
 """Of corners of polygons, in pixels: napari keeps shapes as numbers of 32 bits."""
 
@@ -149,6 +149,18 @@ def drawn_regions(labels: Layer, layer: Shapes | None) -> Regions:
             for plane in planes[where].ravel().tolist():
                 found[plane] = (*found.get(plane, ()), polygon)
     return Regions((stack[-2], stack[-1]), found)
+
+
+def keep_regions(labels: Labels, regions: Regions) -> None:
+    """Keep with labels the regions that are ignored in their fields, and no others."""
+    if regions.by_plane or _REGIONS in labels.metadata:
+        labels.metadata = labels.metadata | {_REGIONS: regions}
+
+
+def kept_regions(labels: Labels) -> Regions:
+    """Return the regions that are kept with labels."""
+    kept: Regions = labels.metadata.get(_REGIONS, Regions())
+    return kept
 
 
 def polygons_in(

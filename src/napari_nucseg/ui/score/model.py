@@ -13,7 +13,7 @@ from napari.layers import Labels
 from psygnal import Signal
 
 from napari_nucseg.analysis.comparison import LabelPair, LocatedPair, count_objects
-from napari_nucseg.analysis.marks import Ignoring, Marked, Marks, marks_in, rows_of, with_regions
+from napari_nucseg.analysis.marks import KEPT_MARKS, Ignoring, Marked, Marks, marks_in, rows_of
 from napari_nucseg.analysis.objects import Objects, list_objects, no_objects
 from napari_nucseg.array_types import Window
 from napari_nucseg.io.fields import Field
@@ -22,7 +22,13 @@ from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.edits import remember
-from napari_nucseg.ui.layer_fields import count_planes, full_data, read_plane, shown_plane
+from napari_nucseg.ui.layer_fields import (
+    count_planes,
+    full_data,
+    keep_regions,
+    read_plane,
+    shown_plane,
+)
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, record_of
 
 NOTHING_COMPARED = "Choose a prediction and its ground truth above first."
@@ -202,7 +208,7 @@ class ComparisonState:
         self.copies, self._edited, self._uncounted = {}, set(), set()
         new = Comparison(prediction, truth, plane, self.now.rule, self.now.hidden)
         sides = [(one.metadata, one is truth) for one in (truth, prediction) if one is not None]
-        marks = [marks_in(one, is_true=true) for one, true in sides]
+        marks = [marks_in(one, is_true=true) for one, true in sides if KEPT_MARKS in one]
         self.take(replace(new, marks=dict(ChainMap(*marks)), regions=regions or Regions()))
 
     def show(self, pairs: Mapping[int, LocatedPair]) -> None:
@@ -278,7 +284,7 @@ class ComparisonState:
         """Take another comparison of the same layers."""
         old, self.now = self.now, new
         if new.truth is not None and new.regions is not old.regions:
-            new.truth.metadata = with_regions(new.truth.metadata, new.regions)
+            keep_regions(new.truth, new.regions)
         self._copy_shown()
         self.changed.emit(old, new)
 

@@ -14,12 +14,13 @@ from qtpy.QtCore import QEvent, QObject
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_nucseg.analysis.marks import KEPT_MARKS, Marks, regions_in, unknown_regions
+from napari_nucseg.analysis.marks import KEPT_MARKS, Marks, unknown_regions
 from napari_nucseg.analysis.marks_file import marks_record
 from napari_nucseg.io.writers import write_json
 from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.ui.edits import itself
 from napari_nucseg.ui.jobs import tell_user
+from napari_nucseg.ui.layer_fields import kept_regions
 from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.widgets import ask
@@ -42,7 +43,7 @@ def count_unsaved(layer: Labels) -> tuple[int, int]:
     saved: Marks = layer.metadata.get(_SAVED, {})
     marks = sum(saved.get(key) != one for key, one in _kept(layer).items())
     drawn: Regions = layer.metadata.get(_SAVED_REGIONS, Regions())
-    return marks, len(unknown_regions(regions_in(layer.metadata), drawn))
+    return marks, len(unknown_regions(kept_regions(layer), drawn))
 
 
 def say_marks(marks: int, regions: int) -> str:
@@ -143,7 +144,7 @@ class UnsavedMarks(QObject):
         for layer in self._layers:
             if layer not in compared:
                 alone = Comparison(truth=layer)
-                kept = _kept(layer), regions_in(layer.metadata)
+                kept = _kept(layer), kept_regions(layer)
                 yield layer.name, marks_record(*kept, partial(_stem_of, alone))
 
 
