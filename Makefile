@@ -1,6 +1,7 @@
 # make demo: install into .venv, then segment, score and overlay the sample field
 # make test: install into .venv, then lint, type-check and test under a virtual screen
 # make fuzz: read broken files for ten minutes (SECONDS=600)
+# make kills: kill commands at any time, and see whether they go on to the same results (KILLS=30)
 # make house: print how large the package is, and which files a click enters
 # make gpu-check: check a GPU against the CPU, or with DEVICE=cpu the check itself on small fields
 # make versions: test with the lowest and the newest versions that pyproject.toml allows
@@ -15,7 +16,7 @@ SCREEN := $(if $(SOFTWARE_GL),$(SOFTWARE_GL) xvfb-run --auto-servernum --server-
 # Every process has a virtual screen of its own, by pytest-xvfb
 PARALLEL := --numprocesses=auto --dist=loadfile
 
-.PHONY: demo test fuzz house gpu-check versions test-pyside6 lint bench screenshots clean
+.PHONY: demo test fuzz kills house gpu-check versions test-pyside6 lint bench screenshots clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/napari-nucseg demo
@@ -25,6 +26,9 @@ test: $(VENV)/test.stamp lint
 
 fuzz: $(VENV)/test.stamp
 	NUCSEG_FUZZ_SECONDS=$(or $(SECONDS),600) NUCSEG_FUZZ_FILES=1000000 NUCSEG_FUZZ_SEED=$$(date +%s) $(SCREEN) $(BIN)/python -m pytest -q tests/test_fuzz.py
+
+kills: $(VENV)/test.stamp
+	NUCSEG_KILLS=$(or $(KILLS),30) NUCSEG_KILLS_SEED=$$(date +%s) $(BIN)/python -m pytest -q tests/test_kills.py
 
 house: $(VENV)/test.stamp
 	$(SCREEN) $(BIN)/python -m pytest -q -rP tests/test_house.py tests/ui/test_ways.py

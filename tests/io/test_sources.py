@@ -139,6 +139,15 @@ def test_a_member_larger_than_its_archive_admits_is_refused_when_read(tmp_path):
     assert str(archive) in message_of_failed_read(list_archive(archive, TIFF)[0])
 
 
+def test_a_member_larger_than_its_archive_is_refused_before_memory_is_given_to_it(tmp_path):
+    claims = {"file_size": 2**20, "compress_size": 2**31}
+    archive = write_archive(tmp_path / "images.zip", {"a.tif": NOISE}, ZIP_DEFLATED, **claims)
+    with pytest.raises(ValueError, match="download it again") as refusal:
+        list_archive(archive, TIFF)[0].read()
+    told = str(refusal.value)
+    assert "'a.tif' declares 2,147,483,648 bytes, more than the" in told
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
 def test_an_archive_that_is_cut_off_is_refused(tmp_path, share):
     archive = write_archive(tmp_path / "images.zip", {"a.tif": NOISE})

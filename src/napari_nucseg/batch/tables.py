@@ -200,7 +200,7 @@ def write_tables(dataset: Dataset, plan: Plan, folder: ResultsFolder, tables: Ta
     Raises
     ------
     ValueError
-        If all fields failed.
+        If all fields failed, or records cannot be of one run.
     """
     with files_at_once(folder.path, TABLES) as stage:
         gathered = _gather(dataset, folder, stage, tables)
@@ -209,7 +209,14 @@ def write_tables(dataset: Dataset, plan: Plan, folder: ResultsFolder, tables: Ta
             stem, error = next(iter(gathered.failed.items()))
             count = len(gathered.failed)
             raise ValueError(f"all {count} fields failed, the first is {stem}: {error}")
-        result = gathered.benchmark(tables.empty_as_one)
+        try:
+            result = gathered.benchmark(tables.empty_as_one)
+        except ValueError as error:
+            records = folder.record_file("").parent
+            raise ValueError(
+                f"{records}: the records are not of one run ({error}); remove them and run the "
+                "same command again"
+            ) from error
         _write_failures(stage, result.failed)
         _write_fields(stage, gathered.rows, tables.parquet)
         _write_summary(dataset, plan, result, stage)

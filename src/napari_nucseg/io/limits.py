@@ -99,6 +99,22 @@ def refuse_unpacking(path: Path, *members: ZipInfo) -> None:
         )
 
 
+def refuse_longer(path: Path, member: ZipInfo) -> None:
+    """Refuse a member that declares more bytes than its archive has: zipfile asks memory for them.
+
+    Raises
+    ------
+    ValueError
+        Naming the archive and the member.
+    """
+    declared, there = member.compress_size, path.stat().st_size
+    if declared > there:
+        raise BadFileError(
+            f"{path}: member {member.filename!r} declares {declared:,} bytes, more than the "
+            f"{there:,} of the whole archive; download it again"
+        )
+
+
 def refuse_special(path: Path) -> None:
     """Refuse what is neither a file nor a folder: reading a pipe or a device may never end.
 

@@ -15,7 +15,7 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from napari_nucseg.io.limits import BadFileError, refuse_special, refuse_unpacking
+from napari_nucseg.io.limits import BadFileError, refuse_longer, refuse_special, refuse_unpacking
 
 IMAGES, LISTS = "images", "metadata"
 TRUTHS = ("masks", "labels")
@@ -93,6 +93,7 @@ class Source:
             with readable(self), ZipFile(self.path) as archive:
                 paths = {str(member_path(one)): one for one in reversed(archive.infolist())}
                 _refuse_unsafe(self.path, paths[self.member])
+                refuse_longer(self.path, paths[self.member])
                 with archive.open(paths[self.member]) as file:
                     return file.read(limit)
         except (FileNotFoundError, PermissionError, BadFileError):
