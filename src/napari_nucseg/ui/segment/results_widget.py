@@ -17,7 +17,7 @@ from napari_nucseg.analysis.measurements import describe
 from napari_nucseg.io.writers import with_ending, write_columns
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import changes_of, count_corrected
-from napari_nucseg.ui.files.writer import save_labels
+from napari_nucseg.ui.files.writer import FILTERS, chosen_format, save_in
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import shown_plane
 from napari_nucseg.ui.layers import record_of
@@ -109,8 +109,7 @@ class ResultsWidget(Container[Any]):
         )
         self.save_labels = PushButton(
             text="Save labels...",
-            tooltip="Save the labels of all fields as one TIFF, with how they were made and the "
-            "pixel size.",
+            tooltip="Save the labels, as a TIFF that says how they were made or for others.",
         )
         self.show_as = ComboBox(
             label="Show as",
@@ -241,15 +240,16 @@ class ResultsWidget(Container[Any]):
             return
         stems = self._names(layer)
         stem = stems[0] if len(stems) == 1 else layer.name
-        name, _ = QFileDialog.getSaveFileName(
-            self.native, "Save labels", f"{stem} labels.tif", "TIFF (*.tif *.tiff)"
+        name, pattern = QFileDialog.getSaveFileName(
+            self.native, "Save labels", f"{stem} labels.tif", ";;".join(FILTERS)
         )
         if not name:
             return
         labels, attributes = np.array(layer.data), layer.as_layer_data_tuple()[1]
+        form = chosen_format(name, pattern)
 
         def write(progress: Progress) -> str:
-            return save_labels(str(with_ending(Path(name), ".tif", ".tiff")), labels, attributes)[0]
+            return save_in(form, with_ending(Path(name), *form.endings), labels, attributes)[0]
 
         self._run(write, lambda path: self._tell(f"The labels of {layer.name} are in {path}."))
 
