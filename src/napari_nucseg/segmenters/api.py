@@ -100,8 +100,7 @@ class Flows:
     notes : tuple of str
         Sentences that the user should read about how the flows were made.
     diameter : float or None
-        Diameter of nuclei, in pixels, that the network was run for; None if it takes nuclei of
-        any size that it may meet.
+        Diameter of nuclei, in pixels, that the network was run for; None if it takes any.
     is_estimated : bool
         Whether the diameter was found in the image, not set.
     least_area : int
@@ -170,14 +169,15 @@ class Provenance:
     depth : mapping
         How the planes of a volume were put together; empty for a plane by itself.
     diameter : float or None
-        Diameter of nuclei, in pixels, that the network was run for; None if it takes nuclei of
-        any size that it may meet.
+        Diameter of nuclei, in pixels, that the network was run for; None if it takes any.
     is_estimated : bool
         Whether the diameter was found in the image, not set.
     suspect : tuple of str
         Signs that the model does not suit the image: the text of each `Concern`.
     licence : str
         Terms of the model; empty where they are not known, as of a user's own file.
+    trained_on : str
+        What its weights learned from, and the terms of that; empty where it is not known.
     """
 
     model: str
@@ -194,6 +194,7 @@ class Provenance:
     is_estimated: bool = False
     suspect: tuple[str, ...] = ()
     licence: str = ""
+    trained_on: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and layer metadata."""
