@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.tables import Benchmark
+from napari_nucseg.cli.help_texts import AsJson, complete_splits, examples, print_json
 from napari_nucseg.cli.options import (
     Components,
     ModelOptions,
@@ -25,6 +27,7 @@ from napari_nucseg.cli.options import (
     grouped,
     prepare,
     takes,
+    told_beside,
     warn,
     warn_of_reading,
 )
@@ -34,6 +37,10 @@ from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import versions
 from napari_nucseg.wording import counted
 
+EXAMPLES = examples(
+    ("The test split of BBBC039", "benchmark BBBC039 --split test --out results"),
+    ("Two models compared", "benchmark images masks -m fluo-nuclei -m otsu"),
+)
 _FAILURES_SHOWN = 5
 
 
@@ -55,7 +62,8 @@ class FieldOptions:
         str | None,
         typer.Option(
             help="training, validation, test, or another list of the dataset, or the path of a "
-            "text file with one name a line. All fields if not given."
+            "text file with one name a line. All fields if not given.",
+            autocompletion=complete_splits,
         ),
     ] = None
     allow_missing: Annotated[
@@ -95,6 +103,7 @@ class ResultOptions:
     worst: Annotated[
         int, typer.Option(min=0, help="Fields that the report pictures, the worst first.")
     ] = 6
+    as_json: AsJson = False
 
     def folder(self, dataset: Dataset, setups: Sequence[Setup]) -> Path:
         """Return the folder of the results, and tell where it is if it was not chosen."""
@@ -125,24 +134,38 @@ def benchmark(
     from napari_nucseg.io.writers import has_parquet
 
     dataset = fields.open()
-    _warn(dataset)
-    setups = [prepare(name, models.device, chosen, rule.rule) for name in models.names]
-    out = results.folder(dataset, setups)
-    parquet = has_parquet() if results.parquet is None else results.parquet
-    command = ["napari-nucseg", *sys.argv[1:]]
-    with (
-        _going_on(),
-        executor_for(models.scheduler, models.device) as run_fields,
-        counting() as bar,
-    ):
-        how = Execution(follow_with(bar, "Fields"), run_fields, parquet, command)
-        found = run_models(dataset, setups, out, how, results.worst)
-    for setup, result in zip(setups, found, strict=True):
-        _tell(dataset, setup, result)
-    _tell_comparison(setups, found)
-    console.print(f"Results are in {out}, the report is {out / 'report.html'}")
+    with told_beside(results.as_json):
+        _warn(dataset)
+        setups = [prepare(name, models.device, chosen, rule.rule) for name in models.names]
+        out = results.folder(dataset, setups)
+        parquet = has_parquet() if results.parquet is None else results.parquet
+        command = ["napari-nucseg", *sys.argv[1:]]
+        with (
+            _going_on(),
+            executor_for(models.scheduler, models.device) as run_fields,
+            counting() as bar,
+        ):
+            how = Execution(follow_with(bar, "Fields"), run_fields, parquet, command)
+            found = run_models(dataset, setups, out, how, results.worst)
+        for setup, result in zip(setups, found, strict=True):
+            _tell(dataset, setup, result)
+        _tell_comparison(setups, found)
+        console.print(f"Results are in {out}, the report is {out / 'report.html'}")
+    if results.as_json:
+        print_json(_record(setups, out))
     if any(result.failed for result in found):
         raise typer.Exit(1)
+
+
+def _record(setups: Sequence[Setup], out: Path) -> dict[str, Any]:
+    """Return what the run wrote of each model's scores, and where its results are."""
+    names = [setup.model for setup in setups]
+    folders = {name: out / name if len(names) > 1 else out for name in names}
+    scores = {
+        name: json.loads((folder / "summary.json").read_text("utf-8"))
+        for name, folder in folders.items()
+    }
+    return {"results": str(out), "report": str(out / "report.html"), "models": scores}
 
 
 @contextmanager

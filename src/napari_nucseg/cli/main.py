@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
 from napari_nucseg import __version__
+from napari_nucseg.cli.benchmark import EXAMPLES as BENCHMARK_EXAMPLES
 from napari_nucseg.cli.benchmark import benchmark
+from napari_nucseg.cli.convert import EXAMPLES as CONVERT_EXAMPLES
+from napari_nucseg.cli.convert import convert
+from napari_nucseg.cli.help_texts import EXIT_CODES, AsJson, examples, print_json
+from napari_nucseg.cli.measures import OutputOptions
+from napari_nucseg.cli.models import download, models
 from napari_nucseg.cli.options import (
     Components,
-    DeviceName,
     ModelOptions,
     RuleOptions,
     console,
@@ -27,10 +30,11 @@ from napari_nucseg.cli.options import (
     prepare,
     refuse_failures,
     takes,
-    transferring,
+    told_beside,
     warn,
     warn_of_reading,
 )
+from napari_nucseg.cli.train import EXAMPLES as TRAIN_EXAMPLES
 from napari_nucseg.cli.train import train
 from napari_nucseg.io.atomic import words_of
 from napari_nucseg.segmenters import catalogue
@@ -39,18 +43,22 @@ from napari_nucseg.wording import escaped
 
 if TYPE_CHECKING:
     from napari_nucseg.batch.field_task import Executor
-    from napari_nucseg.batch.image_task import Choice, Failed, ImageTask
+    from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
     from napari_nucseg.io.sources import Source
 
 app = typer.Typer(
     name="napari-nucseg",
     help="Segment nuclei, score the labels against ground truth, train a model.",
     no_args_is_help=True,
+    epilog=EXIT_CODES,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command()(benchmark)
-app.command()(train)
+app.command(epilog=BENCHMARK_EXAMPLES)(benchmark)
+app.command(epilog=TRAIN_EXAMPLES)(train)
+app.command(epilog=CONVERT_EXAMPLES)(convert)
+app.command(epilog=examples(("Models as JSON", "models --json")))(models)
+app.command(epilog=examples(("Fetch BBBC039", "download --to BBBC039")))(download)
 
 
 def main() -> None:
@@ -152,7 +160,12 @@ class ChoiceOptions:
         )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        ("Labels beside a table of measures", "segment images --measures --out labels"),
+        ("A volume in 3-D", "segment stack.tif --volume 3d --out labels"),
+    )
+)
 @takes(SegmentParams, "Segmentation", "set by the model")
 @takes(VolumeParams, "Stacks in depth", name="in_depth")
 @grouped
@@ -160,6 +173,7 @@ def segment(
     files: FileOptions,
     how: ModelOptions,
     what: ChoiceOptions,
+    told: OutputOptions,
     in_depth: dict[str, Any] | None = None,
     chosen: dict[str, Any] | None = None,
 ) -> None:
@@ -174,36 +188,51 @@ def segment(
 
     choice, model = what.choice(in_depth), how.only
     sources, refused = files.find()
+    told.check(files.out, files.overwrite)
     setup = prepare(model, how.device, chosen)
     catalogue.find(model).check(setup.params, what.volume)
-    work = ImageTask(setup, files.out, choice, files.overwrite)
-    with cluster_for(how.scheduler, how.device) as cluster:
-        if cluster is None:
-            setup.load()  # what is wrong with it is told before anything is written
-        failed = _segment_all(sources, work, cluster)
-    errors = [*refused, *(ValueError(one.error) for one in failed)]
-    refuse_failures(errors, len(sources) + len(refused))
+    work = ImageTask(setup, files.out, choice, files.overwrite, told.measures)
+    with told_beside(told.as_json):
+        with cluster_for(how.scheduler, how.device) as cluster:
+            if cluster is None:
+                setup.load()  # what is wrong with it is told before anything is written
+            saved, failed = _segment_all(sources, work, cluster)
+        reasons = [*map(str, refused), *(one.error for one in failed)]
+        measured = told.join(files.out, saved)
+        if told.as_json:
+            rows = [asdict(one) | {"path": str(one.path)} for one in saved]
+            place = None if measured is None else str(measured)
+            print_json({"segmented": rows, "measures": place, "failed": reasons})
+        refuse_failures([ValueError(one) for one in reasons], len(sources) + len(refused))
 
 
 def _segment_all(
     sources: Sequence[Source], work: ImageTask, cluster: Executor | None
-) -> list[Failed]:
-    """Segment images and tell of each; return those that failed."""
+) -> tuple[list[Saved], list[Failed]]:
+    """Segment images and tell of each; return those that are saved, and those that failed."""
     from napari_nucseg.batch.image_run import describe, segment_images
-    from napari_nucseg.batch.image_task import Saved
+    from napari_nucseg.batch.image_task import Failed
 
-    found: list[Saved | Failed] = []
+    saved: list[Saved] = []
+    failed: list[Failed] = []
     with counting() as bar:
         for one in segment_images(sources, work, follow_with(bar, "Images"), cluster):
-            found.append(one)
-            if isinstance(one, Saved):
-                console.print(f"{one.name}: {describe(one)}")
-                for sign in (*one.read_as, *one.suspect):
-                    warn(f"{one.name}: {sign}")
-    return [one for one in found if not isinstance(one, Saved)]
+            if isinstance(one, Failed):
+                failed.append(one)
+                continue
+            saved.append(one)
+            console.print(f"{one.name}: {describe(one)}")
+            for sign in (*one.read_as, *one.suspect):
+                warn(f"{one.name}: {sign}")
+    return saved, failed
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        ("Two files", "score a.tif a_truth.tif"),
+        ("Two folders, as JSON", "score results/labels truth --json"),
+    )
+)
 @grouped
 def score(
     predicted: Annotated[
@@ -212,7 +241,7 @@ def score(
     truth: Annotated[Path, typer.Argument(help="The ground truth, the same kind.")],
     rule: RuleOptions,
     components: Components = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score labels against the ground truth."""
     from napari_nucseg.batch.label_pairs import pair_labels
@@ -230,46 +259,14 @@ def score(
     summary = summarise(scores, rule.empty_as_one)
     if as_json:
         of = Scored(truth.name, made, corrected)
-        typer.echo(json.dumps(json_record(summary, of), allow_nan=False))
+        print_json(json_record(summary, of))
         return
     table = score_table(scores[0]) if predicted.is_file() else summary_table(summary)
     table.caption = "; ".join(filter(None, (str(table.caption), say_corrected(corrected))))
     console.print(table)
 
 
-@app.command()
-def models(device: DeviceName = "auto") -> None:
-    """List the models, and the device that they would run on."""
-    from napari_nucseg.segmenters.devices import choose
-    from napari_nucseg.segmenters.model import weights_folder
-
-    table = Table("Model", "Size", "Installed", "About", "Licence")
-    for model in catalogue.models():
-        size, is_here = f"{model.megabytes} MB", "yes" if model.is_ready else "no"
-        table.add_row(model.name, size, is_here, model.about, model.licence)
-    console.print(table)
-    console.print(f"Weights folder: {weights_folder()}")
-    console.print(f"Device: {choose(device)}")
-
-
-@app.command()
-def download(
-    to: Annotated[
-        Path | None, typer.Option(help="Folder of the dataset; a cache folder if not given.")
-    ] = None,
-) -> None:
-    """Download BBBC039 (80 MB), or the rest of it after an interruption."""
-    from napari_nucseg.io.bbbc039 import dataset_folder, download_dataset, missing_archives
-
-    missing = missing_archives(folder := to or dataset_folder())
-    with transferring() as bar:
-        download_dataset(folder, follow_with(bar, "Download"))
-    names = ", ".join(archive.name for archive in missing)
-    console.print(f"Downloaded and checked: {names}" if missing else "Everything is here already")
-    console.print(f"Try: napari-nucseg benchmark '{folder}' --split validation --out results")
-
-
-@app.command()
+@app.command(epilog=examples(("Without a window", "demo --headless --out overlay.png")))
 def demo(
     headless: Annotated[
         bool, typer.Option(help="No window: print the table and write the overlay.")
@@ -277,15 +274,23 @@ def demo(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="File for the overlay, if there is no window.")
     ] = Path("demo/overlay.png"),
+    as_json: AsJson = False,
 ) -> None:
-    """Segment, score and overlay the synthetic sample field."""
+    """Segment, score and overlay the synthetic sample field; with --json without a window."""
     from napari_nucseg.cli.demo import has_display, run_headless
 
-    if not headless and has_display():
+    if not (headless or as_json) and has_display():
         from napari_nucseg.cli.demo import run_window
 
         run_window()
         return
-    table, path = run_headless(prepare(catalogue.BUNDLED, "auto", None), out)
-    console.print(table)
-    console.print(f"The overlay is in {path}")
+    from napari_nucseg.metrics.summary import summarise
+    from napari_nucseg.report.text import Scored, json_record, score_table
+
+    found = run_headless(prepare(catalogue.BUNDLED, "auto", None), out)
+    if as_json:
+        record = json_record(summarise([found]), Scored("synthetic sample"))
+        print_json({"overlay": str(out), **record})
+        return
+    console.print(score_table(found))
+    console.print(f"The overlay is in {out}")
