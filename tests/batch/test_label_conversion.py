@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.progress import ignore
 
+NEEDS_ZARR = pytest.mark.skipif(find_spec("zarr") is None, reason="zarr is not installed")
 MADE = {"model": "fluo-nuclei", "image": "a.tif"}
 
 
@@ -47,7 +49,13 @@ def reason(found):
     return one.error
 
 
-@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(one, marks=NEEDS_ZARR if one.name == "ome-zarr" else (), id=one.name)
+        for one in FORMATS
+    ],
+)
 def test_labels_go_to_every_format_and_back(form, labels, tmp_path, drawn_fields):
     (there,) = convert(labels, form.name, tmp_path / "there")
     (back,) = convert(there.path, "tiff", tmp_path / "back")

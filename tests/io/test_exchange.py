@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,19 @@ from napari_nucseg.io.outlines import Outline, fill, pixels_within, trace
 from napari_nucseg.io.sources import Source
 
 BY_NAME = {one.name: one for one in FORMATS}
-EXACT = [one for one in FORMATS if one.name != "bbbc039"]
+NEEDS_ZARR = pytest.mark.skipif(find_spec("zarr") is None, reason="zarr is not installed")
+EXACT = [
+    pytest.param(one, marks=NEEDS_ZARR) if one.name == "ome-zarr" else one
+    for one in FORMATS
+    if one.name != "bbbc039"
+]
 """Formats that keep the numbers of labels."""
 MADE = {"model": "fluo-nuclei", "parameters": {"diameter": 0.0}, "image": "a.tif"}
+
+
+def name_of(form: LabelFormat) -> str:
+    return form.name
+
 
 fields = arrays(
     np.int32,
@@ -64,7 +75,7 @@ def saved(form: LabelFormat, folder: Path, labels, **said) -> Source:
     return Source(path)
 
 
-@pytest.mark.parametrize("form", EXACT, ids=lambda form: form.name)
+@pytest.mark.parametrize("form", EXACT, ids=name_of)
 def test_labels_of_all_kinds_come_back(form, tmp_path):
     labels = labels_of_all_kinds()
 
@@ -74,14 +85,14 @@ def test_labels_of_all_kinds_come_back(form, tmp_path):
     assert found.notes == ()
 
 
-@pytest.mark.parametrize("form", EXACT, ids=lambda form: form.name)
+@pytest.mark.parametrize("form", EXACT, ids=name_of)
 def test_a_field_without_nuclei_comes_back(form, tmp_path):
     assert np.array_equal(
         read_labels(saved(form, tmp_path, np.zeros((5, 8), int))), np.zeros((5, 8))
     )
 
 
-@pytest.mark.parametrize("form", EXACT, ids=lambda form: form.name)
+@pytest.mark.parametrize("form", EXACT, ids=name_of)
 @settings(deadline=None, max_examples=25)
 @given(labels=fields)
 def test_any_labels_come_back(form, labels, tmp_path_factory):
@@ -111,7 +122,7 @@ def test_70_000_nuclei_come_back(name, tmp_path):
     assert np.array_equal(read_labels(saved(BY_NAME[name], tmp_path, labels)), labels)
 
 
-@pytest.mark.parametrize("form", EXACT, ids=lambda form: form.name)
+@pytest.mark.parametrize("form", EXACT, ids=name_of)
 def test_a_stack_comes_back_or_is_refused_with_what_holds_it(form, tmp_path):
     stack = np.stack([labels_of_all_kinds(), labels_of_all_kinds()[::-1]])
 
@@ -403,6 +414,58 @@ def test_what_is_no_coco_is_refused_by_name(record, tmp_path):
 
     with pytest.raises(ValueError, match=r"a\.json: "):
         read_foreign(Source(tmp_path / "a.json"))
+
+
+# OME-Zarr
+
+
+@NEEDS_ZARR
+def test_labels_of_ome_zarr_are_what_its_metadata_should_be(tmp_path):
+    yaozarrs = pytest.importorskip("yaozarrs", reason="yaozarrs is not installed")
+    stack = np.stack([labels_of_all_kinds()] * 3)
+    source = saved(
+        BY_NAME["ome-zarr"], tmp_path, stack, image="a.tif", made=MADE, sizes=Calibration(0.5, 2.0)
+    )
+
+    told = json.loads((source.path / "zarr.json").read_text())["attributes"]
+    scales = yaozarrs.validate_ome_object(told["ome"]).multiscales[0]
+    found = read_foreign(source)
+
+    assert [axis.name for axis in scales.axes] == ["z", "y", "x"]
+    assert (found.made, found.sizes) == (MADE, Calibration(0.5, 2.0))
+    assert np.array_equal(found.labels, stack)
+
+
+@NEEDS_ZARR
+def test_labels_within_an_image_of_version_0_4_are_read(tmp_path):
+    import zarr
+
+    image = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    image.create_group("labels").attrs["labels"] = ["cells"]
+    group = image.create_group("labels/cells")
+    group.create_array("s0", data=np.full((1, 1, 4, 5), 3, np.uint16))
+    axes = [{"name": name} for name in "tcyx"]
+    scale = [{"type": "scale", "scale": [1, 1, 0.5, 0.5]}]
+    levels = [{"path": "s0", "coordinateTransformations": scale}]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": levels, "version": "0.4"}]
+
+    assert np.array_equal(read_foreign(Source(tmp_path / "a.zarr")).labels, np.full((4, 5), 3))
+
+
+@NEEDS_ZARR
+def test_a_folder_of_others_is_not_replaced_nor_read(tmp_path):
+    (tmp_path / "a.ome.zarr").mkdir()
+
+    with pytest.raises(FileExistsError, match="no folder of Zarr"):
+        saved(BY_NAME["ome-zarr"], tmp_path, labels_of_all_kinds())
+    with pytest.raises(ValueError, match="no folder of Zarr"):
+        read_foreign(Source(tmp_path / "a.ome.zarr"))
+
+
+@pytest.mark.skipif(find_spec("zarr") is not None, reason="zarr is installed")
+def test_without_zarr_it_is_said_what_to_install(tmp_path):
+    with pytest.raises(ValueError, match=r"pip install 'napari-nucseg\[zarr\]'"):
+        saved(BY_NAME["ome-zarr"], tmp_path, labels_of_all_kinds())
 
 
 # Cellpose

@@ -23,7 +23,6 @@ from napari_nucseg.io.labelled import (
     UINT32_LABELS,
     Labelled,
     Note,
-    Shape,
     note_of,
     read_note,
     refuse_beyond,
@@ -90,7 +89,7 @@ def write_seg(path: Path, labelled: Labelled) -> None:
     write_whole(path, lambda file: np.save(file, boxed, allow_pickle=True))
 
 
-def read_seg(source: Source, shape: Shape | None = None) -> Labelled:
+def read_seg(source: Source) -> Labelled:
     """Read a file of Cellpose's window, or a plain array of numbers.
 
     Raises

@@ -19,12 +19,13 @@ from napari_nucseg.io.coco import COCO_SUFFIXES, read_coco, write_coco
 from napari_nucseg.io.geojson import GEOJSON_SUFFIXES, read_geojson, write_geojson
 from napari_nucseg.io.imagej_rois import ROI_SUFFIXES, read_rois, write_rois
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
-from napari_nucseg.io.labelled import UINT16_LABELS, Labelled, Shape, refuse_beyond
+from napari_nucseg.io.labelled import UINT16_LABELS, Labelled, Shape, refuse_beyond, refuse_shape
 from napari_nucseg.io.mask_colouring import write_mask
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import OME_SUFFIXES, write_labels
+from napari_nucseg.io.zarr_labels import ZARR_SUFFIXES, read_zarr, write_zarr
 
-FOREIGN_SUFFIXES = (*NPY_SUFFIXES, *ROI_SUFFIXES, *GEOJSON_SUFFIXES, *COCO_SUFFIXES)
+FOREIGN_SUFFIXES = (*NPY_SUFFIXES, *ROI_SUFFIXES, *GEOJSON_SUFFIXES, *COCO_SUFFIXES, ".zarr")
 """Endings of files that may be of other programs; see `read_foreign`."""
 _HEAD = 2**12
 """Bytes at the beginning of a JSON file by which GeoJSON is told from COCO's."""
@@ -123,6 +124,7 @@ FORMATS = (
     LabelFormat("imagej", "ImageJ ROIs", (".zip",), write_rois),
     LabelFormat("qupath", "QuPath GeoJSON", GEOJSON_SUFFIXES, write_geojson),
     COCO,
+    LabelFormat("ome-zarr", "OME-Zarr labels", ZARR_SUFFIXES, write_zarr),
 )
 """All formats, in the order that they are offered in."""
 
@@ -180,7 +182,9 @@ def read_foreign(source: Source, shape: Shape | None = None) -> Labelled | None:
         If it is damaged, or does not say how large its image is.
     """
     if is_seg(source):
-        return read_seg(source)
+        return refuse_shape(source, read_seg(source), shape)
+    if source.path.name.lower().endswith(ZARR_SUFFIXES):
+        return refuse_shape(source, read_zarr(source), shape)
     if source.suffix in ROI_SUFFIXES and source.member is None:
         return read_rois(source, shape)
     if source.suffix in GEOJSON_SUFFIXES:

@@ -137,6 +137,22 @@ def refuse_beyond(path: Path, labels: Labels, most: int) -> None:
         )
 
 
+def refuse_shape(source: Source, labelled: Labelled, shape: Shape | None) -> Labelled:
+    """Return labels that have the shape of their image, if that is known.
+
+    Raises
+    ------
+    ValueError
+        If they have another one.
+    """
+    if shape is not None and labelled.labels.shape != shape:
+        raise BadFileError(
+            f"{source}: its shape is {labelled.labels.shape}, and that of the image {shape}; give "
+            "the image that it belongs to"
+        )
+    return labelled
+
+
 def _pixels(shape: Shape) -> str:
     return " x ".join(map(str, shape))
 
