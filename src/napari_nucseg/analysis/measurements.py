@@ -283,6 +283,14 @@ def measure_nuclei(
         image,
         pixel_size=pixel_size,
         channels=channels,
-        flow_errors=flow_errors(np.asarray(result.labels, np.int32), vectors),
+        flow_errors=flow_errors(_without_gaps(result.labels), vectors),
         cellprob=result.flows.cellprob,
     )
+
+
+def _without_gaps(labels: Labels) -> NDArray[np.int32]:
+    """Give nuclei the numbers from 1 on in their order, as the network's dynamics do."""
+    ids = np.unique(labels[labels > 0])
+    if len(ids) == labels.max(initial=0):
+        return np.asarray(labels, np.int32)
+    return np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.int32)
