@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -172,8 +173,22 @@ def test_the_demo_runs_without_a_window(tmp_path):
 @pytest.mark.parametrize("command", [(), ("--help",)])
 def test_the_help_lists_the_commands(run, command):
     done = run(*command)
-    for name in ("benchmark", "segment", "score", "models", "train", "demo"):
+    for name in ("benchmark", "segment", "score", "convert", "models", "train", "demo"):
         assert name in done.out + done.err
+
+
+@pytest.mark.parametrize("command", ["benchmark", "segment", "score", "convert", "train", "models"])
+def test_the_help_of_a_command_ends_with_an_example_of_it(run, command):
+    assert f"napari-nucseg {command}" in run(command, "--help").out.partition("Example")[2]
+
+
+def test_the_help_tells_the_exit_codes(run):
+    assert "2: the command, or all of its input, cannot be used" in run("--help").flat
+
+
+@pytest.mark.parametrize("command", ["train", "segment"])
+def test_numbers_in_the_help_can_be_read(run, command):
+    assert not re.search(r"\de\+\d", run(command, "--help").out)
 
 
 @pytest.mark.parametrize(
@@ -1106,6 +1121,118 @@ def test_scores_say_that_labels_were_corrected_by_hand(run, scored, side):
     assert "by hand" not in run("score", scored[0] / "b.tif", scored[1] / "b.png").said
 
 
+# convert
+
+
+def test_labels_are_converted_for_other_programs_and_told_as_json(run, images, tmp_path):
+    run("segment", images, "--out", tmp_path / "labels")
+    line = ("convert", tmp_path / "labels", "--to", "qupath", "--out", tmp_path / "out")
+
+    done = run(*line, "--json")
+
+    found = parse(done.out)
+    assert done.code == 0
+    assert [Path(one["output"]).suffix for one in found["converted"]] == [".geojson"] * len(
+        found["converted"]
+    )
+    assert found["converted"][0]["nuclei"] > 0
+    again = run(*line)
+    assert again.code == 2
+    assert "already exists; choose another --out" in again.err
+
+
+def test_an_unknown_format_is_refused_with_those_that_there_are(refuse, images, tmp_path):
+    message = refuse("convert", images, "--to", "svg", "--out", tmp_path / "out")
+    assert "choose tiff, ome-tiff, png, bbbc039, cellpose, imagej, qupath, coco" in message
+
+
+# measures
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_measures_of_all_images_are_in_one_table(run, images, tmp_path):
+    line = ("segment", images, "--measures", "--out", tmp_path)
+
+    done = run(*line, "--json")
+
+    found = parse(done.out)
+    rows = rows_of(tmp_path / "measurements.csv")
+    assert len(rows) == sum(one["count"] for one in found["segmented"])
+    assert {row["image"] for row in rows} == {one["name"] for one in found["segmented"]}
+    assert all(float(row["intensity_background"]) < float(row["intensity_mean"]) for row in rows)
+    assert all(row["flow_error"] for row in rows)
+    before = (tmp_path / "measurements.csv").read_bytes()
+    assert "(already exists)" in run(*line).out
+    assert (tmp_path / "measurements.csv").read_bytes() == before
+
+
+def test_labels_without_their_table_are_made_again_and_those_edited_are_measured_anew(
+    run, images, tmp_path
+):
+    run("segment", images, "--out", tmp_path)
+    assert "(already exists)" not in run("segment", images, "--measures", "--out", tmp_path).out
+    path = sorted(tmp_path.glob("*.tif"))[0]
+    labels = tifffile.imread(path)
+    made = read_provenance(path)
+    write_labels(path, np.where(labels == 1, 0, labels), made)
+
+    run("segment", images, "--measures", "--out", tmp_path)
+
+    rows = [row for row in rows_of(tmp_path / "measurements.csv") if row["image"] == made["image"]]
+    assert "1" not in {row["index"] for row in rows}
+    assert len(rows) == len(np.unique(labels)) - 2
+    assert {row["flow_error"] for row in rows} == {""}
+
+
+def test_a_table_of_others_is_kept(run, refuse, images, tmp_path):
+    (tmp_path / "measurements.csv").write_text("mine,1\n")
+    message = refuse("segment", images, "--measures", "--out", tmp_path)
+    assert "is no table of measures; choose another --out" in message
+    assert (tmp_path / "measurements.csv").read_text() == "mine,1\n"
+
+
+def test_a_volume_has_a_row_a_nucleus_in_micrometres(run, tmp_path, drawn_fields):
+    stack = np.stack([field.image for field in drawn_fields[:1]] * 3)
+    options = {"imagej": True, "resolution": (2, 2)}
+    metadata = {"axes": "ZYX", "unit": "um", "spacing": 1.5}
+    tifffile.imwrite(tmp_path / "a.tif", stack, metadata=metadata, **options)
+
+    done = run(
+        "segment", tmp_path / "a.tif", "--volume", "stitched", "--measures", "-o", tmp_path / "out"
+    )
+
+    rows = rows_of(tmp_path / "out" / "measurements.csv")
+    labels = tifffile.imread(tmp_path / "out" / "a.tif")
+    assert done.code == 0
+    assert len(rows) == len(np.unique(labels)) - 1
+    voxels = np.bincount(labels.ravel())[int(rows[0]["index"])]
+    assert float(rows[0]["volume_um3"]) == pytest.approx(voxels * 0.25 * 1.5)
+
+
+def test_every_channel_is_measured_and_columns_are_named_as_in_cellprofiler(
+    run, tmp_path, drawn_fields
+):
+    image = drawn_fields[0].image
+    eight = np.asarray(image / image.max() * 255, np.uint8)
+    rgb = np.stack([eight // 2, eight // 4, eight], axis=-1)
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+
+    run(
+        "segment", tmp_path / "a.png", "--channel", "blue", "--measures", "--cellprofiler",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+
+    row = rows_of(tmp_path / "out" / "measurements.csv")[0]
+    assert list(row)[:4] == ["FileName", "ObjectNumber", "ImageNumber", "AreaShape_Area"]
+    blue, red = (float(row[f"Intensity_MeanIntensity_{name}"]) for name in ("blue", "red"))
+    assert red == pytest.approx(blue / 2, rel=0.02)
+    assert float(row["Intensity_MeanIntensity"]) == blue
+
+
 # models
 
 
@@ -1122,6 +1249,10 @@ def test_models_are_listed_with_what_is_here(run, tmp_path, monkeypatch):
     assert rows["fluo-nuclei"] == [f"{catalogue.find('fluo-nuclei').megabytes} MB", "yes"]
     assert rows["cpsam_v2"] == ["1234 MB", "no"]
     assert f"Device: {choose()}" in done.flat
+    listed = parse(run("models", "--json").out)
+    assert [one["name"] for one in listed["models"]] == list(rows)
+    assert all(one["licence"] for one in listed["models"])
+    assert "CC-BY-NC" in next(o["trained_on"] for o in listed["models"] if o["name"] == "cpsam_v2")
 
 
 def test_the_folder_of_weights_can_be_copied_from_the_output(run, tmp_path, monkeypatch):

@@ -45,6 +45,17 @@ def say_corrected(count: int) -> str:
     return f"corrected by hand: {counted(count, 'nucleus')}" if count else ""
 
 
+def terms_of(licence: str, trained_on: str) -> str:
+    """Say the licence of a model and what it was trained on, as far as they are known.
+
+    Examples
+    --------
+    >>> terms_of("CC0-1.0", "BBBC039 (CC0-1.0)"), terms_of("MIT", ""), terms_of("", "")
+    ('CC0-1.0; trained on BBBC039 (CC0-1.0)', 'MIT', '')
+    """
+    return "; ".join(filter(None, (licence, trained_on and f"trained on {trained_on}")))
+
+
 def as_number(value: float) -> str:
     """Three decimals; "empty" for what is undefined."""
     return "empty" if math.isnan(value) else f"{value:.3f}"

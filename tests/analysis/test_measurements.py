@@ -15,7 +15,7 @@ from napari_nucseg.io.datasets import open_dataset
 
 ALWAYS = [
     "index", "area_px", "centroid_y", "centroid_x", "intensity_mean", "intensity_sum",
-    "eccentricity", "solidity", "touches_border",
+    "intensity_background", "eccentricity", "solidity", "touches_border",
 ]  # fmt: skip
 AS_SCIKIT_IMAGE = {
     "index": "label",
@@ -159,6 +159,10 @@ def test_columns_are_there_when_they_can_be() -> None:
     labels = labels_of("1.2")
     plane = np.zeros((1, 3), dtype=np.float32)
     assert list(measure(labels, plane)) == ALWAYS
+    coloured = measure(labels, plane, channels={"red": plane})
+    assert set(coloured) - set(ALWAYS) == {
+        f"intensity_{kind}_red" for kind in ("mean", "sum", "background")
+    }
     doubted = measure(labels, plane, pixel_size=1, flow_errors=np.zeros(2), cellprob=plane)
     assert set(doubted) - set(ALWAYS) == {"area_um2", "flow_error", "cellprob_logit"}
 

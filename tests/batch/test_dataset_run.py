@@ -84,7 +84,7 @@ def out(tmp_path):
 
 
 RESULTS = [
-    *("fields.csv", "labels", "objects.csv", "records", "run.json"),
+    *("fields.csv", "labels", "measurements.csv", "nuclei", "objects.csv", "records", "run.json"),
     *("summary.csv", "summary.json", "summary.md", "summary.tex"),
 ]
 
@@ -95,6 +95,11 @@ def test_the_results_are_tables_and_a_label_image_a_field(run, oracle_of, drawn_
     stems = [row["stem"] for row in read_fields(out)]
     assert sorted(path.name for path in (out / "labels").iterdir()) == [f"{s}.tif" for s in stems]
     assert sorted(path.name for path in (out / "records").iterdir()) == [f"{s}.json" for s in stems]
+    with (out / "measurements.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    nuclei = [int(field.labels.max()) for field in drawn_fields]
+    assert [row["image"] for row in rows] == np.repeat(stems, nuclei).tolist()
+    assert all(float(row["intensity_background"]) < float(row["intensity_mean"]) for row in rows)
 
 
 def test_label_images_are_packed_and_say_how_they_were_made(run, oracle_of, drawn_fields, out):

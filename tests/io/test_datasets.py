@@ -300,6 +300,14 @@ def test_a_split_that_does_not_exist_is_refused_with_those_that_do(drawn_dataset
     assert "training, test" in message
 
 
+def test_a_readme_that_names_fields_is_offered_as_no_split(drawn_dataset):
+    (drawn_dataset / "README.txt").write_text("\n".join(stems(drawn_dataset)))
+
+    message = message_of_refusal(lambda: open_dataset(drawn_dataset, "nope"))
+
+    assert message.endswith("there are training, test")
+
+
 def test_all_lists_are_named_where_one_is_not_there(drawn_dataset):
     (drawn_dataset / "metadata" / "mine.txt").write_text(stems(drawn_dataset)[0])
     message = message_of_refusal(lambda: open_dataset(drawn_dataset, "yours"))

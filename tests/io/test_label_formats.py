@@ -7,8 +7,10 @@ from roifile import ROI_TYPE, roiread
 from skimage.draw import polygon
 
 from napari_nucseg.io.datasets import refuse_truth
+from napari_nucseg.io.imagej_rois import write_rois
 from napari_nucseg.io.images import read_labels
-from napari_nucseg.io.label_formats import write_mask, write_rois
+from napari_nucseg.io.labelled import Labelled
+from napari_nucseg.io.mask_colouring import write_mask
 from napari_nucseg.io.sources import Source
 
 
@@ -54,7 +56,7 @@ def test_a_mask_that_cannot_be_kept_leaves_the_old_file(tmp_path):
 
 def test_outlines_hold_the_pixels_of_their_objects(tmp_path, drawn_fields):
     labels = drawn_fields[0].labels
-    write_rois(tmp_path / "a.zip", labels)
+    write_rois(tmp_path / "a.zip", Labelled(labels))
     rois = roiread(tmp_path / "a.zip")
     assert [roi.name for roi in rois] == [str(i) for i in range(1, labels.max() + 1)]
     assert {roi.roitype for roi in rois} == {ROI_TYPE.FREEHAND}
@@ -65,24 +67,24 @@ def test_outlines_hold_the_pixels_of_their_objects(tmp_path, drawn_fields):
 def test_outlines_of_real_nuclei_hold_their_pixels(bbbc039, tmp_path):
     for path in sorted((bbbc039 / "masks").iterdir())[:3]:
         labels = read_labels(Source(path))
-        write_rois(tmp_path / "a.zip", labels)
+        write_rois(tmp_path / "a.zip", Labelled(labels))
         assert np.array_equal(drawn(roiread(tmp_path / "a.zip"), labels.shape), labels)
 
 
 def test_outlines_at_the_border_and_of_single_pixels_are_whole(tmp_path):
     labels = np.array([[70_000, 0, 3], [0, 0, 3], [2, 2, 0]])
-    write_rois(tmp_path / "a.zip", labels)
+    write_rois(tmp_path / "a.zip", Labelled(labels))
     assert np.array_equal(drawn(roiread(tmp_path / "a.zip"), labels.shape), labels)
 
 
 def test_a_torn_object_has_an_outline_a_piece(tmp_path):
-    write_rois(tmp_path / "a.zip", np.array([[5, 0, 5, 0, 6]]))
+    write_rois(tmp_path / "a.zip", Labelled(np.array([[5, 0, 5, 0, 6]])))
     assert [roi.name for roi in roiread(tmp_path / "a.zip")] == ["5-1", "5-2", "6"]
 
 
 def test_neither_background_nor_negative_labels_have_outlines(tmp_path):
     labels = np.array([[-1, -1, 0, 2, 0, 7], [-1, 0, 0, 2, 0, 0]])
-    write_rois(tmp_path / "a.zip", labels)
+    write_rois(tmp_path / "a.zip", Labelled(labels))
     assert [roi.name for roi in roiread(tmp_path / "a.zip")] == ["2", "7"]
     with pytest.raises(ValueError, match="label -1 is negative"):
         write_mask(tmp_path / "a.png", labels)
@@ -92,7 +94,7 @@ def test_outlines_in_a_stack_know_their_plane(tmp_path):
     stack = np.zeros((3, 6, 6), int)
     stack[1, 2:4, 2:4] = 9
     stack[2, 1:3, 1:3] = 9
-    write_rois(tmp_path / "a.zip", stack)
+    write_rois(tmp_path / "a.zip", Labelled(stack))
     rois = roiread(tmp_path / "a.zip")
     assert [(roi.name, roi.position) for roi in rois] == [("0002-9", 2), ("0003-9", 3)]
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import pytest
 
 from napari_nucseg.io.download import DownloadError, RemoteFile
 from napari_nucseg.io.sources import sha256
+from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.progress import ignore
-from napari_nucseg.segmenters import catalogue
+from napari_nucseg.report.page import describe_made
+from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.model import Model, weights_folder
 from napari_nucseg.segmenters.parameters import SegmentParams
@@ -328,3 +331,41 @@ def test_importing_what_the_command_line_needs_loads_no_heavy_package():
         "napari_nucseg.io.writers",
     }
     assert [line for line in lines if line[1:]] == []
+
+
+# Licences
+
+
+def test_every_model_says_its_licence_and_networks_what_they_learned_from():
+    ours = (networks.BUNDLED, *networks.PUBLISHED)
+
+    assert all(model.licence and model.trained_on for model in ours)
+    assert networks.BUNDLED.terms == "CC0-1.0; trained on DSB2018 and BBBC039 (CC0-1.0)"
+    by_name = {model.name: model for model in networks.PUBLISHED}
+    assert "CC-BY-NC" in by_name["cyto3"].trained_on
+    assert by_name["cpsam"].licence == "BSD-3-Clause"
+    assert "DINOv3 License" in by_name["cpdino"].licence
+
+
+def test_labels_say_the_terms_of_the_model_that_made_them():
+    field = draw_field()
+    segmenter = catalogue.load(catalogue.find(catalogue.BUNDLED), "cpu")
+
+    made = segmenter(field.image, SegmentParams(), ignore).provenance.as_dict()
+
+    assert (made["licence"], made["trained_on"]) == (
+        networks.BUNDLED.licence,
+        networks.BUNDLED.trained_on,
+    )
+    assert f"Licence of the model: {networks.BUNDLED.terms}." in list(describe_made(made))
+
+
+def test_the_wheel_carries_the_text_of_each_licence_that_it_names():
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    files = [one for pattern in project["license-files"] for one in root.glob(pattern)]
+
+    assert project["license"] == "BSD-3-Clause AND CC0-1.0"
+    texts = [one.read_text("utf-8") for one in files]
+    for name in ("BSD 3-Clause License", "CC0 1.0 Universal", "Howard Hughes Medical Institute"):
+        assert any(name in text for text in texts), name

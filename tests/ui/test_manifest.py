@@ -8,6 +8,8 @@ import pytest
 from napari._app_model import get_app_model
 from napari._app_model.constants._menus import is_menu_contributable
 
+from napari_nucseg.io.label_formats import FORMATS
+
 ROOT = Path(__file__).parents[2]
 PACKAGED = ROOT / "src" / "napari_nucseg" / "napari.yaml"
 
@@ -31,6 +33,13 @@ def test_every_command_can_be_called(manifest):
     for command in manifest.contributions.commands:
         module, _, name = command.python_name.partition(":")
         assert callable(getattr(import_module(module), name)), command.id
+
+
+def test_every_format_of_labels_can_be_saved_from_napari(manifest):
+    offered = {writer.display_name for writer in manifest.contributions.writers}
+
+    # A file that ends in .ome.tif is written by the writer of .tif
+    assert offered == {one.title for one in FORMATS if one.name != "ome-tiff"}
 
 
 def test_napari_shows_every_menu_that_is_filled(manifest):

@@ -192,7 +192,7 @@ def test_a_row_of_the_models_shows_and_says_what_it_needs(no_weights, panel):
     index = box.model().index(box.findData("nuclei"), 0)
     option = QStyleOptionViewItem()
     box.itemDelegate().initStyleOption(option, index)
-    licence = catalogue.find("nuclei").licence
+    licence = catalogue.find("nuclei").terms
 
     assert option.text == f"nuclei \u2193 27 MB   {licence}"
     assert index.data(Qt.ItemDataRole.AccessibleTextRole) == f"nuclei \u2193 27 MB, {licence}"

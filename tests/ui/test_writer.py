@@ -12,6 +12,7 @@ from roifile import roiread
 from napari_nucseg.io.images import read_labels, read_labels_header
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.ui.files.writer import chosen_format
 from napari_nucseg.ui.layers import PREDICTION, LayerRecord, tag
 
 MADE = {"model": "fluo-nuclei", "parameters": {"diameter": 0.0}}
@@ -195,3 +196,32 @@ def test_a_torn_nucleus_is_told_with_what_to_do(layers, labels, tmp_path):
     with pytest.raises(OSError, match=r"mask\.png was not written: .* save a TIFF"):
         save(layers, tmp_path / "mask.png")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("a.geojson", "a.geojson"),
+        ("a.json", "a.json"),
+        ("a.npy", "a_seg.npy"),
+        ("a.ome.tif", "a.ome.tif"),
+    ],
+)
+def test_labels_are_saved_for_other_programs(layers, labels, tmp_path, name, written):
+    assert save(layers, tmp_path / name) == [str(tmp_path / written)]
+
+    assert np.array_equal(read_labels(Source(tmp_path / written)), labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "form"),
+    [
+        ("a", "QuPath GeoJSON (*.geojson)", "qupath"),
+        ("a.zip", "", "imagej"),
+        ("a.zip", "QuPath GeoJSON (*.geojson)", "imagej"),
+        ("a.png", "BBBC039 mask (*.png)", "bbbc039"),
+        ("a", "", "tiff"),
+    ],
+)
+def test_a_dialogs_filter_decides_where_the_ending_does_not(name, pattern, form):
+    assert chosen_format(name, pattern).name == form

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.measurements import Nuclei
 from napari_nucseg.array_types import Labels, Window
-from napari_nucseg.io.channels import CHANNEL, Channel, stack_shape
+from napari_nucseg.io.channels import CHANNEL, COLOURS, Channel, stack_shape
 
 Numbers = NDArray[np.integer]
 ProvenanceRecord = Mapping[str, Any]
@@ -74,6 +74,16 @@ class FieldSource:
         if not self.channel or CHANNEL in self.axes:
             return np.array(field)
         return Channel(self.channel.lower()).take(np.asarray(field), axis=-1, colours=3)
+
+    def read_channels(self, plane: int, box: Box | None = None) -> dict[str, NDArray[Any]]:
+        """Read all channels of a field, by their names; none of a grey image."""
+        if not self.channel:
+            return {}
+        names: Sequence[str] = COLOURS
+        if CHANNEL in self.axes:
+            count = self.data.shape[self.axes.index(CHANNEL)]
+            names = [str(number) for number in range(1, count + 1)]
+        return {name: replace(self, channel=name).read(plane, box) for name in names}
 
     def _index(self, plane: int) -> tuple[int, ...]:
         """Return the place of a field along the axes before height and width."""

@@ -5,12 +5,14 @@ Terms and values are those of scikit-image's `regionprops`, but all nuclei are m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.analysis.intensities import measure_intensities
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.segmenters.api import Segmentation
@@ -70,6 +72,7 @@ def measure(
     image: NDArray[Any],
     *,
     pixel_size: float | None = None,
+    channels: Mapping[str, NDArray[Any]] | None = None,
     flow_errors: NDArray[np.float64] | None = None,
     cellprob: NDArray[np.float32] | None = None,
 ) -> Nuclei:
@@ -83,6 +86,8 @@ def measure(
         Intensities of the field, as stored in the image.
     pixel_size : float, optional
         Edge of a pixel in micrometres.
+    channels : mapping of str to ndarray, optional
+        Intensities of each channel by its name, where there are several.
     flow_errors : ndarray of float64, shape (n,), optional
         Flow error of each nucleus, by ascending label: how far the network's flows are from those
         of the nucleus's shape.
@@ -93,11 +98,12 @@ def measure(
     -------
     dict of str to ndarray of shape (n,)
         ``index``, the label; ``area_px``; ``area_um2``, if the pixel size is given;
-        ``centroid_y`` and ``centroid_x`` in pixels; ``intensity_mean`` and ``intensity_sum`` in
-        the image's units; ``eccentricity`` of the ellipse with the same second moments, from 0
-        for a circle to 1 for a line; ``solidity``, the share of its convex hull that a nucleus
-        fills; ``touches_border``; and, where given, ``flow_error``, from 0 for flows that fit,
-        and ``cellprob_logit``, the mean inside the nucleus.
+        ``centroid_y`` and ``centroid_x`` in pixels; the columns of
+        `napari_nucseg.analysis.intensities.measure_intensities`; ``eccentricity`` of the ellipse
+        with the same second moments, from 0 for a circle to 1 for a line; ``solidity``, the share
+        of its convex hull that a nucleus fills; ``touches_border``; and, where given,
+        ``flow_error``, from 0 for flows that fit, and ``cellprob_logit``, the mean inside the
+        nucleus.
 
     Raises
     ------
@@ -115,8 +121,7 @@ def measure(
     nuclei |= {
         "centroid_y": pixels.mean(pixels.y),
         "centroid_x": pixels.mean(pixels.x),
-        "intensity_mean": pixels.mean(image[inside]),
-        "intensity_sum": pixels.total(image[inside]),
+        **measure_intensities(labels, image, channels),
         "eccentricity": _eccentricity(pixels),
         "solidity": pixels.area / _hull_areas(pixels),
         "touches_border": _touches_border(pixels, labels.shape),
@@ -243,7 +248,10 @@ def _corners(y: Index, x: Index, owner: Index) -> Index:
 
 
 def measure_nuclei(
-    result: Segmentation, image: NDArray[Any], pixel_size: float | None = None
+    result: Segmentation,
+    image: NDArray[Any],
+    pixel_size: float | None = None,
+    channels: Mapping[str, NDArray[Any]] | None = None,
 ) -> Nuclei:
     """Measure the nuclei of a result; with doubt if a network made it.
 
@@ -255,6 +263,8 @@ def measure_nuclei(
         Intensities of the field, as stored in the image.
     pixel_size : float, optional
         Edge of a pixel in micrometres.
+    channels : mapping of str to ndarray, optional
+        Intensities of each channel by its name, where there are several.
 
     Returns
     -------
@@ -263,7 +273,7 @@ def measure_nuclei(
         gives.
     """
     if result.flows is None:
-        return measure(result.labels, image, pixel_size=pixel_size)
+        return measure(result.labels, image, pixel_size=pixel_size, channels=channels)
     compiling().result()
     from napari_nucseg.segmenters.dynamics.flow_check import flow_errors
 
@@ -272,6 +282,15 @@ def measure_nuclei(
         result.labels,
         image,
         pixel_size=pixel_size,
-        flow_errors=flow_errors(np.asarray(result.labels, np.int32), vectors),
+        channels=channels,
+        flow_errors=flow_errors(_without_gaps(result.labels), vectors),
         cellprob=result.flows.cellprob,
     )
+
+
+def _without_gaps(labels: Labels) -> NDArray[np.int32]:
+    """Give nuclei the numbers from 1 on in their order, as the network's dynamics do."""
+    ids = np.unique(labels[labels > 0])
+    if len(ids) == labels.max(initial=0):
+        return np.asarray(labels, np.int32)
+    return np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.int32)

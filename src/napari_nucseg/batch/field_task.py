@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from napari_nucseg.analysis.corrections import Changes, mark_corrected
+from napari_nucseg.analysis.measurements import Nuclei, measure_nuclei
 from napari_nucseg.analysis.score_records import Columns, object_columns
 from napari_nucseg.array_types import Labels
+from napari_nucseg.batch.image_measures import write_nuclei
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.records import FieldRecord, write_record
 from napari_nucseg.batch.results_folder import ResultsFolder
@@ -126,10 +128,7 @@ def describe_failure(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a field: its stem, and the error if there was one.
-
-    Runs count the errors while they are at work; what they end with is made from the records.
-    """
+    """What became of a field: its stem, and the error if there was one, which runs count."""
 
     stem: str
     error: str | None
@@ -143,6 +142,7 @@ class Segmented:
     seconds: float
     header: Header | None = None
     labels: Labels | None = None
+    nuclei: Nuclei | None = None
     made: Mapping[str, Any] | None = None
     error: str | None = None
 
@@ -168,8 +168,8 @@ class FieldTask:
     def __call__(self, field: Field, progress: Progress = ignore) -> Outcome:
         """Do a field, and write its labels and then its record.
 
-        An error within a field is recorded, also one of its labels' file; one of the folder or of
-        the model is raised, since the other fields would meet it, too.
+        An error within a field is recorded; one of the folder or the model, which other fields
+        would meet, is raised.
         """
         return self.finish(self.segment(field, progress))
 
@@ -197,18 +197,21 @@ class FieldTask:
         made = {**found.provenance.as_dict(), "image": field.stem}
         if image.notes:
             made["suspect"] = [*made.get("suspect", ()), *image.notes]
-        return Segmented(field, time.perf_counter() - start, image.header, found.labels, made)
+        nuclei = measure_nuclei(found, image.data, image.pixel_size if self.has_scale else None)
+        took = time.perf_counter() - start
+        return Segmented(field, took, image.header, found.labels, nuclei, made)
 
     def finish(self, segmented: Segmented) -> Outcome:
         """Do the other half: score the labels, and write what there is."""
-        start, error = time.perf_counter(), segmented.error
-        field, labels, made = segmented.field, segmented.labels, segmented.made
+        start, error, field = time.perf_counter(), segmented.error, segmented.field
+        labels, made = segmented.labels, segmented.made
         if labels is None or made is None or segmented.header is None:
             return self._fail(segmented, error or "it has no labels")
         try:
             truth = field.read_truth_image(segmented.header)
             score, objects = self._score(field, segmented.header, truth.data, labels)
-            checksums = _checksums(field)
+            files = {"image": field.image, "mask": field.mask}
+            checksums = {kind: one.sha256() for kind, one in files.items() if one is not None}
         except Exception as problem:  # noqa: BLE001 - as in `segment`
             return self._fail(segmented, describe_failure(problem))
         if truth.notes:
@@ -216,6 +219,8 @@ class FieldTask:
         try:
             header, made = segmented.header, {**made, "labels_sha256": checksum(labels)}
             sizes = Calibration(header.pixel_size, header.z_spacing)
+            if segmented.nuclei is not None:
+                write_nuclei(self.folder.nuclei_file(field.stem), field.stem, segmented.nuclei)
             write_labels(self.folder.labels_file(field.stem), labels, made, sizes)
             seconds = segmented.seconds + time.perf_counter() - start
             where = field.stem, platform.node(), seconds
@@ -293,8 +298,3 @@ def _changes_of_truth(field: Field) -> dict[str, Changes] | None:
         return {"truth": Changes(**noted["corrections"])}
     except (ValueError, OSError, LookupError, TypeError):
         return None if field.mask is not None and count_corrected(field.mask.path) else {}
-
-
-def _checksums(field: Field) -> dict[str, str]:
-    sources = {"image": field.image, "mask": field.mask}
-    return {kind: source.sha256() for kind, source in sources.items() if source is not None}

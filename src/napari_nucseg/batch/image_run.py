@@ -10,6 +10,7 @@ from typing import Any
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.field_task import Executor, run_serially
+from napari_nucseg.batch.image_measures import table_of
 from napari_nucseg.batch.image_task import (
     Failed,
     ImageTask,
@@ -202,11 +203,18 @@ def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
     labels = _labels_in(path)
     if labels is not None:
         made |= {"nuclei": count_nuclei(labels, made.get("depth", {}))}
+    is_measured = not work.measures or table_of(path).exists()
     if labels is not None and made.get("labels_sha256") == checksum(labels):
-        return Saved.of(path, made, is_old=True) if _is_same(made, source, work) else None
+        is_whole = is_measured and _is_same(made, source, work)
+        return Saved.of(path, made, is_old=True) if is_whole else None
     if work.overwrite:
         return None
     if labels is not None and "labels_sha256" in made and made.get("image") == source.name:
+        if work.measures:
+            try:
+                work.measure_kept(source, labels)
+            except (ValueError, OSError) as error:
+                return work.blame(source, describe_error(error))
         edited = "its labels were edited since, and are kept; --overwrite makes them anew"
         kept = Saved.of(path, {**made, "suspect": ()}, is_old=True)
         return replace(kept, read_as=(edited,))

@@ -17,6 +17,14 @@ from napari_nucseg.batch.field_task import (
     check_weights,
     describe_failure,
 )
+from napari_nucseg.batch.image_measures import (
+    measure_image,
+    measure_labels,
+    read_channels,
+    refuse_foreign,
+    table_of,
+    write_nuclei,
+)
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import Channel, ChannelNeededError
@@ -29,6 +37,7 @@ from napari_nucseg.segmenters.api import Segmentation, Segmenter, VolumeSegmenta
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
 
+Found = Segmentation | VolumeSegmentation
 _NO_DEPTH = {"T": "times", "C": "channels"}
 """What axes hold whose planes are no neighbours in depth."""
 
@@ -135,12 +144,15 @@ class ImageTask:
         What of it is segmented.
     overwrite : bool
         Whether to replace a file that is not exactly what this has written.
+    measures : bool
+        Whether a table of its nuclei is written beside the labels.
     """
 
     setup: Setup
     out: Path
     choice: Choice
     overwrite: bool = False
+    measures: bool = False
 
     def __call__(self, source: Source) -> Saved | Failed:
         """Segment an image, and write its labels; what fails with it is told by its name."""
@@ -153,9 +165,28 @@ class ImageTask:
             except Exception as error:  # noqa: BLE001 - it is told, and the other images go on
                 return self.blame(source, describe_failure(error))
         try:
+            if self.measures:  # before the labels, which tell that all of it is there
+                self._measure(source, image, result)
             return _save(source, image, result, self.out, self.choice)
         except (OSError, ValueError) as error:
             return self.blame(source, describe_failure(error))
+
+    def measure_kept(self, source: Source, labels: Labels) -> None:
+        """Measure labels that were edited since they were made; their doubt is not known."""
+        image = _read(source, self.choice)
+        channels = read_channels(source, self.choice.channel)
+        nuclei = measure_labels(image, labels, self.choice.depth, channels)
+        write_nuclei(self._table(source), source.name, nuclei)
+
+    def _table(self, source: Source) -> Path:
+        table = table_of(labels_file(source, self.out))
+        refuse_foreign(table, self.overwrite)
+        return table
+
+    def _measure(self, source: Source, image: Image, result: Found) -> None:
+        channels = read_channels(source, self.choice.channel)
+        nuclei = measure_image(image, result, self.choice.depth, channels)
+        write_nuclei(self._table(source), source.name, nuclei)
 
     def blame(self, source: Source, reason: str) -> Failed:
         """Tell of an image that cannot be segmented, by its name."""
@@ -191,7 +222,7 @@ def count_nuclei(labels: Labels, depth: Mapping[str, Any]) -> int:
 
 def _segment(
     source: Source, segmenter: Segmenter, params: SegmentParams, choice: Choice
-) -> tuple[Image, Segmentation | VolumeSegmentation]:
+) -> tuple[Image, Found]:
     image = _read(source, choice)
     if choice.depth is not None and image.data.ndim == 3:
         image = _take_for_depth(source, image, choice.depth)
@@ -232,7 +263,7 @@ def _may_be_stack(source: Source) -> bool:
 def _save(
     source: Source,
     image: Image,
-    result: Segmentation | VolumeSegmentation,
+    result: Found,
     out: Path,
     choice: Choice,
 ) -> Saved:

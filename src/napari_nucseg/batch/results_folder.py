@@ -29,7 +29,7 @@ RUN_FILE = "run.json"
 REPORT, COMPARISON = "report.html", "comparison.csv"
 TABLES = (
     *("fields.csv", "fields.parquet", "objects.csv", "objects.parquet", "failed.csv"),
-    *("summary.csv", "summary.md", "summary.tex", "summary.json"),
+    *("summary.csv", "summary.md", "summary.tex", "summary.json", "measurements.csv"),
 )
 _LONGEST = 255
 """Bytes of the longest name that disks take."""
@@ -42,8 +42,8 @@ class ResultsFolder:
     Attributes
     ----------
     path : Path
-        The folder. It holds ``run.json``, ``labels/<stem>.tif``, ``records/<stem>.json``, and at
-        the end the tables and the report.
+        The folder. It holds ``run.json``, ``labels/<stem>.tif``, ``records/<stem>.json``,
+        ``nuclei/<stem>.csv``, and at the end the tables and the report.
     """
 
     path: Path
@@ -68,6 +68,10 @@ class ResultsFolder:
         if len(os.fsencode(name)) > _LONGEST:  # that of its image is shorter by one
             name = f"{sha256(os.fsencode(stem)).hexdigest()}.json"
         return self.path / "records" / name
+
+    def nuclei_file(self, stem: str) -> Path:
+        """Measures of a field's nuclei, as the model made them."""
+        return self.path / "nuclei" / f"{stem}.csv"
 
     def read(self, stem: str) -> FieldRecord | None:
         """Read what became of a field; None if it has yet to be done."""

@@ -37,7 +37,7 @@ from napari_nucseg.report.published import (
     splits_of_bbbc039,
 )
 from napari_nucseg.report.text import as_spread
-from napari_nucseg.segmenters.catalogue import caveat, ignored_by
+from napari_nucseg.segmenters.catalogue import caveat, ignored_by, terms
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.wording import as_number, counted
 
@@ -149,7 +149,7 @@ def _section(run: PreparedRun, result: Benchmark, worst: int) -> Section:
             Pictured(fields[stem].name, result.scores[stem], _picture(fields[stem], run))
             for stem in worst_fields(result.scores, worst)
         ],
-        made=[_pace(result), f"{'; '.join(values)}."],
+        made=[_pace(result), f"{'; '.join(values)}.", *_licence(setup.model)],
         details=[
             *(f"{name}: sha256 {sha}" for name, sha in record["plan"]["weights_sha256"].items()),
             *describe_sessions(run.folder),
@@ -161,6 +161,12 @@ def _section(run: PreparedRun, result: Benchmark, worst: int) -> Section:
         names={stem: field.name for stem, field in fields.items()},
         caveat=caveat(setup.model, splits_of_bbbc039(dataset)),
     )
+
+
+def _licence(model: str) -> list[str]:
+    """Say the terms of a model, as far as they are known."""
+    known = terms(model)
+    return [f"Licence of the model: {known}."] if known else []
 
 
 def _pace(result: Benchmark) -> str:

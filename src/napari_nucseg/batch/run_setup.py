@@ -186,7 +186,7 @@ def check_folder(folder: ResultsFolder, plan: Plan) -> None:
                 f"{folder.path}: this folder holds a run of several models, {', '.join(models)}; "
                 "choose another folder, or all these models to go on"
             )
-        _refuse_names(folder.path, ("labels", "records", *TABLES, REPORT))
+        _refuse_names(folder.path, ("labels", "records", "nuclei", *TABLES, REPORT))
         return
     begun = run["plan"] | {"parameters": completed(run["plan"]["parameters"])}
     found = differences(begun, plan)

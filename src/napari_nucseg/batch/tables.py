@@ -16,6 +16,7 @@ from napari_nucseg.analysis.score_records import (
     join,
     summary_rows,
 )
+from napari_nucseg.batch.image_measures import TABLE, join_tables
 from napari_nucseg.batch.plan import Plan
 from napari_nucseg.batch.records import FieldRecord
 from napari_nucseg.batch.results_folder import TABLES, ResultsFolder
@@ -220,6 +221,8 @@ def write_tables(dataset: Dataset, plan: Plan, folder: ResultsFolder, tables: Ta
         _write_failures(stage, result.failed)
         _write_fields(stage, gathered.rows, tables.parquet)
         _write_summary(dataset, plan, result, stage)
+        measured = [folder.nuclei_file(stem) for stem in result.scores]
+        join_tables(stage / TABLE, [one for one in measured if one.is_file()])
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.tables import Benchmark
+from napari_nucseg.cli.help_texts import AsJson, complete_splits, examples, print_json
 from napari_nucseg.cli.options import (
     Components,
     ModelOptions,
@@ -27,6 +29,7 @@ from napari_nucseg.cli.options import (
     path_option,
     prepare,
     takes,
+    told_beside,
     warn,
     warn_of_reading,
 )
@@ -36,6 +39,10 @@ from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import versions
 from napari_nucseg.wording import counted
 
+EXAMPLES = examples(
+    ("The test split of BBBC039", "benchmark BBBC039 --split test --out results"),
+    ("Two models compared", "benchmark images masks -m fluo-nuclei -m otsu"),
+)
 _FAILURES_SHOWN = 5
 
 
@@ -57,7 +64,8 @@ class FieldOptions:
         str | None,
         typer.Option(
             help="training, validation, test, or another list of the dataset, or the path of a "
-            "text file with one name a line. All fields if not given."
+            "text file with one name a line. All fields if not given.",
+            autocompletion=complete_splits,
         ),
     ] = None
     allow_missing: Annotated[
@@ -96,6 +104,7 @@ class ResultOptions:
     worst: Annotated[
         int, typer.Option(min=0, help="Fields that the report pictures, the worst first.")
     ] = 6
+    as_json: AsJson = False
 
     def folder(self, dataset: Dataset, setups: Sequence[Setup]) -> Path:
         """Return the folder of the results, and tell where it is if it was not chosen."""
@@ -124,12 +133,15 @@ def benchmark(
     The exit code is 1 if a field failed; the others are done.
     """
     dataset = fields.open()
-    _warn(dataset)
-    setups = [prepare(name, models.device, chosen, rule.rule) for name in models.names]
-    out = results.folder(dataset, setups)
-    run = _measure if dataset.has_no_truth else _score
-    failed = run(dataset, setups, out, models, results)
-    console.print(f"Results are in {out}, the report is {out / 'report.html'}")
+    with told_beside(results.as_json):
+        _warn(dataset)
+        setups = [prepare(name, models.device, chosen, rule.rule) for name in models.names]
+        out = results.folder(dataset, setups)
+        run = _measure if dataset.has_no_truth else _score
+        failed = run(dataset, setups, out, models, results)
+        console.print(f"Results are in {out}, the report is {out / 'report.html'}")
+    if results.as_json:
+        print_json(_record(setups, out, is_scored=not dataset.has_no_truth))
     if failed:
         raise typer.Exit(1)
 
@@ -195,6 +207,19 @@ def _measure(
 
 def _command() -> list[str]:
     return ["napari-nucseg", *sys.argv[1:]]
+
+
+def _record(setups: Sequence[Setup], out: Path, is_scored: bool) -> dict[str, Any]:
+    """Return what the run wrote of each model, its scores if it has any, and where."""
+    names = [setup.model for setup in setups]
+    folders = {name: out / name if len(names) > 1 else out for name in names}
+    found = {
+        name: json.loads((folder / "summary.json").read_text("utf-8"))
+        if is_scored
+        else {"measures": str(folder / "measurements.csv")}
+        for name, folder in folders.items()
+    }
+    return {"results": str(out), "report": str(out / "report.html"), "models": found}
 
 
 @contextmanager

@@ -7,15 +7,13 @@ import sys
 from pathlib import Path
 
 import napari
-from rich.table import Table
 
 from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.io.writers import write_picture
-from napari_nucseg.metrics.score import score_with_boundaries
+from napari_nucseg.metrics.score import Score, score_with_boundaries
 from napari_nucseg.progress import ignore
-from napari_nucseg.report.text import score_table
 from napari_nucseg.ui.commands import show_errors_when_compared
 from napari_nucseg.ui.score.panel import ScorePanel
 from napari_nucseg.ui.segment.panel import SegmentPanel
@@ -31,20 +29,18 @@ def has_display() -> bool:
     return True
 
 
-def run_headless(setup: Setup, out: Path) -> tuple[Table, Path]:
+def run_headless(setup: Setup, out: Path) -> Score:
     """Segment and score the sample field, and write its overlay as PNG.
 
     Returns
     -------
-    table : rich.table.Table
-        The scores.
-    path : Path
-        The picture.
+    Score
+        The scores of the field; the picture is in `out`.
     """
     field = draw_field()
     labels = setup.load()(field.image, setup.params, ignore).labels
     write_picture(out, picture_verdicts(field.image, field.labels, labels))
-    return score_table(score_with_boundaries(field.labels, labels)), out
+    return score_with_boundaries(field.labels, labels)
 
 
 def run_window() -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
-from rich.table import Table
 
 from napari_nucseg import __version__
+from napari_nucseg.cli.benchmark import EXAMPLES as BENCHMARK_EXAMPLES
 from napari_nucseg.cli.benchmark import benchmark
+from napari_nucseg.cli.convert import EXAMPLES as CONVERT_EXAMPLES
+from napari_nucseg.cli.convert import convert
+from napari_nucseg.cli.help_texts import EXIT_CODES, AsJson, examples, print_json
+from napari_nucseg.cli.measures import OutputOptions
+from napari_nucseg.cli.models import download, models
 from napari_nucseg.cli.options import (
-    DeviceName,
     ModelOptions,
     console,
     counting,
@@ -27,10 +31,12 @@ from napari_nucseg.cli.options import (
     prepare,
     refuse_failures,
     takes,
-    transferring,
+    told_beside,
     warn,
 )
+from napari_nucseg.cli.score import EXAMPLES as SCORE_EXAMPLES
 from napari_nucseg.cli.score import score
+from napari_nucseg.cli.train import EXAMPLES as TRAIN_EXAMPLES
 from napari_nucseg.cli.train import train
 from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.segmenters import catalogue
@@ -39,19 +45,23 @@ from napari_nucseg.wording import escaped
 
 if TYPE_CHECKING:
     from napari_nucseg.batch.field_task import Executor
-    from napari_nucseg.batch.image_task import Choice, Failed, ImageTask
+    from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
     from napari_nucseg.io.sources import Source
 
 app = typer.Typer(
     name="napari-nucseg",
     help="Segment nuclei, score the labels against ground truth, train a model.",
     no_args_is_help=True,
+    epilog=EXIT_CODES,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command()(benchmark)
-app.command()(score)
-app.command()(train)
+app.command(epilog=BENCHMARK_EXAMPLES)(benchmark)
+app.command(epilog=SCORE_EXAMPLES)(score)
+app.command(epilog=TRAIN_EXAMPLES)(train)
+app.command(epilog=CONVERT_EXAMPLES)(convert)
+app.command(epilog=examples(("Models as JSON", "models --json")))(models)
+app.command(epilog=examples(("Fetch BBBC039", "download --to BBBC039")))(download)
 
 
 def main() -> None:
@@ -164,7 +174,12 @@ class ChoiceOptions:
         )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        ("Labels beside a table of measures", "segment images --measures --out labels"),
+        ("A volume in 3-D", "segment stack.tif --volume 3d --out labels"),
+    )
+)
 @takes(SegmentParams, "Segmentation", "set by the model")
 @takes(VolumeParams, "Stacks in depth", name="in_depth")
 @grouped
@@ -172,6 +187,7 @@ def segment(
     files: FileOptions,
     how: ModelOptions,
     what: ChoiceOptions,
+    told: OutputOptions,
     in_depth: dict[str, Any] | None = None,
     chosen: dict[str, Any] | None = None,
 ) -> None:
@@ -186,68 +202,47 @@ def segment(
 
     choice, model = what.choice(in_depth), how.only
     sources, refused = files.find()
+    told.check(files.out, files.overwrite)
     setup = prepare(model, how.device, chosen)
     catalogue.find(model).check(setup.params, what.volume)
-    work = ImageTask(setup, files.out, choice, files.overwrite)
-    with cluster_for(how.scheduler, how.device) as cluster:
-        if cluster is None:
-            setup.load()  # what is wrong with it is told before anything is written
-        failed = _segment_all(sources, work, cluster)
-    told = [*refused, *(ValueError(one.error) for one in failed)]
-    refuse_failures(told, len(sources) + len(refused), "images")
+    work = ImageTask(setup, files.out, choice, files.overwrite, told.measures)
+    with told_beside(told.as_json):
+        with cluster_for(how.scheduler, how.device) as cluster:
+            if cluster is None:
+                setup.load()  # what is wrong with it is told before anything is written
+            saved, failed = _segment_all(sources, work, cluster)
+        reasons = [*refused, *(ValueError(one.error) for one in failed)]
+        measured = told.join(files.out, saved)
+        if told.as_json:
+            rows = [asdict(one) | {"path": str(one.path)} for one in saved]
+            place = None if measured is None else str(measured)
+            listed = [describe_error(one) for one in reasons]
+            print_json({"segmented": rows, "measures": place, "failed": listed})
+        refuse_failures(reasons, len(sources) + len(refused), "images")
 
 
 def _segment_all(
     sources: Sequence[Source], work: ImageTask, cluster: Executor | None
-) -> list[Failed]:
-    """Segment images and tell of each; return those that failed."""
+) -> tuple[list[Saved], list[Failed]]:
+    """Segment images and tell of each; return those that are saved, and those that failed."""
     from napari_nucseg.batch.image_run import describe, segment_images
-    from napari_nucseg.batch.image_task import Saved
+    from napari_nucseg.batch.image_task import Failed
 
-    found: list[Saved | Failed] = []
+    saved: list[Saved] = []
+    failed: list[Failed] = []
     with counting() as bar:
         for one in segment_images(sources, work, follow_with(bar, "Images"), cluster):
-            found.append(one)
-            if isinstance(one, Saved):
-                console.print(f"{one.name}: {describe(one)}")
-                for sign in (*one.read_as, *one.suspect):
-                    warn(f"{one.name}: {sign}")
-    return [one for one in found if not isinstance(one, Saved)]
+            if isinstance(one, Failed):
+                failed.append(one)
+                continue
+            saved.append(one)
+            console.print(f"{one.name}: {describe(one)}")
+            for sign in (*one.read_as, *one.suspect):
+                warn(f"{one.name}: {sign}")
+    return saved, failed
 
 
-@app.command()
-def models(device: DeviceName = "auto") -> None:
-    """List the models, and the device that they would run on."""
-    from napari_nucseg.segmenters.devices import choose
-    from napari_nucseg.segmenters.model import weights_folder
-
-    table = Table("Model", "Size", "Installed", "About", "Licence")
-    for model in catalogue.models():
-        size, is_here = f"{model.megabytes} MB", "yes" if model.is_ready else "no"
-        table.add_row(model.name, size, is_here, model.about, model.licence)
-    console.print(table)
-    console.print(f"Weights folder: {weights_folder()}")
-    console.print(f"Device: {choose(device)}")
-
-
-@app.command()
-def download(
-    to: Annotated[
-        Path | None, path_option("Folder of the dataset; a cache folder if not given.")
-    ] = None,
-) -> None:
-    """Download BBBC039 (80 MB), or the rest of it after an interruption."""
-    from napari_nucseg.io.bbbc039 import dataset_folder, download_dataset, missing_archives
-
-    missing = missing_archives(folder := to or dataset_folder())
-    with transferring() as bar:
-        download_dataset(folder, follow_with(bar, "Download"))
-    names = ", ".join(archive.name for archive in missing)
-    console.print(f"Downloaded and checked: {names}" if missing else "Everything is here already")
-    console.print(f"Try: napari-nucseg benchmark '{folder}' --split validation --out results")
-
-
-@app.command()
+@app.command(epilog=examples(("Without a window", "demo --headless --out overlay.png")))
 def demo(
     headless: Annotated[
         bool, typer.Option(help="No window: print the table and write the overlay.")
@@ -255,13 +250,21 @@ def demo(
     out: Annotated[
         Path, path_option("File for the overlay, if there is no window.", "--out", "-o")
     ] = Path("demo/overlay.png"),
+    as_json: AsJson = False,
 ) -> None:
-    """Segment, score and overlay the synthetic sample field."""
+    """Segment, score and overlay the synthetic sample field; with --json without a window."""
     from napari_nucseg.cli.demo import has_display, run_headless, run_window
 
-    if not headless and has_display():
+    if not (headless or as_json) and has_display():
         run_window()
         return
-    table, path = run_headless(prepare(catalogue.BUNDLED, "auto", None), out)
-    console.print(table)
-    console.print(f"The overlay is in {path}")
+    from napari_nucseg.metrics.summary import summarise
+    from napari_nucseg.report.text import Scored, json_record, score_table
+
+    found = run_headless(prepare(catalogue.BUNDLED, "auto", None), out)
+    if as_json:
+        record = json_record(summarise([found]), Scored("synthetic sample"))
+        print_json({"overlay": str(out), **record})
+        return
+    console.print(score_table(found))
+    console.print(f"The overlay is in {out}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
@@ -22,6 +23,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from napari_nucseg.batch.plan import Setup
+from napari_nucseg.cli.help_texts import as_bound, complete_models, complete_presets
 from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST, ScoreRule, find_preset
 from napari_nucseg.parameter_spec import specs_of
@@ -74,6 +76,16 @@ console = _SafeConsole(markup=False, highlight=False, soft_wrap=True)
 Command = Callable[..., None]
 
 
+@contextmanager
+def told_beside(as_json: bool) -> Iterator[None]:
+    """Keep standard output for JSON where it is wanted: what else is told goes to the errors."""
+    console.stderr = as_json
+    try:
+        yield
+    finally:
+        console.stderr = False
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """The models to run, and where."""
@@ -86,6 +98,7 @@ class ModelOptions:
             help="Name of a model, see [b]models[/b], or its file. [b]benchmark[/b] takes it "
             f"several times, to compare models. [dim]\\[default: {catalogue.BUNDLED}][/dim]",
             show_default=False,
+            autocompletion=complete_models,
         ),
     ] = None
     device: DeviceName = "auto"
@@ -111,7 +124,12 @@ class RuleOptions:
 
     iou: Annotated[float, typer.Option("--iou", help="Least IoU of a match.")] = 0.5
     preset: Annotated[
-        str, typer.Option("--preset", help=f"Rule of comparison: {', '.join(PRESETS)}.")
+        str,
+        typer.Option(
+            "--preset",
+            help=f"Rule of comparison: {', '.join(PRESETS)}.",
+            autocompletion=complete_presets,
+        ),
     ] = STARDIST.name
     empty_as_one: Annotated[
         bool, typer.Option(help="Count fields without nuclei on either side as 1 in means.")
@@ -162,7 +180,8 @@ def takes(
     kinds, options = get_type_hints(params), []
     for field in fields(params):
         spec = specs_of(params)[field.name]
-        bounds = "" if kinds[field.name] is bool else f"{spec.low:g} to {spec.high:g}; "
+        low, high = as_bound(spec.low), as_bound(spec.high)
+        bounds = "" if kinds[field.name] is bool else f"{low} to {high}; "
         option = typer.Option(
             f"--{field.name.replace('_', '-')}",
             help=f"{spec.help} [dim]\\[{bounds}default {default or field.default}][/dim]",

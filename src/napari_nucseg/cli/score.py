@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from napari_nucseg.cli.help_texts import AsJson, examples, print_json
 from napari_nucseg.cli.options import (
     Components,
     RuleOptions,
@@ -26,6 +24,11 @@ from napari_nucseg.wording import say_corrected
 
 if TYPE_CHECKING:
     from napari_nucseg.batch.label_pairs import LabelFiles
+
+EXAMPLES = examples(
+    ("Two files", "score a.tif a_truth.tif"),
+    ("Two folders, as JSON", "score results/labels truth --json"),
+)
 
 
 @dataclass
@@ -58,7 +61,7 @@ def score(
     truth: Annotated[Path, path_argument("The ground truth, the same kind.")],
     rule: RuleOptions,
     components: Components = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score labels against the ground truth.
 
@@ -75,7 +78,7 @@ def score(
     summary = summarise(found.scores, rule.empty_as_one)
     if as_json:
         of = Scored(truth.name, found.made, found.corrected)
-        typer.echo(json.dumps(json_record(summary, of), allow_nan=False))
+        print_json(json_record(summary, of))
     else:
         is_one = predicted.is_file()
         table = score_table(found.scores[0]) if is_one else summary_table(summary)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_nucseg.cli.help_texts import AsJson, complete_splits, examples, print_json
 from napari_nucseg.cli.options import (
     Components,
     DeviceName,
@@ -29,6 +30,10 @@ from napari_nucseg.cli.options import (
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.training.params import FINE_TUNING, TrainParams
+
+EXAMPLES = examples(
+    ("Teach the bundled model", "train images labels --fine-tune --out mine.safetensors"),
+)
 
 if TYPE_CHECKING:
     from napari_nucseg.batch.train_data import TrainSets
@@ -51,14 +56,16 @@ class DataOptions:
     split: Annotated[
         str | None,
         typer.Option(
-            help="Split of each dataset to learn from: training if there are lists, else all."
+            help="Split of each dataset to learn from: training if there are lists, else all.",
+            autocompletion=complete_splits,
         ),
     ] = None
     held_out: Annotated[
         str | None,
         typer.Option(
             help="Split of each dataset that decides which weights are the best; validation if "
-            "there are lists."
+            "there are lists.",
+            autocompletion=complete_splits,
         ),
     ] = None
     hold_out: Annotated[
@@ -149,6 +156,7 @@ def train(
     ],
     course: CourseOptions,
     chosen: dict[str, Any] | None = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train a U-Net; the weights that do best on the held-out fields are saved.
 
@@ -157,6 +165,7 @@ def train(
     interruption the same command with --resume goes on.
     """
     from napari_nucseg.batch.train_run import Watch, train_on
+    from napari_nucseg.segmenters.model import card_of
     from napari_nucseg.segmenters.training.package import check_packable, write_package
 
     sets, recipe = data.open(), course.recipe(chosen)
@@ -176,9 +185,13 @@ def train(
         told = str(stop) or "nothing was learned yet"
         errors.print(f"Stopped; {told}", soft_wrap=True, markup=False, highlight=False)
         raise KeyboardInterrupt from None
+    package = str(write_package(out)) if course.bioimageio else None
+    if as_json:
+        print_json({"weights": str(out), "bioimageio": package, "card": card_of(out)})
+        return
     console.print(f"Weights are in {out}; use them with --model {out}")
-    if course.bioimageio:
-        console.print(f"The BioImage.IO package is {write_package(out)}")
+    if package is not None:
+        console.print(f"The BioImage.IO package is {package}")
 
 
 def _find_start(name: str | None, device: str) -> Path | None:

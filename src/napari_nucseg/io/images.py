@@ -12,17 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.io.channels import (
-    Channel,
-    ChannelNeededError,
-    count_colours,
-    find_axis,
-)
-from napari_nucseg.io.label_formats import read_seg
+from napari_nucseg.io.channels import Channel, ChannelNeededError, count_colours, find_axis
+from napari_nucseg.io.label_formats import FOREIGN_SUFFIXES, read_foreign
 from napari_nucseg.io.label_rules import (
     LabelImage,
     decode_colouring,
-    is_seg,
     number_colours,
     put_together,
     take_labels,
@@ -144,7 +138,7 @@ def read_labels(source: Source, *, components: bool = False) -> Labels:
 
 
 def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
-    """Read labels from a TIFF or PNG, or from what Cellpose's window has saved.
+    """Read labels from a TIFF or PNG, or from a file of another program.
 
     In grey and in the numbers of a palette each value is a nucleus, in one piece or several. In
     colour, and in BBBC039's own masks, the 8-connected pieces of equal colour are nuclei. Planes
@@ -165,11 +159,12 @@ def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
     OSError
         If it cannot be opened.
     """
+    foreign = read_foreign(source) if source.suffix in FOREIGN_SUFFIXES else None
+    if foreign is not None:
+        return _take_labels(source, foreign.labels, components, foreign.notes)
     if source.path.is_dir():
         masks = ((str(mask), _read_mask(mask)) for mask in _list_masks(source))
         return _with_notes(source, put_together(masks))
-    if is_seg(source):
-        return _take_labels(source, read_seg(source), components)
     picture = read_picture(source, look_into(source), as_numbers=True).as_stack()
     data, axes, colours = picture.data, picture.axes, picture.colours
     if colours is not None:
@@ -191,10 +186,11 @@ def read_labels_shape(source: Source) -> tuple[int, ...]:
 def read_labels_header(source: Source) -> Header:
     """Read what is known of a label image without its pixels, as int32; see `read_labels_shape`."""
     dtype = np.dtype(np.int32)
+    foreign = read_foreign(source) if source.suffix in FOREIGN_SUFFIXES else None
+    if foreign is not None:
+        return Header(foreign.labels.shape, dtype)
     if source.path.is_dir():
         return read_labels_header(_list_masks(source)[0])
-    if is_seg(source):
-        return Header(read_seg(source).shape, dtype)
     opened = look_into(source)
     if opened.kind is Kind.PNG:
         return Header(png_shape(source, opened), dtype)

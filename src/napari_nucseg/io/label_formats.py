@@ -1,290 +1,195 @@
-"""Labels in formats of other programs: masks of BBBC039, ROIs of ImageJ, and Cellpose's files.
+"""The one list of formats that labels are written in and read from.
 
-The file ``a_seg.npy`` of Cellpose's window is read as data, never as a program.
+An entry here is a choice of ``napari-nucseg convert --to``, of the panel's *Save labels...* and,
+with a line in ``napari.yaml``, of napari's *Save Selected Layers*.
 """
 
 from __future__ import annotations
 
-import io
-import math
-import pickle
-import struct
-from collections.abc import Iterator
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
-from tokenize import TokenError
-from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from numpy.lib import format as npy
-from numpy.typing import NDArray
 from PIL import Image
 
-from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
-from napari_nucseg.io.limits import BadFileError, refuse_large
+from napari_nucseg.io.cellpose_seg import read_seg, write_seg
+from napari_nucseg.io.coco import COCO_SUFFIXES, read_coco, write_coco
+from napari_nucseg.io.geojson import GEOJSON_SUFFIXES, read_geojson, write_geojson
+from napari_nucseg.io.imagej_rois import ROI_SUFFIXES, read_rois, write_rois
+from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
+from napari_nucseg.io.labelled import UINT16_LABELS, Labelled, Shape, refuse_beyond, refuse_shape
+from napari_nucseg.io.mask_colouring import write_mask
 from napari_nucseg.io.sources import Source
+from napari_nucseg.io.writers import OME_SUFFIXES, write_labels
+from napari_nucseg.io.zarr_labels import ZARR_SUFFIXES, read_zarr, write_zarr
 
-WANTED_COLOURS = 3
-"""Colours besides the background in the published masks."""
-_STRATEGIES = (("DSATUR", False), ("smallest_last", True), ("largest_first", True))
-_NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
-
-_MASKS = "masks"
-_PLAIN = {
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in (
-        "_reconstruct", "scalar",
-    )),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("collections", "OrderedDict"),
-}  # fmt: skip
-"""All that arrays, numbers, texts, lists and dicts are made by; nothing of it runs a program."""
-_PATHS: dict[str, type[PurePath]] = {
-    **dict.fromkeys(("PosixPath", "PurePosixPath", "PurePath"), PurePosixPath),
-    **dict.fromkeys(("WindowsPath", "PureWindowsPath"), PureWindowsPath),
-}
-"""Names of files, and what is made of them: names alone, of any system on any other."""
-_PATH_MODULES = ("pathlib", "pathlib._local")  # the second in files of Python 3.13
+FOREIGN_SUFFIXES = (*NPY_SUFFIXES, *ROI_SUFFIXES, *GEOJSON_SUFFIXES, *COCO_SUFFIXES, ".zarr")
+"""Endings of files that may be of other programs; see `read_foreign`."""
+_HEAD = 2**12
+"""Bytes at the beginning of a JSON file by which GeoJSON is told from COCO's."""
 
 
-def colour(labels: Labels) -> NDArray[np.uint8]:
-    """Give objects that touch, corners included, different small values.
+@dataclass(frozen=True)
+class LabelFormat:
+    """A format that labels are written in.
 
-    Three values are enough for most fields and four for nearly all; where objects surround one
-    another more are used, and the mask can be decoded all the same.
-
-    Parameters
+    Attributes
     ----------
-    labels : ndarray of integers, shape (height, width)
-        0 is background.
+    name : str
+        Name on the command line.
+    title : str
+        Name in menus: the program, and what it calls the file.
+    endings : tuple of str
+        What stands behind the stem of an image; the first is written, all are kept.
+    write : callable
+        Writes a file, replacing one that exists; raises ValueError where labels do not fit.
+    in_stacks : bool
+        Whether it holds stacks and volumes; else labels have one plane.
+    """
 
-    Returns
-    -------
-    ndarray of uint8, shape (height, width)
-        0 is background; the 8-connected regions of equal value are the objects.
+    name: str
+    title: str
+    endings: tuple[str, ...]
+    write: Callable[[Path, Labelled], None]
+    in_stacks: bool = True
+
+    def file_of(self, folder: Path, stem: str) -> Path:
+        """Name the file of an image's labels."""
+        return folder / f"{stem}{self.endings[0]}"
+
+    def has_ending(self, path: Path) -> bool:
+        """Whether a file is named as this format's are."""
+        return path.name.lower().endswith(self.endings)
+
+    def save(self, path: Path, labelled: Labelled) -> None:
+        """Write labels to a file, replacing one that exists.
+
+        Raises
+        ------
+        ValueError
+            If the format cannot hold them; the message says what to choose instead.
+        """
+        refuse_stack(self, path, labelled)
+        self.write(path, labelled)
+
+
+def refuse_stack(form: LabelFormat, path: Path, labelled: Labelled) -> None:
+    """Refuse labels of several planes for a format that holds one.
 
     Raises
     ------
     ValueError
-        If a label is negative, or an object is in several pieces, which would be decoded as
-        several objects.
+        Naming the formats that hold them.
     """
-    from networkx import Graph, greedy_color
-
-    ids, indices = np.unique(labels, return_inverse=True)
-    require_whole(labels)
-    graph = Graph()
-    graph.add_nodes_from(ids[ids != 0].tolist())
-    graph.add_edges_from(touching(labels).tolist())
-    colours: dict[int, int] = {}
-    for strategy, interchange in _STRATEGIES:
-        found = greedy_color(graph, strategy, interchange=interchange)
-        if not colours or max(found.values()) < max(colours.values()):
-            colours = found
-        if max(colours.values(), default=0) < WANTED_COLOURS:
-            break
-    values = [0 if label == 0 else colours[label] + 1 for label in ids.tolist()]
-    return np.asarray(values, dtype=np.uint8)[indices].reshape(labels.shape)
-
-
-def touching(labels: Labels) -> NDArray[np.integer]:
-    """Find the pairs of objects that are neighbours, corners included.
-
-    Returns
-    -------
-    ndarray, shape (pairs, 2)
-        Labels, the smaller first.
-    """
-    height, width = labels.shape
-    found = []
-    for down, right in _NEIGHBOURS:
-        one = labels[: height - down, max(0, -right) : width - max(0, right)]
-        other = labels[down:, max(0, right) : width - max(0, -right)]
-        differ = (one != other) & (one != 0) & (other != 0)
-        found.append(np.stack([one[differ], other[differ]], axis=1))
-    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
-
-
-def require_whole(labels: Labels) -> None:
-    """Refuse labels that no colouring keeps apart.
-
-    Raises
-    ------
-    ValueError
-        If a label is negative, or an object is in several pieces, which would be decoded as
-        several objects.
-    """
-    from skimage.measure import label
-
-    if labels.min(initial=0) < 0:
+    if labelled.labels.ndim > 2 and not form.in_stacks:
+        able = ", ".join(one.name for one in FORMATS if one.in_stacks)
         raise ValueError(
-            f"label {labels.min()} is negative; give these pixels 0 if they are background, or a "
-            "number of their own"
-        )
-    pieces = label(labels, connectivity=2)
-    first = np.unique(pieces, return_index=True)[1]
-    owners, counts = np.unique(labels.ravel()[first], return_counts=True)
-    torn = owners[(counts > 1) & (owners != 0)]
-    if torn.size:
-        raise ValueError(
-            f"{torn.size} objects are in several pieces, the first is {torn[0]}; a mask would "
-            "make each piece an object: erase or relabel the pieces, or save a TIFF"
+            f"{path}: {form.title} holds one plane, and these labels have "
+            f"{len(labelled.labels)}; choose {able}"
         )
 
 
-def write_mask(path: Path, labels: Labels) -> None:
-    """Write labels as the masks of BBBC039 are: a colouring in the red of an RGBA PNG.
+def _write_tiff(path: Path, labelled: Labelled) -> None:
+    made = dict(labelled.made) or {"image": labelled.image}
+    write_labels(path, labelled.labels, made, labelled.sizes, labelled.stack)
 
-    `napari_nucseg.io.images.read_labels` gives back the same objects, numbered by place.
 
-    Parameters
-    ----------
-    path : Path
-        Target, replaced if it exists.
-    labels : ndarray of integers, shape (height, width)
-        0 is background; every object in one piece.
+def _write_png(path: Path, labelled: Labelled) -> None:
+    """Write numbers as grey of 16 bits."""
+    refuse_beyond(path, labelled.labels, UINT16_LABELS)
+    picture = Image.fromarray(labelled.labels.astype(np.uint16))
+    write_whole(path, lambda file: picture.save(file, format="PNG"))
+
+
+def _write_bbbc039(path: Path, labelled: Labelled) -> None:
+    write_mask(path, labelled.labels)
+
+
+def _write_one_of_coco(path: Path, labelled: Labelled) -> None:
+    write_coco(path, [labelled])
+
+
+TIFF = LabelFormat("tiff", "Label image (with how it was made)", (".tif", ".tiff"), _write_tiff)
+MASK = LabelFormat("bbbc039", "BBBC039 mask", (".png",), _write_bbbc039, in_stacks=False)
+COCO = LabelFormat("coco", "COCO instances", COCO_SUFFIXES, _write_one_of_coco, in_stacks=False)
+CELLPOSE = LabelFormat("cellpose", "Cellpose _seg.npy", ("_seg.npy",), write_seg)
+FORMATS = (
+    TIFF,
+    LabelFormat("ome-tiff", "OME-TIFF", OME_SUFFIXES, _write_tiff),
+    LabelFormat("png", "Label PNG of 16 bits", (".png",), _write_png, in_stacks=False),
+    MASK,
+    CELLPOSE,
+    LabelFormat("imagej", "ImageJ ROIs", (".zip",), write_rois),
+    LabelFormat("qupath", "QuPath GeoJSON", GEOJSON_SUFFIXES, write_geojson),
+    COCO,
+    LabelFormat("ome-zarr", "OME-Zarr labels", ZARR_SUFFIXES, write_zarr),
+)
+"""All formats, in the order that they are offered in."""
+
+
+def find_format(name: str) -> LabelFormat:
+    """Look up a format by its name.
 
     Raises
     ------
     ValueError
-        If an object is in several pieces.
+        If there is none; the message lists those that there are.
     """
-    rgba = np.zeros((*labels.shape, 4), dtype=np.uint8)
-    rgba[..., 0] = colour(labels)
-    rgba[..., 3] = 255
-    write_whole(path, lambda file: Image.fromarray(rgba).save(file, format="PNG"))
+    known = {one.name: one for one in FORMATS}
+    if name not in known:
+        raise ValueError(f"there is no format {name!r}; choose {', '.join(known)}")
+    return known[name]
 
 
-def write_rois(path: Path, labels: NDArray[Any]) -> None:
-    """Write objects as a zip archive of outlines for ImageJ's ROI manager.
+def format_of(path: Path, among: Sequence[LabelFormat] = FORMATS) -> LabelFormat | None:
+    """Return the format that a file's name tells, the longest ending first; None if none does."""
+    fitting = [one for one in among if one.has_ending(path)]
+    return max(fitting, key=lambda one: _length(one, path), default=None)
 
-    The pixels of an object are those whose centre is within its outline; holes are filled. The
-    name of an outline is its label, with the number of the piece where there are several. What
-    has a negative label is no object and has none.
+
+def stem_of(path: Path) -> str:
+    """Return a label file's name without the ending of its format.
+
+    Examples
+    --------
+    >>> stem_of(Path("a_seg.npy")), stem_of(Path("b.ome.tif")), stem_of(Path("c.v2.geojson"))
+    ('a', 'b', 'c.v2')
+    """
+    form = format_of(path)
+    return path.stem if form is None else path.name[: -_length(form, path)]
+
+
+def _length(form: LabelFormat, path: Path) -> int:
+    name = path.name.lower()
+    return max((len(one) for one in form.endings if name.endswith(one)), default=0)
+
+
+def read_foreign(source: Source, shape: Shape | None = None) -> Labelled | None:
+    """Read labels of another program; None for TIFFs, PNGs and folders of masks.
 
     Parameters
     ----------
-    path : Path
-        Target, replaced if it exists.
-    labels : ndarray of integers, shape (height, width) or (planes, height, width)
-        0 is background. Outlines in a stack know their plane.
-    """
-    planes = labels if labels.ndim > 2 else labels[None]
-
-    def write(file: Any) -> None:
-        with ZipFile(file, "w", ZIP_DEFLATED) as archive:
-            for number, plane in enumerate(planes):
-                position = number if labels.ndim > 2 else None
-                for name, outline in _outlines(np.asarray(plane)):
-                    member = name if position is None else f"{number + 1:04d}-{name}"
-                    archive.writestr(ZipInfo(f"{member}.roi"), _roi(outline, member, position))
-
-    write_whole(path, write)
-
-
-def _outlines(labels: Labels) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Yield the name and the outline of every piece, as x and y of corners."""
-    from scipy.ndimage import find_objects
-    from skimage.measure import label
-
-    ids, indices = np.unique(labels, return_inverse=True)
-    first = int(np.searchsorted(ids, 1))
-    numbers = np.maximum(indices.reshape(labels.shape) + 1 - first, 0)  # small, 0 for background
-    for number, box in enumerate(find_objects(numbers), start=1):
-        value = ids[number - 1 + first]
-        pieces = label(np.pad(numbers[box] == number, 1), connectivity=2)
-        origin = np.array([part.start for part in box]) - 1
-        count = int(pieces.max())
-        for piece in range(1, count + 1):
-            name = str(value) if count == 1 else f"{value}-{piece}"
-            yield name, _outline(pieces == piece, origin)
-
-
-def _outline(mask: NDArray[np.bool_], origin: NDArray[np.integer]) -> NDArray[np.float32]:
-    from scipy.ndimage import binary_fill_holes
-    from skimage.measure import find_contours
-
-    contours = find_contours(binary_fill_holes(mask).astype(float), 0.5, fully_connected="high")
-    outer = max(contours, key=len)[:-1] + origin
-    return np.asarray(outer[:, ::-1] + 0.5, dtype=np.float32)  # to ImageJ, centres are at halves
-
-
-def _roi(outline: NDArray[np.float32], name: str, position: int | None) -> bytes:
-    from roifile import ImagejRoi
-
-    return bytes(ImagejRoi.frompoints(outline, name=name, position=position).tobytes())
-
-
-def read_seg(source: Source) -> NDArray[Any]:
-    """Read the labels of a file of Cellpose's window, or of a plain array of numbers.
+    source : Source
+        The file, which is told by its ending.
+    shape : tuple of int, optional
+        Shape of the image, for outlines that do not say it.
 
     Raises
     ------
     ValueError
-        If it is damaged, holds anything but arrays, numbers and texts, or no labels.
+        If it is damaged, or does not say how large its image is.
     """
-    stream = io.BytesIO(source.read())
-    try:
-        found = _load(stream)
-    except _RefusedError as error:
-        raise BadFileError(f"{source}: {error}") from error
-    except (
-        pickle.UnpicklingError, ValueError, LookupError, TypeError, EOFError, AttributeError,
-        MemoryError, AssertionError, ArithmeticError, SyntaxError, TokenError, struct.error,
-        SystemError,  # of numpy, where the state of a dtype makes no sense
-    ) as error:  # fmt: skip
-        raise BadFileError(
-            f"{source}: not a file that Cellpose's window has saved ({error}); save it there again"
-        ) from error
-    masks = found.get(_MASKS) if isinstance(found, dict) else found
-    if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "buif" or masks.ndim < 2:
-        raise BadFileError(
-            f"{source}: it holds no labels; segment the image in Cellpose, and save it there again"
-        )
-    refuse_large(source, masks.shape)
-    return np.squeeze(masks) if masks.ndim > 2 else masks
-
-
-def _load(stream: io.BytesIO) -> Any:
-    """Return the array of a file, or the object that it holds."""
-    version = npy.read_magic(stream)
-    read_header = {(1, 0): npy.read_array_header_1_0}.get(version, npy.read_array_header_2_0)
-    shape, _, dtype = read_header(stream)
-    if not dtype.hasobject:
-        if math.prod(shape) * dtype.itemsize > len(stream.getbuffer()):
-            raise ValueError("it is cut off")
-        stream.seek(0)
-        return npy.read_array(stream, allow_pickle=False)
-    found = _Unpickler(stream).load()
-    return found.item() if isinstance(found, np.ndarray) and found.shape == () == shape else None
-
-
-class _RefusedError(pickle.UnpicklingError):
-    """What is in a file may be a program."""
-
-
-def _encode(text: str, codec: str = "latin1") -> bytes:
-    """Do what old pickles spell bytes by; other codecs could make a little text very long."""
-    if codec.replace("-", "").lower() not in ("latin1", "utf8", "ascii"):
-        raise _RefusedError(f"it is encoded by {codec!r}; save its labels as TIFF or PNG")
-    return text.encode(codec)
-
-
-# That in C fills memory up to any place that a file names for what it keeps for later
-class _Unpickler(pickle._Unpickler):
-    """Makes arrays, plain values and names of files, and refuses all else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Look up what a value is made by."""
-        if (module, name) == ("_codecs", "encode"):
-            return _encode
-        if module in _PATH_MODULES and name in _PATHS:
-            return _PATHS[name]
-        if (module, name) not in _PLAIN:
-            raise _RefusedError(
-                f"it holds {module}.{name}, which may be a program and is not run; save its "
-                "labels as TIFF or PNG"
-            )
-        return super().find_class(module.replace("numpy.core.", "numpy._core."), name)
+    if is_seg(source):
+        return refuse_shape(source, read_seg(source), shape)
+    if source.path.name.lower().endswith(ZARR_SUFFIXES):
+        return refuse_shape(source, read_zarr(source), shape)
+    if source.suffix in ROI_SUFFIXES and source.member is None:
+        return read_rois(source, shape)
+    if source.suffix in GEOJSON_SUFFIXES:
+        return read_geojson(source, shape)
+    if source.suffix in COCO_SUFFIXES:
+        is_geojson = b'"Feature' in source.read(_HEAD)
+        return read_geojson(source, shape) if is_geojson else read_coco(source, shape)
+    return None

@@ -23,6 +23,8 @@ _SPLIT = ("split", "set", "subset")
 """Names of the columns of a table."""
 _OF_FILES = re.compile("_(path|file|filename|name)$")
 """What may stand behind them."""
+_NO_LISTS = ("readme", "license", "licence", "changelog", "notes")
+"""Names of texts that tell of a dataset, in small letters, whatever their lines name."""
 _MAX_BYTES = 2**24
 """The largest list that is looked into; 200,000 long names."""
 
@@ -205,7 +207,7 @@ def _texts(root: Path) -> list[Source]:
 def _names_fields(source: Source, stems: Set[str]) -> bool:
     """Whether at least half of the lines of a text name fields."""
     lines, may_be_absent = _lines(source), source.stem in SPLITS
-    if not lines:
+    if not lines or source.stem.lower() in _NO_LISTS:
         return False
     known = [_stem_of(s, stems) in stems or (may_be_absent and _has_ending(s)) for s in lines]
     return 2 * sum(known) >= len(lines)

@@ -47,6 +47,7 @@ class Made(BaseModel):
     device: Text = ""
     precision: Text = ""
     licence: Text = ""
+    trained_on: Text = ""
     seconds: Number = 0.0
     diameter: Number | None = None
     is_estimated: Flag = False

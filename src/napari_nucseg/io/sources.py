@@ -30,7 +30,7 @@ _EAST_ASIAN = {
 """Code pages of Japanese and Chinese, and the bytes of their usual letters."""
 _OF_WINDOWS = rb"[\x00-\x7f\xb0\xb2\xb5\xc0-\xd6\xd8-\xf6\xf8-\xff]*"
 """Letters with accents, and some signs, in code page 1252; in 437 these are boxes and Greek."""
-_DAMAGED = (
+DAMAGED = (
     BadZipFile, LookupError, EOFError, OSError, RuntimeError, ValueError, LZMAError, zlib.error,
     struct.error,
 )  # fmt: skip
@@ -98,7 +98,7 @@ class Source:
                     return file.read(limit)
         except (FileNotFoundError, PermissionError, BadFileError):
             raise
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise OSError(f"{self}: damaged archive ({error}); download it again") from error
 
     def sha256(self) -> str:
@@ -212,7 +212,7 @@ def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
             members = archive.infolist()
     except (FileNotFoundError, PermissionError):
         raise
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise ValueError(f"{path}: not a whole zip archive ({error}); download it again") from error
     for member in members:
         _refuse_unsafe(path, member)

@@ -21,11 +21,12 @@ from PIL import Image
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, elements, parse_ome
+from napari_nucseg.io.labelled import UINT16_LABELS, UINT32_LABELS, refuse_beyond
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import open_tiff
 from napari_nucseg.wording import escaped
 
-UINT16_LABELS, UINT32_LABELS = 2**16, 2**32
+OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 _AXES = "TZCYX"
 _LARGE = 2**31
 """Bytes from which on a file of ImageJ's form could be too large for it."""
@@ -45,7 +46,7 @@ def with_ending(path: Path, *endings: str) -> Path:
     FileExistsError
         If the name that this makes is taken: nobody was asked whether to replace that file.
     """
-    if path.suffix.lower() in endings:
+    if path.name.lower().endswith(endings):
         return path
     named = path.with_name(path.name + endings[0])
     if named.exists():
@@ -127,6 +128,8 @@ def write_labels(
 ) -> None:
     """Write a label image as TIFF: zlib, 16 bits in ImageJ's form where they fit, else 32 in OME's.
 
+    A file whose name ends in ``.ome.tif`` has OME's form in any case.
+
     Parameters
     ----------
     path : Path
@@ -145,15 +148,12 @@ def write_labels(
     ValueError
         If a label does not fit.
     """
-    least, largest = int(labels.min(initial=0)), int(labels.max(initial=0))
-    if least < 0 or largest >= UINT32_LABELS:
-        label = least if least < 0 else largest
-        told = "does not fit into 32 bits from 0; relabel the objects from 1 first"
-        raise ValueError(f"{path}: label {label} {told}")
-    data = labels.astype(np.uint16 if largest < UINT16_LABELS else np.uint32)
+    refuse_beyond(path, labels, UINT32_LABELS)
+    data = labels.astype(np.uint16 if labels.max(initial=0) < UINT16_LABELS else np.uint32)
     if data.ndim > len(_AXES):
         data = data.reshape(-1, *data.shape[-2:])
-    is_for_imagej = data.dtype == np.uint16 and data.nbytes < _LARGE
+    is_ome = path.name.lower().endswith(OME_SUFFIXES)
+    is_for_imagej = data.dtype == np.uint16 and data.nbytes < _LARGE and not is_ome
     form = _imagej_form if is_for_imagej else _ome_form
     axes = "TYX" if stack == "T" and data.ndim == 3 else _axes(data.ndim)
     options = form(axes, json.dumps({_NOTE: provenance}), calibration)

@@ -25,7 +25,7 @@ from napari_nucseg.report.published import Rows
 from napari_nucseg.report.text import describe_verdicts, summary_cells
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import versions
-from napari_nucseg.wording import counted, escaped
+from napari_nucseg.wording import counted, escaped, terms_of
 
 Name = TypeVar("Name")
 
@@ -215,3 +215,6 @@ def describe_made(made: Mapping[str, Any]) -> Iterator[str]:
     yield f"Model: {named}." if named else "How these labels were made is not known."
     if made.get("weights_sha256"):
         yield f"Weights {made.get('weights', '')}: sha256 {made['weights_sha256']}"
+    terms = terms_of(str(made.get("licence", "")), str(made.get("trained_on", "")))
+    if terms:
+        yield f"Licence of the model: {terms}."

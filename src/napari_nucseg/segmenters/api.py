@@ -99,8 +99,7 @@ class Flows:
     notes : tuple of str
         Sentences that the user should read about how the flows were made.
     diameter : float or None
-        Diameter of nuclei, in pixels, that the network was run for; None if it takes nuclei of
-        any size that it may meet.
+        Diameter of nuclei, in pixels, that the network was run for; None if it takes any.
     is_estimated : bool
         Whether the diameter was found in the image, not set.
     least_area : int
@@ -176,12 +175,16 @@ class Provenance:
         Name of the file of weights that ran.
     depth : mapping
         How the planes of a volume were put together; empty for a plane by itself.
-    diameter, is_estimated
-        As those of `Flows`.
+    diameter : float or None
+        Diameter of nuclei, in pixels, that the network was run for; None if it takes any.
+    is_estimated : bool
+        Whether the diameter was found in the image, not set.
     suspect : tuple of str
         Signs that the model does not suit the image: the text of each `Concern`.
     licence : str
         Terms of the model; empty where they are not known, as of a user's own file.
+    trained_on : str
+        What its weights learned from, and the terms of that; empty where it is not known.
     """
 
     model: str
@@ -198,6 +201,7 @@ class Provenance:
     is_estimated: bool = False
     suspect: tuple[str, ...] = ()
     licence: str = ""
+    trained_on: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and layer metadata."""

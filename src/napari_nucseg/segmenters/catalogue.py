@@ -117,6 +117,11 @@ def caveat(name: str, splits: Set[str | None]) -> str | None:
     return known.caveat if known is not None and known.seen & splits else None
 
 
+def terms(name: str) -> str:
+    """Say a model's licence and what it was trained on; nothing of a model not known here."""
+    return next((model.terms for model in models() if model.name == name), "")
+
+
 def ignored_by(name: str) -> frozenset[str]:
     """Name the parameters that a model makes no use of; none of a model that is not known here."""
     known = next((model.capabilities for model in models() if model.name == name), None)

@@ -32,7 +32,7 @@ from napari_nucseg.segmenters.devices import Device, choose
 from napari_nucseg.segmenters.intensities import with_bright_nuclei
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from napari_nucseg.system_info import versions
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import counted, terms_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class Model:
         None for a file of the user's: what it is turns out when it is loaded.
     libraries : tuple of str
         Packages, by the names they are installed by, whose versions its labels depend on.
+    trained_on : str
+        What its weights learned from, and the terms of that; empty where it is not known.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Model:
     defaults: SegmentParams = field(default_factory=SegmentParams)
     capabilities: Capabilities | None = field(default=Capabilities(), compare=False)
     libraries: tuple[str, ...] = ()
+    trained_on: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a name that cannot be one of a folder of results, and several lines."""
@@ -84,8 +87,13 @@ class Model:
             raise ValueError(
                 f"{self.name!r} is not a valid name for a model; use letters, digits, - and _"
             )
-        if "\n" in self.name + self.about + self.licence:
+        if "\n" in self.name + self.about + self.licence + self.trained_on:
             raise ValueError(f"{self.name!r}: name, description and licence are one line each")
+
+    @property
+    def terms(self) -> str:
+        """Its licence and what it was trained on, as far as they are known."""
+        return terms_of(self.licence, self.trained_on)
 
     @property
     def path(self) -> Path | None:
@@ -149,6 +157,7 @@ class Model:
             seconds=seconds,
             weights="" if self.path is None else self.path.name,
             licence=self.licence,
+            trained_on=self.trained_on,
         )
 
 

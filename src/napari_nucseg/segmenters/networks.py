@@ -56,7 +56,9 @@ _PINNED = {
 `scripts/pin_weights.py` asks the server for them.
 """
 _CLASSICS = "https://www.cellpose.org/models/"
-_CELLPOSE_LICENCE = "BSD-3-Clause; trained on CC BY-NC data"
+_CELLPOSE_LICENCE = "BSD-3-Clause"
+_CELLPOSE_DATA = "Cellpose's images and others (CC-BY-NC)"
+_DINO_LICENCE = "BSD-3-Clause; backbone DINOv3 License (Meta)"
 
 
 def check(path: Path) -> None:
@@ -205,11 +207,13 @@ def _load_by_torch(path: Path, place: Device) -> tuple[Capabilities, Network]:
     return UNET, unet.wrap(net, place)
 
 
-def _published(name: str, about: str, remote: RemoteFile, kind: Capabilities) -> Model:
+def _published(
+    name: str, about: str, remote: RemoteFile, kind: Capabilities, licence: str = _CELLPOSE_LICENCE
+) -> Model:
     return Model(
         name,
         about,
-        _CELLPOSE_LICENCE,
+        licence,
         load,
         remote=remote,
         download_mb=round((remote.size or remote.rough_size or 0) / 1e6),
@@ -220,6 +224,7 @@ def _published(name: str, about: str, remote: RemoteFile, kind: Capabilities) ->
             "Cellpose models were partly trained on",
         ),
         libraries=_LIBRARIES,
+        trained_on=_CELLPOSE_DATA,
     )
 
 
@@ -229,9 +234,9 @@ def _classic(name: str, file: str, about: str) -> Model:
     return _published(name, f"{about}. Fast on a CPU", remote, CLASSIC)
 
 
-def _cellpose4(name: str, about: str) -> Model:
+def _cellpose4(name: str, about: str, licence: str = _CELLPOSE_LICENCE) -> Model:
     remote = RemoteFile(name, _HUB + name, *_PINNED[name])
-    return _published(name, f"{about}. Slow on a CPU", remote, CELLPOSE)
+    return _published(name, f"{about}. Slow on a CPU", remote, CELLPOSE, licence)
 
 
 _WEIGHTS = Path(__file__).parent / "weights" / "fluo-nuclei.safetensors"
@@ -250,6 +255,7 @@ BUNDLED = Model(
         caveat="fluo-nuclei was trained on the training split and chosen on the validation split",
     ),
     libraries=_LIBRARIES,
+    trained_on="DSB2018 and BBBC039 (CC0-1.0)",
 )
 """The model that comes with the package."""
 CLASSICS = (
@@ -263,7 +269,9 @@ PUBLISHED = (
     *CLASSICS,
     _cellpose4("cpsam_v2", "Cellpose-SAM, the default of Cellpose 4. For many kinds of cells"),
     _cellpose4("cpsam", "Cellpose-SAM, first release. For many kinds of cells"),
-    _cellpose4("cpdino", "Cellpose with a DINOv3 ViT-L. Needs the package dinov3"),
-    _cellpose4("cpdino-vitb", "Cellpose with a DINOv3 ViT-B. Needs the package dinov3"),
+    _cellpose4("cpdino", "Cellpose with a DINOv3 ViT-L. Needs the package dinov3", _DINO_LICENCE),
+    _cellpose4(
+        "cpdino-vitb", "Cellpose with a DINOv3 ViT-B. Needs the package dinov3", _DINO_LICENCE
+    ),
 )
 """Cellpose's models, which are fetched."""

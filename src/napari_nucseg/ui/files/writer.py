@@ -1,22 +1,40 @@
-"""Saving a Labels layer from napari: as a mask, a label image, or outlines for ImageJ."""
+"""Saving a Labels layer from napari, in any of the formats of `io.label_formats`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from napari.utils.notifications import show_warning
+from numpy.typing import NDArray
 
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, to_um
 from napari_nucseg.io.channels import CHANNEL, TIME, said_by
 from napari_nucseg.io.datasets import refuse_truth
-from napari_nucseg.io.label_formats import require_whole, write_mask, write_rois
-from napari_nucseg.io.writers import write_labels
+from napari_nucseg.io.label_formats import (
+    CELLPOSE,
+    FORMATS,
+    MASK,
+    TIFF,
+    LabelFormat,
+    format_of,
+)
+from napari_nucseg.io.label_rules import NPY_SUFFIXES
+from napari_nucseg.io.labelled import Labelled
+from napari_nucseg.io.mask_colouring import require_whole, write_mask
+from napari_nucseg.io.writers import with_ending
 from napari_nucseg.ui.edits import count_corrected_in
 from napari_nucseg.ui.layer_fields import plane_of
+
+FILTERS = {f"{one.title} ({' '.join(f'*{end}' for end in one.endings)})": one for one in FORMATS}
+"""Filters of a file dialog, and the format that each stands for."""
+_ANY_AXES = ("tiff", "ome-tiff")
+"""Formats that hold more axes than planes, height and width."""
+_OUTLINES = ("imagej", "qupath")
+"""Formats of outlines, which negative labels have not."""
 
 
 def save_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -61,31 +79,66 @@ def save_mask(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 
 
 def save_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a TIFF of 16 or 32 bits that says how the labels were made.
+    """Write labels in the format that the file's name tells: TIFF, ROIs, GeoJSON and the like.
 
-    Parameters are those of `save_mask`; a stack becomes pages of one file.
+    Parameters are those of `save_mask`; a stack becomes one file.
 
     Raises
     ------
     OSError
-        If the file belongs to a dataset, or a label does not fit.
+        If the file belongs to a dataset, or the format cannot hold the labels.
     """
-    refuse_truth(Path(path))
-    labels = np.asarray(_full(data, attributes))
-    made, sizes = _provenance(attributes, labels), _calibration(attributes)
-    stack = "T" if _is_in_time(attributes, made) else ""
-    _told(path, partial(write_labels, Path(path), labels, made, sizes, stack))
-    return [path]
+    others = [one for one in FORMATS if one is not MASK]
+    by_default = CELLPOSE if Path(path).suffix.lower() in NPY_SUFFIXES else TIFF
+    return save_in(format_of(Path(path), others) or by_default, Path(path), data, attributes)
 
 
-def save_rois(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a zip archive of outlines for ImageJ's ROI manager; parameters as in `save_mask`."""
-    refuse_truth(Path(path))
-    labels = np.asarray(_full(data, attributes))
-    if labels.min(initial=0) < 0:
+def save_in(form: LabelFormat, path: Path, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write labels in a format; see `save_labels`.
+
+    A file of Cellpose gets the ending that Cellpose looks for.
+    """
+    if form is MASK:
+        return save_mask(str(path), data, attributes)
+    if form is CELLPOSE and not form.has_ending(path):
+        path = with_ending(path.with_suffix(""), *form.endings)
+    refuse_truth(path)
+    labels: NDArray[Any] = np.asarray(_full(data, attributes))
+    if form.name in _OUTLINES and labels.min(initial=0) < 0:
         show_warning(f"{path}: negative labels, such as {labels.min()}, have no outlines.")
-    write_rois(Path(path), labels.reshape(-1, *labels.shape[-2:]) if labels.ndim > 3 else labels)
-    return [path]
+    if form.name not in _ANY_AXES and labels.ndim > 3:
+        labels = labels.reshape(-1, *labels.shape[-2:])
+    made = _provenance(attributes, labels)
+    stack = "T" if _is_in_time(attributes, made) else ""
+    name, sizes = _image_name(attributes, made), _calibration(attributes)
+    labelled = Labelled(labels, name, made, sizes, stack=stack)
+    _told(str(path), partial(form.save, path, labelled))
+    return [str(path)]
+
+
+def chosen_format(name: str, pattern: str) -> LabelFormat:
+    """Return the format that a dialog was left with: by the file's ending, else by its filter.
+
+    Parameters
+    ----------
+    name : str
+        The file.
+    pattern : str
+        The filter that was chosen, one of `FILTERS`; empty if that is not known.
+    """
+    path, chosen = Path(name), FILTERS.get(pattern)
+    told = format_of(path)
+    if chosen is not None and (told is None or chosen.has_ending(path)):
+        return chosen
+    return told or TIFF
+
+
+def _image_name(attributes: dict[str, Any], made: dict[str, Any]) -> str:
+    """Name the image's file, as far as it is known: of a field by its stem."""
+    record = attributes.get("metadata", {}).get("nucseg") or {}
+    stems: Sequence[str] = record.get("stems") or ()
+    name = stems[0] if len(stems) == 1 else str(made.get("image", ""))
+    return name if Path(name).suffix or not name else f"{name}.tif"
 
 
 def _told(path: str, write: Callable[[], None]) -> None:

@@ -79,12 +79,14 @@ def measure_changed(field: EditedField) -> FieldTable | None:
     image = field.image.read(field.plane)
     if image.shape != labels.shape:
         return None
+    channels = field.image.read_channels(field.plane)
     if field.parts:
         ids = np.unique(labels[labels > 0])
         numbered = np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.int32)
-        nuclei = measure_nuclei(_whole(field.parts, numbered), image, field.pixel_size)
+        whole = _whole(field.parts, numbered)
+        nuclei = measure_nuclei(whole, image, field.pixel_size, channels)
         return FieldTable(nuclei | {"index": ids.astype(np.int64)}, mark)
-    nuclei = measure(labels, image, pixel_size=field.pixel_size)
+    nuclei = measure(labels, image, pixel_size=field.pixel_size, channels=channels)
     return FieldTable(nuclei | _doubt_as_before(nuclei, field.table.nuclei), mark)
 
 

@@ -43,7 +43,7 @@ class ModelRow:
     group : str
         The heading that it stands under.
     needs : str
-        Its licence, or where its file is.
+        Its licence and what it was trained on, or where its file is.
     about : str
         What it is for, in a line.
     """
@@ -68,13 +68,13 @@ def save_model_files(paths: Sequence[Path]) -> None:
 
 
 def describe_model(model: Model) -> str:
-    """Say what a model is, and where its weights will go if they are not here."""
-    if model.is_ready or model.remote is None:
-        return model.about
-    return (
-        f"{model.about}. Segment first downloads its {model.megabytes} MB to {weights_folder()}. "
-        f"Licence: {model.licence}"
-    )
+    """Say what a model is, its licence, and where its weights will go if they are not here."""
+    told = [model.about]
+    if not model.is_ready and model.remote is not None:
+        told.append(f"Segment first downloads its {model.megabytes} MB to {weights_folder()}")
+    if model.terms:
+        told.append(f"Licence: {model.terms}")
+    return ". ".join(told)
 
 
 def ask_for_model(parent: QWidget) -> Path | None:
@@ -121,7 +121,7 @@ def _row(model: Model) -> ModelRow:
     """List a model; one that has to be downloaded first with its size."""
     title = model.name if model.is_ready else f"{model.name} \u2193 {model.megabytes:,} MB"
     group = READY if model.is_ready else TO_DOWNLOAD
-    return ModelRow(title, model.name, group, model.licence, describe_model(model))
+    return ModelRow(title, model.name, group, model.terms, describe_model(model))
 
 
 class ModelBox(ComboBox):

@@ -23,7 +23,7 @@ from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layer_fields import shown_plane
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
 from napari_nucseg.ui.widgets import TextLine
-from napari_nucseg.wording import say_corrected
+from napari_nucseg.wording import say_corrected, terms_of
 
 _TOLD = {"model", "parameters", "versions", "device", "precision", "seconds", "weights_sha256"}
 """What is known of labels that a model made; corrected or foreign ones lack some of it."""
@@ -241,6 +241,7 @@ def _lines(made: Mapping[str, Any]) -> list[str]:
     versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
     channel, axes = made.get("channel"), made.get("axes", ())
     weights = made["weights_sha256"][:12]
+    terms = terms_of(str(made.get("licence", "")), str(made.get("trained_on", "")))
     return [
         f"Model {made['model']}, {made['seconds']:.2f} s",
         *([f"Axes {', '.join(axes)}, y, x"] if set(axes) - {FIELD} else []),
@@ -252,6 +253,7 @@ def _lines(made: Mapping[str, Any]) -> list[str]:
         *_estimate(made),
         versions,
         *([f"Weights {made.get('weights', '')} {weights}"] if weights else []),
+        *([f"Licence {terms}"] if terms else []),
         *made.get("notes", ()),
     ]
 

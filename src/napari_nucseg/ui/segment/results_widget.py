@@ -17,7 +17,7 @@ from napari_nucseg.analysis.measurements import describe
 from napari_nucseg.io.writers import with_ending, write_columns
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import changes_of, count_corrected
-from napari_nucseg.ui.files.writer import save_labels
+from napari_nucseg.ui.files.writer import FILTERS, chosen_format, save_in
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import shown_plane, snapshot
 from napari_nucseg.ui.layers import record_of
@@ -109,8 +109,7 @@ class ResultsWidget(Container[Any]):
         )
         self.save_labels = PushButton(
             text="Save labels...",
-            tooltip="Save the labels of all fields as one TIFF, with how they were made and the "
-            "pixel size.",
+            tooltip="Save the labels, as a TIFF that says how they were made or for others.",
         )
         self.show_as = ComboBox(
             label="Show as",
@@ -240,17 +239,17 @@ class ResultsWidget(Container[Any]):
             self._tell("There are no labels yet. Press Segment.")
             return
         stem = stems[0] if len(stems := self._names(layer)) == 1 else layer.name
-        name, _ = QFileDialog.getSaveFileName(
-            self.native, "Save labels", f"{stem} labels.tif", "TIFF (*.tif *.tiff)"
+        name, pattern = QFileDialog.getSaveFileName(
+            self.native, "Save labels", f"{stem} labels.tif", ";;".join(FILTERS)
         )
         if not name:
             return
-        copied = snapshot(layer.data, self._plane(layer))
+        copied, form = snapshot(layer.data, self._plane(layer)), chosen_format(name, pattern)
         attributes = layer.as_layer_data_tuple()[1]
 
         def write(progress: Progress) -> str:
-            path = with_ending(Path(name), ".tif", ".tiff")
-            return save_labels(str(path), copied(), attributes)[0]
+            path = with_ending(Path(name), *form.endings)
+            return save_in(form, path, copied(), attributes)[0]
 
         self._run(write, lambda path: self._tell(f"The labels of {layer.name} are in {path}."))
 

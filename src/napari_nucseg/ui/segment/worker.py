@@ -128,7 +128,7 @@ def _segment_field(
     if result.labels.any():  # a blank image takes next to no time
         timing.remember(key.model, result.provenance, image.size, warm)
     kept = CachedResult(result, image, request.pixel_size)
-    made = steps.do(partial(_made, key, kept, request.name, request.source.axes))
+    made = steps.do(partial(_made, key, kept, request.name, request.source))
     return StackResult((made,), {key: kept}, result.capabilities)
 
 
@@ -168,7 +168,7 @@ def relabel(
         for key, before in parts.items():
             _check_unchanged(source, key, before, name)
             kept[key] = replace(before, result=before.result.relabelled(params))
-        made = tuple(_made(key, one, name, source.axes) for key, one in kept.items())
+        made = tuple(_made(key, one, name, source) for key, one in kept.items())
         hand(StackResult(made, kept))
 
 
@@ -180,10 +180,11 @@ def _check_unchanged(source: FieldSource, key: ResultKey, before: CachedResult, 
         raise ValueError(f"{name}: the image has changed since it was segmented; press Segment")
 
 
-def _made(key: ResultKey, kept: CachedResult, name: str, axes: Sequence[str]) -> FieldResult:
+def _made(key: ResultKey, kept: CachedResult, name: str, source: FieldSource) -> FieldResult:
     result = kept.result
-    nuclei = measure_nuclei(result, kept.image, kept.pixel_size)
-    provenance = provenance_at(key, result.provenance, name, axes)
+    channels = source.read_channels(key.plane, key.segmented)
+    nuclei = measure_nuclei(result, kept.image, kept.pixel_size, channels)
+    provenance = provenance_at(key, result.provenance, name, source.axes)
     packed = PackedLabels.of(result.labels)
     return FieldResult(key, result.labels, nuclei, provenance, packed, result.concerns)
 
@@ -271,6 +272,7 @@ def _made_of_volume(
     image: NDArray[np.generic],
     result: VolumeSegmentation,
 ) -> FieldResult:
-    nuclei = measure(labels, image, pixel_size=request.pixel_size)
+    channels = request.source.read_channels(key.plane)
+    nuclei = measure(labels, image, pixel_size=request.pixel_size, channels=channels)
     provenance = provenance_at(key, result.provenance, request.name, request.source.axes)
     return FieldResult(key, labels, nuclei, provenance, PackedLabels.of(labels))

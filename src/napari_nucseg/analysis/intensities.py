@@ -1,0 +1,133 @@
+"""Intensities of nuclei in every channel, and of the background in a ring around each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.array_types import Labels
+
+GAP, WIDTH = 2, 3
+"""Pixels between a nucleus and its ring, where its light may be, and pixels across the ring."""
+
+Index = NDArray[np.intp]
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Owned:
+    """Pixels that belong to nuclei, and to which.
+
+    Attributes
+    ----------
+    mask : ndarray of bool
+        Where the pixels are.
+    owner : ndarray of int, shape (pixels,)
+        Position of each one's nucleus among the labels in ascending order.
+    count : ndarray of int, shape (nuclei,)
+        Pixels of each nucleus.
+    """
+
+    mask: NDArray[np.bool_]
+    owner: Index
+    count: Index
+
+    @classmethod
+    def by(cls, labels: Labels, ids: NDArray[np.integer]) -> Self:
+        """Take the pixels of an array of labels whose numbers are all among these."""
+        mask = labels > 0
+        owner = np.searchsorted(ids, labels[mask])
+        return cls(mask, owner, np.bincount(owner, minlength=len(ids)))
+
+    def total(self, image: NDArray[Any]) -> NDArray[np.float64]:
+        """Add up the intensities of each nucleus's pixels."""
+        values = image[self.mask].astype(np.float64, copy=False)
+        totals = np.bincount(self.owner, values, minlength=len(self.count))
+        return np.asarray(totals, dtype=np.float64)  # those of nothing are integers
+
+    def mean(self, image: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the mean of each nucleus's pixels; NaN where it has none."""
+        nothing = np.full(len(self.count), np.nan)
+        np.divide(self.total(image), self.count, out=nothing, where=self.count > 0)
+        return nothing
+
+
+def measure_intensities(
+    labels: Labels, image: NDArray[Any], channels: Mapping[str, NDArray[Any]] | None = None
+) -> Columns:
+    """Measure the intensities of every nucleus of a field or a volume.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (height, width) or (planes, height, width)
+        0 is background.
+    image : ndarray of the same shape
+        Intensities of the channel that was segmented.
+    channels : mapping of str to ndarray of the same shape, optional
+        Intensities of each channel by its name, where there are several.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n,)
+        By ascending label: ``intensity_mean`` and ``intensity_sum`` in the image's units, and
+        ``intensity_background``, the mean in a ring around the nucleus; NaN where other nuclei
+        leave it no room. Of each channel the same with its name behind it.
+
+    Raises
+    ------
+    ValueError
+        If an image has another shape than the labels.
+
+    Examples
+    --------
+    >>> labels = np.zeros((1, 12), int)
+    >>> labels[0, :2] = 7
+    >>> image = np.array([[9, 7, 0, 0, 3, 3, 3, 0, 0, 0, 0, 0]])
+    >>> {name: column.tolist() for name, column in measure_intensities(labels, image).items()}
+    {'intensity_mean': [8.0], 'intensity_sum': [16.0], 'intensity_background': [3.0]}
+    """
+    ids = np.unique(labels[labels > 0])
+    inside, ring = Owned.by(labels, ids), Owned.by(rings_around(labels), ids)
+    columns: Columns = {}
+    for name, one in {"": image, **(channels or {})}.items():
+        if one.shape != labels.shape:
+            what = f"channel {name}" if name else "image"
+            raise ValueError(
+                f"the {what} has shape {one.shape}, but the labels need {labels.shape}"
+            )
+        behind = f"_{name}" if name else ""
+        columns |= {
+            f"intensity_mean{behind}": inside.mean(one),
+            f"intensity_sum{behind}": inside.total(one),
+            f"intensity_background{behind}": ring.mean(one),
+        }
+    return columns
+
+
+def rings_around(labels: Labels) -> Labels:
+    """Give the pixels of the ring around each nucleus its number, and all others 0.
+
+    A ring lies in the nucleus's own planes, `GAP` pixels away and `WIDTH` wide, and nearer to its
+    nucleus than to others.
+    """
+    grown = np.maximum(labels, 0)
+    for step in range(GAP + WIDTH):
+        if step == GAP:
+            near = grown.copy()
+        _grow(grown)
+    return np.where(near == 0, grown, 0)
+
+
+def _grow(labels: Labels) -> None:
+    """Give each pixel of the background the number of a neighbour, if it has one, in place."""
+    before = labels.copy()
+    for axis in (-2, -1):
+        size = labels.shape[axis]
+        for to, of in ((slice(1, size), slice(0, size - 1)), (slice(0, size - 1), slice(1, size))):
+            here = (Ellipsis, to, slice(None)) if axis == -2 else (Ellipsis, to)
+            there = (Ellipsis, of, slice(None)) if axis == -2 else (Ellipsis, of)
+            np.copyto(labels[here], before[there], where=labels[here] == 0)
