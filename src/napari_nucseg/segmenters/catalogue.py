@@ -20,7 +20,7 @@ from napari_nucseg.segmenters.model import Model, weights_folder
 
 GROUP = "napari_nucseg.segmenters"
 """Entry points by which other packages add models; each is a `Model`, or several in a tuple."""
-BUNDLED = networks.BUNDLED.name
+BUNDLED: str = networks.BUNDLED.name
 """The model that comes with the package."""
 BASELINE = "otsu"
 """Otsu's threshold and a watershed: the baseline that networks are compared with."""
