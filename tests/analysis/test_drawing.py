@@ -97,12 +97,13 @@ def test_an_image_without_contrast_can_be_pictured(squares, kind):
 def test_the_demo_scores_the_sample_field_and_writes_its_overlay(tmp_path, oracle_of):
     field = draw_field()
     out = tmp_path / "new" / "overlay.png"
-    table, path = run_headless(oracle_setup(oracle_of([field])), out)
-    assert path == out
+    table = run_headless(oracle_setup(oracle_of([field])), out)
     with Image.open(out) as picture:
         drawn = np.asarray(picture)
-    assert drawn.shape == (*field.image.shape, 3)
-    assert colours_in(drawn) == {Verdict.MATCHED}
+    height, width = field.image.shape
+    assert drawn.shape[1:] == (width, 3)
+    assert colours_in(drawn[:height]) == {Verdict.MATCHED}
+    assert colours_in(drawn[height:]) == set(VERDICT_COLOURS)
     assert table.row_count > 10
     assert f"{field.labels.max()} nuclei matched" in str(table.caption)
 

@@ -19,9 +19,9 @@ from napari_nucseg.io.images import Image, read_image
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import checksum, write_labels
 from napari_nucseg.parameter_spec import specs_of
-from napari_nucseg.progress import ignore
+from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.segmenters.api import Segmentation, Segmenter, VolumeSegmentation, check_image
-from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.segmenters.parameters import Depth, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
 
 _NO_DEPTH = {"T": "times", "C": "channels"}
@@ -130,12 +130,15 @@ class ImageTask:
         What of it is segmented.
     overwrite : bool
         Whether to replace a file that is not exactly what this has written.
+    progress : Progress
+        Called with (parts done, parts in all) of the image at work: its planes or tiles.
     """
 
     setup: Setup
     out: Path
     choice: Choice
     overwrite: bool = False
+    progress: Progress = ignore
 
     def __call__(self, source: Source) -> Saved | Failed:
         """Segment an image, and write its labels; what fails with it is told by its name."""
@@ -143,7 +146,7 @@ class ImageTask:
             segmenter = self.setup.load()
             try:
                 check_versions(self.setup)
-                image, result = _segment(source, segmenter, self.setup.params, self.choice)
+                image, result = self._segment(source, segmenter)
                 check_weights(self.setup, result.provenance)
             except Exception as error:  # noqa: BLE001 - it is told, and the other images go on
                 return self.blame(source, in_words(error))
@@ -151,6 +154,26 @@ class ImageTask:
             return _save(source, image, result, self.out, self.choice)
         except (OSError, ValueError) as error:
             return self.blame(source, in_words(error))
+
+    def _segment(
+        self, source: Source, segmenter: Segmenter
+    ) -> tuple[Image, Segmentation | VolumeSegmentation]:
+        params, depth = self.setup.params, self.choice.depth
+        image = _read(source, self.choice)
+        if depth is not None and image.data.ndim == 3:
+            image = _take_for_depth(source, image, depth)
+            volume = self.choice.volume_of(image)
+            with _named(source):
+                return image, segment_volume(
+                    segmenter, image.data, params, depth, volume, self.progress
+                )
+        if image.data.ndim != 2:
+            raise ValueError(
+                f"{source}: a stack of {len(image.data)} planes; say how to take it: as planes, "
+                "stitched or 3d (--volume), or as channels (--channel)"
+            )
+        check_image(image.data, str(source))
+        return image, segmenter(image.data, params, self.progress)
 
     def blame(self, source: Source, reason: str) -> Failed:
         """Tell of an image that cannot be segmented, by its name."""
@@ -182,26 +205,6 @@ def count_nuclei(labels: Labels, depth: Mapping[str, Any]) -> int:
     by_plane = labels.ndim > 2 and depth.get("method") == Depth.PLANES
     parts = labels if by_plane else [labels]
     return sum(int(np.count_nonzero(np.unique(part))) for part in parts)
-
-
-def _segment(
-    source: Source, segmenter: Segmenter, params: SegmentParams, choice: Choice
-) -> tuple[Image, Segmentation | VolumeSegmentation]:
-    image = _read(source, choice)
-    if choice.depth is not None and image.data.ndim == 3:
-        image = _take_for_depth(source, image, choice.depth)
-        with _named(source):
-            volume = choice.volume_of(image)
-            return image, segment_volume(
-                segmenter, image.data, params, choice.depth, volume, ignore
-            )
-    if image.data.ndim != 2:
-        raise ValueError(
-            f"{source}: a stack of {len(image.data)} planes; say how to take it: as planes, "
-            "stitched or 3d (--volume), or as channels (--channel)"
-        )
-    check_image(image.data, str(source))
-    return image, segmenter(image.data, params, ignore)
 
 
 def _read(source: Source, choice: Choice) -> Image:

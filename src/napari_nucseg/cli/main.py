@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,6 +22,7 @@ from napari_nucseg.cli.options import (
     RuleOptions,
     console,
     counting,
+    follow_parts_with,
     follow_with,
     grouped,
     prepare,
@@ -194,7 +195,11 @@ def _segment_all(
 
     found: list[Saved | Failed] = []
     with counting() as bar:
-        for one in segment_images(sources, work, follow_with(bar, "Images"), cluster):
+        follow = follow_with(bar, "Images")
+        if cluster is None:  # a stack or a large image may take minutes
+            parts = "Planes" if work.choice.depth else "Tiles"
+            work = replace(work, progress=follow_parts_with(bar, parts))
+        for one in segment_images(sources, work, follow, cluster):
             found.append(one)
             if isinstance(one, Saved):
                 console.print(f"{one.name}: {describe(one)}")
@@ -279,13 +284,13 @@ def demo(
     ] = Path("demo/overlay.png"),
 ) -> None:
     """Segment, score and overlay the synthetic sample field."""
-    from napari_nucseg.cli.demo import has_display, run_headless
+    from napari_nucseg.cli.demo import has_display, legend, run_headless
 
     if not headless and has_display():
         from napari_nucseg.cli.demo import run_window
 
         run_window()
         return
-    table, path = run_headless(prepare(catalogue.BUNDLED, "auto", None), out)
-    console.print(table)
-    console.print(f"The overlay is in {path}")
+    console.print(run_headless(prepare(catalogue.BUNDLED, "auto", None), out))
+    console.print(f"The overlay is in {out}. Its colours are what became of each nucleus:")
+    console.print(legend())
