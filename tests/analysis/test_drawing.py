@@ -100,8 +100,10 @@ def test_the_demo_scores_the_sample_field_and_writes_its_overlay(tmp_path, oracl
     found = run_headless(oracle_setup(oracle_of([field])), out)
     with Image.open(out) as picture:
         drawn = np.asarray(picture)
-    assert drawn.shape == (*field.image.shape, 3)
-    assert colours_in(drawn) == {Verdict.MATCHED}
+    height, width = field.image.shape
+    assert drawn.shape[1:] == (width, 3)
+    assert colours_in(drawn[:height]) == {Verdict.MATCHED}
+    assert colours_in(drawn[height:]) == set(VERDICT_COLOURS)
     assert found.objects.tp == field.labels.max()
 
 

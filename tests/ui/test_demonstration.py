@@ -21,6 +21,9 @@ def test_the_demo_ends_with_the_field_segmented_scored_and_overlaid(qtbot, make_
     qtbot.waitUntil(lambda: ERRORS in roles(viewer), timeout=60_000)
 
     assert roles(viewer) == ["image", GROUND_TRUTH, PREDICTION, ERRORS]
+    field = viewer.layers[0]
+    shown = np.array(viewer.canvas.size) / viewer.scene.camera.zoom
+    assert (shown >= np.multiply(field.data.shape, field.scale)).all(), "cut off by the canvas"
     assert "nuclei in" in segment.status.value
     assert "matched" in score.status.value
     picture = viewer.screenshot(canvas_only=False)

@@ -6,13 +6,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageColor
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.boundaries import find_outlines
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.verdicts import Agreement, ObjectVerdicts, Verdict, Verdicts, classify
+from napari_nucseg.metrics.verdicts import (
+    Agreement,
+    ObjectVerdicts,
+    Verdict,
+    VerdictCounts,
+    Verdicts,
+    classify,
+)
 
 VERDICT_COLOURS = {
     Verdict.MATCHED: "#88C49E",
@@ -29,6 +36,17 @@ VERDICT_COLOURS = {
 How much, and from which backgrounds, is in ``docs/errors.md`` and held by a test. A verdict's
 colour is written nowhere else.
 """
+VERDICT_MEANINGS = {
+    Verdict.MATCHED: "Has a partner at the IoU threshold. The number includes the loose ones.",
+    Verdict.LOOSE: "Matched, but with an IoU below 0.7.",
+    Verdict.MISSED: "A true nucleus that was not found.",
+    Verdict.MERGED: "True nuclei that one predicted nucleus covers together.",
+    Verdict.SPLIT: "A true nucleus that was cut into pieces.",
+    Verdict.OFF: "Found, but with an IoU below the threshold.",
+    Verdict.TANGLED: "Several true and several predicted nuclei that overlap one another.",
+    Verdict.SPURIOUS: "A predicted nucleus where there is no true one.",
+}
+LINE_MEANINGS = "Solid: true nuclei. Dots: predicted and matched. Dashes: predicted, no match."
 AGREEMENT_COLOURS = {
     Agreement.TRUE_POSITIVE: VERDICT_COLOURS[Verdict.MATCHED],
     Agreement.FALSE_NEGATIVE: VERDICT_COLOURS[Verdict.MISSED],
@@ -39,6 +57,8 @@ _DOT, _DASH, _GAP = 2, 5, 3
 """Pixels of a dot and the gap behind it, of a dash, and of the gap behind that."""
 _REACH = 3
 """Pixels on each side of an outline's pixel that tell where the outline runs."""
+_FONT_SIZE, _ROW, _MARGIN = 13, 20, 8
+"""Pixels of letters, of a row and around the text of the legend below a picture."""
 _BRIGHTEST_PERCENTILE = 99.8
 _BRIGHTEST = 110
 """Grey of the brightest pixels, of 255: dark enough for every verdict's colour to stand out."""
@@ -173,6 +193,36 @@ def picture_verdicts(
     for verdict, colour in VERDICT_COLOURS.items():
         picture[drawn == verdict] = ImageColor.getrgb(colour)
     return picture
+
+
+def with_legend(picture: NDArray[np.uint8], counts: VerdictCounts) -> NDArray[np.uint8]:
+    """Add a legend below a picture: colours and numbers of the verdicts, and what lines mean.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (height, width, 3)
+        Picture as `picture_verdicts` draws it, of 480 pixels of width or more.
+    counts : VerdictCounts
+        Number of objects of each verdict.
+
+    Returns
+    -------
+    ndarray of uint8, shape (greater height, width, 3)
+        The picture with the legend.
+    """
+    height, width = picture.shape[:2]
+    whole = Image.new("RGB", (width, height + 3 * _ROW + 2 * _MARGIN))
+    whole.paste(Image.fromarray(picture))
+    pen, font = ImageDraw.Draw(whole), ImageFont.load_default(_FONT_SIZE)
+    for number, (verdict, colour) in enumerate(VERDICT_COLOURS.items()):
+        row, column = divmod(number, 4)
+        x = _MARGIN + column * (width - 2 * _MARGIN) // 4
+        y = height + _MARGIN + row * _ROW
+        pen.rectangle((x, y + 2, x + _FONT_SIZE - 3, y + _FONT_SIZE - 1), fill=colour)
+        text = f"{verdict.word} {getattr(counts, verdict.word)}"
+        pen.text((x + _FONT_SIZE + 3, y), text, "white", font)
+    pen.text((_MARGIN, height + _MARGIN + 2 * _ROW), LINE_MEANINGS, "white", font)
+    return np.asarray(whole)
 
 
 def dim(image: NDArray[Any]) -> NDArray[np.uint8]:

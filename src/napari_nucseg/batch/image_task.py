@@ -32,9 +32,9 @@ from napari_nucseg.io.images import Image, read_image
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import checksum, write_labels
 from napari_nucseg.parameter_spec import specs_of
-from napari_nucseg.progress import ignore
+from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.segmenters.api import Segmentation, Segmenter, VolumeSegmentation, check_image
-from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.segmenters.parameters import Depth, VolumeParams
 from napari_nucseg.segmenters.volumes import segment_volume
 
 Found = Segmentation | VolumeSegmentation
@@ -146,6 +146,8 @@ class ImageTask:
         Whether to replace a file that is not exactly what this has written.
     measures : bool
         Whether a table of its nuclei is written beside the labels.
+    progress : Progress
+        Called with (parts done, parts in all) of the image at work: its planes or tiles.
     """
 
     setup: Setup
@@ -153,6 +155,7 @@ class ImageTask:
     choice: Choice
     overwrite: bool = False
     measures: bool = False
+    progress: Progress = ignore
 
     def __call__(self, source: Source) -> Saved | Failed:
         """Segment an image, and write its labels; what fails with it is told by its name."""
@@ -160,7 +163,7 @@ class ImageTask:
             segmenter = self.setup.load()
             try:
                 check_versions(self.setup)
-                image, result = _segment(source, segmenter, self.setup.params, self.choice)
+                image, result = self._segment(source, segmenter)
                 check_weights(self.setup, result.provenance)
             except Exception as error:  # noqa: BLE001 - it is told, and the other images go on
                 return self.blame(source, describe_failure(error))
@@ -187,6 +190,26 @@ class ImageTask:
         channels = read_channels(source, self.choice.channel)
         nuclei = measure_image(image, result, self.choice.depth, channels)
         write_nuclei(self._table(source), source.name, nuclei)
+
+    def _segment(
+        self, source: Source, segmenter: Segmenter
+    ) -> tuple[Image, Segmentation | VolumeSegmentation]:
+        params, depth = self.setup.params, self.choice.depth
+        image = _read(source, self.choice)
+        if depth is not None and image.data.ndim == 3:
+            image = _take_for_depth(source, image, depth)
+            volume = self.choice.volume_of(image)
+            with _named(source):
+                return image, segment_volume(
+                    segmenter, image.data, params, depth, volume, self.progress
+                )
+        if image.data.ndim != 2:
+            raise ValueError(
+                f"{source}: a stack of {len(image.data)} planes; say how to take it: as planes, "
+                "stitched or 3d (--volume), or as channels (--channel)"
+            )
+        check_image(image.data, str(source))
+        return image, segmenter(image.data, params, self.progress)
 
     def blame(self, source: Source, reason: str) -> Failed:
         """Tell of an image that cannot be segmented, by its name."""
@@ -218,26 +241,6 @@ def count_nuclei(labels: Labels, depth: Mapping[str, Any]) -> int:
     by_plane = labels.ndim > 2 and depth.get("method") == Depth.PLANES
     parts = labels if by_plane else [labels]
     return sum(int(np.count_nonzero(np.unique(part))) for part in parts)
-
-
-def _segment(
-    source: Source, segmenter: Segmenter, params: SegmentParams, choice: Choice
-) -> tuple[Image, Found]:
-    image = _read(source, choice)
-    if choice.depth is not None and image.data.ndim == 3:
-        image = _take_for_depth(source, image, choice.depth)
-        with _named(source):
-            volume = choice.volume_of(image)
-            return image, segment_volume(
-                segmenter, image.data, params, choice.depth, volume, ignore
-            )
-    if image.data.ndim != 2:
-        raise ValueError(
-            f"{source}: a stack of {len(image.data)} planes; say how to take it: as planes, "
-            "stitched or 3d (--volume), or as channels (--channel)"
-        )
-    check_image(image.data, str(source))
-    return image, segmenter(image.data, params, ignore)
 
 
 def _read(source: Source, choice: Choice) -> Image:

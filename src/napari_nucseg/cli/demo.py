@@ -7,8 +7,16 @@ import sys
 from pathlib import Path
 
 import napari
+from rich.table import Table
+from rich.text import Text
 
-from napari_nucseg.analysis.drawing import picture_verdicts
+from napari_nucseg.analysis.drawing import (
+    LINE_MEANINGS,
+    VERDICT_COLOURS,
+    VERDICT_MEANINGS,
+    picture_verdicts,
+    with_legend,
+)
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.io.writers import write_picture
@@ -30,7 +38,7 @@ def has_display() -> bool:
 
 
 def run_headless(setup: Setup, out: Path) -> Score:
-    """Segment and score the sample field, and write its overlay as PNG.
+    """Segment and score the sample field, and write its overlay with a legend as PNG.
 
     Returns
     -------
@@ -39,8 +47,19 @@ def run_headless(setup: Setup, out: Path) -> Score:
     """
     field = draw_field()
     labels = setup.load()(field.image, setup.params, ignore).labels
-    write_picture(out, picture_verdicts(field.image, field.labels, labels))
-    return score_with_boundaries(field.labels, labels)
+    score = score_with_boundaries(field.labels, labels)
+    picture = picture_verdicts(field.image, field.labels, labels)
+    write_picture(out, with_legend(picture, score.verdicts))
+    return score
+
+
+def legend() -> Table:
+    """Explain the colours and the lines of the overlay."""
+    table = Table.grid(padding=(0, 1))
+    for verdict, meaning in VERDICT_MEANINGS.items():
+        table.add_row(Text(verdict.word, VERDICT_COLOURS[verdict]), meaning)
+    table.add_row("lines", LINE_MEANINGS)
+    return table
 
 
 def run_window() -> None:
@@ -62,5 +81,11 @@ def start_demo(viewer: napari.Viewer) -> tuple[SegmentPanel, ScorePanel]:
     _, segment = viewer.window.add_plugin_dock_widget(PLUGIN, SEGMENT)
     _, score = viewer.window.add_plugin_dock_widget(PLUGIN, SCORE, tabify=True)
     show_errors_when_compared(score)
+
+    def show_whole_field() -> None:
+        score.compared.disconnect(show_whole_field)
+        viewer.reset_view()
+
+    score.compared.connect(show_whole_field)  # the panels have taken their places by then
     segment.start()
     return segment, score

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -24,6 +24,7 @@ from napari_nucseg.cli.options import (
     ModelOptions,
     console,
     counting,
+    follow_parts_with,
     follow_with,
     grouped,
     path_argument,
@@ -231,7 +232,11 @@ def _segment_all(
     saved: list[Saved] = []
     failed: list[Failed] = []
     with counting() as bar:
-        for one in segment_images(sources, work, follow_with(bar, "Images"), cluster):
+        follow = follow_with(bar, "Images")
+        if cluster is None:  # a stack or a large image may take minutes
+            parts = "Planes" if work.choice.depth else "Tiles"
+            work = replace(work, progress=follow_parts_with(bar, parts))
+        for one in segment_images(sources, work, follow, cluster):
             if isinstance(one, Failed):
                 failed.append(one)
                 continue
@@ -253,7 +258,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Segment, score and overlay the synthetic sample field; with --json without a window."""
-    from napari_nucseg.cli.demo import has_display, run_headless, run_window
+    from napari_nucseg.cli.demo import has_display, legend, run_headless, run_window
 
     if not (headless or as_json) and has_display():
         run_window()
@@ -267,4 +272,5 @@ def demo(
         print_json({"overlay": str(out), **record})
         return
     console.print(score_table(found))
-    console.print(f"The overlay is in {out}")
+    console.print(f"The overlay is in {out}. Its colours are what became of each nucleus:")
+    console.print(legend())

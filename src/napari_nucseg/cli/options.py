@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.progress import Progress as Bar
+from rich.table import Column
 from rich.text import Text
 
 from napari_nucseg.batch.plan import Setup
@@ -229,33 +231,48 @@ def _spread(
 
 
 def counting() -> Bar:
-    """Return a bar that counts things."""
-    return _bar(TextColumn("{task.completed:.0f} of {task.total:.0f}"))
+    """Return a bar that counts things, and names the one at work where there is room."""
+    name = Column(ratio=2, no_wrap=True, overflow="ellipsis")
+    return _bar(
+        MofNCompleteColumn(separator=" of "),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[name]}", markup=False, table_column=name),
+    )
 
 
 def transferring() -> Bar:
     """Return a bar that counts bytes."""
-    return _bar(DownloadColumn(), TransferSpeedColumn())
+    return _bar(DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
 
 
 def follow_with(bar: Bar, what: str) -> Progress:
     """Add a task of a title to a bar that is shown, and return what moves it."""
-    task = bar.add_task(what, total=1, name="")
+    task = bar.add_task(what, total=None, name="")
 
     def follow(done: int, total: int, name: str = "", /) -> None:
-        bar.update(task, completed=done, total=total, name=escaped(name))
+        bar.update(task, completed=done, total=total or None, name=escaped(name))
 
     return follow
 
 
-def _bar(*amounts: ProgressColumn) -> Bar:
+def follow_parts_with(bar: Bar, what: str) -> Progress:
+    """Do as `follow_with` for the parts of one thing, in a line that is there if it has several."""
+    task = bar.add_task(what, total=1, name="", visible=False)
+
+    def follow(done: int, total: int, name: str = "", /) -> None:
+        bar.update(task, completed=done, total=total, visible=total > 1)
+
+    return follow
+
+
+def _bar(*columns: ProgressColumn) -> Bar:
+    """Return a bar that takes what its columns leave of the terminal's width, on one line."""
     return Bar(
         TextColumn("{task.description}"),
-        BarColumn(),
-        *amounts,
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[name]}", markup=False),
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
+        *columns,
         console=errors,
+        expand=True,
         transient=True,
         disable=not errors.is_terminal,
     )

@@ -18,9 +18,9 @@ from napari_nucseg.metrics.ignoring import Counted, Ignored, IgnoredCounts, leav
 from napari_nucseg.metrics.matching import Matching, match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.presets import AP_THRESHOLDS, F1_THRESHOLDS, STARDIST, Preset
-from napari_nucseg.metrics.registry import CHOSEN, Metric, metrics
+from napari_nucseg.metrics.registry import CHOSEN, GROUPS, Metric, metrics
 from napari_nucseg.metrics.verdicts import VerdictCounts
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import as_number, counted
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,16 @@ class Score:
             for threshold, score in scores.items()
             for metric in chosen
         }
+
+    def __str__(self) -> str:
+        """Write the counts, and a line for each score."""
+        lines, group = [self.counts_in_words], ""
+        for metric in self.metrics:
+            title, value = metric.title_at(self.threshold), as_number(metric.compute(self))
+            head = "" if metric.group == group else GROUPS[metric.group]
+            lines.append(f"{head:<9}{title:<20}{value:>6}")
+            group = metric.group
+        return "\n".join(lines)
 
     def __add__(self, other: Score) -> Score:
         """Pool with another score: counts are added, ratios follow."""

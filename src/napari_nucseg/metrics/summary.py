@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.metrics.registry import find_metric
+from napari_nucseg.metrics.registry import GROUPS, find_metric
 from napari_nucseg.metrics.score import Score
+from napari_nucseg.wording import as_interval, as_number, counted
 
 RESAMPLES = 1000
 """Times that the fields are drawn anew, with replacement, for an interval."""
@@ -95,6 +96,20 @@ class Summary:
         if preset.pools:
             found["pooled"] = self.pooled.ratios()["objects"][preset.ratio]
         return found
+
+    def __str__(self) -> str:
+        """Write a line for each score: pooled, mean of fields, and the interval of the mean."""
+        lines = [f"{counted(self.fields, 'field')}, {self.empty} of them without nuclei."]
+        lines.append(f"{'':<29}{'pooled':>6}{'mean':>8}  {LEVEL} % of the mean")
+        group = ""
+        for metric in self.pooled.metrics:
+            head = "" if metric.group == group else GROUPS[metric.group]
+            title, spread = metric.title_at(self.pooled.threshold), self.spread[metric.key]
+            pooled, mean = as_number(metric.compute(self.pooled)), as_number(spread.mean)
+            row = f"{head:<9}{title:<20}{pooled:>6}{mean:>8}  {as_interval(spread.interval)}"
+            lines.append(row.rstrip())
+            group = metric.group
+        return "\n".join(lines)
 
 
 def summarise(scores: Sequence[Score], empty_as_one: bool = False) -> Summary:

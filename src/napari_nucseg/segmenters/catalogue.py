@@ -21,7 +21,7 @@ from napari_nucseg.wording import as_duration
 
 GROUP = "napari_nucseg.segmenters"
 """Entry points by which other packages add models; each is a `Model`, or several in a tuple."""
-BUNDLED = networks.BUNDLED.name
+BUNDLED: str = networks.BUNDLED.name
 """The model that comes with the package."""
 _logger = logging.getLogger(__name__)
 

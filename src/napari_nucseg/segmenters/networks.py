@@ -242,7 +242,7 @@ def _cellpose4(name: str, about: str, licence: str = _CELLPOSE_LICENCE) -> Model
 _WEIGHTS = Path(__file__).parent / "weights" / "fluo-nuclei.safetensors"
 GRAPH = _WEIGHTS.with_suffix(".onnx")
 """Graph of `fluo-nuclei`, which holds no weights."""
-BUNDLED = Model(
+BUNDLED: Model = Model(
     "fluo-nuclei",
     "Bundled with the plugin. For fluorescent nuclei of any kind and size. Fast on any CPU",
     "CC0-1.0",

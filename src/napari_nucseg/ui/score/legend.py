@@ -10,22 +10,16 @@ from qtpy.QtCore import QPointF, QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPen, QPixmap
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
-from napari_nucseg.analysis.drawing import AGREEMENT_COLOURS, VERDICT_COLOURS
+from napari_nucseg.analysis.drawing import (
+    AGREEMENT_COLOURS,
+    VERDICT_COLOURS,
+    VERDICT_MEANINGS,
+)
 from napari_nucseg.metrics.verdicts import Agreement, Verdict
 from napari_nucseg.ui.layers import AGREEMENT, DIFFERENCE, ERRORS, IOU
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.overlay_drawing import COLOURS, FIRST, SECOND, iou_colours
 
-LEGEND = {
-    Verdict.MATCHED: "Has a partner at the IoU threshold. The number includes the loose ones.",
-    Verdict.LOOSE: "Matched, but with an IoU below 0.7.",
-    Verdict.MISSED: "A true nucleus that was not found.",
-    Verdict.MERGED: "True nuclei that one predicted nucleus covers together.",
-    Verdict.SPLIT: "A true nucleus that was cut into pieces.",
-    Verdict.OFF: "Found, but with an IoU below the threshold.",
-    Verdict.TANGLED: "Several true and several predicted nuclei that overlap one another.",
-    Verdict.SPURIOUS: "A predicted nucleus where there is no true one.",
-}
 _COLUMNS = 4
 _FRAME = "#808080"
 _LINE = "#909090"
@@ -50,7 +44,7 @@ class VerdictLegend(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(0)
         self.buttons: dict[Verdict, QToolButton] = {}
-        for number, (verdict, text) in enumerate(LEGEND.items()):
+        for number, (verdict, text) in enumerate(VERDICT_MEANINGS.items()):
             button = _verdict_button(verdict, text)
             button.toggled.connect(self._on_toggled)
             grid.addWidget(button, *divmod(number, _COLUMNS))

@@ -1,0 +1,112 @@
+"""What scripts and notebooks call, as they call it."""
+
+from __future__ import annotations
+
+import doctest
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+import napari_nucseg as ns
+from napari_nucseg import public
+
+
+def test_the_public_names_are_these_and_all_are_there():
+    assert ns.__all__ == [
+        "Dataset",
+        "Field",
+        "Model",
+        "Score",
+        "Segmentation",
+        "Summary",
+        "models",
+        "open",
+        "sample",
+        "score",
+        "segment",
+        "summarise",
+    ]
+    assert all(getattr(ns, name).__doc__ for name in ns.__all__)
+
+
+def test_the_import_loads_nothing_until_something_is_used():
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, napari_nucseg\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+
+    assert "napari_nucseg" in told
+    assert not {"numpy", "napari", "torch", "napari_nucseg.public"} & set(told)
+
+
+def test_the_examples_of_the_docstrings_come_out_as_they_say():
+    assert doctest.testmod(public).failed == 0
+
+
+def test_a_drawn_field_is_opened_segmented_and_scored(drawn_dataset):
+    field = ns.open(drawn_dataset, "training").fields[0]
+
+    found = ns.segment(field.read_image().data)
+    scored = ns.score(field.read_truth(), found.labels)
+
+    assert found.provenance.model == "fluo-nuclei"
+    assert scored.objects.f1 > 0.9
+    assert f"Nuclei   Precision at 0.50    {scored.objects.precision:.3f}" in str(scored)
+    assert "Hausdorff" not in str(scored)
+    assert "Hausdorff" in str(ns.score(field.read_truth(), found.labels, outlines=True))
+
+
+def test_an_image_by_itself_is_a_dataset_of_one_field(tmp_path, drawn_fields):
+    tifffile.imwrite(tmp_path / "cells.tif", drawn_fields[0].image)
+
+    (field,) = ns.open(str(tmp_path / "cells.tif")).fields
+
+    assert np.array_equal(field.read_image().data, drawn_fields[0].image)
+    with pytest.raises(ValueError, match=r"cells\.tif: this is one image"):
+        ns.open(tmp_path / "cells.tif", "validation")
+
+
+def test_parameters_are_those_of_the_form_and_others_are_refused(drawn_fields):
+    image = drawn_fields[0].image
+
+    assert ns.segment(image, "otsu", min_size=1000).labels.max() == 0
+    with pytest.raises(ValueError, match=r"no parameter 'diametre'; choose among diameter, "):
+        ns.segment(image, "otsu", diametre=30)
+    with pytest.raises(ValueError, match="there is no model 'cellpose'; choose fluo-nuclei"):
+        ns.segment(image, "cellpose")
+    with pytest.raises(ValueError, match="choose one grey plane"):
+        ns.segment(np.stack([image, image]))
+
+
+def test_every_listed_model_is_taken_as_it_is(drawn_fields):
+    otsu = next(model for model in ns.models() if model.name == "otsu")
+
+    by_model, by_name = (ns.segment(drawn_fields[0].image, one) for one in (otsu, "otsu"))
+
+    assert np.array_equal(by_model.labels, by_name.labels)
+
+
+def test_scores_of_several_fields_are_printed_as_one_table(drawn_fields):
+    scores = [ns.score(field.labels, field.labels) for field in drawn_fields]
+
+    told = str(ns.summarise(scores)).splitlines()
+
+    assert told[0] == "3 fields, 1 of them without nuclei."
+    assert "Nuclei   Precision at 0.50    1.000   1.000  1.000-1.000" in told
+    assert max(map(len, told)) <= 80
+
+
+def test_the_border_and_the_rule_can_be_chosen(drawn_fields):
+    truth = np.zeros((20, 20), int)
+    truth[:5, :5], truth[10:14, 10:14] = 1, 2
+
+    assert ns.score(truth, np.where(truth == 1, 7, 0)).objects.recall == 0.5
+    assert ns.score(truth, truth, ignore_border=True).areas.true == 1
+    half = np.where((truth == 2) & (np.arange(20) < 12), 2, 0)
+    assert ns.score(truth, half).objects.tp == 1
+    assert ns.score(truth, half, preset="dsb2018").objects.tp == 0
