@@ -29,7 +29,7 @@ UINT16_LABELS, UINT32_LABELS = 2**16, 2**32
 _AXES = "TZCYX"
 _LARGE = 2**31
 """Bytes from which on a file of ImageJ's form could be too large for it."""
-_NOTE = "nucseg"
+NOTE = "nucseg"
 """What the provenance of labels goes by in their file."""
 Columnlike = NDArray[Any] | list[Any]
 _FORMULA = re.compile(r"(^|[,;|\"'])(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
@@ -152,8 +152,8 @@ def write_labels(
     if data.ndim > len(_AXES):
         data = data.reshape(-1, *data.shape[-2:])
     is_for_imagej = data.dtype == np.uint16 and data.nbytes < _LARGE
-    form = _imagej_form if is_for_imagej else _ome_form
-    options = form(data.ndim, json.dumps({_NOTE: provenance}), calibration)
+    form = _imagej_form if is_for_imagej else ome_form
+    options = form(data.ndim, json.dumps({NOTE: provenance}), calibration)
     options |= {"compression": "zlib", "photometric": "minisblack"}
     write_whole(path, lambda file: tifffile.imwrite(file, data, **options))
 
@@ -175,7 +175,7 @@ def checksum(labels: Labels) -> str:
 
 def _imagej_form(ndim: int, note: str, calibration: Calibration) -> dict[str, Any]:
     """Say in ImageJ's way what axes, sizes and the note are."""
-    metadata: dict[str, Any] = {"axes": _axes(ndim), _NOTE: note}
+    metadata: dict[str, Any] = {"axes": _axes(ndim), NOTE: note}
     options: dict[str, Any] = {"imagej": True, "metadata": metadata}
     if calibration.pixel_size is not None:
         metadata["unit"] = "um"
@@ -185,7 +185,7 @@ def _imagej_form(ndim: int, note: str, calibration: Calibration) -> dict[str, An
     return options
 
 
-def _ome_form(ndim: int, note: str, calibration: Calibration) -> dict[str, Any]:
+def ome_form(ndim: int, note: str, calibration: Calibration) -> dict[str, Any]:
     """Say the same in OME's way; ImageJ's own has no 32-bit integers and no files over 4 GB."""
     metadata: dict[str, Any] = {"axes": _axes(ndim), "Description": note}
     sizes = {"X": calibration.pixel_size, "Y": calibration.pixel_size}
@@ -218,7 +218,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
     try:
         with open_tiff(Source(path)) as file:
-            made = dict(json.loads(_read_note(file))[_NOTE])
+            made = dict(json.loads(_read_note(file))[NOTE])
         check_made(made)
     except (
         ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError
@@ -241,7 +241,7 @@ def _read_note(file: tifffile.TiffFile) -> str:
     """Find the note of a file: in ImageJ's description or OME's, or by itself as once was done."""
     description = file.pages.first.description
     if file.is_imagej:
-        start = f"{_NOTE}="
+        start = f"{NOTE}="
         lines = description.splitlines()
         return next(line[len(start) :] for line in lines if line.startswith(start))
     root = parse_ome(description) if file.is_ome else None
