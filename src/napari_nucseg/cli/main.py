@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -135,6 +136,12 @@ class ChoiceOptions:
             "(stitched), or flows in 3-D (3d)."
         ),
     ] = None
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            min=256, help="Edge of blocks, px; one that suits if an image is too large for memory."
+        ),
+    ] = None
 
     def choice(self, in_depth: dict[str, Any] | None) -> Choice:
         """Say what is segmented, by parameters of stacks other than the usual ones."""
@@ -180,21 +187,22 @@ def segment(
     with cluster_for(how.scheduler, how.device) as cluster:
         if cluster is None:
             setup.load()  # what is wrong with it is told before anything is written
-        failed = _segment_all(sources, work, cluster)
+        failed = _segment_all(sources, work, what.blocks, cluster)
     errors = [*refused, *(ValueError(one.error) for one in failed)]
     refuse_failures(errors, len(sources) + len(refused))
 
 
 def _segment_all(
-    sources: Sequence[Source], work: ImageTask, cluster: Executor | None
+    sources: Sequence[Source], work: ImageTask, size: int | None, cluster: Executor | None
 ) -> list[Failed]:
     """Segment images and tell of each; return those that failed."""
-    from napari_nucseg.batch.image_run import describe, segment_images
+    from napari_nucseg.batch.block_run import segment_each
+    from napari_nucseg.batch.image_run import describe
     from napari_nucseg.batch.image_task import Saved
 
     found: list[Saved | Failed] = []
     with counting() as bar:
-        for one in segment_images(sources, work, follow_with(bar, "Images"), cluster):
+        for one in segment_each(sources, work, size, partial(follow_with, bar), cluster):
             found.append(one)
             if isinstance(one, Saved):
                 console.print(f"{one.name}: {describe(one)}")
