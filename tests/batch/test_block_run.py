@@ -30,6 +30,8 @@ from napari_nucseg.metrics.score import score
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
+from napari_nucseg.segmenters.parameters import Depth, VolumeParams
+from napari_nucseg.segmenters.volumes import segment_volume
 
 SIZE = 256
 
@@ -274,3 +276,27 @@ def test_blocks_spread_over_workers_and_one_that_is_killed_loses_nothing(
     assert isinstance(found, Saved), found
     labels = read_labels(Source(found.path))
     np.testing.assert_array_equal(labels, read_labels(Source(done.path)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [Depth.STITCHED, Depth.IN_3D])
+def test_volumes_are_segmented_in_blocks(field, setup, tmp_path, depth):
+    planes = [np.roll(field[:330, :580], shift, (0, 1)) for shift in range(5)]
+    dimmer = [plane // 2 + plane.min() // 2 for plane in (planes[0], planes[-1])]
+    volume = np.stack([dimmer[0], *planes[1:-1], dimmer[1]])
+    tifffile.imwrite(tmp_path / "volume.tif", volume, metadata={"axes": "ZYX"})
+    work = ImageTask(setup, tmp_path / "out", Choice(depth=depth))
+    found = segment_in_blocks(Source(tmp_path / "volume.tif"), work, SIZE, ignore)
+    assert isinstance(found, Saved), found
+    whole = segment_volume(setup.load(), volume, setup.params, depth, VolumeParams(), ignore).labels
+    labels = read_labels(Source(found.path)).astype(np.int32)
+    alike = score(whole, labels, 0.9).objects
+    assert alike.tp > 20
+    assert alike.fp + alike.fn <= 1
+
+
+def test_a_stack_of_which_it_is_not_known_how_to_take_it_is_refused(setup, tmp_path, field):
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([field] * 3), metadata={"axes": "ZYX"})
+    found = segment(tmp_path / "a.tif", setup, tmp_path / "out")
+    assert isinstance(found, Failed)
+    assert "stitched or 3d (--volume)" in found.error

@@ -38,7 +38,6 @@ from napari_nucseg.io.tiff_parts import write_tiff_labels
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.blocks import join_blocks
 from napari_nucseg.segmenters.parameters import Depth
-from napari_nucseg.segmenters.survey import Survey
 from napari_nucseg.segmenters.tiling import MAX_PIXELS
 from napari_nucseg.segmenters.volumes import MAX_VOXELS
 from napari_nucseg.system_info import available_memory
@@ -157,10 +156,9 @@ def _segment(
         [found] = run(SurveyTask(work), [source], progress)
         if isinstance(found, Failed):
             return found
-        folder.write_plan({"plan": plan, **asdict(found)})
+        folder.write_plan({"plan": plan, "found": asdict(found)})
     else:
-        survey = Survey.of(begun["survey"])
-        found = Surveyed(survey, tuple(begun["shape"]), begun["scale"], begun["reach"])
+        found = Surveyed.of(begun["found"])
     blocks = found.blocks(plan["size"])
     left = [block for block in blocks if not folder.has(block)]
     before = len(blocks) - len(left)

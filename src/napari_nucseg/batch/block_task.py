@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Self
 
 from napari_nucseg.batch.block_labels import BlockFolder, count_cut
-from napari_nucseg.batch.field_task import (
-    MODEL_TURN,
-    check_versions,
-    check_weights,
-    in_words,
-)
+from napari_nucseg.batch.field_task import MODEL_TURN, check_versions, check_weights, in_words
 from napari_nucseg.batch.image_task import Failed, ImageTask
-from napari_nucseg.io.large_images import (
-    LargeImage,
-    open_large,
-)
+from napari_nucseg.io.large_images import LargeImage, open_large
 from napari_nucseg.io.sources import Source
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.blocks import Block
@@ -29,16 +22,38 @@ from napari_nucseg.segmenters.windows import plan_windows, scale_of, segment_win
 
 @dataclass(frozen=True)
 class Surveyed:
-    """What a survey found out, and what blocks are planned by; see `plan_windows`."""
+    """What a survey found out, and what blocks are planned by; see `plan_windows`.
+
+    Attributes
+    ----------
+    survey : Survey
+        What holds for all blocks.
+    shape : tuple of int
+        Shape of the image.
+    scale : float
+        How many times larger nuclei are at the network's own scale.
+    reach : int
+        The network's `reach`.
+    anisotropy : float
+        Distance of planes over the edge of a pixel.
+    """
 
     survey: Survey
     shape: tuple[int, ...]
     scale: float
     reach: int
+    anisotropy: float
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """Read it from what `dataclasses.asdict` and JSON have made of it."""
+        survey, shape = Survey.of(record["survey"]), tuple(record["shape"])
+        return cls(**{**record, "survey": survey, "shape": shape})
 
     def blocks(self, size: int | None) -> tuple[Block, ...]:
         """Cut the image into blocks."""
-        return plan_windows(self.shape, self.scale, self.reach, self.survey.extent, size)
+        extent = self.survey.extent
+        return plan_windows(self.shape, self.scale, self.reach, extent, size, self.anisotropy)
 
 
 @dataclass(frozen=True)
@@ -56,7 +71,8 @@ class SurveyTask:
                     survey = survey_image(segmenter, image, params, ignore)
                     network = segmenter.network
                     scale = scale_of(network, survey, params)
-                    return Surveyed(survey, image.shape, scale, network.reach)
+                    volume = self.work.choice.volume_of(image.calibration)
+                    return Surveyed(survey, image.shape, scale, network.reach, volume.anisotropy)
             except Exception as error:  # noqa: BLE001 - it is told, and the other images go on
                 return self.blame(source, in_words(error))
 

@@ -27,8 +27,8 @@ WINDOW = 2048
 """Edge of a window at the network's own scale, px: one tile of `TiledNet`."""
 LARGEST_WINDOW = 4096
 """Edge of a window, in pixels of the image, where it is reduced for the network."""
-VOXELS = 2**23
-"""Voxels of the window of a volume: flows in 3-D take 72 bytes for each."""
+VOXELS = 2**24
+"""Voxels of the window of a volume, about: flows in 3-D take 72 bytes for each."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,12 @@ def scale_of(network: Network, survey: Survey, params: SegmentParams) -> float:
 
 
 def plan_windows(
-    shape: tuple[int, ...], scale: float, reach: int, extent: int, size: int | None = None
+    shape: tuple[int, ...],
+    scale: float,
+    reach: int,
+    extent: int,
+    size: int | None = None,
+    anisotropy: float = 1.0,
 ) -> tuple[Block, ...]:
     """Cut an image into blocks that suit a network, and overlap enough for it and for nuclei.
 
@@ -89,16 +94,19 @@ def plan_windows(
         Longest edge, in pixels, of the largest nucleus; see `Survey`.
     size : int, optional
         Edge of a block without its overlap, in pixels; by default what suits the network.
+    anisotropy : float
+        Distance of planes over the edge of a pixel: planes overlap by as much less.
     """
     overlap = _round_up(max(math.ceil(reach / scale), round(ROOM * extent)))
     if size is None:
         window = min(round(WINDOW / scale), LARGEST_WINDOW)
-        size = window - 2 * overlap if len(shape) == 2 else overlap
+        size = window - 2 * overlap if len(shape) == 2 else 2 * overlap
     size = _round_up(max(size, overlap))
     if len(shape) == 2:
         return plan_blocks(shape, (size, size), (overlap, overlap), ALIGN)
-    planes = max(VOXELS // (size + 2 * overlap) ** 2 - 2 * overlap, overlap)
-    return plan_blocks(shape, (planes, size, size), (overlap, overlap, overlap), ALIGN)
+    thick = math.ceil(overlap / anisotropy)
+    planes = max(VOXELS // (size + 2 * overlap) ** 2 - 2 * thick, thick)
+    return plan_blocks(shape, (planes, size, size), (thick, overlap, overlap), ALIGN)
 
 
 def _round_up(length: int) -> int:
