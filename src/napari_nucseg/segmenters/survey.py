@@ -29,7 +29,7 @@ MOST_WHOLE = 2**26
 PATCH, PATCHES = 256, 512
 """Edge of the parts of a larger image that are taken for them, px, and how many there are."""
 PLANES = 16
-"""Planes of a volume that these parts lie in, at most."""
+"""Planes of a volume that these parts lie in, unless the planes are small."""
 PROBE = 2048
 """Edge of the part whose nuclei are measured, px."""
 BRIGHT = 0.5
@@ -117,9 +117,11 @@ def sample_boxes(shape: tuple[int, ...]) -> list[Box]:
     """
     if math.prod(shape) <= MOST_WHOLE:
         return [tuple(slice(0, length) for length in shape)]
-    planes = [_spread(length, 1, PLANES) for length in shape[:-2]]
-    left = PATCHES / math.prod(map(len, planes))
     height, width = shape[-2:]
+    most = max(1, height // PATCH) * max(1, width // PATCH)
+    wanted = max(PLANES, math.ceil(PATCHES / most))
+    planes = [_spread(length, 1, wanted) for length in shape[:-2]]
+    left = PATCHES / math.prod(map(len, planes))
     rows = _spread(height, PATCH, max(1, round(math.sqrt(left * height / width))))
     columns = _spread(width, PATCH, max(1, int(left / len(rows))))
     return _patches([*planes, rows, columns], shape)
