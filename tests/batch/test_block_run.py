@@ -63,7 +63,8 @@ def whole(field, setup):
 
 
 def segment(path, setup, out, *, progress=ignore, **how):
-    return segment_in_blocks(Source(path), ImageTask(setup, out, Choice(), **how), SIZE, progress)
+    work = ImageTask(setup, out, Choice(takes_spacing=True), **how)  # as the command line has it
+    return segment_in_blocks(Source(path), work, SIZE, progress)
 
 
 def blocks_in(out):
