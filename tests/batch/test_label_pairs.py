@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
 
 from napari_nucseg.batch.label_pairs import pair_labels
+from napari_nucseg.io.large_images import open_large
+from napari_nucseg.io.ome_zarr import write_zarr_labels
+from napari_nucseg.io.sources import Source
+from napari_nucseg.metrics.presets import DEFAULT_RULE
 from tests.conftest import write_mask
 
 
@@ -118,3 +124,48 @@ def test_what_is_no_label_image_is_refused_with_its_name(folders, content):
     tifffile.imwrite(folders[0] / "a.tif", content)
     with pytest.raises(ValueError, match=r"a\.tif"):
         pair_labels(*folders)[0].score()
+
+
+def large_pair(folder, shape=(2100, 4200)):
+    """Write labels of random squares, and the same moved a little, as files."""
+    rng = np.random.default_rng(0)
+    truth, predicted = np.zeros(shape, np.uint32), np.zeros(shape, np.uint32)
+    for number, (y, x) in enumerate(rng.integers(0, (shape[0] - 20, shape[1] - 20), (900, 2)), 1):
+        truth[y : y + 15, x : x + 18] = number
+        predicted[y + 2 : y + 17, x : x + 17] = 2000 - number
+    for name, labels in (("truth", truth), ("predicted", predicted)):
+        tifffile.imwrite(folder / f"{name}.tif", labels, tile=(256, 256), compression="zlib")
+    return folder / "predicted.tif", folder / "truth.tif"
+
+
+def test_labels_larger_than_memory_are_scored_in_parts_exactly(tmp_path, monkeypatch):
+    [pair] = pair_labels(*large_pair(tmp_path))
+    whole = replace(pair.score(), boundaries=None)
+    monkeypatch.setenv("NUCSEG_MAX_PIXELS", "1000000")
+    found, notes = pair.score_and_note()
+    assert found == whole
+    assert "scored in parts, without the distances of outlines" in notes[0]
+
+
+def test_what_cannot_be_scored_in_parts_is_refused(tmp_path, monkeypatch):
+    [pair] = pair_labels(*large_pair(tmp_path))
+    monkeypatch.setenv("NUCSEG_MAX_PIXELS", "1000000")
+    with pytest.raises(ValueError, match="count the nuclei at the border, too"):
+        pair.score(replace(DEFAULT_RULE, ignore_border=True))
+    tifffile.imwrite(tmp_path / "truth.tif", np.zeros((2000, 2000), np.uint16))
+    with pytest.raises(ValueError, match="choose labels of the same field"):
+        pair.score()
+
+
+def test_labels_of_ome_zarr_are_scored(tmp_path, run):
+    pytest.importorskip("zarr")
+    for path in large_pair(tmp_path):
+        with open_large(Source(path), as_numbers=True) as labels:
+            write_zarr_labels(path.with_suffix(".ome.zarr"), labels, {"nuclei": 900})
+    paths = tmp_path / "predicted.ome.zarr", tmp_path / "truth.ome.zarr"
+    [pair] = pair_labels(*paths)
+    tiffs = pair_labels(tmp_path / "predicted.tif", tmp_path / "truth.tif")[0]
+    assert pair.score() == replace(tiffs.score(), boundaries=None)
+    told = run("score", *paths)
+    assert told.code == 0, told.said
+    assert "scored in parts" in told.said

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_nucseg.metrics.matching import match
-from napari_nucseg.metrics.overlap import Overlap, find_overlap
+from napari_nucseg.metrics.overlap import Overlap, find_overlap, sum_overlaps
 from napari_nucseg.metrics.score import score, score_matching
 from tests.metrics.distortions import distort_all
 from tests.metrics.test_matching import quick
@@ -86,3 +86,36 @@ def test_ten_thousand_objects_take_memory_for_their_pairs_and_not_for_a_table():
     tracemalloc.stop()
     assert found.areas.true == 9_999
     assert peak < 10_000**2 / 4  # a table of single bytes would take four times as much
+
+
+@given(
+    arrays(np.uint8, (12, 17), elements=st.integers(0, 9)),
+    arrays(np.uint8, (12, 17), elements=st.integers(0, 9)),
+    st.integers(1, 12),
+    st.integers(1, 17),
+)
+def test_overlaps_of_parts_add_up_to_that_of_the_whole(truth, predicted, rows, columns):
+    parts = (
+        find_overlap(truth[y : y + rows, x : x + columns], predicted[y : y + rows, x : x + columns])
+        for y in range(0, 12, rows)
+        for x in range(0, 17, columns)
+    )
+    found, whole = sum_overlaps(parts), find_overlap(truth, predicted)
+    for one in fields(Overlap):
+        np.testing.assert_array_equal(getattr(found, one.name), getattr(whole, one.name))
+
+
+def test_many_parts_take_memory_for_their_sum_and_not_for_all_of_them():
+    def parts():
+        for first in range(0, 4_000_000, 1000):
+            labels = np.arange(first + 1, first + 1001)
+            yield find_overlap(labels, labels)
+
+    tracemalloc.start()
+    try:
+        found = sum_overlaps(parts())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found.shared) == found.pixels == 4_000_000
+    assert peak < 1.0e9

@@ -20,7 +20,9 @@ from napari_nucseg.batch.image_task import (
 )
 from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.large_images import read_made
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
+from napari_nucseg.io.ome_zarr import is_zarr
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.writers import checksum, read_provenance
@@ -56,7 +58,8 @@ def find_images(
 def _images_of(path: Path) -> list[Source]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file or folder")
-    found = _images_in(path) if path.is_dir() else [Source(path)]
+    is_folder = path.is_dir() and not is_zarr(path)
+    found = _images_in(path) if is_folder else [Source(path)]
     if not found:
         raise ValueError(f"{path}: no TIFF or PNG image here{others_in(path)}")
     return found
@@ -85,6 +88,7 @@ def find_clashes(sources: Sequence[Source], out: Path) -> dict[Source, str]:
 
 def _images_in(folder: Path) -> list[Source]:
     listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES, broken_links=True)
+    listed += [Source(path) for path in sorted(folder.iterdir()) if is_zarr(path)]
     return [source for source in listed if not _is_labels(source)]
 
 
@@ -95,7 +99,7 @@ def _is_labels(source: Source) -> bool:
     if stem != source.stem and any(path.is_file() for path in beside):
         return True
     try:
-        return bool(read_provenance(source.path))
+        return bool(read_made(source.path))
     except (ValueError, OSError):
         return False
 
@@ -235,6 +239,11 @@ def _labels_in(path: Path) -> Labels | None:
 
 def _is_same(made: Mapping[str, Any], source: Source, work: ImageTask) -> bool:
     """Whether labels would come out as those that are there, by how these were made."""
+    return is_same_setup(made, work) and made.get("image_sha256") == source.sha256()
+
+
+def is_same_setup(made: Mapping[str, Any], work: ImageTask) -> bool:
+    """Whether labels of the same image would come out as those that were made so."""
     setup = work.setup
     before = made.get("versions", {})
     now = versions(before)
@@ -244,5 +253,4 @@ def _is_same(made: Mapping[str, Any], source: Source, work: ImageTask) -> bool:
         and completed(made.get("parameters", {})) == asdict(setup.params)
         and made.get("choice") == asdict(work.choice)
         and all(now.get(name) == number for name, number in before.items())
-        and made.get("image_sha256") == source.sha256()
     )

@@ -29,6 +29,7 @@ from napari_nucseg.batch.plan import Setup
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import Channel, ChannelNeededError
 from napari_nucseg.io.images import Image, read_image
+from napari_nucseg.io.ome_zarr import is_zarr
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import checksum, write_labels
 from napari_nucseg.parameter_spec import specs_of
@@ -64,12 +65,12 @@ class Choice:
     volume: VolumeParams = field(default_factory=VolumeParams)
     takes_spacing: bool = False
 
-    def volume_of(self, image: Image) -> VolumeParams:
-        """Say how the planes of an image belong together."""
-        if not self.takes_spacing or image.z_spacing is None or image.pixel_size is None:
+    def volume_of(self, told: Calibration) -> VolumeParams:
+        """Say how the planes of an image belong together, whose file states these sizes."""
+        if not self.takes_spacing or told.z_spacing is None or told.pixel_size is None:
             return self.volume
         spec = specs_of(VolumeParams)["anisotropy"]
-        measured = round(image.z_spacing / image.pixel_size, 1)
+        measured = round(told.z_spacing / told.pixel_size, 1)
         return replace(self.volume, anisotropy=min(max(measured, spec.low), spec.high))
 
 
@@ -198,7 +199,7 @@ class ImageTask:
         image = _read(source, self.choice)
         if depth is not None and image.data.ndim == 3:
             image = _take_for_depth(source, image, depth)
-            volume = self.choice.volume_of(image)
+            volume = self.choice.volume_of(Calibration(image.pixel_size, image.z_spacing))
             with _named(source):
                 return image, segment_volume(
                     segmenter, image.data, params, depth, volume, self.progress
@@ -218,7 +219,9 @@ class ImageTask:
 
 
 def labels_file(source: Source, out: Path) -> Path:
-    """Name the file of an image's labels."""
+    """Name the file of an image's labels, or the folder for one of OME-Zarr."""
+    if is_zarr(source.path):
+        return out / f"{source.stem.removesuffix('.ome')}.ome.zarr"
     return out / f"{source.stem}.tif"
 
 

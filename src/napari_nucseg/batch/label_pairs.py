@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,22 @@ from typing import Any
 
 from napari_nucseg.io.images import read_label_image
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
+from napari_nucseg.io.large_images import open_large, read_made
 from napari_nucseg.io.layouts import find_files_of_one, stem_of_truth
+from napari_nucseg.io.limits import max_pixels
+from napari_nucseg.io.ome_zarr import is_zarr, parts_of
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
-from napari_nucseg.io.writers import count_corrected, read_provenance
+from napari_nucseg.io.tiff import find_planes, open_tiff
+from napari_nucseg.io.writers import count_corrected
+from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.overlap import find_overlap, sum_overlaps
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
-from napari_nucseg.metrics.score import Score, score_with_boundaries
+from napari_nucseg.metrics.score import Score, score_matching, score_with_boundaries
 from napari_nucseg.wording import say_corrected
+
+_EDGE, _THICK = 2048, 8
+"""Edge of a part of labels that is read at once, px, and its planes."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class LabelFiles:
     def made(self) -> Mapping[str, Any]:
         """How the prediction was made; empty if its file does not say."""
         try:
-            return read_provenance(self.predicted.path)
+            return read_made(self.predicted.path)
         except (ValueError, OSError):
             return {}
 
@@ -63,6 +73,8 @@ class LabelFiles:
         """
         sources = self.truth, self.predicted
         try:
+            if any(map(is_too_large, sources)):
+                return self._score_in_parts(rule)
             truth, predicted = (read_label_image(one, components=components) for one in sources)
             score = score_with_boundaries(
                 truth.data, predicted.data, rule.threshold, rule.preset, ignore=rule.ignored
@@ -71,6 +83,45 @@ class LabelFiles:
             raise ValueError(f"{self.predicted} against {self.truth}: {error}") from error
         by_hand = [f"{one}: {say_corrected(count)}" for one, count in self.corrected.items()]
         return score, (*truth.notes, *predicted.notes, *by_hand)
+
+    def _score_in_parts(self, rule: ScoreRule) -> tuple[Score, tuple[str, ...]]:
+        """Score labels of any size, all but their outlines, part by part.
+
+        The counts are those of the labels in one piece: what objects share adds up over the parts.
+        """
+        if rule.ignored is not None:
+            raise ValueError(
+                "they are larger than memory, and scored in parts; count the nuclei at the border, "
+                "too, or crop both"
+            )
+        with (
+            open_large(self.truth, as_numbers=True) as truth,
+            open_large(self.predicted, as_numbers=True) as predicted,
+        ):
+            if truth.shape != predicted.shape:
+                raise ValueError(
+                    f"the ground truth is {truth.shape} px and the prediction {predicted.shape} "
+                    "px; choose labels of the same field"
+                )
+            size = (_THICK, _EDGE, _EDGE)[-len(truth.shape) :]
+            parts = (
+                find_overlap(truth.read(box), predicted.read(box))
+                for box in parts_of(truth.shape, size)
+            )
+            matching = match(sum_overlaps(parts), rule.threshold, rule.preset.strict)
+        note = f"{self.predicted}: scored in parts, without the distances of outlines"
+        return score_matching(matching, rule.preset), (note,)
+
+
+def is_too_large(source: Source) -> bool:
+    """Tell whether labels are read in parts: OME-Zarr, and TIFF files larger than memory."""
+    if is_zarr(source.path):
+        return True
+    if source.suffix not in TIFF_SUFFIXES or not source.path.is_file():
+        return False
+    with open_tiff(source) as tiff:
+        shape = find_planes(source, tiff, in_parts=True).shape
+    return math.prod(shape) > max_pixels()
 
 
 def pair_labels(predicted: Path, truth: Path) -> tuple[LabelFiles, ...]:
@@ -86,9 +137,10 @@ def pair_labels(predicted: Path, truth: Path) -> tuple[LabelFiles, ...]:
     for path in (predicted, truth):
         if not path.exists():
             raise FileNotFoundError(f"{path}: there is no such file or folder")
-    if predicted.is_file() and truth.is_file():
+    is_one = [path.is_file() or is_zarr(path) for path in (predicted, truth)]
+    if all(is_one):
         return (LabelFiles(predicted.stem, Source(predicted), Source(truth)),)
-    if predicted.is_file() or truth.is_file():
+    if any(is_one):
         raise ValueError(f"{predicted} and {truth}: give two files or two folders")
     found, wanted = _by_stem(predicted), _by_stem(truth)
     if found.keys() != wanted.keys():

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -158,6 +159,12 @@ class ChoiceOptions:
             "(stitched), or flows in 3-D (3d)."
         ),
     ] = None
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            min=256, help="Edge of blocks, px; one that suits if an image is too large for memory."
+        ),
+    ] = None
 
     def choice(self, in_depth: dict[str, Any] | None) -> Choice:
         """Say what is segmented, by parameters of stacks other than the usual ones."""
@@ -211,7 +218,7 @@ def segment(
         with cluster_for(how.scheduler, how.device) as cluster:
             if cluster is None:
                 setup.load()  # what is wrong with it is told before anything is written
-            saved, failed = _segment_all(sources, work, cluster)
+            saved, failed = _segment_all(sources, work, what.blocks, cluster)
         reasons = [*refused, *(ValueError(one.error) for one in failed)]
         measured = told.join(files.out, saved)
         if told.as_json:
@@ -223,20 +230,20 @@ def segment(
 
 
 def _segment_all(
-    sources: Sequence[Source], work: ImageTask, cluster: Executor | None
+    sources: Sequence[Source], work: ImageTask, size: int | None, cluster: Executor | None
 ) -> tuple[list[Saved], list[Failed]]:
     """Segment images and tell of each; return those that are saved, and those that failed."""
-    from napari_nucseg.batch.image_run import describe, segment_images
+    from napari_nucseg.batch.block_run import segment_each
+    from napari_nucseg.batch.image_run import describe
     from napari_nucseg.batch.image_task import Failed
 
     saved: list[Saved] = []
     failed: list[Failed] = []
     with counting() as bar:
-        follow = follow_with(bar, "Images")
         if cluster is None:  # a stack or a large image may take minutes
             parts = "Planes" if work.choice.depth else "Tiles"
             work = replace(work, progress=follow_parts_with(bar, parts))
-        for one in segment_images(sources, work, follow, cluster):
+        for one in segment_each(sources, work, size, partial(follow_with, bar), cluster):
             if isinstance(one, Failed):
                 failed.append(one)
                 continue

@@ -124,6 +124,24 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         write(file)
 
 
+def replace_folder(path: Path, by: Path) -> None:
+    """Put a folder that is whole in the place of another, if there is one.
+
+    Parameters
+    ----------
+    path : Path
+        The place; what is there is removed once the other has its name.
+    by : Path
+        The new folder, on the same disk.
+    """
+    old = by.with_name(f"{by.name}-replaced")
+    with explained(path):
+        if path.exists():
+            path.replace(old)
+        by.replace(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 @contextmanager
 def files_at_once(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     """Give a folder in which files are prepared, and which then take their places together.

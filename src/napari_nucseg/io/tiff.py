@@ -121,8 +121,17 @@ def _quiet() -> Iterator[None]:
         logger.removeFilter(is_anothers)
 
 
-def find_planes(source: Source, tiff: tifffile.TiffFile) -> Planes:
+def find_planes(source: Source, tiff: tifffile.TiffFile, *, in_parts: bool = False) -> Planes:
     """Find the pages of a file's image, and refuse a file of several images.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    tiff : TiffFile
+        The file, open.
+    in_parts : bool
+        Whether it is read part by part, so that it may be of any size.
 
     Raises
     ------
@@ -140,7 +149,8 @@ def find_planes(source: Source, tiff: tifffile.TiffFile) -> Planes:
         axes, notes = _within_set(source, tiff.ome_metadata, shape, axes)
     if len(series) > 1:
         shape, axes = (len(series), *shape), "Q" + axes
-    refuse_large(source, shape)
+    if not in_parts:
+        refuse_large(source, shape)
     kept = [index for index, letter in enumerate(axes) if shape[index] > 1 or letter in "YX"]
     return Planes(series, tuple(shape[i] for i in kept), "".join(axes[i] for i in kept), notes)
 

@@ -21,7 +21,7 @@ from PIL import Image
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, elements, parse_ome
-from napari_nucseg.io.labelled import UINT16_LABELS, UINT32_LABELS, refuse_beyond
+from napari_nucseg.io.labelled import NOTE, UINT16_LABELS, UINT32_LABELS, refuse_beyond
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import open_tiff
 from napari_nucseg.wording import escaped
@@ -30,8 +30,6 @@ OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 _AXES = "TZCYX"
 _LARGE = 2**31
 """Bytes from which on a file of ImageJ's form could be too large for it."""
-_NOTE = "nucseg"
-"""What the provenance of labels goes by in their file."""
 Columnlike = NDArray[Any] | list[Any]
 _FORMULA = re.compile(r"(^|[,;|\"'])(\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 """What stands before a formula: a cell's start or a separator; signs in full width, too."""
@@ -154,9 +152,9 @@ def write_labels(
         data = data.reshape(-1, *data.shape[-2:])
     is_ome = path.name.lower().endswith(OME_SUFFIXES)
     is_for_imagej = data.dtype == np.uint16 and data.nbytes < _LARGE and not is_ome
-    form = _imagej_form if is_for_imagej else _ome_form
-    axes = "TYX" if stack == "T" and data.ndim == 3 else _axes(data.ndim)
-    options = form(axes, json.dumps({_NOTE: provenance}), calibration)
+    form = _imagej_form if is_for_imagej else ome_form
+    axes = "TYX" if stack == "T" and data.ndim == 3 else label_axes(data.ndim)
+    options = form(axes, json.dumps({NOTE: provenance}), calibration)
     options |= {"compression": "zlib", "photometric": "minisblack"}
     write_whole(path, lambda file: tifffile.imwrite(file, data, **options))
 
@@ -178,7 +176,7 @@ def checksum(labels: Labels) -> str:
 
 def _imagej_form(axes: str, note: str, calibration: Calibration) -> dict[str, Any]:
     """Say in ImageJ's way what axes, sizes and the note are."""
-    metadata: dict[str, Any] = {"axes": axes, _NOTE: note}
+    metadata: dict[str, Any] = {"axes": axes, NOTE: note}
     options: dict[str, Any] = {"imagej": True, "metadata": metadata}
     if calibration.pixel_size is not None:
         metadata["unit"] = "um"
@@ -188,7 +186,7 @@ def _imagej_form(axes: str, note: str, calibration: Calibration) -> dict[str, An
     return options
 
 
-def _ome_form(axes: str, note: str, calibration: Calibration) -> dict[str, Any]:
+def ome_form(axes: str, note: str, calibration: Calibration) -> dict[str, Any]:
     """Say the same in OME's way; ImageJ's own has no 32-bit integers and no files over 4 GB."""
     metadata: dict[str, Any] = {"axes": axes, "Description": note}
     edge, depth = calibration.pixel_size, calibration.z_spacing if "Z" in axes else None
@@ -199,7 +197,8 @@ def _ome_form(axes: str, note: str, calibration: Calibration) -> dict[str, Any]:
     return {"ome": True, "metadata": metadata}
 
 
-def _axes(ndim: int) -> str:
+def label_axes(ndim: int) -> str:
+    """Name the axes of labels with so many dimensions."""
     return _AXES.replace("C", "" if ndim < len(_AXES) else "C")[-ndim:]
 
 
@@ -220,7 +219,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
     try:
         with open_tiff(Source(path)) as file:
-            made = dict(json.loads(_read_note(file))[_NOTE])
+            made = dict(json.loads(_read_note(file))[NOTE])
         check_made(made)
     except (
         ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError
@@ -243,7 +242,7 @@ def _read_note(file: tifffile.TiffFile) -> str:
     """Find the note of a file: in ImageJ's description or OME's, or by itself as once was done."""
     description = file.pages.first.description
     if file.is_imagej:
-        start = f"{_NOTE}="
+        start = f"{NOTE}="
         lines = description.splitlines()
         return next(line[len(start) :] for line in lines if line.startswith(start))
     root = parse_ome(description) if file.is_ome else None

@@ -6,7 +6,7 @@ are runs of equal pixels, far fewer than pixels, so that runs are what is sorted
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -166,6 +166,35 @@ def join_overlaps(overlaps: Sequence[Overlap]) -> Overlap:
         shared=_end_to_end([overlap.shared for overlap in overlaps]),
         pixels=sum(overlap.pixels for overlap in overlaps),
     )
+
+
+def sum_overlaps(parts: Iterable[Overlap]) -> Overlap:
+    """Add up the overlaps of the parts of one field, as if it was counted in one piece.
+
+    Parameters
+    ----------
+    parts : iterable of Overlap
+        Overlaps of parts that cover the field once, and in which an object has the same number.
+        They are taken one after the other: memory is needed for the sum alone.
+
+    Examples
+    --------
+    >>> truth, predicted = np.array([[1, 1, 2, 2]]), np.array([[1, 1, 1, 0]])
+    >>> halves = (find_overlap(truth[:, c], predicted[:, c]) for c in (slice(0, 2), slice(2, 4)))
+    >>> sum_overlaps(halves).shared
+    array([2, 1])
+    """
+    none = np.zeros(0, dtype=np.int64)
+    total, waiting, rows, pixels = _Counted(none, none, none), list[_Counted](), 0, 0
+    for part in parts:
+        counted = part._counted()
+        waiting.append(counted)
+        rows += len(counted.pixels)
+        pixels += part.pixels
+        if rows > max(_CHUNK, len(total.pixels)):
+            total = _add(*map(np.concatenate, zip(total, *waiting, strict=True)))
+            waiting, rows = [], 0
+    return _overlap(_add(*map(np.concatenate, zip(total, *waiting, strict=True))), pixels)
 
 
 @lru_cache

@@ -189,6 +189,11 @@ class FluoNuclei(Network):
     net: TiledNet
     device: Device
 
+    @property
+    def reach(self) -> int:
+        """How far away, in pixels at its own scale, an input changes an output noticeably."""
+        return self.net.reach
+
     def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
         """Scale intensities so that background is 0 and nuclei are about 1."""
         return scale_intensities(image)

@@ -44,6 +44,14 @@ class Network(ABC):
         """float32, so that a field gets the same labels on every machine, or bfloat16."""
         return "float32"
 
+    @property
+    def reach(self) -> int:
+        """How far away, in pixels at its own scale, an input changes an output noticeably.
+
+        Networks that see an image in tiles of their own look no farther than half of a tile.
+        """
+        return 128
+
     @abstractmethod
     def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
         """Scale intensities as it wants them; 0 everywhere where there is no contrast.

@@ -60,6 +60,11 @@ class UNet(Network):
     diameter: float
     device: Device
 
+    @property
+    def reach(self) -> int:
+        """How far away, in pixels at its own scale, an input changes an output noticeably."""
+        return self.net.reach
+
     def normalise(self, image: NDArray[Any], params: SegmentParams) -> NDArray[np.float32]:
         """Scale intensities by their percentiles."""
         return normalise(image, (params.low_percentile, params.high_percentile))
