@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.analysis.volume_measurements import measure_volume
+from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.channels import COLOURS, Channel, count_colours, find_axis
 from napari_nucseg.io.images import Image
@@ -53,6 +54,27 @@ _INTENSITIES = {
     "intensity_sum": "Intensity_IntegratedIntensity",
     "intensity_background": "Intensity_BackgroundIntensity",
 }
+
+
+def count_nuclei(labels: Labels, depth: Mapping[str, Any]) -> int:
+    """Count nuclei: planes that were labelled each by itself number theirs anew.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (height, width) or (planes, height, width)
+        0 is background.
+    depth : mapping
+        How planes were put together, as in `Provenance`; empty for a plane by itself.
+
+    Examples
+    --------
+    >>> planes = np.array([[[0, 1, 2]], [[1, 0, 0]]])
+    >>> count_nuclei(planes, {"method": "planes"}), count_nuclei(planes, {"method": "stitched"})
+    (3, 2)
+    """
+    by_plane = labels.ndim > 2 and depth.get("method") == Depth.PLANES
+    parts = labels if by_plane else [labels]
+    return sum(int(np.count_nonzero(np.unique(part))) for part in parts)
 
 
 def table_of(labels: Path) -> Path:

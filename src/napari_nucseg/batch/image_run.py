@@ -10,12 +10,11 @@ from typing import Any
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.field_task import Executor, run_serially
-from napari_nucseg.batch.image_measures import table_of
+from napari_nucseg.batch.image_measures import count_nuclei, table_of
 from napari_nucseg.batch.image_task import (
     Failed,
     ImageTask,
     Saved,
-    count_nuclei,
     labels_file,
 )
 from napari_nucseg.io.atomic import describe_error

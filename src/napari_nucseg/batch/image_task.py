@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.field_task import (
     MODEL_TURN,
@@ -18,6 +16,7 @@ from napari_nucseg.batch.field_task import (
     describe_failure,
 )
 from napari_nucseg.batch.image_measures import (
+    count_nuclei,
     measure_image,
     measure_labels,
     read_channels,
@@ -223,27 +222,6 @@ def labels_file(source: Source, out: Path) -> Path:
     if is_zarr(source.path):
         return out / f"{source.stem.removesuffix('.ome')}.ome.zarr"
     return out / f"{source.stem}.tif"
-
-
-def count_nuclei(labels: Labels, depth: Mapping[str, Any]) -> int:
-    """Count nuclei: planes that were labelled each by itself number theirs anew.
-
-    Parameters
-    ----------
-    labels : ndarray of integers, shape (height, width) or (planes, height, width)
-        0 is background.
-    depth : mapping
-        How planes were put together, as in `Provenance`; empty for a plane by itself.
-
-    Examples
-    --------
-    >>> planes = np.array([[[0, 1, 2]], [[1, 0, 0]]])
-    >>> count_nuclei(planes, {"method": "planes"}), count_nuclei(planes, {"method": "stitched"})
-    (3, 2)
-    """
-    by_plane = labels.ndim > 2 and depth.get("method") == Depth.PLANES
-    parts = labels if by_plane else [labels]
-    return sum(int(np.count_nonzero(np.unique(part))) for part in parts)
 
 
 def _read(source: Source, choice: Choice) -> Image:

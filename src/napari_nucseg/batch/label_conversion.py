@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from napari_nucseg.batch.image_task import Failed, count_nuclei
+from napari_nucseg.batch.image_measures import count_nuclei
+from napari_nucseg.batch.image_task import Failed
 from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.coco import COCO_SUFFIXES, read_coco_images, write_coco

@@ -249,8 +249,7 @@ class TrainingCourse:
         kept = next((one for one in ranked if self._is_better(one)), None)
         if kept is not None:
             self.best = Best(done, kept.scores, kept.weights, kept.share)
-        shown = kept or ranked[0]
-        self._scored = done
+        shown, self._scored = kept or ranked[0], done
         row = self._log(shown)
         write_curves(self.files.curves, self.rows)
         self.save()
@@ -263,8 +262,7 @@ class TrainingCourse:
         """
         from napari_nucseg.segmenters.training.held_out import merit
 
-        best = self.best
-        if best and best.scores and trial.scores:
+        if (best := self.best) and best.scores and trial.scores:
             lost = trial.scores.f1_50 < best.scores.f1_50 and self.training.params.fine_tune
             if lost or merit(trial.scores, trial.share) <= merit(best.scores, best.share):
                 return False
@@ -283,8 +281,8 @@ class TrainingCourse:
     def _score_old(self, share: float, check: Progress) -> float:
         from napari_nucseg.segmenters.training.held_out import score_net
 
-        net, old = self.training.blended(share), self.lessons.old[-1:]
-        return score_net(net, self.training.device, old, check)[0].mean_ap
+        net, device = self.training.blended(share), self.training.device
+        return score_net(net, device, self.lessons.old[-1:], check)[0].mean_ap
 
     def _log(self, trial: Trial | None) -> LogRow:
         done, losses = self.training.done, self._losses

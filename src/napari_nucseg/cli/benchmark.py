@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.tables import Benchmark
-from napari_nucseg.cli.help_texts import AsJson, complete_splits, examples, print_json
+from napari_nucseg.cli.console import (
+    console,
+    counting,
+    follow_with,
+    going_on,
+    print_json,
+    print_rows,
+    tell_failures,
+    tell_suspects,
+    told_beside,
+    warn,
+)
 from napari_nucseg.cli.options import (
+    AsJson,
     Components,
     ModelOptions,
     RuleOptions,
-    console,
-    counting,
-    errors,
-    follow_with,
+    complete_splits,
+    examples,
     grouped,
     path_argument,
     path_option,
     prepare,
     takes,
-    told_beside,
-    warn,
-    warn_of_reading,
 )
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.segmenters import catalogue
@@ -43,7 +48,6 @@ EXAMPLES = examples(
     ("The test split of BBBC039", "benchmark BBBC039 --split test --out results"),
     ("Two models compared", "benchmark images masks -m fluo-nuclei -m otsu"),
 )
-_FAILURES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def _score(
 
     parquet = has_parquet() if results.parquet is None else results.parquet
     with (
-        _going_on(),
+        going_on(),
         executor_for(models.scheduler, models.device) as run_fields,
         counting() as bar,
     ):
@@ -188,16 +192,16 @@ def _measure(
     if results.parquet:
         warn("--parquet: tables of a run without ground truth are CSV alone")
     with (
-        _going_on(),
+        going_on(),
         cluster_for(models.scheduler, models.device) as cluster,
         counting() as bar,
     ):
         told = follow_with(bar, "Fields")
         found = measure_models(dataset, setups, out, told, cluster, _command())
-    _print([("Model", *found[0].header[1:]), *(one.total for one in found)])
+    print_rows([("Model", *found[0].header[1:]), *(one.total for one in found)])
     for one in found:
-        _tell_failures(one.failed)
-        _tell_suspects(one.suspect, components=True)
+        tell_failures(one.failed)
+        tell_suspects(one.suspect, components=True)
     console.print(*describe_measured(found), sep="\n")
     first = dataset.fields[0].image
     assert first is not None
@@ -220,16 +224,6 @@ def _record(setups: Sequence[Setup], out: Path, is_scored: bool) -> dict[str, An
         for name, folder in folders.items()
     }
     return {"results": str(out), "report": str(out / "report.html"), "models": found}
-
-
-@contextmanager
-def _going_on() -> Iterator[None]:
-    """Say after Ctrl-C that nothing is lost."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        errors.print("Stopped; the same command goes on from here")
-        raise
 
 
 def _warn(fields: Dataset) -> None:
@@ -260,35 +254,19 @@ def _tell(fields: Dataset, setup: Setup, result: Benchmark) -> None:
     console.print(summary_table(result.summary))
     split = published_split(fields)
     if split is not None:
-        _print(pixel_table(setup.model, result.summary, split))
-        _print(object_table(setup.model, list(result.scores.values()), split))
+        print_rows(pixel_table(setup.model, result.summary, split))
+        print_rows(object_table(setup.model, list(result.scores.values()), split))
     places = ", ".join(f"{device} of {host}" for host, device in result.places)
     console.print(
         f"{fields.name}, {setup.model}: {counted(len(result.scores), 'field')}, "
         f"{result.summary.empty} of them empty, {result.seconds_per_field:.2f} s a field on "
         f"{places}"
     )
-    _tell_failures(result.failed)
-    _tell_suspects(result.suspect, any(field.components for field in fields.fields))
+    tell_failures(result.failed)
+    tell_suspects(result.suspect, any(field.components for field in fields.fields))
     caveat = catalogue.caveat(setup.model, splits_of_bbbc039(fields))
     if caveat:
         console.print(f"Note: {caveat}", style="yellow")
-
-
-def _tell_failures(failed: Mapping[str, str]) -> None:
-    if not failed:
-        return
-    console.print(f"{counted(len(failed), 'field')} failed, see failed.csv:", style="red")
-    for stem, error in list(failed.items())[:_FAILURES_SHOWN]:
-        console.print(f"  {stem}: {error}", style="red")
-
-
-def _tell_suspects(suspect: Mapping[str, Sequence[str]], components: bool) -> None:
-    if not suspect:
-        return
-    warn(f"{counted(len(suspect), 'field')} to look at, see the column suspect of fields.csv:")
-    for stem, signs in list(suspect.items())[:_FAILURES_SHOWN]:
-        warn_of_reading(components, f"  {stem}: {'; '.join(signs)}")
 
 
 def _tell_comparison(setups: Sequence[Setup], results: Sequence[Benchmark]) -> None:
@@ -297,13 +275,4 @@ def _tell_comparison(setups: Sequence[Setup], results: Sequence[Benchmark]) -> N
     console.print(", ".join(f"{name} {number}" for name, number in versions().items()))
     if len(setups) > 1:
         names = [setup.model for setup in setups]
-        _print(comparison_table(dict(zip(names, results, strict=True))))
-
-
-def _print(rows: Sequence[Sequence[str]]) -> None:
-    """Draw a table of rows, the header first; without rows nothing."""
-    if rows:
-        table = Table(*rows[0])
-        for row in rows[1:]:
-            table.add_row(*row)
-        console.print(table)
+        print_rows(comparison_table(dict(zip(names, results, strict=True))))

@@ -8,17 +8,16 @@ from typing import Annotated
 
 import typer
 
-from napari_nucseg.cli.help_texts import AsJson, examples, print_json
-from napari_nucseg.cli.options import (
-    Components,
+from napari_nucseg.cli.console import (
     console,
     counting,
     follow_with,
-    grouped,
+    print_json,
     refuse_failures,
     told_beside,
     warn_of_reading,
 )
+from napari_nucseg.cli.options import AsJson, Components, examples, grouped
 from napari_nucseg.io.label_formats import FORMATS, TIFF
 from napari_nucseg.wording import counted
 

@@ -16,25 +16,30 @@ import typer
 from napari_nucseg import __version__
 from napari_nucseg.cli.benchmark import EXAMPLES as BENCHMARK_EXAMPLES
 from napari_nucseg.cli.benchmark import benchmark
-from napari_nucseg.cli.convert import EXAMPLES as CONVERT_EXAMPLES
-from napari_nucseg.cli.convert import convert
-from napari_nucseg.cli.help_texts import EXIT_CODES, AsJson, examples, print_json
-from napari_nucseg.cli.measures import OutputOptions
-from napari_nucseg.cli.models import download, models
-from napari_nucseg.cli.options import (
-    ModelOptions,
+from napari_nucseg.cli.console import (
     console,
     counting,
     follow_parts_with,
     follow_with,
+    print_json,
+    refuse_failures,
+    told_beside,
+    warn,
+)
+from napari_nucseg.cli.convert import EXAMPLES as CONVERT_EXAMPLES
+from napari_nucseg.cli.convert import convert
+from napari_nucseg.cli.measures import OutputOptions
+from napari_nucseg.cli.models import download, models
+from napari_nucseg.cli.options import (
+    EXIT_CODES,
+    AsJson,
+    ModelOptions,
+    examples,
     grouped,
     path_argument,
     path_option,
     prepare,
-    refuse_failures,
     takes,
-    told_beside,
-    warn,
 )
 from napari_nucseg.cli.score import EXAMPLES as SCORE_EXAMPLES
 from napari_nucseg.cli.score import score

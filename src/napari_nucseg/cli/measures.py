@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_nucseg.cli.help_texts import AsJson
-from napari_nucseg.cli.options import console
+from napari_nucseg.cli.console import console
+from napari_nucseg.cli.options import AsJson
 from napari_nucseg.wording import counted
 
 if TYPE_CHECKING:

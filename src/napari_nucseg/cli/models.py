@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from napari_nucseg.cli.help_texts import AsJson, print_json
-from napari_nucseg.cli.options import DeviceName, console, follow_with, transferring
+from napari_nucseg.cli.console import console, follow_with, print_json, transferring
+from napari_nucseg.cli.options import AsJson, DeviceName
 from napari_nucseg.segmenters import catalogue
 
 

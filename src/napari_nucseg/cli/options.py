@@ -1,39 +1,23 @@
-"""What the commands have in common: options made from parameters, progress bars, and the model."""
+"""What the commands have in common: options made from parameters, their help, and the model."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.progress import Progress as Bar
-from rich.table import Column
-from rich.text import Text
 
 from napari_nucseg.batch.plan import Setup
-from napari_nucseg.cli.help_texts import as_bound, complete_models, complete_presets
-from napari_nucseg.io.atomic import describe_error
+from napari_nucseg.cli.console import console, follow_with, transferring
+from napari_nucseg.io.lists import SPLITS
 from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST, ScoreRule, find_preset
 from napari_nucseg.parameter_spec import specs_of
-from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import choose
 from napari_nucseg.segmenters.model import Model
-from napari_nucseg.wording import escaped
 
 
 def path_argument(told: str, metavar: str | None = None) -> Any:
@@ -46,6 +30,18 @@ def path_option(told: str, *names: str, **options: Any) -> Any:
     return typer.Option(*names, help=told, readable=False, **options)
 
 
+EXIT_CODES = (
+    "[b]Exit codes[/b]\n\n"
+    "0: all is done.\n\n"
+    "1: something failed, as an image or a field, and is named; the rest is done.\n\n"
+    "2: the command, or all of its input, cannot be used; one line on standard error says why.\n\n"
+    "130: stopped by Ctrl-C; the same command goes on."
+)
+"""Told at the end of the help of the program."""
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object on standard output, and nothing else."),
+]
 DeviceName = Annotated[
     Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where the network runs.")
 ]
@@ -64,28 +60,7 @@ Components = Annotated[
 ]
 
 
-class _SafeConsole(Console):
-    """Shows names as they are, whatever they hold: nothing in a text commands the terminal."""
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        """Turn a text into what is printed."""
-        return super().render_str(escaped(text), **options)
-
-
-errors = _SafeConsole(stderr=True)
-console = _SafeConsole(markup=False, highlight=False, soft_wrap=True)
-
 Command = Callable[..., None]
-
-
-@contextmanager
-def told_beside(as_json: bool) -> Iterator[None]:
-    """Keep standard output for JSON where it is wanted: what else is told goes to the errors."""
-    console.stderr = as_json
-    try:
-        yield
-    finally:
-        console.stderr = False
 
 
 @dataclass(frozen=True)
@@ -230,68 +205,6 @@ def _spread(
     return wrapped
 
 
-def counting() -> Bar:
-    """Return a bar that counts things, and names the one at work where there is room."""
-    name = Column(ratio=2, no_wrap=True, overflow="ellipsis")
-    return _bar(
-        MofNCompleteColumn(separator=" of "),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[name]}", markup=False, table_column=name),
-    )
-
-
-def transferring() -> Bar:
-    """Return a bar that counts bytes."""
-    return _bar(DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-
-
-def follow_with(bar: Bar, what: str) -> Progress:
-    """Add a task of a title to a bar that is shown, and return what moves it."""
-    task = bar.add_task(what, total=None, name="")
-
-    def follow(done: int, total: int, name: str = "", /) -> None:
-        bar.update(task, completed=done, total=total or None, name=escaped(name))
-
-    return follow
-
-
-def follow_parts_with(bar: Bar, what: str) -> Progress:
-    """Do as `follow_with` for the parts of one thing, in a line that is there if it has several."""
-    task = bar.add_task(what, total=1, name="", visible=False)
-
-    def follow(done: int, total: int, name: str = "", /) -> None:
-        bar.update(task, completed=done, total=total, visible=total > 1)
-
-    return follow
-
-
-def _bar(*columns: ProgressColumn) -> Bar:
-    """Return a bar that takes what its columns leave of the terminal's width, on one line."""
-    return Bar(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
-        *columns,
-        console=errors,
-        expand=True,
-        transient=True,
-        disable=not errors.is_terminal,
-    )
-
-
-def warn(line: str) -> None:
-    """Print a warning on standard error."""
-    errors.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
-def warn_of_reading(components: bool, *notes: str) -> None:
-    """Tell how files were read, and by which option labels are read otherwise."""
-    from napari_nucseg.io.label_rules import BINARY
-
-    for note in notes:
-        is_one = BINARY in note and not components
-        warn(f"{note}; --components takes each piece for a nucleus" if is_one else note)
-
-
 def prepare(
     name: str, device: str, chosen: dict[str, Any] | None, rule: ScoreRule = DEFAULT_RULE
 ) -> Setup:
@@ -301,32 +214,6 @@ def prepare(
     model = catalogue.find(name)
     fetch_weights(model, device)
     return set_up(model, device, chosen or {}, rule)
-
-
-def refuse_failures(
-    failed: Sequence[Exception], count: int, what: str, to: Console = console
-) -> None:
-    """Tell which of several failed, with exit code 1; if all did, raise the first error.
-
-    Parameters
-    ----------
-    failed : sequence of Exception
-        What was wrong with each.
-    count : int
-        How many there were in all.
-    what : str
-        What they are, in the plural.
-    to : Console
-        Where it is told: standard error, where standard output is for a program.
-    """
-    if len(failed) == count:
-        raise failed[0]
-    told = [describe_error(error) for error in failed]
-    for line in [*told, f"{len(failed)} of {count} {what} failed, the others are done"]:
-        if failed:
-            to.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
-    if failed:
-        raise typer.Exit(1)
 
 
 def fetch_weights(model: Model, device: str) -> None:
@@ -340,3 +227,43 @@ def fetch_weights(model: Model, device: str) -> None:
     )
     with transferring() as bar:
         catalogue.download(model, follow_with(bar, "Download"))
+
+
+def examples(*pairs: tuple[str, str]) -> str:
+    """Return the end of a command's help: what each example does, and its line.
+
+    Examples
+    --------
+    >>> print(examples(("Score two files", "score a.tif b.tif")))
+    [b]Example[/b]
+    <BLANKLINE>
+    Score two files: [b]napari-nucseg score a.tif b.tif[/b]
+    """
+    title = "[b]Example[/b]" if len(pairs) == 1 else "[b]Examples[/b]"
+    return "\n\n".join([title, *(f"{what}: [b]napari-nucseg {line}[/b]" for what, line in pairs)])
+
+
+def as_bound(value: float) -> str:
+    """Write a bound of a parameter as one reads it.
+
+    Examples
+    --------
+    >>> as_bound(2.0**31 - 1), as_bound(0.4), as_bound(1.0), as_bound(10000)
+    ('2,147,483,647', '0.4', '1', '10,000')
+    """
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:g}"
+
+
+def complete_models(incomplete: str) -> Iterable[str]:
+    """Offer the names of models that begin so, for completion in a shell."""
+    return [one.name for one in catalogue.models() if one.name.startswith(incomplete)]
+
+
+def complete_splits(incomplete: str) -> Iterable[str]:
+    """Offer the usual names of splits that begin so."""
+    return [split for split in SPLITS if split.startswith(incomplete)]
+
+
+def complete_presets(incomplete: str) -> Iterable[str]:
+    """Offer the names of rules of comparison that begin so."""
+    return [name for name in PRESETS if name.startswith(incomplete)]

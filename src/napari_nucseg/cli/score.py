@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from napari_nucseg.cli.help_texts import AsJson, examples, print_json
+from napari_nucseg.cli.console import console, errors, print_json, refuse_failures, warn_of_reading
 from napari_nucseg.cli.options import (
+    AsJson,
     Components,
     RuleOptions,
-    console,
-    errors,
+    examples,
     grouped,
     path_argument,
-    refuse_failures,
-    warn_of_reading,
 )
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.score import Score

@@ -12,20 +12,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_nucseg.cli.help_texts import AsJson, complete_splits, examples, print_json
-from napari_nucseg.cli.options import (
-    Components,
-    DeviceName,
+from napari_nucseg.cli.console import (
     console,
     counting,
     errors,
-    fetch_weights,
     follow_with,
+    print_json,
+    warn_of_reading,
+)
+from napari_nucseg.cli.options import (
+    AsJson,
+    Components,
+    DeviceName,
+    complete_splits,
+    examples,
+    fetch_weights,
     grouped,
     path_argument,
     path_option,
     takes,
-    warn_of_reading,
 )
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped

@@ -103,8 +103,7 @@ class Flows:
     is_estimated : bool
         Whether the diameter was found in the image, not set.
     least_area : int
-        Area, in pixels, of the smallest object that the network can have seen: fewer pixels are
-        left of it where the image was reduced.
+        Area, in pixels, of the smallest object that it can have seen in an image it reduced.
     """
 
     vectors: NDArray[np.float32]
@@ -118,10 +117,8 @@ class Flows:
     def __post_init__(self) -> None:
         """Refuse what is no number, which would be taken for background."""
         if not all(np.isfinite(part).all() for part in (self.cellprob, self.vectors)):
-            raise ValueError(
-                "the network's result holds NaN or infinite values, so its weights are damaged, or "
-                "do not suit this image; choose another model"
-            )
+            told = "its weights are damaged, or do not suit this image; choose another model"
+            raise ValueError(f"the network's result holds NaN or infinite values: {told}")
 
 
 @dataclass(frozen=True)
@@ -175,10 +172,8 @@ class Provenance:
         Name of the file of weights that ran.
     depth : mapping
         How the planes of a volume were put together; empty for a plane by itself.
-    diameter : float or None
-        Diameter of nuclei, in pixels, that the network was run for; None if it takes any.
-    is_estimated : bool
-        Whether the diameter was found in the image, not set.
+    diameter, is_estimated
+        As those of `Flows`.
     suspect : tuple of str
         Signs that the model does not suit the image: the text of each `Concern`.
     licence : str

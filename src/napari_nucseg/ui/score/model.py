@@ -273,8 +273,7 @@ class ComparisonState:
                 copy[box] = labels[box]
         self._edited.add(plane)
         if plane in self.now.pairs:
-            pair = self.now.pairs[plane].recounted(box, before, copies)
-            what = self.now.ignored
+            pair, what = self.now.pairs[plane].recounted(box, before, copies), self.now.ignored
             pair = pair.ignoring(what and what(plane, pair), copies)
             self.take(self.now.edited(plane, pair))
         else:
