@@ -23,8 +23,9 @@ from napari_nucseg import __version__
 from napari_nucseg.batch import executor
 from napari_nucseg.batch.image_task import Choice, ImageTask
 from napari_nucseg.batch.run_setup import set_up
-from napari_nucseg.cli import options as bars
+from napari_nucseg.cli import console as bars
 from napari_nucseg.cli.main import app
+from napari_nucseg.cli.options import as_bound
 from napari_nucseg.io.sources import Source, sha256
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.presets import DEFAULT_RULE
@@ -300,7 +301,7 @@ def test_the_options_are_exactly_the_parameters(command, panel, params):
     for option, spec in zip(in_panel, specs_of(params).values(), strict=True):
         assert option.opts == [f"--{option.name.replace('_', '-')}"]
         assert spec.help in option.help
-        assert option.is_flag or f"{spec.low:g} to {spec.high:g}" in option.help
+        assert option.is_flag or f"{as_bound(spec.low)} to {as_bound(spec.high)}" in option.help
         assert option.default is None
 
 

@@ -127,7 +127,7 @@ def test_neighbours_do_not_change_each_others_shape() -> None:
     for number in (1, 2, 3):
         alone = measure(np.where(together == number, number, 0), together)
         of_all = measure(together, together)
-        for name in ALWAYS:
+        for name in set(ALWAYS) - {"intensity_background"}:  # which neighbours leave less room
             assert of_all[name][number - 1] == alone[name][0], name
 
 

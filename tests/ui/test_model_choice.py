@@ -52,7 +52,9 @@ def test_a_model_of_another_package_is_chosen_as_ours_are(
     qtbot, another_package, viewer, image, panel
 ):
     panel.form.model.value = NAME
-    assert panel.form.about.value == "A threshold that follows uneven light, no network"
+    assert (
+        panel.form.about.value == "A threshold that follows uneven light, no network. Licence: MIT"
+    )
     assert not panel.form.params["flow_threshold"].enabled
     assert not panel.form.device.enabled
     run(qtbot, panel)

@@ -207,7 +207,7 @@ def segment_until_the_last(qtbot, viewer, panel, stand_in) -> threading.Event:
     stand_in.before = hold_at_the_last
     panel.form.scope.value = Scope.ALL
     panel.form.segment.native.click()
-    assert reached.wait(30)
+    qtbot.waitUntil(reached.is_set, timeout=30_000)
     qtbot.waitUntil(lambda: bool(predictions(viewer)) and predictions(viewer)[0].data[1].any())
     return go_on
 

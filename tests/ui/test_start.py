@@ -90,7 +90,8 @@ def test_a_field_opens_without_what_only_segmenting_needs(imported_by, drawn_dat
         open_in_viewer(field if part == "field" else drawn_dataset), after=NAPARI_HAS_LAYERS
     )
     assert "napari_nucseg" in imported
-    assert not imported & HEAVY
+    # numba colours labels in napari, and is loaded in a thread while files are read
+    assert not imported & HEAVY - {"numba"}
 
 
 def open_in_viewer(path: Path) -> str:

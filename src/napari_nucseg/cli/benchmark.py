@@ -187,8 +187,13 @@ def _measure(
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.measured_run import describe_measured, measure_models
     from napari_nucseg.io.layouts import explain_no_truth
-    from napari_nucseg.io.sources import root_of
+    from napari_nucseg.io.sources import TRUTHS, part_folder, root_of
 
+    first = dataset.fields[0].image
+    assert first is not None
+    root = root_of(first.path.parent)
+    if any(part_folder(root, part).exists() for part in TRUTHS):  # it is meant to be scored
+        raise ValueError(f"{root}: {explain_no_truth(root)}")
     if results.parquet:
         warn("--parquet: tables of a run without ground truth are CSV alone")
     with (
@@ -203,9 +208,7 @@ def _measure(
         tell_failures(one.failed)
         tell_suspects(one.suspect, components=True)
     console.print(*describe_measured(found), sep="\n")
-    first = dataset.fields[0].image
-    assert first is not None
-    console.print(f"To score them, {explain_no_truth(root_of(first.path.parent))}")
+    console.print(f"To score them, {explain_no_truth(root)}")
     return any(one.failed for one in found)
 
 

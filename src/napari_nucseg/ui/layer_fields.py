@@ -17,6 +17,8 @@ from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
 from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
 
 _AXES, _REGIONS = "nucseg axes", "nucseg ignored regions"
+_COPIED_AT_ONCE = 2**27
+"""Bytes that are copied in some 30 milliseconds."""
 _DECIMALS = 2
 """Of corners of polygons, in pixels: napari keeps shapes as numbers of 32 bits."""
 
@@ -86,9 +88,10 @@ def read_plane(data: Any, number: int) -> NDArray[Any]:
 
 
 def snapshot(data: Any, shown: int) -> Callable[[], Any]:
-    """Return what copies a stack of labels, for a worker: a window would wait for it.
+    """Return what gives a copy of a stack of labels as it is now, for a worker.
 
-    Of the field in sight, which alone can be painted in meanwhile, it holds what is there now.
+    The window would wait for a copy of much, so the worker makes it. Of the field in sight, which
+    alone can be painted in meanwhile, that holds what is there now, too.
 
     Parameters
     ----------
@@ -99,6 +102,9 @@ def snapshot(data: Any, shown: int) -> Callable[[], Any]:
     """
     if not isinstance(data, np.ndarray):
         return lambda: data
+    if data.nbytes <= _COPIED_AT_ONCE:
+        whole = np.array(data)
+        return lambda: whole
     now = np.array(plane_of(data, shown))
 
     def copied() -> NDArray[Any]:
