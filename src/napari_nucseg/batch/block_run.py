@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from napari_nucseg.batch.block_labels import BlockFolder, JoinedLabels
-from napari_nucseg.batch.block_task import BlockTask, Surveyed, SurveyTask, opened
-from napari_nucseg.batch.field_task import (
-    Executor,
-    run_serially,
+from napari_nucseg.batch.block_task import (
+    BlockFolder,
+    BlockTask,
+    JoinedLabels,
+    Surveyed,
+    SurveyTask,
+    opened,
 )
+from napari_nucseg.batch.field_task import Executor, run_serially
 from napari_nucseg.batch.image_run import is_same_setup, segment_images
 from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
 from napari_nucseg.io.atomic import alone_with, describe_error, replace_folder

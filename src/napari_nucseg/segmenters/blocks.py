@@ -52,10 +52,21 @@ class Block:
 
     def inside(self, box: Box) -> Box:
         """Return where a box of the image lies within the window."""
-        return tuple(
-            slice(one.start - all_.start, one.stop - all_.start)
-            for one, all_ in zip(box, self.window, strict=True)
-        )
+        return within(box, self.window)
+
+
+def within(box: Box, whole: Box) -> Box:
+    """Return where a box lies within another one that holds it."""
+    return tuple(
+        slice(one.start - all_.start, one.stop - all_.start)
+        for one, all_ in zip(box, whole, strict=True)
+    )
+
+
+def intersect(box: Box, other: Box) -> Box:
+    """Return what two boxes share; intervals that end before they begin if it is nothing."""
+    both = zip(box, other, strict=True)
+    return tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in both)
 
 
 @dataclass(frozen=True)
@@ -232,8 +243,7 @@ def _shared(block: Block, blocks: Mapping[Place, Block]) -> Iterator[tuple[Box, 
     for step in product((-1, 0, 1), repeat=len(block.place)):
         place = tuple(number + by for number, by in zip(block.place, step, strict=True))
         if step > (0,) * len(step) and place in blocks:
-            both = zip(block.window, blocks[place].window, strict=True)
-            box = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in both)
+            box = intersect(block.window, blocks[place].window)
             if all(one.start < one.stop for one in box):
                 yield box, place
 
