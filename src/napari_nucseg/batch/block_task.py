@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Box, Labels
+from napari_nucseg.array_types import Box, Labels, intersect, within
 from napari_nucseg.batch.field_task import (
     MODEL_TURN,
     check_versions,
@@ -28,7 +28,7 @@ from napari_nucseg.io.large_images import LargeImage, open_large
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import write_json
 from napari_nucseg.progress import ignore
-from napari_nucseg.segmenters.blocks import Block, Joined, Place, intersect, within
+from napari_nucseg.segmenters.blocks import Block, Joined, Place
 from napari_nucseg.segmenters.network import NetSegmenter
 from napari_nucseg.segmenters.parameters import Depth
 from napari_nucseg.segmenters.survey import Survey, survey_image

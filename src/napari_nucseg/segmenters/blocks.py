@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Box, Labels
+from napari_nucseg.array_types import Box, Labels, intersect, within
 from napari_nucseg.metrics.overlap import find_overlap
 
 Place = tuple[int, ...]
@@ -53,20 +53,6 @@ class Block:
     def inside(self, box: Box) -> Box:
         """Return where a box of the image lies within the window."""
         return within(box, self.window)
-
-
-def within(box: Box, whole: Box) -> Box:
-    """Return where a box lies within another one that holds it."""
-    return tuple(
-        slice(one.start - all_.start, one.stop - all_.start)
-        for one, all_ in zip(box, whole, strict=True)
-    )
-
-
-def intersect(box: Box, other: Box) -> Box:
-    """Return what two boxes share; intervals that end before they begin if it is nothing."""
-    both = zip(box, other, strict=True)
-    return tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in both)
 
 
 @dataclass(frozen=True)
