@@ -30,10 +30,9 @@ from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import field_shape
 from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
-from napari_nucseg.ui.score.object_filters import IgnoreControls
 from napari_nucseg.ui.score.object_model import SYMBOLS
 from napari_nucseg.ui.score.overlay_controls import IGNORE, REVIEWED, TRUTH_IS_WRONG, ErrorKeys
-from napari_nucseg.ui.score.regions import count_anew, draw_regions
+from napari_nucseg.ui.score.regions import IgnoreControls, count_anew, draw_regions
 from napari_nucseg.ui.score.unsaved_marks import (
     count_unsaved,
     note_saved,
