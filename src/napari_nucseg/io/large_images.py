@@ -111,6 +111,18 @@ def open_large(
         yield _open_tiff(source, tiff, channel, as_numbers)
 
 
+def declared_shape(source: Source) -> tuple[int, ...]:
+    """Return the length of each axis of a TIFF, as its parts are read; no pixel is read.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    with open_tiff(source) as tiff:
+        return find_planes(source, tiff, in_parts=True).shape
+
+
 def fingerprint(path: Path) -> str:
     """Return what tells whether an image has changed: a file's sha256, as `Source.sha256`.
 
