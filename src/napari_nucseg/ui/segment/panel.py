@@ -141,12 +141,6 @@ class SegmentPanel(Panel):
         self.live_update.rest()
         self.start()
 
-    def stop(self) -> None:
-        """Ask the running segmentation to stop."""
-        if self.job is not None:
-            self.say("Stopping...")
-            self.job.stop()
-
     def undo(self) -> None:
         """Take back the last change of the labels, whoever made it."""
         layer = self._selection.prediction
