@@ -128,7 +128,8 @@ def test_neighbours_do_not_change_each_others_shape() -> None:
         alone = measure(np.where(together == number, number, 0), together)
         of_all = measure(together, together)
         for name in ALWAYS:
-            assert of_all[name][number - 1] == alone[name][0], name
+            if name != "intensity_background":  # which neighbours leave no room
+                assert of_all[name][number - 1] == alone[name][0], name
 
 
 @settings(deadline=None, max_examples=150)
