@@ -1,7 +1,9 @@
-"""Types of arrays that all floors speak of."""
+"""Types of arrays that all floors speak of, and boxes in them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,3 +26,39 @@ class Windowed(Protocol):
 
     def read(self, box: Box, /) -> NDArray[Any]:
         """Return the pixels of a box."""
+
+
+def whole_box(shape: Sequence[int]) -> Box:
+    """Return the box that holds all of an array.
+
+    >>> whole_box((2, 3))
+    (slice(0, 2, None), slice(0, 3, None))
+    """
+    return tuple(slice(0, length) for length in shape)
+
+
+def parts_of(shape: Sequence[int], size: Sequence[int]) -> Iterator[Box]:
+    """Cut an array into boxes of a size, in the order of their first elements."""
+    axes = (
+        [slice(first, min(first + edge, length)) for first in range(0, length, edge)]
+        for length, edge in zip(shape, size, strict=True)
+    )
+    yield from product(*axes)
+
+
+def within(box: Box, whole: Box) -> Box:
+    """Return where a box lies within another one that holds it.
+
+    >>> within((slice(5, 7),), (slice(4, 9),))
+    (slice(1, 3, None),)
+    """
+    return tuple(
+        slice(one.start - around.start, one.stop - around.start)
+        for one, around in zip(box, whole, strict=True)
+    )
+
+
+def intersect(box: Box, other: Box) -> Box:
+    """Return what two boxes share; intervals that end before they begin if it is nothing."""
+    both = zip(box, other, strict=True)
+    return tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in both)

@@ -8,9 +8,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 from skimage.measure import label
 
+from napari_nucseg.io.bbbc039 import colour, touching
 from napari_nucseg.io.images import read_image, read_labels
 from napari_nucseg.io.label_rules import Likeness, find_likeness
-from napari_nucseg.io.mask_colouring import colour, touching
 from napari_nucseg.io.sources import Source
 
 blobs = arrays(

@@ -14,7 +14,7 @@ from napari_nucseg.io.sources import sha256
 from napari_nucseg.segmenters import timing
 from napari_nucseg.ui.jobs import BatchCountdown
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, tag
-from napari_nucseg.ui.train.fields import AFTER, areas_in, copy_fields, find_labelled
+from napari_nucseg.ui.train.fields import AFTER, copy_fields, count_fields, find_labelled
 from napari_nucseg.ui.train.worker import (
     HeldOut,
     describe_hold_out,
@@ -147,12 +147,27 @@ def test_fields_without_a_shape_are_left_out(viewer):
 
 
 def test_shapes_of_two_axes_lie_on_all_fields_and_lines_enclose_nothing(viewer):
-    image, _ = add_field(viewer, (3, *SHAPE))
+    add_field(viewer, (3, *SHAPE))
+    pairs, _ = find_labelled(viewer.layers)
     shapes = viewer.add_shapes([[(2, 2), (11, 12)]], shape_type="line")
-    assert not areas_in(shapes, image, 0)
+    assert count_fields(pairs, shapes) == 0
 
     shapes.add_rectangles([np.array([(2, 2), (11, 12)])])
-    assert [len(areas_in(shapes, image, plane)) for plane in range(3)] == [1, 1, 1]
+    assert count_fields(pairs, shapes) == 3
+    assert len(read(viewer, shapes)) == 3
+
+
+def test_what_is_drawn_on_any_channel_is_complete(viewer):
+    image = viewer.add_image(np.ones((2, 3, *SHAPE)), name="A01", axis_labels=("t", "c", "y", "x"))
+    record = LayerRecord(PREDICTION, source=str(image.unique_id))
+    viewer.add_labels(np.ones((2, 1, *SHAPE), int), metadata=tag(record))
+    box = [(1, 2, y, x) for y, x in ((2, 2), (2, 12), (11, 12), (11, 2))]
+    shapes = viewer.add_shapes([box], shape_type="polygon")
+    (field,) = read(viewer, shapes)
+
+    assert field.stem == "A01, field 2"
+    assert field.complete.any()
+    assert not field.complete.all()
 
 
 def test_labels_and_image_of_two_sizes_do_not_belong_together(viewer):

@@ -5,14 +5,14 @@ Terms and values are those of scikit-image's `regionprops`, but all nuclei are m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.intensities import measure_intensities
+from napari_nucseg.analysis.nucleus_pixels import Owned, hull_areas, measure_intensities
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.segmenters.api import Segmentation
@@ -20,9 +20,6 @@ from napari_nucseg.segmenters.flows import compiling
 
 Nuclei = dict[str, NDArray[Any]]
 """Columns of equal length by name, one row a nucleus, by ascending label; see `measure`."""
-
-_NOWHERE = -(2**40)
-"""Stands for no column; twice as far out it still does."""
 
 
 @dataclass(frozen=True)
@@ -42,29 +39,6 @@ class Overview:
     count: int
     median_area_px: float | None = None
     median_area_um2: float | None = None
-
-
-@dataclass(frozen=True)
-class _Pixels:
-    """The pixels of all nuclei: where they lie, and whose they are as a position in the table."""
-
-    y: Index
-    x: Index
-    nucleus: Index
-    area: Index
-
-    def total(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        weights = values.astype(np.float64, copy=False)
-        totals = np.bincount(self.nucleus, weights, minlength=len(self.area))
-        return totals.astype(np.float64, copy=False)  # those of nothing are integers
-
-    def mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        return self.total(values) / self.area
-
-    def largest(self, values: Index) -> Index:
-        result = np.full(len(self.area), _NOWHERE, dtype=np.intp)
-        np.maximum.at(result, self.nucleus, values)
-        return result
 
 
 def measure(
@@ -99,7 +73,7 @@ def measure(
     dict of str to ndarray of shape (n,)
         ``index``, the label; ``area_px``; ``area_um2``, if the pixel size is given;
         ``centroid_y`` and ``centroid_x`` in pixels; the columns of
-        `napari_nucseg.analysis.intensities.measure_intensities`; ``eccentricity`` of the ellipse
+        `napari_nucseg.analysis.nucleus_pixels.measure_intensities`; ``eccentricity`` of the ellipse
         with the same second moments, from 0 for a circle to 1 for a line; ``solidity``, the share
         of its convex hull that a nucleus fills; ``touches_border``; and, where given,
         ``flow_error``, from 0 for flows that fit, and ``cellprob_logit``, the mean inside the
@@ -111,27 +85,26 @@ def measure(
         If the arrays are not of one field.
     """
     _check_shape("image", image, labels.shape)
-    inside = labels > 0
-    ids, nucleus = np.unique(labels[inside], return_inverse=True)
-    y, x = np.nonzero(inside)
-    pixels = _Pixels(y, x, nucleus, np.bincount(nucleus))
-    nuclei: Nuclei = {"index": ids.astype(np.int64), "area_px": pixels.area}
+    ids = np.unique(labels[labels > 0])
+    pixels = Owned.by(labels, ids)
+    y, x = np.nonzero(pixels.mask)
+    nuclei: Nuclei = {"index": ids.astype(np.int64), "area_px": pixels.count}
     if pixel_size is not None:
-        nuclei["area_um2"] = pixels.area * pixel_size**2
+        nuclei["area_um2"] = pixels.count * pixel_size**2
     nuclei |= {
-        "centroid_y": pixels.mean(pixels.y),
-        "centroid_x": pixels.mean(pixels.x),
+        "centroid_y": pixels.mean(y),
+        "centroid_x": pixels.mean(x),
         **measure_intensities(labels, image, channels),
-        "eccentricity": _eccentricity(pixels),
-        "solidity": pixels.area / _hull_areas(pixels),
-        "touches_border": _touches_border(pixels, labels.shape),
+        "eccentricity": _eccentricity(pixels, y, x),
+        "solidity": pixels.count / hull_areas(pixels),
+        "touches_border": _touches_border(pixels, (y, x), labels.shape),
     }
     if flow_errors is not None:
         _check_shape("list of flow errors", flow_errors, ids.shape)
         nuclei["flow_error"] = flow_errors
     if cellprob is not None:
         _check_shape("cell probability", cellprob, labels.shape)
-        nuclei["cellprob_logit"] = pixels.mean(cellprob[inside])
+        nuclei["cellprob_logit"] = pixels.mean(cellprob[pixels.mask])
     return nuclei
 
 
@@ -169,82 +142,23 @@ def _check_shape(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> Non
         raise ValueError(f"the {name} has shape {values.shape}, but the labels need {shape}")
 
 
-def _touches_border(pixels: _Pixels, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    at_end_y = (pixels.y == 0) | (pixels.y == shape[0] - 1)
-    at_end_x = (pixels.x == 0) | (pixels.x == shape[1] - 1)
-    return pixels.total(at_end_y | at_end_x) > 0
+def _touches_border(
+    nuclei: Owned, places: Sequence[Index], shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    at_end = [
+        (axis == 0) | (axis == length - 1) for axis, length in zip(places, shape, strict=True)
+    ]
+    return nuclei.total(np.logical_or.reduce(at_end)) > 0
 
 
-def _eccentricity(pixels: _Pixels) -> NDArray[np.float64]:
-    y = pixels.y - pixels.mean(pixels.y)[pixels.nucleus]
-    x = pixels.x - pixels.mean(pixels.x)[pixels.nucleus]
-    yy, xx, xy = pixels.mean(y * y), pixels.mean(x * x), pixels.mean(x * y)
+def _eccentricity(nuclei: Owned, y: Index, x: Index) -> NDArray[np.float64]:
+    dy, dx = y - nuclei.mean(y)[nuclei.owner], x - nuclei.mean(x)[nuclei.owner]
+    yy, xx, xy = nuclei.mean(dy * dy), nuclei.mean(dx * dx), nuclei.mean(dx * dy)
     spread = np.hypot((yy - xx) / 2, xy)
     longest = (yy + xx) / 2 + spread
     squared = np.divide(2 * spread, longest, out=np.zeros_like(spread), where=longest > 0)
     eccentricity: NDArray[np.float64] = np.sqrt(squared.clip(max=1))
     return eccentricity
-
-
-def _hull_areas(pixels: _Pixels) -> Index:
-    """Count the pixels whose centres lie in the convex hull of each nucleus.
-
-    As in scikit-image the hull spans the middles of the pixels' edges. The rows of all nuclei
-    stand in one list, with an empty row after each nucleus.
-    """
-    top, bottom = -pixels.largest(-pixels.y), pixels.largest(pixels.y)
-    spaced = bottom - top + 2
-    first = np.cumsum(spaced) - spaced
-    owner = np.repeat(np.arange(len(spaced)), spaced)
-    rows = np.delete(np.arange(len(owner)), first + spaced - 1)
-    row = (first - top)[pixels.nucleus] + pixels.y
-    widths = np.ones(len(rows), dtype=np.intp)
-    for x in (pixels.x, -pixels.x):
-        ends = np.full(len(owner), _NOWHERE, dtype=np.intp)
-        np.maximum.at(ends, row, x)
-        widths += _hull_ends(ends, owner, rows)
-    areas = np.zeros(len(spaced), dtype=np.intp)
-    np.add.at(areas, owner[rows], widths)
-    return areas
-
-
-def _hull_ends(ends: Index, owner: Index, rows: Index) -> Index:
-    """Find the last column of rows inside the convex hull.
-
-    Parameters
-    ----------
-    ends : ndarray of int, shape (r,)
-        Last column of each row that holds a pixel; `_NOWHERE` for an empty row.
-    owner : ndarray of int, shape (r,)
-        Index of the nucleus that each row of pixels belongs to.
-    rows : ndarray of int, shape (k,)
-        Indices of the rows to look at.
-    """
-    # Counted in half pixels all points of the hull are whole numbers: row k lies at 2 k + 1
-    reach = np.full(2 * len(ends) + 1, _NOWHERE, dtype=np.intp)
-    reach[1::2] = 2 * ends + 1
-    reach[:-1:2] = 2 * ends
-    reach[2::2] = np.maximum(reach[2::2], 2 * ends)
-    points = np.flatnonzero(reach > _NOWHERE)
-    corners = _corners(points, reach[points], owner[points // 2])
-    at = 2 * rows + 1
-    segment = np.searchsorted(corners, at, side="right") - 1
-    start, stop = corners[segment], corners[segment + 1]
-    rise = reach[start] * (stop - at) + reach[stop] * (at - start)
-    columns: Index = rise // (2 * (stop - start))
-    return columns
-
-
-def _corners(y: Index, x: Index, owner: Index) -> Index:
-    """Drop every point on or within the line between its neighbours, until the line is convex."""
-    while True:
-        before, here, after = y[:-2], y[1:-1], y[2:]
-        line = x[:-2] * (after - here) + x[2:] * (here - before)
-        within = (owner[:-2] == owner[2:]) & (x[1:-1] * (after - before) <= line)
-        if not within.any():
-            return y
-        kept = np.concatenate(([True], ~within, [True]))
-        y, x, owner = y[kept], x[kept], owner[kept]
 
 
 def measure_nuclei(
@@ -294,3 +208,73 @@ def _without_gaps(labels: Labels) -> NDArray[np.int32]:
     if len(ids) == labels.max(initial=0):
         return np.asarray(labels, np.int32)
     return np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.int32)
+
+
+def measure_volume(
+    labels: Labels,
+    image: NDArray[Any],
+    *,
+    pixel_size: float | None = None,
+    z_spacing: float | None = None,
+    channels: Mapping[str, NDArray[Any]] | None = None,
+) -> Nuclei:
+    """Measure every nucleus of a volume, in which a nucleus has one number in all planes.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (planes, height, width)
+        0 is background.
+    image : ndarray, shape (planes, height, width)
+        Intensities, as stored in the image.
+    pixel_size, z_spacing : float, optional
+        Edge of a pixel and distance of planes in micrometres.
+    channels : mapping of str to ndarray, optional
+        Intensities of each channel by its name, where there are several.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (n,)
+        By ascending label: ``index``, the label; ``volume_voxels``; ``planes``, in how many it
+        lies; ``centroid_z``, ``centroid_y`` and ``centroid_x`` in voxels; the columns of
+        `napari_nucseg.analysis.nucleus_pixels.measure_intensities`; if both sizes are given
+        ``volume_um3``, and ``longest_axis_um`` and ``shortest_axis_um`` of the ellipsoid with the
+        same second moments; and ``touches_border``, of the first and last plane, too.
+
+    Raises
+    ------
+    ValueError
+        If the arrays are not of one volume.
+    """
+    if labels.ndim != 3:
+        raise ValueError(f"labels of shape {labels.shape}; a volume is planes x height x width")
+    ids = np.unique(labels[labels > 0])
+    voxels = Owned.by(labels, ids)
+    places = np.nonzero(voxels.mask)
+    centres = [voxels.mean(axis) for axis in places]
+    nuclei: Nuclei = {"index": ids.astype(np.int64), "volume_voxels": voxels.count}
+    nuclei["planes"] = _planes(voxels.owner, places[0], len(ids))
+    for name, centre in zip("zyx", centres, strict=True):
+        nuclei[f"centroid_{name}"] = centre
+    nuclei |= measure_intensities(labels, image, channels)
+    if pixel_size is not None and z_spacing is not None:
+        edges = np.array([z_spacing, pixel_size, pixel_size])
+        placed = zip(places, centres, edges, strict=True)
+        away = [(axis - centre[voxels.owner]) * edge for axis, centre, edge in placed]
+        moments = np.array([[voxels.mean(one * other) for other in away] for one in away])
+        nuclei["volume_um3"] = voxels.count * edges.prod()
+        nuclei |= _axes(np.moveaxis(moments, -1, 0) + np.diag(edges**2 / 12))  # of a voxel itself
+    return nuclei | {"touches_border": _touches_border(voxels, places, labels.shape)}
+
+
+def _axes(moments: NDArray[np.float64]) -> Nuclei:
+    """Return the axes of the ellipsoids that have these second moments, shape (n, 3, 3)."""
+    axes = 2 * np.sqrt(5 * np.linalg.eigvalsh(moments).clip(min=0))
+    return {"longest_axis_um": axes[:, -1], "shortest_axis_um": axes[:, 0]}
+
+
+def _planes(
+    owner: NDArray[np.integer], plane: NDArray[np.integer], nuclei: int
+) -> NDArray[np.integer]:
+    """Count the planes that each nucleus lies in."""
+    pairs = np.unique(np.column_stack([owner, plane]), axis=0)
+    return np.bincount(pairs[:, 0], minlength=nuclei)

@@ -15,17 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from napari_nucseg.batch.block_labels import BlockFolder, JoinedLabels
-from napari_nucseg.batch.block_task import BlockTask, Surveyed, SurveyTask, opened
-from napari_nucseg.batch.field_task import (
-    Executor,
-    run_serially,
+from napari_nucseg.batch.block_task import (
+    BlockFolder,
+    BlockTask,
+    JoinedLabels,
+    Surveyed,
+    SurveyTask,
+    opened,
 )
+from napari_nucseg.batch.field_task import Executor, run_serially
 from napari_nucseg.batch.image_run import is_same_setup, segment_images
 from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
 from napari_nucseg.io.atomic import alone_with, describe_error, replace_folder
 from napari_nucseg.io.large_images import (
     checksum_in_parts,
+    declared_shape,
     fingerprint,
     open_large,
     read_made,
@@ -33,7 +37,6 @@ from napari_nucseg.io.large_images import (
 from napari_nucseg.io.limits import max_pixels
 from napari_nucseg.io.ome_zarr import is_zarr, write_zarr_labels
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.tiff import find_planes, open_tiff
 from napari_nucseg.io.tiff_parts import write_tiff_labels
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.blocks import join_blocks
@@ -52,8 +55,7 @@ def needs_blocks(source: Source, depth: Depth | None) -> bool:
     if is_zarr(source.path):
         return True
     try:
-        with open_tiff(source) as tiff:
-            shape = find_planes(source, tiff, in_parts=True).shape
+        shape = declared_shape(source)
     except (ValueError, OSError):
         return False  # whoever reads it whole says what is wrong
     pixels = int(np.prod(shape, dtype=np.int64))

@@ -1,13 +1,21 @@
-"""What is done with an image that is segmented in blocks, and with each block, on any machine."""
+"""What is done with each block of an image, on any machine, and the files of the blocks' labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+import shutil
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
 from typing import Any, Self
 
-from napari_nucseg.batch.block_labels import BlockFolder, count_cut
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_nucseg.array_types import Box, Labels, intersect, within
 from napari_nucseg.batch.field_task import (
     MODEL_TURN,
     check_versions,
@@ -15,14 +23,21 @@ from napari_nucseg.batch.field_task import (
     describe_failure,
 )
 from napari_nucseg.batch.image_task import Failed, ImageTask
+from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.large_images import LargeImage, open_large
 from napari_nucseg.io.sources import Source
+from napari_nucseg.io.writers import write_json
 from napari_nucseg.progress import ignore
-from napari_nucseg.segmenters.blocks import Block
+from napari_nucseg.segmenters.blocks import Block, Joined, Place
 from napari_nucseg.segmenters.network import NetSegmenter
 from napari_nucseg.segmenters.parameters import Depth
 from napari_nucseg.segmenters.survey import Survey, survey_image
 from napari_nucseg.segmenters.windows import plan_windows, scale_of, segment_window
+from napari_nucseg.wording import counted
+
+_PLAN = "plan.json"
+_KEPT = 2**28
+"""Bytes of labels that are kept in memory while they are written."""
 
 
 @dataclass(frozen=True)
@@ -143,3 +158,139 @@ def opened(source: Source, work: ImageTask) -> Iterator[LargeImage]:
                 "stitched or 3d (--volume), or as channels (--channel)"
             )
         yield image
+
+
+@dataclass(frozen=True)
+class BlockFolder:
+    """A folder of the labels of blocks, each of which is whole or not there."""
+
+    path: Path
+
+    def read_plan(self) -> dict[str, Any] | None:
+        """Read what the blocks were made by; None if none were, or it cannot be read."""
+        try:
+            found = json.loads((self.path / _PLAN).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) and "plan" in found else None
+
+    def write_plan(self, plan: Mapping[str, Any]) -> None:
+        """Write down what the blocks are made by."""
+        write_json(self.path / _PLAN, plan)
+
+    def clear(self) -> None:
+        """Remove blocks that were made otherwise."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+
+    def stage(self) -> Path:
+        """Return a place for a folder that is not yet whole."""
+        stage = self.path / "labels"
+        shutil.rmtree(stage, ignore_errors=True)
+        return stage
+
+    def has(self, block: Block) -> bool:
+        """Whether a block is done."""
+        return self._file(block).is_file()
+
+    def write(self, block: Block, labels: Labels, made: Mapping[str, Any]) -> None:
+        """Write the labels of a block's window, and how they were made."""
+        note = np.array(json.dumps(made, allow_nan=False))
+        write_whole(
+            self._file(block), lambda file: np.savez_compressed(file, labels=labels, made=note)
+        )
+
+    def read_labels(self, block: Block) -> Labels:
+        """Read the labels of a block's window."""
+        with np.load(self._file(block)) as arrays:
+            labels: Labels = arrays["labels"]
+        return labels
+
+    def made_of(self, blocks: Sequence[Block]) -> dict[str, Any]:
+        """Say how the labels of all blocks were made."""
+        notes, seconds, cut = dict[str, None](), 0.0, 0
+        made: dict[str, Any] = {}
+        for block in blocks:
+            with np.load(self._file(block)) as arrays:
+                made = json.loads(str(arrays["made"]))
+            notes.update(dict.fromkeys(made["notes"]))
+            seconds += made["seconds"]
+            cut += made.pop("cut")
+        core, window = blocks[0].core, blocks[-1].window
+        overlap = blocks[-1].core[-1].start - window[-1].start
+        size = [one.stop for one in core]
+        told = f"{counted(cut, 'nucleus')} may be cut: larger than the overlap of blocks"
+        return {
+            **made,
+            "notes": list(notes),
+            "seconds": seconds,
+            "blocks": {"count": len(blocks), "size": size, "overlap": overlap, "cut": cut},
+            "cut_notes": [told] if cut else [],
+        }
+
+    def _file(self, block: Block) -> Path:
+        return self.path / f"{block.name}.npz"
+
+
+def count_cut(labels: Labels, block: Block, shape: tuple[int, ...]) -> int:
+    """Count the nuclei of a block that reach to the border of its window, within the image."""
+    seen = [np.zeros(0, dtype=labels.dtype)]
+    for axis, (window, length) in enumerate(zip(block.window, shape, strict=True)):
+        planes = np.moveaxis(labels, axis, 0)
+        if window.start > 0:
+            seen.append(np.unique(planes[0]))
+        if window.stop < length:
+            seen.append(np.unique(planes[-1]))
+    own = np.unique(labels[block.inside(block.core)])
+    return int(np.count_nonzero(np.intersect1d(own, np.concatenate(seen))))
+
+
+@dataclass(frozen=True)
+class JoinedLabels:
+    """Labels of an image in the files of its blocks, of which any part can be read.
+
+    Attributes
+    ----------
+    blocks : sequence of Block
+        All blocks, in their order.
+    joined : Joined
+        The numbers that their labels get.
+    folder : BlockFolder
+        Where their labels are.
+    """
+
+    blocks: Sequence[Block]
+    joined: Joined
+    folder: BlockFolder
+    _cores: OrderedDict[Place, NDArray[np.uint32]] = field(default_factory=OrderedDict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the image."""
+        return tuple(core.stop for core in self.blocks[-1].core)
+
+    def read(self, box: Box, /) -> NDArray[np.uint32]:
+        """Return the labels of a box."""
+        edges = [core.stop for core in self.blocks[0].core]
+        counts = [place + 1 for place in self.blocks[-1].place]
+        found = np.zeros([one.stop - one.start for one in box], dtype=np.uint32)
+        spans = (
+            range(one.start // edge, -(-one.stop // edge))
+            for one, edge in zip(box, edges, strict=True)
+        )
+        for place in product(*spans):
+            block = self.blocks[int(np.ravel_multi_index(place, counts))]
+            both = intersect(box, block.core)
+            found[within(both, box)] = self._core(block)[within(both, block.core)]
+        return found
+
+    def _core(self, block: Block) -> NDArray[np.uint32]:
+        """Return the labels of a block's core, and keep them for a while."""
+        core = self._cores.pop(block.place, None)
+        if core is None:
+            labels = self.folder.read_labels(block)
+            core = self.joined.numbers[block.place][labels[block.inside(block.core)]]
+            while self._cores and sum(one.nbytes for one in self._cores.values()) > _KEPT:
+                self._cores.popitem(last=False)
+        self._cores[block.place] = core
+        return core

@@ -11,8 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
-from napari_nucseg.analysis.volume_measurements import measure_volume
+from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei, measure_volume
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.channels import COLOURS, Channel, count_colours, find_axis

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_nucseg.array_types import parts_of
 from napari_nucseg.io.images import read_label_image
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
-from napari_nucseg.io.large_images import open_large, read_made
+from napari_nucseg.io.large_images import declared_shape, open_large, read_made
 from napari_nucseg.io.layouts import find_files_of_one, stem_of_truth
 from napari_nucseg.io.limits import max_pixels
-from napari_nucseg.io.ome_zarr import is_zarr, parts_of
+from napari_nucseg.io.ome_zarr import is_zarr
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
-from napari_nucseg.io.tiff import find_planes, open_tiff
 from napari_nucseg.io.writers import count_corrected
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap, sum_overlaps
@@ -120,8 +120,7 @@ def is_too_large(source: Source) -> bool:
     if source.suffix not in TIFF_SUFFIXES or not source.path.is_file():
         return False
     try:
-        with open_tiff(source) as tiff:
-            shape = find_planes(source, tiff, in_parts=True).shape
+        shape = declared_shape(source)
     except ValueError:
         return False  # it may be a PNG of a wrong name; whoever reads it whole says what is wrong
     return math.prod(shape) > max_pixels()

@@ -4,56 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
+from rich.table import Table
 
 from napari_nucseg import __version__
 from napari_nucseg.cli.benchmark import EXAMPLES as BENCHMARK_EXAMPLES
 from napari_nucseg.cli.benchmark import benchmark
-from napari_nucseg.cli.console import (
-    console,
-    counting,
-    follow_parts_with,
-    follow_with,
-    print_json,
-    refuse_failures,
-    told_beside,
-    warn,
-)
+from napari_nucseg.cli.console import console, follow_with, print_json, transferring
 from napari_nucseg.cli.convert import EXAMPLES as CONVERT_EXAMPLES
 from napari_nucseg.cli.convert import convert
-from napari_nucseg.cli.measures import OutputOptions
-from napari_nucseg.cli.models import download, models
 from napari_nucseg.cli.options import (
     EXIT_CODES,
     AsJson,
-    ModelOptions,
+    DeviceName,
     examples,
-    grouped,
-    path_argument,
     path_option,
     prepare,
-    takes,
 )
 from napari_nucseg.cli.score import EXAMPLES as SCORE_EXAMPLES
 from napari_nucseg.cli.score import score
+from napari_nucseg.cli.segment import EXAMPLES as SEGMENT_EXAMPLES
+from napari_nucseg.cli.segment import segment
 from napari_nucseg.cli.train import EXAMPLES as TRAIN_EXAMPLES
 from napari_nucseg.cli.train import train
 from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
 from napari_nucseg.wording import escaped
-
-if TYPE_CHECKING:
-    from napari_nucseg.batch.field_task import Executor
-    from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
-    from napari_nucseg.io.sources import Source
 
 app = typer.Typer(
     name="napari-nucseg",
@@ -67,8 +47,7 @@ app.command(epilog=BENCHMARK_EXAMPLES)(benchmark)
 app.command(epilog=SCORE_EXAMPLES)(score)
 app.command(epilog=TRAIN_EXAMPLES)(train)
 app.command(epilog=CONVERT_EXAMPLES)(convert)
-app.command(epilog=examples(("Models as JSON", "models --json")))(models)
-app.command(epilog=examples(("Fetch BBBC039", "download --to BBBC039")))(download)
+app.command(epilog=SEGMENT_EXAMPLES)(segment)
 
 
 def main() -> None:
@@ -112,151 +91,56 @@ def _options(
     pass
 
 
-@dataclass(frozen=True)
-class FileOptions:
-    """Images, and where their labels go."""
+@app.command(epilog=examples(("Models as JSON", "models --json")))
+def models(device: DeviceName = "auto", as_json: AsJson = False) -> None:
+    """List the models with their licences, and the device that they would run on."""
+    from napari_nucseg.segmenters.devices import choose
+    from napari_nucseg.segmenters.model import weights_folder
 
-    inputs: Annotated[list[Path], path_argument("Images or folders.", metavar="INPUT...")]
-    out: Annotated[Path, path_option("Folder of the results.", "--out", "-o")]
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite", help="Replace labels that were edited since, and files of others."
-        ),
-    ] = False
-
-    def find(self) -> tuple[list[Source], list[ValueError | OSError]]:
-        """Find images, and say which cannot be segmented; an error if none can be."""
-        from napari_nucseg.batch.image_run import find_clashes, find_images, passed_over
-
-        sources, missing = find_images(self.inputs)
-        clashes = find_clashes(sources, self.out)
-        refused: list[ValueError | OSError] = [
-            *missing.values(),
-            *map(ValueError, clashes.values()),
+    place, known = str(choose(device)), catalogue.models()
+    if as_json:
+        rows = [
+            {
+                "name": one.name,
+                "megabytes": one.megabytes,
+                "installed": one.is_ready,
+                "about": one.about,
+                "licence": one.licence,
+                "trained_on": one.trained_on,
+            }
+            for one in known
         ]
-        if len(clashes) == len(sources):
-            raise refused[0]
-        for line in passed_over([path for path in self.inputs if path not in missing], sources):
-            warn(line)
-        return [source for source in sources if source not in clashes], refused
+        print_json({"models": rows, "weights_folder": str(weights_folder()), "device": place})
+        return
+    table = Table("Model", "Size", "Installed", "About", "Licence", "Trained on")
+    for one in known:
+        size, is_here = f"{one.megabytes} MB", "yes" if one.is_ready else "no"
+        table.add_row(one.name, size, is_here, one.about, one.licence, one.trained_on)
+    console.print(table)
+    console.print(f"Weights folder: {weights_folder()}")
+    console.print(f"Device: {place}")
 
 
-@dataclass(frozen=True)
-class ChoiceOptions:
-    """What of a file is segmented, and how its planes belong together."""
-
-    channel: Annotated[
-        str | None,
-        typer.Option(
-            help="Channel of a colour image: its number from 1, red, green, blue, mean, or "
-            "haematoxylin (the stain of nuclei in histology)."
-        ),
-    ] = None
-    channel_axis: Annotated[
-        Literal["first", "last"] | None,
-        typer.Option(help="Where channels lie, if the file does not say."),
-    ] = None
-    volume: Annotated[
-        Depth | None,
-        typer.Option(
-            help="How to segment a stack: each plane by itself (planes), nuclei joined by overlap "
-            "(stitched), or flows in 3-D (3d)."
-        ),
-    ] = None
-    blocks: Annotated[
-        int | None,
-        typer.Option(
-            min=256, help="Edge of blocks, px; one that suits if an image is too large for memory."
-        ),
-    ] = None
-
-    def choice(self, in_depth: dict[str, Any] | None) -> Choice:
-        """Say what is segmented, by parameters of stacks other than the usual ones."""
-        from napari_nucseg.batch.image_task import Choice
-        from napari_nucseg.io.channels import Channel
-
-        if self.channel_axis is not None and self.channel is None:
-            raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
-        given = in_depth or {}
-        return Choice(
-            None if self.channel is None else Channel.named(self.channel, self.channel_axis),
-            self.volume,
-            VolumeParams(**given),
-            takes_spacing="anisotropy" not in given,
-        )
-
-
-@app.command(
-    epilog=examples(
-        ("Labels beside a table of measures", "segment images --measures --out labels"),
-        ("A volume in 3-D", "segment stack.tif --volume 3d --out labels"),
-    )
-)
-@takes(SegmentParams, "Segmentation", "set by the model")
-@takes(VolumeParams, "Stacks in depth", name="in_depth")
-@grouped
-def segment(
-    files: FileOptions,
-    how: ModelOptions,
-    what: ChoiceOptions,
-    told: OutputOptions,
-    in_depth: dict[str, Any] | None = None,
-    chosen: dict[str, Any] | None = None,
+@app.command(epilog=examples(("Fetch BBBC039", "download --to BBBC039")))
+def download(
+    to: Annotated[
+        Path | None, typer.Option(help="Folder of the dataset; a cache folder if not given.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Segment images, and write a label TIFF named like each. Labels that are up to date are kept.
+    """Download BBBC039 (80 MB), or the rest of it after an interruption."""
+    from napari_nucseg.io.bbbc039 import dataset_folder, download_dataset, missing_archives
 
-    A stack that states the distance of its planes has its own anisotropy, unless it is given.
-
-    The exit code is 1 if an image failed; the others are done.
-    """
-    from napari_nucseg.batch.executor import cluster_for
-    from napari_nucseg.batch.image_task import ImageTask
-
-    choice, model = what.choice(in_depth), how.only
-    sources, refused = files.find()
-    told.check(files.out, files.overwrite)
-    setup = prepare(model, how.device, chosen)
-    catalogue.find(model).check(setup.params, what.volume)
-    work = ImageTask(setup, files.out, choice, files.overwrite, told.measures)
-    with told_beside(told.as_json):
-        with cluster_for(how.scheduler, how.device) as cluster:
-            if cluster is None:
-                setup.load()  # what is wrong with it is told before anything is written
-            saved, failed = _segment_all(sources, work, what.blocks, cluster)
-        reasons = [*refused, *(ValueError(one.error) for one in failed)]
-        measured = told.join(files.out, saved)
-        if told.as_json:
-            rows = [asdict(one) | {"path": str(one.path)} for one in saved]
-            place = None if measured is None else str(measured)
-            listed = [describe_error(one) for one in reasons]
-            print_json({"segmented": rows, "measures": place, "failed": listed})
-        refuse_failures(reasons, len(sources) + len(refused), "images")
-
-
-def _segment_all(
-    sources: Sequence[Source], work: ImageTask, size: int | None, cluster: Executor | None
-) -> tuple[list[Saved], list[Failed]]:
-    """Segment images and tell of each; return those that are saved, and those that failed."""
-    from napari_nucseg.batch.block_run import segment_each
-    from napari_nucseg.batch.image_run import describe
-    from napari_nucseg.batch.image_task import Failed
-
-    saved: list[Saved] = []
-    failed: list[Failed] = []
-    with counting() as bar:
-        if cluster is None:  # a stack or a large image may take minutes
-            parts = "Planes" if work.choice.depth else "Tiles"
-            work = replace(work, progress=follow_parts_with(bar, parts))
-        for one in segment_each(sources, work, size, partial(follow_with, bar), cluster):
-            if isinstance(one, Failed):
-                failed.append(one)
-                continue
-            saved.append(one)
-            console.print(f"{one.name}: {describe(one)}")
-            for sign in (*one.read_as, *one.suspect):
-                warn(f"{one.name}: {sign}")
-    return saved, failed
+    missing = missing_archives(folder := to or dataset_folder())
+    with transferring() as bar:  # on standard error
+        download_dataset(folder, follow_with(bar, "Download"))
+    names = [archive.name for archive in missing]
+    if as_json:
+        print_json({"folder": str(folder), "downloaded": names})
+        return
+    told = f"Downloaded and checked: {', '.join(names)}" if names else "Everything is here already"
+    console.print(told)
+    console.print(f"Try: napari-nucseg benchmark '{folder}' --split validation --out results")
 
 
 @app.command(epilog=examples(("Without a window", "demo --headless --out overlay.png")))

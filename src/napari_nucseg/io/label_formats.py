@@ -14,13 +14,13 @@ import numpy as np
 from PIL import Image
 
 from napari_nucseg.io.atomic import write_whole
+from napari_nucseg.io.bbbc039 import write_mask
 from napari_nucseg.io.cellpose_seg import read_seg, write_seg
 from napari_nucseg.io.coco import COCO_SUFFIXES, read_coco, write_coco
 from napari_nucseg.io.geojson import GEOJSON_SUFFIXES, read_geojson, write_geojson
 from napari_nucseg.io.imagej_rois import ROI_SUFFIXES, read_rois, write_rois
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
 from napari_nucseg.io.labelled import UINT16_LABELS, Labelled, Shape, refuse_beyond, refuse_shape
-from napari_nucseg.io.mask_colouring import write_mask
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import OME_SUFFIXES, write_labels
 from napari_nucseg.io.zarr_labels import ZARR_SUFFIXES, read_zarr, write_zarr

@@ -18,11 +18,12 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Box, Windowed
+from napari_nucseg.array_types import Box, Windowed, parts_of, whole_box
 from napari_nucseg.io.calibration import UNKNOWN, Calibration
 from napari_nucseg.io.channels import HAEMATOXYLIN, Channel, count_colours, find_axis
+from napari_nucseg.io.labelled import NOTE
 from napari_nucseg.io.limits import BadFileError
-from napari_nucseg.io.ome_zarr import MADE, is_zarr, open_zarr, parts_of
+from napari_nucseg.io.ome_zarr import is_zarr, open_zarr
 from napari_nucseg.io.provenance import check_made
 from napari_nucseg.io.sources import Source, sha256
 from napari_nucseg.io.tiff import (
@@ -110,6 +111,18 @@ def open_large(
         yield _open_tiff(source, tiff, channel, as_numbers)
 
 
+def declared_shape(source: Source) -> tuple[int, ...]:
+    """Return the length of each axis of a TIFF, as its parts are read; no pixel is read.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    with open_tiff(source) as tiff:
+        return find_planes(source, tiff, in_parts=True).shape
+
+
 def fingerprint(path: Path) -> str:
     """Return what tells whether an image has changed: a file's sha256, as `Source.sha256`.
 
@@ -147,7 +160,7 @@ def read_made(path: Path) -> Mapping[str, Any]:
     """
     if not is_zarr(path):
         return read_provenance(path)
-    made = open_zarr(path).attributes.get(MADE)
+    made = open_zarr(path).attributes.get(NOTE)
     if not isinstance(made, dict):
         raise BadFileError(f"{path}: it does not say how it was made")
     check_made(made)
@@ -189,7 +202,7 @@ def _take(source: Source, whole: _Whole, channel: Channel | None) -> LargeImage:
     order = [*rest, whole.axes.index("Y"), whole.axes.index("X")]
 
     def read(box: Box) -> NDArray[Any]:
-        full = [slice(0, length) for length in whole.shape]
+        full = list(whole_box(whole.shape))
         for i, one in zip(order, box, strict=True):
             full[i] = one
         data, letters = whole.read(tuple(full)), whole.axes

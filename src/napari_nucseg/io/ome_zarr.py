@@ -10,23 +10,21 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Box, Windowed
+from napari_nucseg.array_types import Box, Windowed, parts_of
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, to_um
+from napari_nucseg.io.labelled import NOTE
 from napari_nucseg.io.limits import BadFileError
 
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 """Files of which a folder of Zarr has one."""
-MADE = "nucseg"
-"""Name of the provenance of labels among the attributes of their group."""
 _CHUNK, _THICK = {2: 1024, 3: 256}, 32
 """Edge of a chunk of labels, in pixels, by the number of axes; and its planes."""
 _OLD_AXES = "TCZYX"
@@ -188,7 +186,7 @@ def write_zarr_labels(
     group = import_zarr().create_group(
         str(folder),
         zarr_format=2 if version == "0.4" else 3,
-        attributes={**told, MADE: dict(made)},
+        attributes={**told, NOTE: dict(made)},
     )
     levels = [_create_level(group, labels.shape, level, version) for level in range(count)]
     for box in parts_of(labels.shape, (_THICK, 2 * edge, 2 * edge)[-len(labels.shape) :]):
@@ -213,15 +211,6 @@ def _create_level(group: Any, shape: tuple[int, ...], level: int, version: str) 
         chunk_key_encoding={"name": "v2", "separator": "/"} if is_old else None,
         dimension_names=None if is_old else list("zyx"[-len(shape) :]),
     )
-
-
-def parts_of(shape: Sequence[int], size: Sequence[int]) -> Iterator[Box]:
-    """Cut an array into parts of a size, in the order of their first elements."""
-    axes = (
-        [slice(first, min(first + edge, length)) for first in range(0, length, edge)]
-        for length, edge in zip(shape, size, strict=True)
-    )
-    yield from product(*axes)
 
 
 def _multiscales(ndim: int, levels: int, name: str, calibration: Calibration) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Box, Windowed
+from napari_nucseg.array_types import Box, Windowed, parts_of
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.calibration import UNKNOWN, Calibration
 from napari_nucseg.io.labelled import NOTE, UINT16_LABELS
@@ -158,12 +158,8 @@ def write_tiff_labels(
 
 def _tiles(labels: Windowed, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
     """Yield the tiles of all planes, filled up with 0 at the end of rows and columns."""
-    *stack, height, width = labels.shape
-    for at in np.ndindex(*stack):
-        for top, left in product(range(0, height, TILE), range(0, width, TILE)):
-            rows = slice(top, min(top + TILE, height))
-            columns = slice(left, min(left + TILE, width))
-            part = labels.read((*(slice(i, i + 1) for i in at), rows, columns))
-            tile = np.zeros((TILE, TILE), dtype)
-            tile[: rows.stop - top, : columns.stop - left] = part.reshape(rows.stop - top, -1)
-            yield tile
+    for box in parts_of(labels.shape, (1, TILE, TILE)[-len(labels.shape) :]):
+        part, tile = labels.read(box), np.zeros((TILE, TILE), dtype)
+        height, width = part.shape[-2:]
+        tile[:height, :width] = part.reshape(height, width)
+        yield tile

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Box, Labels
+from napari_nucseg.array_types import Box, Labels, whole_box
 from napari_nucseg.io.atomic import explained, replace_folder
-from napari_nucseg.io.labelled import UINT32_LABELS, Labelled, refuse_beyond
+from napari_nucseg.io.labelled import NOTE, UINT32_LABELS, Labelled, refuse_beyond
 from napari_nucseg.io.limits import BadFileError, refuse_large
-from napari_nucseg.io.ome_zarr import MADE, import_zarr, is_zarr, open_zarr, write_zarr_labels
+from napari_nucseg.io.ome_zarr import import_zarr, is_zarr, open_zarr, write_zarr_labels
 from napari_nucseg.io.provenance import check_made
 from napari_nucseg.io.sources import Source
 
@@ -89,8 +89,8 @@ def read_zarr(source: Source) -> Labelled:
             raise ValueError(f"{image.dtype} values, which are no labels")
         if len(image.shape) > 2 and image.axes[0] != "Z":
             raise ValueError(f"axes {image.axes}, which are no field and no volume")
-        labels = image.read(tuple(slice(0, length) for length in image.shape))
-        made: Any = image.attributes.get(MADE, {})
+        labels = image.read(whole_box(image.shape))
+        made: Any = image.attributes.get(NOTE, {})
         check_made(made)
     except BadFileError:
         raise

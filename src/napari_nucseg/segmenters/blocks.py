@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Box, Labels
+from napari_nucseg.array_types import Box, Labels, intersect, within
 from napari_nucseg.metrics.overlap import find_overlap
 
 Place = tuple[int, ...]
@@ -52,10 +52,7 @@ class Block:
 
     def inside(self, box: Box) -> Box:
         """Return where a box of the image lies within the window."""
-        return tuple(
-            slice(one.start - all_.start, one.stop - all_.start)
-            for one, all_ in zip(box, self.window, strict=True)
-        )
+        return within(box, self.window)
 
 
 @dataclass(frozen=True)
@@ -232,8 +229,7 @@ def _shared(block: Block, blocks: Mapping[Place, Block]) -> Iterator[tuple[Box, 
     for step in product((-1, 0, 1), repeat=len(block.place)):
         place = tuple(number + by for number, by in zip(block.place, step, strict=True))
         if step > (0,) * len(step) and place in blocks:
-            both = zip(block.window, blocks[place].window, strict=True)
-            box = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in both)
+            box = intersect(block.window, blocks[place].window)
             if all(one.start < one.stop for one in box):
                 yield box, place
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from napari_nucseg.array_types import Box, Windowed
+from napari_nucseg.array_types import Box, Windowed, whole_box
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.network import NetSegmenter, infer, prepared
@@ -116,7 +116,7 @@ def sample_boxes(shape: tuple[int, ...]) -> list[Box]:
         The whole image, or parts of one size that are spread evenly over it.
     """
     if math.prod(shape) <= MOST_WHOLE:
-        return [tuple(slice(0, length) for length in shape)]
+        return [whole_box(shape)]
     height, width = shape[-2:]
     most = max(1, height // PATCH) * max(1, width // PATCH)
     wanted = max(PLANES, math.ceil(PATCHES / most))

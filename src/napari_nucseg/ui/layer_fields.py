@@ -19,6 +19,8 @@ from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
 _AXES, _REGIONS = "nucseg axes", "nucseg ignored regions"
 _COPIED_AT_ONCE = 2**27
 """Bytes that are copied in some 30 milliseconds."""
+LINES = ("line", "path")
+"""Kinds of shapes that enclose nothing."""
 _DECIMALS = 2
 """Of corners of polygons, in pixels: napari keeps shapes as numbers of 32 bits."""
 
@@ -145,13 +147,20 @@ def load_units() -> None:
             units.set(loaded)
 
 
-def drawn_regions(labels: Layer, layer: Shapes | None) -> Regions:
-    """Return the shapes of a layer as polygons in the pixels of labels, field by field."""
-    stack, found = field_shape(labels), dict[int, tuple[Polygon, ...]]()
-    planes = np.arange(count_planes(labels)).reshape(stack[:-2])
-    for polygon, place in filter(None, polygons_in(labels, layer)):
-        if all(0 <= n < m for n, m in zip(place, stack[-2 - len(place) : -2], strict=True)):
-            where: Any = (..., *place)
+def drawn_regions(layer: Layer, shapes: Shapes | None) -> Regions:
+    """Return shapes as polygons in the pixels of an image or labels, field by field.
+
+    A shape lies in the fields at its place along the axes that it has. Channels have the same
+    nuclei: along an axis that has one field, as that of channels has, any place is good.
+    """
+    stack, found = field_shape(layer), dict[int, tuple[Polygon, ...]]()
+    planes = np.arange(count_planes(layer)).reshape(stack[:-2])
+    for polygon, place in filter(None, polygons_in(layer, shapes)):
+        known = place[max(0, len(place) - planes.ndim) :]
+        lengths = planes.shape[planes.ndim - len(known) :]
+        at = tuple(0 if m == 1 else n for n, m in zip(known, lengths, strict=True))
+        if all(0 <= n < m for n, m in zip(at, lengths, strict=True)):
+            where: Any = (..., *at)
             for plane in planes[where].ravel().tolist():
                 found[plane] = (*found.get(plane, ()), polygon)
     return Regions((stack[-2], stack[-1]), found)
@@ -170,28 +179,45 @@ def kept_regions(labels: Labels) -> Regions:
 
 
 def polygons_in(
-    labels: Layer, layer: Shapes | None
+    layer: Layer, shapes: Shapes | None
 ) -> list[tuple[Polygon, tuple[int, ...]] | None]:
-    """Return each shape of a layer as a polygon in the pixels of labels, and the field it lies in.
+    """Return each shape as a polygon in the pixels of another layer, and its place in its stack.
 
-    The field is its place in the stack of labels, along the last axes that both layers have. It is
-    None instead of both for a shape that has no inside, or lies in more than one field.
+    The place is along the last axes that both layers have. It is None instead of both for a shape
+    that has no inside, or lies in more than one field.
     """
     found = list[tuple[Polygon, tuple[int, ...]] | None]()
-    for points, kind in () if layer is None else zip(layer.data, layer.shape_type, strict=True):
-        placed = _places_in(labels, ellipse_in(points) if kind == "ellipse" else points, layer)
+    for points, kind in () if shapes is None else zip(shapes.data, shapes.shape_type, strict=True):
+        corners = ellipse_in(points) if kind == "ellipse" else points
+        placed = places_in(layer, world_of(shapes, corners))
         place = np.unique(np.rint(placed[:, :-2]).astype(int), axis=0)
-        fits = kind not in ("line", "path") and len(place) == 1 and len(placed) > 2
+        fits = kind not in LINES and len(place) == 1 and len(placed) > 2
         polygon = tuple((y, x) for y, x in placed[:, -2:].round(_DECIMALS).tolist())
         found.append((polygon, tuple(place[0].tolist())) if fits else None)
     return found
 
 
-def _places_in(labels: Layer, points: NDArray[Any], layer: Layer) -> NDArray[np.float64]:
-    """Return the places of points of a layer in labels, as far as both have the same axes."""
-    axes, placed = min(layer.ndim, labels.ndim), []
-    for point in points:
-        world = np.zeros(labels.ndim)
-        world[-axes:] = layer.data_to_world(point)[-axes:]
-        placed.append(labels.world_to_data(world)[-axes:])
-    return np.array(placed)
+def world_of(layer: Layer, points: NDArray[Any]) -> NDArray[np.float64]:
+    """Return where points in the data of a layer lie in the world."""
+    return np.array([layer.data_to_world(point) for point in points])
+
+
+def places_in(layer: Layer, world: NDArray[Any]) -> NDArray[np.float64]:
+    """Return where points in world units lie in the data of a layer.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    world : ndarray, shape (n, axes)
+        The points, whose last axis is the world's last.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, shared)
+        Their places along the last axes that points and layer both have.
+    """
+    axes = min(layer.ndim, world.shape[1])
+    points = np.zeros((len(world), layer.ndim))
+    points[:, layer.ndim - axes :] = world[:, world.shape[1] - axes :]
+    return np.array([layer.world_to_data(point)[-axes:] for point in points])

@@ -109,10 +109,16 @@ def predicted_planes(prediction: Labels) -> tuple[int, ...]:
     return tuple(range(count_planes(prediction)))
 
 
+def is_made_from(layer: Layer, image: Image) -> bool:
+    """Tell whether a layer says that it was made from an image."""
+    record = record_of(layer)
+    return record is not None and record.source == str(image.unique_id)
+
+
 def find_source(layers: Iterable[Layer], labels: Labels) -> Image | None:
     """Return the image that labels are of: by their record, else the one that their name says."""
-    record, images = record_of(labels), _images(layers)
-    made_from = [one for one in images if record and record.source == str(one.unique_id)]
+    images = _images(layers)
+    made_from = [one for one in images if is_made_from(labels, one)]
     fitting = [one for one in images if field_shape(one) == field_shape(labels)]
     named = [one for one in fitting if says(labels.name, one.name)]
     return max(made_from or named, key=lambda image: len(image.name), default=None)

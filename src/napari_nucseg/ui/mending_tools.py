@@ -16,6 +16,7 @@ from napari_nucseg.analysis.mending import add, delete, propose, split
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.flows import compiling
+from napari_nucseg.ui.layer_fields import places_in
 
 Place = tuple[float, ...]
 Points = NDArray[np.float64]
@@ -140,7 +141,7 @@ def in_field(layer: Labels, places: Sequence[Place]) -> tuple[int, Points]:
     ValueError
         If the layer has no such field.
     """
-    found = np.array([layer.world_to_data(np.asarray(one)[-layer.ndim :]) for one in places])
+    found = places_in(layer, np.asarray(places))
     stack = layer.data.shape[:-2]
     if not stack:
         return 0, found

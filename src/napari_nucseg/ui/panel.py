@@ -110,6 +110,12 @@ class Panel(Container):
         job.start()
         return job
 
+    def stop(self) -> None:
+        """Ask the work to stop, which ends it at its next step; what is done stays."""
+        if self.job is not None:
+            self.say("Stopping...")
+            self.job.stop()
+
     def say(self, *told: str) -> None:
         """Show sentences in the line of status; empty ones are left out."""
         self.status.value = " ".join(filter(None, told))

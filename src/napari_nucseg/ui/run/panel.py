@@ -105,12 +105,6 @@ class RunPanel(Panel):
         if path is not None:
             self.run_errand(lambda tell: networks.check(path), lambda _: self._take_up(path))
 
-    def stop(self) -> None:
-        """Ask the run to stop; what is done stays."""
-        if self.job is not None:
-            self.status.value = "Stopping..."
-            self.job.stop()
-
     def show_results(self) -> None:
         """Open the results as layers, in the background."""
         out = folder_of(self.form.out)

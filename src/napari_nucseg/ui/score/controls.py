@@ -31,7 +31,7 @@ from napari_nucseg.ui.layers import (
 )
 from napari_nucseg.ui.params_form import LEAST_THRESHOLD, labelled, preset_box, threshold_slider
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
-from napari_nucseg.ui.score.object_filters import IgnoreControls
+from napari_nucseg.ui.score.regions import IgnoreControls
 from napari_nucseg.ui.score.score_table import ScoreTable
 
 _PAUSE = 150

@@ -27,13 +27,12 @@ from napari_nucseg.io.writers import with_ending, write_json
 from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.keys import IGNORE, REVIEWED, TRUTH_IS_WRONG, PanelKeys
 from napari_nucseg.ui.layer_fields import field_shape
 from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
-from napari_nucseg.ui.score.object_filters import IgnoreControls
 from napari_nucseg.ui.score.object_model import SYMBOLS
-from napari_nucseg.ui.score.overlay_controls import IGNORE, REVIEWED, TRUTH_IS_WRONG, ErrorKeys
-from napari_nucseg.ui.score.regions import count_anew, draw_regions
+from napari_nucseg.ui.score.regions import IgnoreControls, count_anew, draw_regions
 from napari_nucseg.ui.score.unsaved_marks import (
     count_unsaved,
     note_saved,
@@ -95,7 +94,7 @@ class MarkControls(QWidget):
             "Save marks, notes and the regions to ignore to a file, or open one. *: not saved yet."
         )
         self._lay_out()
-        self.keys = ErrorKeys(panel, {KEY_OF[mark]: partial(self.mark, mark) for mark in Mark})
+        self.keys = PanelKeys(panel, {KEY_OF[mark]: partial(self.mark, mark) for mark in Mark})
         state.changed.connect(self._on_changed)
         state.chosen.connect(self.point_at)
         self._show()

@@ -1,18 +1,12 @@
-"""Which objects are listed, which are counted, and the controls by which a person says so."""
+"""Which objects are listed, and the controls by which a person says so."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, ComboBox
-from napari.components import LayerList
-from napari.layers import Labels, Shapes
 from numpy.typing import NDArray
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent, QValidator
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
@@ -20,25 +14,15 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QSpinBox,
     QWidget,
 )
 
 from napari_nucseg.analysis.objects import Objects
-from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.layer_fields import drawn_regions, polygons_in
-from napari_nucseg.ui.layers import place_like
-from napari_nucseg.ui.params_form import beside
 from napari_nucseg.ui.score.model import Comparison
-from napari_nucseg.wording import counted
 
 _LARGEST_AREA = 999_999
-_CHOSEN = "nucseg ignore inside"
-"""Where a Shapes layer's metadata says that nuclei inside its shapes are ignored."""
-_SHAPE_EVENTS = ("data", "scale", "translate", "rotate", "shear", "affine")
-"""What a Shapes layer tells of when its shapes lie elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -189,110 +173,3 @@ def _slim(box: QAbstractSpinBox, width: int) -> None:
     box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
     box.setKeyboardTracking(False)
     box.setStyleSheet(f"min-width: {width}px; max-width: {width}px; padding: 1px 3px;")
-
-
-class IgnoreControls:
-    """What is left out of the scores: nuclei inside drawn shapes, and those at the border.
-
-    Parameters
-    ----------
-    layers : LayerList
-        Layers of the viewer, whose Shapes layers are offered.
-    """
-
-    changed = Signal()
-    """Another layer was chosen, or its shapes were changed a moment ago."""
-
-    def __init__(self, layers: LayerList) -> None:
-        self._layers = layers
-        self._watched: Shapes | None = None
-        self.inside = ComboBox(
-            label="Ignore inside",
-            choices=self._shapes,
-            nullable=True,
-            tooltip="Shapes layer in which you draw: nuclei that lie in a shape by more than half "
-            "are left out of all scores, on both sides. A shape counts in the field where it was "
-            "drawn.",
-        )
-        self.border = CheckBox(
-            text="at border",
-            tooltip="Leave nuclei that touch the border of their field out of all scores, on both "
-            "sides. They may be cut, and are no error of either side then.",
-        )
-        self.adding = QPushButton("+")
-        self.adding.setFixedWidth(26)
-        self.adding.setToolTip("Add a Shapes layer, and draw polygons in it.")
-        self.behind = beside(self.adding, self.border.native)
-        self._later = QTimer(self.inside.native)
-        self._later.setSingleShot(True)
-        self._later.setInterval(300)  # ms without a change before nuclei are counted anew
-        self._later.timeout.connect(self.changed.emit)
-        self.inside.value = next((one for one in self._shapes() if _CHOSEN in one.metadata), None)
-        self.follow(self.inside.value)
-        self.inside.changed.connect(self._on_layer)
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether shapes were changed just now, which is not told yet."""
-        return self._later.isActive()
-
-    def add_layer(self, labels: Labels) -> None:
-        """Add a Shapes layer of the same axes, choose it, and let polygons be drawn."""
-        self.inside.value = layer = self._add(labels, "ignored", ())
-        layer.mode = "add_polygon"
-
-    def add_shapes(
-        self, labels: Labels, name: str, polygons: Sequence[NDArray[np.float64]]
-    ) -> bool:
-        """Add a Shapes layer of polygons in the pixels of labels; tell whether it is chosen now.
-
-        It is not where a person has chosen another one that holds shapes.
-        """
-        selected, chosen = self._layers.selection.active, self.inside.value
-        layer = self._add(labels, name, polygons)
-        self._layers.selection.active = selected or layer
-        if chosen is None or not chosen.data:
-            self.inside.value = layer
-        return self.inside.value is layer
-
-    def _add(self, labels: Labels, name: str, polygons: Sequence[NDArray[np.float64]]) -> Shapes:
-        colours = {"face_color": "#ffffff30", "edge_color": "white"}
-        layer = Shapes(
-            polygons or None, ndim=labels.ndim, shape_type="polygon", name=name, **colours
-        )
-        place_like(layer, labels)
-        self._layers.append(layer)
-        return layer
-
-    def regions_of(self, labels: Labels) -> Regions:
-        """Return the shapes of the chosen layer as polygons in the pixels of labels."""
-        return drawn_regions(labels, self.inside.value)
-
-    def remark_on(self, labels: Labels) -> str:
-        """Sentence on shapes that no nucleus can lie in; empty without any."""
-        unfit = polygons_in(labels, self.inside.value).count(None)
-        which = f"{counted(unfit, 'shape')} of {self.inside.current_choice}"
-        return f"Not used: {which} without an inside, such as lines. " if unfit else ""
-
-    def follow(self, layer: Shapes | None) -> None:
-        """Follow the shapes of another layer, or of none."""
-        for event in _SHAPE_EVENTS:
-            if self._watched is not None:
-                getattr(self._watched.events, event).disconnect(self._on_shapes)
-            if layer is not None:
-                getattr(layer.events, event).connect(self._on_shapes)
-        self._watched = layer
-        self._later.stop()
-
-    def _on_layer(self) -> None:
-        self.follow(self.inside.value)
-        for layer in self._shapes():
-            others = {key: value for key, value in layer.metadata.items() if key != _CHOSEN}
-            layer.metadata = others | ({_CHOSEN: True} if layer is self._watched else {})
-        self.changed.emit()
-
-    def _on_shapes(self, event: Any) -> None:
-        self._later.start()
-
-    def _shapes(self, widget: Any = None) -> list[Shapes]:
-        return [layer for layer in reversed(self._layers) if isinstance(layer, Shapes)]

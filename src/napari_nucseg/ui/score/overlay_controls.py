@@ -2,90 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from magicgui.widgets import PushButton
-from napari.layers import Labels
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QGridLayout, QShortcut, QWidget
+from qtpy.QtWidgets import QGridLayout, QWidget
 
 from napari_nucseg.analysis.objects import ObjectKey
 from napari_nucseg.ui.canvas_trace import MarkedNucleus, Trace, trace_beside
 from napari_nucseg.ui.edits import itself
+from napari_nucseg.ui.keys import (
+    ERRORS_ONLY,
+    IGNORE,
+    NEXT,
+    PREVIOUS,
+    REVIEWED,
+    TRUTH_IS_WRONG,
+    PanelKeys,
+)
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU
 from napari_nucseg.ui.mending_tools import MENDING_KEYS
 from napari_nucseg.ui.score.legend import OverlayLegend
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.overlays import Overlays
 
-
-@dataclass(frozen=True)
-class Shortcut:
-    """A key as napari and as Qt write it, and what it does."""
-
-    napari: str
-    qt: str
-    what: str
-
-
-NEXT = Shortcut("N", "N", "next error")
-PREVIOUS = Shortcut("Shift-N", "Shift+N", "previous error")
-ERRORS_ONLY = Shortcut("E", "E", "errors only, or everything again")
-REVIEWED = Shortcut("R", "R", "mark as reviewed")
-TRUTH_IS_WRONG = Shortcut("T", "T", "mark that the truth is wrong")
-IGNORE = Shortcut("I", "I", "mark to be ignored")
 SHORTCUTS = (NEXT, PREVIOUS, ERRORS_ONLY, REVIEWED, TRUTH_IS_WRONG, IGNORE)
-Actions = Mapping[Shortcut, Callable[[], object]]
-
-
-class ErrorKeys:
-    """Binds keys to layers and to a panel.
-
-    Parameters
-    ----------
-    panel : QWidget
-        Panel in which the keys work while it has the focus.
-    actions : mapping
-        Function that each key calls, by the key.
-    """
-
-    def __init__(self, panel: QWidget, actions: Actions) -> None:
-        self._actions = actions
-        self._bound: list[Labels] = []
-        for key, act in actions.items():
-            shortcut = QShortcut(QKeySequence(key.qt), panel)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(act)
-
-    def bind(self, layers: list[Labels]) -> None:
-        """Let the keys work while one of these layers is selected, and no others."""
-        for layer in self._bound:
-            for key in self._actions:
-                layer.bind_key(key.napari, None)
-        self._bound = list(dict.fromkeys(layers))
-        for layer in self._bound:
-            for key, act in self._actions.items():
-                layer.bind_key(key.napari, _called(act), overwrite=True)
 
 
 def describe_keys() -> str:
     """List the keys and when they work."""
-    keys = ", ".join(f"{key.qt} {key.what}" for key in SHORTCUTS)
+    keys = ", ".join(f"{key} {key.what}" for key in SHORTCUTS)
     return (
         f"{keys}. They work while one of the compared layers is selected, or the panel has the "
         f"focus. Mending: {MENDING_KEYS}"
     )
-
-
-def _called(act: Callable[[], object]) -> Callable[[Any], None]:
-    def press(layer: Any) -> None:
-        act()
-
-    return press
 
 
 class OverlayControls(QWidget):
@@ -116,7 +66,7 @@ class OverlayControls(QWidget):
         self._make_buttons()
         self._lay_out()
         self._connect()
-        self.keys = ErrorKeys(
+        self.keys = PanelKeys(
             panel,
             {
                 NEXT: partial(self.step, 1),
@@ -162,10 +112,10 @@ class OverlayControls(QWidget):
         )
         self.errors_only = _button(
             "Errors only",
-            f"Show only the image and the errors, or everything again ({ERRORS_ONLY.qt}).",
+            f"Show only the image and the errors, or everything again ({ERRORS_ONLY}).",
         )
-        self.previous = _button("< Previous", f"Go to the previous error ({PREVIOUS.qt}).")
-        self.next = _button("Next error >", f"Go to the next error ({NEXT.qt}).")
+        self.previous = _button("< Previous", f"Go to the previous error ({PREVIOUS}).")
+        self.next = _button("Next error >", f"Go to the next error ({NEXT}).")
         self.help = _button("?", f"Keys: {describe_keys()}")
 
     def _lay_out(self) -> None:

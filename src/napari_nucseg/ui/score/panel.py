@@ -291,7 +291,7 @@ class ScorePanel(Panel):
             marks.keys.bind(layers)
 
     def _on_regions(self) -> None:
-        take_drawn(self.native, self.model, self.controls, self.start)
+        take_drawn(self.native, self.model, self.prediction.value, self.controls.ignore, self.start)
 
     def _begin_anew(self, layer: Any = None) -> None:
         if layer is not None:

@@ -17,6 +17,7 @@ from napari_nucseg.segmenters.api import DEVICE
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams, VolumeParams
+from napari_nucseg.ui.keys import CANCEL, SEGMENT, WHEN
 from napari_nucseg.ui.layer_fields import count_planes
 from napari_nucseg.ui.params_form import (
     ParamsForm,
@@ -36,7 +37,6 @@ from napari_nucseg.ui.segment.image_source import (
     channels_of,
     scopes_of,
 )
-from napari_nucseg.ui.segment.keys import CANCEL, SEGMENT, WHEN
 from napari_nucseg.ui.segment.model_list import ModelBox
 from napari_nucseg.ui.widgets import TextLine
 

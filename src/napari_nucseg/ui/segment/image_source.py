@@ -25,7 +25,15 @@ from napari_nucseg.io.channels import (
 )
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import Depth, VolumeParams
-from napari_nucseg.ui.layer_fields import axes_of, count_planes, field_shape, full_data
+from napari_nucseg.ui.layer_fields import (
+    LINES,
+    axes_of,
+    count_planes,
+    field_shape,
+    full_data,
+    places_in,
+    world_of,
+)
 
 CHANNELS = tuple(name.capitalize() for name in (MEAN, *COLOURS, HAEMATOXYLIN))
 """Channels of a colour image as they are shown; in small letters, names of a `Channel`."""
@@ -150,7 +158,6 @@ def anisotropy(layer: Image) -> float:
     return float(np.clip(round(apart / float(np.sqrt(height * width)), 1), spec.low, spec.high))
 
 
-LINES = ("line", "path")
 DIAMETER_CIRCLE = "nucseg diameter circle"
 """What a Shapes layer says in its metadata that shows the diameter: nothing is drawn there."""
 
@@ -221,7 +228,7 @@ def drawn_length(viewer: ViewerModel, image: Image) -> tuple[float, str] | None:
     Returns the length in pixels, and the name of the Shapes layer; None without a line.
     """
     for name, points in _drawn(viewer, LINES):
-        steps = np.diff(_placed(points, image), axis=0)
+        steps = np.diff(places_in(image, points)[:, -2:], axis=0)
         return float(np.hypot(*steps.T).sum()), name
     return None
 
@@ -239,16 +246,11 @@ def _drawn(
         chosen = [i for i in fitting if i in layer.selected_data] or fitting
         if chosen:
             points = layer.data[chosen[-1]]
-            yield layer.name, np.array([layer.data_to_world(point) for point in points])
-
-
-def _placed(points: NDArray[np.float64], image: Image) -> NDArray[np.float64]:
-    """Return rows and columns of an image for points in world units."""
-    return np.array([image.world_to_data(point[-image.ndim :])[-2:] for point in points])
+            yield layer.name, world_of(layer, points)
 
 
 def _cut_box(corners: NDArray[np.float64], image: Image) -> Box | None:
-    placed = _placed(corners, image)
+    placed = places_in(image, corners)[:, -2:]
     low = np.maximum(np.rint(placed.min(axis=0)), 0).astype(int)
     high = np.minimum(np.rint(placed.max(axis=0)), field_shape(image)[-2:]).astype(int)
     if (high <= low).any():

@@ -18,7 +18,7 @@ from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
 from napari_nucseg.ui.jobs import Job, tell_user
 from napari_nucseg.ui.layer_fields import full_data, pixel_size, plane_of, shown_plane
-from napari_nucseg.ui.layers import find_image, record_of
+from napari_nucseg.ui.layers import find_image, is_made_from, record_of
 from napari_nucseg.ui.panel import LayerWatch, UndoWatch
 from napari_nucseg.ui.segment.hand_edits import notice_undo, provenance_by_field
 from napari_nucseg.ui.segment.image_source import source_of
@@ -232,7 +232,7 @@ class MeasurementUpdates:
         image = find_image(self._viewer.layers, layer)
         for one in (layer, *reversed(self._viewer.layers)):
             record, made = record_of(one), None
-            if image is not None and record is not None and record.source == str(image.unique_id):
+            if image is not None and is_made_from(one, image):
                 made = provenance_by_field(one).get(plane)
             if record is not None and made is not None:
                 parts = self._cache.of(record.source, str(made["model"])).get(plane, {})

@@ -10,10 +10,10 @@ from napari.utils.notifications import show_warning
 
 from napari_nucseg.ui.edits import has_history, undo
 from napari_nucseg.ui.jobs import Job
+from napari_nucseg.ui.keys import CANCEL, SEGMENT, PanelKeys
 from napari_nucseg.ui.panel import LayerWatch, Panel
 from napari_nucseg.ui.segment.diameter import DiameterHelp
 from napari_nucseg.ui.segment.hand_edits import HandEdits
-from napari_nucseg.ui.segment.keys import RunKeys
 from napari_nucseg.ui.segment.live_update import LiveUpdate
 from napari_nucseg.ui.segment.measurement_updates import MeasurementUpdates
 from napari_nucseg.ui.segment.model_selector import ModelSelector
@@ -64,7 +64,7 @@ class SegmentPanel(Panel):
         self._watch = LayerWatch(viewer, Image, ("data", "axis_labels"), self._begin_anew)
         parts = self.status, self.advice, self.result, self.provenance
         self.native.layout().addWidget(self.form.arranged(*parts))
-        self._keys = RunKeys(self.native, self.start, self.stop)
+        self._keys = PanelKeys(self.native, {SEGMENT: self.start, CANCEL: self.stop})
         self._connect()
         self._show_running(False)
         self._show_field_status()
@@ -101,7 +101,7 @@ class SegmentPanel(Panel):
     def reset_choices(self, *events: Any) -> None:
         """Offer the layers that there are now; napari calls this when layers change."""
         self._rows.offer()
-        self._keys.bind(self._viewer.layers, self._selection.image, is_running=self.segmenting)
+        self._keys.bind(self._selection.layers, CANCEL if self.segmenting else SEGMENT)
         self.form.show_image()
         self.model_selector.refresh()
         if self._selection.image is None or self.status.value == NO_IMAGE:
@@ -141,12 +141,6 @@ class SegmentPanel(Panel):
         self.live_update.rest()
         self.start()
 
-    def stop(self) -> None:
-        """Ask the running segmentation to stop."""
-        if self.job is not None:
-            self.say("Stopping...")
-            self.job.stop()
-
     def undo(self) -> None:
         """Take back the last change of the labels, whoever made it."""
         layer = self._selection.prediction
@@ -180,7 +174,7 @@ class SegmentPanel(Panel):
     def disconnect_viewer(self) -> None:
         """Disconnect from the layer list."""
         self.live_update.rest()
-        self._keys.bind((), None, is_running=False)
+        self._keys.bind(())
         for part in (self.result, self.diameter, self.provenance, self.measurements, self._watch):
             part.disconnect_viewer()
         events = self._viewer.layers.events
@@ -264,7 +258,7 @@ class SegmentPanel(Panel):
         self._show_image()
 
     def _show_image(self) -> None:
-        self._keys.bind(self._viewer.layers, self._selection.image, is_running=self.segmenting)
+        self._keys.bind(self._selection.layers, CANCEL if self.segmenting else SEGMENT)
         self.form.show_image()
         self._rows.show()
         self.result.show_range()

@@ -19,13 +19,13 @@ from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import changes_of, count_corrected
 from napari_nucseg.ui.files.writer import FILTERS, chosen_format, save_in
 from napari_nucseg.ui.jobs import Run
+from napari_nucseg.ui.keys import CANCEL, SEGMENT, WHEN
 from napari_nucseg.ui.layer_fields import shown_plane, snapshot
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.mending_tools import MENDING_KEYS, FlowsOf
 from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, Foreground, MeasureBar, ShowAs
 from napari_nucseg.ui.segment.doubt_walk import DoubtWalk
-from napari_nucseg.ui.segment.keys import CANCEL, SEGMENT, WHEN
 from napari_nucseg.ui.segment.measurement_tables import joined, nuclei_of, tables_of
 from napari_nucseg.ui.segment.result_cache import FieldResult, StackResult
 from napari_nucseg.ui.segment.selection import Selection

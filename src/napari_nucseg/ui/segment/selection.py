@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from psygnal import Signal
 
 from napari_nucseg.analysis.field_parts import Box, with_context
@@ -27,7 +27,7 @@ from napari_nucseg.ui.layer_fields import (
     said_axes,
     shown_plane,
 )
-from napari_nucseg.ui.layers import find_prediction, record_of
+from napari_nucseg.ui.layers import find_prediction, is_made_from, record_of
 from napari_nucseg.ui.mask_images import MaskWatch
 from napari_nucseg.ui.segment.form import AXIS_ROWS, HELD, SegmentForm
 from napari_nucseg.ui.segment.image_source import (
@@ -86,6 +86,12 @@ class Selection:
         if image is None:
             return None
         return find_prediction(self._viewer.layers, str(image.unique_id), self.model)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The image, and what was made of it."""
+        image, all_ = self.image, self._viewer.layers
+        return [x for x in all_ if image is not None and (x == image or is_made_from(x, image))]
 
     @property
     def plane(self) -> int:

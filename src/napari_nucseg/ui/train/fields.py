@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,14 @@ from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.batch.train_data import TrainField
-from napari_nucseg.metrics.ignoring import Polygon, ellipse_in, fill_polygon
 from napari_nucseg.ui.edits import corrected_planes
 from napari_nucseg.ui.layer_fields import (
     count_planes,
+    drawn_regions,
     field_shape,
     full_data,
     plane_of,
     read_plane,
-    shown_plane,
 )
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
@@ -112,14 +112,14 @@ class FieldInput:
         Name of the field.
     image, labels : callable
         Return the arrays, shape (height, width).
-    areas : sequence of Polygon, or None
-        Inside of which the labels are complete; None where they are complete everywhere.
+    complete : callable
+        Returns the pixels where labels are complete; None where they are everywhere.
     """
 
     stem: str
     image: Callable[[], NDArray[Any]]
     labels: Callable[[], LabelImage]
-    areas: Sequence[Polygon] | None
+    complete: Callable[[], NDArray[np.bool_] | None]
 
     def read(self) -> TrainField:
         """Read the field.
@@ -129,12 +129,7 @@ class FieldInput:
         ValueError
             If it cannot be learned from; the message names it.
         """
-        image, labels = self.image(), self.labels()
-        complete = None
-        if self.areas is not None:
-            shape = image.shape[0], image.shape[1]
-            complete = np.any([fill_polygon(one, shape) for one in self.areas], axis=0)
-        return TrainField(self.stem, image, labels, (), complete)
+        return TrainField(self.stem, self.image(), self.labels(), (), self.complete())
 
 
 def propose_ticks(pairs: Sequence[LabelledImage], by_hand: Mapping[str, bool]) -> set[str]:
@@ -190,46 +185,26 @@ def _copies(
     def read_labels(plane: int) -> LabelImage:
         return np.array(read_plane(data, plane))
 
+    areas = drawn_regions(pair.image, shapes)
     for plane in pair.planes:
-        areas = None if shapes is None else areas_in(shapes, pair.image, plane)
-        if areas is None or areas:
+        if shapes is None or plane in areas.by_plane:
             yield (
                 plane,
                 FieldInput(
                     pair.stem(plane),
                     _read_now_or_later(source.read, plane, now=source.is_in_memory),
                     _read_now_or_later(read_labels, plane, now=in_memory),
-                    areas,
+                    partial(areas.mask_of, plane),
                 ),
             )
 
 
 def count_fields(pairs: Sequence[LabelledImage], shapes: Shapes | None) -> int:
     """Count the fields that would be copied."""
-    fields = [(pair.image, plane) for pair in pairs for plane in pair.planes]
-    return sum(shapes is None or bool(areas_in(shapes, *field)) for field in fields)
-
-
-def areas_in(shapes: Shapes, image: Image, plane: int) -> list[Polygon]:
-    """Return the areas that are drawn on a field, in its pixels; lines enclose none.
-
-    Shapes of two axes lie on all fields of a stack, as they are seen on all of them.
-    """
-    areas = []
-    for points, kind in zip(shapes.data, shapes.shape_type, strict=True):
-        if kind not in ("rectangle", "ellipse", "polygon"):
-            continue
-        corners = np.asarray(points, dtype=np.float64)
-        if kind == "ellipse":
-            corners = ellipse_in(corners)
-        world = np.array([shapes.data_to_world(corner) for corner in corners])
-        missing = max(image.ndim - shapes.ndim, 0)
-        world = np.pad(world, ((0, 0), (missing, 0)))[:, -image.ndim :]
-        if not missing and shown_plane(world[0], image) != plane:
-            continue
-        placed = np.array([image.world_to_data(corner)[-2:] for corner in world])
-        areas.append(tuple((y, x) for y, x in placed.tolist()))
-    return areas
+    if shapes is None:
+        return sum(len(pair.planes) for pair in pairs)
+    drawn = (drawn_regions(pair.image, shapes).by_plane.keys() for pair in pairs)
+    return sum(len(there & set(pair.planes)) for there, pair in zip(drawn, pairs, strict=True))
 
 
 def _learnable(labels: Labels) -> tuple[tuple[int, ...], str, bool]:

@@ -144,12 +144,6 @@ class TrainPanel(Panel):
         self.status.value = "Reading the fields..."
         self._show_running(True)
 
-    def stop(self) -> None:
-        """Ask the training to stop; the best so far is kept."""
-        if self.job is not None:
-            self.status.value = "Stopping..."
-            self.job.stop()
-
     def add_model(self) -> None:
         """Ask for a model file, and start from it, if it is one."""
         path = ask_for_model(self.form.add_model.native)

@@ -1,4 +1,4 @@
-"""Intensities of nuclei in every channel, and of the background in a ring around each."""
+"""The pixels of nuclei: whose each is, how bright they and the rings around are, and hulls."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
+from napari_nucseg.metrics.overlap import Index
 
 GAP, WIDTH = 2, 3
 """Pixels between a nucleus and its ring, where its light may be, and pixels across the ring."""
 
-Index = NDArray[np.intp]
+_NOWHERE = -(2**40)
+"""Stands for no column; twice as far out it still does."""
 Columns = dict[str, NDArray[Any]]
 
 
@@ -43,16 +45,16 @@ class Owned:
         owner = np.searchsorted(ids, labels[mask])
         return cls(mask, owner, np.bincount(owner, minlength=len(ids)))
 
-    def total(self, image: NDArray[Any]) -> NDArray[np.float64]:
-        """Add up the intensities of each nucleus's pixels."""
-        values = image[self.mask].astype(np.float64, copy=False)
-        totals = np.bincount(self.owner, values, minlength=len(self.count))
+    def total(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Add up what the pixels of each nucleus have, shape (pixels,)."""
+        weights = values.astype(np.float64, copy=False)
+        totals = np.bincount(self.owner, weights, minlength=len(self.count))
         return np.asarray(totals, dtype=np.float64)  # those of nothing are integers
 
-    def mean(self, image: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the mean of each nucleus's pixels; NaN where it has none."""
+    def mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the mean of what the pixels of each nucleus have; NaN where it has none."""
         nothing = np.full(len(self.count), np.nan)
-        np.divide(self.total(image), self.count, out=nothing, where=self.count > 0)
+        np.divide(self.total(values), self.count, out=nothing, where=self.count > 0)
         return nothing
 
 
@@ -101,9 +103,9 @@ def measure_intensities(
             )
         behind = f"_{name}" if name else ""
         columns |= {
-            f"intensity_mean{behind}": inside.mean(one),
-            f"intensity_sum{behind}": inside.total(one),
-            f"intensity_background{behind}": ring.mean(one),
+            f"intensity_mean{behind}": inside.mean(one[inside.mask]),
+            f"intensity_sum{behind}": inside.total(one[inside.mask]),
+            f"intensity_background{behind}": ring.mean(one[ring.mask]),
         }
     return columns
 
@@ -131,3 +133,71 @@ def _grow(labels: Labels) -> None:
             here = (Ellipsis, to, slice(None)) if axis == -2 else (Ellipsis, to)
             there = (Ellipsis, of, slice(None)) if axis == -2 else (Ellipsis, of)
             np.copyto(labels[here], before[there], where=labels[here] == 0)
+
+
+def hull_areas(nuclei: Owned) -> Index:
+    """Count the pixels of a field whose centres lie in the convex hull of each nucleus.
+
+    As in scikit-image the hull spans the middles of the pixels' edges. The rows of all nuclei
+    stand in one list, with an empty row after each nucleus.
+    """
+    y, x = np.nonzero(nuclei.mask)
+    top, bottom = -_largest(nuclei, -y), _largest(nuclei, y)
+    spaced = bottom - top + 2
+    first = np.cumsum(spaced) - spaced
+    owner = np.repeat(np.arange(len(spaced)), spaced)
+    rows = np.delete(np.arange(len(owner)), first + spaced - 1)
+    row = (first - top)[nuclei.owner] + y
+    widths = np.ones(len(rows), dtype=np.intp)
+    for place in (x, -x):
+        ends = np.full(len(owner), _NOWHERE, dtype=np.intp)
+        np.maximum.at(ends, row, place)
+        widths += _hull_ends(ends, owner, rows)
+    areas = np.zeros(len(spaced), dtype=np.intp)
+    np.add.at(areas, owner[rows], widths)
+    return areas
+
+
+def _largest(nuclei: Owned, values: Index) -> Index:
+    result = np.full(len(nuclei.count), _NOWHERE, dtype=np.intp)
+    np.maximum.at(result, nuclei.owner, values)
+    return result
+
+
+def _hull_ends(ends: Index, owner: Index, rows: Index) -> Index:
+    """Find the last column of rows inside the convex hull.
+
+    Parameters
+    ----------
+    ends : ndarray of int, shape (r,)
+        Last column of each row that holds a pixel; `_NOWHERE` for an empty row.
+    owner : ndarray of int, shape (r,)
+        Index of the nucleus that each row of pixels belongs to.
+    rows : ndarray of int, shape (k,)
+        Indices of the rows to look at.
+    """
+    # Counted in half pixels all points of the hull are whole numbers: row k lies at 2 k + 1
+    reach = np.full(2 * len(ends) + 1, _NOWHERE, dtype=np.intp)
+    reach[1::2] = 2 * ends + 1
+    reach[:-1:2] = 2 * ends
+    reach[2::2] = np.maximum(reach[2::2], 2 * ends)
+    points = np.flatnonzero(reach > _NOWHERE)
+    corners = _corners(points, reach[points], owner[points // 2])
+    at = 2 * rows + 1
+    segment = np.searchsorted(corners, at, side="right") - 1
+    start, stop = corners[segment], corners[segment + 1]
+    rise = reach[start] * (stop - at) + reach[stop] * (at - start)
+    columns: Index = rise // (2 * (stop - start))
+    return columns
+
+
+def _corners(y: Index, x: Index, owner: Index) -> Index:
+    """Drop every point on or within the line between its neighbours, until the line is convex."""
+    while True:
+        before, here, after = y[:-2], y[1:-1], y[2:]
+        line = x[:-2] * (after - here) + x[2:] * (here - before)
+        within = (owner[:-2] == owner[2:]) & (x[1:-1] * (after - before) <= line)
+        if not within.any():
+            return y
+        kept = np.concatenate(([True], ~within, [True]))
+        y, x, owner = y[kept], x[kept], owner[kept]

@@ -1,0 +1,229 @@
+"""The command that segments images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from napari_nucseg.cli.console import (
+    console,
+    counting,
+    follow_parts_with,
+    follow_with,
+    print_json,
+    refuse_failures,
+    told_beside,
+    warn,
+)
+from napari_nucseg.cli.options import (
+    AsJson,
+    ModelOptions,
+    examples,
+    grouped,
+    path_argument,
+    path_option,
+    prepare,
+    takes,
+)
+from napari_nucseg.io.atomic import describe_error
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
+from napari_nucseg.wording import counted
+
+if TYPE_CHECKING:
+    from napari_nucseg.batch.field_task import Executor
+    from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
+    from napari_nucseg.io.sources import Source
+
+EXAMPLES = examples(
+    ("Labels beside a table of measures", "segment images --measures --out labels"),
+    ("A volume in 3-D", "segment stack.tif --volume 3d --out labels"),
+)
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Images, and where their labels go."""
+
+    inputs: Annotated[list[Path], path_argument("Images or folders.", metavar="INPUT...")]
+    out: Annotated[Path, path_option("Folder of the results.", "--out", "-o")]
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace labels that were edited since, and files of others."
+        ),
+    ] = False
+
+    def find(self) -> tuple[list[Source], list[ValueError | OSError]]:
+        """Find images, and say which cannot be segmented; an error if none can be."""
+        from napari_nucseg.batch.image_run import find_clashes, find_images, passed_over
+
+        sources, missing = find_images(self.inputs)
+        clashes = find_clashes(sources, self.out)
+        refused: list[ValueError | OSError] = [
+            *missing.values(),
+            *map(ValueError, clashes.values()),
+        ]
+        if len(clashes) == len(sources):
+            raise refused[0]
+        for line in passed_over([path for path in self.inputs if path not in missing], sources):
+            warn(line)
+        return [source for source in sources if source not in clashes], refused
+
+
+@dataclass(frozen=True)
+class ChoiceOptions:
+    """What of a file is segmented, and how its planes belong together."""
+
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            help="Channel of a colour image: its number from 1, red, green, blue, mean, or "
+            "haematoxylin (the stain of nuclei in histology)."
+        ),
+    ] = None
+    channel_axis: Annotated[
+        Literal["first", "last"] | None,
+        typer.Option(help="Where channels lie, if the file does not say."),
+    ] = None
+    volume: Annotated[
+        Depth | None,
+        typer.Option(
+            help="How to segment a stack: each plane by itself (planes), nuclei joined by overlap "
+            "(stitched), or flows in 3-D (3d)."
+        ),
+    ] = None
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            min=256, help="Edge of blocks, px; one that suits if an image is too large for memory."
+        ),
+    ] = None
+
+    def choice(self, in_depth: dict[str, Any] | None) -> Choice:
+        """Say what is segmented, by parameters of stacks other than the usual ones."""
+        from napari_nucseg.batch.image_task import Choice
+        from napari_nucseg.io.channels import Channel
+
+        if self.channel_axis is not None and self.channel is None:
+            raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
+        given = in_depth or {}
+        return Choice(
+            None if self.channel is None else Channel.named(self.channel, self.channel_axis),
+            self.volume,
+            VolumeParams(**given),
+            takes_spacing="anisotropy" not in given,
+        )
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What is told of labels beside their files: measures of nuclei, and JSON."""
+
+    measures: Annotated[
+        bool,
+        typer.Option(
+            "--measures",
+            help="Write measurements.csv, too, a row a nucleus: size, place, shape, intensity of "
+            "every channel and of the background around, doubt; of volumes in 3-D.",
+        ),
+    ] = False
+    cellprofiler: Annotated[
+        bool,
+        typer.Option(
+            "--cellprofiler", help="Name the columns of measurements.csv as CellProfiler does."
+        ),
+    ] = False
+
+    as_json: AsJson = False
+
+    def check(self, out: Path, overwrite: bool) -> None:
+        """Refuse to begin what ends with a table that may not be written."""
+        from napari_nucseg.batch.image_measures import TABLE, refuse_foreign
+
+        if self.cellprofiler and not self.measures:
+            raise ValueError("--cellprofiler names the columns of --measures; give both")
+        if self.measures:
+            refuse_foreign(out / TABLE, overwrite)
+
+    def join(self, out: Path, saved: Sequence[Saved]) -> Path | None:
+        """Put the tables of all images together, and tell where; None if none are wanted."""
+        from napari_nucseg.batch.image_measures import TABLE, join_tables, table_of
+
+        if not self.measures or not saved:
+            return None
+        tables = [table_of(one.path) for one in saved]
+        count = join_tables(out / TABLE, tables, cellprofiler=self.cellprofiler)
+        console.print(f"Measures of {counted(count, 'nucleus')} are in {out / TABLE}")
+        return out / TABLE
+
+
+@takes(SegmentParams, "Segmentation", "set by the model")
+@takes(VolumeParams, "Stacks in depth", name="in_depth")
+@grouped
+def segment(
+    files: FileOptions,
+    how: ModelOptions,
+    what: ChoiceOptions,
+    told: OutputOptions,
+    in_depth: dict[str, Any] | None = None,
+    chosen: dict[str, Any] | None = None,
+) -> None:
+    """Segment images, and write a label TIFF named like each. Labels that are up to date are kept.
+
+    A stack that states the distance of its planes has its own anisotropy, unless it is given.
+
+    The exit code is 1 if an image failed; the others are done.
+    """
+    from napari_nucseg.batch.executor import cluster_for
+    from napari_nucseg.batch.image_task import ImageTask
+
+    choice, model = what.choice(in_depth), how.only
+    sources, refused = files.find()
+    told.check(files.out, files.overwrite)
+    setup = prepare(model, how.device, chosen)
+    catalogue.find(model).check(setup.params, what.volume)
+    work = ImageTask(setup, files.out, choice, files.overwrite, told.measures)
+    with told_beside(told.as_json):
+        with cluster_for(how.scheduler, how.device) as cluster:
+            if cluster is None:
+                setup.load()  # what is wrong with it is told before anything is written
+            saved, failed = _segment_all(sources, work, what.blocks, cluster)
+        reasons = [*refused, *(ValueError(one.error) for one in failed)]
+        measured = told.join(files.out, saved)
+        if told.as_json:
+            rows = [asdict(one) | {"path": str(one.path)} for one in saved]
+            place = None if measured is None else str(measured)
+            listed = [describe_error(one) for one in reasons]
+            print_json({"segmented": rows, "measures": place, "failed": listed})
+        refuse_failures(reasons, len(sources) + len(refused), "images")
+
+
+def _segment_all(
+    sources: Sequence[Source], work: ImageTask, size: int | None, cluster: Executor | None
+) -> tuple[list[Saved], list[Failed]]:
+    """Segment images and tell of each; return those that are saved, and those that failed."""
+    from napari_nucseg.batch.block_run import segment_each
+    from napari_nucseg.batch.image_run import describe
+    from napari_nucseg.batch.image_task import Failed
+
+    saved: list[Saved] = []
+    failed: list[Failed] = []
+    with counting() as bar:
+        if cluster is None:  # a stack or a large image may take minutes
+            parts = "Planes" if work.choice.depth else "Tiles"
+            work = replace(work, progress=follow_parts_with(bar, parts))
+        for one in segment_each(sources, work, size, partial(follow_with, bar), cluster):
+            if isinstance(one, Failed):
+                failed.append(one)
+                continue
+            saved.append(one)
+            console.print(f"{one.name}: {describe(one)}")
+            for sign in (*one.read_as, *one.suspect):
+                warn(f"{one.name}: {sign}")
+    return saved, failed
