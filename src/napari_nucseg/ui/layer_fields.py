@@ -17,6 +17,8 @@ from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
 from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
 
 _AXES, _REGIONS = "nucseg axes", "nucseg ignored regions"
+DIAMETER_CIRCLE = "nucseg diameter circle"
+"""What a Shapes layer says in its metadata that shows the diameter: nothing is drawn there."""
 _DECIMALS = 2
 """Of corners of polygons, in pixels: napari keeps shapes as numbers of 32 bits."""
 
@@ -137,6 +139,12 @@ def load_units() -> None:
         loaded: Any = pint.UnitRegistry(on_redefinition="raise")
         if isinstance(units.get(), LazyRegistry):
             units.set(loaded)
+
+
+def drawing_layers(layers: Sequence[Layer]) -> list[Shapes]:
+    """List the Shapes layers that a person draws in, the topmost first."""
+    shapes = [one for one in reversed(layers) if isinstance(one, Shapes)]
+    return [one for one in shapes if DIAMETER_CIRCLE not in one.metadata]
 
 
 def drawn_regions(labels: Layer, layer: Shapes | None) -> Regions:

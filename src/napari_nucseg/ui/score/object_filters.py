@@ -28,7 +28,7 @@ from qtpy.QtWidgets import (
 from napari_nucseg.analysis.objects import Objects
 from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.layer_fields import drawn_regions, polygons_in
+from napari_nucseg.ui.layer_fields import drawing_layers, drawn_regions, polygons_in
 from napari_nucseg.ui.layers import place_like
 from napari_nucseg.ui.params_form import beside
 from napari_nucseg.ui.score.model import Comparison
@@ -295,4 +295,4 @@ class IgnoreControls:
         self._later.start()
 
     def _shapes(self, widget: Any = None) -> list[Shapes]:
-        return [layer for layer in reversed(self._layers) if isinstance(layer, Shapes)]
+        return drawing_layers(self._layers)

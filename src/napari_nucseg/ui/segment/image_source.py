@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Shapes
+from napari.layers import Image
 from numpy.typing import NDArray
 from pint import DimensionalityError
 
@@ -25,7 +25,13 @@ from napari_nucseg.io.channels import (
 )
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import Depth, VolumeParams
-from napari_nucseg.ui.layer_fields import axes_of, count_planes, field_shape, full_data
+from napari_nucseg.ui.layer_fields import (
+    axes_of,
+    count_planes,
+    drawing_layers,
+    field_shape,
+    full_data,
+)
 
 CHANNELS = tuple(name.capitalize() for name in (MEAN, *COLOURS, HAEMATOXYLIN))
 """Channels of a colour image as they are shown; in small letters, names of a `Channel`."""
@@ -151,8 +157,6 @@ def anisotropy(layer: Image) -> float:
 
 
 LINES = ("line", "path")
-DIAMETER_CIRCLE = "nucseg diameter circle"
-"""What a Shapes layer says in its metadata that shows the diameter: nothing is drawn there."""
 
 
 def chosen_box(viewer: ViewerModel, image: Image, scope: Scope) -> Box | None:
@@ -230,11 +234,10 @@ def _drawn(
     viewer: ViewerModel, kinds: tuple[str, ...]
 ) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Yield name of the layer and points in world units of shapes, the likeliest first."""
-    selected = [layer for layer in reversed(viewer.layers) if layer in viewer.layers.selection]
-    in_sight = [layer for layer in reversed(viewer.layers) if layer.visible]
+    shapes = drawing_layers(viewer.layers)
+    selected = [layer for layer in shapes if layer in viewer.layers.selection]
+    in_sight = [layer for layer in shapes if layer.visible]
     for layer in (*selected, *in_sight):
-        if not isinstance(layer, Shapes) or DIAMETER_CIRCLE in layer.metadata:
-            continue
         fitting = [i for i, kind in enumerate(layer.shape_type) if kind in kinds]
         chosen = [i for i in fitting if i in layer.selected_data] or fitting
         if chosen:
