@@ -125,7 +125,7 @@ class ResultsWidget(Container[Any]):
         self.use_flows(None)
         self.mending.disconnect_viewer()
         self._showing.give_back()
-        self._walk.begin_anew()
+        self._walk.disconnect_viewer()
         self._front.disconnect_viewer()
 
     def bring(self, *_: Any) -> None:
