@@ -184,3 +184,17 @@ def test_panels_from_the_plugin_menu_are_tabs_that_keep_segment_in_sight(qtbot, 
     assert set(docks[1:]) <= set(window.tabifiedDockWidgets(docks[0]))
     bottom = button.mapTo(window, button.rect().bottomLeft()).y()
     assert bottom <= window.height()
+
+
+@pytest.mark.parametrize(
+    "name", ["Segment nuclei", "Score nuclei", "Train on labels", "Run on dataset"]
+)
+def test_a_panel_works_on_the_window_that_it_is_in(make_napari_viewer, name):
+    first, _ = make_napari_viewer(), make_napari_viewer()
+    image = first.add_image(np.zeros((8, 8)), name="in the first")
+
+    panel = first.window.add_plugin_dock_widget("napari-nucseg", name)[1]
+
+    assert panel._viewer is first
+    if name == "Segment nuclei":
+        assert panel.form.image.value is image

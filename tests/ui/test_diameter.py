@@ -195,11 +195,42 @@ def test_the_circle_is_not_taken_for_something_drawn(qtbot, viewer, image, panel
     assert drawn_length(viewer, image) is None
 
 
+def test_an_image_and_its_circle_are_deleted_together(qtbot, viewer, image, panel):
+    toggle(qtbot, panel)
+    viewer.layers.selection = {image, *circles(viewer)}
+
+    viewer.layers.remove_selected()
+
+    assert not viewer.layers
+    assert not panel.form.circle.native.isChecked()
+
+
+def test_no_panel_offers_the_circle_as_something_drawn(qtbot, viewer, image, panel, field):
+    toggle(qtbot, panel)
+    viewer.add_labels(field.labels, name="truth")
+    drawn = viewer.add_shapes(name="drawn")
+    score, train = (
+        viewer.window.add_plugin_dock_widget("napari-nucseg", name)[1]
+        for name in ("Score nuclei", "Train on labels")
+    )
+
+    for box in (score.controls.ignore.inside, train.form.inside):
+        assert [one for one in box.choices if one is not None] == [drawn]
+
+
 def test_the_circle_goes_with_the_panel_and_with_its_image(qtbot, viewer, image, panel):
     toggle(qtbot, panel)
-    panel.form.image.value = viewer.add_image(np.zeros((8, 9)), name="other")
-    assert not circles(viewer)
+    (circle,) = circles(viewer)
+    other = viewer.add_image(np.zeros((8, 9)), name="other", scale=(3, 3), units=("um", "um"))
+    panel.form.image.value = other
+    assert not circle.visible
+    assert not panel.form.circle.native.isChecked()
 
     toggle(qtbot, panel)
+    assert circles(viewer) == [circle]
+    assert (circle.name, circle.visible) == ("other diameter", True)
+    assert circle.units == other.units
+    np.testing.assert_allclose(circle.data_to_world((4, 5)), other.data_to_world((4, 5)))
+
     panel.native.parent().destroyOnClose()
     assert not circles(viewer)

@@ -251,6 +251,23 @@ def test_marks_are_saved_and_opened_and_none_is_overwritten(qtbot, panel, tmp_pa
     assert "1 nucleus had another mark and kept it" in panel.status.value
 
 
+def test_marks_are_not_opened_for_layers_that_were_chosen_meanwhile(
+    qtbot, viewer, layers, panel, tmp_path
+):
+    choose(panel, 0, 3)
+    press(qtbot, panel, Mark.IGNORE)
+    panel.marks.save_to(tmp_path / "mine.json")
+    settled(qtbot, panel)
+    press(qtbot, panel, Mark.IGNORE)
+    settled(qtbot, panel)
+
+    panel.marks.open_from(tmp_path / "mine.json")
+    panel.prediction.value = viewer.add_labels(layers[0].data.copy(), name="other")
+    settled(qtbot, panel)
+
+    assert marks(panel) == {}
+
+
 def test_a_file_that_holds_no_marks_is_refused_by_name(qtbot, panel, tmp_path):
     (tmp_path / "other.json").write_text("{]")
     panel.marks.open_from(tmp_path / "other.json")

@@ -155,6 +155,17 @@ def test_a_doubtful_nucleus_is_marked_and_the_panel_says_why(qtbot, viewer, imag
     assert len(rings(viewer)) == 1
 
     run(qtbot, panel)
+    assert not ring.visible
+    ring.visible = True  # among the layers
+    assert not ring.shown.any()
+
+    click(qtbot, panel.result.doubtful)
+    assert rings(viewer) == [ring]
+    assert ring.visible
+    assert ring.shown.all()
+    assert "number 1 of" in panel.status.value
+
+    panel.native.parent().destroyOnClose()
     assert not rings(viewer)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ from napari.utils.notifications import notification_manager
 from roifile import roiread
 
 from napari_nucseg.io.images import read_labels, read_labels_header
+from napari_nucseg.io.label_formats import FORMATS
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
-from napari_nucseg.ui.files.writer import chosen_format
+from napari_nucseg.ui.files.writer import FILTERS, chosen_format, file_in
 from napari_nucseg.ui.layers import PREDICTION, LayerRecord, tag
 
 MADE = {"model": "fluo-nuclei", "parameters": {"diameter": 0.0}}
@@ -221,7 +224,26 @@ def test_labels_are_saved_for_other_programs(layers, labels, tmp_path, name, wri
         ("a.zip", "QuPath GeoJSON (*.geojson)", "imagej"),
         ("a.png", "BBBC039 mask (*.png)", "bbbc039"),
         ("a", "", "tiff"),
+        ("a.npy", "Cellpose _seg.npy (*_seg.npy)", "cellpose"),
+        ("a.tif", "OME-TIFF (*.ome.tif *.ome.tiff)", "ome-tiff"),
     ],
 )
 def test_a_dialogs_filter_decides_where_the_ending_does_not(name, pattern, form):
+    assert pattern in ("", *FILTERS)
     assert chosen_format(name, pattern).name == form
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "named"),
+    [
+        ("a.npy", "cellpose", "a_seg.npy"),
+        ("a_seg.npy", "cellpose", "a_seg.npy"),
+        ("a", "cellpose", "a_seg.npy"),
+        ("a.tif", "ome-tiff", "a.ome.tif"),
+        ("a.b", "tiff", "a.b.tif"),
+        ("a.tiff", "tiff", "a.tiff"),
+    ],
+)
+def test_a_file_gets_the_whole_ending_of_its_format(name, form, named):
+    (chosen,) = [one for one in FORMATS if one.name == form]
+    assert file_in(chosen, Path(name)) == Path(named)

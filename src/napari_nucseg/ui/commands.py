@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import napari
+from magicgui.widgets.bases import Widget
 from napari.layers import Image, Labels
 from napari.settings import get_plugin_settings
 from napari.utils.notifications import show_info
@@ -42,30 +43,78 @@ RUN = "Run on dataset (Nuclei segmentation)"
 P = TypeVar("P", "SegmentPanel", "ScorePanel", "TrainPanel", "RunPanel")
 
 
-def segment_panel() -> SegmentPanel:
-    """Make a segment panel for the window that the user is in."""
-    return _segment_panel()(_viewer())
+class PanelToLoad(Widget):
+    """Stands for a panel in napari's manifest; its module is loaded when a panel is made.
+
+    It is a class, because napari tells those alone in which window they will be. A function could
+    take no other than the one used last.
+    """
+
+    def __new__(cls, napari_viewer: napari.Viewer) -> Any:
+        """Make the panel, which is of another class."""
+        return cls.load()(getattr(napari_viewer, "__wrapped__", napari_viewer))
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        """Say what is needed; it is never called."""
+
+    @staticmethod
+    def load() -> Callable[[napari.Viewer], Any]:
+        """Load the module of the panel, and return the panel's class."""
+        raise NotImplementedError
 
 
-def score_panel() -> ScorePanel:
-    """Make a score panel for the window that the user is in."""
-    return _score_panel()(_viewer())
+class SegmentPanelToLoad(PanelToLoad):
+    """The panel that segments."""
+
+    @staticmethod
+    def load() -> type[SegmentPanel]:
+        """Load it."""
+        _load("segment.panel")
+        from napari_nucseg.ui.segment.panel import SegmentPanel
+
+        return SegmentPanel
 
 
-def train_panel() -> TrainPanel:
-    """Make a panel that teaches a model for the window that the user is in."""
-    return _train_panel()(_viewer())
+class ScorePanelToLoad(PanelToLoad):
+    """The panel that scores."""
+
+    @staticmethod
+    def load() -> type[ScorePanel]:
+        """Load it."""
+        _load("score.panel")
+        from napari_nucseg.ui.score.panel import ScorePanel
+
+        return ScorePanel
 
 
-def run_panel() -> RunPanel:
-    """Make a panel that runs models over a dataset for the window that the user is in."""
-    return _run_panel()(_viewer())
+class TrainPanelToLoad(PanelToLoad):
+    """The panel that teaches a model."""
+
+    @staticmethod
+    def load() -> type[TrainPanel]:
+        """Load it."""
+        _load("train.panel")
+        from napari_nucseg.ui.train.panel import TrainPanel
+
+        return TrainPanel
+
+
+class RunPanelToLoad(PanelToLoad):
+    """The panel that runs models over a dataset."""
+
+    @staticmethod
+    def load() -> type[RunPanel]:
+        """Load it."""
+        _load("run.panel")
+        from napari_nucseg.ui.run.panel import RunPanel
+
+        return RunPanel
 
 
 def segment_selected() -> None:
     """Open the segment panel with the selected image."""
     viewer = _viewer()
-    panel = _show_panel(viewer, _segment_panel(), SEGMENT)
+    panel = _show_panel(viewer, SegmentPanelToLoad.load(), SEGMENT)
     selected = viewer.layers.selection.active
     if isinstance(selected, Image) and selected in panel.form.image.choices:
         panel.form.image.value = selected
@@ -74,14 +123,14 @@ def segment_selected() -> None:
 def train_selected() -> None:
     """Open the panel that teaches a model, with the selected labels or images ticked."""
     viewer = _viewer()
-    panel = _show_panel(viewer, _train_panel(), TRAIN)
+    panel = _show_panel(viewer, TrainPanelToLoad.load(), TRAIN)
     panel.choose(viewer.layers.selection)
 
 
 def score_selected() -> None:
     """Open the score panel with the selected labels, as prediction or as ground truth."""
     viewer = _viewer()
-    panel = _show_panel(viewer, _score_panel(), SCORE)
+    panel = _show_panel(viewer, ScorePanelToLoad.load(), SCORE)
     selected = viewer.layers.selection.active
     if selected in panel.prediction.choices:
         panel.prediction.value = selected
@@ -96,7 +145,7 @@ def show_errors() -> None:
     if prediction is None:
         show_info("There is no prediction yet. Segment an image first, or select a Labels layer.")
         return
-    panel = _show_panel(viewer, _score_panel(), SCORE)
+    panel = _show_panel(viewer, ScorePanelToLoad.load(), SCORE)
     panel.prediction.value = prediction
     if panel.truth.value is None:
         show_info(f"Choose the ground truth of {prediction.name} in the panel.")
@@ -141,7 +190,7 @@ def open_folder_of_images() -> None:
 
 def run_on_dataset() -> None:
     """Open the panel that runs models over a dataset."""
-    _show_panel(_viewer(), _run_panel(), RUN)
+    _show_panel(_viewer(), RunPanelToLoad.load(), RUN)
 
 
 def _open(viewer: napari.Viewer, folder: Path, read: Callable[[Path, Progress], Opened]) -> None:
@@ -164,34 +213,6 @@ def _read_folder(folder: Path, progress: Progress) -> Opened:
 
     read = _read_dataset if holds_dataset(folder) else read_image_folder
     return read(folder, progress)
-
-
-def _segment_panel() -> type[SegmentPanel]:
-    _load("segment.panel")
-    from napari_nucseg.ui.segment.panel import SegmentPanel
-
-    return SegmentPanel
-
-
-def _score_panel() -> type[ScorePanel]:
-    _load("score.panel")
-    from napari_nucseg.ui.score.panel import ScorePanel
-
-    return ScorePanel
-
-
-def _train_panel() -> type[TrainPanel]:
-    _load("train.panel")
-    from napari_nucseg.ui.train.panel import TrainPanel
-
-    return TrainPanel
-
-
-def _run_panel() -> type[RunPanel]:
-    _load("run.panel")
-    from napari_nucseg.ui.run.panel import RunPanel
-
-    return RunPanel
 
 
 def _load(module: str) -> None:

@@ -21,6 +21,8 @@ _COPIED_AT_ONCE = 2**27
 """Bytes that are copied in some 30 milliseconds."""
 LINES = ("line", "path")
 """Kinds of shapes that enclose nothing."""
+DIAMETER_CIRCLE = "nucseg diameter circle"
+"""What a Shapes layer says in its metadata that shows the diameter: nothing is drawn there."""
 _DECIMALS = 2
 """Of corners of polygons, in pixels: napari keeps shapes as numbers of 32 bits."""
 
@@ -145,6 +147,12 @@ def load_units() -> None:
         loaded: Any = pint.UnitRegistry(on_redefinition="raise")
         if isinstance(units.get(), LazyRegistry):
             units.set(loaded)
+
+
+def drawing_layers(layers: Sequence[Layer]) -> list[Shapes]:
+    """List the Shapes layers that a person draws in, the topmost first."""
+    shapes = [one for one in reversed(layers) if isinstance(one, Shapes)]
+    return [one for one in shapes if DIAMETER_CIRCLE not in one.metadata]
 
 
 def drawn_regions(layer: Layer, shapes: Shapes | None) -> Regions:

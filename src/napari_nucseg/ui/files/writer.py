@@ -100,8 +100,8 @@ def save_in(form: LabelFormat, path: Path, data: Any, attributes: dict[str, Any]
     """
     if form is MASK:
         return save_mask(str(path), data, attributes)
-    if form is CELLPOSE and not form.has_ending(path):
-        path = with_ending(path.with_suffix(""), *form.endings)
+    if form is CELLPOSE:
+        path = file_in(form, path)
     refuse_truth(path)
     labels: NDArray[Any] = np.asarray(_full(data, attributes))
     if form.name in _OUTLINES and labels.min(initial=0) < 0:
@@ -128,9 +128,26 @@ def chosen_format(name: str, pattern: str) -> LabelFormat:
     """
     path, chosen = Path(name), FILTERS.get(pattern)
     told = format_of(path)
-    if chosen is not None and (told is None or chosen.has_ending(path)):
+    if chosen is not None and (told is None or _has_last_ending(chosen, path)):
         return chosen
     return told or TIFF
+
+
+def file_in(form: LabelFormat, path: Path) -> Path:
+    """Give a file the ending of a format; of ``_seg.npy`` dialogs know the end alone.
+
+    Raises
+    ------
+    FileExistsError
+        If the name that this makes is taken.
+    """
+    is_cut = _has_last_ending(form, path) and not form.has_ending(path)
+    return with_ending(path.with_suffix("") if is_cut else path, *form.endings)
+
+
+def _has_last_ending(form: LabelFormat, path: Path) -> bool:
+    """Whether a name ends in what stands behind the last dot of a format's endings."""
+    return path.suffix.lower() in [Path(f"a{ending}").suffix for ending in form.endings]
 
 
 def _image_name(attributes: dict[str, Any], made: dict[str, Any]) -> str:

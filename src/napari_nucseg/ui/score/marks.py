@@ -154,12 +154,13 @@ class MarkControls(QWidget):
         def read(progress: Progress) -> MarksFile:
             return read_marks(_read_json(path), planes, (height, width), str(path))
 
-        self._run(read, lambda found: self._add(path, found))
+        self._run(read, partial(self._add, path, now))
 
-    def _add(self, path: Path, found: MarksFile) -> None:
+    def _add(self, path: Path, before: Comparison, found: MarksFile) -> None:
         now, marks, regions = self._state.now, found.marks, found.regions
         known, labels = now.marks, now.truth
-        if labels is None:
+        if labels is None or (labels, now.prediction) != (before.truth, before.prediction):
+            self._tell(f"{path.name} was not opened: other layers are compared now. Open it again.")
             return
         self._set({**marks, **known})
         name = f"ignored ({path.stem})"

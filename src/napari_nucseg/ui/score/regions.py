@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QPushButton, QWidget
 from napari_nucseg.analysis.comparison import LocatedPair
 from napari_nucseg.analysis.marks import Marks, unknown_regions
 from napari_nucseg.metrics.ignoring import Regions
-from napari_nucseg.ui.layer_fields import drawn_regions, field_shape, polygons_in
+from napari_nucseg.ui.layer_fields import drawing_layers, drawn_regions, field_shape, polygons_in
 from napari_nucseg.ui.layers import place_like
 from napari_nucseg.ui.params_form import beside
 from napari_nucseg.ui.score.model import ComparisonState
@@ -137,7 +137,7 @@ class IgnoreControls:
         self._later.start()
 
     def _shapes(self, widget: Any = None) -> list[Shapes]:
-        return [layer for layer in reversed(self._layers) if isinstance(layer, Shapes)]
+        return drawing_layers(self._layers)
 
 
 def count_anew(

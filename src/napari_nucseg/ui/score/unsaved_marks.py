@@ -35,7 +35,8 @@ def note_saved(layers: Mapping[str, Labels], marks: Marks, regions: Regions) -> 
     """Note with layers that all these marks and regions are in a file."""
     for layer in layers.values():
         mine = {key: one for key, one in _kept(layer).items() if marks.get(key) == one}
-        layer.metadata = layer.metadata | {_SAVED: mine, _SAVED_REGIONS: regions}
+        saved = layer.metadata.get(_SAVED, {}) | mine  # which may be in several files
+        layer.metadata = layer.metadata | {_SAVED: saved, _SAVED_REGIONS: regions}
 
 
 def count_unsaved(layer: Labels) -> tuple[int, int]:

@@ -11,10 +11,9 @@ from napari.layers import Image, Layer, Shapes
 from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker
 
-from napari_nucseg.ui.layer_fields import field_shape
+from napari_nucseg.ui.layer_fields import DIAMETER_CIRCLE, field_shape
 from napari_nucseg.ui.panel import LayerWatch
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
-from napari_nucseg.ui.segment.image_source import DIAMETER_CIRCLE
 from napari_nucseg.ui.segment.measurement_tables import propose_diameter
 from napari_nucseg.ui.segment.model_selector import ModelSelector
 
@@ -127,7 +126,7 @@ class DiameterHelp:
         self.show()
 
     def _on_image(self) -> None:
-        self._circle.remove()
+        self._circle.hide()
         self._show_button(is_on=False)
         self.show()
 
@@ -152,7 +151,7 @@ class Circle:
     """A circle in a Shapes layer of its own, which can be dragged and resized.
 
     Where it is put away the layer is hidden, because napari takes a quarter of a second to add
-    another.
+    another, and fails to delete several layers if one of them goes with another.
 
     Parameters
     ----------
@@ -192,7 +191,8 @@ class Circle:
         if layer is None:
             self._layer = layer = self._add(image, middle, diameter)
         else:
-            layer.affine = _affine_of(image)
+            layer.name, layer.affine = f"{image.name} diameter", _affine_of(image)
+            layer.units, layer.axis_labels = image.units[-2:], image.axis_labels[-2:]
             self._draw(layer, diameter, middle)
             layer.edge_width = _edge_width(diameter)
             self._set_visible(layer, visible=True)

@@ -79,6 +79,10 @@ class DoubtWalk:
     def begin_anew(self) -> None:
         """Begin with the most doubtful nucleus again, because there are other labels now."""
         self._at = _Place()
+        self._mark.hide()
+
+    def disconnect_viewer(self) -> None:
+        """Take the mark away."""
         self._mark.remove()
 
     def go(self, step: int) -> None:
@@ -169,6 +173,9 @@ def _point(layer: Labels, nucleus: Nucleus) -> tuple[float, ...]:
 class Ring:
     """A ring around a nucleus, in a Points layer of its own.
 
+    Where it is put away the layer is hidden, because napari takes a quarter of a second to add
+    another.
+
     Parameters
     ----------
     viewer : ViewerModel
@@ -186,8 +193,9 @@ class Ring:
         if ring is not None and ring in self._viewer.layers and ring.ndim == layer.ndim:
             ring.data, ring.size, ring.name = place, size, name
             place_like(ring, layer)
-            ring.visible = True  # an overlay may have hidden it
+            ring.shown, ring.visible = True, True  # an overlay may have hidden it
             return
+        self.remove()
         selected = set(self._viewer.layers.selection)
         self._ring = self._viewer.add_points(
             place,
@@ -199,6 +207,12 @@ class Ring:
             **placement(layer),
         )
         self._viewer.layers.selection = selected
+
+    def hide(self) -> None:
+        """Put the ring away; who shows its layer among the others sees none."""
+        ring = self._ring
+        if ring is not None and ring.shown.any():
+            ring.shown, ring.visible = False, False
 
     def remove(self) -> None:
         """Take the ring away, where the user has not."""

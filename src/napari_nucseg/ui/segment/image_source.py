@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Shapes
+from napari.layers import Image
 from numpy.typing import NDArray
 from pint import DimensionalityError
 
@@ -29,6 +29,7 @@ from napari_nucseg.ui.layer_fields import (
     LINES,
     axes_of,
     count_planes,
+    drawing_layers,
     field_shape,
     full_data,
     places_in,
@@ -158,10 +159,6 @@ def anisotropy(layer: Image) -> float:
     return float(np.clip(round(apart / float(np.sqrt(height * width)), 1), spec.low, spec.high))
 
 
-DIAMETER_CIRCLE = "nucseg diameter circle"
-"""What a Shapes layer says in its metadata that shows the diameter: nothing is drawn there."""
-
-
 def chosen_box(viewer: ViewerModel, image: Image, scope: Scope) -> Box | None:
     """Return the rectangle of an image to segment; None for all of its field.
 
@@ -237,11 +234,10 @@ def _drawn(
     viewer: ViewerModel, kinds: tuple[str, ...]
 ) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Yield name of the layer and points in world units of shapes, the likeliest first."""
-    selected = [layer for layer in reversed(viewer.layers) if layer in viewer.layers.selection]
-    in_sight = [layer for layer in reversed(viewer.layers) if layer.visible]
+    shapes = drawing_layers(viewer.layers)
+    selected = [layer for layer in shapes if layer in viewer.layers.selection]
+    in_sight = [layer for layer in shapes if layer.visible]
     for layer in (*selected, *in_sight):
-        if not isinstance(layer, Shapes) or DIAMETER_CIRCLE in layer.metadata:
-            continue
         fitting = [i for i, kind in enumerate(layer.shape_type) if kind in kinds]
         chosen = [i for i in fitting if i in layer.selected_data] or fitting
         if chosen:

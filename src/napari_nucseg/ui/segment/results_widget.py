@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog
 
 from napari_nucseg.analysis.measurements import describe
-from napari_nucseg.io.writers import with_ending, write_columns
+from napari_nucseg.io.writers import write_columns
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import changes_of, count_corrected
-from napari_nucseg.ui.files.writer import FILTERS, chosen_format, save_in
+from napari_nucseg.ui.files.writer import FILTERS, chosen_format, file_in, save_in
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.keys import CANCEL, SEGMENT, WHEN
 from napari_nucseg.ui.layer_fields import shown_plane, snapshot
@@ -125,7 +125,7 @@ class ResultsWidget(Container[Any]):
         self.use_flows(None)
         self.mending.disconnect_viewer()
         self._showing.give_back()
-        self._walk.begin_anew()
+        self._walk.disconnect_viewer()
         self._front.disconnect_viewer()
 
     def bring(self, *_: Any) -> None:
@@ -248,8 +248,7 @@ class ResultsWidget(Container[Any]):
         attributes = layer.as_layer_data_tuple()[1]
 
         def write(progress: Progress) -> str:
-            path = with_ending(Path(name), *form.endings)
-            return save_in(form, path, copied(), attributes)[0]
+            return save_in(form, file_in(form, Path(name)), copied(), attributes)[0]
 
         self._run(write, lambda path: self._tell(f"The labels of {layer.name} are in {path}."))
 

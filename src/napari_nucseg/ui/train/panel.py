@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 
 from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.ui.jobs import Job
+from napari_nucseg.ui.layer_fields import drawing_layers
 from napari_nucseg.ui.panel import LayerWatch, Panel
 from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.segment.model_list import ModelFiles, ask_for_model
@@ -67,7 +68,7 @@ class TrainPanel(Panel):
         self._by_hand: dict[str, bool] = {}
         self._places: list[Place] = []
         self._outcome: Outcome | None = None
-        self.form = form = TrainForm(self._shapes)
+        self.form = form = TrainForm(lambda *_: drawing_layers(viewer.layers))
         super().__init__(viewer, [])
         self.outlines = HeldOutLayers(viewer)
         self.plot = CoursePlot(viewer, self.run_errand, self.say)
@@ -268,9 +269,6 @@ class TrainPanel(Panel):
     def _on_tick(self, item: Any) -> None:
         self._by_hand = self.form.ticks()
         self._show_held()
-
-    def _shapes(self, widget: Any = None) -> list[Shapes]:
-        return [layer for layer in self._layers[::-1] if isinstance(layer, Shapes)]
 
     def _show_held(self) -> None:
         """Say how many fields will be held out."""
