@@ -26,7 +26,8 @@ class OutputOptions:
         typer.Option(
             "--measures",
             help="Write measurements.csv, too, a row a nucleus: size, place, shape, intensity of "
-            "every channel and of the background around, doubt; of volumes in 3-D.",
+            "every channel and of the background around, doubt; of volumes in 3-D. Not of images "
+            "that are segmented in blocks.",
         ),
     ] = False
     cellprofiler: Annotated[
