@@ -436,6 +436,19 @@ def test_a_model_that_cannot_be_downloaded_is_told_where_to_go(
     assert f"put it at {offline / 'cpsam_v2'}" in message
 
 
+def test_a_download_is_not_told_on_the_output_of_json(
+    run, images, drawn_dataset, tmp_path, offline
+):
+    for line in (
+        ("segment", images, "-o", tmp_path / "out", "--model", "nuclei"),
+        ("train", drawn_dataset, "-o", tmp_path / "out.pt", "--start", "nuclei", "--hold-out", 1),
+    ):
+        done = run(*line, "--json")
+        assert done.code == 2
+        assert "Downloading nuclei" in done.err
+        assert done.out == ""
+
+
 def test_images_without_ground_truth_are_measured_and_not_scored(run, tmp_path, drawn_fields):
     folder, out = tmp_path / "plain", tmp_path / "out"
     folder.mkdir()
@@ -1259,6 +1272,18 @@ def test_labels_without_their_table_are_made_again_and_those_edited_are_measured
     assert "1" not in {row["index"] for row in rows}
     assert len(rows) == len(np.unique(labels)) - 2
     assert {row["flow_error"] for row in rows} == {""}
+
+
+def test_a_table_of_labels_that_were_replaced_is_made_anew(run, images, tmp_path):
+    line = ("segment", images / "a.tif", "--out", tmp_path, "-m", "otsu")
+    run(*line, "--measures")
+    run(*line, "--min-size", "300")
+
+    run(*line, "--min-size", "300", "--measures")
+
+    labels = tifffile.imread(tmp_path / "a.tif")
+    areas = [int(row["area_px"]) for row in rows_of(tmp_path / "measurements.csv")]
+    assert areas == np.bincount(labels.ravel())[1:].tolist()
 
 
 def test_a_table_of_others_is_kept(run, refuse, images, tmp_path):

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 import tifffile
 from distributed import Client, LocalCluster
+from PIL import Image
 
+from napari_nucseg.batch import block_run
 from napari_nucseg.batch.block_run import needs_blocks, segment_in_blocks
 from napari_nucseg.batch.executor import connected
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
@@ -24,7 +26,7 @@ from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.large_images import read_made
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.synthetic import draw_field
-from napari_nucseg.io.writers import checksum, read_provenance
+from napari_nucseg.io.writers import checksum, read_provenance, write_labels
 from napari_nucseg.metrics.presets import DEFAULT_RULE
 from napari_nucseg.metrics.score import score
 from napari_nucseg.progress import ignore
@@ -109,7 +111,38 @@ def test_labels_that_are_up_to_date_are_kept(done, slide, setup):
     assert done.path.stat().st_mtime_ns == before
 
 
-def test_labels_that_were_edited_are_kept_unless_it_is_asked(slide, setup, tmp_path):
+def test_labels_that_were_edited_are_kept_and_told_of(done, slide, setup, tmp_path):
+    labels, made = tifffile.imread(done.path), read_provenance(done.path)
+    write_labels(tmp_path / "slide.tif", np.where(labels == 1, 0, labels), made)
+    before = (tmp_path / "slide.tif").read_bytes()
+    found = segment(slide, setup, tmp_path)
+    assert isinstance(found, Saved)
+    assert found.count == done.count - 1
+    assert "its labels were edited since, and are kept" in found.read_as[0]
+    assert (tmp_path / "slide.tif").read_bytes() == before
+    again = segment(slide, setup, tmp_path, overwrite=True)
+    assert (again.count, again.is_old) == (done.count, False)
+
+
+def test_nuclei_of_blocks_are_not_measured_which_is_told_first(slide, tmp_path, run):
+    line = ("segment", slide, "-o", tmp_path / "out", "--device", "cpu", "--measures")
+    told = run(*line, "--blocks", SIZE)
+    assert told.code == 2
+    assert "whose nuclei are not measured; segment it without --measures" in told.said
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_that_cannot_be_segmented_in_blocks_leaves_nothing_behind(field, setup, tmp_path):
+    out = tmp_path / "out"
+    Image.fromarray(field).save(tmp_path / "a.png")
+    found = segment(tmp_path / "a.png", setup, out)
+    assert "a PNG is not read in blocks; save it as TIFF" in found.error
+    tifffile.imwrite(tmp_path / "b.tif", np.full((300, 300), np.nan, np.float32))
+    assert "NaN or infinite" in segment(tmp_path / "b.tif", setup, out).error
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_a_file_of_others_is_kept_unless_it_is_asked(slide, setup, tmp_path):
     tifffile.imwrite(tmp_path / "slide.tif", np.zeros((600, 830), np.uint16))
     found = segment(slide, setup, tmp_path)
     assert isinstance(found, Failed)
@@ -216,6 +249,36 @@ def test_the_command_line_segments_in_blocks_what_memory_does_not_hold(
 
 def test_small_images_need_no_blocks(slide):
     assert not needs_blocks(Source(slide), None)
+
+
+def test_a_plane_of_colours_is_as_large_as_one_of_grey(slide, field, tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([field] * 3, -1), photometric="rgb")
+    monkeypatch.setattr(block_run, "MAX_PIXELS", field.size - 1)
+    assert needs_blocks(Source(slide), None)
+    assert needs_blocks(Source(tmp_path / "a.tif"), None)
+
+
+def test_moments_that_are_taken_for_depth_stay_moments_and_are_told_of(field, setup, tmp_path):
+    stack = np.stack([field[:256, :330]] * 2)
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "TYX"})
+    work = ImageTask(setup, tmp_path / "out", Choice(depth=Depth.STITCHED))
+    found = segment_in_blocks(Source(tmp_path / "a.tif"), work, SIZE, ignore)
+    assert isinstance(found, Saved), found
+    assert "its file says that its planes are times" in found.read_as[0]
+    with tifffile.TiffFile(found.path) as file:
+        assert file.series[0].axes == "TYX"
+
+
+def test_a_folder_of_others_is_never_replaced(field, setup, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    write_ome_zarr(zarr, tmp_path / "slide.zarr", field, "0.5")
+    mine = tmp_path / "out" / "slide.ome.zarr" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    found = segment(tmp_path / "slide.zarr", setup, tmp_path / "out", overwrite=True)
+    assert isinstance(found, Failed)
+    assert "it is no folder of Zarr; choose another --out" in found.error
+    assert mine.read_text() == "mine"
 
 
 def test_nuclei_on_the_border_of_the_image_alone_are_excluded(slide, setup, field, tmp_path):

@@ -194,3 +194,24 @@ def test_labels_by_other_weights_than_the_run_was_begun_with_are_refused(
     assert f"{folder / 'b.tif'}: " in failed.error
     assert "other weights of oracle than the run was begun with" in failed.error
     assert not (tmp_path / "out").exists()
+
+
+def zarr_at(path):
+    """Make a folder that looks like an array of Zarr."""
+    path.mkdir()
+    (path / "zarr.json").write_text("{}")
+    return path
+
+
+def test_images_of_zarr_clash_by_the_names_of_their_labels(folder, tmp_path):
+    zarrs = [Source(zarr_at(folder / name)) for name in ("b.zarr", "b.ome.zarr")]
+    found, _ = find_images([folder])
+    clashes = find_clashes(found, tmp_path / "out")
+    assert set(clashes) == set(zarrs)  # b.tif becomes a TIFF
+    assert all("both would be saved as b.ome.zarr" in told for told in clashes.values())
+
+
+def test_hidden_folders_of_zarr_are_no_images(folder):
+    zarr_at(folder / ".b.ome.zarr.partial")
+    found, _ = find_images([folder])
+    assert [source.name for source in found] == ["a.PNG", "b.tif"]

@@ -21,8 +21,10 @@ from napari_nucseg.batch.label_conversion import (
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.images import read_labels, read_labels_header
 from napari_nucseg.io.label_formats import FORMATS, find_format
+from napari_nucseg.io.labelled import Labelled
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance, write_labels
+from napari_nucseg.io.zarr_labels import write_zarr
 from napari_nucseg.progress import ignore
 
 NEEDS_ZARR = pytest.mark.skipif(find_spec("zarr") is None, reason="zarr is not installed")
@@ -131,6 +133,16 @@ def test_several_fields_become_one_file_of_coco_and_come_apart_again(labels, tmp
     assert read_labels(Source(back[1].path)).tolist() == [[0, 3], [3, 0]]
 
 
+def test_labels_of_one_image_in_two_formats_are_once_in_a_file_of_coco(labels, tmp_path):
+    convert(labels, "cellpose", labels.parent)
+
+    found = convert(labels.parent, "coco", tmp_path)
+
+    assert [type(one) for one in found] == [Converted, Failed]
+    assert f"the nuclei of a are those of {labels} already" in found[1].error
+    assert len(json.loads((tmp_path / "instances.json").read_text())["images"]) == 1
+
+
 @pytest.mark.parametrize("in_folder", [False, True])
 def test_outlines_of_others_get_the_shape_of_their_image(in_folder, tmp_path):
     roiwrite(tmp_path / "a.zip", [ImagejRoi.frompoints([[1, 1], [3, 1], [3, 3], [1, 3]])])
@@ -144,6 +156,47 @@ def test_outlines_of_others_get_the_shape_of_their_image(in_folder, tmp_path):
 
     assert read_labels(Source(out / "a.tif")).shape == (7, 9)
     assert read_labels(Source(out / "a.tif")).sum() == 4
+
+
+@pytest.mark.parametrize("form", ["ome-tiff", pytest.param("ome-zarr", marks=NEEDS_ZARR)])
+def test_moments_stay_moments(form, tmp_path):
+    write_labels(tmp_path / "a.tif", np.ones((2, 5, 6), np.uint16), {}, stack="T")
+
+    (there,) = convert(tmp_path / "a.tif", form, tmp_path / "there")
+    (back,) = convert(there.path, "tiff", tmp_path / "back")
+
+    with tifffile.TiffFile(back.path) as file:
+        assert file.series[0].axes == "TYX"
+
+
+@NEEDS_ZARR
+@pytest.mark.parametrize("in_folder", [False, True])
+def test_outlines_get_the_shape_of_an_image_of_ome_zarr(in_folder, tmp_path):
+    roiwrite(tmp_path / "a.zip", [ImagejRoi.frompoints([[1, 1], [3, 1], [3, 3], [1, 3]])])
+    image = tmp_path / "images" / "a.ome.zarr"
+    write_zarr(image, Labelled(np.zeros((7, 9), np.uint16)))
+
+    images = image.parent if in_folder else image
+    (found,) = convert(tmp_path / "a.zip", "tiff", tmp_path / "out", images=images)
+
+    assert read_labels(Source(found.path)).shape == (7, 9)
+
+
+@NEEDS_ZARR
+def test_labels_within_an_image_of_ome_zarr_are_converted_by_their_own_folder(tmp_path):
+    folder = tmp_path / "image.ome.zarr" / "labels" / "nuclei"
+    write_zarr(folder, Labelled(np.array([[0, 3]])))
+
+    (found,) = convert(folder, "tiff", tmp_path / "out")
+
+    assert (found.path.name, found.count) == ("nuclei.tif", 1)
+
+
+@NEEDS_ZARR
+def test_an_image_of_ome_zarr_is_no_label_image(drawn_fields, tmp_path):
+    write_zarr(tmp_path / "a.zarr", Labelled(drawn_fields[0].image))
+
+    assert "not a label image" in reason(convert(tmp_path / "a.zarr", "tiff", tmp_path / "out"))
 
 
 def test_a_binary_mask_is_told_and_can_be_taken_apart(tmp_path):

@@ -7,9 +7,11 @@ import pytest
 import tifffile
 
 from napari_nucseg.batch.label_pairs import pair_labels
+from napari_nucseg.io.labelled import Labelled
 from napari_nucseg.io.large_images import open_large
 from napari_nucseg.io.ome_zarr import write_zarr_labels
 from napari_nucseg.io.sources import Source
+from napari_nucseg.io.zarr_labels import write_zarr
 from napari_nucseg.metrics.presets import DEFAULT_RULE
 from tests.conftest import write_mask
 
@@ -157,7 +159,7 @@ def test_what_cannot_be_scored_in_parts_is_refused(tmp_path, monkeypatch):
         pair.score()
 
 
-def test_labels_of_ome_zarr_are_scored(tmp_path, run):
+def test_labels_of_ome_zarr_are_scored(tmp_path, run, monkeypatch):
     pytest.importorskip("zarr")
     for path in large_pair(tmp_path):
         with open_large(Source(path), as_numbers=True) as labels:
@@ -165,7 +167,49 @@ def test_labels_of_ome_zarr_are_scored(tmp_path, run):
     paths = tmp_path / "predicted.ome.zarr", tmp_path / "truth.ome.zarr"
     [pair] = pair_labels(*paths)
     tiffs = pair_labels(tmp_path / "predicted.tif", tmp_path / "truth.tif")[0]
+    assert pair.score() == tiffs.score()
+    assert "nuclei matched at IoU 0.5" in run("score", *paths).flat
+    monkeypatch.setenv("NUCSEG_MAX_PIXELS", "1000000")
     assert pair.score() == replace(tiffs.score(), boundaries=None)
     told = run("score", *paths)
     assert told.code == 0, told.said
     assert "scored in parts" in told.said
+    told = run("score", *paths, "--components")
+    assert told.code == 2
+    assert "where --components finds no pieces" in told.said
+
+
+def as_zarr(path, labels, **made):
+    """Write labels as OME-Zarr."""
+    pytest.importorskip("zarr")
+    write_zarr(path, Labelled(labels, made=made))
+    return path
+
+
+def test_folders_of_ome_zarr_are_paired_also_with_tiffs(folders, tmp_path):
+    zarrs = tmp_path / "zarrs"
+    for stem, count in (("a", 1), ("b", 2), ("c", 3)):
+        as_zarr(zarrs / f"{stem}.ome.zarr", labels_with(count))
+    for truth in (folders[1], zarrs):
+        assert [pair.stem for pair in pair_labels(zarrs, truth)] == ["a", "b", "c"]
+    as_zarr(zarrs / "d.zarr", labels_with(1))
+    with pytest.raises(ValueError, match="the first is d"):
+        pair_labels(zarrs, folders[1])
+
+
+def test_labels_within_an_image_of_ome_zarr_are_scored_and_not_the_image(folders, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    image = as_zarr(tmp_path / "a.ome.zarr", labels_with(3) * 100 + 7)
+    zarr.create_group(str(image / "labels"), attributes={"ome": {"labels": ["nuclei"]}})
+    as_zarr(image / "labels" / "nuclei", labels_with(2), corrected_by_hand=2)
+    for path in (image, image / "labels" / "nuclei"):
+        (pair,) = pair_labels(path, folders[1] / "c.png")
+        assert (pair.score().objects.tp, pair.score().objects.fn) == (2, 1)
+        assert list(pair.corrected.values()) == [2]
+
+
+def test_a_binary_mask_of_ome_zarr_is_told_and_taken_apart(folders, tmp_path):
+    mask = as_zarr(tmp_path / "a.zarr", (labels_with(3) > 0).astype(np.uint8))
+    (pair,) = pair_labels(mask, folders[1] / "c.png")
+    assert any("it looks like a binary mask" in note for note in pair.score_and_note()[1])
+    assert pair.score_and_note(components=True)[0].objects.tp == 3

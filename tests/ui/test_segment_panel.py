@@ -1,6 +1,7 @@
 """Segmenting in the viewer: press Segment, get labels; press Cancel, get nothing."""
 
 import threading
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from skimage.measure import label
 
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.metrics.score import score
+from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.layers import record_of
 from napari_nucseg.ui.segment.form import Scope
+from napari_nucseg.ui.segment.provenance_widget import describe
 from tests.ui.segment_actions import RUN, longest_beat, predictions, run
 
 
@@ -455,3 +458,12 @@ def test_the_buttons_stay_where_they_are_whatever_is_told(qtbot, make_napari_vie
         places.add(button.mapToGlobal(button.rect().center()).y())
 
     assert len(places) == 1
+
+
+def test_labels_of_an_image_in_blocks_say_which():
+    made = {
+        **dict.fromkeys(("model", "device", "precision", "weights_sha256"), "m"),
+        **{"seconds": 2.0, "versions": {}, "parameters": asdict(SegmentParams())},
+        "blocks": {"count": 12, "size": [256, 320], "overlap": 128, "cut": 0},
+    }
+    assert "In 12 blocks of 256 x 320 px, which overlap by 128 px" in describe(made)

@@ -7,13 +7,12 @@ interrupted goes on where it was, and workers of a cluster write what they make 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from napari_nucseg.batch.block_task import (
     BlockFolder,
@@ -24,18 +23,20 @@ from napari_nucseg.batch.block_task import (
     opened,
 )
 from napari_nucseg.batch.field_task import Executor, run_serially
-from napari_nucseg.batch.image_run import is_same_setup, segment_images
-from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
+from napari_nucseg.batch.image_run import is_same_setup, keep_edited, segment_images
+from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file, note_of_planes
 from napari_nucseg.io.atomic import alone_with, describe_error, replace_folder
 from napari_nucseg.io.large_images import (
     checksum_in_parts,
-    declared_shape,
+    count_in_parts,
+    declared_planes,
     fingerprint,
     open_large,
     read_made,
 )
 from napari_nucseg.io.limits import max_pixels
 from napari_nucseg.io.ome_zarr import is_zarr, write_zarr_labels
+from napari_nucseg.io.pictures import PNG_SUFFIXES
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff_parts import write_tiff_labels
 from napari_nucseg.progress import Progress
@@ -55,11 +56,12 @@ def needs_blocks(source: Source, depth: Depth | None) -> bool:
     if is_zarr(source.path):
         return True
     try:
-        shape = declared_shape(source)
+        planes = declared_planes(source)
     except (ValueError, OSError):
         return False  # whoever reads it whole says what is wrong
-    pixels = int(np.prod(shape, dtype=np.int64))
-    plane = int(np.prod(shape[-2:], dtype=np.int64))
+    pixels = math.prod(planes.shape)
+    sides = [n for n, axis in zip(planes.shape, planes.axes, strict=True) if axis in "YX"]
+    plane = math.prod(sides)
     voxels = MAX_VOXELS if depth is Depth.IN_3D else pixels
     return (
         plane > MAX_PIXELS
@@ -131,6 +133,13 @@ def segment_in_blocks(
     try:
         if source.member is not None:
             raise ValueError(f"{source}: unpack the archive to segment it in blocks")
+        if source.suffix in PNG_SUFFIXES:
+            raise ValueError(f"{source}: a PNG is not read in blocks; save it as TIFF")
+        if work.measures:
+            raise ValueError(
+                f"{source}: it is segmented in blocks, whose nuclei are not measured; segment it "
+                "without --measures"
+            )
         path, sha256 = labels_file(source, work.out), fingerprint(source.path)
         there = _find_saved(path, source, work, sha256)
         if there is not None:
@@ -157,6 +166,7 @@ def _segment(
         folder.clear()
         [found] = run(SurveyTask(work), [source], progress)
         if isinstance(found, Failed):
+            shutil.rmtree(folder.path)  # which is empty yet
             return found
         folder.write_plan({"plan": plan, "found": asdict(found)})
     else:
@@ -208,14 +218,16 @@ def _put_together(
     path = labels_file(source, work.out)
     with opened(source, work) as image:
         told = [f"segmented in {counted(len(blocks), 'block')}", *made.pop("cut_notes")]
-        made |= {"channel": image.channel, "read_as": [*image.notes, *told]}
+        doubts = note_of_planes(image.stack)
+        made |= {"channel": image.channel, "read_as": [*image.notes, *doubts, *told]}
         if is_zarr(source.path):
             stage = folder.stage()
             version = "0.4" if image.ngff.startswith("0.") and image.ngff < "0.5" else "0.5"
-            write_zarr_labels(stage, labels, made, image.calibration, version)
+            write_zarr_labels(stage, labels, made, image.calibration, version, image.stack)
             replace_folder(path, stage)
         else:
-            write_tiff_labels(path, labels, made, image.calibration, joined.count)
+            sizes = image.calibration
+            write_tiff_labels(path, labels, made, sizes, joined.count, image.stack)
     shutil.rmtree(folder.path)
     return Saved.of(path, made)
 
@@ -241,20 +253,21 @@ def _find_saved(path: Path, source: Source, work: ImageTask, sha256: str) -> Sav
     """Find what stands where the labels belong, if it is to stay; see `find_saved`."""
     if not path.exists():
         return None
+    if path.is_dir() and not is_zarr(path):
+        raise FileExistsError(f"{path}: it is no folder of Zarr; choose another --out")
     made: dict[str, Any] = {}
     try:
         made = dict(read_made(path))
         with open_large(Source(path), as_numbers=True) as labels:
-            is_ours = made.get("labels_sha256") == checksum_in_parts(labels)
+            is_unchanged = made.get("labels_sha256") == checksum_in_parts(labels)
+            made["nuclei"] = count_in_parts(labels)
     except (ValueError, OSError):
-        is_ours = False
-    if is_ours:
+        is_unchanged, made = False, {}
+    if is_unchanged:
         same = made.get("image_sha256") == sha256 and is_same_setup(made, work)
         return Saved.of(path, made, is_old=True) if same else None
     if work.overwrite:
         return None
-    return work.blame(
-        source,
-        f"{path} already exists, and is not what this command has written, or was edited since; it "
-        "is kept. Choose another --out, or replace it by --overwrite",
-    )
+    if "labels_sha256" in made and made.get("image") == source.name:
+        return keep_edited(path, made)
+    return work.blame_foreign(source, path)

@@ -21,7 +21,7 @@ from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.large_images import read_made
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
-from napari_nucseg.io.ome_zarr import is_zarr
+from napari_nucseg.io.ome_zarr import is_zarr, list_zarrs
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.writers import checksum, read_provenance
@@ -75,11 +75,12 @@ def find_clashes(sources: Sequence[Source], out: Path) -> dict[Source, str]:
         for source in sources
         if os.path.realpath(source.path) in targets  # resolve() fails at links to themselves
     }
-    stems: dict[str, Source] = {}
+    taken: dict[Path, Source] = {}
     for source in sources:
-        first = stems.setdefault(source.stem, source)
+        target = labels_file(source, out)
+        first = taken.setdefault(target, source)
         if first != source:
-            both = f"both would be saved as {source.stem}.tif; segment them into two folders, or"
+            both = f"both would be saved as {target.name}; segment them into two folders, or"
             for one, other in ((first, source), (source, first)):
                 clashes[one] = f"{one} and {other}: {both} move one of them away"
     return clashes
@@ -87,7 +88,7 @@ def find_clashes(sources: Sequence[Source], out: Path) -> dict[Source, str]:
 
 def _images_in(folder: Path) -> list[Source]:
     listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES, broken_links=True)
-    listed += [Source(path) for path in sorted(folder.iterdir()) if is_zarr(path)]
+    listed += map(Source, list_zarrs(folder))
     return [source for source in listed if not _is_labels(source)]
 
 
@@ -105,11 +106,13 @@ def _is_labels(source: Source) -> bool:
 
 def passed_over(inputs: Sequence[Path], found: Sequence[Source]) -> tuple[str, ...]:
     """Say which files of folders are not among the images found, a line a folder and kind."""
-    folders, images = [path for path in inputs if path.is_dir()], set(found)
+    folders = [path for path in inputs if path.is_dir() and not is_zarr(path)]
+    images = set(found)
     told = ((path, others_in(path)) for path in folders)
     lines = [f"{path}{others}".replace("; ", ": ", 1) for path, others in told if others]
     for path in folders:
         listed = list_folder(path, TIFF_SUFFIXES + PNG_SUFFIXES)
+        listed += map(Source, list_zarrs(path))
         labels = [source for source in listed if source not in images]
         if labels:
             count = counted(len(labels), "file")
@@ -206,7 +209,7 @@ def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
     labels = _labels_in(path)
     if labels is not None:
         made |= {"nuclei": count_nuclei(labels, made.get("depth", {}))}
-    is_measured = not work.measures or table_of(path).exists()
+    is_measured = not work.measures or (bool(made.get("is_measured")) and table_of(path).exists())
     if labels is not None and made.get("labels_sha256") == checksum(labels):
         is_whole = is_measured and _is_same(made, source, work)
         return Saved.of(path, made, is_old=True) if is_whole else None
@@ -218,14 +221,14 @@ def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
                 work.measure_kept(source, labels)
             except (ValueError, OSError) as error:
                 return work.blame(source, describe_error(error))
-        edited = "its labels were edited since, and are kept; --overwrite makes them anew"
-        kept = Saved.of(path, {**made, "suspect": ()}, is_old=True)
-        return replace(kept, read_as=(edited,))
-    return work.blame(
-        source,
-        f"{path} already exists, and is not what this command has written; it is kept. Choose "
-        "another --out, or replace it by --overwrite",
-    )
+        return keep_edited(path, made)
+    return work.blame_foreign(source, path)
+
+
+def keep_edited(path: Path, made: Mapping[str, Any]) -> Saved:
+    """Tell of labels that stay because they were edited since they were made."""
+    edited = "its labels were edited since, and are kept; --overwrite makes them anew"
+    return replace(Saved.of(path, {**made, "suspect": ()}, is_old=True), read_as=(edited,))
 
 
 def _labels_in(path: Path) -> Labels | None:

@@ -114,7 +114,7 @@ class Saved:
             made["image"],
             made["nuclei"],
             path,
-            made["channel"],
+            made.get("channel") or "",
             estimate,
             tuple(made.get("suspect", ())),
             is_old,
@@ -170,7 +170,7 @@ class ImageTask:
         try:
             if self.measures:  # before the labels, which tell that all of it is there
                 self._measure(source, image, result)
-            return _save(source, image, result, self.out, self.choice)
+            return _save(source, image, result, self)
         except (OSError, ValueError) as error:
             return self.blame(source, describe_failure(error))
 
@@ -216,6 +216,14 @@ class ImageTask:
         named = reason if str(source) in reason else f"{source}: {reason}"
         return Failed(source.name, named)
 
+    def blame_foreign(self, source: Source, path: Path) -> Failed:
+        """Tell of an image whose labels would replace what this has not written."""
+        return self.blame(
+            source,
+            f"{path} already exists, and is not what this command has written; it is kept. Choose "
+            "another --out, or replace it by --overwrite",
+        )
+
 
 def labels_file(source: Source, out: Path) -> Path:
     """Name the file of an image's labels, or the folder for one of OME-Zarr."""
@@ -244,21 +252,16 @@ def _may_be_stack(source: Source) -> bool:
         return False
 
 
-def _save(
-    source: Source,
-    image: Image,
-    result: Found,
-    out: Path,
-    choice: Choice,
-) -> Saved:
-    path = labels_file(source, out)
+def _save(source: Source, image: Image, result: Found, work: ImageTask) -> Saved:
+    path = labels_file(source, work.out)
     made = {
         **result.provenance.as_dict(),
         "image": source.name,
         "image_sha256": source.sha256(),
         "channel": image.channel,
         "read_as": list(image.notes),
-        "choice": asdict(choice),
+        "choice": asdict(work.choice),
+        "is_measured": work.measures,  # else a table beside them is one of earlier labels
         "nuclei": count_nuclei(result.labels, result.provenance.depth),
         "labels_sha256": checksum(result.labels),
     }
@@ -274,11 +277,16 @@ def _take_for_depth(source: Source, image: Image, depth: Depth) -> Image:
             f"{source}: a stack of several axes, {image.stack} before height and width; save each "
             "volume by itself"
         )
-    held = _NO_DEPTH.get(image.stack)
-    if held is None or depth is Depth.PLANES:
+    if depth is Depth.PLANES:
         return image
-    note = f"its file says that its planes are {held}; they were taken for neighbours in depth"
-    return replace(image, notes=(*image.notes, note))
+    return replace(image, notes=(*image.notes, *note_of_planes(image.stack)))
+
+
+def note_of_planes(stack: str) -> tuple[str, ...]:
+    """Tell of planes that are taken for neighbours in depth, where a file calls them otherwise."""
+    held = _NO_DEPTH.get(stack)
+    told = f"its file says that its planes are {held}; they were taken for neighbours in depth"
+    return () if held is None else (told,)
 
 
 @contextmanager

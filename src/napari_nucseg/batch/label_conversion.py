@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -24,10 +24,14 @@ from napari_nucseg.io.label_formats import (
     refuse_stack,
     stem_of,
 )
+from napari_nucseg.io.label_rules import take_labels
 from napari_nucseg.io.labelled import UINT32_LABELS, Labelled, Shape, refuse_beyond
 from napari_nucseg.io.layouts import stem_of_truth
+from napari_nucseg.io.limits import BadFileError
+from napari_nucseg.io.ome_zarr import is_zarr, list_zarrs, open_zarr
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES
 from napari_nucseg.io.sources import Source
+from napari_nucseg.io.tiff import stack_axes
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.progress import Progress
 
@@ -99,7 +103,7 @@ def find_label_files(inputs: Sequence[Path]) -> tuple[Path, ...]:
         if not path.exists():
             raise FileNotFoundError(f"{path}: there is no such file or folder")
         found = [path]
-        if path.is_dir() and format_of(path) is None:
+        if path.is_dir() and not is_zarr(path) and format_of(path) is None:
             listed = sorted(one for one in path.iterdir() if not one.name.startswith("."))
             found = [one for one in listed if format_of(one) is not None]
         if not found:
@@ -187,13 +191,20 @@ class _Work:
 
     def _fitting(self, target: Path, progress: Progress) -> Iterator[Labelled]:
         """Yield the labels that fit into a file, and note what becomes of each."""
-        for path, _, labelled in self.read_all(progress):
+        stems: dict[str, Path] = {}
+        for path, stem, labelled in self.read_all(progress):
             try:
+                if stem in stems:
+                    raise ValueError(
+                        f"{path}: the nuclei of {stem} are those of {stems[stem]} already; convert "
+                        "them into two folders"
+                    )
                 refuse_stack(self._how.to, target, labelled)
                 refuse_beyond(path, labelled.labels, UINT32_LABELS)
             except ValueError as error:
                 self._blame(path, error)
             else:
+                stems[stem] = path
                 self._note(path, target, labelled)
                 yield labelled
 
@@ -228,7 +239,7 @@ def _read(path: Path, how: Conversion) -> Iterator[tuple[Path, str, Labelled]]:
         return
     stem = stem_of_truth(stem_of(path))
     image = _image_of(how.images, stem)
-    shape = None if image is None else read_image_header(Source(image)).shape
+    shape = None if image is None else _shape_of(image)
     yield path, stem, _labelled(source, how, image, shape)
 
 
@@ -239,7 +250,9 @@ def _labelled(source: Source, how: Conversion, image: Path | None, shape: Shape 
     named = "" if image is None else image.name
     if foreign is not None:
         name = named or foreign.image or f"{stem}.tif"
-        return Labelled(foreign.labels, name, foreign.made, foreign.sizes, foreign.notes)
+        if is_zarr(source.path):  # which may as well be an image
+            foreign = _refuse_image(source, foreign, how.components)
+        return replace(foreign, image=name)
     found = read_label_image(source, components=how.components)
     if shape is not None and found.data.shape != shape:
         raise ValueError(
@@ -253,15 +266,35 @@ def _labelled(source: Source, how: Conversion, image: Path | None, shape: Shape 
     header = read_labels_header(source)
     name = named or str(made.get("image") or f"{stem}.tif")
     sizes = Calibration(header.pixel_size, header.z_spacing)
-    return Labelled(found.data, name, made, sizes, found.notes)
+    return Labelled(found.data, name, made, sizes, found.notes, stack_axes(source))
+
+
+def _refuse_image(source: Source, labelled: Labelled, components: bool) -> Labelled:
+    """Return labels of which it is known that they are none of an image's intensities."""
+    try:
+        found = take_labels(labelled.labels, components=components)
+    except ValueError as error:
+        raise BadFileError(f"{source}: {error}") from error
+    return replace(labelled, labels=found.data, notes=(*labelled.notes, *found.notes))
 
 
 def _image_of(images: Path | None, stem: str) -> Path | None:
     """Find the image of a stem: the one that was given, or that of a folder."""
-    if images is None or not images.is_dir():
+    if images is None or not images.is_dir() or is_zarr(images):
         return images
     found = [one for one in sorted(images.iterdir()) if one.suffix.lower() in _PICTURES]
-    fitting = [one for one in found if one.stem == stem]
+    found += list_zarrs(images)
+    fitting = [one for one in found if stem in (one.stem, stem_of(one))]
     if not fitting:
-        raise ValueError(f"{images}: there is no image {stem} (TIFF or PNG) here; give its folder")
+        told = f"there is no image {stem} (TIFF, PNG or OME-Zarr) here; give its folder"
+        raise ValueError(f"{images}: {told}")
     return fitting[0]
+
+
+def _shape_of(image: Path) -> Shape:
+    """Read the shape of the labels of an image: without its channels."""
+    if not is_zarr(image):
+        return read_image_header(Source(image)).shape
+    found = open_zarr(image)
+    axes = zip(found.axes, found.shape, strict=True)
+    return tuple(length for letter, length in axes if letter != "C")

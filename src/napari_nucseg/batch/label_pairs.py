@@ -11,13 +11,12 @@ from typing import Any
 from napari_nucseg.array_types import parts_of
 from napari_nucseg.io.images import read_label_image
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
-from napari_nucseg.io.large_images import declared_shape, open_large, read_made
+from napari_nucseg.io.large_images import declared_planes, open_large, read_made
 from napari_nucseg.io.layouts import find_files_of_one, stem_of_truth
 from napari_nucseg.io.limits import max_pixels
-from napari_nucseg.io.ome_zarr import is_zarr
+from napari_nucseg.io.ome_zarr import is_zarr, labels_within, list_zarrs
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
-from napari_nucseg.io.writers import count_corrected
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap, sum_overlaps
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
@@ -39,15 +38,13 @@ class LabelFiles:
     @property
     def made(self) -> Mapping[str, Any]:
         """How the prediction was made; empty if its file does not say."""
-        try:
-            return read_made(self.predicted.path)
-        except (ValueError, OSError):
-            return {}
+        return _made_of(self.predicted)
 
     @property
     def corrected(self) -> dict[Source, int]:
         """Count the nuclei that were corrected by hand, of each file that says so."""
-        counts = {one: count_corrected(one.path) for one in (self.truth, self.predicted)}
+        both = self.truth, self.predicted
+        counts = {one: int(_made_of(one).get("corrected_by_hand", 0)) for one in both}
         return {source: count for source, count in counts.items() if count}
 
     def score(self, rule: ScoreRule = DEFAULT_RULE) -> Score:
@@ -74,6 +71,11 @@ class LabelFiles:
         sources = self.truth, self.predicted
         try:
             if any(map(is_too_large, sources)):
+                if components:
+                    raise ValueError(
+                        "they are larger than memory, and scored in parts, where --components "
+                        "finds no pieces; number the nuclei, or crop both"
+                    )
                 return self._score_in_parts(rule)
             truth, predicted = (read_label_image(one, components=components) for one in sources)
             score = score_with_boundaries(
@@ -114,16 +116,31 @@ class LabelFiles:
 
 
 def is_too_large(source: Source) -> bool:
-    """Tell whether labels are read in parts: OME-Zarr, and TIFF files larger than memory."""
+    """Tell whether labels are read in parts: TIFF and OME-Zarr that are larger than memory."""
     if is_zarr(source.path):
-        return True
+        with open_large(source, as_numbers=True) as labels:
+            return math.prod(labels.shape) > max_pixels()
     if source.suffix not in TIFF_SUFFIXES or not source.path.is_file():
         return False
     try:
-        shape = declared_shape(source)
+        shape = declared_planes(source).shape
     except ValueError:
         return False  # it may be a PNG of a wrong name; whoever reads it whole says what is wrong
     return math.prod(shape) > max_pixels()
+
+
+def _made_of(source: Source) -> Mapping[str, Any]:
+    """Read how labels were made; empty if their file does not say."""
+    try:
+        is_folder = is_zarr(source.path)
+        return read_made(labels_within(source.path) if is_folder else source.path)
+    except (ValueError, OSError):
+        return {}
+
+
+def is_label_file(path: Path) -> bool:
+    """Whether a path is one label image: a file, or a folder of Zarr."""
+    return path.is_file() or is_zarr(path)
 
 
 def pair_labels(predicted: Path, truth: Path) -> tuple[LabelFiles, ...]:
@@ -139,7 +156,7 @@ def pair_labels(predicted: Path, truth: Path) -> tuple[LabelFiles, ...]:
     for path in (predicted, truth):
         if not path.exists():
             raise FileNotFoundError(f"{path}: there is no such file or folder")
-    is_one = [path.is_file() or is_zarr(path) for path in (predicted, truth)]
+    is_one = [is_label_file(path) for path in (predicted, truth)]
     if all(is_one):
         return (LabelFiles(predicted.stem, Source(predicted), Source(truth)),)
     if any(is_one):
@@ -159,15 +176,21 @@ def pair_labels(predicted: Path, truth: Path) -> tuple[LabelFiles, ...]:
 
 def _by_stem(folder: Path) -> dict[str, Source]:
     every = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES + NPY_SUFFIXES)
+    every += map(Source, list_zarrs(folder))
     listed = [source for source in every if source.suffix not in NPY_SUFFIXES or is_seg(source)]
     if not listed:
         others = others_in(folder, "save the labels as TIFF")
         raise ValueError(f"{folder}: no label TIFF or mask PNG here{others}")
-    sources = {source.stem: source for source in listed}
+    sources = {_stem(source): source for source in listed}
     if len(sources) < len(listed):
-        twice = next(s for s in listed if sources[s.stem] != s)
-        raise ValueError(f"{folder}: {twice.name} and {sources[twice.stem].name} are one field")
+        twice = next(s for s in listed if sources[_stem(s)] != s)
+        raise ValueError(f"{folder}: {twice.name} and {sources[_stem(twice)].name} are one field")
     return sources
+
+
+def _stem(source: Source) -> str:
+    """Return the stem of the image that a label file belongs to."""
+    return source.stem.removesuffix(".ome") if is_zarr(source.path) else source.stem
 
 
 def _by_image(labels: dict[str, Source]) -> dict[str, Source]:

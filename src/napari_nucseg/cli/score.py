@@ -54,7 +54,8 @@ class Found:
 @grouped
 def score(
     predicted: Annotated[
-        Path, path_argument("Label TIFF or PNG, _seg.npy of Cellpose, or a folder of them.")
+        Path,
+        path_argument("Label TIFF or PNG, _seg.npy of Cellpose, OME-Zarr, or a folder of them."),
     ],
     truth: Annotated[Path, path_argument("The ground truth, the same kind.")],
     rule: RuleOptions,
@@ -65,7 +66,7 @@ def score(
 
     The exit code is 1 if a field of two folders could not be scored; the scores are of the others.
     """
-    from napari_nucseg.batch.label_pairs import pair_labels
+    from napari_nucseg.batch.label_pairs import is_label_file, pair_labels
     from napari_nucseg.metrics.summary import summarise
     from napari_nucseg.report.text import Scored, json_record, score_table, summary_table
 
@@ -78,7 +79,7 @@ def score(
         of = Scored(truth.name, found.made, found.corrected)
         print_json(json_record(summary, of))
     else:
-        is_one = predicted.is_file()
+        is_one = is_label_file(predicted)
         table = score_table(found.scores[0]) if is_one else summary_table(summary)
         told = str(table.caption), say_corrected(found.corrected)
         table.caption = "; ".join(filter(None, told))

@@ -50,7 +50,10 @@ EXAMPLES = examples(
 class FileOptions:
     """Images, and where their labels go."""
 
-    inputs: Annotated[list[Path], path_argument("Images or folders.", metavar="INPUT...")]
+    inputs: Annotated[
+        list[Path],
+        path_argument("Images (TIFF, PNG, OME-Zarr) or folders of them.", metavar="INPUT..."),
+    ]
     out: Annotated[Path, path_option("Folder of the results.", "--out", "-o")]
     overwrite: Annotated[
         bool,
@@ -101,7 +104,9 @@ class ChoiceOptions:
     blocks: Annotated[
         int | None,
         typer.Option(
-            min=256, help="Edge of blocks, px; one that suits if an image is too large for memory."
+            min=256,
+            help="Segment in blocks whose edges are so long, px. Images too large for memory are "
+            "in any case, in blocks that suit the model.",
         ),
     ] = None
 
@@ -130,7 +135,8 @@ class OutputOptions:
         typer.Option(
             "--measures",
             help="Write measurements.csv, too, a row a nucleus: size, place, shape, intensity of "
-            "every channel and of the background around, doubt; of volumes in 3-D.",
+            "every channel and of the background around, doubt; of volumes in 3-D. Not of images "
+            "that are segmented in blocks.",
         ),
     ] = False
     cellprofiler: Annotated[
@@ -186,10 +192,10 @@ def segment(
     choice, model = what.choice(in_depth), how.only
     sources, refused = files.find()
     told.check(files.out, files.overwrite)
-    setup = prepare(model, how.device, chosen)
-    catalogue.find(model).check(setup.params, what.volume)
-    work = ImageTask(setup, files.out, choice, files.overwrite, told.measures)
     with told_beside(told.as_json):
+        setup = prepare(model, how.device, chosen)
+        catalogue.find(model).check(setup.params, what.volume)
+        work = ImageTask(setup, files.out, choice, files.overwrite, told.measures)
         with cluster_for(how.scheduler, how.device) as cluster:
             if cluster is None:
                 setup.load()  # what is wrong with it is told before anything is written

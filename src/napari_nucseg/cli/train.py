@@ -18,6 +18,7 @@ from napari_nucseg.cli.console import (
     errors,
     follow_with,
     print_json,
+    told_beside,
     warn_of_reading,
 )
 from napari_nucseg.cli.options import (
@@ -173,7 +174,8 @@ def train(
     from napari_nucseg.segmenters.model import card_of
     from napari_nucseg.segmenters.training.package import check_packable, write_package
 
-    sets, recipe = data.open(), course.recipe(chosen)
+    with told_beside(as_json):
+        sets, recipe = data.open(), course.recipe(chosen)
     if course.bioimageio:
         check_packable(out, recipe.start)
     try:

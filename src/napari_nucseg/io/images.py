@@ -159,7 +159,8 @@ def read_label_image(source: Source, *, components: bool = False) -> LabelImage:
     OSError
         If it cannot be opened.
     """
-    foreign = read_foreign(source) if source.suffix in FOREIGN_SUFFIXES else None
+    may_be_foreign = source.suffix in FOREIGN_SUFFIXES or source.path.is_dir()
+    foreign = read_foreign(source) if may_be_foreign else None
     if foreign is not None:
         return _take_labels(source, foreign.labels, components, foreign.notes)
     if source.path.is_dir():
@@ -186,7 +187,8 @@ def read_labels_shape(source: Source) -> tuple[int, ...]:
 def read_labels_header(source: Source) -> Header:
     """Read what is known of a label image without its pixels, as int32; see `read_labels_shape`."""
     dtype = np.dtype(np.int32)
-    foreign = read_foreign(source) if source.suffix in FOREIGN_SUFFIXES else None
+    may_be_foreign = source.suffix in FOREIGN_SUFFIXES or source.path.is_dir()
+    foreign = read_foreign(source) if may_be_foreign else None
     if foreign is not None:
         return Header(foreign.labels.shape, dtype)
     if source.path.is_dir():

@@ -21,12 +21,13 @@ from napari_nucseg.io.geojson import GEOJSON_SUFFIXES, read_geojson, write_geojs
 from napari_nucseg.io.imagej_rois import ROI_SUFFIXES, read_rois, write_rois
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
 from napari_nucseg.io.labelled import UINT16_LABELS, Labelled, Shape, refuse_beyond, refuse_shape
+from napari_nucseg.io.ome_zarr import is_zarr
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import OME_SUFFIXES, write_labels
 from napari_nucseg.io.zarr_labels import ZARR_SUFFIXES, read_zarr, write_zarr
 
-FOREIGN_SUFFIXES = (*NPY_SUFFIXES, *ROI_SUFFIXES, *GEOJSON_SUFFIXES, *COCO_SUFFIXES, ".zarr")
-"""Endings of files that may be of other programs; see `read_foreign`."""
+FOREIGN_SUFFIXES = (*NPY_SUFFIXES, *ROI_SUFFIXES, *GEOJSON_SUFFIXES, *COCO_SUFFIXES)
+"""Endings of files that may be of other programs; see `read_foreign`, which takes folders, too."""
 _HEAD = 2**12
 """Bytes at the beginning of a JSON file by which GeoJSON is told from COCO's."""
 
@@ -183,7 +184,7 @@ def read_foreign(source: Source, shape: Shape | None = None) -> Labelled | None:
     """
     if is_seg(source):
         return refuse_shape(source, read_seg(source), shape)
-    if source.path.name.lower().endswith(ZARR_SUFFIXES):
+    if is_zarr(source.path) or source.path.name.lower().endswith(ZARR_SUFFIXES):
         return refuse_shape(source, read_zarr(source), shape)
     if source.suffix in ROI_SUFFIXES and source.member is None:
         return read_rois(source, shape)

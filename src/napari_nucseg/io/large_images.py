@@ -23,10 +23,11 @@ from napari_nucseg.io.calibration import UNKNOWN, Calibration
 from napari_nucseg.io.channels import HAEMATOXYLIN, Channel, count_colours, find_axis
 from napari_nucseg.io.labelled import NOTE
 from napari_nucseg.io.limits import BadFileError
-from napari_nucseg.io.ome_zarr import is_zarr, open_zarr
+from napari_nucseg.io.ome_zarr import is_zarr, labels_within, open_zarr
 from napari_nucseg.io.provenance import check_made
 from napari_nucseg.io.sources import Source, sha256
 from napari_nucseg.io.tiff import (
+    Planes,
     find_planes,
     has_palette,
     has_white_for_zero,
@@ -92,7 +93,8 @@ def open_large(
     channel : Channel, optional
         Channel that is read where there are several.
     as_numbers : bool
-        Whether pixels are labels, which are not inverted where a TIFF says that white is 0.
+        Whether pixels are labels, which are not inverted where a TIFF says that white is 0, and
+        are looked for in an image of OME-Zarr.
 
     Raises
     ------
@@ -102,7 +104,7 @@ def open_large(
         If it cannot be opened.
     """
     if is_zarr(source.path):
-        image = open_zarr(source.path)
+        image = open_zarr(labels_within(source.path) if as_numbers else source.path)
         whole = _Whole(image.shape, image.axes, image.dtype, image.read)
         found = _take(source, whole, channel)
         yield replace(found, calibration=image.calibration, ngff=image.version or "0.5")
@@ -111,8 +113,8 @@ def open_large(
         yield _open_tiff(source, tiff, channel, as_numbers)
 
 
-def declared_shape(source: Source) -> tuple[int, ...]:
-    """Return the length of each axis of a TIFF, as its parts are read; no pixel is read.
+def declared_planes(source: Source) -> Planes:
+    """Return the axes of a TIFF and their lengths, as its parts are read; no pixel is read.
 
     Raises
     ------
@@ -120,7 +122,7 @@ def declared_shape(source: Source) -> tuple[int, ...]:
         If it is damaged.
     """
     with open_tiff(source) as tiff:
-        return find_planes(source, tiff, in_parts=True).shape
+        return find_planes(source, tiff, in_parts=True)
 
 
 def fingerprint(path: Path) -> str:
@@ -145,9 +147,23 @@ def checksum_in_parts(labels: Windowed) -> str:
     planes = math.prod(labels.shape[:-2])
     shape = [length for length in (planes, *labels.shape[-2:]) if length > 1]
     found = hashlib.sha256(np.array(shape, "<u8").tobytes())
-    for box in parts_of(labels.shape, (1, BAND, labels.shape[-1])[-len(labels.shape) :]):
-        found.update(np.ascontiguousarray(labels.read(box), dtype="<u4").data)
+    for part in _bands(labels):
+        found.update(np.ascontiguousarray(part, dtype="<u4").data)
     return found.hexdigest()
+
+
+def count_in_parts(labels: Windowed) -> int:
+    """Count the nuclei of labels that are read part by part."""
+    numbers = np.zeros(1, dtype=np.int64)  # the background
+    for part in _bands(labels):
+        numbers = np.union1d(numbers, part)
+    return len(numbers) - 1
+
+
+def _bands(labels: Windowed) -> Iterator[NDArray[Any]]:
+    """Yield rows of all planes in their order."""
+    for box in parts_of(labels.shape, (1, BAND, labels.shape[-1])[-len(labels.shape) :]):
+        yield labels.read(box)
 
 
 def read_made(path: Path) -> Mapping[str, Any]:

@@ -67,6 +67,25 @@ def is_zarr(path: Path) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in ZARR_FILES)
 
 
+def list_zarrs(folder: Path) -> list[Path]:
+    """List the folders of Zarr directly in a folder, sorted by name; hidden ones are left out."""
+    return [path for path in sorted(folder.iterdir()) if path.name[0] != "." and is_zarr(path)]
+
+
+def labels_within(path: Path) -> Path:
+    """Return the first label image in an image of OME-Zarr; of any other the folder itself."""
+    inner = path / "labels"
+    if not is_zarr(inner):
+        return path
+    zarr = import_zarr()
+    try:
+        return inner / str(_ome(zarr.open_group(str(inner), mode="r"))["labels"][0])
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError) as error:
+        raise BadFileError(
+            f"{inner}: it does not say which labels it holds; give the folder of the labels"
+        ) from error
+
+
 def import_zarr() -> Any:
     """Return the module zarr.
 
@@ -163,6 +182,7 @@ def write_zarr_labels(
     made: Mapping[str, Any],
     calibration: Calibration = UNKNOWN,
     version: str = "0.5",
+    stack: str = "",
 ) -> None:
     """Write labels of any size as OME-Zarr, with a pyramid, into a folder that is not there yet.
 
@@ -178,17 +198,20 @@ def write_zarr_labels(
         Sizes of pixels and distance of planes, where they are known.
     version : str
         Version of OME's metadata: 0.4, which is in Zarr 2, or 0.5, in Zarr 3.
+    stack : str
+        Axes before height and width, as in `Image`. Planes are moments if it is T.
     """
+    axes = ("tyx" if stack == "T" else "zyx")[-len(labels.shape) :]
     edge = _CHUNK[len(labels.shape)]
     count = 1 + max(0, math.ceil(math.log2(max(labels.shape[-2:]) / edge)))
-    scales = _multiscales(len(labels.shape), count, folder.name, calibration)
+    scales = _multiscales(axes, count, folder.name, calibration)
     told = _with_version(scales, version)
     group = import_zarr().create_group(
         str(folder),
         zarr_format=2 if version == "0.4" else 3,
         attributes={**told, NOTE: dict(made)},
     )
-    levels = [_create_level(group, labels.shape, level, version) for level in range(count)]
+    levels = [_create_level(group, labels.shape, level, version, axes) for level in range(count)]
     for box in parts_of(labels.shape, (_THICK, 2 * edge, 2 * edge)[-len(labels.shape) :]):
         data = labels.read(box)
         for level, array in enumerate(levels):
@@ -198,7 +221,7 @@ def write_zarr_labels(
             array[tuple(slice(start, start + length) for start, length in ends)] = thin
 
 
-def _create_level(group: Any, shape: tuple[int, ...], level: int, version: str) -> Any:
+def _create_level(group: Any, shape: tuple[int, ...], level: int, version: str, axes: str) -> Any:
     """Create the array of a level of a pyramid; each edge is half as long as before."""
     smaller = (*shape[:-2], *(-(-length // 2**level) for length in shape[-2:]))
     edge = _CHUNK[len(shape)]
@@ -209,22 +232,23 @@ def _create_level(group: Any, shape: tuple[int, ...], level: int, version: str) 
         chunks=tuple(map(min, smaller, (_THICK, edge, edge)[-len(shape) :])),
         dtype="uint32",
         chunk_key_encoding={"name": "v2", "separator": "/"} if is_old else None,
-        dimension_names=None if is_old else list("zyx"[-len(shape) :]),
+        dimension_names=None if is_old else list(axes),
     )
 
 
-def _multiscales(ndim: int, levels: int, name: str, calibration: Calibration) -> dict[str, Any]:
+def _multiscales(axes: str, levels: int, name: str, calibration: Calibration) -> dict[str, Any]:
     """Describe a pyramid whose levels hold every second pixel of the one before."""
-    size, spacing = calibration.pixel_size, calibration.z_spacing
-    unit = {"unit": "micrometer"}
-    axes = [
-        {"name": axis, "type": "space", **(unit if known else {})}
-        for axis, known in zip("zyx"[-ndim:], (spacing, size, size)[-ndim:], strict=True)
+    size = calibration.pixel_size
+    spacing = None if axes[0] == "t" else calibration.z_spacing
+    unit, ndim = {"unit": "micrometer"}, len(axes)
+    told = [
+        {"name": axis, "type": "time" if axis == "t" else "space", **(unit if known else {})}
+        for axis, known in zip(axes, (spacing, size, size)[-ndim:], strict=True)
     ]
     scales = [[spacing or 1.0, *[(size or 1.0) * 2**level] * 2][-ndim:] for level in range(levels)]
     return {
         "name": name,
-        "axes": axes,
+        "axes": told,
         "type": "nearest",
         "datasets": [
             {"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": scale}]}

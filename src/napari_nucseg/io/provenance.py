@@ -30,6 +30,14 @@ class _Changes(BaseModel):
     changed: list[Label]
 
 
+class _Blocks(BaseModel):
+    """How an image was cut into blocks; lengths in pixels."""
+
+    count: Count
+    size: list[Count]
+    overlap: Count
+
+
 class Made(BaseModel):
     """Provenance of labels. Earlier versions did not write all of it, and others may add to it."""
 
@@ -52,6 +60,7 @@ class Made(BaseModel):
     diameter: Number | None = None
     is_estimated: Flag = False
     nuclei: Count | None = None
+    blocks: _Blocks | None = None
     notes: list[Text] = Field(default_factory=list)
     suspect: list[Text] = Field(default_factory=list)
     read_as: list[Text] = Field(default_factory=list)

@@ -155,6 +155,16 @@ def find_planes(source: Source, tiff: tifffile.TiffFile, *, in_parts: bool = Fal
     return Planes(series, tuple(shape[i] for i in kept), "".join(axes[i] for i in kept), notes)
 
 
+def stack_axes(source: Source) -> str:
+    """Read the axes of a TIFF before height and width; none of a plane, or of another kind."""
+    try:
+        with open_tiff(source) as tiff:
+            axes = find_planes(source, tiff).axes
+    except BadFileError:  # a picture of another kind, which is no stack
+        return ""
+    return axes[:-2] if axes.endswith("YX") else ""
+
+
 def tiff_header(source: Source, tiff: tifffile.TiffFile, planes: Planes) -> Header:
     """Read shape, type and pixel size, and refuse a file that is cut off."""
     series = planes.series[0]

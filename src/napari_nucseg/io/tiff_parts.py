@@ -122,6 +122,7 @@ def write_tiff_labels(
     made: Mapping[str, Any],
     calibration: Calibration = UNKNOWN,
     largest: int = UINT16_LABELS,
+    stack: str = "",
 ) -> None:
     """Write labels of any size as a tiled OME-TIFF, which may exceed 4 GB.
 
@@ -137,9 +138,11 @@ def write_tiff_labels(
         Sizes of pixels and distance of planes, where they are known.
     largest : int
         Largest label; 16 bits are enough for less than 65,536.
+    stack : str
+        Axes before height and width, as in `Image`. Planes are moments if it is T.
     """
     dtype = np.uint16 if largest < UINT16_LABELS else np.uint32
-    options = ome_form(label_axes(len(labels.shape)), json.dumps({NOTE: made}), calibration)
+    options = ome_form(label_axes(len(labels.shape), stack), json.dumps({NOTE: made}), calibration)
 
     def write(file: Any) -> None:
         with tifffile.TiffWriter(file, bigtiff=True, ome=options.pop("ome")) as tiff:

@@ -153,8 +153,7 @@ def write_labels(
     is_ome = path.name.lower().endswith(OME_SUFFIXES)
     is_for_imagej = data.dtype == np.uint16 and data.nbytes < _LARGE and not is_ome
     form = _imagej_form if is_for_imagej else ome_form
-    axes = "TYX" if stack == "T" and data.ndim == 3 else label_axes(data.ndim)
-    options = form(axes, json.dumps({NOTE: provenance}), calibration)
+    options = form(label_axes(data.ndim, stack), json.dumps({NOTE: provenance}), calibration)
     options |= {"compression": "zlib", "photometric": "minisblack"}
     write_whole(path, lambda file: tifffile.imwrite(file, data, **options))
 
@@ -197,8 +196,10 @@ def ome_form(axes: str, note: str, calibration: Calibration) -> dict[str, Any]:
     return {"ome": True, "metadata": metadata}
 
 
-def label_axes(ndim: int) -> str:
-    """Name the axes of labels with so many dimensions."""
+def label_axes(ndim: int, stack: str = "") -> str:
+    """Name the axes of labels with so many dimensions, which may be a `stack` of moments."""
+    if stack == "T" and ndim == 3:
+        return "TYX"
     return _AXES.replace("C", "" if ndim < len(_AXES) else "C")[-ndim:]
 
 

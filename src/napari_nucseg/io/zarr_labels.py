@@ -14,7 +14,13 @@ from napari_nucseg.array_types import Box, Labels, whole_box
 from napari_nucseg.io.atomic import explained, replace_folder
 from napari_nucseg.io.labelled import NOTE, UINT32_LABELS, Labelled, refuse_beyond
 from napari_nucseg.io.limits import BadFileError, refuse_large
-from napari_nucseg.io.ome_zarr import import_zarr, is_zarr, open_zarr, write_zarr_labels
+from napari_nucseg.io.ome_zarr import (
+    import_zarr,
+    is_zarr,
+    labels_within,
+    open_zarr,
+    write_zarr_labels,
+)
 from napari_nucseg.io.provenance import check_made
 from napari_nucseg.io.sources import Source
 
@@ -62,7 +68,8 @@ def write_zarr(path: Path, labelled: Labelled) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(stage, ignore_errors=True)
         try:
-            write_zarr_labels(stage, _InMemory(labelled.labels), made, labelled.sizes)
+            array = _InMemory(labelled.labels)
+            write_zarr_labels(stage, array, made, labelled.sizes, stack=labelled.stack)
             replace_folder(path, stage)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
@@ -76,19 +83,16 @@ def read_zarr(source: Source) -> Labelled:
     ValueError
         If the folder is damaged, holds no labels of a field or a volume, or zarr is not installed.
     """
-    path, zarr = source.path, import_zarr()
-    if not is_zarr(path):
+    import_zarr()
+    if not is_zarr(source.path):
         raise BadFileError(f"{source}: no folder of Zarr; export the labels as OME-Zarr again")
     try:
-        if is_zarr(path / "labels"):
-            attributes = dict(zarr.open_group(path / "labels", mode="r").attrs)
-            path = path / "labels" / attributes.get("ome", attributes)["labels"][0]
-        image = open_zarr(path)
+        image = open_zarr(labels_within(source.path))
         refuse_large(source, image.shape)
         if image.dtype.kind not in "biu":
             raise ValueError(f"{image.dtype} values, which are no labels")
-        if len(image.shape) > 2 and image.axes[0] != "Z":
-            raise ValueError(f"axes {image.axes}, which are no field and no volume")
+        if len(image.shape) > 2 and image.axes[0] not in "ZT":
+            raise ValueError(f"axes {image.axes}, which are no field, volume or time series")
         labels = image.read(whole_box(image.shape))
         made: Any = image.attributes.get(NOTE, {})
         check_made(made)
@@ -98,4 +102,6 @@ def read_zarr(source: Source) -> Labelled:
         raise BadFileError(
             f"{source}: it holds no label image of OME-Zarr ({error}); export the labels again"
         ) from error
-    return Labelled(np.asarray(labels), str(made.get("image", "")), made, image.calibration)
+    stack = image.axes[:-2] if image.axes.endswith("YX") else ""
+    name = str(made.get("image", ""))
+    return Labelled(np.asarray(labels), name, made, image.calibration, stack=stack)

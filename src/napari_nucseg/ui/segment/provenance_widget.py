@@ -23,7 +23,7 @@ from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layer_fields import shown_plane
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
 from napari_nucseg.ui.widgets import TextLine
-from napari_nucseg.wording import say_corrected, terms_of
+from napari_nucseg.wording import counted, say_corrected, terms_of
 
 _TOLD = {"model", "parameters", "versions", "device", "precision", "seconds", "weights_sha256"}
 """What is known of labels that a model made; corrected or foreign ones lack some of it."""
@@ -248,6 +248,7 @@ def _lines(made: Mapping[str, Any]) -> list[str]:
         *([f"Channel {channel}"] if channel else []),
         f"{made['device']}, {made['precision']}",
         *_depth(made.get("depth") or {}),
+        *_blocks(made.get("blocks") or {}),
         *describe_values(SegmentParams, made["parameters"], ignored_by(made["model"])),
         *_unused(made),
         *_estimate(made),
@@ -281,3 +282,12 @@ def _depth(depth: Mapping[str, Any]) -> list[str]:
     if depth.get("method") == Depth.IN_3D:
         return [f"A plane of a volume, segmented in 3-D with anisotropy {depth['anisotropy']:g}"]
     return []
+
+
+def _blocks(blocks: Mapping[str, Any]) -> list[str]:
+    """Say in which blocks an image was segmented, if it was."""
+    if not blocks:
+        return []
+    size = " x ".join(map(str, blocks["size"]))
+    count = counted(blocks["count"], "block")
+    return [f"In {count} of {size} px, which overlap by {blocks['overlap']} px"]
