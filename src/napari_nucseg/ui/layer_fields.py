@@ -17,8 +17,8 @@ from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
 from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
 
 _AXES, _REGIONS = "nucseg axes", "nucseg ignored regions"
-_COPIED_AT_ONCE = 2**27
-"""Bytes that are copied in some 30 milliseconds."""
+_COPIED_AT_ONCE = 2**24
+"""Bytes that are copied in some 20 milliseconds."""
 LINES = ("line", "path")
 """Kinds of shapes that enclose nothing."""
 DIAMETER_CIRCLE = "nucseg diameter circle"
