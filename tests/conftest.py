@@ -103,6 +103,23 @@ def drawn_dataset(tmp_path: Path, drawn_fields: tuple[SyntheticField, ...]) -> P
     return root
 
 
+@pytest.fixture(scope="session")
+def draw_many(tmp_path_factory):
+    """Draw a dataset of small fields, enough of them to be interrupted in the middle."""
+
+    def draw(count: int) -> Path:
+        root = tmp_path_factory.mktemp("many")
+        for part in ("images", "masks"):
+            (root / part).mkdir()
+        for seed in range(count):
+            field = draw_field(seed, shape=(160, 200), nuclei=6 + seed)
+            tifffile.imwrite(root / "images" / f"f{seed}.tif", field.image)
+            write_mask(root / "masks" / f"f{seed}.png", field.labels)
+        return root
+
+    return draw
+
+
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Run a command line as the installed program does, in this process."""

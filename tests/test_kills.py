@@ -22,13 +22,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.io.writers import read_provenance
-from tests.conftest import write_mask
 from tests.io.file_server import FileServer, Stall
 
 KILLS = int(os.environ.get("NUCSEG_KILLS", "5"))
@@ -137,15 +134,8 @@ main()
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("drawn")
-    for part in ("images", "masks"):
-        (root / part).mkdir()
-    for seed in range(FIELDS):
-        field = draw_field(seed, shape=(160, 200), nuclei=6 + seed)
-        tifffile.imwrite(root / "images" / f"f{seed}.tif", field.image)
-        write_mask(root / "masks" / f"f{seed}.png", field.labels)
-    return root
+def dataset(draw_many) -> Path:
+    return draw_many(FIELDS)
 
 
 @pytest.fixture

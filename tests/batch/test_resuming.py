@@ -22,12 +22,11 @@ from napari_nucseg.batch.records import read_record
 from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.io.datasets import open_dataset
-from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Stopped
-from tests.conftest import write_mask, write_scaled
+from tests.conftest import write_scaled
 from tests.oracle import oracle_setup, run_benchmark
 
 TABLES = (
@@ -66,16 +65,9 @@ def run(drawn_dataset, out):
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory) -> Path:
+def many(draw_many) -> Path:
     """A dataset of enough fields to be interrupted in the middle."""
-    root = tmp_path_factory.mktemp("many")
-    for part in ("images", "masks"):
-        (root / part).mkdir()
-    for seed in range(FIELDS):
-        field = draw_field(seed, shape=(160, 200), nuclei=6 + seed)
-        tifffile.imwrite(root / "images" / f"f{seed}.tif", field.image)
-        write_mask(root / "masks" / f"f{seed}.png", field.labels)
-    return root
+    return draw_many(FIELDS)
 
 
 def command(dataset: Path, out: Path, *options: str) -> list[str]:
