@@ -29,9 +29,10 @@ class Group(StrEnum):
     RUN = "run"
     TRAINING = "training"
     LARGE = "large"
+    BLOCKS = "blocks"
 
 
-ON_REQUEST = {Group.LARGE}
+ON_REQUEST = {Group.LARGE, Group.BLOCKS}
 """What takes so long that it is measured only where it is named."""
 
 
@@ -43,7 +44,7 @@ def bench(
     ] = None,
     only: Annotated[
         list[Group] | None,
-        typer.Option(help="Group to measure, may be given again; else all but large."),
+        typer.Option(help="Group to measure, may be given again; else all but large and blocks."),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="File for the times as JSON.")] = None,
     cores: Annotated[int, typer.Option(min=1, help="Cores to use.")] = 2,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import gpu_check, large
+from benchmarks import blocks, gpu_check, large
 from benchmarks.__main__ import ON_REQUEST, Group
 from benchmarks.machine import Machine, on_one_core
 from benchmarks.rows import (
@@ -201,8 +201,21 @@ def test_a_large_image_is_timed_in_a_process_whose_memory_is_told(monkeypatch):
         assert 0.05 < row.ours < 3
 
 
-def test_what_takes_a_minute_is_measured_where_it_is_named_alone():
-    assert Group.LARGE in ON_REQUEST
+def test_an_image_in_blocks_is_timed_beside_its_fields_and_two_workers_beside_one(monkeypatch):
+    monkeypatch.setattr(blocks, "EDGE", 1100)
+    monkeypatch.setattr(blocks, "EDGE_ON_WORKERS", 1100)
+
+    here, *memory, workers = blocks.measure(Setting(None, 1))
+
+    assert here.what == "fluo-nuclei, 1,100 x 1,100 px in blocks"
+    assert (here.peer.name, str(here.bar)) == ("its fields one by one", "at most 1.1 x its time")
+    assert [str(row.bar) for row in memory] == ["at most 1.5 GB"] * (sys.platform == "linux")
+    assert workers.what == "fluo-nuclei, 1,100 x 1,100 px, two Dask workers"
+    assert min(here.ours, here.peer.seconds, workers.ours, workers.peer.seconds) > 0
+
+
+def test_what_takes_minutes_is_measured_where_it_is_named_alone():
+    assert {Group.LARGE, Group.BLOCKS} <= ON_REQUEST
     assert Group.FIELDS not in ON_REQUEST
 
 
