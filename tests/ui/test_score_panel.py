@@ -438,3 +438,14 @@ def test_a_field_is_numbered_among_all_though_few_are_predicted(qtbot, viewer, d
     panel = open_panel(qtbot, viewer)
 
     assert panel.status.value.startswith("Field 5 of 6: ")
+
+
+def test_regions_to_ignore_ask_for_a_prediction_first(qtbot, viewer, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari_nucseg.ui.score.regions.show_warning", told.append)
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+
+    qtbot.mouseClick(panel.controls.ignore.adding, Qt.MouseButton.LeftButton)
+
+    assert told == ["Choose a prediction first: regions are drawn in its fields."]
+    assert not viewer.layers

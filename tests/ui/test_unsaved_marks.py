@@ -90,7 +90,7 @@ def test_nothing_is_asked_once_the_marks_are_in_a_file(qtbot, marked, tmp_path):
     settled(qtbot, panel)
 
     assert panel.marks.files.text() == "Marks"
-    assert [count_unsaved(layer) for layer in viewer.layers] == [(0, 0), (0, 0)]
+    assert count_unsaved(viewer.layers) == (0, 0)
 
 
 def test_regions_are_asked_for_and_saved_without_the_tab_of_marks(
@@ -112,3 +112,21 @@ def test_regions_are_asked_for_and_saved_without_the_tab_of_marks(
     saved = json.loads((tmp_path / "truth marks.json").read_text())
     (region,) = saved["ignored_regions"]
     assert (region["field"], region["polygon_px"]) == ("2", box[:, 1:].tolist())
+
+
+def test_a_region_that_both_layers_keep_after_a_swap_counts_once(
+    qtbot, make_napari_viewer, drawn_fields
+):
+    viewer = make_napari_viewer(show=True)
+    truths = np.stack([field.labels for field in drawn_fields])
+    add_stacks(viewer, truths, spoil(truths))
+    panel = open_panel(qtbot, viewer)
+    box = np.array([(1, 0, 0), (1, 0, 50), (1, 50, 50), (1, 50, 0)])
+    panel.controls.ignore.inside.value = viewer.add_shapes([box], shape_type="polygon")
+    settled(qtbot, panel)
+    panel.controls.swapping.click()
+    settled(qtbot, panel)
+
+    asked = answered(qtbot, CANCEL, viewer.window._qt_window.close)
+
+    assert asked == ["Not saved yet: 1 region to ignore."]

@@ -86,7 +86,7 @@ class ScoreControls:
         beside = {self.truth.label: self.swapping, inside.label: self.ignore.behind}
         self.widget: QWidget = labelled(rows, beside)
         self.swapping.clicked.connect(lambda: self.swap())
-        self.ignore.adding.clicked.connect(self._add_regions)
+        self.ignore.adding.clicked.connect(lambda: self.ignore.add_layer(self.prediction.value))
         self.prediction.changed.connect(self.choose_truth)
         self.truth.changed.connect(self._on_truth)
         self.threshold.changed.connect(self.rule_changed.emit)
@@ -188,10 +188,6 @@ class ScoreControls:
     def _on_truth(self) -> None:
         self._by_hand = self.truth.value
         self.layers_changed.emit()
-
-    def _add_regions(self) -> None:
-        if self.prediction.value is not None:
-            self.ignore.add_layer(self.prediction.value)
 
     def _on_border(self) -> None:
         self.rule_changed.emit()

@@ -210,7 +210,7 @@ class MarkControls(QWidget):
         marked, all_marked = self._marked(), self._state.now.marked.values()
         for mark, button in self.buttons.items():
             button.setChecked(marked is not None and marked.mark == mark)
-        unsaved = any(sum(count_unsaved(one)) for one in self._state.now.layers.values())
+        unsaved = any(count_unsaved(self._state.now.layers.values()))
         self.files.setText("Marks *" if unsaved else "Marks")
         if not self.note.hasFocus() or marked is not None:
             self.note.setText("" if marked is None else marked.note)

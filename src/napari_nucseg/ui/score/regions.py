@@ -10,6 +10,7 @@ import numpy as np
 from magicgui.widgets import CheckBox, ComboBox
 from napari.components import LayerList
 from napari.layers import Labels, Shapes
+from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
@@ -78,8 +79,11 @@ class IgnoreControls:
         """Whether shapes were changed just now, which is not told yet."""
         return self._later.isActive()
 
-    def add_layer(self, labels: Labels) -> None:
+    def add_layer(self, labels: Labels | None) -> None:
         """Add a Shapes layer of the same axes, choose it, and let polygons be drawn."""
+        if labels is None:
+            show_warning("Choose a prediction first: regions are drawn in its fields.")
+            return
         self.inside.value = layer = self._add(labels, "ignored", ())
         layer.mode = "add_polygon"
 

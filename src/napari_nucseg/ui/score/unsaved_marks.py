@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_nucseg.analysis.marks import KEPT_MARKS, Marks, unknown_regions
 from napari_nucseg.analysis.marks_file import marks_record
 from napari_nucseg.io.writers import write_json
-from napari_nucseg.metrics.ignoring import Regions
+from napari_nucseg.metrics.ignoring import Polygon, Regions
 from napari_nucseg.ui.edits import itself
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layer_fields import kept_regions
@@ -39,12 +39,18 @@ def note_saved(layers: Mapping[str, Labels], marks: Marks, regions: Regions) -> 
         layer.metadata = layer.metadata | {_SAVED: saved, _SAVED_REGIONS: regions}
 
 
-def count_unsaved(layer: Labels) -> tuple[int, int]:
-    """Count the marks on a layer's nuclei, and its regions, that are not in a file as they are."""
-    saved: Marks = layer.metadata.get(_SAVED, {})
-    marks = sum(saved.get(key) != one for key, one in _kept(layer).items())
-    drawn: Regions = layer.metadata.get(_SAVED_REGIONS, Regions())
-    return marks, len(unknown_regions(kept_regions(layer), drawn))
+def count_unsaved(layers: Iterable[Labels]) -> tuple[int, int]:
+    """Count the marks on nuclei, and the regions, that are not in a file as they are.
+
+    A region that several layers keep counts once: swapped layers have had the same drawn on them.
+    """
+    marks, regions = 0, set[Polygon]()
+    for layer in layers:
+        saved: Marks = layer.metadata.get(_SAVED, {})
+        marks += sum(saved.get(key) != one for key, one in _kept(layer).items())
+        in_files: Regions = layer.metadata.get(_SAVED_REGIONS, Regions())
+        regions |= unknown_regions(kept_regions(layer), in_files).keys()
+    return marks, len(regions)
 
 
 def say_marks(marks: int, regions: int) -> str:
@@ -103,10 +109,7 @@ class UnsavedMarks(QObject):
 
     def ask(self) -> bool:
         """Ask, and save if that is the answer; False if the window is to stay open."""
-        marks, regions = (
-            sum(counts) for counts in zip(*map(count_unsaved, self._layers), strict=True)
-        )
-        question = f"Not saved yet: {say_marks(marks, regions)}."
+        question = f"Not saved yet: {say_marks(*count_unsaved(self._layers))}."
         detail, answers = "Closing napari loses them.", (SAVE, LEAVE, CANCEL)
         answer = ask(self._window, "Unsaved marks", question, detail, answers)
         return self._save() if answer == SAVE else answer == LEAVE
@@ -121,7 +124,7 @@ class UnsavedMarks(QObject):
     def _layers(self) -> list[Labels]:
         viewer = self._viewer()
         layers = [] if viewer is None else viewer.layers
-        return [one for one in layers if isinstance(one, Labels) and any(count_unsaved(one))]
+        return [one for one in layers if isinstance(one, Labels) and any(count_unsaved([one]))]
 
     def _save(self) -> bool:
         """Ask for a folder, and write all marks to new files in it; False if none were written."""
