@@ -15,6 +15,7 @@ from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.score import score
 from napari_nucseg.ui.canvas_trace import Trace
 from napari_nucseg.ui.edits import count_corrected
+from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
 from napari_nucseg.ui.mending_tools import ADD, DELETE, MERGE, PROPOSE, SPLIT, TOOLS
 from napari_nucseg.ui.score.panel import NUCLEI
@@ -505,9 +506,9 @@ class TestRefusals:
         layer = window.add_labels([draw_labels(), draw_labels()[::2, ::2]], multiscale=True)
         assert "has several resolutions" in self.refused(qtbot, window, layer)
 
-    def test_labels_that_are_read_as_they_are_shown(self, qtbot, window):
-        layer = window.add_labels(dask.array.from_array(draw_labels(), chunks=60))
-        assert "is read from files as it is shown" in self.refused(qtbot, window, layer)
+    def test_labels_of_files_that_would_fill_the_memory(self, qtbot, window):
+        layer = window.add_labels(dask.array.zeros((10**5, 1000, 1000), dtype="uint8", chunks=1000))
+        assert "takes 100.0 GB of memory" in self.refused(qtbot, window, layer)
 
     def test_the_view_in_3d(self, qtbot, window):
         layer = add(window, np.stack([draw_labels()] * 3))
@@ -518,6 +519,38 @@ class TestRefusals:
         layer = add(window, np.stack([draw_labels()] * 3))
         window.dims.roll()
         assert "planes of height and width" in self.refused(qtbot, window, layer)
+
+
+def test_labels_that_are_read_as_they_are_shown_are_read_into_memory_first(qtbot, window):
+    labels = draw_labels()
+    layer = window.add_labels(dask.array.from_array(labels.copy(), chunks=60), name="of files")
+    window.reset_view()
+    panel = window.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+    row = panel.result.mending
+
+    press(qtbot, row, DELETE)
+    assert panel.status.value == "Delete: reading of files into memory first. Its files stay."
+    qtbot.waitUntil(lambda: row.mender.tool is DELETE)
+    click(qtbot, window, layer, (95, 120))
+
+    assert np.unique(layer.data).tolist() == [0, 4, 7]
+    layer.undo()
+    assert np.array_equal(layer.data, labels)
+
+
+def test_who_selects_other_labels_while_some_are_read_mends_none(qtbot, window):
+    lazy = window.add_labels(dask.array.from_array(draw_labels(), chunks=60))
+    other = add(window, draw_labels())
+    window.layers.selection = {lazy}
+    panel = window.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1]
+
+    press(qtbot, panel.result.mending, DELETE)
+    window.layers.selection = {other}
+    qtbot.waitUntil(lambda: not Job._running)
+    QApplication.processEvents()
+
+    assert panel.result.mending.mender.tool is None
+    assert not isinstance(lazy.data, np.ndarray)
 
 
 @pytest.fixture

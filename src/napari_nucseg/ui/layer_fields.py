@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Sequence
 from typing import Any
 
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from pint import DimensionalityError
 from pint.registry import LazyRegistry
 
+from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
 from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
+from napari_nucseg.progress import Progress
 
 _AXES, _REGIONS = "nucseg axes", "nucseg ignored regions"
 _COPIED_AT_ONCE = 2**24
@@ -89,6 +92,16 @@ def plane_of(data: Any, number: int) -> Any:
 def read_plane(data: Any, number: int) -> NDArray[Any]:
     """Read one field of a stack into memory, where it is not there yet."""
     return np.asarray(plane_of(data, number))
+
+
+def read_whole(data: Any, progress: Progress) -> LabelImage:
+    """Read all fields of a stack of labels into memory."""
+    labels = np.empty(data.shape, dtype=data.dtype)
+    planes = math.prod(data.shape[:-2])
+    for plane in range(planes):
+        progress(plane, planes, "Reading")
+        plane_of(labels, plane)[...] = read_plane(data, plane)
+    return labels
 
 
 def snapshot(data: Any, shown: int) -> Callable[[], Any]:

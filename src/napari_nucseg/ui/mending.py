@@ -18,16 +18,15 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_nucseg.analysis import mending
 from napari_nucseg.analysis.corrections import Change
+from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.ui import mending_tools as tools
 from napari_nucseg.ui.canvas_trace import MarkedNucleus, Trace, trace_beside
-from napari_nucseg.ui.edits import itself, remember, write_field
+from napari_nucseg.ui.edits import exchange_data, itself, remember, write_field
+from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layer_fields import plane_of
 from napari_nucseg.ui.layers import OVERLAYS, role_of
 from napari_nucseg.ui.mending_tools import TOOLS, FlowsOf, Place, Points, Tool
-
-_STILL = 4
-"""Canvas pixels that the pointer may move within a click."""
 
 
 class Mender:
@@ -56,8 +55,8 @@ class Mender:
         self.flows_of: FlowsOf | None = None
         self.rows = 0
         self.trace: Trace | None = None
-        self._layer: Labels | None = None
-        self._mode = ""
+        self._mouse: tools.Mouse | None = None
+        self._reading: Job | None = None
         self._first: MarkedNucleus | None = None  # of the two to merge
         self._bound: Labels | None = None
         self.viewer.layers.selection.events.active.connect(self._on_active)
@@ -90,21 +89,26 @@ class Mender:
             self.told.emit(f"{tool.name}: {error}.")
             self.changed.emit()
         else:
-            self._begin(tool, layer)
+            begin = self._begin if isinstance(layer.data, np.ndarray) else self._read_first
+            begin(tool, layer)
+
+    def _read_first(self, tool: Tool, layer: Labels) -> None:
+        """Read labels into memory that are read from files as they are shown, and go on then."""
+
+        def use(labels: LabelImage) -> None:
+            exchange_data(layer, labels)
+            self.choose(tool, layer)
+
+        self._reading = tools.read_first(layer, use)
+        self.told.emit(f"{tool.name}: reading {layer.name} into memory first. Its files stay.")
+        self.changed.emit()
 
     def _begin(self, tool: Tool, layer: Labels) -> None:
-        if not layer.visible:  # by an overlay, perhaps; set again, it would lose its mode
+        if not layer.visible:  # set again, it would lose its mode
             layer.visible = True  # and stays so: of hidden labels Ctrl+Z takes nothing back
         self.viewer.layers.selection = {layer}
-        self.tool, self._layer, self._mode = tool, layer, layer.mode
-        self._status = tools.StatusLine(self.viewer)
-        layer.mode = "pan_zoom"
-        layer.cursor = "cross" if tool.draws else "pointing"
-        layer.mouse_pan = not tool.draws  # a drag moves the camera where it draws no line
-        layer.mouse_drag_callbacks.append(self._on_press)
-        layer.bind_key("Escape", self._on_escape, overwrite=True)
-        layer.events.mode.connect(self.leave)
-        layer.events.visible.connect(self.leave)
+        self.tool, self._status = tool, tools.StatusLine(self.viewer)
+        self._mouse = tools.Mouse(layer, tool, self._on_press, self._on_escape, self.leave)
         if tool is tools.PROPOSE:
             compiling()  # in a thread, so that the first click need not wait
         self._say(tool, f"{tool.hint}. Esc ends it. It changes {layer.name}")
@@ -112,17 +116,14 @@ class Mender:
 
     def leave(self, event: Any = None) -> None:
         """Put the tool away, and give napari's own tools back."""
-        layer, self._layer, self.tool = self._layer, None, None
-        if layer is None:
+        reading, self._reading = self._reading, None
+        mouse, self._mouse, self.tool = self._mouse, None, None
+        if reading is not None:
+            reading.abandon()
+        if mouse is None:
             return
         self._mark(None)
-        layer.events.mode.disconnect(self.leave)
-        layer.events.visible.disconnect(self.leave)
-        layer.mouse_drag_callbacks.remove(self._on_press)
-        layer.bind_key("Escape", None)
-        if layer.mode == "pan_zoom":  # else the user took another tool, which is ready for use
-            layer.cursor, layer.mouse_pan = "standard", True
-            layer.mode = self._mode
+        mouse.give_back()
         self._status.end()
         self.changed.emit()
 
@@ -135,7 +136,7 @@ class Mender:
             self._say(tools.MERGE, f"{tools.MERGE.hint}. Esc ends it")
 
     def _on_active(self, event: Any) -> None:
-        if event.value is not self._layer:
+        if self._mouse is None or event.value is not self._mouse.layer:
             self.leave()
         self._bind(event.value)
 
@@ -165,7 +166,7 @@ class Mender:
         if self.trace is not None:
             self.trace.draw(())
         places, points = zip(*seen, (tuple(event.position), tuple(event.pos)), strict=True)
-        moved = bool(np.abs(np.subtract(points, points[0])).max() > _STILL)
+        moved = bool(np.abs(np.subtract(points, points[0])).max() > tools.STILL)
         if self.tool is tool and moved == tool.draws:
             self._act(tool, layer, places)
         elif self.tool is tool and tool.draws:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,15 @@ from napari_nucseg.analysis.mending import add, delete, propose, split
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows
 from napari_nucseg.segmenters.flows import compiling
-from napari_nucseg.ui.layer_fields import places_in
+from napari_nucseg.system_info import available_memory
+from napari_nucseg.ui.jobs import Job, tell_user
+from napari_nucseg.ui.layer_fields import places_in, read_whole
 
 Place = tuple[float, ...]
 Points = NDArray[np.float64]
 """Places along y and x, in pixels of a field."""
+STILL = 4
+"""Canvas pixels that the pointer may move within a click."""
 FlowsOf = Callable[[Labels, int], Flows | None]
 """What a network said of a field of labels; None where that is not kept."""
 
@@ -105,7 +110,7 @@ def refuse(viewer: ViewerModel, layer: Labels | None) -> None:
     ValueError
         The message says what to do.
     """
-    if layer is None:
+    if layer is None or layer not in viewer.layers:
         raise ValueError(
             "select the labels to be mended in the layer list, or press Segment in the segment "
             "panel to make some"
@@ -115,17 +120,33 @@ def refuse(viewer: ViewerModel, layer: Labels | None) -> None:
             f"{layer.name} has several resolutions, which cannot be mended. Mend a copy of its "
             "finest resolution"
         )
-    if not isinstance(layer.data, np.ndarray):
+    is_there = isinstance(layer.data, np.ndarray)
+    if not is_there and layer.data.nbytes > available_memory() / 2:
         raise ValueError(
-            f"{layer.name} is read from files as it is shown, and cannot be mended. Save it with "
-            "File > Save Selected Layers, and open what was saved"
+            f"{layer.name} is read from files as it is shown, and takes "
+            f"{layer.data.nbytes / 1e9:.1f} GB of memory. Open fewer of its fields, or crop it"
         )
-    if not layer.editable or not layer.data.flags.writeable:
+    if not layer.editable or (is_there and not layer.data.flags.writeable):
         raise ValueError(f"{layer.name} is not editable. Mend a copy of it")
     if viewer.dims.ndisplay != 2:
         raise ValueError("nuclei are mended in the 2-D view. Go back to it first")
     if tuple(viewer.dims.displayed) != (viewer.dims.ndim - 2, viewer.dims.ndim - 1):
         raise ValueError("nuclei are mended in planes of height and width. Show these axes first")
+
+
+def read_first(layer: Labels, use: Callable[[LabelImage], None]) -> Job:
+    """Read labels into memory in the background; they are used if the layer still has these."""
+    data = layer.data
+
+    def take(labels: LabelImage) -> None:
+        if layer.data is data:
+            use(labels)
+
+    job = Job(partial(read_whole, data))
+    job.returned.connect(take)
+    job.failed.connect(tell_user)
+    job.start()
+    return job
 
 
 def in_field(layer: Labels, places: Sequence[Place]) -> tuple[int, Points]:
@@ -191,6 +212,52 @@ def status_after(line: str, status: str | dict[str, str], old: str = "") -> str 
         return status
     said = said.removeprefix(f"{old} ") if old else said
     return {**status, "coordinates": f"{line} {said}"}
+
+
+class Mouse:
+    """The mouse of a layer, and Escape, for as long as a tool has them.
+
+    Parameters
+    ----------
+    layer : Labels
+        The layer, which must be the active one.
+    tool : Tool
+        The tool that takes them.
+    press : callable
+        napari's callback of a pressed button.
+    escape : callable
+        Called with the layer when Escape is pressed.
+    end : callable
+        Called when the layer is hidden, or another of napari's tools is taken.
+    """
+
+    def __init__(
+        self,
+        layer: Labels,
+        tool: Tool,
+        press: Callable[..., Any],
+        escape: Callable[[Labels], None],
+        end: Callable[..., None],
+    ) -> None:
+        self.layer, self._mode, self._press, self._end = layer, layer.mode, press, end
+        layer.mode = "pan_zoom"
+        layer.cursor = "cross" if tool.draws else "pointing"
+        layer.mouse_pan = not tool.draws  # a drag moves the camera where it draws no line
+        layer.mouse_drag_callbacks.append(press)
+        layer.bind_key("Escape", escape, overwrite=True)
+        layer.events.mode.connect(end)
+        layer.events.visible.connect(end)
+
+    def give_back(self) -> None:
+        """Give napari's own tools back."""
+        layer = self.layer
+        layer.events.mode.disconnect(self._end)
+        layer.events.visible.disconnect(self._end)
+        layer.mouse_drag_callbacks.remove(self._press)
+        layer.bind_key("Escape", None)
+        if layer.mode == "pan_zoom":  # else the user took another tool, which is ready for use
+            layer.cursor, layer.mouse_pan = "standard", True
+            layer.mode = self._mode
 
 
 class StatusLine:

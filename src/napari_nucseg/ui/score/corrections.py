@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from magicgui.widgets import PushButton
@@ -16,7 +15,6 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QWidget
 from napari_nucseg.analysis.corrections import erase, find_changes, swapped, take_over
 from napari_nucseg.analysis.objects import ObjectKey
 from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.progress import Progress
 from napari_nucseg.ui.edits import (
     can_take,
     corrected_planes,
@@ -26,7 +24,7 @@ from napari_nucseg.ui.edits import (
     write_field,
 )
 from napari_nucseg.ui.jobs import Job, Run
-from napari_nucseg.ui.layer_fields import full_data, plane_of, read_plane
+from napari_nucseg.ui.layer_fields import full_data, read_plane, read_whole
 from napari_nucseg.ui.score.canvas import EditTracker
 from napari_nucseg.ui.score.corrected_files import collect_corrected, write_corrected
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
@@ -203,7 +201,7 @@ class CorrectionControls(QWidget):
                 self._edits.exchange(target, labels)
                 self._accept(key, truth)
 
-        self._loading = self._run(partial(_read_all, data), use)
+        self._loading = self._run(partial(read_whole, data), use)
         self._tell(f"Reading {target.name} into memory...")
 
     def _accept(self, key: ObjectKey, truth: bool) -> None:
@@ -284,13 +282,3 @@ class CorrectionControls(QWidget):
         files = "file is" if len(written) == 1 else "files are"
         where = " and ".join(sorted({str(path.parent) for path in written}))
         self._tell(f"{len(written)} corrected {files} in {where}.")
-
-
-def _read_all(data: Any, progress: Progress) -> LabelImage:
-    """Read all fields of a stack of labels into memory."""
-    labels = np.empty(data.shape, dtype=data.dtype)
-    planes = int(np.prod(data.shape[:-2]))
-    for plane in range(planes):
-        progress(plane, planes, "Reading")
-        plane_of(labels, plane)[...] = read_plane(data, plane)
-    return labels
