@@ -91,6 +91,21 @@ def test_the_legend_of_two_predictions_follows_their_difference(qtbot, viewer, l
     assert panel.buttons.legend.isHidden()
 
 
+def test_a_difference_is_seen_without_labels_until_it_is_removed(qtbot, viewer, layers, panel):
+    other = viewer.add_labels(layers[1].data.copy(), name="other")
+    seen = [layer.visible for layer in (*layers, other)]
+    panel.tabs.setCurrentIndex(COMPARE)
+    panel.comparison.start.click()
+    qtbot.waitUntil(lambda: bool(panel.comparison.scores.all_scored) and not panel.running)
+
+    panel.comparison.differ.click()
+    assert [layer.name for layer in viewer.layers if layer.visible and layer in layers] == []
+    assert not other.visible
+
+    viewer.layers.remove(overlays(viewer, DIFFERENCE)[0])
+    assert [layer.visible for layer in (*layers, other)] == seen
+
+
 def test_the_colour_bar_has_the_colours_of_the_overlay(qtbot, make_napari_viewer, truths):
     viewer = make_napari_viewer(show=True)
     add_stacks(viewer, truths, spoil(truths))

@@ -113,16 +113,17 @@ class Overlays:
             return False
         with self._at_work():
             self._end_errors_only()
-            if not any(map(self.is_shown, OVERLAY_STYLES)):
-                self._aside = None
-            before = self._aside or {}  # and what was added since
-            now = _visibility(self._viewer.layers)
-            self._aside = {one: seen or before.get(one, False) for one, seen in now.items()}
-            layer = self._find(role) or self._add(role, prediction)
-            for other in self._viewer.layers:
-                if isinstance(other, Labels) or role_of(other) == RING:
-                    _set_visible(other, other == layer)  # one of them may be napari's proxy
+            self._put_alone(self._find(role) or self._add(role, prediction))
         return True
+
+    def _put_alone(self, layer: Labels) -> None:
+        """Hide what would cover an overlay, until none is in sight."""
+        before = self._aside or {}  # and what was added since
+        now = _visibility(self._viewer.layers)
+        self._aside = {one: seen or before.get(one, False) for one, seen in now.items()}
+        for other in self._viewer.layers:
+            if isinstance(other, Labels) or role_of(other) == RING:
+                _set_visible(other, other == layer)  # one of them may be napari's proxy
 
     def hide(self, role: str) -> None:
         """Hide an overlay, and show again what was hidden for it."""
@@ -208,10 +209,11 @@ class Overlays:
             self._look()
 
     def _on_inserted(self, event: Any) -> None:
-        """Notice an overlay that is not drawn here."""
+        """Show an overlay alone that is not drawn here."""
         if role_of(event.value) == DIFFERENCE:
+            with self._at_work():
+                self._put_alone(event.value)
             event.value.events.visible.connect(self._on_visible)
-            self.changed.emit()
 
     def _on_removed(self, event: Any) -> None:
         if role_of(event.value) in OVERLAYS and not self._acting:
@@ -222,7 +224,7 @@ class Overlays:
         with self._at_work():
             if not self.is_shown(ERRORS):
                 self._end_errors_only()
-            if not any(map(self.is_shown, OVERLAY_STYLES)):
+            if not any(map(self.is_shown, (*OVERLAY_STYLES, DIFFERENCE))):
                 self._bring_back()
 
     def _recolour(self) -> None:
