@@ -62,7 +62,7 @@ def teach(fields: Sequence[Field], out: Path, args: argparse.Namespace) -> None:
 
     def tell(epoch: Epoch) -> None:
         row = epoch.row
-        kept = "kept" if epoch.is_best else ""
+        kept = "kept" if row.kept else ""
         if row.mean_ap is not None and row.f1_50 is not None:
             print(
                 f"  batch {row.batch}: held out F1 {row.f1_50:.3f} AP {row.mean_ap:.3f} "

@@ -176,6 +176,7 @@ def shoot_mending(viewer: napari.Viewer, score: ScorePanel) -> None:
     labels = read_plane(layer.data, plane)
     rows, columns = np.nonzero(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
     layer.visible = True
+    viewer.layers.selection = {layer}
     show_box(viewer, layer, [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
     score.mending.buttons[SPLIT].click()
     height, width = viewer.canvas.size

@@ -129,7 +129,7 @@ def test_what_is_kept_is_never_worse_on_what_is_held_out_than_the_start(fields, 
     assert card["best"]["mean_ap"] >= card["before"]["mean_ap"]
     assert (card["best"]["batch"], card["best"]["share"]) == (0, 0.0)
     assert same(read_state(BUNDLED), read_state(out))
-    assert [epoch.is_best for epoch in epochs] == [True, False, False]
+    assert [epoch.row.kept for epoch in epochs] == [True, False, False]
 
 
 def test_each_epoch_tells_losses_scores_and_outlines_of_a_held_out_field(fields, out):

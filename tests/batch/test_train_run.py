@@ -156,9 +156,10 @@ def test_the_log_tells_losses_and_scores(undisturbed):
     rows = rows_of(undisturbed)
     assert list(rows[0]) == [
         *("batch", "learning_rate", "loss", "held_out_loss", "mean_ap", "ap_50", "f1_50"),
-        *("seconds", "share"),
+        *("seconds", "share", "kept"),
     ]
     assert [int(row["batch"]) for row in rows] == [4, 8, 10]
+    assert rows[0]["kept"] == "1"
     assert all(float(row[name]) >= 0 for row in rows for name in row)
     with Image.open(undisturbed.with_suffix(".png")) as picture:
         assert picture.format == "PNG"

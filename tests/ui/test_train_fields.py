@@ -227,7 +227,7 @@ def test_the_outcome_says_plainly_that_it_became_no_better(tmp_path):
 
 def test_the_outcome_says_why_better_scores_were_not_taken(tmp_path):
     rows = LogRow(0, 0.1, None, share=0.0, mean_ap=0.3), LogRow(9, 0.1, 1, share=0.5, mean_ap=0.45)
-    epochs = [Epoch(row, False, None) for row in rows]
+    epochs = [Epoch(row, None) for row in rows]
     path = card(tmp_path / "mine.pt", 0.0, 0.6, 0.6)
     told = outcome_of(path, ["A01"], "fluo-nuclei", epochs).told
 

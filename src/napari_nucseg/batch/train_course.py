@@ -250,10 +250,10 @@ class TrainingCourse:
         if kept is not None:
             self.best = Best(done, kept.scores, kept.weights, kept.share)
         shown, self._scored = kept or ranked[0], done
-        row = self._log(shown)
+        row = self._log(shown, kept is not None)
         write_curves(self.files.curves, self.rows)
         self.save()
-        self.on_epoch(Epoch(row, kept is not None, shown.labels))
+        self.on_epoch(Epoch(row, shown.labels))
 
     def _is_better(self, trial: Trial) -> bool:
         """Tell whether weights do better on what is held out, and have not forgotten the rest.
@@ -284,14 +284,11 @@ class TrainingCourse:
         net, device = self.training.blended(share), self.training.device
         return score_net(net, device, self.lessons.old[-1:], check)[0].mean_ap
 
-    def _log(self, trial: Trial | None) -> LogRow:
+    def _log(self, trial: Trial | None, kept: bool = False) -> LogRow:
         done, losses = self.training.done, self._losses
-        row = LogRow(
-            batch=done,
-            learning_rate=learning_rate(done - 1, self.training.params),
-            loss=sum(losses) / len(losses) if losses else None,
-            seconds=round(self.seconds, 1),
-        )
+        rate = learning_rate(done - 1, self.training.params)
+        loss, seconds = sum(losses) / len(losses) if losses else None, round(self.seconds, 1)
+        row = LogRow(done, rate, loss, seconds=seconds, kept=kept)
         if trial is not None:
             row = replace(row, share=trial.share, **(asdict(trial.scores) if trial.scores else {}))
         self.rows.append(row)

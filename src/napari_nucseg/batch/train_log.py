@@ -28,6 +28,10 @@ _SCORES = ("held_out_loss", "mean_ap", "ap_50", "f1_50")
 """Names of scores in a row of the log and in the card."""
 _DOTS_PER_INCH = 150
 _LOSS, _HELD_OUT, _AP, _AP_50, _F1 = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7"
+_KEPT = "#808080"
+_ABOVE = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.0, "ncols": 3}
+_ABOVE |= {"frameon": False, "fontsize": "small", "handlelength": 1.2, "columnspacing": 1.0}
+"""Where the legend of a plot lies: above it, where it covers no curve."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class LogRow:
     share : float or None
         Share of what was learned in the weights that were scored, the rest being the start; 1
         where nothing is blended.
+    kept : bool
+        Whether these weights were kept, as the best so far.
     """
 
     batch: int
@@ -61,6 +67,7 @@ class LogRow:
     f1_50: float | None = None
     seconds: float = 0.0
     share: float | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,14 +78,11 @@ class Epoch:
     ----------
     row : LogRow
         Losses and scores. In fine-tuning the first is of batch 0, the model before it learned.
-    is_best : bool
-        Whether these are the best weights so far, which are kept.
     labels : ndarray of int32, shape (height, width), or None
         What these weights find in the first held-out image; None where nothing is held out.
     """
 
     row: LogRow
-    is_best: bool
     labels: Labels | None
 
 
@@ -143,8 +147,8 @@ class TrainFiles:
 
 
 def write_log(path: Path, rows: Sequence[LogRow]) -> None:
-    """Write the table; what is not known at a row is an empty cell."""
-    write_table(path, [asdict(row) for row in rows])
+    """Write the table; what is not known at a row is an empty cell, and what is true is 1."""
+    write_table(path, [asdict(row) | {"kept": int(row.kept)} for row in rows])
 
 
 def write_curves(path: Path, rows: Sequence[LogRow]) -> None:
@@ -154,12 +158,11 @@ def write_curves(path: Path, rows: Sequence[LogRow]) -> None:
     figure = Figure(figsize=(7.2, 6.0), layout="constrained")
     for axes in draw_curves(figure, rows):
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
     write_whole(path, lambda file: figure.savefig(file, format="png", dpi=_DOTS_PER_INCH))
 
 
 def draw_curves(figure: Figure, rows: Sequence[LogRow]) -> tuple[Axes, Axes]:
-    """Draw losses into the upper half of a figure and scores into the lower, without legends."""
+    """Draw losses into the upper half of a figure and scores into the lower."""
     above, below = figure.subplots(2, 1, sharex=True)
     _draw(above, [(row.batch, row.loss) for row in rows], "loss", _LOSS)
     _draw(above, [(row.batch, row.held_out_loss) for row in rows], "held-out loss", _HELD_OUT)
@@ -171,8 +174,13 @@ def draw_curves(figure: Figure, rows: Sequence[LogRow]) -> tuple[Axes, Axes]:
     below.set_ylabel("Held-out score")
     below.set_xlabel("Batches")
     below.set_ylim(0, 1.02)
+    kept = [row.batch for row in rows if row.kept]
     for axes in (above, below):
         axes.grid(alpha=0.25)
+        if kept:
+            label = "saved" if axes is above else "_"  # which no legend shows
+            axes.axvline(kept[-1], color=_KEPT, linestyle=":", label=label)
+        axes.legend(**_ABOVE)
     return above, below
 
 

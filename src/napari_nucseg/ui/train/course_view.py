@@ -124,7 +124,6 @@ class CoursePlot(QWidget):
 def _draw(rows: Sequence[LogRow], theme: Theme, figure: Any) -> Mapping[str, Columnlike]:
     """Draw the curves into an empty figure, and return them as columns of a table."""
     for axes in draw_curves(figure, rows):
-        axes.legend(frameon=False)
         dress(axes, theme)
     return {one.name: [getattr(row, one.name) for row in rows] for one in fields(LogRow)}
 

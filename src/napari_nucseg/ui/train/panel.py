@@ -232,7 +232,7 @@ class TrainPanel(Panel):
             self._show_held_out(part)
         else:
             self.plot.add(part.row)
-            if part.labels is not None and (part.row.batch == 0 or part.is_best):
+            if part.labels is not None and (part.row.batch == 0 or part.row.kept):
                 self.outlines.show(AFTER if part.row.share else BEFORE, part.labels)
                 self.plot.legend.show()
 
