@@ -10,10 +10,9 @@ from pathlib import Path
 
 from napari_nucseg.batch.image_measures import count_nuclei
 from napari_nucseg.batch.image_task import Failed
-from napari_nucseg.io.atomic import describe_error
+from napari_nucseg.io.atomic import describe_error, refuse_truth
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.coco import COCO_SUFFIXES, read_coco_images, write_coco
-from napari_nucseg.io.datasets import refuse_truth
 from napari_nucseg.io.images import read_image_header, read_label_image, read_labels_header
 from napari_nucseg.io.label_formats import (
     COCO,

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,18 +33,12 @@ from napari_nucseg.io.lists import (
     splits_of,
 )
 from napari_nucseg.io.sources import (
-    PARTS,
+    ARCHIVES,
     Source,
     describe_folder,
     list_folder,
-    part_archive,
-    part_folder,
     root_of,
 )
-
-_ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
-_SIGNS = ("images", "metadata")
-"""What lies beside masks that belong to a dataset, as a folder or an archive."""
 
 
 def find_field(path: Path) -> Field:
@@ -155,33 +148,11 @@ def require_images_and_truth(dataset: Dataset) -> None:
         )
 
 
-def refuse_truth(path: Path) -> None:
-    """Refuse to replace a file of a dataset.
-
-    Raises
-    ------
-    FileExistsError
-        If the file is there, in one of the folders that datasets have or as one of their archives.
-    """
-    where = Path(os.path.realpath(path))  # resolve() fails at links to themselves
-    folders = [part.parent for part in where.parents if part.name.lower() in PARTS]
-    folders += [where.parent] if where.name.lower() in _ARCHIVES else []
-    signs = [place for one in folders for sign in _SIGNS for place in _places(one, sign)]
-    if path.exists() and any(sign.exists() for sign in signs):
-        raise FileExistsError(
-            f"{path}: it belongs to a dataset and is not replaced; choose another name or folder"
-        )
-
-
 def _refuse_other_file(path: Path) -> None:
     """Refuse a file that says nothing of the fields beside it."""
-    if path.is_file() and not is_list(path) and path.name.lower() not in _ARCHIVES:
-        ways = f"open its folder, {', '.join(_ARCHIVES)}, a list of names (.txt) or a table (.csv)"
+    if path.is_file() and not is_list(path) and path.name.lower() not in ARCHIVES:
+        ways = f"open its folder, {', '.join(ARCHIVES)}, a list of names (.txt) or a table (.csv)"
         raise ValueError(f"{path}: not a dataset; {ways}; unpack other archives")
-
-
-def _places(root: Path, part: str) -> tuple[Path, Path]:
-    return part_folder(root, part), part_archive(root, part)
 
 
 def _are_images_and_truths(images: Path, truths: Path) -> bool:

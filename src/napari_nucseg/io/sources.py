@@ -21,6 +21,7 @@ IMAGES, LISTS = "images", "metadata"
 TRUTHS = ("masks", "labels")
 PARTS = (IMAGES, *TRUTHS, LISTS)
 """Names of the folders, or archives, that a dataset has; they may have capitals."""
+ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
 _IS_UTF_8 = 0x800
 """Bit by which a member says that its name is UTF-8; zipfile takes others for code page 437."""
 _EAST_ASIAN = {
