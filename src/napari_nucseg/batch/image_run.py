@@ -11,18 +11,15 @@ from typing import Any
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.field_task import Executor, run_serially
 from napari_nucseg.batch.image_measures import count_nuclei, table_of
-from napari_nucseg.batch.image_task import (
-    Failed,
-    ImageTask,
-    Saved,
-    labels_file,
-)
+from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
 from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.large_images import read_made
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
-from napari_nucseg.io.ome_zarr import is_zarr, list_zarrs
+from napari_nucseg.io.limits import is_zarr
+from napari_nucseg.io.ome_zarr import list_zarrs
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
+from napari_nucseg.io.plates import is_plate, plate_images
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.writers import checksum, read_provenance
 from napari_nucseg.progress import Progress
@@ -57,8 +54,9 @@ def find_images(
 def _images_of(path: Path) -> list[Source]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file or folder")
-    is_folder = path.is_dir() and not is_zarr(path)
-    found = _images_in(path) if is_folder else [Source(path)]
+    if is_zarr(path):
+        return plate_images(path) if is_plate(path) else [Source(path)]
+    found = _images_in(path) if path.is_dir() else [Source(path)]
     if not found:
         raise ValueError(f"{path}: no TIFF or PNG image here{others_in(path)}")
     return found

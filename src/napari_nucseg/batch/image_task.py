@@ -28,7 +28,7 @@ from napari_nucseg.batch.plan import Setup
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import Channel, ChannelNeededError
 from napari_nucseg.io.images import Image, read_image
-from napari_nucseg.io.ome_zarr import is_zarr
+from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import checksum, write_labels
 from napari_nucseg.parameter_spec import specs_of
@@ -226,8 +226,8 @@ class ImageTask:
 
 
 def labels_file(source: Source, out: Path) -> Path:
-    """Name the file of an image's labels, or the folder for one of OME-Zarr."""
-    if is_zarr(source.path):
+    """Name the file of an image's labels, or the folder for one of OME-Zarr that is no field."""
+    if is_zarr(source.path) and not source.title:
         return out / f"{source.stem.removesuffix('.ome')}.ome.zarr"
     return out / f"{source.stem}.tif"
 

@@ -137,7 +137,8 @@ class _Run:
 
     def carry_out(self, session: Session, progress: Progress, cluster: Executor | None) -> Measured:
         """Segment and measure all images, and write labels and tables."""
-        work = ImageTask(self._setup, self._folder.labels, Choice())
+        channel = next(iter(self._fields.values())).channel  # the same one in all fields
+        work = ImageTask(self._setup, self._folder.labels, Choice(channel))
         sources = [one.image for one in self._fields.values() if one.image is not None]
         for one in segment_images(sources, work, progress, cluster):
             self._take(one)
@@ -202,7 +203,7 @@ class _Run:
     def _row(self, field: Field) -> dict[str, Any]:
         """Return a field's row of ``fields.csv``."""
         return {
-            **{"stem": field.stem, "well": field.well, "site": field.site, "split": field.split},
+            **field.place,
             **field_record(self._nuclei[field.stem]),
             "diameter_px": self._made[field.stem].get("diameter"),
             "suspect": "; ".join(self._suspect.get(field.stem, ())),

@@ -57,8 +57,8 @@ class FieldOptions:
     dataset: Annotated[
         Path,
         path_argument(
-            "Folder, split file, images.zip or table of pairs (.csv) of a dataset, or a folder of "
-            "images."
+            "Folder, split file, images.zip or table of pairs (.csv) of a dataset, a folder of "
+            "images, or a plate of OME-Zarr."
         ),
     ]
     truth: Annotated[
@@ -76,13 +76,31 @@ class FieldOptions:
         bool, typer.Option(help="Go on without fields of the split that are absent.")
     ] = False
     components: Components = False
+    channel: Annotated[
+        str, typer.Option(help="Channel of the nuclei in a plate, by name or number.")
+    ] = ""
+    truth_labels: Annotated[
+        str, typer.Option(help="Labels in a plate of OME-Zarr that are the ground truth, by name.")
+    ] = ""
+    pattern: Annotated[
+        str,
+        typer.Option(
+            help="How files name their well: a regular expression with groups (?P<well>...), or "
+            "row and column, and site and channel if names have them."
+        ),
+    ] = ""
 
     def open(self) -> Dataset:
         """Open the dataset."""
         from napari_nucseg.io.datasets import open_dataset
+        from napari_nucseg.io.plates import PlateOptions
 
         fields = open_dataset(
-            self.dataset, self.split, truths=self.truth, allow_missing=self.allow_missing
+            self.dataset,
+            self.split,
+            truths=self.truth,
+            allow_missing=self.allow_missing,
+            plate=PlateOptions(self.channel, self.truth_labels, self.pattern),
         )
         return fields.with_components() if self.components else fields
 
@@ -186,14 +204,14 @@ def _measure(
     """Segment and measure images without ground truth; return whether any failed."""
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.measured_run import describe_measured, measure_models
-    from napari_nucseg.io.layouts import explain_no_truth
-    from napari_nucseg.io.sources import TRUTHS, part_folder, root_of
+    from napari_nucseg.io.plates import explain_unscored, holder_of
+    from napari_nucseg.io.sources import TRUTHS, part_folder
 
     first = dataset.fields[0].image
     assert first is not None
-    root = root_of(first.path.parent)
+    root = holder_of(first)
     if any(part_folder(root, part).exists() for part in TRUTHS):  # it is meant to be scored
-        raise ValueError(f"{root}: {explain_no_truth(root)}")
+        raise ValueError(f"{root}: {explain_unscored(root)}")
     if results.parquet:
         warn("--parquet: tables of a run without ground truth are CSV alone")
     with (
@@ -208,7 +226,7 @@ def _measure(
         tell_failures(one.failed)
         tell_suspects(one.suspect, components=True)
     console.print(*describe_measured(found), sep="\n")
-    console.print(f"To score them, {explain_no_truth(root)}")
+    console.print(f"To score them, {explain_unscored(root)}")
     return any(one.failed for one in found)
 
 

@@ -87,7 +87,7 @@ class ChoiceOptions:
         str | None,
         typer.Option(
             help="Channel of a colour image: its number from 1, red, green, blue, mean, or "
-            "haematoxylin (the stain of nuclei in histology)."
+            "haematoxylin (the stain of nuclei in histology). Of a plate by name, too."
         ),
     ] = None
     channel_axis: Annotated[
@@ -110,16 +110,24 @@ class ChoiceOptions:
         ),
     ] = None
 
-    def choice(self, in_depth: dict[str, Any] | None) -> Choice:
-        """Say what is segmented, by parameters of stacks other than the usual ones."""
+    def choice(self, in_depth: dict[str, Any] | None, sources: Sequence[Source]) -> Choice:
+        """Say what of images is segmented, by parameters of stacks other than the usual ones."""
         from napari_nucseg.batch.image_task import Choice
         from napari_nucseg.io.channels import Channel
+        from napari_nucseg.io.plates import find_channel, holder_of
 
         if self.channel_axis is not None and self.channel is None:
             raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
         given = in_depth or {}
+        plates = sorted({holder_of(source) for source in sources if source.title})
+        if plates:
+            channel = find_channel(plates, self.channel or "")
+        elif self.channel is not None:
+            channel = Channel.named(self.channel, self.channel_axis)
+        else:
+            channel = None
         return Choice(
-            None if self.channel is None else Channel.named(self.channel, self.channel_axis),
+            channel,
             self.volume,
             VolumeParams(**given),
             takes_spacing="anisotropy" not in given,
@@ -189,8 +197,8 @@ def segment(
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.image_task import ImageTask
 
-    choice, model = what.choice(in_depth), how.only
     sources, refused = files.find()
+    choice, model = what.choice(in_depth, sources), how.only
     told.check(files.out, files.overwrite)
     with told_beside(told.as_json):
         setup = prepare(model, how.device, chosen)

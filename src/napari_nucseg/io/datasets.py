@@ -15,13 +15,13 @@ from napari_nucseg.io.layouts import (
     TRUTH_SUFFIXES,
     Files,
     explain_no_images,
-    explain_no_truth,
     find_files,
     find_files_of_one,
     find_truth,
     is_truth_kind,
     pair_up,
 )
+from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.lists import (
     find_list,
     find_lists,
@@ -32,13 +32,16 @@ from napari_nucseg.io.lists import (
     split_of,
     splits_of,
 )
-from napari_nucseg.io.sources import (
-    ARCHIVES,
-    Source,
-    describe_folder,
-    list_folder,
-    root_of,
+from napari_nucseg.io.plates import (
+    NO_PLATE,
+    PlateOptions,
+    explain_unscored,
+    holder_of,
+    is_plate,
+    open_plate,
 )
+from napari_nucseg.io.sources import ARCHIVES, Source, describe_folder, list_folder, root_of
+from napari_nucseg.io.well_names import keep_matching
 
 
 def find_field(path: Path) -> Field:
@@ -60,6 +63,7 @@ def open_dataset(
     *,
     truths: Path | None = None,
     allow_missing: bool = False,
+    plate: PlateOptions = NO_PLATE,
 ) -> Dataset:
     """Find the fields of a dataset without reading any pixel.
 
@@ -67,8 +71,8 @@ def open_dataset(
     ----------
     path : Path
         The dataset's folder in any layout, one of its subfolders, one of its lists of fields, a
-        folder of images, ``images.zip``, ``masks.zip`` or ``labels.zip``, or a table of pairs,
-        which ends in ``.csv`` or ``.tsv``.
+        folder of images, ``images.zip``, ``masks.zip`` or ``labels.zip``, a table of pairs,
+        which ends in ``.csv`` or ``.tsv``, or a plate of OME-Zarr.
     split : str, optional
         Keep the fields of a list alone: ``<split>.txt`` in ``metadata/``, in ``metadata.zip`` or
         in the dataset's folder, or any file of names, one a line. Of a table of pairs those of
@@ -77,6 +81,8 @@ def open_dataset(
         Folder of the ground truth, where the first one holds the images alone.
     allow_missing : bool
         Go on without the fields that the split names and the dataset lacks.
+    plate : PlateOptions
+        Channel and labels of a plate, or how files name their wells.
 
     Raises
     ------
@@ -89,6 +95,23 @@ def open_dataset(
     for one in (path, truths):
         if one is not None and not one.exists():
             raise FileNotFoundError(f"{one}: there is no such file or folder")
+    if is_zarr(path) and is_plate(path):
+        if truths is not None or plate.pattern:
+            raise ValueError(f"{path}: a plate of OME-Zarr names its wells and has its own labels")
+        return _keep_split(open_plate(path, plate), path, split, allow_missing)
+    dataset = _open_files(path, split, truths, allow_missing)
+    if plate.pattern and not plate.labels:
+        return keep_matching(dataset, plate.pattern, plate.channel)
+    if plate != NO_PLATE:
+        raise ValueError(
+            f"{path}: no plate of OME-Zarr, of which alone labels are chosen by name; of other "
+            "files a channel is chosen by a group of --pattern"
+        )
+    return dataset
+
+
+def _open_files(path: Path, split: str | None, truths: Path | None, allow_missing: bool) -> Dataset:
+    """Open a dataset of any layout but plates of OME-Zarr; see `open_dataset`."""
     if truths is not None:
         return _open_two(path, truths, split, allow_missing)
     if is_table(path):
@@ -138,13 +161,13 @@ def require_images_and_truth(dataset: Dataset) -> None:
     """
     first = dataset.fields[0]
     source = first.image or first.mask
-    root = Path(dataset.name) if source is None else root_of(source.path.parent)
+    root = Path(dataset.name) if source is None else holder_of(source)
     if not dataset.has_images:
         raise ValueError(f"{root}: there is ground truth but {explain_no_images(root)}")
     if len(dataset.without_mask) == len(dataset.fields):
         raise ValueError(
             f"{root}: none of the {len(dataset.fields)} fields of {dataset.name} has ground truth; "
-            f"{explain_no_truth(root)}"
+            f"{explain_unscored(root)}"
         )
 
 
@@ -200,9 +223,15 @@ def _open_two(images: Path, truths: Path, split: str | None, allow_missing: bool
             f"{truths}: no file is named like an image of {images}; name each like its image, with "
             "or without _masks at the end"
         )
+    return _keep_split(dataset, root, split, allow_missing)
+
+
+def _keep_split(dataset: Dataset, root: Path, split: str | None, allow_missing: bool) -> Dataset:
+    """Keep the fields of a list, if one is named."""
     if split is None:
         return dataset
-    return _keep_listed(dataset, find_list(root, split, files.stems), allow_missing)
+    stems = frozenset(field.stem for field in dataset.fields)
+    return _keep_listed(dataset, find_list(root, split, stems), allow_missing)
 
 
 def _open_table(path: Path, split: str | None, allow_missing: bool) -> Dataset:

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Box, Labels, whole_box
 from napari_nucseg.io.atomic import explained, replace_folder
 from napari_nucseg.io.labelled import NOTE, UINT32_LABELS, Labelled, refuse_beyond
-from napari_nucseg.io.limits import BadFileError, refuse_large
+from napari_nucseg.io.limits import BadFileError, is_zarr, refuse_large
 from napari_nucseg.io.ome_zarr import (
     import_zarr,
-    is_zarr,
     labels_within,
     open_zarr,
     write_zarr_labels,
