@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_nucseg.batch.saved_results import moved_to, open_results
 from napari_nucseg.io.datasets import open_dataset
@@ -256,3 +257,40 @@ def test_a_plate_without_truth_is_measured(run, bare, tmp_path):
         *(("B03_s1", "B03", "3"), ("B03_s2", "B03", "3")),
         *(("B10_s1", "B10", "10"), ("C10_s1", "C10", "10")),
     ]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_labels_go_into_the_plate_and_are_no_truth_until_they_are_named(
+    run, tmp_path, fields, version
+):
+    bare = write_plate(tmp_path / "bare.zarr", fields, version, labels=())
+    into = "segment", bare, "--channel", "DAPI", "-m", "otsu", "--out", tmp_path / "labels"
+    done = run(*into, "--into-plate", "otsu")
+    assert done.code == 0, done.said
+    assert open_dataset(bare, plate=DAPI).has_no_truth
+    named = open_dataset(bare, plate=PlateOptions("DAPI", "otsu"))
+    saved = tifffile.imread(tmp_path / "labels" / "B03_s1.tif")
+    np.testing.assert_array_equal(named.fields[0].read_truth(), saved)
+    again = run(*into, "--into-plate", "otsu")
+    assert (again.code, "already exists" in again.said) == (0, True)
+
+
+def test_labels_in_a_plate_are_kept_unless_it_is_asked(run, plate, tmp_path, fields):
+    into = "segment", plate, "--channel", "DAPI", "-m", "otsu", "--out", tmp_path / "labels"
+    done = run(*into, "--into-plate", "nuclei")
+    assert (done.code, "they are kept" in done.said) == (2, True)  # of all images
+    kept = open_dataset(plate, plate=DAPI).fields[0].read_truth()
+    np.testing.assert_array_equal(kept, fields[0].labels)
+    done = run(*into, "--into-plate", "nuclei", "--overwrite")
+    assert done.code == 0, done.said
+    replaced = open_dataset(plate, plate=PlateOptions("DAPI", "nuclei")).fields[0].read_truth()
+    saved = tifffile.imread(tmp_path / "labels" / "B03_s1.tif")
+    np.testing.assert_array_equal(replaced, saved)
+
+
+def test_labels_go_into_plates_alone_and_by_a_plain_name(run, plate, drawn_dataset, tmp_path):
+    out = "-m", "otsu", "--out", tmp_path / "labels"
+    done = run("segment", drawn_dataset / "images", *out, "--into-plate", "otsu")
+    assert (done.code, "none of the images is of a plate" in done.said) == (2, True)
+    done = run("segment", plate, "--channel", "DAPI", *out, "--into-plate", "../otsu")
+    assert (done.code, "no name of labels" in done.said) == (2, True)

@@ -136,7 +136,7 @@ class ChoiceOptions:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What is told of labels beside their files: measures of nuclei, and JSON."""
+    """What comes of labels beside their files: measures of nuclei, labels in plates, and JSON."""
 
     measures: Annotated[
         bool,
@@ -153,17 +153,39 @@ class OutputOptions:
             "--cellprofiler", help="Name the columns of measurements.csv as CellProfiler does."
         ),
     ] = False
-
+    into_plate: Annotated[
+        str,
+        typer.Option(
+            help="Write the labels into the plate of OME-Zarr, too, by this name. Others of the "
+            "name are kept, but for --overwrite."
+        ),
+    ] = ""
     as_json: AsJson = False
 
-    def check(self, out: Path, overwrite: bool) -> None:
-        """Refuse to begin what ends with a table that may not be written."""
+    def check(self, out: Path, sources: Sequence[Source], overwrite: bool) -> None:
+        """Refuse to begin what ends with something that may not, or cannot, be written."""
         from napari_nucseg.batch.image_measures import TABLE, refuse_foreign
 
+        if self.into_plate and not any(source.title for source in sources):
+            raise ValueError("--into-plate: none of the images is of a plate of OME-Zarr")
         if self.cellprofiler and not self.measures:
             raise ValueError("--cellprofiler names the columns of --measures; give both")
         if self.measures:
             refuse_foreign(out / TABLE, overwrite)
+
+    def put_into_plates(
+        self, sources: Sequence[Source], saved: Sequence[Saved], overwrite: bool
+    ) -> list[Failed]:
+        """Write labels into plates if that is wanted; return what could not be, and why."""
+        from napari_nucseg.batch.image_run import put_into_plates
+
+        if not self.into_plate:
+            return []
+        failed = put_into_plates(sources, saved, self.into_plate, overwrite)
+        names = {source.name for source in sources if source.title}
+        count = len([one for one in saved if one.name in names]) - len(failed)
+        console.print(f"Labels of {counted(count, 'field')} are in the plate as {self.into_plate}")
+        return failed
 
     def join(self, out: Path, saved: Sequence[Saved]) -> Path | None:
         """Put the tables of all images together, and tell where; None if none are wanted."""
@@ -199,7 +221,7 @@ def segment(
 
     sources, refused = files.find()
     choice, model = what.choice(in_depth, sources), how.only
-    told.check(files.out, files.overwrite)
+    told.check(files.out, sources, files.overwrite)
     with told_beside(told.as_json):
         setup = prepare(model, how.device, chosen)
         catalogue.find(model).check(setup.params, what.volume)
@@ -208,6 +230,7 @@ def segment(
             if cluster is None:
                 setup.load()  # what is wrong with it is told before anything is written
             saved, failed = _segment_all(sources, work, what.blocks, cluster)
+        failed += told.put_into_plates(sources, saved, files.overwrite)
         reasons = [*refused, *(ValueError(one.error) for one in failed)]
         measured = told.join(files.out, saved)
         if told.as_json:
