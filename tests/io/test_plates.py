@@ -229,6 +229,8 @@ def test_a_plate_with_truth_is_scored_and_opens_again(run, plate, tmp_path):
     )
     assert float(rows[0]["f1"]) > 0.5
     assert sorted(path.name for path in (out / "labels").iterdir()) == [f"{s}.tif" for s in STEMS]
+    page = (out / "report.html").read_text("utf-8")
+    assert "otsu: F1 of a well" in page
     (results,) = open_results(out)
     assert results.dataset.fields == open_dataset(plate, plate=DAPI).fields
     again = run("benchmark", plate, "--channel", "DAPI", "-m", "otsu", "--out", out)
@@ -257,6 +259,9 @@ def test_a_plate_without_truth_is_measured(run, bare, tmp_path):
         *(("B03_s1", "B03", "3"), ("B03_s2", "B03", "3")),
         *(("B10_s1", "B10", "10"), ("C10_s1", "C10", "10")),
     ]
+    page = (out / "report.html").read_text("utf-8")
+    assert "otsu: nuclei of a well" in page
+    assert "otsu: median area" in page
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

@@ -17,7 +17,13 @@ from napari_nucseg.analysis.comparison import compare
 from napari_nucseg.metrics.presets import DEFAULT_RULE
 from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.report.page import Section
-from napari_nucseg.report.page_plots import new_figure, plot_errors, plot_fields, plot_thresholds
+from napari_nucseg.report.page_plots import (
+    new_figure,
+    plot_errors,
+    plot_fields,
+    plot_plate,
+    plot_thresholds,
+)
 from napari_nucseg.report.plots import Theme, draw_areas, dress
 
 SCREEN = 20_585
@@ -109,3 +115,24 @@ def test_areas_on_an_axis_are_plain_numbers_that_do_not_overlap(areas):
     assert all(float(one.get_text().replace(",", "")) == one.get_position()[0] for one in shown)
     places = sorted(one.get_window_extent().intervalx.tolist() for one in shown)
     assert all(end < start for (_, end), (start, _) in pairwise(places))
+
+
+def read_plot(plot):
+    content = base64.b64decode(plot.files["csv"].split(",")[1]).decode("utf-8-sig")
+    return list(csv.reader(io.StringIO(content)))
+
+
+def test_a_plate_shows_a_value_for_each_well():
+    plot = plot_plate("F1 of a well", {"B03": 0.5, "H12": 0.75, "C01": np.nan})
+    assert read_plot(plot) == [["well", "value"], ["B03", "0.5"], ["H12", "0.75"], ["C01", ""]]
+    texts = re.findall(r"<!-- (.*?) -->", plot.svg)
+    assert {"A", "H", "1", "12", "F1 of a well"} <= set(texts)
+    assert "I" not in texts  # of a plate of 96 wells
+
+
+@pytest.mark.parametrize(
+    "wells",
+    [{}, {"A01": 1.0}, {"A01": 1.0, "left": 2.0}, {"A01": np.nan, "A02": np.nan}],
+)
+def test_what_is_no_plate_is_not_drawn_as_one(wells):
+    assert plot_plate("F1 of a well", wells) is None

@@ -156,6 +156,7 @@ class _Run:
             describe_sessions(self._folder),
             {one.name: self._failed[one.stem] for one in self._in_order(self._failed)},
             {one.name: self._suspect[one.stem] for one in self._in_order(self._suspect)},
+            {one.name: one.well for one in done if one.well},
         )
 
     def _in_order(self, stems: Mapping[str, Any]) -> list[Field]:

@@ -160,6 +160,7 @@ def _section(run: PreparedRun, result: Benchmark, worst: int) -> Section:
         published=list(_published(setup.model, result, split)),
         names={stem: field.name for stem, field in fields.items()},
         caveat=caveat(setup.model, splits_of_bbbc039(dataset)),
+        wells={stem: field.well for stem, field in fields.items() if field.well},
     )
 
 
