@@ -199,6 +199,17 @@ def test_a_switch_stands_in_the_command_without_a_value(panel):
     assert line[line.index("--min-size") :] == ["--min-size", "33", "--invert"]
 
 
+def test_what_is_taken_of_a_plate_stands_in_the_command(panel):
+    panel.form.channel.value, panel.form.truth_labels.value = " DAPI ", "nuclei"
+    request = panel._request()
+    assert (request.plate.channel, request.plate.labels, request.plate.pattern) == (
+        *("DAPI", "nuclei", ""),
+    )
+    line = request.command
+    assert line[line.index("--channel") :][:4] == ["--channel", "DAPI", "--truth-labels", "nuclei"]
+    assert "--pattern" not in line
+
+
 def test_a_model_file_is_added_and_chosen(qtbot, panel, tmp_path, monkeypatch):
     path = write_residual_unet(tmp_path / "mine.pt")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *asked: (str(path), ""))

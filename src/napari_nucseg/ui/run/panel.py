@@ -177,6 +177,7 @@ class RunPanel(Panel):
             form.scheduler.value.strip() or None,
             folder_of(form.truths),
             form.components.value,
+            form.plate,
         )
 
     def _take_up(self, path: Path) -> None:
