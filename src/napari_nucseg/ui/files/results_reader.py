@@ -168,7 +168,7 @@ def _read_group(
 def _first_gone(dataset: Dataset) -> Source | None:
     """Return the first file of the dataset that is not where it was."""
     sources = (source for field in dataset.fields for source in (field.image, field.mask))
-    return next((one for one in sources if one is not None and not one.path.is_file()), None)
+    return next((one for one in sources if one is not None and not one.path.exists()), None)
 
 
 def _damaged(fields: Sequence[Field]) -> dict[str, Exception]:
