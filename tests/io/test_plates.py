@@ -119,6 +119,7 @@ def read(path):
 
 
 DAPI = PlateOptions("DAPI")
+PLACE = ("well", "row", "column", "site")
 STEMS = ["B03_s1", "B03_s2", "B10_s1", "C10_s1"]
 
 
@@ -229,6 +230,9 @@ def test_a_plate_with_truth_is_scored_and_opens_again(run, plate, tmp_path):
     )
     assert float(rows[0]["f1"]) > 0.5
     assert sorted(path.name for path in (out / "labels").iterdir()) == [f"{s}.tif" for s in STEMS]
+    for table in ("objects.csv", "measurements.csv"):
+        found = {tuple(row[name] for name in PLACE) for row in read(out / table)}
+        assert ("B03", "B", "3", "2") in found
     page = (out / "report.html").read_text("utf-8")
     assert "otsu: F1 of a well" in page
     (results,) = open_results(out)
@@ -259,6 +263,14 @@ def test_a_plate_without_truth_is_measured(run, bare, tmp_path):
         *(("B03_s1", "B03", "3"), ("B03_s2", "B03", "3")),
         *(("B10_s1", "B10", "10"), ("C10_s1", "C10", "10")),
     ]
+    nuclei = read(out / "measurements.csv")
+    assert tuple(nuclei[-1][name] for name in ("field", *PLACE)) == (
+        "C10_s1",
+        "C10",
+        "C",
+        "10",
+        "1",
+    )
     page = (out / "report.html").read_text("utf-8")
     assert "otsu: nuclei of a well" in page
     assert "otsu: median area" in page
@@ -278,6 +290,18 @@ def test_labels_go_into_the_plate_and_are_no_truth_until_they_are_named(
     np.testing.assert_array_equal(named.fields[0].read_truth(), saved)
     again = run(*into, "--into-plate", "otsu")
     assert (again.code, "already exists" in again.said) == (0, True)
+
+
+def test_measures_of_a_plate_tell_the_well_of_each_nucleus(run, plate, tmp_path):
+    options = "--channel", "DAPI", "-m", "otsu", "--out", tmp_path
+    assert run("segment", plate, *options, "--measures").code == 0
+    first, *_ = read(tmp_path / "measurements.csv")
+    told = "image", "index", *PLACE
+    assert list(first)[:6] == list(told)
+    assert [first[name] for name in told] == ["B03_s1.zarr", "1", "B03", "B", "3", "1"]
+    assert run("segment", plate, *options, "--measures", "--cellprofiler").code == 0
+    first, *_ = read(tmp_path / "measurements.csv")
+    assert (first["Metadata_Well"], first["Metadata_Site"]) == ("B03", "1")
 
 
 def test_labels_in_a_plate_are_kept_unless_it_is_asked(run, plate, tmp_path, fields):

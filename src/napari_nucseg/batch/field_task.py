@@ -220,7 +220,7 @@ class FieldTask:
             header, made = segmented.header, {**made, "labels_sha256": checksum(labels)}
             sizes = Calibration(header.pixel_size, header.z_spacing)
             if segmented.nuclei is not None:
-                write_nuclei(self.folder.nuclei_file(field.stem), field.stem, segmented.nuclei)
+                write_nuclei(self.folder.nuclei_file(field.stem), field, segmented.nuclei)
             write_labels(self.folder.labels_file(field.stem), labels, made, sizes)
             seconds = segmented.seconds + time.perf_counter() - start
             where = field.stem, platform.node(), seconds

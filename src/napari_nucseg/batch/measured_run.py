@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from napari_nucseg.analysis.measurements import Nuclei, measure
+from napari_nucseg.analysis.score_records import Columns, join
 from napari_nucseg.batch.dataset_run import Session
 from napari_nucseg.batch.field_task import Executor, describe_failure
 from napari_nucseg.batch.image_run import refuse_overwriting, segment_images
@@ -129,6 +130,7 @@ class _Run:
 
     def __init__(self, dataset: Dataset, setup: Setup, folder: ResultsFolder, plan: Plan) -> None:
         self._dataset, self._setup, self._folder, self._plan = dataset, setup, folder, plan
+        self._has_wells = dataset.has_wells
         self._fields = {one.image.name: one for one in dataset.fields if one.image is not None}
         self._nuclei: dict[str, Nuclei] = {}
         self._made: dict[str, Mapping[str, Any]] = {}
@@ -190,16 +192,20 @@ class _Run:
         """Write the tables, which take their places together."""
         done = self._in_order(self._nuclei)
         first = self._nuclei[done[0].stem]
-        names = [np.full(len(self._nuclei[one.stem]["index"]), one.stem) for one in done]
         columns = {
             name: np.concatenate([self._nuclei[one.stem][name] for one in done]) for name in first
         }
         with files_at_once(self._folder.path, (MEASUREMENTS, FIELDS, FAILED)) as stage:
-            write_columns(stage / MEASUREMENTS, {"field": np.concatenate(names)} | columns)
+            write_columns(stage / MEASUREMENTS, join(list(map(self._named, done))) | columns)
             write_table(stage / FIELDS, [self._row(one) for one in done])
             if self._failed:
                 rows = [{"stem": stem, "error": error} for stem, error in self._failed.items()]
                 write_table(stage / FAILED, rows)
+
+    def _named(self, field: Field) -> Columns:
+        """Name a field for each of its nuclei, and its well if any is known."""
+        table = {"field": [field.stem] * len(self._nuclei[field.stem]["index"])}
+        return field.placed(table) if self._has_wells else table
 
     def _row(self, field: Field) -> dict[str, Any]:
         """Return a field's row of ``fields.csv``."""

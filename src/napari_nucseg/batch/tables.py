@@ -108,9 +108,9 @@ class _ParquetRows:
 
 
 def _kind(pyarrow: Any, column: str) -> Any:
-    if column in ("object", "area_px"):
+    if column in ("object", "area_px", "column", "site"):
         return pyarrow.int64()
-    if column in ("field", "side", "verdict", "preset"):
+    if column in ("field", "well", "row", "side", "verdict", "preset"):
         return pyarrow.string()
     if column == "partners":
         return pyarrow.list_(pyarrow.int64())
@@ -239,7 +239,8 @@ def _gather(dataset: Dataset, folder: ResultsFolder, stage: Path, tables: Tables
                 )
             gathered.take(one, record, tables.edited.get(one.stem))
             if record.objects is not None:
-                objects.add(record.objects, folder.record_file(one.stem))
+                table = one.placed(record.objects) if dataset.has_wells else record.objects
+                objects.add(table, folder.record_file(one.stem))
     return gathered
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from napari_nucseg.io.tiff import Header
 
 _LARGEST_LABEL = np.iinfo(np.int32).max
 _WELL = re.compile(r"(?P<row>[A-Z]{1,2})(?P<column>0?[1-9]|[1-9]\d)")
+_NAME_IN_PLATE = re.compile(r"(?P<well>[A-Z]{1,2}\d+)_s(?P<site>\d+)")
+"""Names of images in a plate of OME-Zarr, as `Source.title` has them."""
 
 
 def place_of(well: str) -> tuple[int, int] | None:
@@ -125,14 +129,27 @@ class Field:
     @property
     def place(self) -> dict[str, str | int | None]:
         """Columns that say which field a row of a table is of; None where something is unknown."""
-        return {
-            "stem": self.stem,
-            "well": self.well,
-            "row": self.row,
-            "column": self.column,
-            "site": self.site,
-            "split": self.split,
-        }
+        return {"stem": self.stem, **self.in_plate, "split": self.split}
+
+    @property
+    def in_plate(self) -> dict[str, str | int | None]:
+        """Columns that say where in a plate the field is; None where something is unknown."""
+        return {"well": self.well, "row": self.row, "column": self.column, "site": self.site}
+
+    def placed(self, table: Mapping[str, Any], after: int = 1) -> dict[str, Any]:
+        """Say in a table of the field's objects where in a plate it is, after its first columns.
+
+        Parameters
+        ----------
+        table : mapping
+            Columns by name, a row an object.
+        after : int
+            Number of columns that stay before.
+        """
+        names = list(table)
+        count = len(table[names[0]])
+        place = {name: [value] * count for name, value in self.in_plate.items()}
+        return {**{name: table[name] for name in names[:after]}, **place, **table}
 
     def read_image(self) -> Image:
         """Read the image."""
@@ -195,7 +212,8 @@ class Field:
             )
 
     def _part(self, part: str) -> str | None:
-        match = NAME_IN_BBBC039.fullmatch(self.stem)
+        in_plate = self.image is not None and self.image.title
+        match = (_NAME_IN_PLATE if in_plate else NAME_IN_BBBC039).fullmatch(self.stem)
         return None if match is None else match[part]
 
 
@@ -222,6 +240,11 @@ class Dataset:
     def has_images(self) -> bool:
         """Whether every field has an image."""
         return all(field.image is not None for field in self.fields)
+
+    @property
+    def has_wells(self) -> bool:
+        """Whether it is known of any field which well it is of."""
+        return any(field.well is not None for field in self.fields)
 
     def with_components(self) -> Dataset:
         """Take each piece of ground truth that is a binary mask for a nucleus of its own."""
