@@ -85,7 +85,7 @@ def out(tmp_path):
 
 RESULTS = [
     *("fields.csv", "labels", "measurements.csv", "nuclei", "objects.csv", "records", "run.json"),
-    *("summary.csv", "summary.json", "summary.md", "summary.tex"),
+    *("summary.csv", "summary.json", "summary.md", "summary.tex", "wells.csv"),
 ]
 
 

@@ -233,6 +233,15 @@ def test_a_plate_with_truth_is_scored_and_opens_again(run, plate, tmp_path):
     for table in ("objects.csv", "measurements.csv"):
         found = {tuple(row[name] for name in PLACE) for row in read(out / table)}
         assert ("B03", "B", "3", "2") in found
+    wells = read(out / "wells.csv")
+    assert [row["well"] for row in wells] == ["B03", "B10", "C10"]
+    assert [row["fields"] for row in wells] == ["2", "1", "1"]
+    counts = [int(row["predicted"]) for row in rows]
+    assert [int(row["predicted"]) for row in wells] == [counts[0] + counts[1], *counts[2:]]
+    objects = [row for row in read(out / "objects.csv") if row["side"] == "predicted"]
+    areas = [float(row["area_um2"]) for row in objects if row["well"] == "B03"]
+    assert float(wells[0]["median_area_um2"]) == pytest.approx(np.median(areas))
+    assert float(wells[2]["object_f1"]) == pytest.approx(float(rows[3]["object_f1"]))
     page = (out / "report.html").read_text("utf-8")
     assert "otsu: F1 of a well" in page
     (results,) = open_results(out)
@@ -263,6 +272,10 @@ def test_a_plate_without_truth_is_measured(run, bare, tmp_path):
         *(("B03_s1", "B03", "3"), ("B03_s2", "B03", "3")),
         *(("B10_s1", "B10", "10"), ("C10_s1", "C10", "10")),
     ]
+    wells = read(out / "wells.csv")
+    assert [(row["well"], row["nuclei"]) for row in wells[1:]] == [
+        ("B10", rows[2]["nuclei"]), ("C10", rows[3]["nuclei"])
+    ]  # fmt: skip
     nuclei = read(out / "measurements.csv")
     assert tuple(nuclei[-1][name] for name in ("field", *PLACE)) == (
         "C10_s1",
@@ -272,8 +285,8 @@ def test_a_plate_without_truth_is_measured(run, bare, tmp_path):
         "1",
     )
     page = (out / "report.html").read_text("utf-8")
-    assert "otsu: nuclei of a well" in page
-    assert "otsu: median area" in page
+    assert "otsu: Nuclei of a well" in page
+    assert "otsu: Median area" in page
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

@@ -78,4 +78,4 @@ def test_a_folder_of_wells_is_measured_by_well(run, imagexpress, tmp_path, drawn
     assert [(row["well"], row["column"], row["site"]) for row in rows][1:3] == [
         *(("A01", "1", "2"), ("B12", "12", "1")),
     ]
-    assert "otsu: nuclei of a well" in (out / "report.html").read_text("utf-8")
+    assert "otsu: Nuclei of a well" in (out / "report.html").read_text("utf-8")

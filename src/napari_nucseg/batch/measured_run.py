@@ -19,7 +19,7 @@ from napari_nucseg.batch.field_task import Executor, describe_failure
 from napari_nucseg.batch.image_run import refuse_overwriting, segment_images
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
 from napari_nucseg.batch.plan import Plan, Setup, make_plan
-from napari_nucseg.batch.results_folder import REPORT, ResultsFolder
+from napari_nucseg.batch.results_folder import REPORT, WELLS, ResultsFolder
 from napari_nucseg.batch.run_report import describe_sessions
 from napari_nucseg.batch.run_setup import (
     all_have_scale,
@@ -28,6 +28,7 @@ from napari_nucseg.batch.run_setup import (
     refuse_dataset,
     refuse_repeated,
 )
+from napari_nucseg.batch.wells import FoundInField, read_wells, write_wells
 from napari_nucseg.io.atomic import files_at_once
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_labels
@@ -158,7 +159,7 @@ class _Run:
             describe_sessions(self._folder),
             {one.name: self._failed[one.stem] for one in self._in_order(self._failed)},
             {one.name: self._suspect[one.stem] for one in self._in_order(self._suspect)},
-            {one.name: one.well for one in done if one.well},
+            read_wells(self._folder.path),
         )
 
     def _in_order(self, stems: Mapping[str, Any]) -> list[Field]:
@@ -195,9 +196,10 @@ class _Run:
         columns = {
             name: np.concatenate([self._nuclei[one.stem][name] for one in done]) for name in first
         }
-        with files_at_once(self._folder.path, (MEASUREMENTS, FIELDS, FAILED)) as stage:
+        with files_at_once(self._folder.path, (MEASUREMENTS, FIELDS, WELLS, FAILED)) as stage:
             write_columns(stage / MEASUREMENTS, join(list(map(self._named, done))) | columns)
             write_table(stage / FIELDS, [self._row(one) for one in done])
+            write_wells(stage / WELLS, [self._found_in(one) for one in done])
             if self._failed:
                 rows = [{"stem": stem, "error": error} for stem, error in self._failed.items()]
                 write_table(stage / FAILED, rows)
@@ -206,6 +208,9 @@ class _Run:
         """Name a field for each of its nuclei, and its well if any is known."""
         table = {"field": [field.stem] * len(self._nuclei[field.stem]["index"])}
         return field.placed(table) if self._has_wells else table
+
+    def _found_in(self, field: Field) -> FoundInField:
+        return FoundInField.of(field, self._nuclei[field.stem], field.stem in self._suspect)
 
     def _row(self, field: Field) -> dict[str, Any]:
         """Return a field's row of ``fields.csv``."""

@@ -26,9 +26,9 @@ from napari_nucseg.io.writers import (
 from napari_nucseg.wording import say_corrected
 
 RUN_FILE = "run.json"
-REPORT, COMPARISON = "report.html", "comparison.csv"
+REPORT, COMPARISON, WELLS = "report.html", "comparison.csv", "wells.csv"
 TABLES = (
-    *("fields.csv", "fields.parquet", "objects.csv", "objects.parquet", "failed.csv"),
+    *("fields.csv", "fields.parquet", "objects.csv", "objects.parquet", "failed.csv", WELLS),
     *("summary.csv", "summary.md", "summary.tex", "summary.json", "measurements.csv"),
 )
 _LONGEST = 255

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.measurements import Nuclei
 from napari_nucseg.report.page import render
-from napari_nucseg.report.page_plots import Plot, as_plot, by_well, new_figure, plot_plate
+from napari_nucseg.report.page_plots import Plot, as_plot, new_figure
+from napari_nucseg.report.plates import plot_plates
 from napari_nucseg.report.plots import AREA, COUNT, INTENSITY, Theme, draw_measure
 
 HEADER = "Field", "Nuclei", "Median area", "Median diameter", "Mean intensity", "At the border"
@@ -36,8 +36,8 @@ class Measured:
         Name of a field to its error.
     suspect : mapping
         Name of a field to the signs that the model does not suit it.
-    wells : mapping
-        Name of a field to its well, where that is known.
+    wells : sequence of mapping
+        The table of wells, where these are known; see `plate_maps`.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Measured:
     details: Sequence[str] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
     suspect: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    wells: Mapping[str, str] = field(default_factory=dict)
+    wells: Sequence[Mapping[str, Any]] = ()
 
     @property
     def count(self) -> int:
@@ -161,7 +161,8 @@ class MeasuredPage:
 
 def write_measures(path: Path, page: MeasuredPage) -> None:
     """Write a report of measures as one HTML file that needs no network."""
-    plots, maps = list(_plots(page.sections)), list(_plate_maps(page.sections))
+    plots = list(_plots(page.sections))
+    maps = [plot for one in page.sections for plot in plot_plates(one.name, one.wells)]
     render(path, "measures.html.jinja", page=page, plots=plots, maps=maps)
 
 
@@ -173,20 +174,3 @@ def _plots(sections: Sequence[Measured]) -> Iterator[Plot]:
         draw_measure(axes, values, label_of(measure, has_scale), Theme())
         rows = [(name, value) for name, mine in values.items() for value in mine.tolist()]
         yield as_plot(measure.lower(), figure, [("model", label_of(measure, has_scale)), *rows])
-
-
-def _plate_maps(sections: Sequence[Measured]) -> Iterator[Plot]:
-    """Draw the number and the median area of the nuclei of each well."""
-    for one in sections:
-        wells = {well: _joined(tables) for well, tables in by_well(one.wells, one.nuclei).items()}
-        counts = {well: len(nuclei["index"]) for well, nuclei in wells.items()}
-        area = "area_um2" if one.has_scale else "area_px"
-        areas = {
-            well: float(np.median(nuclei[area])) if counts[well] else math.nan
-            for well, nuclei in wells.items()
-        }
-        maps = (
-            plot_plate(f"{one.name}: nuclei of a well", counts),
-            plot_plate(f"{one.name}: median {label_of(AREA, one.has_scale).lower()}", areas),
-        )
-        yield from filter(None, maps)

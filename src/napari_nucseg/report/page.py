@@ -7,8 +7,6 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import reduce
-from operator import add
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,14 +20,8 @@ from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.parameter_spec import describe_values
-from napari_nucseg.report.page_plots import (
-    Plot,
-    by_well,
-    plot_errors,
-    plot_fields,
-    plot_plate,
-    plot_thresholds,
-)
+from napari_nucseg.report.page_plots import plot_errors, plot_fields, plot_thresholds
+from napari_nucseg.report.plates import plot_plates
 from napari_nucseg.report.published import Rows
 from napari_nucseg.report.text import describe_verdicts, summary_cells
 from napari_nucseg.segmenters.parameters import SegmentParams
@@ -98,8 +90,8 @@ class Section:
         Reason why the scores look better than they are; empty if there is none.
     names : mapping
         The keys of the scores to names of fields for the screen, where these are others.
-    wells : mapping
-        The keys of the scores to the wells of fields, where these are known.
+    wells : sequence of mapping
+        The table of wells, where these are known; see `plate_maps`.
     """
 
     name: str
@@ -114,7 +106,7 @@ class Section:
     published: Sequence[Rows] = ()
     caveat: str | None = None
     names: Mapping[Any, str] = field(default_factory=dict)
-    wells: Mapping[Any, str] = field(default_factory=dict)
+    wells: Sequence[Mapping[str, Any]] = ()
 
     @property
     def cells(self) -> list[tuple[str, ...]]:
@@ -177,26 +169,9 @@ def write_page(path: Path, page: Page) -> None:
         "report.html.jinja",
         page=page,
         plots=[plot(page.sections) for plot in (plot_fields, plot_thresholds, plot_errors)],
-        maps=list(_plate_maps(page.sections)),
+        maps=[plot for one in page.sections for plot in plot_plates(one.name, one.wells)],
         legend={verdict.word: colour for verdict, colour in VERDICT_COLOURS.items()},
     )
-
-
-def _plate_maps(sections: Sequence[Section]) -> Iterator[Plot]:
-    """Draw the number of nuclei and the F1 of each well."""
-    for one in sections:
-        counted_in = by_well(one.wells, {key: score.objects for key, score in one.scores.items()})
-        wells = {well: reduce(add, counts) for well, counts in counted_in.items()}
-        maps = (
-            plot_plate(
-                f"{one.name}: nuclei found in a well",
-                {well: counts.tp + counts.fp for well, counts in wells.items()},
-            ),
-            plot_plate(
-                f"{one.name}: F1 of a well", {well: counts.f1 for well, counts in wells.items()}
-            ),
-        )
-        yield from filter(None, maps)
 
 
 def render(path: Path, template: str, **values: Any) -> None:

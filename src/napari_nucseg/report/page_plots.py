@@ -8,13 +8,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
 from napari_nucseg.analysis.score_records import defined
-from napari_nucseg.io.fields import place_of, row_name
 from napari_nucseg.io.writers import csv_lines
 from napari_nucseg.metrics.presets import AP_THRESHOLDS
 from napari_nucseg.metrics.registry import Metric, shown_in
@@ -28,14 +27,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Value = TypeVar("Value")
 _ERRORS = (Verdict.MISSED, Verdict.MERGED, Verdict.SPLIT, Verdict.OFF, Verdict.TANGLED)
 _BESIDE = 0.16
 _MOST_AS_SHAPES = 500
 """Fields whose dots are drawn as shapes; more are pixels."""
 _DOTS_PER_INCH = 200
-_PLATES = ((2, 3), (4, 6), (8, 12), (16, 24), (32, 48))
-"""Rows and columns of the plates that there are: of 6, 24, 96, 384 and 1536 wells."""
 
 
 @dataclass(frozen=True)
@@ -188,42 +184,6 @@ def plot_errors(sections: Sequence[ScoredModel]) -> Plot:
     if len(sections) > 1:
         axes.legend(frameon=False, loc="lower right")
     return as_plot("errors by verdict", figure, rows)
-
-
-def plot_plate(name: str, wells: Mapping[str, float]) -> Plot | None:
-    """Draw a value of each well of a plate as a colour; None if there are not several wells of one.
-
-    Parameters
-    ----------
-    name : str
-        What the values are.
-    wells : mapping
-        A well, such as B03, to its value; NaN where it has none.
-    """
-    at = {place: value for well, value in wells.items() if (place := place_of(well))}
-    sizes = [one for one in _PLATES if all(r <= one[0] and c <= one[1] for r, c in at)]
-    if not (1 < len(at) == len(wells) and sizes and np.isfinite(list(at.values())).any()):
-        return None
-    grid = np.full(sizes[0], math.nan)
-    for (row, column), value in at.items():
-        grid[row - 1, column - 1] = value
-    (figure, axes), step = new_figure(5.0, 3.4), 1 if sizes[0][1] < 24 else 2
-    axes.grid(visible=False)
-    figure.colorbar(axes.imshow(grid, cmap="viridis"), ax=axes, shrink=0.8)
-    rows, columns = (range(1, count + 1, step) for count in sizes[0])
-    axes.set_xticks([n - 1 for n in columns], map(str, columns))
-    axes.set_yticks([n - 1 for n in rows], map(row_name, rows))
-    axes.set_title(as_label(name), fontsize=10)
-    told = ((well, defined(value)) for well, value in wells.items())
-    return as_plot(name, figure, [("well", "value"), *told])
-
-
-def by_well(wells: Mapping[Any, str], values: Mapping[Any, Value]) -> dict[str, list[Value]]:
-    """Gather what belongs to fields by their wells, but for fields of no known well."""
-    found: dict[str, list[Value]] = {}
-    for key in sorted(wells.keys() & values.keys(), key=wells.__getitem__):
-        found.setdefault(wells[key], []).append(values[key])
-    return found
 
 
 def _mean_aps(scores: Sequence[Score]) -> list[float]:
