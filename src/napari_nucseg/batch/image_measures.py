@@ -182,7 +182,7 @@ def measure_planes(
 
 def write_nuclei(path: Path, field: Field, nuclei: Nuclei, name: str = "") -> None:
     """Write the measures of a field's nuclei, behind its stem, or another name of its image."""
-    table = {"image": [name or field.stem] * len(nuclei["index"]), **nuclei}
+    table: dict[str, Any] = {"image": [name or field.stem] * len(nuclei["index"]), **nuclei}
     write_columns(path, field.placed(table, after=len(_FIRST)) if field.well else table)
 
 

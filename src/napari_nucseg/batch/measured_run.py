@@ -197,7 +197,8 @@ class _Run:
             name: np.concatenate([self._nuclei[one.stem][name] for one in done]) for name in first
         }
         with files_at_once(self._folder.path, (MEASUREMENTS, FIELDS, WELLS, FAILED)) as stage:
-            write_columns(stage / MEASUREMENTS, join(list(map(self._named, done))) | columns)
+            named = join([self._named(one) for one in done])
+            write_columns(stage / MEASUREMENTS, {**named, **columns})
             write_table(stage / FIELDS, [self._row(one) for one in done])
             write_wells(stage / WELLS, [self._found_in(one) for one in done])
             if self._failed:

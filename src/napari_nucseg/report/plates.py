@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.score_records import Record, defined
+from napari_nucseg.analysis.score_records import defined
 from napari_nucseg.io.fields import place_of, row_name
 from napari_nucseg.report.page_plots import Plot, as_plot, new_figure
 from napari_nucseg.report.plots import Theme, as_label, dress
@@ -52,8 +52,13 @@ class PlateMap:
         known = {place_of(well): well for well in self.wells}
         return known.get((row, column))
 
+    def corner_of(self, well: str) -> tuple[float, float] | None:
+        """Return the upper left corner (x, y) of a well; None if there is no such well here."""
+        place = place_of(well) if well in self.wells else None
+        return None if place is None else (place[1] - 1.5, place[0] - 1.5)
 
-def plate_maps(rows: Sequence[Record]) -> dict[str, PlateMap]:
+
+def plate_maps(rows: Sequence[Mapping[str, Any]]) -> dict[str, PlateMap]:
     """Return a map for each value that is known of the wells of one plate, by its title.
 
     Parameters
@@ -101,7 +106,7 @@ def draw_plate(axes: Axes, plate: PlateMap, title: str, theme: Theme) -> None:
     dress(axes, theme)
 
 
-def plot_plates(name: str, rows: Sequence[Record]) -> Iterator[Plot]:
+def plot_plates(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[Plot]:
     """Draw what is known of the wells of a plate, a plot a value; none where there is no plate.
 
     Parameters
