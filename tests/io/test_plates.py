@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 
+import napari_nucseg as ns
 from napari_nucseg.batch.saved_results import moved_to, open_results
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.plates import PlateOptions, is_plate
+from tests.batch.trainings import make_start
 
 zarr = pytest.importorskip("zarr")
 
@@ -315,6 +317,22 @@ def test_measures_of_a_plate_tell_the_well_of_each_nucleus(run, plate, tmp_path)
     assert run("segment", plate, *options, "--measures", "--cellprofiler").code == 0
     first, *_ = read(tmp_path / "measurements.csv")
     assert (first["Metadata_Well"], first["Metadata_Site"]) == ("B03", "1")
+
+
+def test_a_plate_is_opened_by_scripts_and_learned_from(run, plate, tmp_path, fields):
+    opened = ns.open(plate, channel="DAPI", truth_labels="nuclei").fields
+    assert [one.name for one in opened] == STEMS
+    np.testing.assert_array_equal(opened[0].read_truth(), fields[0].labels)
+    with pytest.raises(ValueError, match="have 2 channels"):
+        ns.open(plate)
+    start, out = make_start(tmp_path / "start.pt"), tmp_path / "mine.pt"
+    brief = "--hold-out", 0, "--batches", 2, "--validate-every", 2, "--crop", 64
+    line = "train", plate, "--start", start, *brief, "--batch-size", 2, "-o", out
+    assert "have 2 channels" in run(*line).said
+    done = run(*line, "--channel", "DAPI")
+    assert done.code == 0, done.said
+    told = json.loads(out.with_suffix(".json").read_text())
+    assert told["learned_from"] == [{"name": "plate", "fields": 4}]
 
 
 def test_labels_in_a_plate_are_kept_unless_it_is_asked(run, plate, tmp_path, fields):

@@ -30,6 +30,7 @@ from napari_nucseg.cli.options import (
     Components,
     ModelOptions,
     RuleOptions,
+    WellOptions,
     complete_splits,
     examples,
     grouped,
@@ -39,6 +40,7 @@ from napari_nucseg.cli.options import (
     takes,
 )
 from napari_nucseg.io.fields import Dataset
+from napari_nucseg.io.plates import PlateOptions
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import versions
@@ -76,31 +78,17 @@ class FieldOptions:
         bool, typer.Option(help="Go on without fields of the split that are absent.")
     ] = False
     components: Components = False
-    channel: Annotated[
-        str, typer.Option(help="Channel of the nuclei in a plate, by name or number.")
-    ] = ""
-    truth_labels: Annotated[
-        str, typer.Option(help="Labels in a plate of OME-Zarr that are the ground truth, by name.")
-    ] = ""
-    pattern: Annotated[
-        str,
-        typer.Option(
-            help="How files name their well: a regular expression with groups (?P<well>...), or "
-            "row and column, and site and channel if names have them."
-        ),
-    ] = ""
 
-    def open(self) -> Dataset:
+    def open(self, plate: PlateOptions) -> Dataset:
         """Open the dataset."""
         from napari_nucseg.io.datasets import open_dataset
-        from napari_nucseg.io.plates import PlateOptions
 
         fields = open_dataset(
             self.dataset,
             self.split,
             truths=self.truth,
             allow_missing=self.allow_missing,
-            plate=PlateOptions(self.channel, self.truth_labels, self.pattern),
+            plate=plate,
         )
         return fields.with_components() if self.components else fields
 
@@ -143,6 +131,7 @@ class ResultOptions:
 @grouped
 def benchmark(
     fields: FieldOptions,
+    wells: WellOptions,
     models: ModelOptions,
     rule: RuleOptions,
     results: ResultOptions,
@@ -154,7 +143,7 @@ def benchmark(
 
     The exit code is 1 if a field failed; the others are done.
     """
-    dataset = fields.open()
+    dataset = fields.open(wells.plate)
     with told_beside(results.as_json):
         _warn(dataset)
         setups = [prepare(name, models.device, chosen, rule.rule) for name in models.names]

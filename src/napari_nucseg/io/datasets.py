@@ -135,7 +135,9 @@ def _open_files(path: Path, split: str | None, truths: Path | None, allow_missin
     return dataset if listing is None else _keep_listed(dataset, listing, allow_missing)
 
 
-def open_datasets(paths: Sequence[Path], split: str | None = None) -> list[Dataset]:
+def open_datasets(
+    paths: Sequence[Path], split: str | None = None, plate: PlateOptions = NO_PLATE
+) -> list[Dataset]:
     """Open several datasets; a folder of images with one of their ground truth after it is one.
 
     Raises
@@ -147,7 +149,7 @@ def open_datasets(paths: Sequence[Path], split: str | None = None) -> list[Datas
     while left:
         path = left.pop(0)
         truths = left.pop(0) if left and _are_images_and_truths(path, left[0]) else None
-        found.append(open_dataset(path, split, truths=truths))
+        found.append(open_dataset(path, split, truths=truths, plate=plate))
     return found
 
 
@@ -236,8 +238,7 @@ def _keep_split(dataset: Dataset, root: Path, split: str | None, allow_missing: 
 
 def _open_table(path: Path, split: str | None, allow_missing: bool) -> Dataset:
     """Open the pairs of a table."""
-    fields = read_pairs(path)
-    dataset = Dataset(path.stem, fields)
+    dataset = Dataset(path.stem, fields := read_pairs(path))
     if split is None:
         return dataset
     kept = tuple(field for field in fields if field.split == split)
@@ -246,8 +247,7 @@ def _open_table(path: Path, split: str | None, allow_missing: bool) -> Dataset:
     there = sorted({field.split for field in fields if field.split})
     if there and not is_list(Path(split)):
         raise ValueError(f"{path}: it has no split {split}; there are {', '.join(there)}")
-    listing = find_list(path.parent, split, {field.stem for field in fields})
-    return _keep_listed(dataset, listing, allow_missing)
+    return _keep_split(dataset, path.parent, split, allow_missing)
 
 
 def list_splits(path: Path) -> tuple[str, ...]:
