@@ -93,8 +93,8 @@ class LabelFiles:
         """
         if rule.ignored is not None:
             raise ValueError(
-                "they are larger than memory, and scored in parts; count the nuclei at the border, "
-                "too, or crop both"
+                "they are larger than memory, and scored in parts, where --ignore-border leaves "
+                "nothing out; count the nuclei at the border, too, or crop both"
             )
         with (
             open_large(self.truth, as_numbers=True) as truth,
