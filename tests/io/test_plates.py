@@ -12,6 +12,7 @@ import tifffile
 
 import napari_nucseg as ns
 from napari_nucseg.batch.saved_results import moved_to, open_results
+from napari_nucseg.io import writers
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.plates import PlateOptions, is_plate
 from tests.batch.trainings import make_start
@@ -346,6 +347,20 @@ def test_labels_in_a_plate_are_kept_unless_it_is_asked(run, plate, tmp_path, fie
     replaced = open_dataset(plate, plate=PlateOptions("DAPI", "nuclei")).fields[0].read_truth()
     saved = tifffile.imread(tmp_path / "labels" / "B03_s1.tif")
     np.testing.assert_array_equal(replaced, saved)
+
+
+def test_truth_in_a_plate_says_how_many_nuclei_a_hand_corrected(run, bare, tmp_path):
+    into = "segment", bare, "--channel", "DAPI", "-m", "otsu", "--out", tmp_path / "labels"
+    run(*into)
+    path = tmp_path / "labels" / "B03_s1.tif"
+    labels = tifffile.imread(path)
+    made = {**writers.read_provenance(path), "corrected_by_hand": 1}
+    writers.write_labels(path, labels * (labels != 1), made)
+    assert run(*into, "--into-plate", "mine").code == 0
+    truth = "--channel", "DAPI", "--truth-labels", "mine"
+    done = run("benchmark", bare, *truth, "-m", "otsu", "--out", tmp_path / "out")
+    assert done.code == 0, done.said
+    assert [row["corrected_by_hand"] for row in read(tmp_path / "out" / "fields.csv")] == [*"1000"]
 
 
 def test_labels_go_into_plates_alone_and_by_a_plain_name(run, plate, drawn_dataset, tmp_path):

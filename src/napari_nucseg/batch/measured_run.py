@@ -32,8 +32,9 @@ from napari_nucseg.batch.wells import FoundInField, read_wells, write_wells
 from napari_nucseg.io.atomic import files_at_once
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.large_images import count_corrected
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.writers import count_corrected, read_provenance, write_columns, write_table
+from napari_nucseg.io.writers import read_provenance, write_columns, write_table
 from napari_nucseg.progress import Progress
 from napari_nucseg.report.measures import Measured, MeasuredPage, field_record, write_measures
 from napari_nucseg.report.page import describe_made

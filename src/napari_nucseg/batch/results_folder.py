@@ -16,10 +16,10 @@ from napari_nucseg.batch.records import FORMAT, FieldRecord, parse_run, read_rec
 from napari_nucseg.io.atomic import explained, sweep
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.large_images import count_corrected
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import (
     checksum,
-    count_corrected,
     read_provenance,
     write_json,
 )
