@@ -24,6 +24,7 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.io.datasets import find_field, open_dataset
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES
+from napari_nucseg.io.plates import NO_PLATE, PlateOptions
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics import score as scoring
 from napari_nucseg.metrics.ignoring import Ignored
@@ -74,7 +75,15 @@ def sample(seed: int = 0) -> tuple[NDArray[np.uint16], Labels]:
     return field.image, field.labels
 
 
-def open(path: StrPath, split: str | None = None, *, truths: StrPath | None = None) -> Dataset:  # noqa: A001
+def open(  # noqa: A001
+    path: StrPath,
+    split: str | None = None,
+    *,
+    truths: StrPath | None = None,
+    channel: str = "",
+    truth_labels: str = "",
+    pattern: str = "",
+) -> Dataset:
     """Find the fields of a dataset, or of one image, without reading any pixel.
 
     Parameters
@@ -85,6 +94,13 @@ def open(path: StrPath, split: str | None = None, *, truths: StrPath | None = No
         Keep the fields of one of the dataset's lists alone, such as "validation".
     truths : str or path, optional
         Folder of the ground truth, where the first one holds the images alone.
+    channel : str
+        Channel of the nuclei in a plate, by name or number; not needed if there is one.
+    truth_labels : str
+        Name of the labels in a plate of OME-Zarr that are the ground truth, if there are several.
+    pattern : str
+        How files name their well: a regular expression with a group ``(?P<well>...)``, or row and
+        column, and site and channel if names have them.
 
     Returns
     -------
@@ -97,11 +113,13 @@ def open(path: StrPath, split: str | None = None, *, truths: StrPath | None = No
         If there are no fields, or files that contradict one another; the message names them.
     """
     place = Path(path)
+    plate = PlateOptions(channel, truth_labels, pattern)
     if place.is_file() and place.suffix.lower() in PICTURE_SUFFIXES:
-        if split is not None or truths is not None:
-            raise ValueError(f"{place}: this is one image, without split and folder of truths")
+        if split is not None or truths is not None or plate != NO_PLATE:
+            raise ValueError(f"{place}: this is one image; open its folder to choose more than it")
         return Dataset(place.name, (find_field(place),))
-    return open_dataset(place, split, truths=None if truths is None else Path(truths))
+    folder = None if truths is None else Path(truths)
+    return open_dataset(place, split, truths=folder, plate=plate)
 
 
 def segment(

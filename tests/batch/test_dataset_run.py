@@ -27,7 +27,7 @@ PIXEL_RATIOS, OBJECT_RATIOS, BOUNDARY_RATIOS = (
     tuple(metric.name for metric in metrics() if metric.group == group) for group in GROUPS
 )
 FIRST_COLUMNS = [
-    *("stem", "well", "site", "split"),
+    *("stem", "well", "row", "column", "site", "split"),
     *("dice", "iou", "precision", "recall", "f1", "tp", "fp", "fn", "tn", "percentage", "accuracy"),
 ]
 
@@ -85,7 +85,7 @@ def out(tmp_path):
 
 RESULTS = [
     *("fields.csv", "labels", "measurements.csv", "nuclei", "objects.csv", "records", "run.json"),
-    *("summary.csv", "summary.json", "summary.md", "summary.tex"),
+    *("summary.csv", "summary.json", "summary.md", "summary.tex", "wells.csv"),
 ]
 
 
@@ -141,7 +141,8 @@ def test_the_table_has_a_row_for_every_field(run, oracle_of, drawn_fields, drawn
     fields = open_dataset(drawn_dataset).fields
     assert [row["stem"] for row in rows] == [field.stem for field in fields]
     assert [row["well"] for row in rows] == ["A01", "A02", "A03"]
-    assert {row["site"] for row in rows} == {"1"}
+    assert {(row["row"], row["site"]) for row in rows} == {("A", "1")}
+    assert [row["column"] for row in rows] == ["1", "2", "3"]
     assert [row["split"] for row in rows] == ["training", "training", "test"]
     assert (out / "fields.csv").read_bytes().count(b"\r") == 0
 

@@ -94,7 +94,7 @@ def test_nothing_is_fetched(page, flawed):
     assert "script" not in opened.tags
     assert "link" not in opened.tags
     assert {link.split(":")[0][0] for link in opened.links} == {"#", "d"}
-    assert opened.tags.count("svg") == 3
+    assert opened.tags.count("svg") == 6  # three of scores, and three maps of the plate
 
 
 def test_the_worst_field_is_pictured_with_its_verdicts(page, flawed, drawn_fields):

@@ -17,7 +17,13 @@ from napari_nucseg.analysis.comparison import compare
 from napari_nucseg.metrics.presets import DEFAULT_RULE
 from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.report.page import Section
-from napari_nucseg.report.page_plots import new_figure, plot_errors, plot_fields, plot_thresholds
+from napari_nucseg.report.page_plots import (
+    new_figure,
+    plot_errors,
+    plot_fields,
+    plot_thresholds,
+)
+from napari_nucseg.report.plates import plate_maps, plot_plates
 from napari_nucseg.report.plots import Theme, draw_areas, dress
 
 SCREEN = 20_585
@@ -109,3 +115,40 @@ def test_areas_on_an_axis_are_plain_numbers_that_do_not_overlap(areas):
     assert all(float(one.get_text().replace(",", "")) == one.get_position()[0] for one in shown)
     places = sorted(one.get_window_extent().intervalx.tolist() for one in shown)
     assert all(end < start for (_, end), (start, _) in pairwise(places))
+
+
+def read_plot(plot):
+    content = base64.b64decode(plot.files["csv"].split(",")[1]).decode("utf-8-sig")
+    return list(csv.reader(io.StringIO(content)))
+
+
+def plots_of(name, wells):
+    return list(plot_plates("otsu", [{"well": well, name: value} for well, value in wells.items()]))
+
+
+def test_a_plate_shows_a_value_for_each_well():
+    (plot,) = plots_of("object_f1", {"B03": 0.5, "H12": 0.75, "C01": np.nan})
+    assert read_plot(plot) == [["well", "value"], ["B03", "0.5"], ["H12", "0.75"], ["C01", ""]]
+    texts = re.findall(r"<!-- (.*?) -->", plot.svg)
+    assert {"A", "H", "1", "12", "otsu: F1 of a well"} <= set(texts)
+    assert "I" not in texts  # of a plate of 96 wells
+
+
+@pytest.mark.parametrize(
+    "wells",
+    [{}, {"A01": 1.0}, {"A01": 1.0, "left": 2.0}, {"A01": np.nan, "A02": np.nan}],
+)
+def test_what_is_no_plate_is_not_drawn_as_one(wells):
+    assert plots_of("object_f1", wells) == []
+
+
+def test_doubtful_fields_are_mapped_where_there_are_any():
+    assert plots_of("doubtful_fields", {"A01": 0, "A02": 0}) == []
+    (plot,) = plots_of("doubtful_fields", {"A01": 0, "A02": 3})
+    assert plot.name == "otsu: Doubtful fields of a well"
+
+
+def test_the_well_at_a_point_of_a_map_is_known():
+    rows = [{"well": well, "nuclei": 5} for well in ("B03", "C01")]
+    plate = plate_maps(rows)["Nuclei of a well"]
+    assert [plate.well_at(*at) for at in ((2.3, 0.8), (0, 2), (0, 0))] == ["B03", "C01", None]

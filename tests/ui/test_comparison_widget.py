@@ -399,7 +399,7 @@ def test_the_exported_fields_are_a_row_each(qtbot, tmp_path, panel):
 
     with (tmp_path / "fields.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0])[:4] == ["stem", "well", "site", "split"]
+    assert list(rows[0])[:6] == ["stem", "well", "row", "column", "site", "split"]
     assert [row["stem"] for row in rows] == list(STEMS)
     assert {row["well"] for row in rows} == {""}  # such names tell no well
     assert {row["split"] for row in rows} == {"test"}

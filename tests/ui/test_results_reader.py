@@ -13,7 +13,7 @@ from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.presets import PRESETS, ScoreRule
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.files.results_reader import get_reader
+from napari_nucseg.ui.files.results_reader import find_results, get_reader
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, record_of
 from tests.oracle import Oracle, oracle_setup
 from tests.ui.scored import open_panel, overlays, settled
@@ -162,6 +162,19 @@ def test_images_that_have_gone_are_told(results, drawn_dataset, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *asked: "")
     with pytest.raises(ValueError, match="this file is missing since the run"):
         get_reader(str(out))(str(out))
+
+
+def test_truth_that_is_a_folder_of_masks_has_not_gone(setups, tmp_path, drawn_fields):
+    for name, field in zip("abc", drawn_fields, strict=True):
+        for part in ("images", "masks"):
+            (tmp_path / "data" / name / part).mkdir(parents=True)
+        tifffile.imwrite(tmp_path / "data" / name / "images" / f"{name}.tif", field.image)
+        for nucleus in range(1, int(field.labels.max()) + 1):
+            mask = np.uint8(255) * (field.labels == nucleus)
+            tifffile.imwrite(tmp_path / "data" / name / "masks" / f"{nucleus}.tif", mask)
+    dataset = open_dataset(tmp_path / "data")
+    run_models(dataset, setups[:1], tmp_path / "out", Execution(lambda *step: None))
+    assert find_results(tmp_path / "out").gone is None
 
 
 def test_a_dataset_that_lies_elsewhere_is_asked_for(viewer, results, drawn_dataset, monkeypatch):

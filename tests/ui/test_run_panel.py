@@ -7,8 +7,9 @@ import threading
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QDesktopServices, QMouseEvent
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_nucseg.batch import executor, run_setup
 from napari_nucseg.io.bbbc039 import dataset_folder
@@ -17,7 +18,7 @@ from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.segmenters import catalogue, otsu
-from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, role_of
+from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, record_of, role_of
 from napari_nucseg.ui.run.worker import RunProgress
 from tests.segmenters.random_nets import write_residual_unet
 
@@ -199,6 +200,17 @@ def test_a_switch_stands_in_the_command_without_a_value(panel):
     assert line[line.index("--min-size") :] == ["--min-size", "33", "--invert"]
 
 
+def test_what_is_taken_of_a_plate_stands_in_the_command(panel):
+    panel.form.channel.value, panel.form.truth_labels.value = " DAPI ", "nuclei"
+    request = panel._request()
+    assert (request.plate.channel, request.plate.labels, request.plate.pattern) == (
+        *("DAPI", "nuclei", ""),
+    )
+    line = request.command
+    assert line[line.index("--channel") :][:4] == ["--channel", "DAPI", "--truth-labels", "nuclei"]
+    assert "--pattern" not in line
+
+
 def test_a_model_file_is_added_and_chosen(qtbot, panel, tmp_path, monkeypatch):
     path = write_residual_unet(tmp_path / "mine.pt")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *asked: (str(path), ""))
@@ -360,6 +372,74 @@ def test_measures_stand_in_the_panel_by_field_and_as_a_plot(measured, out):
     measured.form.params["min_size"].value = 33
     measured.start()
     assert not shown.isVisibleTo(measured.native)  # it would be of the run before
+
+
+def click_well(panel, well):
+    """Point at a well of the map and click; return what the map says of it before."""
+    shown = panel.plate
+    shown.canvas.resize(
+        320, shown.canvas.height()
+    )  # as wide as in a window, of which there is none
+    shown.canvas.draw()  # which places the axes
+    middle = int(well[1:]) - 1, ord(well[0]) - ord("A")
+    right, up = shown.canvas.figure.axes[0].transData.transform(middle)
+    there = right, shown.canvas.figure.bbox.height - up
+    send(shown.canvas, QEvent.Type.MouseMove, there)
+    told = shown.hint.text()
+    send(shown.canvas, QEvent.Type.MouseButtonPress, there)
+    send(shown.canvas, QEvent.Type.MouseButtonRelease, there)
+    return told
+
+
+def send(canvas, kind, there):
+    at, none = QPointF(*there), Qt.KeyboardModifier.NoModifier
+    moves = kind == QEvent.Type.MouseMove
+    button = Qt.MouseButton.NoButton if moves else Qt.MouseButton.LeftButton
+    event = QMouseEvent(kind, at, QPointF(canvas.mapToGlobal(at.toPoint())), button, button, none)
+    QApplication.sendEvent(canvas, event)
+
+
+def test_a_plate_is_mapped_and_a_click_on_a_well_shows_its_fields(qtbot, viewer, panel, out):
+    run(qtbot, panel)
+    shown = panel.plate
+    assert shown.isVisibleTo(panel.native)
+    kinds = [shown.kind.itemText(n) for n in range(shown.kind.count())]
+    assert {"Nuclei found in a well", "Median area (px)", "F1 of a well"} <= set(kinds)
+    wells = read_csv(out / "wells.csv")
+    stems = {row["well"]: row["stem"] for row in read_csv(out / "fields.csv")}
+    assert len(wells) == 3
+
+    told = click_well(panel, wells[1]["well"])
+
+    assert told == f"{wells[1]['well']}: {wells[1]['predicted']}, 1 field"
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=20_000)
+    record = record_of(viewer.layers[-1])
+    qtbot.waitUntil(
+        lambda: record.stems[viewer.dims.current_step[0]] == stems[wells[1]["well"]], timeout=20_000
+    )
+    click_well(panel, wells[2]["well"])
+    assert record.stems[viewer.dims.current_step[0]] == stems[wells[2]["well"]]
+    assert len(viewer.layers) == 4
+    assert shown.hint.text().endswith(", field 1 of 1")
+
+
+def test_a_plate_of_results_that_are_chosen_is_mapped(qtbot, panel, out, tmp_path):
+    run(qtbot, panel)
+    panel.form.out.value = tmp_path / "others"
+    assert not panel.plate.isVisibleTo(panel.native)
+    panel.form.out.value = out
+    qtbot.waitUntil(lambda: panel.plate.isVisibleTo(panel.native), timeout=20_000)
+    path = tmp_path / "plate.csv"
+    panel.plate.kind.setCurrentText("F1 of a well")
+    panel.plate.save.save_to(path)
+    qtbot.waitUntil(lambda: panel.status.value == f"Written: {path}", timeout=20_000)
+    wells = read_csv(out / "wells.csv")
+    assert [row["well"] for row in read_csv(path)] == [row["well"] for row in wells]
+
+
+def test_images_without_wells_have_no_map(measured, out):
+    assert not measured.plate.isVisibleTo(measured.native)
+    assert not (out / "wells.csv").exists()
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "csv"])

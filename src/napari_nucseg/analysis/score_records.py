@@ -133,10 +133,7 @@ def field_row(
     """
     made = made or {}
     return {
-        "stem": field.stem,
-        "well": field.well,
-        "site": field.site,
-        "split": field.split,
+        **field.place,
         **_score_row(score),
         "diameter_px": made.get("diameter"),
         "suspect": "; ".join(made.get("suspect", ())),

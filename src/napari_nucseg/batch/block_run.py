@@ -34,8 +34,8 @@ from napari_nucseg.io.large_images import (
     open_large,
     read_made,
 )
-from napari_nucseg.io.limits import max_pixels
-from napari_nucseg.io.ome_zarr import is_zarr, write_zarr_labels
+from napari_nucseg.io.limits import is_zarr, max_pixels
+from napari_nucseg.io.ome_zarr import write_zarr_labels
 from napari_nucseg.io.pictures import PNG_SUFFIXES
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff_parts import write_tiff_labels
@@ -54,7 +54,7 @@ _BYTES = 24
 def needs_blocks(source: Source, depth: Depth | None) -> bool:
     """Tell whether an image is too large for memory, or of a kind that is read in parts alone."""
     if is_zarr(source.path):
-        return True
+        return not source.title  # a field of a plate is small
     try:
         planes = declared_planes(source)
     except (ValueError, OSError):
@@ -220,7 +220,7 @@ def _put_together(
         told = [f"segmented in {counted(len(blocks), 'block')}", *made.pop("cut_notes")]
         doubts = note_of_planes(image.stack)
         made |= {"channel": image.channel, "read_as": [*image.notes, *doubts, *told]}
-        if is_zarr(source.path):
+        if path.suffix == ".zarr":
             stage = folder.stage()
             version = "0.4" if image.ngff.startswith("0.") and image.ngff < "0.5" else "0.5"
             write_zarr_labels(stage, labels, made, image.calibration, version, image.stack)

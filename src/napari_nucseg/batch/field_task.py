@@ -25,8 +25,9 @@ from napari_nucseg.io.atomic import describe_error, is_of_disk
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image
+from napari_nucseg.io.large_images import count_corrected, read_made
 from napari_nucseg.io.tiff import Header
-from napari_nucseg.io.writers import checksum, count_corrected, read_provenance, write_labels
+from napari_nucseg.io.writers import checksum, write_labels
 from napari_nucseg.metrics.boundaries import LEAST_IOU, Spacing, measure_boundaries
 from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.matching import match
@@ -220,10 +221,9 @@ class FieldTask:
             header, made = segmented.header, {**made, "labels_sha256": checksum(labels)}
             sizes = Calibration(header.pixel_size, header.z_spacing)
             if segmented.nuclei is not None:
-                write_nuclei(self.folder.nuclei_file(field.stem), field.stem, segmented.nuclei)
+                write_nuclei(self.folder.nuclei_file(field.stem), field, segmented.nuclei)
             write_labels(self.folder.labels_file(field.stem), labels, made, sizes)
-            seconds = segmented.seconds + time.perf_counter() - start
-            where = field.stem, platform.node(), seconds
+            where = field.stem, platform.node(), segmented.seconds + time.perf_counter() - start
             corrected = 0 if field.mask is None else count_corrected(field.mask.path)
             record = FieldRecord(*where, checksums, None, score, made, objects, corrected)
             write_record(self.folder.record_file(field.stem), record)
@@ -294,7 +294,7 @@ def _changes_of_truth(field: Field) -> dict[str, Changes] | None:
     That is nothing where a file does not say that it was; a model's labels never were.
     """
     try:
-        noted = {} if field.mask is None else read_provenance(field.mask.path)
+        noted = {} if field.mask is None else read_made(field.mask.path)
         return {"truth": Changes(**noted["corrections"])}
     except (ValueError, OSError, LookupError, TypeError):
         return None if field.mask is not None and count_corrected(field.mask.path) else {}

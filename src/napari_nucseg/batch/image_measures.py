@@ -15,6 +15,7 @@ from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei,
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.channels import COLOURS, Channel, count_colours, find_axis
+from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image
 from napari_nucseg.io.pictures import look_into, read_picture
 from napari_nucseg.io.sources import Source
@@ -30,6 +31,10 @@ _FIRST = ("image", "index")
 CELLPROFILER = {
     "image": "FileName",
     "index": "ObjectNumber",
+    "well": "Metadata_Well",
+    "row": "Metadata_Row",
+    "column": "Metadata_Column",
+    "site": "Metadata_Site",
     "plane": "Metadata_Plane",
     "area_px": "AreaShape_Area",
     "area_um2": "AreaShape_Area_um2",
@@ -175,9 +180,10 @@ def measure_planes(
     return {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
 
 
-def write_nuclei(path: Path, image: str, nuclei: Nuclei) -> None:
-    """Write the measures of an image's nuclei, its name in the first column."""
-    write_columns(path, {"image": [image] * len(nuclei["index"]), **nuclei})
+def write_nuclei(path: Path, field: Field, nuclei: Nuclei, name: str = "") -> None:
+    """Write the measures of a field's nuclei, behind its stem, or another name of its image."""
+    table: dict[str, Any] = {"image": [name or field.stem] * len(nuclei["index"]), **nuclei}
+    write_columns(path, field.placed(table, after=len(_FIRST)) if field.well else table)
 
 
 def refuse_foreign(path: Path, overwrite: bool) -> None:

@@ -11,20 +11,20 @@ from typing import Any
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.field_task import Executor, run_serially
 from napari_nucseg.batch.image_measures import count_nuclei, table_of
-from napari_nucseg.batch.image_task import (
-    Failed,
-    ImageTask,
-    Saved,
-    labels_file,
-)
+from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
 from napari_nucseg.io.atomic import describe_error
-from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.calibration import Calibration
+from napari_nucseg.io.images import read_image_header, read_labels
+from napari_nucseg.io.labelled import Labelled
 from napari_nucseg.io.large_images import read_made
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
-from napari_nucseg.io.ome_zarr import is_zarr, list_zarrs
+from napari_nucseg.io.limits import is_zarr
+from napari_nucseg.io.ome_zarr import list_zarrs
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
+from napari_nucseg.io.plates import is_plate, plate_images
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.writers import checksum, read_provenance
+from napari_nucseg.io.zarr_labels import write_zarr_into
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.parameters import completed
 from napari_nucseg.system_info import versions
@@ -57,8 +57,9 @@ def find_images(
 def _images_of(path: Path) -> list[Source]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file or folder")
-    is_folder = path.is_dir() and not is_zarr(path)
-    found = _images_in(path) if is_folder else [Source(path)]
+    if is_zarr(path):
+        return plate_images(path) if is_plate(path) else [Source(path)]
+    found = _images_in(path) if path.is_dir() else [Source(path)]
     if not found:
         raise ValueError(f"{path}: no TIFF or PNG image here{others_in(path)}")
     return found
@@ -138,6 +139,42 @@ def describe(saved: Saved) -> str:
     size = "" if saved.estimate is None else f", diameter {saved.estimate:.0f} px (estimated)"
     there = " (already exists)" if saved.is_old else ""
     return f"{counted(saved.count, 'nucleus')}{of}{size}, {saved.path}{there}"
+
+
+def put_into_plates(
+    sources: Sequence[Source], saved: Sequence[Saved], name: str, overwrite: bool
+) -> list[Failed]:
+    """Write saved labels into the plates that their images are of, too.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        The images.
+    saved : sequence of Saved
+        Their labels.
+    name : str
+        Name that the labels have in the plate.
+    overwrite : bool
+        Whether other labels of this name are replaced.
+
+    Returns the images whose labels could not be written there, and why.
+    """
+    fields, failed = {source.name: source for source in sources if source.title}, []
+    for one in saved:
+        try:
+            if one.name in fields:
+                _put_into_plate(fields[one.name], one.path, name, overwrite)
+        except (ValueError, OSError) as error:
+            failed.append(Failed(one.name, describe_error(error)))
+    return failed
+
+
+def _put_into_plate(source: Source, path: Path, name: str, overwrite: bool) -> None:
+    labels, header = read_labels(Source(path)), read_image_header(source)
+    made = {**read_provenance(path), "labels_sha256": checksum(labels)}  # it may have been edited
+    sizes = Calibration(header.pixel_size, header.z_spacing)
+    labelled = Labelled(labels, source.name, made, sizes)
+    write_zarr_into(source.path, name, labelled, overwrite=overwrite)
 
 
 def segment_images(

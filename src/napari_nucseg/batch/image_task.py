@@ -27,8 +27,9 @@ from napari_nucseg.batch.image_measures import (
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import Channel, ChannelNeededError
+from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image, read_image
-from napari_nucseg.io.ome_zarr import is_zarr
+from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import checksum, write_labels
 from napari_nucseg.parameter_spec import specs_of
@@ -179,7 +180,7 @@ class ImageTask:
         image = _read(source, self.choice)
         channels = read_channels(source, self.choice.channel)
         nuclei = measure_labels(image, labels, self.choice.depth, channels)
-        write_nuclei(self._table(source), source.name, nuclei)
+        write_nuclei(self._table(source), Field(source.stem, source), nuclei, source.name)
 
     def _table(self, source: Source) -> Path:
         table = table_of(labels_file(source, self.out))
@@ -189,7 +190,7 @@ class ImageTask:
     def _measure(self, source: Source, image: Image, result: Found) -> None:
         channels = read_channels(source, self.choice.channel)
         nuclei = measure_image(image, result, self.choice.depth, channels)
-        write_nuclei(self._table(source), source.name, nuclei)
+        write_nuclei(self._table(source), Field(source.stem, source), nuclei, source.name)
 
     def _segment(
         self, source: Source, segmenter: Segmenter
@@ -226,8 +227,8 @@ class ImageTask:
 
 
 def labels_file(source: Source, out: Path) -> Path:
-    """Name the file of an image's labels, or the folder for one of OME-Zarr."""
-    if is_zarr(source.path):
+    """Name the file of an image's labels, or the folder for one of OME-Zarr that is no field."""
+    if is_zarr(source.path) and not source.title:
         return out / f"{source.stem.removesuffix('.ome')}.ome.zarr"
     return out / f"{source.stem}.tif"
 

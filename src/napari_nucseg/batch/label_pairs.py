@@ -13,8 +13,8 @@ from napari_nucseg.io.images import read_label_image
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
 from napari_nucseg.io.large_images import declared_planes, open_large, read_made
 from napari_nucseg.io.layouts import find_files_of_one, stem_of_truth
-from napari_nucseg.io.limits import max_pixels
-from napari_nucseg.io.ome_zarr import is_zarr, labels_within, list_zarrs
+from napari_nucseg.io.limits import is_zarr, max_pixels
+from napari_nucseg.io.ome_zarr import labels_within, list_zarrs
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.metrics.matching import match
@@ -93,8 +93,8 @@ class LabelFiles:
         """
         if rule.ignored is not None:
             raise ValueError(
-                "they are larger than memory, and scored in parts; count the nuclei at the border, "
-                "too, or crop both"
+                "they are larger than memory, and scored in parts, where --ignore-border leaves "
+                "nothing out; count the nuclei at the border, too, or crop both"
             )
         with (
             open_large(self.truth, as_numbers=True) as truth,

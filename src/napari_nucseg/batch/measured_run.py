@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from napari_nucseg.analysis.measurements import Nuclei, measure
+from napari_nucseg.analysis.score_records import Columns, join
 from napari_nucseg.batch.dataset_run import Session
 from napari_nucseg.batch.field_task import Executor, describe_failure
 from napari_nucseg.batch.image_run import refuse_overwriting, segment_images
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
 from napari_nucseg.batch.plan import Plan, Setup, make_plan
-from napari_nucseg.batch.results_folder import REPORT, ResultsFolder
+from napari_nucseg.batch.results_folder import REPORT, WELLS, ResultsFolder
 from napari_nucseg.batch.run_report import describe_sessions
 from napari_nucseg.batch.run_setup import (
     all_have_scale,
@@ -27,11 +28,13 @@ from napari_nucseg.batch.run_setup import (
     refuse_dataset,
     refuse_repeated,
 )
+from napari_nucseg.batch.wells import FoundInField, read_wells, write_wells
 from napari_nucseg.io.atomic import files_at_once
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.large_images import count_corrected
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.writers import count_corrected, read_provenance, write_columns, write_table
+from napari_nucseg.io.writers import read_provenance, write_columns, write_table
 from napari_nucseg.progress import Progress
 from napari_nucseg.report.measures import Measured, MeasuredPage, field_record, write_measures
 from napari_nucseg.report.page import describe_made
@@ -129,6 +132,7 @@ class _Run:
 
     def __init__(self, dataset: Dataset, setup: Setup, folder: ResultsFolder, plan: Plan) -> None:
         self._dataset, self._setup, self._folder, self._plan = dataset, setup, folder, plan
+        self._has_wells = dataset.has_wells
         self._fields = {one.image.name: one for one in dataset.fields if one.image is not None}
         self._nuclei: dict[str, Nuclei] = {}
         self._made: dict[str, Mapping[str, Any]] = {}
@@ -137,7 +141,8 @@ class _Run:
 
     def carry_out(self, session: Session, progress: Progress, cluster: Executor | None) -> Measured:
         """Segment and measure all images, and write labels and tables."""
-        work = ImageTask(self._setup, self._folder.labels, Choice())
+        channel = next(iter(self._fields.values())).channel  # the same one in all fields
+        work = ImageTask(self._setup, self._folder.labels, Choice(channel))
         sources = [one.image for one in self._fields.values() if one.image is not None]
         for one in segment_images(sources, work, progress, cluster):
             self._take(one)
@@ -155,6 +160,7 @@ class _Run:
             describe_sessions(self._folder),
             {one.name: self._failed[one.stem] for one in self._in_order(self._failed)},
             {one.name: self._suspect[one.stem] for one in self._in_order(self._suspect)},
+            read_wells(self._folder.path),
         )
 
     def _in_order(self, stems: Mapping[str, Any]) -> list[Field]:
@@ -188,21 +194,30 @@ class _Run:
         """Write the tables, which take their places together."""
         done = self._in_order(self._nuclei)
         first = self._nuclei[done[0].stem]
-        names = [np.full(len(self._nuclei[one.stem]["index"]), one.stem) for one in done]
         columns = {
             name: np.concatenate([self._nuclei[one.stem][name] for one in done]) for name in first
         }
-        with files_at_once(self._folder.path, (MEASUREMENTS, FIELDS, FAILED)) as stage:
-            write_columns(stage / MEASUREMENTS, {"field": np.concatenate(names)} | columns)
+        with files_at_once(self._folder.path, (MEASUREMENTS, FIELDS, WELLS, FAILED)) as stage:
+            named = join([self._named(one) for one in done])
+            write_columns(stage / MEASUREMENTS, {**named, **columns})
             write_table(stage / FIELDS, [self._row(one) for one in done])
+            write_wells(stage / WELLS, [self._found_in(one) for one in done])
             if self._failed:
                 rows = [{"stem": stem, "error": error} for stem, error in self._failed.items()]
                 write_table(stage / FAILED, rows)
 
+    def _named(self, field: Field) -> Columns:
+        """Name a field for each of its nuclei, and its well if any is known."""
+        table = {"field": [field.stem] * len(self._nuclei[field.stem]["index"])}
+        return field.placed(table) if self._has_wells else table
+
+    def _found_in(self, field: Field) -> FoundInField:
+        return FoundInField.of(field, self._nuclei[field.stem], field.stem in self._suspect)
+
     def _row(self, field: Field) -> dict[str, Any]:
         """Return a field's row of ``fields.csv``."""
         return {
-            **{"stem": field.stem, "well": field.well, "site": field.site, "split": field.split},
+            **field.place,
             **field_record(self._nuclei[field.stem]),
             "diameter_px": self._made[field.stem].get("diameter"),
             "suspect": "; ".join(self._suspect.get(field.stem, ())),

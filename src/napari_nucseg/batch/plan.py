@@ -60,7 +60,10 @@ def make_plan(dataset: Dataset, setup: Setup, has_scale: bool) -> Plan:
         Whether they are measured in micrometres, too.
     """
     components = any(field.components for field in dataset.fields)
-    return ({"components": True} if components else {}) | {
+    channels = sorted({field.channel.name for field in dataset.fields if field.channel})
+    # Only what is so, as below
+    told = {"components": components, "channel": ", ".join(channels)}
+    return {name: value for name, value in told.items() if value} | {
         "dataset": dataset.name,
         "model": setup.model,
         "weights_sha256": dict(setup.weights),

@@ -123,6 +123,10 @@ class _Source(BaseModel):
     mask: _File
     split: Text | None
     components: Flag = False
+    title: Text = ""
+    channel: Text | None = None
+    well: Text | None = None
+    site: Count | None = None
 
 
 class _Machine(BaseModel):

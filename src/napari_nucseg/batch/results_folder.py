@@ -16,19 +16,19 @@ from napari_nucseg.batch.records import FORMAT, FieldRecord, parse_run, read_rec
 from napari_nucseg.io.atomic import explained, sweep
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.large_images import count_corrected
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import (
     checksum,
-    count_corrected,
     read_provenance,
     write_json,
 )
 from napari_nucseg.wording import say_corrected
 
 RUN_FILE = "run.json"
-REPORT, COMPARISON = "report.html", "comparison.csv"
+REPORT, COMPARISON, WELLS = "report.html", "comparison.csv", "wells.csv"
 TABLES = (
-    *("fields.csv", "fields.parquet", "objects.csv", "objects.parquet", "failed.csv"),
+    *("fields.csv", "fields.parquet", "objects.csv", "objects.parquet", "failed.csv", WELLS),
     *("summary.csv", "summary.md", "summary.tex", "summary.json", "measurements.csv"),
 )
 _LONGEST = 255

@@ -13,6 +13,7 @@ from napari_nucseg.analysis.score_records import Record, defined, spread_record
 from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.batch.run_setup import PreparedRun
 from napari_nucseg.batch.tables import Benchmark
+from napari_nucseg.batch.wells import read_wells
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
@@ -160,6 +161,7 @@ def _section(run: PreparedRun, result: Benchmark, worst: int) -> Section:
         published=list(_published(setup.model, result, split)),
         names={stem: field.name for stem, field in fields.items()},
         caveat=caveat(setup.model, splits_of_bbbc039(dataset)),
+        wells=read_wells(run.folder.path),
     )
 
 

@@ -14,6 +14,7 @@ from napari_nucseg.batch.plan import Plan, Setup, differences, make_plan
 from napari_nucseg.batch.results_folder import COMPARISON, REPORT, RUN_FILE, TABLES, ResultsFolder
 from napari_nucseg.io.datasets import require_images_and_truth
 from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.plates import holder_of
 from napari_nucseg.io.sources import root_of, sha256
 from napari_nucseg.metrics.matching import check_threshold
 from napari_nucseg.metrics.presets import ScoreRule
@@ -166,7 +167,7 @@ def refuse_dataset(out: Path, dataset: Dataset) -> None:
 
 def _root(field: Field) -> Path | None:
     source = field.image or field.mask
-    return None if source is None else root_of(source.path.parent)
+    return None if source is None else holder_of(source)
 
 
 def check_folder(folder: ResultsFolder, plan: Plan) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from napari_nucseg.analysis.drawing import draw_verdicts
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.results_folder import RUN_FILE, ResultsFolder
-from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.channels import Channel
+from napari_nucseg.io.fields import Dataset, Field, Position
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
@@ -91,7 +92,8 @@ def moved_to(results: SavedResults, dataset: Dataset) -> SavedResults:
                 f"{dataset.name}: {field.stem} is missing, but {results.folder.path} has results "
                 "of it; choose the dataset that the run was on"
             )
-        moved = replace(there[field.stem], split=field.split, components=field.components)
+        files = there[field.stem]
+        moved = replace(field, image=files.image, mask=files.mask)
         record = results.folder.read(field.stem) if number in checked else None
         if record is not None:
             results.folder.check_unchanged(moved, record, "choose the dataset that the run was on")
@@ -127,8 +129,21 @@ def sources_record(dataset: Dataset) -> dict[str, Any]:
             "split": field.split,
         }
         | ({"components": True} if field.components else {})
+        | _plate_record(field)
         for field in dataset.fields
     }
+
+
+def _plate_record(field: Field) -> dict[str, Any]:
+    """Write down where in a plate a field is, and what of it is taken; only what is known."""
+    at = field.position
+    told = {
+        "title": None if field.image is None else field.image.title or None,
+        "channel": None if field.channel is None else field.channel.name,
+        "well": None if at is None else at.well,
+        "site": None if at is None else at.site,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _folders(path: Path) -> Iterator[Path]:
@@ -146,10 +161,12 @@ def _open(path: Path) -> SavedResults:
     fields = tuple(
         Field(
             stem,
-            _as_source(one["image"]),
-            _as_source(one["mask"]),
+            _as_source(one["image"], one.get("title", "")),
+            _as_source(one["mask"], one.get("title", "")),
             one["split"],
             one.get("components", False),
+            Channel(one["channel"]) if "channel" in one else None,
+            Position(one["well"], one.get("site")) if "well" in one else None,
         )
         for stem, one in run["sources"].items()
     )
@@ -185,5 +202,5 @@ def _as_list(source: Source | None) -> list[str | None] | None:
     return None if source is None else [str(source.path.absolute()), source.member]
 
 
-def _as_source(values: list[str | None] | None) -> Source | None:
-    return None if values is None else Source(Path(str(values[0])), values[1])
+def _as_source(values: list[str | None] | None, title: str) -> Source | None:
+    return None if values is None else Source(Path(str(values[0])), values[1], title)

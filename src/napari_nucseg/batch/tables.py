@@ -9,17 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from napari_nucseg.analysis.score_records import (
-    Columns,
-    Record,
-    field_row,
-    join,
-    summary_rows,
-)
+from napari_nucseg.analysis.score_records import Columns, Record, field_row, join, summary_rows
 from napari_nucseg.batch.image_measures import TABLE, join_tables
 from napari_nucseg.batch.plan import Plan
 from napari_nucseg.batch.records import FieldRecord
-from napari_nucseg.batch.results_folder import TABLES, ResultsFolder
+from napari_nucseg.batch.results_folder import TABLES, WELLS, ResultsFolder
+from napari_nucseg.batch.wells import FoundInField, write_wells
 from napari_nucseg.io.atomic import files_at_once, whole_file
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.writers import (
@@ -108,9 +103,9 @@ class _ParquetRows:
 
 
 def _kind(pyarrow: Any, column: str) -> Any:
-    if column in ("object", "area_px"):
+    if column in ("object", "area_px", "column", "site"):
         return pyarrow.int64()
-    if column in ("field", "side", "verdict", "preset"):
+    if column in ("field", "well", "row", "side", "verdict", "preset"):
         return pyarrow.string()
     if column == "partners":
         return pyarrow.list_(pyarrow.int64())
@@ -220,6 +215,7 @@ def write_tables(dataset: Dataset, plan: Plan, folder: ResultsFolder, tables: Ta
             ) from error
         _write_failures(stage, result.failed)
         _write_fields(stage, gathered.rows, tables.parquet)
+        write_wells(stage / WELLS, gathered.found)
         _write_summary(dataset, plan, result, stage)
         measured = [folder.nuclei_file(stem) for stem in result.scores]
         join_tables(stage / TABLE, [one for one in measured if one.is_file()])
@@ -239,7 +235,8 @@ def _gather(dataset: Dataset, folder: ResultsFolder, stage: Path, tables: Tables
                 )
             gathered.take(one, record, tables.edited.get(one.stem))
             if record.objects is not None:
-                objects.add(record.objects, folder.record_file(one.stem))
+                table = one.placed(record.objects) if dataset.has_wells else record.objects
+                objects.add(table, folder.record_file(one.stem))
     return gathered
 
 
@@ -248,6 +245,7 @@ class _Gathered:
 
     def __init__(self) -> None:
         self.rows: list[Record] = []
+        self.found: list[FoundInField] = []
         self.scores: dict[str, Score] = {}
         self.failed: dict[str, str] = {}
         self.suspect: dict[str, tuple[str, ...]] = {}
@@ -262,6 +260,9 @@ class _Gathered:
         suspect = (*record.made.get("suspect", ()), *([edited] if edited else ()))
         made = {**record.made, "suspect": suspect}
         self.rows.append(field_row(field, record.score, made, record.corrected))
+        if record.objects is not None:
+            told = bool(suspect), record.score.objects
+            self.found.append(FoundInField.of(field, record.objects, *told))
         if suspect:
             self.suspect[field.stem] = suspect
         self.scores[field.stem] = record.score

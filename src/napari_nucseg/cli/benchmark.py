@@ -30,6 +30,7 @@ from napari_nucseg.cli.options import (
     Components,
     ModelOptions,
     RuleOptions,
+    WellOptions,
     complete_splits,
     examples,
     grouped,
@@ -39,6 +40,7 @@ from napari_nucseg.cli.options import (
     takes,
 )
 from napari_nucseg.io.fields import Dataset
+from napari_nucseg.io.plates import PlateOptions
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import versions
@@ -57,8 +59,8 @@ class FieldOptions:
     dataset: Annotated[
         Path,
         path_argument(
-            "Folder, split file, images.zip or table of pairs (.csv) of a dataset, or a folder of "
-            "images."
+            "Folder, split file, images.zip or table of pairs (.csv) of a dataset, a folder of "
+            "images, or a plate of OME-Zarr."
         ),
     ]
     truth: Annotated[
@@ -77,12 +79,16 @@ class FieldOptions:
     ] = False
     components: Components = False
 
-    def open(self) -> Dataset:
+    def open(self, plate: PlateOptions) -> Dataset:
         """Open the dataset."""
         from napari_nucseg.io.datasets import open_dataset
 
         fields = open_dataset(
-            self.dataset, self.split, truths=self.truth, allow_missing=self.allow_missing
+            self.dataset,
+            self.split,
+            truths=self.truth,
+            allow_missing=self.allow_missing,
+            plate=plate,
         )
         return fields.with_components() if self.components else fields
 
@@ -125,6 +131,7 @@ class ResultOptions:
 @grouped
 def benchmark(
     fields: FieldOptions,
+    wells: WellOptions,
     models: ModelOptions,
     rule: RuleOptions,
     results: ResultOptions,
@@ -136,7 +143,7 @@ def benchmark(
 
     The exit code is 1 if a field failed; the others are done.
     """
-    dataset = fields.open()
+    dataset = fields.open(wells.plate)
     with told_beside(results.as_json):
         _warn(dataset)
         setups = [prepare(name, models.device, chosen, rule.rule) for name in models.names]
@@ -186,14 +193,14 @@ def _measure(
     """Segment and measure images without ground truth; return whether any failed."""
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.measured_run import describe_measured, measure_models
-    from napari_nucseg.io.layouts import explain_no_truth
-    from napari_nucseg.io.sources import TRUTHS, part_folder, root_of
+    from napari_nucseg.io.plates import explain_unscored, holder_of
+    from napari_nucseg.io.sources import TRUTHS, part_folder
 
     first = dataset.fields[0].image
     assert first is not None
-    root = root_of(first.path.parent)
+    root = holder_of(first)
     if any(part_folder(root, part).exists() for part in TRUTHS):  # it is meant to be scored
-        raise ValueError(f"{root}: {explain_no_truth(root)}")
+        raise ValueError(f"{root}: {explain_unscored(root)}")
     if results.parquet:
         warn("--parquet: tables of a run without ground truth are CSV alone")
     with (
@@ -208,7 +215,7 @@ def _measure(
         tell_failures(one.failed)
         tell_suspects(one.suspect, components=True)
     console.print(*describe_measured(found), sep="\n")
-    console.print(f"To score them, {explain_no_truth(root)}")
+    console.print(f"To score them, {explain_unscored(root)}")
     return any(one.failed for one in found)
 
 

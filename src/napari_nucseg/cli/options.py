@@ -13,6 +13,7 @@ import typer
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.cli.console import console, follow_with, transferring
 from napari_nucseg.io.lists import SPLITS
+from napari_nucseg.io.plates import PlateOptions
 from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST, ScoreRule, find_preset
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters import catalogue
@@ -58,6 +59,30 @@ Components = Annotated[
         "--components", help="Take each piece of a binary mask for a nucleus, not all for one."
     ),
 ]
+
+
+@dataclass(frozen=True)
+class WellOptions:
+    """What is taken of a plate, or how files name their wells."""
+
+    channel: Annotated[
+        str, typer.Option(help="Channel of the nuclei in a plate, by name or number.")
+    ] = ""
+    truth_labels: Annotated[
+        str, typer.Option(help="Labels in a plate of OME-Zarr that are the ground truth, by name.")
+    ] = ""
+    pattern: Annotated[
+        str,
+        typer.Option(
+            help="How files name their well: a regular expression with groups (?P<well>...), or "
+            "row and column, and site and channel if names have them."
+        ),
+    ] = ""
+
+    @property
+    def plate(self) -> PlateOptions:
+        """The same as a dataset is opened with."""
+        return PlateOptions(self.channel, self.truth_labels, self.pattern)
 
 
 Command = Callable[..., None]

@@ -87,7 +87,7 @@ class ChoiceOptions:
         str | None,
         typer.Option(
             help="Channel of a colour image: its number from 1, red, green, blue, mean, or "
-            "haematoxylin (the stain of nuclei in histology)."
+            "haematoxylin (the stain of nuclei in histology). Of a plate by name, too."
         ),
     ] = None
     channel_axis: Annotated[
@@ -110,16 +110,24 @@ class ChoiceOptions:
         ),
     ] = None
 
-    def choice(self, in_depth: dict[str, Any] | None) -> Choice:
-        """Say what is segmented, by parameters of stacks other than the usual ones."""
+    def choice(self, in_depth: dict[str, Any] | None, sources: Sequence[Source]) -> Choice:
+        """Say what of images is segmented, by parameters of stacks other than the usual ones."""
         from napari_nucseg.batch.image_task import Choice
         from napari_nucseg.io.channels import Channel
+        from napari_nucseg.io.plates import find_channel, holder_of
 
         if self.channel_axis is not None and self.channel is None:
             raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
         given = in_depth or {}
+        plates = sorted({holder_of(source) for source in sources if source.title})
+        if plates:
+            channel = find_channel(plates, self.channel or "")
+        elif self.channel is not None:
+            channel = Channel.named(self.channel, self.channel_axis)
+        else:
+            channel = None
         return Choice(
-            None if self.channel is None else Channel.named(self.channel, self.channel_axis),
+            channel,
             self.volume,
             VolumeParams(**given),
             takes_spacing="anisotropy" not in given,
@@ -128,7 +136,7 @@ class ChoiceOptions:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What is told of labels beside their files: measures of nuclei, and JSON."""
+    """What comes of labels beside their files: measures of nuclei, labels in plates, and JSON."""
 
     measures: Annotated[
         bool,
@@ -145,17 +153,39 @@ class OutputOptions:
             "--cellprofiler", help="Name the columns of measurements.csv as CellProfiler does."
         ),
     ] = False
-
+    into_plate: Annotated[
+        str,
+        typer.Option(
+            help="Write the labels into the plate of OME-Zarr, too, by this name. Others of the "
+            "name are kept, but for --overwrite."
+        ),
+    ] = ""
     as_json: AsJson = False
 
-    def check(self, out: Path, overwrite: bool) -> None:
-        """Refuse to begin what ends with a table that may not be written."""
+    def check(self, out: Path, sources: Sequence[Source], overwrite: bool) -> None:
+        """Refuse to begin what ends with something that may not, or cannot, be written."""
         from napari_nucseg.batch.image_measures import TABLE, refuse_foreign
 
+        if self.into_plate and not any(source.title for source in sources):
+            raise ValueError("--into-plate: none of the images is of a plate of OME-Zarr")
         if self.cellprofiler and not self.measures:
             raise ValueError("--cellprofiler names the columns of --measures; give both")
         if self.measures:
             refuse_foreign(out / TABLE, overwrite)
+
+    def put_into_plates(
+        self, sources: Sequence[Source], saved: Sequence[Saved], overwrite: bool
+    ) -> list[Failed]:
+        """Write labels into plates if that is wanted; return what could not be, and why."""
+        from napari_nucseg.batch.image_run import put_into_plates
+
+        if not self.into_plate:
+            return []
+        failed = put_into_plates(sources, saved, self.into_plate, overwrite)
+        names = {source.name for source in sources if source.title}
+        count = len([one for one in saved if one.name in names]) - len(failed)
+        console.print(f"Labels of {counted(count, 'field')} are in the plate as {self.into_plate}")
+        return failed
 
     def join(self, out: Path, saved: Sequence[Saved]) -> Path | None:
         """Put the tables of all images together, and tell where; None if none are wanted."""
@@ -189,9 +219,9 @@ def segment(
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.image_task import ImageTask
 
-    choice, model = what.choice(in_depth), how.only
     sources, refused = files.find()
-    told.check(files.out, files.overwrite)
+    choice, model = what.choice(in_depth, sources), how.only
+    told.check(files.out, sources, files.overwrite)
     with told_beside(told.as_json):
         setup = prepare(model, how.device, chosen)
         catalogue.find(model).check(setup.params, what.volume)
@@ -200,6 +230,7 @@ def segment(
             if cluster is None:
                 setup.load()  # what is wrong with it is told before anything is written
             saved, failed = _segment_all(sources, work, what.blocks, cluster)
+        failed += told.put_into_plates(sources, saved, files.overwrite)
         reasons = [*refused, *(ValueError(one.error) for one in failed)]
         measured = told.join(files.out, saved)
         if told.as_json:

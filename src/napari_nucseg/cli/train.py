@@ -25,6 +25,7 @@ from napari_nucseg.cli.options import (
     AsJson,
     Components,
     DeviceName,
+    WellOptions,
     complete_splits,
     examples,
     fetch_weights,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from napari_nucseg.batch.train_data import TrainSets
     from napari_nucseg.batch.train_run import Recipe
     from napari_nucseg.io.fields import Dataset
+    from napari_nucseg.io.plates import PlateOptions
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class DataOptions:
     datasets: Annotated[
         list[Path],
         path_argument(
-            "Folders, or tables of pairs (.csv), of one or more datasets; or a folder of images "
-            "and one of their ground truth.",
+            "Folders, tables of pairs (.csv) or plates of OME-Zarr, of one or more datasets; or a "
+            "folder of images and one of their ground truth.",
             metavar="DATASET...",
         ),
     ]
@@ -84,7 +86,7 @@ class DataOptions:
     ] = None
     components: Components = False
 
-    def open(self) -> TrainSets:
+    def open(self, plate: PlateOptions) -> TrainSets:
         """Open the datasets."""
         from napari_nucseg.batch.train_data import TrainSets
         from napari_nucseg.io.datasets import list_splits
@@ -95,13 +97,13 @@ class DataOptions:
         split = self.split or ("training" if has_lists else None)
         held_out = self.held_out or ("validation" if has_lists else None)
         if self.hold_out is not None or held_out is None:
-            return TrainSets(self._open(split), self.hold_out)
-        return TrainSets(self._open(split), self._open(held_out))
+            return TrainSets(self._open(split, plate), self.hold_out)
+        return TrainSets(self._open(split, plate), self._open(held_out, plate))
 
-    def _open(self, split: str | None) -> list[Dataset]:
+    def _open(self, split: str | None, plate: PlateOptions) -> list[Dataset]:
         from napari_nucseg.io.datasets import open_datasets
 
-        opened = open_datasets(self.datasets, split)
+        opened = open_datasets(self.datasets, split, plate)
         return [one.with_components() for one in opened] if self.components else opened
 
 
@@ -157,6 +159,7 @@ class CourseOptions:
 @grouped
 def train(
     data: DataOptions,
+    wells: WellOptions,
     out: Annotated[
         Path, path_option("File of the new weights, .pt or .safetensors.", "--out", "-o")
     ],
@@ -175,7 +178,7 @@ def train(
     from napari_nucseg.segmenters.training.package import check_packable, write_package
 
     with told_beside(as_json):
-        sets, recipe = data.open(), course.recipe(chosen)
+        sets, recipe = data.open(wells.plate), course.recipe(chosen)
     if course.bioimageio:
         check_packable(out, recipe.start)
     try:

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from napari_nucseg.io.sources import ARCHIVES, IMAGES, LISTS, PARTS, part_archive, part_folder
+
 if sys.platform != "win32":
     import fcntl
 
@@ -36,6 +38,8 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "its name is too long for this disk; rename the image, or choose another "
     "folder",
 }
+_SIGNS = (IMAGES, LISTS)
+"""What lies beside masks that belong to a dataset, as a folder or an archive."""
 _OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -115,6 +119,26 @@ def _refuse_protected(path: Path) -> None:
     if path.is_file() and not os.access(path, os.W_OK):
         raise PermissionError(
             f"{path}: it is protected against changes; allow them, or choose another folder"
+        )
+
+
+def refuse_truth(path: Path) -> None:
+    """Refuse to replace a file of a dataset.
+
+    Raises
+    ------
+    FileExistsError
+        If the file is there, in one of the folders that datasets have or as one of their archives.
+    """
+    where = Path(os.path.realpath(path))  # resolve() fails at links to themselves
+    folders = [part.parent for part in where.parents if part.name.lower() in PARTS]
+    folders += [where.parent] if where.name.lower() in ARCHIVES else []
+    found = [
+        f(one, part) for one in folders for part in _SIGNS for f in (part_folder, part_archive)
+    ]
+    if path.exists() and any(sign.exists() for sign in found):
+        raise FileExistsError(
+            f"{path}: it belongs to a dataset and is not replaced; choose another name or folder"
         )
 
 

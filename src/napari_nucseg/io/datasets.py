@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from napari_nucseg.io.layouts import (
     TRUTH_SUFFIXES,
     Files,
     explain_no_images,
-    explain_no_truth,
     find_files,
     find_files_of_one,
     find_truth,
     is_truth_kind,
     pair_up,
 )
+from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.lists import (
     find_list,
     find_lists,
@@ -33,19 +32,16 @@ from napari_nucseg.io.lists import (
     split_of,
     splits_of,
 )
-from napari_nucseg.io.sources import (
-    PARTS,
-    Source,
-    describe_folder,
-    list_folder,
-    part_archive,
-    part_folder,
-    root_of,
+from napari_nucseg.io.plates import (
+    NO_PLATE,
+    PlateOptions,
+    explain_unscored,
+    holder_of,
+    is_plate,
+    open_plate,
 )
-
-_ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
-_SIGNS = ("images", "metadata")
-"""What lies beside masks that belong to a dataset, as a folder or an archive."""
+from napari_nucseg.io.sources import ARCHIVES, Source, describe_folder, list_folder, root_of
+from napari_nucseg.io.well_names import keep_matching
 
 
 def find_field(path: Path) -> Field:
@@ -67,6 +63,7 @@ def open_dataset(
     *,
     truths: Path | None = None,
     allow_missing: bool = False,
+    plate: PlateOptions = NO_PLATE,
 ) -> Dataset:
     """Find the fields of a dataset without reading any pixel.
 
@@ -74,8 +71,8 @@ def open_dataset(
     ----------
     path : Path
         The dataset's folder in any layout, one of its subfolders, one of its lists of fields, a
-        folder of images, ``images.zip``, ``masks.zip`` or ``labels.zip``, or a table of pairs,
-        which ends in ``.csv`` or ``.tsv``.
+        folder of images, ``images.zip``, ``masks.zip`` or ``labels.zip``, a table of pairs,
+        which ends in ``.csv`` or ``.tsv``, or a plate of OME-Zarr.
     split : str, optional
         Keep the fields of a list alone: ``<split>.txt`` in ``metadata/``, in ``metadata.zip`` or
         in the dataset's folder, or any file of names, one a line. Of a table of pairs those of
@@ -84,6 +81,8 @@ def open_dataset(
         Folder of the ground truth, where the first one holds the images alone.
     allow_missing : bool
         Go on without the fields that the split names and the dataset lacks.
+    plate : PlateOptions
+        Channel and labels of a plate, or how files name their wells.
 
     Raises
     ------
@@ -96,6 +95,23 @@ def open_dataset(
     for one in (path, truths):
         if one is not None and not one.exists():
             raise FileNotFoundError(f"{one}: there is no such file or folder")
+    if is_zarr(path) and is_plate(path):
+        if truths is not None or plate.pattern:
+            raise ValueError(f"{path}: a plate of OME-Zarr names its wells and has its own labels")
+        return _keep_split(open_plate(path, plate), path, split, allow_missing)
+    dataset = _open_files(path, split, truths, allow_missing)
+    if plate.pattern and not plate.labels:
+        return keep_matching(dataset, plate.pattern, plate.channel)
+    if plate != NO_PLATE:
+        raise ValueError(
+            f"{path}: no plate of OME-Zarr, of which alone labels are chosen by name; of other "
+            "files a channel is chosen by a group of --pattern"
+        )
+    return dataset
+
+
+def _open_files(path: Path, split: str | None, truths: Path | None, allow_missing: bool) -> Dataset:
+    """Open a dataset of any layout but plates of OME-Zarr; see `open_dataset`."""
     if truths is not None:
         return _open_two(path, truths, split, allow_missing)
     if is_table(path):
@@ -119,7 +135,9 @@ def open_dataset(
     return dataset if listing is None else _keep_listed(dataset, listing, allow_missing)
 
 
-def open_datasets(paths: Sequence[Path], split: str | None = None) -> list[Dataset]:
+def open_datasets(
+    paths: Sequence[Path], split: str | None = None, plate: PlateOptions = NO_PLATE
+) -> list[Dataset]:
     """Open several datasets; a folder of images with one of their ground truth after it is one.
 
     Raises
@@ -131,7 +149,7 @@ def open_datasets(paths: Sequence[Path], split: str | None = None) -> list[Datas
     while left:
         path = left.pop(0)
         truths = left.pop(0) if left and _are_images_and_truths(path, left[0]) else None
-        found.append(open_dataset(path, split, truths=truths))
+        found.append(open_dataset(path, split, truths=truths, plate=plate))
     return found
 
 
@@ -145,43 +163,21 @@ def require_images_and_truth(dataset: Dataset) -> None:
     """
     first = dataset.fields[0]
     source = first.image or first.mask
-    root = Path(dataset.name) if source is None else root_of(source.path.parent)
+    root = Path(dataset.name) if source is None else holder_of(source)
     if not dataset.has_images:
         raise ValueError(f"{root}: there is ground truth but {explain_no_images(root)}")
     if len(dataset.without_mask) == len(dataset.fields):
         raise ValueError(
             f"{root}: none of the {len(dataset.fields)} fields of {dataset.name} has ground truth; "
-            f"{explain_no_truth(root)}"
-        )
-
-
-def refuse_truth(path: Path) -> None:
-    """Refuse to replace a file of a dataset.
-
-    Raises
-    ------
-    FileExistsError
-        If the file is there, in one of the folders that datasets have or as one of their archives.
-    """
-    where = Path(os.path.realpath(path))  # resolve() fails at links to themselves
-    folders = [part.parent for part in where.parents if part.name.lower() in PARTS]
-    folders += [where.parent] if where.name.lower() in _ARCHIVES else []
-    signs = [place for one in folders for sign in _SIGNS for place in _places(one, sign)]
-    if path.exists() and any(sign.exists() for sign in signs):
-        raise FileExistsError(
-            f"{path}: it belongs to a dataset and is not replaced; choose another name or folder"
+            f"{explain_unscored(root)}"
         )
 
 
 def _refuse_other_file(path: Path) -> None:
     """Refuse a file that says nothing of the fields beside it."""
-    if path.is_file() and not is_list(path) and path.name.lower() not in _ARCHIVES:
-        ways = f"open its folder, {', '.join(_ARCHIVES)}, a list of names (.txt) or a table (.csv)"
+    if path.is_file() and not is_list(path) and path.name.lower() not in ARCHIVES:
+        ways = f"open its folder, {', '.join(ARCHIVES)}, a list of names (.txt) or a table (.csv)"
         raise ValueError(f"{path}: not a dataset; {ways}; unpack other archives")
-
-
-def _places(root: Path, part: str) -> tuple[Path, Path]:
-    return part_folder(root, part), part_archive(root, part)
 
 
 def _are_images_and_truths(images: Path, truths: Path) -> bool:
@@ -229,15 +225,20 @@ def _open_two(images: Path, truths: Path, split: str | None, allow_missing: bool
             f"{truths}: no file is named like an image of {images}; name each like its image, with "
             "or without _masks at the end"
         )
+    return _keep_split(dataset, root, split, allow_missing)
+
+
+def _keep_split(dataset: Dataset, root: Path, split: str | None, allow_missing: bool) -> Dataset:
+    """Keep the fields of a list, if one is named."""
     if split is None:
         return dataset
-    return _keep_listed(dataset, find_list(root, split, files.stems), allow_missing)
+    stems = frozenset(field.stem for field in dataset.fields)
+    return _keep_listed(dataset, find_list(root, split, stems), allow_missing)
 
 
 def _open_table(path: Path, split: str | None, allow_missing: bool) -> Dataset:
     """Open the pairs of a table."""
-    fields = read_pairs(path)
-    dataset = Dataset(path.stem, fields)
+    dataset = Dataset(path.stem, fields := read_pairs(path))
     if split is None:
         return dataset
     kept = tuple(field for field in fields if field.split == split)
@@ -246,8 +247,7 @@ def _open_table(path: Path, split: str | None, allow_missing: bool) -> Dataset:
     there = sorted({field.split for field in fields if field.split})
     if there and not is_list(Path(split)):
         raise ValueError(f"{path}: it has no split {split}; there are {', '.join(there)}")
-    listing = find_list(path.parent, split, {field.stem for field in fields})
-    return _keep_listed(dataset, listing, allow_missing)
+    return _keep_split(dataset, path.parent, split, allow_missing)
 
 
 def list_splits(path: Path) -> tuple[str, ...]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from napari_nucseg.array_types import Labels
+from napari_nucseg.io.channels import Channel
 from napari_nucseg.io.images import (
     NAME_IN_BBBC039,
     Image,
@@ -20,6 +24,46 @@ from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import Header
 
 _LARGEST_LABEL = np.iinfo(np.int32).max
+_WELL = re.compile(r"(?P<row>[A-Z]{1,2})(?P<column>0?[1-9]|[1-9]\d)")
+_NAME_IN_PLATE = re.compile(r"(?P<well>[A-Z]{1,2}\d+)_s(?P<site>\d+)")
+"""Names of images in a plate of OME-Zarr, as `Source.title` has them."""
+
+
+def place_of(well: str) -> tuple[int, int] | None:
+    """Return the numbers of a well's row and column, from 1; None if it is not named by them.
+
+    Examples
+    --------
+    >>> place_of("B03"), place_of("AF48"), place_of("left")
+    ((2, 3), (32, 48), None)
+    """
+    match = _WELL.fullmatch(well)
+    if match is None:
+        return None
+    row = sum((ord(one) - 64) * 26**power for power, one in enumerate(reversed(match["row"])))
+    return row, int(match["column"])
+
+
+def row_name(number: int) -> str:
+    """Name a row of a plate by its number, from 1: A to Z, then AA."""
+    before, letter = divmod(number - 1, 26)
+    return (chr(64 + before) if before else "") + chr(65 + letter)
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in a plate a field is.
+
+    Attributes
+    ----------
+    well : str
+        Row and column, such as B03.
+    site : int or None
+        Number of the field within the well, if there are several.
+    """
+
+    well: str
+    site: int | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +80,10 @@ class Field:
         Name of the split that lists the field.
     components : bool
         Whether the pieces of a ground truth that is a binary mask are nuclei of their own.
+    channel : Channel or None
+        Channel of the image that shows the nuclei, where the image has several.
+    position : Position or None
+        Where in a plate it is, if something else than the name of BBBC039's files tells.
     """
 
     stem: str
@@ -43,28 +91,71 @@ class Field:
     mask: Source | None = None
     split: str | None = None
     components: bool = False
+    channel: Channel | None = None
+    position: Position | None = None
 
     @property
     def well(self) -> str | None:
-        """Well of the plate, A01 to P24, if the name tells."""
-        return self._part("well")
+        """Well of the plate, such as A01, if it is known."""
+        return self._part("well") if self.position is None else self.position.well
+
+    @property
+    def row(self) -> str | None:
+        """Row of the well, such as A, if it is known."""
+        place = place_of(self.well or "")
+        return None if place is None else row_name(place[0])
+
+    @property
+    def column(self) -> int | None:
+        """Column of the well, from 1, if it is known."""
+        place = place_of(self.well or "")
+        return None if place is None else place[1]
 
     @property
     def site(self) -> int | None:
-        """Site within the well, 1 to 9, if the name tells."""
+        """Site within the well, from 1, if it is known."""
+        if self.position is not None:
+            return self.position.site
         site = self._part("site")
         return None if site is None else int(site)
 
     @property
     def name(self) -> str:
         """Short name for the screen: ``A02_s1``, or the stem of other files."""
-        return self.stem if self.well is None else f"{self.well}_s{self.site}"
+        if self.well is None:
+            return self.stem
+        return self.well if self.site is None else f"{self.well}_s{self.site}"
+
+    @property
+    def place(self) -> dict[str, str | int | None]:
+        """Columns that say which field a row of a table is of; None where something is unknown."""
+        return {"stem": self.stem, **self.in_plate, "split": self.split}
+
+    @property
+    def in_plate(self) -> dict[str, str | int | None]:
+        """Columns that say where in a plate the field is; None where something is unknown."""
+        return {"well": self.well, "row": self.row, "column": self.column, "site": self.site}
+
+    def placed(self, table: Mapping[str, Any], after: int = 1) -> dict[str, Any]:
+        """Say in a table of the field's objects where in a plate it is, after its first columns.
+
+        Parameters
+        ----------
+        table : mapping
+            Columns by name, a row an object.
+        after : int
+            Number of columns that stay before.
+        """
+        names = list(table)
+        count = len(table[names[0]])
+        place = {name: [value] * count for name, value in self.in_plate.items()}
+        return {**{name: table[name] for name in names[:after]}, **place, **table}
 
     def read_image(self) -> Image:
         """Read the image."""
         if self.image is None:
             raise ValueError(f"{self.stem}: the dataset has no image of this field")
-        return read_image(self.image, lossy=True)
+        return read_image(self.image, self.channel, lossy=True)
 
     def read_image_header(self) -> Header:
         """Read what is known of the image without its pixels."""
@@ -121,7 +212,8 @@ class Field:
             )
 
     def _part(self, part: str) -> str | None:
-        match = NAME_IN_BBBC039.fullmatch(self.stem)
+        in_plate = self.image is not None and self.image.title
+        match = (_NAME_IN_PLATE if in_plate else NAME_IN_BBBC039).fullmatch(self.stem)
         return None if match is None else match[part]
 
 
@@ -148,6 +240,11 @@ class Dataset:
     def has_images(self) -> bool:
         """Whether every field has an image."""
         return all(field.image is not None for field in self.fields)
+
+    @property
+    def has_wells(self) -> bool:
+        """Whether it is known of any field which well it is of."""
+        return any(field.well is not None for field in self.fields)
 
     def with_components(self) -> Dataset:
         """Take each piece of ground truth that is a binary mask for a nucleus of its own."""

@@ -30,6 +30,7 @@ from napari_nucseg.io.pictures import (
     look_into,
     png_shape,
     read_picture,
+    zarr_header,
 )
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.tiff import (
@@ -120,6 +121,8 @@ def read_image_header(source: Source, *, lossy: bool = False) -> Header:
         What `read_image` raises.
     """
     opened = look_into(source)
+    if opened.kind is Kind.ZARR:
+        return zarr_header(source)
     if opened.kind is Kind.TIFF:
         with open_tiff(source, opened.content) as tiff:
             planes = find_planes(source, tiff)
@@ -291,8 +294,7 @@ def _naming(source: Source) -> Iterator[None]:
     """Put the name of a file before what is wrong with its pixels."""
     try:
         yield
-    except ChannelNeededError as error:
-        choices = error.choices, error.proposal
-        raise ChannelNeededError(f"{source}: {error.reason}", *choices) from error
+    except ChannelNeededError as why:
+        raise ChannelNeededError(f"{source}: {why.reason}", why.choices, why.proposal) from why
     except ValueError as error:
         raise BadFileError(f"{source}: {error}") from error

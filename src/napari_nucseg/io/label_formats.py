@@ -21,7 +21,7 @@ from napari_nucseg.io.geojson import GEOJSON_SUFFIXES, read_geojson, write_geojs
 from napari_nucseg.io.imagej_rois import ROI_SUFFIXES, read_rois, write_rois
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
 from napari_nucseg.io.labelled import UINT16_LABELS, Labelled, Shape, refuse_beyond, refuse_shape
-from napari_nucseg.io.ome_zarr import is_zarr
+from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import OME_SUFFIXES, write_labels
 from napari_nucseg.io.zarr_labels import ZARR_SUFFIXES, read_zarr, write_zarr

@@ -22,8 +22,8 @@ from napari_nucseg.array_types import Box, Windowed, parts_of, whole_box
 from napari_nucseg.io.calibration import UNKNOWN, Calibration
 from napari_nucseg.io.channels import HAEMATOXYLIN, Channel, count_colours, find_axis
 from napari_nucseg.io.labelled import NOTE
-from napari_nucseg.io.limits import BadFileError
-from napari_nucseg.io.ome_zarr import is_zarr, labels_within, open_zarr
+from napari_nucseg.io.limits import BadFileError, is_zarr
+from napari_nucseg.io.ome_zarr import labels_within, open_zarr
 from napari_nucseg.io.provenance import check_made
 from napari_nucseg.io.sources import Source, sha256
 from napari_nucseg.io.tiff import (
@@ -181,6 +181,14 @@ def read_made(path: Path) -> Mapping[str, Any]:
         raise BadFileError(f"{path}: it does not say how it was made")
     check_made(made)
     return made
+
+
+def count_corrected(path: Path) -> int:
+    """Count the nuclei of saved labels that were corrected by hand; 0 if they do not say."""
+    try:
+        return int(read_made(path).get("corrected_by_hand", 0))
+    except (ValueError, OSError, TypeError):
+        return 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How much a file may ask for, settled before memory is given to it."""
+"""What a file is and how much it may ask for, settled before memory is given to it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ MAX_COMPRESSION = 200
 """Unpacked over packed size above which a member is taken for a decompression bomb."""
 DEFLATED = 1032
 """Times that deflate can make data smaller, at most."""
+_ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
+"""Files of which a folder of Zarr has one."""
 
 
 class BadFileError(ValueError):
@@ -113,6 +115,11 @@ def refuse_longer(path: Path, member: ZipInfo) -> None:
             f"{path}: member {member.filename!r} declares {declared:,} bytes, more than the "
             f"{there:,} of the whole archive; download it again"
         )
+
+
+def is_zarr(path: Path) -> bool:
+    """Tell whether a folder is an array, or a group of arrays, of Zarr."""
+    return os.path.isdir(path) and any(os.path.isfile(path / name) for name in _ZARR_FILES)
 
 
 def refuse_special(path: Path) -> None:

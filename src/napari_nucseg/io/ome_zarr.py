@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Box, Windowed, parts_of
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, to_um
 from napari_nucseg.io.labelled import NOTE
-from napari_nucseg.io.limits import BadFileError
+from napari_nucseg.io.limits import BadFileError, is_zarr
 
-ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
-"""Files of which a folder of Zarr has one."""
 _CHUNK, _THICK = {2: 1024, 3: 256}, 32
 """Edge of a chunk of labels, in pixels, by the number of axes; and its planes."""
 _OLD_AXES = "TCZYX"
@@ -60,11 +58,6 @@ class ZarrImage:
     calibration: Calibration = UNKNOWN
     version: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
-
-
-def is_zarr(path: Path) -> bool:
-    """Tell whether a folder is an array, or a group of arrays, of Zarr."""
-    return path.is_dir() and any((path / name).is_file() for name in ZARR_FILES)
 
 
 def list_zarrs(folder: Path) -> list[Path]:

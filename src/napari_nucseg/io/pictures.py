@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from PIL import UnidentifiedImageError
 
 from napari_nucseg.io.channels import find_samples
 from napari_nucseg.io.label_rules import is_seg
-from napari_nucseg.io.limits import DEFLATED, BadFileError, refuse_large
+from napari_nucseg.io.limits import DEFLATED, BadFileError, is_zarr, refuse_large
+from napari_nucseg.io.ome_zarr import open_zarr
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.io.tiff import (
     COLOUR_PLANES,
+    Header,
     find_planes,
     has_palette,
     has_white_for_zero,
@@ -61,6 +63,7 @@ class Kind(Enum):
     TIFF = "TIFF"
     PNG = "PNG"
     JPEG = "JPEG"
+    ZARR = "OME-Zarr"
     OTHER = "other"
 
 
@@ -144,6 +147,8 @@ class Opened:
 
 def look_into(source: Source) -> Opened:
     """Tell what kind of file it is; an archive is opened once for all."""
+    if is_zarr(source.path):
+        return Opened(Kind.ZARR, b"")
     content = None if source.member is None else source.read()
     head = source.read(HEAD) if content is None else content[:HEAD]
     return Opened(_kind_of(source, head), head, content)
@@ -152,7 +157,7 @@ def look_into(source: Source) -> Opened:
 def read_picture(
     source: Source, opened: Opened, *, as_numbers: bool = False, lossy: bool = False
 ) -> Picture:
-    """Read the pixels of a TIFF, PNG or JPEG file.
+    """Read the pixels of a TIFF, PNG or JPEG file, or of a folder of OME-Zarr.
 
     Parameters
     ----------
@@ -176,6 +181,8 @@ def read_picture(
     kind, content = opened.kind, opened.content
     if kind is Kind.TIFF:
         return _read_tiff(source, content, as_numbers)
+    if kind is Kind.ZARR:
+        return _read_zarr(source)
     if kind is Kind.OTHER or (kind is Kind.JPEG and not lossy):
         raise BadFileError(f"{source}: {_why_not(source, kind, as_numbers)}")
     if kind is Kind.PNG:
@@ -228,14 +235,27 @@ def _read_tiff(source: Source, content: bytes | None, as_numbers: bool) -> Pictu
         header = tiff_header(source, tiff, planes)
         arrays = [series.asarray() for series in planes.series]
         data = (arrays[0] if len(arrays) == 1 else np.stack(arrays)).reshape(planes.shape)
-        axes, notes = planes.axes, planes.notes
-        page = planes.series[0].keyframe
+        axes, notes, page = planes.axes, planes.notes, planes.series[0].keyframe
         if not as_numbers and has_palette(planes) and page.colormap is not None:
             data, axes = resolve_palette(data, axes, page.colormap)
         if not as_numbers and has_white_for_zero(planes):
             data = invert(data, page)
             notes += ("its tag PhotometricInterpretation is WhiteIsZero: it was inverted",)
     return Picture(data, axes, header.pixel_size, header.z_spacing, notes)
+
+
+def _read_zarr(source: Source) -> Picture:
+    image = open_zarr(source.path)
+    refuse_large(source, image.shape)
+    data = image.read(tuple(slice(0, length) for length in image.shape))
+    return Picture(data, image.axes, image.calibration.pixel_size, image.calibration.z_spacing)
+
+
+def zarr_header(source: Source) -> Header:
+    """Read what is known of a channel of an image of OME-Zarr without its pixels."""
+    image = open_zarr(source.path)
+    shape = tuple(n for n, axis in zip(image.shape, image.axes, strict=True) if axis != "C")
+    return Header(shape, image.dtype, *astuple(image.calibration))
 
 
 def _decode(source: Source, kind: Kind, content: bytes | None, as_numbers: bool) -> Picture:

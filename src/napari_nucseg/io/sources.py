@@ -21,6 +21,7 @@ IMAGES, LISTS = "images", "metadata"
 TRUTHS = ("masks", "labels")
 PARTS = (IMAGES, *TRUTHS, LISTS)
 """Names of the folders, or archives, that a dataset has; they may have capitals."""
+ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
 _IS_UTF_8 = 0x800
 """Bit by which a member says that its name is UTF-8; zipfile takes others for code page 437."""
 _EAST_ASIAN = {
@@ -49,15 +50,20 @@ class Source:
         The file, the archive or the folder.
     member : str or None
         Path within the archive, as `member_path` has it.
+    title : str
+        Name with an ending that stands for the file's own, where that is but a number, as in a
+        plate; else empty.
     """
 
     path: Path
     member: str | None = None
+    title: str = ""
 
     @property
     def name(self) -> str:
-        """File name without folders."""
-        return self.path.name if self.member is None else PurePosixPath(self.member).name
+        """File name without folders, or the title."""
+        own = self.path.name if self.member is None else PurePosixPath(self.member).name
+        return self.title or own
 
     @property
     def stem(self) -> str:
@@ -102,10 +108,17 @@ class Source:
             raise OSError(f"{self}: damaged archive ({error}); download it again") from error
 
     def sha256(self) -> str:
-        """Fingerprint of the file's bytes, in hexadecimal; of a folder's names and their bytes."""
+        """Fingerprint of the file's bytes, in hexadecimal; of a folder's names and their bytes.
+
+        Labels within an image of OME-Zarr are no part of the image.
+        """
         if self.path.is_dir():
-            files = [path for path in sorted(self.path.iterdir()) if path.is_file()]
-            lines = "".join(f"{sha256(path)} {path.name}\n" for path in files)
+            files = {one.relative_to(self.path): one for one in sorted(self.path.rglob("*"))}
+            lines = "".join(
+                f"{sha256(path)} {name.as_posix()}\n"
+                for name, path in files.items()
+                if path.is_file() and "labels" not in name.parts[:-1]
+            )
             return hashlib.sha256(os.fsencode(lines)).hexdigest()
         return hashlib.sha256(self.read()).hexdigest()
 

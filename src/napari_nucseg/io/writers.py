@@ -231,14 +231,6 @@ def read_provenance(path: Path) -> dict[str, Any]:
     return made
 
 
-def count_corrected(path: Path) -> int:
-    """Count the nuclei of saved labels that were corrected by hand; 0 if the file does not say."""
-    try:
-        return int(read_provenance(path).get("corrected_by_hand", 0))
-    except (ValueError, OSError, TypeError):
-        return 0
-
-
 def _read_note(file: tifffile.TiffFile) -> str:
     """Find the note of a file: in ImageJ's description or OME's, or by itself as once was done."""
     description = file.pages.first.description

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Box, Labels, whole_box
 from napari_nucseg.io.atomic import explained, replace_folder
 from napari_nucseg.io.labelled import NOTE, UINT32_LABELS, Labelled, refuse_beyond
-from napari_nucseg.io.limits import BadFileError, refuse_large
+from napari_nucseg.io.limits import BadFileError, is_zarr, refuse_large
 from napari_nucseg.io.ome_zarr import (
     import_zarr,
-    is_zarr,
     labels_within,
     open_zarr,
     write_zarr_labels,
@@ -41,8 +40,8 @@ class _InMemory:
         return self.labels[box]
 
 
-def write_zarr(path: Path, labelled: Labelled) -> None:
-    """Write labels as an OME-Zarr label image of OME-NGFF 0.5, with a pyramid.
+def write_zarr(path: Path, labelled: Labelled, version: str = "0.5") -> None:
+    """Write labels as an OME-Zarr label image, with a pyramid.
 
     Parameters
     ----------
@@ -50,6 +49,8 @@ def write_zarr(path: Path, labelled: Labelled) -> None:
         Folder; one of Zarr that exists is replaced.
     labelled : Labelled
         Labels of a field or a volume.
+    version : str
+        Version of OME's metadata, 0.4 or 0.5.
 
     Raises
     ------
@@ -69,10 +70,65 @@ def write_zarr(path: Path, labelled: Labelled) -> None:
         shutil.rmtree(stage, ignore_errors=True)
         try:
             array = _InMemory(labelled.labels)
-            write_zarr_labels(stage, array, made, labelled.sizes, stack=labelled.stack)
+            write_zarr_labels(stage, array, made, labelled.sizes, version, labelled.stack)
             replace_folder(path, stage)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
+
+
+def write_zarr_into(image: Path, name: str, labelled: Labelled, *, overwrite: bool) -> None:
+    """Write labels into an image of OME-Zarr, as one of its label images.
+
+    Parameters
+    ----------
+    image : Path
+        Folder of the image, such as that of a field of a plate.
+    name : str
+        Name of the label image.
+    labelled : Labelled
+        Labels of the image. Those that were written before and have the same checksum stay.
+    overwrite : bool
+        Whether other labels of this name are replaced.
+
+    Raises
+    ------
+    ValueError
+        If a label does not fit, the name is no folder's, or zarr is not installed.
+    FileExistsError
+        If the image has other labels of this name.
+    """
+    if not name or Path(name).name != name or name.startswith("."):
+        raise ValueError(f"{name!r} is no name of labels; choose letters and numbers, as nuclei")
+    path, version = image / "labels" / name, "0.5" if (image / "zarr.json").is_file() else "0.4"
+    if path.exists() and not overwrite:
+        sha256 = labelled.made.get("labels_sha256")
+        if sha256 is None or _made_of(path).get("labels_sha256") != sha256:
+            raise FileExistsError(
+                f"{path}: the image has labels of this name, and they are kept; choose another "
+                "name, or replace them by --overwrite"
+            )
+    else:
+        write_zarr(path, labelled, version)
+    _list_labels(path.parent, name, version)
+
+
+def _made_of(path: Path) -> dict[str, Any]:
+    """Return how labels that are there were made; empty if they do not say."""
+    try:
+        return dict(open_zarr(path).attributes.get(NOTE, {}))
+    except BadFileError:
+        return {}
+
+
+def _list_labels(folder: Path, name: str, version: str) -> None:
+    """Name labels in the list that an image has of its own."""
+    is_old = version == "0.4"
+    group = import_zarr().open_group(str(folder), mode="a", zarr_format=2 if is_old else 3)
+    told = dict(group.attrs) if is_old else dict(group.attrs.get("ome", {}))
+    names = [*told.get("labels", ())]
+    if name not in names:
+        told |= {"labels": [*names, name]}
+        group.attrs.update(told if is_old else {"ome": {"version": version, **told}})
 
 
 def read_zarr(source: Source) -> Labelled:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_nucseg.analysis.measurements import Nuclei
 from napari_nucseg.report.page import render
 from napari_nucseg.report.page_plots import Plot, as_plot, new_figure
+from napari_nucseg.report.plates import plot_plates
 from napari_nucseg.report.plots import AREA, COUNT, INTENSITY, Theme, draw_measure
 
 HEADER = "Field", "Nuclei", "Median area", "Median diameter", "Mean intensity", "At the border"
@@ -35,6 +36,8 @@ class Measured:
         Name of a field to its error.
     suspect : mapping
         Name of a field to the signs that the model does not suit it.
+    wells : sequence of mapping
+        The table of wells, where these are known; see `plate_maps`.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Measured:
     details: Sequence[str] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
     suspect: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    wells: Sequence[Mapping[str, Any]] = ()
 
     @property
     def count(self) -> int:
@@ -157,7 +161,9 @@ class MeasuredPage:
 
 def write_measures(path: Path, page: MeasuredPage) -> None:
     """Write a report of measures as one HTML file that needs no network."""
-    render(path, "measures.html.jinja", page=page, plots=list(_plots(page.sections)))
+    plots = list(_plots(page.sections))
+    maps = [plot for one in page.sections for plot in plot_plates(one.name, one.wells)]
+    render(path, "measures.html.jinja", page=page, plots=plots, maps=maps)
 
 
 def _plots(sections: Sequence[Measured]) -> Iterator[Plot]:

@@ -21,6 +21,7 @@ from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.report.page_plots import plot_errors, plot_fields, plot_thresholds
+from napari_nucseg.report.plates import plot_plates
 from napari_nucseg.report.published import Rows
 from napari_nucseg.report.text import describe_verdicts, summary_cells
 from napari_nucseg.segmenters.parameters import SegmentParams
@@ -89,6 +90,8 @@ class Section:
         Reason why the scores look better than they are; empty if there is none.
     names : mapping
         The keys of the scores to names of fields for the screen, where these are others.
+    wells : sequence of mapping
+        The table of wells, where these are known; see `plate_maps`.
     """
 
     name: str
@@ -103,6 +106,7 @@ class Section:
     published: Sequence[Rows] = ()
     caveat: str | None = None
     names: Mapping[Any, str] = field(default_factory=dict)
+    wells: Sequence[Mapping[str, Any]] = ()
 
     @property
     def cells(self) -> list[tuple[str, ...]]:
@@ -165,6 +169,7 @@ def write_page(path: Path, page: Page) -> None:
         "report.html.jinja",
         page=page,
         plots=[plot(page.sections) for plot in (plot_fields, plot_thresholds, plot_errors)],
+        maps=[plot for one in page.sections for plot in plot_plates(one.name, one.wells)],
         legend={verdict.word: colour for verdict, colour in VERDICT_COLOURS.items()},
     )
 

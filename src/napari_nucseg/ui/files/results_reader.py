@@ -16,6 +16,7 @@ from napari_nucseg.batch.results_folder import RUN_FILE
 from napari_nucseg.batch.saved_results import SavedResults, holds_results, moved_to, open_results
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.plates import options_of
 from napari_nucseg.io.sources import Source
 from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.ui.files.field_groups import (
@@ -123,7 +124,7 @@ def read_results(
     """
     runs = found.runs
     if moved is not None:
-        there = open_dataset(moved)
+        there = open_dataset(moved, plate=options_of(runs[0].dataset))
         runs = tuple(moved_to(run, there) for run in runs)
     dataset = runs[0].dataset
     for run in runs[1:]:
@@ -167,7 +168,7 @@ def _read_group(
 def _first_gone(dataset: Dataset) -> Source | None:
     """Return the first file of the dataset that is not where it was."""
     sources = (source for field in dataset.fields for source in (field.image, field.mask))
-    return next((one for one in sources if one is not None and not one.path.is_file()), None)
+    return next((one for one in sources if one is not None and not one.path.exists()), None)
 
 
 def _damaged(fields: Sequence[Field]) -> dict[str, Exception]:

@@ -11,10 +11,10 @@ import numpy as np
 from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
+from napari_nucseg.io.atomic import refuse_truth
 from napari_nucseg.io.bbbc039 import require_whole, write_mask
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, to_um
 from napari_nucseg.io.channels import CHANNEL, TIME, said_by
-from napari_nucseg.io.datasets import refuse_truth
 from napari_nucseg.io.label_formats import (
     CELLPOSE,
     FORMATS,

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_nucseg.io.datasets import list_splits
 from napari_nucseg.io.lists import SPLITS
+from napari_nucseg.io.plates import PlateOptions
 from napari_nucseg.metrics.presets import ScoreRule, find_preset
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
@@ -52,6 +53,7 @@ class RunForm:
         self._make_dataset_rows()
         self._make_model_rows()
         self._make_rule_rows()
+        self._make_plate_rows()
         self._make_run_rows()
         self.models.native.setMaximumHeight(_ROWS_OF_MODELS)
         for row in (self.dataset, self.truths, self.out):
@@ -122,6 +124,24 @@ class RunForm:
             "Binary masks",
             "The ground truth is binary masks: each piece in one is a nucleus. Otherwise all of a "
             "binary mask is one nucleus.",
+        )
+
+    def _make_plate_rows(self) -> None:
+        self.channel = LineEdit(
+            label="Channel",
+            tooltip="Channel of the nuclei in a plate, by name or number. Leave it empty where "
+            "there is one channel.",
+        )
+        self.truth_labels = LineEdit(
+            label="Labels of truth",
+            tooltip="Name of the labels in a plate of OME-Zarr that are the ground truth. Leave it "
+            "empty where there are no others.",
+        )
+        self.pattern = LineEdit(
+            label="File names",
+            tooltip="How the names of files tell their well: a regular expression with groups "
+            "(?P<well>...), or row and column, and site and channel if names have them. Leave it "
+            "empty for a plate of OME-Zarr and other datasets.",
         )
 
     def _make_run_rows(self) -> None:
@@ -198,6 +218,12 @@ class RunForm:
         iou, ignored = round(self.threshold.value, 4), self.ignore_border.value
         return ScoreRule(iou, preset, self.empty_as_one.value, ignored)
 
+    @property
+    def plate(self) -> PlateOptions:
+        """What is taken of a plate."""
+        rows = (self.channel, self.truth_labels, self.pattern)
+        return PlateOptions(*(row.value.strip() for row in rows))
+
     def chosen(self, defaults: SegmentParams) -> dict[str, float]:
         """Return the values that differ from those that suit the model; one model alone has any."""
         values: SegmentParams = self.params.params
@@ -214,7 +240,8 @@ class RunForm:
 
     @property
     def _more(self) -> tuple[ValueWidget | FileEdit, ...]:
-        return self.components, self.empty_as_one, self.ignore_border, self.scheduler
+        rule = (self.components, self.empty_as_one, self.ignore_border)
+        return (*rule, self.channel, self.truth_labels, self.pattern, self.scheduler)
 
     def _on_dataset(self) -> None:
         self.split.reset_choices()

@@ -1,5 +1,6 @@
 """The panel that runs models over a dataset, as the command ``napari-nucseg benchmark`` does."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
 from napari_nucseg.batch.saved_results import holds_results
+from napari_nucseg.batch.wells import PlateResults, open_plate_results
 from napari_nucseg.io.bbbc039 import dataset_folder, missing_archives
 from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.ui.files.opening import Opened, add_in_turns, read_ahead
@@ -20,12 +22,14 @@ from napari_nucseg.ui.files.results_reader import (
 )
 from napari_nucseg.ui.files.samples import download_in_window
 from napari_nucseg.ui.jobs import Job
-from napari_nucseg.ui.layers import PREDICTION, role_of
+from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, record_of, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import folded, scrolled, show_enabled
 from napari_nucseg.ui.run.form import ALL, RunForm, folder_of, side_by_side
 from napari_nucseg.ui.run.measures import MeasuresWidget
+from napari_nucseg.ui.run.plate_map import PlateMapWidget
 from napari_nucseg.ui.run.worker import RunOutcome, RunRequest, run_request
+from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.segment.display import show_first
 from napari_nucseg.ui.segment.model_list import ask_for_model
 
@@ -49,9 +53,13 @@ class RunPanel(Panel):
     def __init__(self, viewer: napari.Viewer) -> None:
         self.form = RunForm()
         self._done = ""
+        self._shown: tuple[Path, list[Layer]] | None = None
+        self._wanted = ""
+        self._reading: Job | None = None
         super().__init__(viewer, [])
         form = self.form
         self.measures = MeasuresWidget(viewer, self.run_errand, self._say)
+        self.plate = PlateMapWidget(viewer, self.run_errand, self._say)
         self.native.layout().addWidget(
             scrolled(
                 form.top(),
@@ -61,11 +69,14 @@ class RunPanel(Panel):
                 form.progress.native,
                 self.status.native,
                 side_by_side(form.show_results, form.show_report),
+                self.plate,
                 self.measures,
             )
         )
         form.models.changed.connect(self._show_values)
         form.out.changed.connect(self._show_buttons)
+        form.out.changed.connect(self._open_plate)
+        self.plate.picked.connect(self.go_to)
         for row in form.choices:
             row.changed.connect(lambda: self._say(""))
         form.download.changed.connect(self.download)
@@ -84,6 +95,7 @@ class RunPanel(Panel):
             return
         self._done = ""
         self.measures.show_measures(())
+        self._drop_plate()
         self.run(lambda tell: run_request(request, tell), self._show_outcome)
         self.status.value = "Reading the dataset..."
         self._show_running(True)
@@ -111,6 +123,7 @@ class RunPanel(Panel):
         if out is None:
             return
         before = self.status.value
+        self._shown = out, []
         self._say(OPENING)
         self.run_errand(partial(find_results, out), partial(self._read_results, before))
 
@@ -126,7 +139,42 @@ class RunPanel(Panel):
     def _add_results(self, before: str, opened: Opened) -> None:
         if self.status.value == OPENING:  # else a run has begun
             self._say(before)
-        add_in_turns(self._viewer, opened, _outline)
+        layers = [] if self._shown is None else self._shown[1]
+        add_in_turns(self._viewer, opened, partial(self._on_added, layers))
+
+    def _on_added(self, layers: list[Layer], layer: Layer) -> None:
+        """Let the image be seen through a prediction, and show the field that was asked for."""
+        layers.append(layer)
+        if isinstance(layer, Labels):
+            if layer.visible and role_of(layer) == PREDICTION:
+                show_first(layer)
+            self._show_field(layers)
+
+    def _on_error(self, error: Exception) -> None:
+        if self._shown is not None and not self._shown[1]:
+            self._shown = None  # so that a click on a well opens them again
+        super()._on_error(error)
+
+    def go_to(self, stem: str) -> None:
+        """Show a field of the results, whose layers are opened first if they are not there."""
+        self._wanted = stem
+        of, layers = self._shown or (None, [])
+        there = [layer for layer in layers if layer in self._viewer.layers]
+        if of != folder_of(self.form.out) or (layers and not there):
+            self.show_results()
+        else:  # where there are none yet, they are on their way
+            self._show_field(there)
+
+    def _show_field(self, layers: Sequence[Layer]) -> None:
+        """Move the slider to the field that is wanted; fields of other sizes are hidden for it."""
+        stems = {layer: record.stems for layer in layers if (record := record_of(layer))}
+        having = [layer for layer, named in stems.items() if self._wanted in named]
+        if having and not any(layer.visible for layer in having):
+            for layer in stems:
+                layer.visible = layer in having and role_of(layer) != GROUND_TRUTH
+        for layer in having:
+            if isinstance(layer, Labels):
+                go_to_field(self._viewer, layer, stems[layer].index(self._wanted))
 
     def show_report(self) -> None:
         """Open the report in the browser."""
@@ -152,6 +200,7 @@ class RunPanel(Panel):
     def disconnect_viewer(self) -> None:
         """Disconnect from the events of the viewer."""
         self.measures.disconnect_viewer()
+        self.plate.disconnect_viewer()
 
     def _request(self) -> RunRequest | str:
         """Put together what is asked for, or say what is missing."""
@@ -177,6 +226,7 @@ class RunPanel(Panel):
             form.scheduler.value.strip() or None,
             folder_of(form.truths),
             form.components.value,
+            form.plate,
         )
 
     def _take_up(self, path: Path) -> None:
@@ -217,12 +267,21 @@ class RunPanel(Panel):
     def _show_outcome(self, outcome: RunOutcome) -> None:
         self._say(outcome.text)
         self.measures.show_measures(outcome.measured)
+        self._open_plate()
+
+    def _open_plate(self) -> None:
+        """Show the map of the plate whose results are chosen, if they are of one."""
+        out = folder_of(self.form.out)
+        self._drop_plate()
+        if out is not None and holds_results(out):
+            read = partial(open_plate_results, out)
+            self._reading = self.run_errand(lambda tell: read(), self.plate.show_results)
+
+    def _drop_plate(self) -> None:
+        """Hide the map of a plate, and show none that is still read."""
+        if self._reading is not None and not self._reading.is_over:
+            self._reading.abandon()
+        self.plate.show_results(PlateResults({}, {}))
 
     def _say(self, line: str) -> None:
         self.status.value = line
-
-
-def _outline(layer: Layer) -> None:
-    """Let the image be seen through a prediction."""
-    if isinstance(layer, Labels) and layer.visible and role_of(layer) == PREDICTION:
-        show_first(layer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.io.fields import Dataset
+from napari_nucseg.io.plates import NO_PLATE, PlateOptions
 from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from napari_nucseg.report.measures import Measured
 
 PLUGIN = "napari-nucseg"
+_PLATE = ("--channel", "--truth-labels", "--pattern")
+"""Options of the command line for what is taken of a plate, as `PlateOptions` has them."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class RunRequest:
         Folder of the ground truth, if the dataset is a folder of images alone.
     components : bool
         Whether each piece of a ground truth that is a binary mask is a nucleus of its own.
+    plate : PlateOptions
+        What is taken of a plate.
     split : str or None
         Name of the list of fields to run; None for all fields.
     models : tuple of str
@@ -60,6 +65,7 @@ class RunRequest:
     scheduler: str | None
     truths: Path | None = None
     components: bool = False
+    plate: PlateOptions = NO_PLATE
 
     @property
     def command(self) -> list[str]:
@@ -76,6 +82,8 @@ class RunRequest:
         line += ["--empty-as-one"] if self.rule.empty_as_one else []
         line += ["--ignore-border"] if self.rule.ignore_border else []
         line += ["--scheduler", self.scheduler] if self.scheduler else []
+        for option, wanted in zip(_PLATE, astuple(self.plate), strict=True):
+            line += [option, wanted] if wanted else []
         for name, value in self.chosen.items():
             option = f"--{name.replace('_', '-')}"
             line += [option] if value is True else [option, str(value)]
@@ -150,7 +158,9 @@ def run_request(request: RunRequest, progress: Progress) -> RunOutcome:
     from napari_nucseg.io.datasets import open_dataset
     from napari_nucseg.io.writers import has_parquet
 
-    dataset = open_dataset(request.dataset, request.split, truths=request.truths)
+    dataset = open_dataset(
+        request.dataset, request.split, truths=request.truths, plate=request.plate
+    )
     if request.components:
         dataset = dataset.with_components()
     models = [catalogue.find(name) for name in request.models]

@@ -105,7 +105,7 @@ class Exported:
 
     def objects(self, progress: Progress) -> dict[str, list[object]]:
         """List all objects of both sides, as the command line does, and which a hand corrected."""
-        tables = []
+        tables, has_wells = [], any(field.well for field in self.fields.values())
         for done, plane in enumerate(self.pairs):
             progress(done, len(self.pairs), "Listing")
             preset, name, size = self.rule.preset, self.fields[plane].stem, self.pixel_size
@@ -115,6 +115,7 @@ class Exported:
             columns = object_columns(name, *labels, matching, preset, pixel_size=size)
             columns["corrected"] = mark_corrected(columns, self.corrected.get(plane, {}))
             columns |= mark_columns(self.marks, plane, columns, self.pairs[plane])
+            columns = self.fields[plane].placed(columns) if has_wells else columns
             tables.append(columns)
         return join(tables)
 

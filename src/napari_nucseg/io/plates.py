@@ -1,0 +1,291 @@
+"""Plates of OME-Zarr: which wells and fields there are, and which of their labels are the truth.
+
+A plate of OME-Zarr is a folder of wells, and a well one of images, each of which may have labels.
+Its metadata are read as the JSON that they are, so that a plate is listed without its arrays.
+
+References
+----------
+.. [1] OME-NGFF 0.4 and 0.5, high-content screening, https://ngff.openmicroscopy.org
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from napari_nucseg.io.channels import MEAN, Channel
+from napari_nucseg.io.fields import Dataset, Field, Position
+from napari_nucseg.io.labelled import NOTE
+from napari_nucseg.io.layouts import explain_no_truth
+from napari_nucseg.io.limits import BadFileError, is_zarr
+from napari_nucseg.io.ome_zarr import open_zarr
+from napari_nucseg.io.sources import Source, root_of
+
+ENDING = ".zarr"
+"""Ending of the titles of images and labels in a plate."""
+
+
+@dataclass(frozen=True)
+class PlateOptions:
+    """What is taken of a plate, or of files that are named by their wells.
+
+    Attributes
+    ----------
+    channel : str
+        Name or number of the channel of the nuclei; empty where there is one channel.
+    labels : str
+        Name of the labels in a plate of OME-Zarr that are the ground truth; empty for the only
+        ones that this program has not made itself.
+    pattern : str
+        Names of files as `well_names.keep_matching` takes them; empty for a plate of OME-Zarr.
+    """
+
+    channel: str = ""
+    labels: str = ""
+    pattern: str = ""
+
+
+NO_PLATE = PlateOptions()
+"""Nothing is said of a plate."""
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image of a plate as its metadata tell of it.
+
+    Attributes
+    ----------
+    path : Path
+        Folder of the image.
+    position : Position
+        Well, and number of the image in it.
+    channels : tuple of str
+        Names of its channels, as far as they are known.
+    labels : mapping
+        Name of each of its label images to whether this program has made it.
+    """
+
+    path: Path
+    position: Position
+    channels: tuple[str, ...]
+    labels: Mapping[str, bool]
+
+    @property
+    def stem(self) -> str:
+        """Name of the field."""
+        return f"{self.position.well}_s{self.position.site}"
+
+    @property
+    def source(self) -> Source:
+        """The image as a file is one."""
+        return Source(self.path, title=self.stem + ENDING)
+
+    def truth(self, name: str) -> Source | None:
+        """Return labels of the image, if it has such."""
+        path = self.path / "labels" / name
+        return Source(path, title=self.stem + ENDING) if name in self.labels else None
+
+
+def is_plate(path: Path) -> bool:
+    """Whether a folder is a plate of OME-Zarr.
+
+    Raises
+    ------
+    ValueError
+        If it is a folder of Zarr whose metadata are damaged.
+    """
+    return is_zarr(path) and "plate" in _attributes(path)
+
+
+def open_plate(path: Path, options: PlateOptions = NO_PLATE) -> Dataset:
+    """Find the fields of a plate of OME-Zarr without reading any pixel.
+
+    Fields are named by well and site, such as ``B03_s1``.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged or empty, or it cannot be told which channel shows the nuclei or which
+        labels are the ground truth; the message lists those that there are.
+    """
+    images, absent = _read_plate(path)
+    channel = _find_channel(path, images, options.channel)
+    truth = _find_truth(path, images, options.labels)
+    fields = [
+        Field(one.stem, one.source, one.truth(truth), channel=channel, position=one.position)
+        for one in images
+    ]
+    return Dataset(
+        path.absolute().name.removesuffix(ENDING).removesuffix(".ome"), tuple(fields), absent
+    )
+
+
+def plate_images(path: Path) -> list[Source]:
+    """List the images of a plate of OME-Zarr.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged or empty.
+    """
+    return [one.source for one in _read_plate(path)[0]]
+
+
+def find_channel(plates: Sequence[Path], wanted: str) -> Channel | None:
+    """Find the channel of a name or number in plates; None if they have one channel alone.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is not the same one in all plates.
+    """
+    found = {_find_channel(path, _read_plate(path)[0], wanted): path for path in plates}
+    if len(found) > 1:
+        first, second, *_ = found.values()
+        raise ValueError(
+            f"{first} and {second}: their channels are in another order; segment one after the "
+            "other"
+        )
+    return next(iter(found))
+
+
+def holder_of(source: Source) -> Path:
+    """Return the folder of the dataset, or the plate, that a file belongs to."""
+    return source.path.parents[2] if source.title else root_of(source.path.parent)
+
+
+def options_of(dataset: Dataset) -> PlateOptions:
+    """Return what takes the same channel and labels of the plate again."""
+    channel, mask = dataset.fields[0].channel, dataset.fields[0].mask
+    labels = mask.path.name if mask is not None and mask.title else ""
+    return PlateOptions("" if channel is None else channel.name, labels)
+
+
+def explain_unscored(root: Path) -> str:
+    """Say why a dataset or a plate has no ground truth, and what to do."""
+    if not is_plate(root):
+        return explain_no_truth(root)
+    names = sorted({name for one in _read_plate(root)[0] for name in one.labels})
+    if names:
+        return f"say which labels of the plate are the ground truth: {_listed(names)}"
+    return "write labels into the plate beside its images, as OME-Zarr has them"
+
+
+def _attributes(folder: Path) -> Mapping[str, Any]:
+    """Read OME's metadata of a folder of Zarr; empty if it has none."""
+    for name in ("zarr.json", ".zattrs"):
+        file = folder / name
+        if not file.is_file():
+            continue
+        try:
+            found = json.loads(file.read_bytes())
+            told = found.get("attributes", {}) if name == "zarr.json" else found
+            return {**told, **told.get("ome", {})}
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise BadFileError(
+                f"{file}: its metadata are damaged ({error}); write the folder again"
+            ) from error
+    return {}
+
+
+def _read_plate(path: Path) -> tuple[list[_Image], tuple[str, ...]]:
+    """List the images of a plate by well and site, and the names of those that are not there."""
+    try:
+        places = list(_places(path))
+        found = [_read_image(*one) for one in places if is_zarr(one[0])]
+    except BadFileError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BadFileError(
+            f"{path}: the metadata of the plate are damaged ({error!r}); write it again"
+        ) from error
+    if not found:
+        raise BadFileError(f"{path}: a plate without images; copy it again, with its wells")
+    absent = [f"{at.well}_s{at.site}" for one, at in places if not is_zarr(one)]
+    return found, tuple(absent)
+
+
+def _places(path: Path) -> Iterator[tuple[Path, Position]]:
+    """Yield where each image of a plate is, and its well and site."""
+    wells = {}
+    for one in _attributes(path)["plate"]["wells"]:
+        row, column = PurePosixPath(one["path"]).parts
+        wells[len(row), row, len(column), column] = _within(path, one["path"])
+    for (_, row, _, column), folder in sorted(wells.items()):
+        name = f"{row}{column:0>2}"
+        images = _attributes(folder).get("well", {}).get("images", [{"path": "0"}])
+        for number, image in enumerate(images, 1):
+            yield _within(folder, image["path"]), Position(name, number)
+
+
+def _within(folder: Path, inner: str) -> Path:
+    """Return a folder in another one, and refuse what leads out of it."""
+    if PurePosixPath(inner).is_absolute() or ".." in PurePosixPath(inner).parts:
+        raise BadFileError(f"{folder}: its metadata lead outside the folder, to {inner}")
+    return folder / inner
+
+
+def _read_image(path: Path, position: Position) -> _Image:
+    told = _attributes(path)
+    channels = [str(one.get("label", "")) for one in told.get("omero", {}).get("channels", ())]
+    labels = {
+        str(name): bool(_attributes(_within(path / "labels", str(name))).get(NOTE))
+        for name in _attributes(path / "labels").get("labels", ())
+    }
+    return _Image(path, position, tuple(channels), labels)
+
+
+def _find_channel(path: Path, images: Sequence[_Image], wanted: str) -> Channel | None:
+    """Find the channel that is wanted of all images; None if each has one alone."""
+    first = open_zarr(images[0].path)
+    count = first.shape[first.axes.index("C")] if "C" in first.axes else 1
+    names = images[0].channels or [""] * count
+    choices = _listed([name or str(number) for number, name in enumerate(names, 1)])
+    if not wanted and count > 1:
+        raise ValueError(
+            f"{path}: its images have {count} channels; say which shows the nuclei: {choices}"
+        )
+    if wanted in ("", MEAN) or (wanted.isdecimal() and 0 < int(wanted) <= count):
+        return Channel(wanted) if count > 1 else None
+    found = {_number(one.channels, wanted): one for one in reversed(images)}
+    if None in found:
+        raise ValueError(
+            f"{found[None].path}: it has no channel {wanted}; choose one of {choices}, or {MEAN}"
+        )
+    if len(found) > 1:
+        one, other, *_ = found.values()
+        raise ValueError(
+            f"{one.path} and {other.path}: channel {wanted} is another one in each; choose it by "
+            "its number"
+        )
+    return Channel(str(next(iter(found)))) if count > 1 else None
+
+
+def _number(names: Sequence[str], wanted: str) -> int | None:
+    """Return the number of a channel, from 1; capitals count only where names differ by them."""
+    if wanted in names:
+        return names.index(wanted) + 1
+    lower = [name.lower() for name in names]
+    return lower.index(wanted.lower()) + 1 if lower.count(wanted.lower()) == 1 else None
+
+
+def _find_truth(path: Path, images: Sequence[_Image], wanted: str) -> str:
+    """Name the labels that are the ground truth; empty if there are none."""
+    names = {name for one in images for name in one.labels}
+    if wanted and wanted not in names:
+        there = f"there are {_listed(sorted(names))}" if names else "there are none"
+        raise ValueError(f"{path}: no image has labels {wanted}; {there}")
+    others = sorted({name for one in images for name, is_made in one.labels.items() if not is_made})
+    if not wanted and len(others) > 1:
+        raise ValueError(
+            f"{path}: its images have several labels; say which are the ground truth: "
+            f"{_listed(others)}"
+        )
+    return wanted or (others[0] if others else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

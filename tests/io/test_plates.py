@@ -1,0 +1,371 @@
+"""Plates of OME-Zarr, and folders whose files name their wells: fields, channels and truth."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+
+import napari_nucseg as ns
+from napari_nucseg.batch.saved_results import moved_to, open_results
+from napari_nucseg.io import writers
+from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.plates import PlateOptions, is_plate
+from tests.batch.trainings import make_start
+
+zarr = pytest.importorskip("zarr")
+
+CHANNELS = ("GFP", "DAPI")
+WELLS = ("B/3", "C/10", "B/10")
+
+
+def put(group, told, version, **others):
+    """Write OME's metadata where a version has them."""
+    group.attrs.update({**told, **others} if version == "0.4" else {"ome": told, **others})
+
+
+def write_image(group, data, axes, version, told=None, **others):
+    """Write pixels as an image of one resolution, of half a micrometre a pixel."""
+    sizes = [0.5 if axis in "yx" else 1.0 for axis in axes]
+    space = {"type": "space", "unit": "micrometer"}
+    kinds = {"t": {"type": "time"}, "c": {"type": "channel"}}
+    steps = [{"type": "scale", "scale": sizes}]
+    scales = {
+        "axes": [{"name": axis, **kinds.get(axis, space)} for axis in axes],
+        "datasets": [{"path": "0", "coordinateTransformations": steps}],
+    }
+    of = {"version": version}
+    is_old = version == "0.4"
+    put(
+        group,
+        {"multiscales": [of | scales], **(told or {})}
+        if is_old
+        else {**of, "multiscales": [scales], **(told or {})},
+        version,
+        **others,
+    )
+    keys = {"dimension_names": list(axes)}
+    if is_old:
+        keys = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
+    array = group.create_array("0", shape=data.shape, chunks=data.shape, dtype=data.dtype, **keys)
+    array[:] = data
+
+
+def write_labels(image, name, labels, version, **others):
+    """Write labels into an image, and name them in its list."""
+    told = {"version": version} if version == "0.5" else {}
+    folder = image.require_group("labels")
+    before = dict(folder.attrs).get("ome", dict(folder.attrs)).get("labels", [])
+    put(folder, {**told, "labels": [*before, name]}, version)
+    group = folder.create_group(name)
+    write_image(group, labels.astype(np.uint32), "yx", version, {"image-label": told}, **others)
+
+
+def write_plate(path, fields, version="0.4", channels=CHANNELS, labels=("nuclei",)):
+    """Write a plate of three wells, of two fields the first: in the last channel are nuclei."""
+    group = zarr.create_group(str(path), zarr_format=2 if version == "0.4" else 3)
+    told = {
+        "columns": [{"name": "3"}, {"name": "10"}],
+        "rows": [{"name": "B"}, {"name": "C"}],
+        "wells": [
+            {"path": "B/3", "rowIndex": 0, "columnIndex": 0},
+            {"path": "C/10", "rowIndex": 1, "columnIndex": 1},
+            {"path": "B/10", "rowIndex": 0, "columnIndex": 1},
+        ],
+    }
+    of = {"version": version}
+    plate = {**told, "name": "plate"}
+    put(group, {"plate": of | plate} if version == "0.4" else {**of, "plate": plate}, version)
+    drawn = iter(fields)
+    for well, count in zip(WELLS, (2, 1, 1), strict=True):
+        row, column = well.split("/")
+        inner = group.require_group(row).create_group(column)
+        images = {"images": [{"path": str(number)} for number in range(count)]}
+        put(inner, {"well": of | images} if version == "0.4" else {**of, "well": images}, version)
+        for number in range(count):
+            field = next(drawn)
+            image = inner.create_group(str(number))
+            dark = [np.full_like(field.image, 5)] * (len(channels) - 1)
+            data = np.stack([*dark, field.image])[None, :, None]
+            shown = {"color": "FFFFFF", "window": {"min": 0, "max": 255, "start": 0, "end": 255}}
+            named = {"omero": {"channels": [{"label": name, **shown} for name in channels]}}
+            write_image(image, data, "tczyx", version, named)
+            for name in labels:
+                write_labels(image, name, field.labels, version)
+    return path
+
+
+@pytest.fixture
+def fields(drawn_fields):
+    """A field for each of the four places of a plate, the last without nuclei."""
+    return [drawn_fields[0], drawn_fields[1], drawn_fields[0], drawn_fields[2]]
+
+
+@pytest.fixture
+def plate(tmp_path, fields):
+    return write_plate(tmp_path / "plate.ome.zarr", fields)
+
+
+@pytest.fixture
+def bare(tmp_path, fields):
+    """A plate without labels."""
+    return write_plate(tmp_path / "bare.ome.zarr", fields, labels=())
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+DAPI = PlateOptions("DAPI")
+PLACE = ("well", "row", "column", "site")
+STEMS = ["B03_s1", "B03_s2", "B10_s1", "C10_s1"]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_plate_is_a_dataset_of_its_wells_and_fields(tmp_path, fields, version):
+    path = write_plate(tmp_path / "plate.ome.zarr", fields, version)
+    dataset = open_dataset(path, plate=DAPI)
+    assert dataset.name == "plate"
+    assert [one.stem for one in dataset.fields] == STEMS
+    assert [one.name for one in dataset.fields] == STEMS
+    places = [(one.well, one.row, one.column, one.site) for one in dataset.fields]
+    assert places[1:3] == [("B03", "B", 3, 2), ("B10", "B", 10, 1)]
+    for one, number in zip(dataset.fields, (0, 1, 3, 2), strict=True):
+        drawn = fields[number]
+        image = one.read_image()
+        np.testing.assert_array_equal(image.data, drawn.image)
+        assert image.pixel_size == pytest.approx(0.5)
+        assert one.read_image_header() == image.header
+        np.testing.assert_array_equal(one.read_truth(), drawn.labels)
+
+
+def test_plates_of_these_tests_are_as_the_standard_says(tmp_path, fields):
+    yaozarrs = pytest.importorskip("yaozarrs")
+    yaozarrs.validate_zarr_store(str(write_plate(tmp_path / "new.zarr", fields, "0.5")))
+
+
+def test_a_plate_without_labels_is_no_ground_truth(bare):
+    assert open_dataset(bare, plate=DAPI).has_no_truth
+
+
+def test_a_channel_is_found_by_name_in_any_case_or_by_number(plate, fields):
+    for name in ("dapi", "2"):
+        field = open_dataset(plate, plate=PlateOptions(name)).fields[0]
+        np.testing.assert_array_equal(field.read_image().data, fields[0].image)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [("", "have 2 channels.*GFP, DAPI"), ("Cy5", "no channel Cy5.*GFP, DAPI"), ("3", "no channel")],
+)
+def test_a_channel_that_is_not_told_or_not_there_is_refused(plate, wanted, told):
+    with pytest.raises(ValueError, match=told):
+        open_dataset(plate, plate=PlateOptions(wanted))
+
+
+def test_a_name_that_is_another_channel_in_some_fields_is_refused(plate):
+    file = plate / "C/10/0/.zattrs"
+    told = json.loads(file.read_text())
+    told["omero"]["channels"].reverse()
+    file.write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="DAPI is another one in each"):
+        open_dataset(plate, plate=DAPI)
+
+
+def test_a_plate_of_one_channel_needs_no_name(tmp_path, fields):
+    path = write_plate(tmp_path / "grey.zarr", fields, channels=("DAPI",))
+    for options in (PlateOptions(), DAPI):
+        field = open_dataset(path, plate=options).fields[0]
+        np.testing.assert_array_equal(field.read_image().data, fields[0].image)
+
+
+def test_of_several_labels_the_truth_has_to_be_named(tmp_path, fields):
+    path = write_plate(tmp_path / "a.zarr", fields, labels=("cells", "nuclei"))
+    with pytest.raises(ValueError, match=r"several labels.*: cells, nuclei"):
+        open_dataset(path, plate=DAPI)
+    with pytest.raises(ValueError, match="no image has labels spots; there are cells, nuclei"):
+        open_dataset(path, plate=PlateOptions("DAPI", "spots"))
+    chosen = open_dataset(path, plate=PlateOptions("DAPI", "nuclei"))
+    assert {one.mask.path.name for one in chosen.fields} == {"nuclei"}
+
+
+def test_a_field_that_is_not_there_is_told_and_a_well_outside_is_refused(plate):
+    shutil.rmtree(plate / "B/3/1")
+    assert open_dataset(plate, plate=DAPI).absent == ("B03_s2",)
+    file = plate / ".zattrs"
+    told = json.loads(file.read_text())
+    told["plate"]["wells"][0]["path"] = "../B"
+    file.write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="outside the folder"):
+        open_dataset(plate, plate=DAPI)
+
+
+def test_damaged_metadata_are_refused_by_name(plate):
+    assert is_plate(plate)
+    (plate / "B/3/.zattrs").write_text("{")
+    with pytest.raises(ValueError, match=r"3/.zattrs: its metadata are damaged"):
+        open_dataset(plate, plate=DAPI)
+    (plate / ".zattrs").write_text('{"plate": {"wells": [{"path": "B3"}]}}')
+    with pytest.raises(ValueError, match="the metadata of the plate are damaged"):
+        open_dataset(plate, plate=DAPI)
+
+
+def test_options_of_plates_are_refused_for_other_datasets(drawn_dataset, plate):
+    with pytest.raises(ValueError, match="no plate of OME-Zarr"):
+        open_dataset(drawn_dataset, plate=DAPI)
+    with pytest.raises(ValueError, match="names its wells"):
+        open_dataset(plate, plate=PlateOptions("DAPI", pattern="(?P<well>.*)"))
+
+
+def test_a_plate_with_truth_is_scored_and_opens_again(run, plate, tmp_path):
+    out = tmp_path / "out"
+    done = run("benchmark", plate, "--channel", "DAPI", "-m", "otsu", "--out", out)
+    assert done.code == 0, done.said
+    rows = read(out / "fields.csv")
+    assert [row["stem"] for row in rows] == STEMS
+    assert [(row["well"], row["row"], row["column"], row["site"]) for row in rows][1] == (
+        *("B03", "B", "3", "2"),
+    )
+    assert float(rows[0]["f1"]) > 0.5
+    assert sorted(path.name for path in (out / "labels").iterdir()) == [f"{s}.tif" for s in STEMS]
+    for table in ("objects.csv", "measurements.csv"):
+        found = {tuple(row[name] for name in PLACE) for row in read(out / table)}
+        assert ("B03", "B", "3", "2") in found
+    wells = read(out / "wells.csv")
+    assert [row["well"] for row in wells] == ["B03", "B10", "C10"]
+    assert [row["fields"] for row in wells] == ["2", "1", "1"]
+    counts = [int(row["predicted"]) for row in rows]
+    assert [int(row["predicted"]) for row in wells] == [counts[0] + counts[1], *counts[2:]]
+    objects = [row for row in read(out / "objects.csv") if row["side"] == "predicted"]
+    areas = [float(row["area_um2"]) for row in objects if row["well"] == "B03"]
+    assert float(wells[0]["median_area_um2"]) == pytest.approx(np.median(areas))
+    assert float(wells[2]["object_f1"]) == pytest.approx(float(rows[3]["object_f1"]))
+    page = (out / "report.html").read_text("utf-8")
+    assert "otsu: F1 of a well" in page
+    (results,) = open_results(out)
+    assert results.dataset.fields == open_dataset(plate, plate=DAPI).fields
+    again = run("benchmark", plate, "--channel", "DAPI", "-m", "otsu", "--out", out)
+    assert again.code == 0, again.said
+    other = run("benchmark", plate, "--channel", "GFP", "-m", "otsu", "--out", out)
+    assert (other.code, "channel: 2 before, 1 now" in other.said) == (2, True)
+
+
+def test_results_find_a_plate_that_was_moved(run, plate, tmp_path):
+    out = tmp_path / "out"
+    run("benchmark", plate, "--channel", "DAPI", "-m", "otsu", "--out", out)
+    (tmp_path / "there").mkdir()
+    moved = plate.rename(tmp_path / "there" / plate.name)
+    (results,) = open_results(out)
+    found = moved_to(results, open_dataset(moved, plate=DAPI))
+    assert found.dataset.fields[0].read_image().data.shape == (160, 200)
+
+
+def test_a_plate_without_truth_is_measured(run, bare, tmp_path):
+    out = tmp_path / "out"
+    done = run("benchmark", bare, "--channel", "DAPI", "-m", "otsu", "--out", out)
+    assert done.code == 0, done.said
+    assert "write labels into the plate" in done.said
+    rows = read(out / "fields.csv")
+    assert [(row["stem"], row["well"], row["column"]) for row in rows] == [
+        *(("B03_s1", "B03", "3"), ("B03_s2", "B03", "3")),
+        *(("B10_s1", "B10", "10"), ("C10_s1", "C10", "10")),
+    ]
+    wells = read(out / "wells.csv")
+    assert [(row["well"], row["nuclei"]) for row in wells[1:]] == [
+        ("B10", rows[2]["nuclei"]), ("C10", rows[3]["nuclei"])
+    ]  # fmt: skip
+    nuclei = read(out / "measurements.csv")
+    assert tuple(nuclei[-1][name] for name in ("field", *PLACE)) == (
+        "C10_s1",
+        "C10",
+        "C",
+        "10",
+        "1",
+    )
+    page = (out / "report.html").read_text("utf-8")
+    assert "otsu: Nuclei of a well" in page
+    assert "otsu: Median area" in page
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_labels_go_into_the_plate_and_are_no_truth_until_they_are_named(
+    run, tmp_path, fields, version
+):
+    bare = write_plate(tmp_path / "bare.zarr", fields, version, labels=())
+    into = "segment", bare, "--channel", "DAPI", "-m", "otsu", "--out", tmp_path / "labels"
+    done = run(*into, "--into-plate", "otsu")
+    assert done.code == 0, done.said
+    assert open_dataset(bare, plate=DAPI).has_no_truth
+    named = open_dataset(bare, plate=PlateOptions("DAPI", "otsu"))
+    saved = tifffile.imread(tmp_path / "labels" / "B03_s1.tif")
+    np.testing.assert_array_equal(named.fields[0].read_truth(), saved)
+    again = run(*into, "--into-plate", "otsu")
+    assert (again.code, "already exists" in again.said) == (0, True)
+
+
+def test_measures_of_a_plate_tell_the_well_of_each_nucleus(run, plate, tmp_path):
+    options = "--channel", "DAPI", "-m", "otsu", "--out", tmp_path
+    assert run("segment", plate, *options, "--measures").code == 0
+    first, *_ = read(tmp_path / "measurements.csv")
+    told = "image", "index", *PLACE
+    assert list(first)[:6] == list(told)
+    assert [first[name] for name in told] == ["B03_s1.zarr", "1", "B03", "B", "3", "1"]
+    assert run("segment", plate, *options, "--measures", "--cellprofiler").code == 0
+    first, *_ = read(tmp_path / "measurements.csv")
+    assert (first["Metadata_Well"], first["Metadata_Site"]) == ("B03", "1")
+
+
+def test_a_plate_is_opened_by_scripts_and_learned_from(run, plate, tmp_path, fields):
+    opened = ns.open(plate, channel="DAPI", truth_labels="nuclei").fields
+    assert [one.name for one in opened] == STEMS
+    np.testing.assert_array_equal(opened[0].read_truth(), fields[0].labels)
+    with pytest.raises(ValueError, match="have 2 channels"):
+        ns.open(plate)
+    start, out = make_start(tmp_path / "start.pt"), tmp_path / "mine.pt"
+    brief = "--hold-out", 0, "--batches", 2, "--validate-every", 2, "--crop", 64
+    line = "train", plate, "--start", start, *brief, "--batch-size", 2, "-o", out
+    assert "have 2 channels" in run(*line).said
+    done = run(*line, "--channel", "DAPI")
+    assert done.code == 0, done.said
+    told = json.loads(out.with_suffix(".json").read_text())
+    assert told["learned_from"] == [{"name": "plate", "fields": 4}]
+
+
+def test_labels_in_a_plate_are_kept_unless_it_is_asked(run, plate, tmp_path, fields):
+    into = "segment", plate, "--channel", "DAPI", "-m", "otsu", "--out", tmp_path / "labels"
+    done = run(*into, "--into-plate", "nuclei")
+    assert (done.code, "they are kept" in done.said) == (2, True)  # of all images
+    kept = open_dataset(plate, plate=DAPI).fields[0].read_truth()
+    np.testing.assert_array_equal(kept, fields[0].labels)
+    done = run(*into, "--into-plate", "nuclei", "--overwrite")
+    assert done.code == 0, done.said
+    replaced = open_dataset(plate, plate=PlateOptions("DAPI", "nuclei")).fields[0].read_truth()
+    saved = tifffile.imread(tmp_path / "labels" / "B03_s1.tif")
+    np.testing.assert_array_equal(replaced, saved)
+
+
+def test_truth_in_a_plate_says_how_many_nuclei_a_hand_corrected(run, bare, tmp_path):
+    into = "segment", bare, "--channel", "DAPI", "-m", "otsu", "--out", tmp_path / "labels"
+    run(*into)
+    path = tmp_path / "labels" / "B03_s1.tif"
+    labels = tifffile.imread(path)
+    made = {**writers.read_provenance(path), "corrected_by_hand": 1}
+    writers.write_labels(path, labels * (labels != 1), made)
+    assert run(*into, "--into-plate", "mine").code == 0
+    truth = "--channel", "DAPI", "--truth-labels", "mine"
+    done = run("benchmark", bare, *truth, "-m", "otsu", "--out", tmp_path / "out")
+    assert done.code == 0, done.said
+    assert [row["corrected_by_hand"] for row in read(tmp_path / "out" / "fields.csv")] == [*"1000"]
+
+
+def test_labels_go_into_plates_alone_and_by_a_plain_name(run, plate, drawn_dataset, tmp_path):
+    out = "-m", "otsu", "--out", tmp_path / "labels"
+    done = run("segment", drawn_dataset / "images", *out, "--into-plate", "otsu")
+    assert (done.code, "none of the images is of a plate" in done.said) == (2, True)
+    done = run("segment", plate, "--channel", "DAPI", *out, "--into-plate", "../otsu")
+    assert (done.code, "no name of labels" in done.said) == (2, True)
