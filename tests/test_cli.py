@@ -397,7 +397,7 @@ def test_absent_fields_can_be_left_out_and_are_named_in_the_summary(run, drawn_d
         (("--diameter", "-1"), "diameter is -1.0; it must be 0 to 2000 px"),
         (("--flow-threshold", "3.1"), "flow threshold is 3.1; it must be 0 to 3"),
         (("--cellprob-threshold", "nan"), "cell probability is nan; it must be -6 to 6"),
-        (("--min-size", "-1"), "minimum size is -1; it must be 0 to 1000 px"),
+        (("--min-size", "-1"), "minimum size is -1; it must be a whole number, 0 to 1000 px"),
         (("--iou", "0"), "threshold is 0.0; it must be above 0 and at most 1"),
         (("--iou", "1.5"), "threshold is 1.5; it must be above 0 and at most 1"),
         (("--iou", "nan"), "threshold is nan; it must be above 0 and at most 1"),
@@ -1469,7 +1469,7 @@ def test_ctrl_c_keeps_the_best_weights_and_resume_goes_on(run, trainable, tmp_pa
     [
         (("--split", "first", "--held-out", "first"), "1 field is in both drawn first and drawn"),
         ((), "there is no such split; there are training, test, first, second"),
-        ((*SPLITS, "--batches", "0"), "batches is 0; it must be 1 to 1e+07"),
+        ((*SPLITS, "--batches", "0"), "batches is 0; it must be a whole number, 1 to 1e+07"),
         ((*SPLITS, "--crop", "65"), "crop is 65"),
         ((*SPLITS, "--crop", "100"), "crop is 100"),
         ((*SPLITS, "--start", "otsu"), "otsu has no weights to go on from"),

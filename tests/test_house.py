@@ -43,6 +43,7 @@ THIRD_PARTY = {
     "__init__": "lazy_loader",
     "public": "numpy",
     "array_types": "numpy",
+    "parameter_spec": "numpy",
     "system_info": "platformdirs psutil",
 }
 """The packages of others that each floor, or module beside the floors, imports itself."""
