@@ -1464,6 +1464,45 @@ def test_ctrl_c_keeps_the_best_weights_and_resume_goes_on(run, trainable, tmp_pa
     )
 
 
+PRESSED = """
+import signal, sys
+
+class Press:
+    def find_spec(self, name, *rest):
+        if name == sys.argv[1]:
+            signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+sys.meta_path.insert(0, Press())
+from napari_nucseg.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "numpy", "napari_nucseg.cli.score"])
+def test_ctrl_c_while_the_command_is_loaded_ends_it_without_a_word(module):
+    done = subprocess.run([sys.executable, "-c", PRESSED, module], capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("segment", "", "-o", "out"), "argument 2 is empty"),
+        (("segment", "a.tif", "-o", ""), "argument 4 is empty"),
+        (("segment", "a.tif", "--out="), "--out has no value"),
+    ],
+)
+def test_an_empty_argument_is_not_taken_for_the_folder_one_is_in(
+    refuse, tmp_path, monkeypatch, drawn_fields, arguments, reason
+):
+    tifffile.imwrite(tmp_path / "a.tif", drawn_fields[0].image)
+    monkeypatch.chdir(tmp_path)
+    assert reason in refuse(*arguments)
+    assert os.listdir() == ["a.tif"]
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
