@@ -105,6 +105,17 @@ class PlotsWidget(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.addLayout(above)
+        self._add_loading()
+        self._layout.addStretch()
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_PAUSE)
+        self._soon.timeout.connect(self.draw)
+        state.changed.connect(self._on_changed)
+        viewer.events.theme.connect(self._draw_soon)
+
+    def _add_loading(self) -> None:
+        """Add what tells that plots are loaded, or why they cannot be, and loads them again."""
         self.waiting = QLabel()
         self.waiting.setWordWrap(True)
         self.again = QPushButton("Try again")
@@ -113,13 +124,6 @@ class PlotsWidget(QWidget):
         self.again.hide()
         self._layout.addWidget(self.waiting)
         self._layout.addWidget(self.again)
-        self._layout.addStretch()
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(_PAUSE)
-        self._soon.timeout.connect(self.draw)
-        state.changed.connect(self._on_changed)
-        viewer.events.theme.connect(self._draw_soon)
 
     def disconnect_viewer(self) -> None:
         """Let go of the viewer."""
