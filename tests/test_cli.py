@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -1484,6 +1485,17 @@ def test_ctrl_c_while_the_command_is_loaded_ends_it_without_a_word(module):
     done = subprocess.run([sys.executable, "-c", PRESSED, module], capture_output=True, text=True)
 
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps the folder one is in")
+def test_a_folder_that_is_gone_while_one_is_in_it_is_told(refuse, tmp_path, drawn_fields):
+    tifffile.imwrite(tmp_path / "a.tif", drawn_fields[0].image)
+    (tmp_path / "gone").mkdir()
+    with contextlib.chdir(tmp_path / "gone"):
+        (tmp_path / "gone").rmdir()
+        message = refuse("segment", tmp_path / "a.tif", "-m", "otsu", "-o", "out")
+        os.chdir(tmp_path)
+    assert "the folder that you are in is not there now; go to another one" in message
 
 
 @pytest.mark.parametrize(
