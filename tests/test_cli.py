@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -397,7 +398,7 @@ def test_absent_fields_can_be_left_out_and_are_named_in_the_summary(run, drawn_d
         (("--diameter", "-1"), "diameter is -1.0; it must be 0 to 2000 px"),
         (("--flow-threshold", "3.1"), "flow threshold is 3.1; it must be 0 to 3"),
         (("--cellprob-threshold", "nan"), "cell probability is nan; it must be -6 to 6"),
-        (("--min-size", "-1"), "minimum size is -1; it must be 0 to 1000 px"),
+        (("--min-size", "-1"), "minimum size is -1; it must be a whole number, 0 to 1000 px"),
         (("--iou", "0"), "threshold is 0.0; it must be above 0 and at most 1"),
         (("--iou", "1.5"), "threshold is 1.5; it must be above 0 and at most 1"),
         (("--iou", "nan"), "threshold is nan; it must be above 0 and at most 1"),
@@ -1464,12 +1465,62 @@ def test_ctrl_c_keeps_the_best_weights_and_resume_goes_on(run, trainable, tmp_pa
     )
 
 
+PRESSED = """
+import signal, sys
+
+class Press:
+    def find_spec(self, name, *rest):
+        if name == sys.argv[1]:
+            signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+sys.meta_path.insert(0, Press())
+from napari_nucseg.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "numpy", "napari_nucseg.cli.score"])
+def test_ctrl_c_while_the_command_is_loaded_ends_it_without_a_word(module):
+    done = subprocess.run([sys.executable, "-c", PRESSED, module], capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps the folder one is in")
+def test_a_folder_that_is_gone_while_one_is_in_it_is_told(refuse, tmp_path, drawn_fields):
+    tifffile.imwrite(tmp_path / "a.tif", drawn_fields[0].image)
+    (tmp_path / "gone").mkdir()
+    with contextlib.chdir(tmp_path / "gone"):
+        (tmp_path / "gone").rmdir()
+        message = refuse("segment", tmp_path / "a.tif", "-m", "otsu", "-o", "out")
+        os.chdir(tmp_path)
+    assert "the folder that you are in is not there now; go to another one" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("segment", "", "-o", "out"), "argument 2 is empty"),
+        (("segment", "a.tif", "-o", ""), "argument 4 is empty"),
+        (("segment", "a.tif", "--out="), "--out has no value"),
+    ],
+)
+def test_an_empty_argument_is_not_taken_for_the_folder_one_is_in(
+    refuse, tmp_path, monkeypatch, drawn_fields, arguments, reason
+):
+    tifffile.imwrite(tmp_path / "a.tif", drawn_fields[0].image)
+    monkeypatch.chdir(tmp_path)
+    assert reason in refuse(*arguments)
+    assert os.listdir() == ["a.tif"]
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         (("--split", "first", "--held-out", "first"), "1 field is in both drawn first and drawn"),
         ((), "there is no such split; there are training, test, first, second"),
-        ((*SPLITS, "--batches", "0"), "batches is 0; it must be 1 to 1e+07"),
+        ((*SPLITS, "--batches", "0"), "batches is 0; it must be a whole number, 1 to 1e+07"),
         ((*SPLITS, "--crop", "65"), "crop is 65"),
         ((*SPLITS, "--crop", "100"), "crop is 100"),
         ((*SPLITS, "--start", "otsu"), "otsu has no weights to go on from"),

@@ -8,8 +8,10 @@ import json
 import os
 import pickle
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile, ZipInfo
 
@@ -20,7 +22,7 @@ from PIL import Image
 
 from napari_nucseg.io.datasets import open_datasets
 from napari_nucseg.io.images import read_image, read_labels
-from napari_nucseg.io.sources import Source
+from napari_nucseg.io.sources import Source, list_archive
 
 OTSU = ("--model", "otsu")
 UUID = "urn:uuid:0000000{}-0000-0000-0000-000000000000"
@@ -338,6 +340,19 @@ def test_archives_of_other_systems_open(tmp_path, fields, run, separator, kind):
         ("ソ", "cp932"),
         ("细胞", "gbk"),
         ("细胞_染色2", "gbk"),
+        ("HeLa细胞", "gbk"),
+        ("细胞 组 3", "gbk"),
+        ("細胞_染色", "big5"),
+        ("許功蓋", "big5"),
+        ("功", "big5"),
+        ("세포_1", "cp949"),
+        ("새 폴더 - 쥐 간", "cp949"),
+        ("клетка", "cp866"),
+        ("Клетки_опыт 2", "cp866"),
+        ("ОБРАЗЕЦ", "cp866"),
+        ("клетка", "cp1251"),
+        ("10µm", "cp850"),
+        ("kræft", "cp1252"),
         ("細胞", "utf-8"),
     ],
 )
@@ -348,6 +363,50 @@ def test_names_of_any_code_page_are_read(tmp_path, fields, name, page, separator
     assert field.stem == name
     np.testing.assert_array_equal(field.read_image().data, fields[0].image)
     assert field.read_truth().max() == fields[0].labels.max()
+
+
+@pytest.mark.parametrize(
+    ("name", "page", "shown"),
+    [
+        ("핵", "cp949", "%C7%D9"),  # one letter, which may be Chinese, too
+        ("갰갱", "cp949", "%B0%BA%B0%BB"),
+        ("Straße", "cp850", "Stra%E1e"),  # Straáe in code page 1252
+        ("łódź", "cp852", "%88%A2d%AB"),
+    ],
+)
+def test_names_of_which_nobody_is_sure_are_escaped(tmp_path, fields, name, page, shown):
+    write_archives(tmp_path, fields[0], name.encode(page), "/")
+    (field,) = open_datasets([tmp_path])[0].fields
+    assert field.stem == shown
+    assert field.read_truth().max() == fields[0].labels.max()
+
+
+def test_the_folders_of_an_archive_change_no_name(tmp_path, fields):
+    name = "技术".encode("gbk")
+    write_archives(tmp_path, fields[0], "опыт/".encode("cp866") + name, "/")
+    write_archives(tmp_path / "b", fields[0], "세포/".encode("cp949") + name, "/")
+    shutil.move(tmp_path / "b" / "masks.zip", tmp_path / "masks.zip")
+    shutil.rmtree(tmp_path / "b")
+    (field,) = open_datasets([tmp_path])[0].fields
+    assert field.read_truth().max() == fields[0].labels.max()
+
+
+def test_a_name_that_is_told_as_utf_8_beside_the_other_is_not_guessed(tmp_path, fields):
+    """Info-ZIP and 7-Zip tell it in a field of its own, with a sum of the name that it is for."""
+    content, raw = io.BytesIO(), "größe.tif".encode("cp437")
+    tifffile.imwrite(content, fields[0].image)
+    for told, shown in (("grösste", "grösste"), ("größe", "größe")):
+        text, path = f"{told}.tif".encode(), tmp_path / f"{told}.zip"
+        for crc, name in ((zlib.crc32(raw), shown), (0, "größe")):
+            field = struct.pack("<HHBL", 0x7075, len(text) + 5, 1, crc) + text
+            one = ZipInfo("x" * len(raw))
+            one.extra = field
+            with ZipFile(path, "w") as archive:
+                archive.writestr(one, content.getvalue())
+            path.write_bytes(path.read_bytes().replace(b"x" * len(raw), raw))
+            (source,) = list_archive(path, (".tif",))
+            assert source.stem == name
+            assert source.read() == content.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -373,6 +432,7 @@ def test_a_name_that_says_that_it_is_utf_8_is_not_guessed(tmp_path, fields):
 
 def write_archives(folder: Path, field, name: bytes, separator: str) -> None:
     """Write an image and its labels, each in an archive that does not say its names' code page."""
+    folder.mkdir(exist_ok=True)
     for part, ending, data in (("images", "", field.image), ("masks", "_masks", field.labels)):
         content = io.BytesIO()
         tifffile.imwrite(content, data.astype(np.uint16))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 import subprocess
 import sys
 
@@ -110,3 +111,57 @@ def test_the_border_and_the_rule_can_be_chosen(drawn_fields):
     half = np.where((truth == 2) & (np.arange(20) < 12), 2, 0)
     assert ns.score(truth, half).objects.tp == 1
     assert ns.score(truth, half, preset="dsb2018").objects.tp == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"diameter": "x"}, "diameter is 'x'; it must be 0 to 2000 px"),
+        ({"min_size": 2.5}, "minimum size is 2.5; it must be a whole number, 0 to 1000 px"),
+        ({"invert": "no"}, "dark nuclei is 'no'; it must be True or False"),
+        ({"model": 5}, "model is 5; it must be the name of a model, the path of a model file"),
+        ({"device": None}, "device is None; it must be one of auto, cuda, mps, cpu"),
+        ({"progress": None}, "progress is None; it must be a function of"),
+        ({"image": "cells.tif"}, "image is the path 'cells.tif'; give the array that is read"),
+        ({"image": [[1, 2], [3]]}, "image is no array of numbers"),
+        ({"image": [["a"]]}, "convert the image to grey intensities"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_segmented_is_refused_in_words(arguments, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        ns.segment(**{"image": np.zeros((8, 8)), "model": "otsu", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"threshold": "x"}, "the IoU threshold is x; it must be above 0 and at most 1"),
+        ({"threshold": None}, "the IoU threshold is None; it must be above 0 and at most 1"),
+        ({"preset": ["dsb2018"]}, "there is no preset ['dsb2018']; choose one of stardist"),
+        ({"truth": "truth.tif"}, "truth is the path 'truth.tif'; give the array that is read"),
+        ({"predicted": np.ones((4, 4))}, "the prediction holds float64 values; labels are whole"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("ignore_border", [False, True])
+def test_what_cannot_be_scored_is_refused_in_words(arguments, reason, ignore_border):
+    labels = np.ones((4, 4), int)
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        ns.score(**{"truth": labels, "predicted": labels, **arguments}, ignore_border=ignore_border)
+
+
+def test_what_cannot_be_drawn_or_opened_is_refused_in_words(tmp_path):
+    for seed in ("x", -1, 1.5):
+        with pytest.raises(ValueError, match=f"seed is {seed!r}; it must be a whole number from 0"):
+            ns.sample(seed)
+    with pytest.raises(ValueError, match="path is 5; it must be the path of a file or folder"):
+        ns.open(5)
+    with pytest.raises(ValueError, match="split is 5; it must be the name of one of the dataset"):
+        ns.open(tmp_path, 5)
+
+
+def test_a_threshold_of_numpy_is_taken():
+    labels = np.ones((4, 4), int)
+
+    assert ns.score(labels, labels, np.float32(0.5)).objects.f1 == 1

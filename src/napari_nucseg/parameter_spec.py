@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, fields
+from numbers import Number
 from typing import Any, get_type_hints
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Spec:
 
 
 _known: dict[type, Mapping[str, Spec]] = {}
+_kinds: dict[type, Mapping[str, type[float]]] = {}
 
 
 def specs_of(params: type) -> Mapping[str, Spec]:
@@ -76,21 +81,52 @@ def describe_values(
     ]
 
 
-def check_bounds(params: Any) -> None:
-    """Refuse values outside their bounds.
+def check_values(params: Any) -> None:
+    """Refuse values of another kind or outside their bounds, and make the others Python's own.
+
+    A number of numpy, or 30 for 30.0, thus becomes what can be written to any file.
 
     Raises
     ------
     ValueError
-        Naming the parameter, its value and its bounds.
+        Naming the parameter, its value and what it may be.
     """
+    kinds = _kinds_of(type(params))
     for name, spec in specs_of(type(params)).items():
-        value = getattr(params, name)
-        if not spec.low <= value <= spec.high:
-            raise ValueError(
-                f"{spec.label.lower()} is {value}; it must be {spec.low:g} to {spec.high:g}"
-                f"{' ' + spec.unit if spec.unit else ''}"
-            )
+        given = getattr(params, name)
+        value = _settled(given, kinds[name], spec)
+        if value is None:
+            told = given if isinstance(given, Number) else " ".join(reprlib.repr(given).split())
+            allowed = _allowed(kinds[name], spec)
+            raise ValueError(f"{spec.label.lower()} is {told}; it must be {allowed}")
+        object.__setattr__(params, name, value)
+
+
+def _kinds_of(params: type) -> Mapping[str, type[float]]:
+    """Return the type of each field."""
+    if params not in _kinds:
+        _kinds[params] = get_type_hints(params)
+    return _kinds[params]
+
+
+def _settled(value: object, kind: type[float], spec: Spec) -> float | None:
+    """Return a value as Python's own of a kind; None if it is of another or outside its bounds."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if not isinstance(value, int | float) or not spec.low <= value <= spec.high:
+        return None
+    if isinstance(value, bool) and kind is not bool:
+        return None
+    settled = kind(value)
+    return settled if settled == value else None
+
+
+def _allowed(kind: type, spec: Spec) -> str:
+    """Say what a parameter may be."""
+    if kind is bool:
+        return "True or False"
+    whole = "a whole number, " if kind is int else ""
+    return f"{whole}{spec.low:g} to {spec.high:g} {spec.unit}".rstrip()
 
 
 def _told(value: Any, spec: Spec) -> str:

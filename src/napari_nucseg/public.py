@@ -14,8 +14,11 @@ True
 from __future__ import annotations
 
 import os
+import reprlib
 from dataclasses import fields, replace
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,10 +36,12 @@ from napari_nucseg.metrics.score import Score
 from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Segmentation
+from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams
 
 StrPath = str | os.PathLike[str]
+_PATHS = (str, os.PathLike)
 
 
 def models() -> tuple[Model, ...]:
@@ -70,8 +75,15 @@ def sample(seed: int = 0) -> tuple[NDArray[np.uint16], Labels]:
         Intensities.
     truth : ndarray of int32, shape (520, 696)
         The exact nuclei; 0 is background.
+
+    Raises
+    ------
+    ValueError
+        If the seed is no such number.
     """
-    field = draw_field(seed)
+    is_seed = isinstance(seed, Integral) and seed >= 0
+    _check(is_seed, "seed", seed, "a whole number from 0 on")
+    field = draw_field(int(seed))
     return field.image, field.labels
 
 
@@ -112,6 +124,9 @@ def open(  # noqa: A001
     ValueError, OSError
         If there are no fields, or files that contradict one another; the message names them.
     """
+    _check(isinstance(path, _PATHS), "path", path, "the path of a file or folder")
+    _check(isinstance(truths, (*_PATHS, type(None))), "truths", truths, "the path of a folder")
+    _check(isinstance(split, str | None), "split", split, "the name of one of the dataset's lists")
     place = Path(path)
     plate = PlateOptions(channel, truth_labels, pattern)
     if place.is_file() and place.suffix.lower() in PICTURE_SUFFIXES:
@@ -124,7 +139,7 @@ def open(  # noqa: A001
 
 def segment(
     image: ArrayLike,
-    model: str | Model = catalogue.BUNDLED,
+    model: StrPath | Model = catalogue.BUNDLED,
     *,
     device: str = "auto",
     progress: Progress = ignore,
@@ -137,7 +152,7 @@ def segment(
     image : array, shape (height, width)
         Intensities of one field, of any scale, with nuclei brighter than the background;
         ``invert=True`` is for dark nuclei.
-    model : str or Model
+    model : str, path or Model
         Name of one of `models`, or the path of a model file. Weights that are not on this
         computer are downloaded first. The last two models stay in memory.
     device : str
@@ -169,7 +184,12 @@ def segment(
     >>> int(segment(image, model="otsu").labels.max())
     1
     """
-    chosen = model if isinstance(model, Model) else catalogue.find(model)
+    grey = _array("image", image)
+    is_model, is_device = isinstance(model, (Model, *_PATHS)), isinstance(device, str)
+    _check(is_model, "model", model, "the name of a model, the path of a model file, or a Model")
+    _check(is_device, "device", device, f"one of {', '.join(CHOICES)}")
+    _check(callable(progress), "progress", progress, "a function of (done, in all)")
+    chosen = model if isinstance(model, Model) else catalogue.find(os.fspath(model))
     known = [field.name for field in fields(SegmentParams)]
     for name in parameters:
         if name not in known:
@@ -177,7 +197,7 @@ def segment(
     params = replace(chosen.defaults, **parameters)  # type: ignore[arg-type]  # of its own types
     chosen.check(params)
     catalogue.download(chosen, progress)
-    return catalogue.load(chosen, device)(np.asarray(image), params, progress)
+    return catalogue.load(chosen, device)(grey, params, progress)
 
 
 def score(
@@ -213,8 +233,8 @@ def score(
 
     Raises
     ------
-    ValueError, TypeError
-        If the shapes differ, the arrays hold no labels, or there is no such preset.
+    ValueError
+        If the shapes differ, the arrays hold no labels, or there is no such threshold or preset.
 
     Examples
     --------
@@ -241,5 +261,25 @@ def score(
     """
     count = scoring.score_with_boundaries if outlines else scoring.score
     left_out = Ignored(border=True) if ignore_border else None
-    labels = np.asarray(truth), np.asarray(predicted)
+    labels = _array("truth", truth), _array("predicted", predicted)
     return count(*labels, threshold, preset=find_preset(preset), ignore=left_out)
+
+
+def _check(is_right: bool, name: str, value: object, allowed: str) -> None:
+    """Refuse an argument that is something else than what may be given."""
+    if not is_right:
+        told = " ".join(reprlib.repr(value).split())
+        raise ValueError(f"{name} is {told}; it must be {allowed}")
+
+
+def _array(name: str, values: Any) -> NDArray[Any]:
+    """Return what was given as an array; a path is no image that was read."""
+    if isinstance(values, _PATHS):
+        raise ValueError(
+            f"{name} is the path {os.fspath(values)!r}; give the array that is read from it, "
+            "by open(path).fields[0].read_image().data"
+        )
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # rows of unequal length
+        raise ValueError(f"{name} is no array of numbers ({error})") from error

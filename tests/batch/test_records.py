@@ -77,6 +77,7 @@ DEEP = "[" * 100_000 + "]" * 100_000
         (("score", "pixels", "tp"), 1.5),
         (("score", "objects", "iou_sum"), float("nan")),
         (("score", "by_threshold", 0), {}),
+        (("score",), None),
         (("score", "threshold"), 3),
         (("score", "preset"), "unknown"),
         (("made",), None),
@@ -87,6 +88,7 @@ DEEP = "[" * 100_000 + "]" * 100_000
         (("stem",), "another"),
         (("corrected",), -1),
         (("checksums",), []),
+        (("checksums",), {}),
     ],
 )
 def test_a_record_that_holds_anything_else_counts_for_none(finished, keys, to):

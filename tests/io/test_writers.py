@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -226,6 +227,22 @@ def test_a_file_instead_of_a_folder_is_told_by_name(tmp_path):
         with pytest.raises(OSError, match=f"{tmp_path / 'out'}.*: a file is where a folder should"):
             write_whole(path, lambda file: file.write(b"x"))
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_folder_that_is_a_link_to_nothing_is_told_by_name(tmp_path):
+    (tmp_path / "out").symlink_to(tmp_path / "unplugged")
+    with pytest.raises(OSError, match=r"out: it is a link to what is not there; mend it"):
+        write_whole(tmp_path / "out" / "table.csv", lambda file: file.write(b"x"))
+    assert names_in(tmp_path) == ["out"]
+
+
+def test_a_folder_that_goes_while_a_file_is_written_is_told_by_name(tmp_path):
+    def fill(file):
+        file.write(b"x")
+        shutil.rmtree(tmp_path / "out")  # as a disk that is unplugged
+
+    with pytest.raises(OSError, match=r"table\.csv: there is no such file or folder now; put it"):
+        write_whole(tmp_path / "out" / "table.csv", fill)
 
 
 WRITE = """

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import math
 from dataclasses import FrozenInstanceError, asdict, fields
 
@@ -64,8 +65,34 @@ def test_a_value_outside_the_bounds_is_refused_with_its_name_and_its_bounds(name
     }
     with pytest.raises(ValueError, match=f"^{spec.label.lower()} is ") as failure:
         SegmentParams(**{name: values[side]})
-    assert f"is {values[side]}; it must be {spec.low:g} to {spec.high:g}" in str(failure.value)
-    assert str(failure.value).endswith(spec.unit)
+    told, allowed = str(failure.value).split(f" is {values[side]}; it must be ")
+    assert told == spec.label.lower()
+    assert allowed in {"True or False", bounds_of(spec), f"a whole number, {bounds_of(spec)}"}
+
+
+@pytest.mark.parametrize("value", ["30", None, [30], 30 + 0j, np.array([30.0, 40.0])], ids=repr)
+def test_a_value_that_is_no_number_is_refused_with_its_name(name, value):
+    with pytest.raises(ValueError, match=f"^{KNOBS[name].label.lower()} is .*; it must be "):
+        SegmentParams(**{name: value})
+
+
+def test_a_number_of_another_kind_is_taken_if_it_says_the_same():
+    taken = SegmentParams(
+        diameter=np.float32(30), min_size=20.0, invert=np.True_, niter=np.int64(9)
+    )
+
+    assert [taken.diameter, taken.min_size, taken.invert, taken.niter] == [30.0, 20, True, 9]
+    assert json.loads(json.dumps(asdict(taken))) == asdict(taken)
+    with pytest.raises(ValueError, match=r"minimum size is 1\.5; it must be a whole number, 0 to"):
+        SegmentParams(min_size=1.5)
+    with pytest.raises(ValueError, match=r"dark nuclei is 0\.5; it must be True or False"):
+        SegmentParams(invert=0.5)
+    with pytest.raises(ValueError, match="diameter is True; it must be 0 to 2000 px"):
+        SegmentParams(diameter=True)
+
+
+def bounds_of(spec) -> str:
+    return f"{spec.low:g} to {spec.high:g} {spec.unit}".rstrip()
 
 
 def test_parameters_cannot_change_once_they_are_checked(name):

@@ -333,6 +333,25 @@ def test_importing_what_the_command_line_needs_loads_no_heavy_package():
     assert [line for line in lines if line[1:]] == []
 
 
+SEGMENTED = """
+import napari_nucseg as ns
+ns.segment(ns.sample()[0][:64, :64], device="cpu")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows itself keeps what is told there")
+def test_nobody_is_told_what_is_segmented(tmp_path):
+    """ONNX Runtime keeps a number of the computer and what it has to tell in the home folder."""
+    unsuppressed = {name: value for name, value in os.environ.items() if name != "CI"}
+    for name in ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY"):
+        unsuppressed.pop(name, None)
+    home = {"HOME": str(tmp_path), "NUCSEG_CACHE": str(tmp_path / "ours")}
+    subprocess.run([sys.executable, "-c", SEGMENTED], env=unsuppressed | home, check=True)
+    files = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert not [path for path in files if tmp_path / "ours" not in path.parents]
+
+
 # Licences
 
 

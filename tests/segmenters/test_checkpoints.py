@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 
@@ -127,6 +128,12 @@ def test_a_file_that_is_no_checkpoint_is_refused(path, content):
 def test_a_zip_archive_of_other_files_is_refused(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images/a.tif", b"not weights")
+    assert "not a readable model file" in refusal_by_the_catalogue(path)
+
+
+def test_a_zip_archive_that_seems_to_span_disks_is_refused(path):
+    of_two_disks = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 2)
+    path.write_bytes(of_two_disks + b"PK\x05\x06" + bytes(18))
     assert "not a readable model file" in refusal_by_the_catalogue(path)
 
 

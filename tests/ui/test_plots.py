@@ -1,9 +1,11 @@
 """Plots in the panel: drawn when in sight, and where they are clicked is gone to."""
 
 import csv
+import sys
 
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QToolTip
 
@@ -318,3 +320,29 @@ def test_the_wheel_changes_no_plot_that_has_no_focus(panel):
     turn_wheel(panel.plots.kind, -1)
 
     assert panel.plots.kind.currentText() == next(iter(PLOT_TIPS))
+
+
+def test_plots_that_fail_to_load_say_why_and_are_tried_again(
+    qtbot, make_napari_viewer, truths, monkeypatch
+):
+    viewer = make_napari_viewer(show=True)
+    add_stacks(viewer, truths, spoil(truths))
+    panel = open_panel(qtbot, viewer)
+    with monkeypatch.context() as broken:
+        broken.setitem(sys.modules, "matplotlib.widgets", None)
+        panel.tabs.setCurrentIndex(PLOTS)
+        qtbot.waitUntil(panel.plots.again.isVisible)
+        assert "matplotlib failed to load" in panel.plots.waiting.text()
+        assert "matplotlib.widgets" in panel.plots.waiting.text()
+        assert "matplotlib.widgets" in notification_manager.records[-1].message
+        told = len(notification_manager.records)
+        panel.threshold.value = 0.7  # asks for another plot, but not for another try
+        settled(qtbot, panel)
+        assert len(notification_manager.records) == told
+
+    qtbot.mouseClick(panel.plots.again, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.plots.canvas is not None)
+
+    assert not panel.plots.waiting.isVisible()
+    assert not panel.plots.again.isVisible()
+    assert axes_of(panel, CURVES).get_lines()

@@ -232,6 +232,9 @@ def read_record(path: Path) -> FieldRecord | None:
         score, objects = values.pop("score"), values.pop("objects")
         if score is not None and (objects is None or {"seconds", "device"} - values["made"].keys()):
             return None
+        scored = "mask" in values["checksums"]
+        if values["error"] is None and (values["made"] is None or scored is (score is None)):
+            return None
         return FieldRecord(
             **values,
             score=None if score is None else _from_dict(score),

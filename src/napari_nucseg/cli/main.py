@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -59,11 +61,20 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        _refuse_empty(sys.argv[1:])
         app()
     except (ValueError, OSError) as error:
         _end(describe_error(error))
     except MemoryError:
         _end("the memory is too small for this; crop the images, or close other programs")
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument: as a path it would be the folder that one happens to be in."""
+    for number, argument in enumerate(arguments, start=1):
+        if not argument or re.fullmatch(r"--[\w-]+=", argument):
+            name = f"{argument[:-1]} has no value" if argument else f"argument {number} is empty"
+            raise ValueError(f"{name}, perhaps as a variable of the shell is not set; give one")
 
 
 def _end(told: str) -> NoReturn:

@@ -25,6 +25,9 @@ _BYTES = 4
 """Random ones, which end its name: one that went on from the file's own could be too long."""
 _HEX = "[0-9a-f]" * 2 * _BYTES
 _REMEDIES = {
+    errno.ENOENT: "there is no such file or folder now; put it back, or choose another one",
+    errno.EIO: "its disk does not answer; see whether it is connected, and try again",
+    errno.ESTALE: "its disk does not answer; see whether it is connected, and try again",
     errno.ENOSPC: "the disk is full; free some space and try again",
     errno.EDQUOT: "your share of the disk is used up; free some space and try again",
     errno.EFBIG: "the file is too large for this disk; choose a folder on another one",
@@ -236,11 +239,20 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0)
+        remedy = _remedy(error)
         if remedy is None:
             raise
         named = error.filename is not None and PARTIAL not in str(error.filename)
         raise type(error)(f"{error.filename if named else _place(path)}: {remedy}") from error
+
+
+def _remedy(error: OSError) -> str | None:
+    """Say what is wrong and what to do; None where that is not known."""
+    if error.errno == errno.EEXIST and error.filename and os.path.islink(error.filename):
+        return "it is a link to what is not there; mend it, or choose another folder"
+    if error.errno == errno.ENOENT and error.filename is None:
+        return "the folder that you are in is not there now; go to another one"
+    return _REMEDIES.get(error.errno or 0)
 
 
 def _place(path: Path) -> Path:
@@ -258,7 +270,7 @@ def describe_error(error: Exception) -> str:
     """
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
-    said = _REMEDIES.get(error.errno or 0, f"{error.strerror[:1].lower()}{error.strerror[1:]}")
+    said = _remedy(error) or f"{error.strerror[:1].lower()}{error.strerror[1:]}"
     return said if error.filename is None else f"{error.filename}: {said}"
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import struct
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from napari_nucseg.io.archive_names import member_path
 from napari_nucseg.io.limits import BadFileError, refuse_longer, refuse_special, refuse_unpacking
 
 IMAGES, LISTS = "images", "metadata"
@@ -22,15 +22,6 @@ TRUTHS = ("masks", "labels")
 PARTS = (IMAGES, *TRUTHS, LISTS)
 """Names of the folders, or archives, that a dataset has; they may have capitals."""
 ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
-_IS_UTF_8 = 0x800
-"""Bit by which a member says that its name is UTF-8; zipfile takes others for code page 437."""
-_EAST_ASIAN = {
-    "cp932": rb"(?:\x81\x5b|\x82[\x9f-\xf1]|\x83[\x40-\x96]|[\x88-\x98][\x40-\x7e\x80-\xfc])",
-    "gbk": rb"(?:[\xb0-\xd7][\xa1-\xfe])",
-}
-"""Code pages of Japanese and Chinese, and the bytes of their usual letters."""
-_OF_WINDOWS = rb"[\x00-\x7f\xb0\xb2\xb5\xc0-\xd6\xd8-\xf6\xf8-\xff]*"
-"""Letters with accents, and some signs, in code page 1252; in 437 these are boxes and Greek."""
 DAMAGED = (
     BadZipFile, LookupError, EOFError, OSError, RuntimeError, ValueError, LZMAError, zlib.error,
     struct.error,
@@ -141,49 +132,6 @@ def readable(source: Source) -> Iterator[None]:
         raise FileNotFoundError(f"{source}: there is no such file now; put it back") from error
     except PermissionError as error:
         raise PermissionError(f"{source}: you may not read this file; ask for it") from error
-
-
-def member_path(member: ZipInfo) -> PurePosixPath:
-    r"""Return what a member of an archive is called, as whoever made the archive saw it.
-
-    Programs on Windows have written backslashes, and all but the newest do not say in which code
-    page a name is. Names of the same bytes become the same, whatever was guessed.
-
-    Examples
-    --------
-    >>> str(member_path(ZipInfo(r"masks\gr├╢├ƒe.png")))
-    'masks/größe.png'
-    """
-    name = member.filename
-    if not name.isascii() and not member.flag_bits & _IS_UTF_8:
-        with suppress(UnicodeEncodeError):  # where zipfile was told the name, not the bytes
-            raw = name.encode("cp437")
-            name = raw.decode(_code_page(raw))
-    # Behind a letter of an unknown code page it may be half of the letter
-    separator = r"(?<![^\x00-\x7f])\\" if "/" in name else r"\\"
-    return PurePosixPath(re.sub(separator, "/", name))
-
-
-def _code_page(raw: bytes) -> str:
-    """Guess the code page of a name: whichever makes words of it."""
-    with suppress(UnicodeDecodeError):
-        raw.decode("utf-8")
-        return "utf-8"
-    for page, letter in _EAST_ASIAN.items():
-        if _is_written_in(raw, letter):
-            return page
-    return "cp1252" if re.fullmatch(_OF_WINDOWS, raw) else "cp437"
-
-
-def _is_written_in(raw: bytes, letter: bytes) -> bool:
-    """Whether all that is not ASCII are words of such letters, and no accents within a word."""
-    if not re.fullmatch(rb"(?:[\x00-\x7f]|%b)*" % letter, raw):
-        return False
-    words = re.findall(rb"([a-z]?)((?:%b)+)([a-z]?)" % letter, raw)
-    return all(
-        not (before or after) and (len(word) > 2 or word.endswith(b"\\"))
-        for before, word, after in words
-    )
 
 
 def list_folder(

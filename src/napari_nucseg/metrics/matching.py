@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -178,7 +179,7 @@ def match(overlap: Overlap, threshold: float = 0.5, strict: bool = False) -> Mat
 
 def check_threshold(threshold: float) -> None:
     """Refuse an IoU threshold that no pair or every pair would reach."""
-    if not 0 < threshold <= 1:
+    if not isinstance(threshold, Real) or not 0 < threshold <= 1:
         raise ValueError(f"the IoU threshold is {threshold}; it must be above 0 and at most 1")
 
 

@@ -199,7 +199,7 @@ def sum_overlaps(parts: Iterable[Overlap]) -> Overlap:
 
 @lru_cache
 def _fraction(threshold: float) -> Fraction:
-    return Fraction(threshold).limit_denominator(1_000_000)
+    return Fraction(float(threshold)).limit_denominator(1_000_000)
 
 
 def _count(truth: Labels, predicted: Labels) -> _Counted:

@@ -77,7 +77,7 @@ def find_preset(name: str) -> Preset:
     ValueError
         If there is none; the message lists those there are.
     """
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]
 

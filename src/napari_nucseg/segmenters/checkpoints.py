@@ -31,6 +31,7 @@ SAFETENSORS = ".safetensors"
 _LOAD_FAILURES = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError,
     TypeError, struct.error, SafetensorError, MemoryError, ArithmeticError, AssertionError,
+    zipfile.BadZipFile,
 )  # fmt: skip
 _MEAN_DIAMETER = 30.0
 _BATCHES = ".num_batches_tracked"
@@ -123,8 +124,8 @@ def _load(path: Path, mapped: bool = True) -> Any:
     """Read what a file of tensors holds, told by its content, and run nothing of it."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such model file")
-    zipped = zipfile.is_zipfile(path)
     try:
+        zipped = zipfile.is_zipfile(path)
         if not zipped and _begins_as_safetensors(path):
             return load_file(path)
         if not zipped and not _begins_as_old_checkpoint(path):

@@ -6,6 +6,7 @@ Nothing here imports torch before a model is loaded.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -149,8 +150,7 @@ def open_graph(graph: Path, options: Any, weights: Path | None = None) -> Any:
     onnxruntime.InferenceSession
         The network, ready to run on the CPU.
     """
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     if weights is not None:
         content = weights.read_bytes()
         options.add_external_initializers_from_files_in_memory(
@@ -159,17 +159,29 @@ def open_graph(graph: Path, options: Any, weights: Path | None = None) -> Any:
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
+def load_onnxruntime() -> Any:
+    """Import ONNX Runtime, and keep it from telling its makers of the models that are run.
+
+    From 1.29 on its packages do so unless the variable is there before it is loaded; on Windows
+    they heed the function alone.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
 def _load_by_onnx(open_with: Callable[[Any], Any], place: Device) -> tuple[Capabilities, Network]:
     """Read a network by the graph that `scripts/export_onnx.py` wrote, without loading torch.
 
     That saves seconds. The file holds the graph alone, and reads its weights from a file of
     safetensors. `docs/performance.md` has what else was tried.
     """
-    import onnxruntime
-
     from napari_nucseg.segmenters.fluo import FluoNuclei
     from napari_nucseg.segmenters.tiling import TiledNet
 
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
     giving_back = onnxruntime.RunOptions()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from napari_nucseg.parameter_spec import Spec, check_bounds
+from napari_nucseg.parameter_spec import Spec, check_values
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class SegmentParams:
     ] = False
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_values(self)
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,4 +247,4 @@ class VolumeParams:
     ] = 1.0
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_values(self)

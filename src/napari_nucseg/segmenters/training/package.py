@@ -23,7 +23,13 @@ from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters.devices import load_torch
 from napari_nucseg.segmenters.model import card_of
-from napari_nucseg.segmenters.networks import GRAPH, ONNX_INPUT, fits_graph, open_graph
+from napari_nucseg.segmenters.networks import (
+    GRAPH,
+    ONNX_INPUT,
+    fits_graph,
+    load_onnxruntime,
+    open_graph,
+)
 
 ENDING = ".bioimageio.zip"
 OPSET = 17
@@ -112,8 +118,7 @@ def scale_range(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _run(weights: Path, tensor: NDArray[np.float32]) -> tuple[bytes, NDArray[np.float32]]:
     """Return the network as an ONNX file that holds its weights, and its output."""
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     with TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from napari_nucseg.parameter_spec import Spec, check_bounds
+from napari_nucseg.parameter_spec import Spec, check_values
 
 COARSEST = 32
 """Edge, in pixels, of the largest pixel of any network here."""
@@ -76,7 +76,7 @@ class TrainParams:
     ] = False
 
     def __post_init__(self) -> None:
-        check_bounds(self)
+        check_values(self)
         if self.crop % COARSEST:
             raise ValueError(f"crop is {self.crop}; it must be a multiple of {COARSEST} px")
         if self.smallest > self.largest:

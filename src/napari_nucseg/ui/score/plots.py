@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QToolTip,
     QVBoxLayout,
     QWidget,
@@ -85,7 +86,7 @@ class PlotsWidget(QWidget):
         run: Run,
     ) -> None:
         super().__init__()
-        self._viewer, self._state, self._run, self._loading = viewer, state, run, False
+        self._viewer, self._state, self._run, self._asked = viewer, state, run, False
         self._set_threshold, self._list_rows, self._tell = set_threshold, list_rows, tell
         self.canvas: Any = None
         self._dragged = False
@@ -104,8 +105,7 @@ class PlotsWidget(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.addLayout(above)
-        self._waiting = QLabel("The first plot is being loaded...")
-        self._layout.addWidget(self._waiting)
+        self._add_loading()
         self._layout.addStretch()
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -113,6 +113,17 @@ class PlotsWidget(QWidget):
         self._soon.timeout.connect(self.draw)
         state.changed.connect(self._on_changed)
         viewer.events.theme.connect(self._draw_soon)
+
+    def _add_loading(self) -> None:
+        """Add what tells that plots are loaded, or why they cannot be, and loads them again."""
+        self.waiting = QLabel()
+        self.waiting.setWordWrap(True)
+        self.again = QPushButton("Try again")
+        self.again.setToolTip("Load what draws plots once more.")
+        self.again.clicked.connect(self._load)
+        self.again.hide()
+        self._layout.addWidget(self.waiting)
+        self._layout.addWidget(self.again)
 
     def disconnect_viewer(self) -> None:
         """Let go of the viewer."""
@@ -128,7 +139,8 @@ class PlotsWidget(QWidget):
         if not self.isVisible():
             return
         if self.canvas is None:
-            self._load()
+            if not self._asked:
+                self._load()
             return
         theme = _theme(self._viewer.theme)
         drawn = draw_figure(self.canvas.figure, self.kind.currentText(), self._state.now, theme)
@@ -155,10 +167,16 @@ class PlotsWidget(QWidget):
             self._soon.start()
 
     def _load(self) -> None:
-        """Load matplotlib in the background, then draw."""
-        if not self._loading:
-            self._loading = True
-            self._run(load_matplotlib, lambda nothing: self._make_canvas())
+        """Load matplotlib in the background, then draw; again only when that is asked for."""
+        self._asked = True
+        self.again.hide()
+        self.waiting.setText("The first plot is being loaded...")
+        job = self._run(load_matplotlib, lambda nothing: self._make_canvas())
+        job.failed.connect(self._on_failed)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.waiting.setText(f"Plots cannot be shown: matplotlib failed to load ({error}).")
+        self.again.show()
 
     def _make_canvas(self) -> None:
         # Not above, because opening the panel would wait for matplotlib
@@ -172,7 +190,7 @@ class PlotsWidget(QWidget):
         self.canvas.mpl_connect("button_press_event", self._on_press)
         self.canvas.mpl_connect("motion_notify_event", self._on_motion)
         self.canvas.mpl_connect("button_release_event", self._on_release)
-        self._waiting.hide()
+        self.waiting.hide()
         self._layout.insertWidget(1, self.canvas, 1)
         self.draw()
 
