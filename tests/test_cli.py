@@ -1286,6 +1286,21 @@ def test_a_table_of_labels_that_were_replaced_is_made_anew(run, images, tmp_path
     assert areas == np.bincount(labels.ravel())[1:].tolist()
 
 
+def test_a_folder_that_is_continued_has_the_measures_of_all_its_images(run, images, tmp_path):
+    line = ("--measures", "--out", tmp_path, "-m", "otsu")
+    run("segment", images / "a.tif", *line)
+
+    told = run("segment", images / "b.png", *line)
+
+    table = tmp_path / "measurements.csv"
+    assert "nuclei of 2 images are in" in told.flat
+    assert list(dict.fromkeys(row["image"] for row in rows_of(table))) == ["a.tif", "b.png"]
+    run("segment", images / "a.tif", "--out", tmp_path, "-m", "otsu", "--min-size", "300")
+    told = run("segment", images / "b.png", *line)
+    assert "a.tif was changed since it was measured, and is not in" in told.said
+    assert {row["image"] for row in rows_of(table)} == {"b.png"}
+
+
 def test_a_table_of_others_is_kept(run, refuse, images, tmp_path):
     (tmp_path / "measurements.csv").write_text("mine,1\n")
     message = refuse("segment", images, "--measures", "--out", tmp_path)
