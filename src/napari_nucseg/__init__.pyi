@@ -10,6 +10,7 @@ from .public import sample as sample
 from .public import score as score
 from .public import segment as segment
 from .segmenters.api import Segmentation as Segmentation
+from .segmenters.api import VolumeSegmentation as VolumeSegmentation
 from .segmenters.model import Model as Model
 
 __version__: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_nucseg.array_types import Labels
+from napari_nucseg.io.channels import Channel, ChannelNeededError
 from napari_nucseg.io.images import (
     NAME_IN_BBBC039,
     Image,
@@ -60,11 +61,23 @@ class Field:
         """Short name for the screen: ``A02_s1``, or the stem of other files."""
         return self.stem if self.well is None else f"{self.well}_s{self.site}"
 
-    def read_image(self) -> Image:
-        """Read the image."""
+    def read_image(self, channel: str | None = None) -> Image:
+        """Read the image, and where it has several channels the one that shows the nuclei.
+
+        Parameters
+        ----------
+        channel : str, optional
+            Its number from 1, or red, green, blue, mean, or haematoxylin.
+        """
         if self.image is None:
             raise ValueError(f"{self.stem}: the dataset has no image of this field")
-        return read_image(self.image, lossy=True)
+        chosen = None if channel is None else Channel.named(channel)
+        try:
+            return read_image(self.image, chosen, lossy=True)
+        except ChannelNeededError as error:
+            first = error.proposal or "1"
+            error.add_note(f"In Python: read_image(channel={first!r}), or {error.choices}.")
+            raise
 
     def read_image_header(self) -> Header:
         """Read what is known of the image without its pixels."""
