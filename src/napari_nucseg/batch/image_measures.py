@@ -220,7 +220,7 @@ def find_tables(out: Path, now: Sequence[Path]) -> tuple[list[Path], list[Path]]
     outdated : list of Path
         Labels that were changed since they were measured, whose tables are left out.
     """
-    tables, outdated = set(now), []
+    tables, outdated = set(now), list[Path]()
     for table in sorted(set(out.glob(f"*{_BEHIND}")) - tables):
         labels = table.with_name(table.name.removesuffix(_BEHIND) + ".tif")
         try:
@@ -230,7 +230,10 @@ def find_tables(out: Path, now: Sequence[Path]) -> tuple[list[Path], list[Path]]
                 is_measured = table.stat().st_mtime > labels.stat().st_mtime  # after the change
         except (ValueError, OSError):
             continue  # a table of others, or of labels that are gone
-        (tables.add if is_measured else outdated.append)(table if is_measured else labels)
+        if is_measured:
+            tables.add(table)
+        else:
+            outdated.append(labels)
     return sorted(tables), outdated
 
 
