@@ -12,6 +12,7 @@ import tifffile
 
 import napari_nucseg as ns
 from napari_nucseg import public
+from napari_nucseg.segmenters import segment
 
 
 def test_the_public_names_are_these_and_all_are_there():
@@ -47,6 +48,7 @@ def test_the_import_loads_nothing_until_something_is_used():
 
 def test_the_examples_of_the_docstrings_come_out_as_they_say():
     assert doctest.testmod(public).failed == 0
+    assert doctest.testmod(segment).failed == 0
 
 
 def test_a_drawn_field_is_opened_segmented_and_scored(drawn_dataset):
@@ -125,8 +127,10 @@ def test_what_is_no_plane_is_refused_with_what_to_give(drawn_fields):
         ns.segment(image, "otsu", volume="planes")
     with pytest.raises(ValueError, match="otsu works on planes, not in 3-D; choose stitched"):
         ns.segment(np.stack([image, image]), "otsu", volume="3d")
-    with pytest.raises(ValueError, match=r"cells\.tif: segment takes pixels"):
+    with pytest.raises(ValueError, match=r"cells\.tif: give pixels, not the name"):
         ns.segment("cells.tif")
+    with pytest.raises(ValueError, match=r"give its labels, such as found\.labels"):
+        ns.score(image, ns.segment(image, "otsu"))
 
 
 def test_the_channel_of_a_colour_image_can_be_chosen(tmp_path, drawn_fields):
@@ -168,3 +172,14 @@ def test_the_border_and_the_rule_can_be_chosen(drawn_fields):
     half = np.where((truth == 2) & (np.arange(20) < 12), 2, 0)
     assert ns.score(truth, half).objects.tp == 1
     assert ns.score(truth, half, preset="dsb2018").objects.tp == 0
+
+
+def test_channels_of_a_stack_are_not_taken_for_its_planes(tmp_path, drawn_fields):
+    volume = np.stack([drawn_fields[0].image] * 3)
+    both = np.stack([volume // 2, volume])
+    tifffile.imwrite(tmp_path / "cells.ome.tif", both, metadata={"axes": "CZYX"})
+    field = ns.open(tmp_path / "cells.ome.tif").fields[0]
+
+    assert np.array_equal(field.read_image("2").data, volume)
+    with pytest.raises(ValueError, match="CZ before height and width; choose the channel"):
+        field.read_image()

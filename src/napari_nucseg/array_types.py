@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Labels = NDArray[np.integer[Any]]
 """Label image: 0 is background, every other value one object."""
@@ -26,6 +27,24 @@ class Windowed(Protocol):
 
     def read(self, box: Box, /) -> NDArray[Any]:
         """Return the pixels of a box."""
+
+
+def as_array(given: ArrayLike) -> NDArray[Any]:
+    """Return the array that a script gave, and refuse what it may have given in its place.
+
+    Raises
+    ------
+    ValueError
+        If it is the name of a file, or a segmentation and not its labels.
+    """
+    if isinstance(given, str | os.PathLike):
+        raise ValueError(
+            f"{os.fspath(given)}: give pixels, not the name of a file; napari_nucseg.open(path)"
+            ".fields[0] reads them, by read_image().data or read_truth()"
+        )
+    if hasattr(given, "labels"):
+        raise ValueError("this is a segmentation; give its labels, such as found.labels")
+    return np.asarray(given)
 
 
 def whole_box(shape: Sequence[int]) -> Box:

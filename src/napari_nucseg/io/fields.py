@@ -73,11 +73,18 @@ class Field:
             raise ValueError(f"{self.stem}: the dataset has no image of this field")
         chosen = None if channel is None else Channel.named(channel)
         try:
-            return read_image(self.image, chosen, lossy=True)
+            image = read_image(self.image, chosen, lossy=True)
+            if len(image.stack) > 1 and "C" in image.stack:
+                raise ChannelNeededError(
+                    f"{self.image}: it holds channels and other axes, {image.stack} before height "
+                    "and width; choose the channel of the nuclei",
+                    "another number",
+                )
         except ChannelNeededError as error:
             first = error.proposal or "1"
             error.add_note(f"In Python: read_image(channel={first!r}), or {error.choices}.")
             raise
+        return image
 
     def read_image_header(self) -> Header:
         """Read what is known of the image without its pixels."""
