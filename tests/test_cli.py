@@ -1287,6 +1287,36 @@ def test_a_table_of_labels_that_were_replaced_is_made_anew(run, images, tmp_path
     assert areas == np.bincount(labels.ravel())[1:].tolist()
 
 
+def test_channels_that_a_file_tells_of_are_to_be_chosen(run, refuse, tmp_path, drawn_fields):
+    image = drawn_fields[0].image
+    both = np.stack([image // 2, image])
+    path = tmp_path / "a.ome.tif"
+    line = ("segment", path, "--out", tmp_path / "out", "-m", "otsu")
+
+    tifffile.imwrite(path, both, metadata={"axes": "CYX"})
+    assert "it holds channels; choose that of the nuclei by --channel, or if" in refuse(*line)
+    tifffile.imwrite(path, np.stack([both] * 3, axis=1), metadata={"axes": "CZYX"})
+    message = "choose that of the nuclei by --channel, and say how to take the other planes by"
+    assert message in refuse(*line)
+    assert message in refuse(*line, "--volume", "stitched")
+    assert run(*line, "--volume", "stitched", "--channel", "2").code == 0
+
+
+def test_a_folder_that_is_continued_has_the_measures_of_all_its_images(run, images, tmp_path):
+    line = ("--measures", "--out", tmp_path, "-m", "otsu")
+    run("segment", images / "a.tif", *line)
+
+    told = run("segment", images / "b.png", *line)
+
+    table = tmp_path / "measurements.csv"
+    assert "nuclei of 2 images are in" in told.flat
+    assert list(dict.fromkeys(row["image"] for row in rows_of(table))) == ["a.tif", "b.png"]
+    run("segment", images / "a.tif", "--out", tmp_path, "-m", "otsu", "--min-size", "300")
+    told = run("segment", images / "b.png", *line)
+    assert "a.tif was changed since it was measured, and is not in" in told.said
+    assert {row["image"] for row in rows_of(table)} == {"b.png"}
+
+
 def test_a_table_of_others_is_kept(run, refuse, images, tmp_path):
     (tmp_path / "measurements.csv").write_text("mine,1\n")
     message = refuse("segment", images, "--measures", "--out", tmp_path)

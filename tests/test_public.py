@@ -13,6 +13,7 @@ import tifffile
 
 import napari_nucseg as ns
 from napari_nucseg import public
+from napari_nucseg.segmenters import segment
 
 
 def test_the_public_names_are_these_and_all_are_there():
@@ -23,6 +24,7 @@ def test_the_public_names_are_these_and_all_are_there():
         "Score",
         "Segmentation",
         "Summary",
+        "VolumeSegmentation",
         "models",
         "open",
         "sample",
@@ -47,6 +49,7 @@ def test_the_import_loads_nothing_until_something_is_used():
 
 def test_the_examples_of_the_docstrings_come_out_as_they_say():
     assert doctest.testmod(public).failed == 0
+    assert doctest.testmod(segment).failed == 0
 
 
 def test_a_drawn_field_is_opened_segmented_and_scored(drawn_dataset):
@@ -80,8 +83,67 @@ def test_parameters_are_those_of_the_form_and_others_are_refused(drawn_fields):
         ns.segment(image, "otsu", diametre=30)
     with pytest.raises(ValueError, match="there is no model 'cellpose'; choose fluo-nuclei"):
         ns.segment(image, "cellpose")
-    with pytest.raises(ValueError, match="choose one grey plane"):
+
+
+def test_stacks_are_segmented_as_the_user_says(drawn_fields):
+    stack = np.stack([drawn_fields[0].image, drawn_fields[0].image])
+    alone = ns.segment(stack[0], "otsu").labels
+
+    planes = ns.segment(stack, "otsu", volume="planes")
+    stitched = ns.segment(stack, "otsu", volume="stitched", stitch_threshold=0.5)
+
+    assert np.array_equal(planes.labels, [alone, alone])
+    assert ns.score(alone, stitched.labels[0]).objects.recall == 1
+    assert np.array_equal(stitched.labels[0], stitched.labels[1])
+    assert stitched.provenance.depth["method"] == "stitched"
+    assert stitched.provenance.depth["stitch_threshold"] == 0.5
+
+
+def test_a_volume_is_segmented_in_3d(drawn_fields):
+    shown = drawn_fields[0]
+    fading = np.array([0.1, 0.6, 1, 0.6, 0.1])[:, None, None]
+    volume = (shown.image.min() + fading * (shown.image - shown.image.min())).astype(np.uint16)
+
+    found = ns.segment(volume, volume="3d", anisotropy=2)
+
+    assert found.labels.shape == volume.shape
+    assert found.provenance.depth == {
+        "method": "3d", "stitch_threshold": 0.25, "anisotropy": 2
+    }  # fmt: skip
+    assert ns.score(shown.labels, found.labels[2]).objects.f1 > 0.8
+
+
+def test_what_is_no_plane_is_refused_with_what_to_give(drawn_fields):
+    image = drawn_fields[0].image
+
+    with pytest.raises(ValueError, match=r"give one plane .* volume='planes' or 'stitched' or "):
         ns.segment(np.stack([image, image]))
+    with pytest.raises(ValueError, match=r"seems to have colours; .* such as image\[\.\.\., 2\]"):
+        ns.segment(np.stack([image] * 3, axis=-1))
+    with pytest.raises(ValueError, match="choose planes, stitched, 3d"):
+        ns.segment(np.stack([image, image]), volume="3D")
+    with pytest.raises(ValueError, match="anisotropy: for stacks alone; give volume, too"):
+        ns.segment(image, anisotropy=2)
+    with pytest.raises(ValueError, match="choose planes x height x width"):
+        ns.segment(image, "otsu", volume="planes")
+    with pytest.raises(ValueError, match="otsu works on planes, not in 3-D; choose stitched"):
+        ns.segment(np.stack([image, image]), "otsu", volume="3d")
+    with pytest.raises(ValueError, match=r"image is the path 'cells\.tif'; give the array"):
+        ns.segment("cells.tif")
+    with pytest.raises(ValueError, match=r"give its labels, such as found\.labels"):
+        ns.score(image, ns.segment(image, "otsu"))
+
+
+def test_the_channel_of_a_colour_image_can_be_chosen(tmp_path, drawn_fields):
+    image = (drawn_fields[0].image // 16).astype(np.uint8)
+    blue = np.stack([0 * image, 0 * image, image], axis=-1)
+    tifffile.imwrite(tmp_path / "cells.tif", blue, photometric="rgb")
+    field = ns.open(tmp_path / "cells.tif").fields[0]
+
+    assert np.array_equal(field.read_image("blue").data, image)
+    with pytest.raises(ValueError, match="a colour image") as told:
+        field.read_image()
+    assert told.value.__notes__ == ["In Python: read_image(channel='blue'), or 1 to 3, or mean."]
 
 
 def test_every_listed_model_is_taken_as_it_is(drawn_fields):
@@ -119,7 +181,7 @@ def test_the_border_and_the_rule_can_be_chosen(drawn_fields):
         ({"diameter": "x"}, "diameter is 'x'; it must be 0 to 2000 px"),
         ({"min_size": 2.5}, "minimum size is 2.5; it must be a whole number, 0 to 1000 px"),
         ({"invert": "no"}, "dark nuclei is 'no'; it must be True or False"),
-        ({"model": 5}, "model is 5; it must be the name of a model, the path of a model file"),
+        ({"model": 5}, "model is 5; it must be the name of a model, its file's path, or a Model"),
         ({"device": None}, "device is None; it must be one of auto, cuda, mps, cpu"),
         ({"progress": None}, "progress is None; it must be a function of"),
         ({"image": "cells.tif"}, "image is the path 'cells.tif'; give the array that is read"),
@@ -165,3 +227,14 @@ def test_a_threshold_of_numpy_is_taken():
     labels = np.ones((4, 4), int)
 
     assert ns.score(labels, labels, np.float32(0.5)).objects.f1 == 1
+
+
+def test_channels_of_a_stack_are_not_taken_for_its_planes(tmp_path, drawn_fields):
+    volume = np.stack([drawn_fields[0].image] * 3)
+    both = np.stack([volume // 2, volume])
+    tifffile.imwrite(tmp_path / "cells.ome.tif", both, metadata={"axes": "CZYX"})
+    field = ns.open(tmp_path / "cells.ome.tif").fields[0]
+
+    assert np.array_equal(field.read_image("2").data, volume)
+    with pytest.raises(ValueError, match="CZ before height and width; choose the channel"):
+        field.read_image()

@@ -1,14 +1,18 @@
-"""Types of arrays that all floors speak of, and boxes in them."""
+"""Types of arrays and paths that all floors speak of, and boxes in arrays."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+StrPath = str | os.PathLike[str]
+PATHS = (str, os.PathLike)
+"""What a path may be given as."""
 Labels = NDArray[np.integer[Any]]
 """Label image: 0 is background, every other value one object."""
 Window = tuple[slice, slice]
@@ -26,6 +30,34 @@ class Windowed(Protocol):
 
     def read(self, box: Box, /) -> NDArray[Any]:
         """Return the pixels of a box."""
+
+
+def as_array(name: str, given: ArrayLike) -> NDArray[Any]:
+    """Return the array that a script gave, and refuse what it may have given in its place.
+
+    Parameters
+    ----------
+    name : str
+        What the array is for, such as image; errors name it.
+    given : array_like
+        The array.
+
+    Raises
+    ------
+    ValueError
+        If it is the path of a file, a segmentation and not its labels, or of unequal rows.
+    """
+    if isinstance(given, PATHS):
+        raise ValueError(
+            f"{name} is the path {os.fspath(given)!r}; give the array that is read from it, by "
+            "napari_nucseg.open(path).fields[0].read_image().data or read_truth()"
+        )
+    if hasattr(given, "labels"):
+        raise ValueError(f"{name} is a segmentation; give its labels, such as found.labels")
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array of numbers ({error})") from error
 
 
 def whole_box(shape: Sequence[int]) -> Box:

@@ -135,3 +135,16 @@ def _told(value: Any, spec: Spec) -> str:
     if spec.lowest and value == spec.low:
         return f": {spec.lowest}"
     return f" {value:g} {spec.unit}".rstrip()
+
+
+def check_argument(is_right: bool, name: str, value: object, allowed: str) -> None:
+    """Refuse an argument that is something else than what may be given.
+
+    >>> check_argument(False, "seed", -1, "a whole number from 0")
+    Traceback (most recent call last):
+        ...
+    ValueError: seed is -1; it must be a whole number from 0
+    """
+    if not is_right:
+        told = " ".join(reprlib.repr(value).split())
+        raise ValueError(f"{name} is {told}; it must be {allowed}")

@@ -1,6 +1,7 @@
-"""What scripts and notebooks call: open a dataset, segment an image, score the labels.
+"""What scripts and notebooks call: open a dataset, list the models, score the labels.
 
-Each is also an attribute of the package, which loads this module when it is first used.
+Each is also an attribute of the package, which loads this module when it is first used. So is
+`napari_nucseg.segmenters.segment.segment`.
 
 Examples
 --------
@@ -13,17 +14,13 @@ True
 
 from __future__ import annotations
 
-import os
-import reprlib
-from dataclasses import fields, replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_nucseg.array_types import Labels
+from napari_nucseg.array_types import PATHS, Labels, StrPath, as_array
 from napari_nucseg.io.datasets import find_field, open_dataset
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES
@@ -33,15 +30,9 @@ from napari_nucseg.metrics import score as scoring
 from napari_nucseg.metrics.ignoring import Ignored
 from napari_nucseg.metrics.presets import STARDIST, find_preset
 from napari_nucseg.metrics.score import Score
-from napari_nucseg.progress import Progress, ignore
+from napari_nucseg.parameter_spec import check_argument
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.segmenters.api import Segmentation
-from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
-from napari_nucseg.segmenters.parameters import SegmentParams
-
-StrPath = str | os.PathLike[str]
-_PATHS = (str, os.PathLike)
 
 
 def models() -> tuple[Model, ...]:
@@ -82,7 +73,7 @@ def sample(seed: int = 0) -> tuple[NDArray[np.uint16], Labels]:
         If the seed is no such number.
     """
     is_seed = isinstance(seed, Integral) and seed >= 0
-    _check(is_seed, "seed", seed, "a whole number from 0 on")
+    check_argument(is_seed, "seed", seed, "a whole number from 0 on")
     field = draw_field(int(seed))
     return field.image, field.labels
 
@@ -124,9 +115,13 @@ def open(  # noqa: A001
     ValueError, OSError
         If there are no fields, or files that contradict one another; the message names them.
     """
-    _check(isinstance(path, _PATHS), "path", path, "the path of a file or folder")
-    _check(isinstance(truths, (*_PATHS, type(None))), "truths", truths, "the path of a folder")
-    _check(isinstance(split, str | None), "split", split, "the name of one of the dataset's lists")
+    check_argument(isinstance(path, PATHS), "path", path, "the path of a file or folder")
+    check_argument(
+        isinstance(truths, (*PATHS, type(None))), "truths", truths, "the path of a folder"
+    )
+    check_argument(
+        isinstance(split, str | None), "split", split, "the name of one of the dataset's lists"
+    )
     place = Path(path)
     plate = PlateOptions(channel, truth_labels, pattern)
     if place.is_file() and place.suffix.lower() in PICTURE_SUFFIXES:
@@ -135,69 +130,6 @@ def open(  # noqa: A001
         return Dataset(place.name, (find_field(place),))
     folder = None if truths is None else Path(truths)
     return open_dataset(place, split, truths=folder, plate=plate)
-
-
-def segment(
-    image: ArrayLike,
-    model: StrPath | Model = catalogue.BUNDLED,
-    *,
-    device: str = "auto",
-    progress: Progress = ignore,
-    **parameters: float,
-) -> Segmentation:
-    """Segment the nuclei of an image.
-
-    Parameters
-    ----------
-    image : array, shape (height, width)
-        Intensities of one field, of any scale, with nuclei brighter than the background;
-        ``invert=True`` is for dark nuclei.
-    model : str, path or Model
-        Name of one of `models`, or the path of a model file. Weights that are not on this
-        computer are downloaded first. The last two models stay in memory.
-    device : str
-        auto, cuda, mps or cpu.
-    progress : callable, optional
-        Called with (done, in all) while weights are downloaded and then while the model runs;
-        what it raises stops the work.
-    **parameters : float, int or bool
-        Parameters by their names, such as ``diameter=30`` (see `SegmentParams`); the others have
-        the values that suit the model.
-
-    Returns
-    -------
-    Segmentation
-        ``labels``, an int32 array of the image's shape where 0 is background and each nucleus has
-        a number; ``provenance``, how they were made; and ``concerns``, signs that the model does
-        not suit the image. Its ``relabelled`` makes labels with other thresholds in an instant.
-
-    Raises
-    ------
-    ValueError, OSError
-        If there is no such model, device or parameter, the image is no grey plane, or weights
-        cannot be downloaded.
-
-    Examples
-    --------
-    >>> image = np.zeros((40, 40))
-    >>> image[10:30, 10:30] = 1
-    >>> int(segment(image, model="otsu").labels.max())
-    1
-    """
-    grey = _array("image", image)
-    is_model, is_device = isinstance(model, (Model, *_PATHS)), isinstance(device, str)
-    _check(is_model, "model", model, "the name of a model, the path of a model file, or a Model")
-    _check(is_device, "device", device, f"one of {', '.join(CHOICES)}")
-    _check(callable(progress), "progress", progress, "a function of (done, in all)")
-    chosen = model if isinstance(model, Model) else catalogue.find(os.fspath(model))
-    known = [field.name for field in fields(SegmentParams)]
-    for name in parameters:
-        if name not in known:
-            raise ValueError(f"there is no parameter {name!r}; choose among {', '.join(known)}")
-    params = replace(chosen.defaults, **parameters)  # type: ignore[arg-type]  # of its own types
-    chosen.check(params)
-    catalogue.download(chosen, progress)
-    return catalogue.load(chosen, device)(grey, params, progress)
 
 
 def score(
@@ -261,25 +193,5 @@ def score(
     """
     count = scoring.score_with_boundaries if outlines else scoring.score
     left_out = Ignored(border=True) if ignore_border else None
-    labels = _array("truth", truth), _array("predicted", predicted)
+    labels = as_array("truth", truth), as_array("predicted", predicted)
     return count(*labels, threshold, preset=find_preset(preset), ignore=left_out)
-
-
-def _check(is_right: bool, name: str, value: object, allowed: str) -> None:
-    """Refuse an argument that is something else than what may be given."""
-    if not is_right:
-        told = " ".join(reprlib.repr(value).split())
-        raise ValueError(f"{name} is {told}; it must be {allowed}")
-
-
-def _array(name: str, values: Any) -> NDArray[Any]:
-    """Return what was given as an array; a path is no image that was read."""
-    if isinstance(values, _PATHS):
-        raise ValueError(
-            f"{name} is the path {os.fspath(values)!r}; give the array that is read from it, "
-            "by open(path).fields[0].read_image().data"
-        )
-    try:
-        return np.asarray(values)
-    except ValueError as error:  # rows of unequal length
-        raise ValueError(f"{name} is no array of numbers ({error})") from error

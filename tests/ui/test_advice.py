@@ -46,7 +46,7 @@ def test_without_a_concern_nothing_is_shown(qtbot, image, panel, stand_in):
 
 
 def test_a_concern_is_told_with_what_to_press(advised):
-    assert advised.advice.text.value == f"Check the result. {LARGER}"
+    assert advised.advice.text.value == f"Check the result. {LARGER.reason}. {LARGER.advice}."
     assert is_shown(advised, advised.advice.button)
     assert advised.advice.button.text == "Use diameter 112 px"
 
@@ -66,7 +66,7 @@ def test_a_concern_that_no_value_helps_has_no_button(qtbot, image, panel, stand_
     stand_in.concerns = lambda image, params: (UNSURE,)
     run(qtbot, panel)
     assert is_shown(panel)
-    assert panel.advice.text.value == f"Check the result. {UNSURE}"
+    assert panel.advice.text.value == f"Check the result. {UNSURE.reason}. {UNSURE.advice}."
     assert not is_shown(panel, panel.advice.button)
 
 
@@ -89,7 +89,8 @@ def test_several_fields_are_counted(qtbot, stack, drawn_fields, panel, stand_in)
     stand_in.concerns = lambda image, params: () if np.array_equal(image, good) else (LARGER,)
     panel.form.scope.value = Scope.ALL
     run(qtbot, panel)
-    assert panel.advice.text.value == f"Check 2 of 3 fields. The first: {LARGER}"
+    first = f"{LARGER.reason}. {LARGER.advice}."
+    assert panel.advice.text.value == f"Check 2 of 3 fields. The first: {first}"
     assert panel.advice.button.text == "Use diameter 112 px"
 
 

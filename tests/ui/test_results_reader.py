@@ -257,6 +257,6 @@ def test_other_folders_and_files_are_left_to_other_readers(tmp_path, drawn_datas
     manager.discover()
     other = tmp_path / "walk.json"
     other.touch()
-    assert "napari-nucseg" not in {
-        reader.plugin_name for reader in manager.iter_compatible_readers([str(other)])
+    assert "napari-nucseg.read_results" not in {
+        reader.command for reader in manager.iter_compatible_readers([str(other)])
     }

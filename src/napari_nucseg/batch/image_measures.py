@@ -16,10 +16,10 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.channels import COLOURS, Channel, count_colours, find_axis
 from napari_nucseg.io.fields import Field
-from napari_nucseg.io.images import Image
+from napari_nucseg.io.images import Image, read_labels
 from napari_nucseg.io.pictures import look_into, read_picture
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.writers import write_columns
+from napari_nucseg.io.writers import checksum, read_provenance, write_columns
 from napari_nucseg.segmenters.api import Segmentation, VolumeSegmentation
 from napari_nucseg.segmenters.parameters import Depth
 
@@ -207,6 +207,40 @@ _FIRST_FOREIGN = tuple(map(as_cellprofiler, _FIRST))
 def _header_of(path: Path) -> tuple[str, ...]:
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         return tuple(next(csv.reader(file), ()))
+
+
+def find_tables(out: Path, now: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Find the tables of all images of a folder, of those too that earlier calls have measured.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of labels.
+    now : sequence of Path
+        Tables that were written, or found to be up to date, just now.
+
+    Returns
+    -------
+    tables : list of Path
+        Sorted by name.
+    outdated : list of Path
+        Labels that were changed since they were measured, whose tables are left out.
+    """
+    tables, outdated = set(now), list[Path]()
+    for table in sorted(set(out.glob(f"*{_BEHIND}")) - tables):
+        labels = table.with_name(table.name.removesuffix(_BEHIND) + ".tif")
+        try:
+            made = read_provenance(labels)
+            is_measured = bool(made.get("is_measured")) and _header_of(table)[:2] == _FIRST
+            if is_measured and made.get("labels_sha256") != checksum(read_labels(Source(labels))):
+                is_measured = table.stat().st_mtime > labels.stat().st_mtime  # after the change
+        except (ValueError, OSError):
+            continue  # a table of others, or of labels that are gone
+        if is_measured:
+            tables.add(table)
+        else:
+            outdated.append(labels)
+    return sorted(tables), outdated
 
 
 def join_tables(path: Path, tables: Sequence[Path], *, cellprofiler: bool = False) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -200,15 +199,10 @@ class ImageTask:
         if depth is not None and image.data.ndim == 3:
             image = _take_for_depth(source, image, depth)
             volume = self.choice.volume_of(Calibration(image.pixel_size, image.z_spacing))
-            with _named(source):
-                return image, segment_volume(
-                    segmenter, image.data, params, depth, volume, self.progress
-                )
+            found = segment_volume(segmenter, image.data, params, depth, volume, self.progress)
+            return image, found
         if image.data.ndim != 2:
-            raise ValueError(
-                f"{source}: a stack of {len(image.data)} planes; say how to take it: as planes, "
-                "stitched or 3d (--volume), or as channels (--channel)"
-            )
+            raise ValueError(f"{source}: {_explain_stack(image)}")
         check_image(image.data, str(source))
         return image, segmenter(image.data, params, self.progress)
 
@@ -274,13 +268,25 @@ def _save(source: Source, image: Image, result: Found, work: ImageTask) -> Saved
 def _take_for_depth(source: Source, image: Image, depth: Depth) -> Image:
     """Refuse planes of which it is not known which are neighbours, and tell of other doubts."""
     if len(image.stack) > 1:
-        raise ValueError(
-            f"{source}: a stack of several axes, {image.stack} before height and width; save each "
-            "volume by itself"
-        )
+        raise ValueError(f"{source}: {_explain_stack(image)}")
     if depth is Depth.PLANES:
         return image
     return replace(image, notes=(*image.notes, *note_of_planes(image.stack)))
+
+
+def _explain_stack(image: Image) -> str:
+    """Say what has to be known to segment an image of several planes."""
+    if "C" in image.stack:
+        told = "its file says that it holds channels; choose that of the nuclei by --channel"
+        if image.stack == "C":
+            return f"{told}, or if they are planes, say how to take them by --volume"
+        return f"{told}, and say how to take the other planes by --volume"
+    if len(image.stack) > 1:
+        return f"several axes, {image.stack} before height and width; save each volume by itself"
+    return (
+        f"a stack of {len(image.data)} planes; say how to take it: as planes, stitched or 3d "
+        "(--volume), or as channels (--channel)"
+    )
 
 
 def note_of_planes(stack: str) -> tuple[str, ...]:
@@ -288,12 +294,3 @@ def note_of_planes(stack: str) -> tuple[str, ...]:
     held = _NO_DEPTH.get(stack)
     told = f"its file says that its planes are {held}; they were taken for neighbours in depth"
     return () if held is None else (told,)
-
-
-@contextmanager
-def _named(source: Source) -> Iterator[None]:
-    """Put the name of the file before what is wrong with it."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error

@@ -188,15 +188,21 @@ class OutputOptions:
         return failed
 
     def join(self, out: Path, saved: Sequence[Saved]) -> Path | None:
-        """Put the tables of all images together, and tell where; None if none are wanted."""
-        from napari_nucseg.batch.image_measures import TABLE, join_tables, table_of
+        """Put the tables of all images of a folder together, and tell where; None if not asked."""
+        from napari_nucseg.batch.image_measures import TABLE, find_tables, join_tables, table_of
 
         if not self.measures or not saved:
             return None
-        tables = [table_of(one.path) for one in saved]
-        count = join_tables(out / TABLE, tables, cellprofiler=self.cellprofiler)
-        console.print(f"Measures of {counted(count, 'nucleus')} are in {out / TABLE}")
-        return out / TABLE
+        tables, outdated = find_tables(out, [table_of(one.path) for one in saved])
+        nuclei = counted(
+            join_tables(out / TABLE, tables, cellprofiler=self.cellprofiler), "nucleus"
+        )
+        images, table = counted(len(tables), "image"), out / TABLE
+        console.print(f"Measures of {nuclei} of {images} are in {table}")
+        for labels in outdated:
+            hint = "segment its image with --measures again"
+            warn(f"{labels} was changed since it was measured, and is not in {table}; {hint}")
+        return table
 
 
 @takes(SegmentParams, "Segmentation", "set by the model")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.io.channels import Channel
+from napari_nucseg.io.channels import Channel, ChannelNeededError
 from napari_nucseg.io.images import (
     NAME_IN_BBBC039,
     Image,
@@ -151,11 +151,30 @@ class Field:
         place = {name: [value] * count for name, value in self.in_plate.items()}
         return {**{name: table[name] for name in names[:after]}, **place, **table}
 
-    def read_image(self) -> Image:
-        """Read the image."""
+    def read_image(self, channel: str | None = None) -> Image:
+        """Read the image, and where it has several channels the one that shows the nuclei.
+
+        Parameters
+        ----------
+        channel : str, optional
+            Its number from 1, or red, green, blue, mean, or haematoxylin.
+        """
         if self.image is None:
             raise ValueError(f"{self.stem}: the dataset has no image of this field")
-        return read_image(self.image, self.channel, lossy=True)
+        chosen = self.channel if channel is None else Channel.named(channel)
+        try:
+            image = read_image(self.image, chosen, lossy=True)
+            if len(image.stack) > 1 and "C" in image.stack:
+                raise ChannelNeededError(
+                    f"{self.image}: it holds channels and other axes, {image.stack} before height "
+                    "and width; choose the channel of the nuclei",
+                    "another number",
+                )
+        except ChannelNeededError as error:
+            first = error.proposal or "1"
+            error.add_note(f"In Python: read_image(channel={first!r}), or {error.choices}.")
+            raise
+        return image
 
     def read_image_header(self) -> Header:
         """Read what is known of the image without its pixels."""

@@ -191,6 +191,10 @@ def read_foreign(source: Source, shape: Shape | None = None) -> Labelled | None:
     if source.suffix in GEOJSON_SUFFIXES:
         return read_geojson(source, shape)
     if source.suffix in COCO_SUFFIXES:
-        is_geojson = b'"Feature' in source.read(_HEAD)
-        return read_geojson(source, shape) if is_geojson else read_coco(source, shape)
+        return read_geojson(source, shape) if is_geojson(source) else read_coco(source, shape)
     return None
+
+
+def is_geojson(source: Source) -> bool:
+    """Whether a JSON file holds GeoJSON, and not COCO's instances, by its beginning."""
+    return b'"Feature' in source.read(_HEAD)

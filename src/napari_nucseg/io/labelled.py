@@ -48,6 +48,10 @@ class Labelled:
     stack: str = ""
 
 
+class ShapeNeededError(BadFileError):
+    """Outlines of which nothing says how large their image is."""
+
+
 @dataclass(frozen=True)
 class Note:
     """What our own files say beside the outlines, so that the same labels come back."""
@@ -104,7 +108,7 @@ def shape_for(source: Source, note: Note | None, wanted: Shape | None) -> Shape:
     Raises
     ------
     ValueError
-        If neither says it, or they differ.
+        If neither says it (`ShapeNeededError`), or they differ.
     """
     noted = None if note is None else note.shape
     if noted is not None and wanted is not None and noted != wanted:
@@ -114,7 +118,7 @@ def shape_for(source: Source, note: Note | None, wanted: Shape | None) -> Shape:
         )
     shape = noted or wanted
     if shape is None:
-        raise BadFileError(
+        raise ShapeNeededError(
             f"{source}: it holds outlines, and does not say how large their image is; make labels "
             f"of it first: napari-nucseg convert '{source.name}' --image IMAGE --to tiff --out "
             "FOLDER"

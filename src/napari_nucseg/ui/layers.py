@@ -117,7 +117,7 @@ def is_made_from(layer: Layer, image: Image) -> bool:
 
 def find_source(layers: Iterable[Layer], labels: Labels) -> Image | None:
     """Return the image that labels are of: by their record, else the one that their name says."""
-    images = _images(layers)
+    images = list_images(layers)
     made_from = [one for one in images if is_made_from(labels, one)]
     fitting = [one for one in images if field_shape(one) == field_shape(labels)]
     named = [one for one in fitting if says(labels.name, one.name)]
@@ -127,11 +127,11 @@ def find_source(layers: Iterable[Layer], labels: Labels) -> Image | None:
 def find_image(layers: Iterable[Layer], labels: Labels) -> Image | None:
     """Return the image that labels are of; without a word on that, a grey one of the same size."""
     layers, shape = list(layers), full_data(labels).shape
-    fitting = (one for one in _images(layers) if not one.rgb and full_data(one).shape == shape)
+    fitting = (one for one in list_images(layers) if not one.rgb and full_data(one).shape == shape)
     return find_source(layers, labels) or next(fitting, None)
 
 
-def _images(layers: Iterable[Layer]) -> list[Image]:
+def list_images(layers: Iterable[Layer]) -> list[Image]:
     """List the images, without the masks that labels were made from."""
     layers = list(layers)
     masks = {layer.metadata.get(MASK_IMAGE) for layer in layers}

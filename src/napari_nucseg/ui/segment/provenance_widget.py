@@ -75,8 +75,9 @@ class AdviceWidget(Container[Any]):
         if not told:
             return
         first = told[0]
-        several = f"Check {len(told)} of {len(concerns)} fields. The first: "
-        self.text.value = f"{several if len(concerns) > 1 else 'Check the result. '}{first}"
+        several = f"Check {len(told)} of {len(concerns)} fields. The first:"
+        intro = several if len(concerns) > 1 else "Check the result."
+        self.text.value = f"{intro} {first.reason}. {first.advice}."  # no option of the console
         self._change = first.change
         # With several fields the good ones would be segmented anew, too
         self.button.visible = bool(first.change) and len(concerns) == 1
