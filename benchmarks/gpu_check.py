@@ -38,7 +38,8 @@ from napari_nucseg.segmenters.network import NetSegmenter, Network, infer, prepa
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.training.crops import batches
 from napari_nucseg.segmenters.training.examples import Example
-from napari_nucseg.segmenters.training.loop import Learner, Training, new_net
+from napari_nucseg.segmenters.training.learner import learner_of, new_net
+from napari_nucseg.segmenters.training.loop import Training
 from napari_nucseg.segmenters.training.params import TrainParams
 from napari_nucseg.segmenters.unet import wrap
 
@@ -186,7 +187,7 @@ def cancel(setting: Setting) -> Figures:
 def training(setting: Setting) -> Figures:
     """Learn from a few batches: the loss is finite and falls."""
     params = TrainParams(batches=setting.steps, batch_size=4, crop=setting.crop)
-    learner = Learner(new_net(params))
+    learner = learner_of(new_net(params))
     examples = [Example.of(learner.normalise(one.image), one.labels) for one in setting.fields]
     learning = Training(learner, params, setting.device)
     with closing(batches(examples, params, 0)) as drawn:
