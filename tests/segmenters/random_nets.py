@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import torch
 
+from napari_nucseg.segmenters.devices import load_torch
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 
 SMALL = UNetShape(widths=(4, 6, 8), residuals=1)
@@ -63,6 +64,7 @@ def small_sam() -> Iterator[None]:
 
 def write_small_sam(path: Path, seed: int = 0) -> Path:
     """Write such a transformer with random weights, as Cellpose saves its models."""
+    load_torch()  # or what Cellpose imports would crash a process that has a window
     from cellpose.vit import CPSAM
 
     torch.manual_seed(seed)
