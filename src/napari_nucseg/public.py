@@ -13,7 +13,6 @@ True
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_nucseg.array_types import Labels
-from napari_nucseg.io.datasets import find_field, open_dataset
+from napari_nucseg.io.datasets import StrPath, find_field, open_dataset
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES
 from napari_nucseg.io.synthetic import draw_field
@@ -34,8 +33,6 @@ from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Segmentation
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams
-
-StrPath = str | os.PathLike[str]
 
 
 def models() -> tuple[Model, ...]:
@@ -101,7 +98,7 @@ def open(path: StrPath, split: str | None = None, *, truths: StrPath | None = No
         if split is not None or truths is not None:
             raise ValueError(f"{place}: this is one image, without split and folder of truths")
         return Dataset(place.name, (find_field(place),))
-    return open_dataset(place, split, truths=None if truths is None else Path(truths))
+    return open_dataset(path, split, truths=truths)
 
 
 def segment(

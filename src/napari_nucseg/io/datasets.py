@@ -43,6 +43,7 @@ from napari_nucseg.io.sources import (
     root_of,
 )
 
+StrPath = str | os.PathLike[str]
 _ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
 _SIGNS = ("images", "metadata")
 """What lies beside masks that belong to a dataset, as a folder or an archive."""
@@ -62,17 +63,17 @@ def find_field(path: Path) -> Field:
 
 
 def open_dataset(
-    path: Path,
+    path: StrPath,
     split: str | None = None,
     *,
-    truths: Path | None = None,
+    truths: StrPath | None = None,
     allow_missing: bool = False,
 ) -> Dataset:
     """Find the fields of a dataset without reading any pixel.
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         The dataset's folder in any layout, one of its subfolders, one of its lists of fields, a
         folder of images, ``images.zip``, ``masks.zip`` or ``labels.zip``, or a table of pairs,
         which ends in ``.csv`` or ``.tsv``.
@@ -80,19 +81,18 @@ def open_dataset(
         Keep the fields of a list alone: ``<split>.txt`` in ``metadata/``, in ``metadata.zip`` or
         in the dataset's folder, or any file of names, one a line. Of a table of pairs those of
         its column split.
-    truths : Path, optional
+    truths : str or path-like, optional
         Folder of the ground truth, where the first one holds the images alone.
     allow_missing : bool
         Go on without the fields that the split names and the dataset lacks.
 
     Raises
     ------
-    ValueError
+    ValueError, OSError
         If there is no field, a field has two images or two ground truths, the split names fields
-        that are absent, or there is a list already.
-    OSError
-        If the folder or archive cannot be read.
+        that are absent, there is a list already, or a folder or archive cannot be read.
     """
+    path, truths = Path(path), None if truths is None else Path(truths)
     for one in (path, truths):
         if one is not None and not one.exists():
             raise FileNotFoundError(f"{one}: there is no such file or folder")
