@@ -10,7 +10,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,9 +37,11 @@ from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.network import NetSegmenter, Network, infer, prepared
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.training.crops import batches
-from napari_nucseg.segmenters.training.examples import Example
-from napari_nucseg.segmenters.training.loop import Learner, Training, new_net
+from napari_nucseg.segmenters.training.examples import Batch, Example
+from napari_nucseg.segmenters.training.learner import Learner, learner_of, new_net
+from napari_nucseg.segmenters.training.loop import Training
 from napari_nucseg.segmenters.training.params import TrainParams
+from napari_nucseg.segmenters.training.starts import lack_for_sam
 from napari_nucseg.segmenters.unet import wrap
 
 PARAMS = SegmentParams()
@@ -186,17 +188,31 @@ def cancel(setting: Setting) -> Figures:
 def training(setting: Setting) -> Figures:
     """Learn from a few batches: the loss is finite and falls."""
     params = TrainParams(batches=setting.steps, batch_size=4, crop=setting.crop)
-    learner = Learner(new_net(params))
-    examples = [Example.of(learner.normalise(one.image), one.labels) for one in setting.fields]
+    learner = learner_of(new_net(params))
+    with closing(batches(_examples(learner, setting), params, 0)) as drawn:
+        return _learned(Training(learner, params, setting.device), drawn)
+
+
+def transformer_training(setting: Setting) -> Figures:
+    """Learn one batch by heart with a Cellpose-SAM of random weights, where that can be taught."""
+    if lack := lack_for_sam(setting.device):
+        return {"left_out": lack}
+    from cellpose.vit import CPSAM
+
+    if setting.device.kind == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    torch.manual_seed(0)
+    learner = learner_of(CPSAM())
+    params = TrainParams(
+        batches=setting.steps, batch_size=4, crop=TILE, learning_rate=1e-4, fine_tune=True
+    )
     learning = Training(learner, params, setting.device)
-    with closing(batches(examples, params, 0)) as drawn:
-        start = time.perf_counter()
-        losses = [learning.learn(batch) for batch in drawn]
-    seconds = (time.perf_counter() - start) / len(losses)
-    few = max(1, len(losses) // 4)
-    first, last = float(np.mean(losses[:few])), float(np.mean(losses[-few:]))
-    _require(last < first, f"the loss went from {first:.3f} to {last:.3f}")
-    return {"steps": len(losses), "first_loss": first, "last_loss": last, "seconds_a_step": seconds}
+    with closing(batches(_examples(learner, setting), params, 0)) as drawn:
+        figures = _learned(learning, [next(drawn)] * setting.steps)
+    if setting.device.kind != "cuda":
+        return figures
+    most = torch.cuda.max_memory_allocated() / 1e9
+    return {**figures, "crops_at_once": learning.at_once, "gigabytes": most}
 
 
 def speed(setting: Setting) -> Figures:
@@ -212,8 +228,11 @@ def speed(setting: Setting) -> Figures:
     return {"seconds_a_field": float(np.median(times[1:])), "field": f"{height} x {width} px"}
 
 
-CHECKS = (bundled, transformer, flows_to_labels, short_memory, cancel, training, speed)
-LONG = (transformer,)
+CHECKS = (
+    bundled, transformer, flows_to_labels, short_memory, cancel, training, transformer_training,
+    speed,
+)  # fmt: skip
+LONG = (transformer, transformer_training)
 """Checks that a shortened run leaves out."""
 
 
@@ -233,6 +252,21 @@ def _outcome(one: Callable[[Setting], Figures], setting: Setting) -> Outcome:
     except Exception as error:  # noqa: BLE001 - whatever a device does, the other checks go on
         why = str(error) if isinstance(error, Missed) else f"{type(error).__name__}: {error}"
     return Outcome(one.__name__, not why, why, time.perf_counter() - start, figures)
+
+
+def _examples(learner: Learner, setting: Setting) -> list[Example]:
+    return [Example.of(learner.normalise(one.image), one.labels) for one in setting.fields]
+
+
+def _learned(learning: Training, drawn: Iterable[Batch]) -> Figures:
+    """Learn from batches; the loss has to fall."""
+    start = time.perf_counter()
+    losses = [learning.learn(batch) for batch in drawn]
+    seconds = (time.perf_counter() - start) / len(losses)
+    few = max(1, len(losses) // 4)
+    first, last = float(np.mean(losses[:few])), float(np.mean(losses[-few:]))
+    _require(last < first, f"the loss went from {first:.3f} to {last:.3f}")
+    return {"steps": len(losses), "first_loss": first, "last_loss": last, "seconds_a_step": seconds}
 
 
 def _flows(network: Network, image: NDArray[Any]) -> Flows:

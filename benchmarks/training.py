@@ -21,7 +21,8 @@ from napari_nucseg.segmenters.intensities import normalise
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.training.crops import batches
 from napari_nucseg.segmenters.training.examples import Example
-from napari_nucseg.segmenters.training.loop import Learner, Training
+from napari_nucseg.segmenters.training.learner import learner_of
+from napari_nucseg.segmenters.training.loop import Training
 from napari_nucseg.segmenters.training.params import TrainParams
 
 WIDTHS = (24, 48, 96, 128, 128)
@@ -36,7 +37,7 @@ def measure(setting: Setting) -> list[Row]:
     torch.manual_seed(PARAMS.seed)
     net = ResidualUNet(UNetShape(widths=WIDTHS))
     fields = [draw_field(nuclei, shape=SHAPE, nuclei=nuclei) for nuclei in NUCLEI]
-    learner = Learner(net)
+    learner = learner_of(net)
     examples = [Example.of(learner.normalise(field.image), field.labels) for field in fields]
     ours, cellpose = interleave(
         [_clock(net, _ours(examples)), _clock(net, _cellpose(fields))],
@@ -68,7 +69,7 @@ def _clock(net: ResidualUNet, train: Callable[[ResidualUNet], None]) -> Clock:
 
 def _ours(examples: list[Example]) -> Callable[[ResidualUNet], None]:
     def train(net: ResidualUNet) -> None:
-        training = Training(Learner(net), PARAMS, choose("cpu"))
+        training = Training(learner_of(net), PARAMS, choose("cpu"))
         with closing(batches(examples, PARAMS, 0)) as drawn:
             for batch in drawn:
                 training.learn(batch)

@@ -29,6 +29,10 @@ from benchmarks.rows import (
 )
 from benchmarks.setting import Setting
 from benchmarks.timing import in_fresh_process, interleave, timed
+from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.segmenters.devices import choose
+from napari_nucseg.segmenters.training import starts
+from tests.segmenters.random_nets import small_sam
 
 ROOT = Path(__file__).parents[1]
 MACHINE = Machine("2026-01-31", "a processor, 2 of 8 cores", "16 GB", "Linux", {"numpy": "2.4"})
@@ -228,7 +232,7 @@ def test_the_check_of_a_device_passes_on_the_cpu_and_tells_its_figures(tmp_path)
     assert done.exit_code == 0, done.output
     record = json.loads(path.read_text())
     assert record["device"].startswith("CPU")
-    assert record["left_out"] == ["transformer"]
+    assert record["left_out"] == ["transformer", "transformer_training"]
     figures = {one["name"]: one["figures"] for one in record["checks"]}
     assert all(one["passed"] for one in record["checks"])
     assert figures["bundled"]["same_nuclei"] == figures["bundled"]["nuclei"] > 5
@@ -236,6 +240,17 @@ def test_the_check_of_a_device_passes_on_the_cpu_and_tells_its_figures(tmp_path)
     assert figures["cancel"]["run"] == 2 < figures["cancel"]["tiles"]
     assert figures["training"]["steps"] == 4
     assert figures["speed"]["seconds_a_field"] > 0
+
+
+def test_a_cellpose_sam_is_taught_where_the_device_can(monkeypatch):
+    field = draw_field(0, shape=(256, 256), nuclei=20)
+    setting = gpu_check.Setting(choose("cpu"), (field,), steps=8, crop=64)
+    assert "CPU" in gpu_check.transformer_training(setting)["left_out"]
+    monkeypatch.setattr(starts, "gpu_memory", lambda device: 80 * 10**9)
+    with small_sam():
+        figures = gpu_check.transformer_training(setting)
+    assert figures["steps"] == 8
+    assert figures["last_loss"] < figures["first_loss"]
 
 
 def test_a_device_that_computes_otherwise_does_not_pass(monkeypatch, tmp_path):

@@ -40,6 +40,7 @@ from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from napari_nucseg.segmenters.training.params import FINE_TUNING, TrainParams
 from tests.conftest import write_mask
 from tests.drawn_histology import draw_histology
+from tests.segmenters.random_nets import write_small_sam
 
 BRIEF = ("--batches", 4, "--validate-every", 2, "--crop", 64, "--batch-size", 2)
 SPLITS = ("--split", "first", "--held-out", "second")
@@ -1561,12 +1562,26 @@ def test_an_empty_argument_is_not_taken_for_the_folder_one_is_in(
         ((*SPLITS, "--hold-out", "1"), "--hold-out and --held-out exclude each other"),
         ((*SPLITS, "--minutes", "0"), "minutes is 0; it must be above 0"),
         ((*SPLITS, "--bioimageio"), "mine.pt: only networks like fluo-nuclei, saved as .safeten"),
+        ((*SPLITS, "--start", "cpdino"), "cpdino: the models of Cellpose 4 with DINOv3 cannot be"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_training_with_bad_options_is_refused(refuse, trainable, tmp_path, options, reason):
     assert reason in refuse("train", trainable, "-o", tmp_path / "mine.pt", *options)
     assert not (tmp_path / "mine.pt").exists()
+
+
+@pytest.mark.parametrize("start", ["cpsam", "cpsam_v2", "a file"])
+def test_cellpose_sam_is_refused_on_a_cpu_before_anything_is_read_or_fetched(
+    refuse, tmp_path, offline, start
+):
+    if start == "a file":
+        start = str(write_small_sam(tmp_path / "cells.pt"))
+    command = ("train", tmp_path / "no_data", "-o", tmp_path / "mine.pt", "--fine-tune")
+    told = refuse(*command, "--start", start, "--device", "cpu")
+    assert f"{Path(start).name}: Cellpose-SAM learns on a GPU with at least 12 GB of memory" in told
+    assert "is none; start from fluo-nuclei instead" in told
+    assert not list(offline.glob("*"))
 
 
 def test_weights_that_are_there_are_replaced_only_when_asked_for(run, refuse, trainable, tmp_path):

@@ -14,11 +14,11 @@ import pytest
 import torch
 from scipy import ndimage as ndi
 
-from napari_nucseg.batch.train_data import TrainData, TrainField, hold_out, read_fields
-from napari_nucseg.batch.train_run import Recipe, Watch, train_fields
+from napari_nucseg.batch.train_data import TrainData, TrainField, TrainSets, hold_out, read_fields
+from napari_nucseg.batch.train_run import Recipe, Watch, train_fields, train_on
 from napari_nucseg.io.datasets import open_dataset
-from napari_nucseg.io.fields import Dataset
-from napari_nucseg.io.sources import sha256
+from napari_nucseg.io.fields import Dataset, Field
+from napari_nucseg.io.sources import Source, sha256
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.score import score
 from napari_nucseg.progress import ignore
@@ -26,8 +26,12 @@ from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.checkpoints import read_state
 from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.segmenters.training import starts
+from napari_nucseg.segmenters.training.package import check_packable
 from napari_nucseg.segmenters.training.params import FINE_TUNING
+from napari_nucseg.segmenters.training.starts import starting_params
 from tests.batch.trainings import make_start, rows_of
+from tests.segmenters.random_nets import small_sam, write_small_sam
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -63,6 +67,11 @@ def out(tmp_path):
 
 def card_of(out):
     return json.loads(out.with_suffix(".json").read_text())
+
+
+def open_dataset_that_is_not_read():
+    """A dataset whose only field has no file."""
+    return Dataset("absent", (Field("f0", Source(Path("absent.tif"))),))
 
 
 def same(one, other):
@@ -324,6 +333,58 @@ def test_a_package_of_yesterday_is_not_replaced_unless_asked_for(fields, out):
     with pytest.raises(FileExistsError, match=r"mine\.bioimageio\.zip already exists; choose an"):
         train_fields(hold_out(fields, "mine"), Recipe(BRIEF, "cpu", BUNDLED), out, Watch())
     assert package.read_bytes() == b"yesterday's"
+
+
+# Cellpose-SAM, a small one, where a GPU is said to be
+
+
+@pytest.fixture
+def sam(tmp_path, monkeypatch):
+    """A file of weights, on a computer whose device has the memory to teach it."""
+    monkeypatch.setattr(starts, "gpu_memory", lambda device: 16 * 10**9)
+    with small_sam():
+        yield write_small_sam(tmp_path / "cells.pt")
+
+
+def test_cellpose_sam_is_taught_stopped_gone_on_with_and_used(fields, sam, tmp_path):
+    from cellpose.models import CellposeModel
+
+    data, out = hold_out(fields, "mine"), tmp_path / "mine.pt"
+    params = starting_params(sam, {"fine_tune": True, "batches": 4, "validate_every": 2})
+    recipe = Recipe(replace(params, batch_size=3), "cpu", sam)
+
+    def stop(done, total, told):
+        if done == 3:
+            raise Stopped
+
+    with pytest.raises(Stopped, match=r"are in .*mine\.pt; go on with --resume"):
+        train_fields(data, recipe, out, Watch(stop))
+    train_fields(data, replace(recipe, resume=True), out, Watch())
+    other = tmp_path / "other.pt"
+    train_fields(data, recipe, other, Watch())
+    assert same(read_state(out), read_state(other))
+
+    card = card_of(out)
+    assert card["started_from"] == "cells.pt"
+    assert card["batches"] == 4
+    assert card["best"]["mean_ap"] >= card["before"]["mean_ap"]
+    segment = catalogue.load(catalogue.find(str(out)), "cpu")
+    assert segment(fields[0].image, SegmentParams(), ignore).labels.shape == (160, 200)
+    net = CellposeModel(pretrained_model=str(out), device=torch.device("cpu"), use_bfloat16=False)
+    assert same(read_state(out), net.net.state_dict())
+
+
+def test_cellpose_sam_without_a_large_gpu_is_refused_before_data_are_read(sam, out, monkeypatch):
+    monkeypatch.setattr(starts, "gpu_memory", lambda device: 0)
+    recipe = Recipe(FINE_TUNING, "cpu", sam)
+    with pytest.raises(ValueError, match=r"12 GB of memory; CPU, .*; start from fluo-nucl"):
+        train_on(TrainSets([open_dataset_that_is_not_read()], 0), recipe, out, Watch())
+    assert not list(out.parent.glob("mine*"))
+
+
+def test_cellpose_sam_is_not_packed_for_others(sam, out):
+    with pytest.raises(ValueError, match=r"only networks like fluo-nuclei, saved as \.saf"):
+        check_packable(out, sam)
 
 
 # Bad input

@@ -127,6 +127,15 @@ def test_a_real_split_is_opened_by_its_file_or_by_its_name(bbbc039, split, count
 # Names
 
 
+def test_a_dataset_is_opened_by_a_path_or_by_its_text(drawn_dataset):
+    images, truths = drawn_dataset / "images", drawn_dataset / "masks"
+    assert open_dataset(str(drawn_dataset)) == open_dataset(drawn_dataset)
+    by_text = open_dataset(str(images), truths=str(truths))
+    assert by_text == open_dataset(images, truths=truths)
+    with pytest.raises(FileNotFoundError, match="nowhere: there is no such file or folder"):
+        open_dataset("nowhere")
+
+
 def test_a_field_is_called_by_its_well_and_site():
     field = Field("IXMtest_P24_s9_w1051DAA7C-7042-435F-99F0-1E847D9B42CB")
     assert (field.well, field.site, field.name) == ("P24", 9, "P24_s9")

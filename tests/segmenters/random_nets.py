@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 
+from napari_nucseg.segmenters.devices import load_torch
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 
 SMALL = UNetShape(widths=(4, 6, 8), residuals=1)
@@ -29,4 +33,41 @@ def write_residual_unet(path: Path, shape: UNetShape = SMALL, diameter: float = 
     torch.manual_seed(0)
     state = unsettle(ResidualUNet(shape)).state_dict()
     torch.save(state | {"diam_labels": torch.tensor([diameter])}, path)
+    return path
+
+
+@contextmanager
+def small_sam() -> Iterator[None]:
+    """Let Cellpose build and read its transformer with two narrow blocks instead of a ViT-L."""
+    from segment_anything import sam_model_registry
+    from segment_anything.modeling import ImageEncoderViT
+
+    def build(checkpoint: None) -> SimpleNamespace:
+        encoder = ImageEncoderViT(
+            depth=2,
+            embed_dim=32,
+            num_heads=2,
+            out_chans=16,
+            use_rel_pos=True,
+            window_size=14,
+            global_attn_indexes=(1,),
+        )
+        return SimpleNamespace(image_encoder=encoder)
+
+    large = sam_model_registry["vit_l"]
+    sam_model_registry["vit_l"] = build
+    try:
+        yield
+    finally:
+        sam_model_registry["vit_l"] = large
+
+
+def write_small_sam(path: Path, seed: int = 0) -> Path:
+    """Write such a transformer with random weights, as Cellpose saves its models."""
+    load_torch()  # or what Cellpose imports would crash a process that has a window
+    from cellpose.vit import CPSAM
+
+    torch.manual_seed(seed)
+    with small_sam():
+        CPSAM().save_model(path)
     return path

@@ -17,15 +17,9 @@ from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 from napari_nucseg.segmenters.training.crops import batches
 from napari_nucseg.segmenters.training.examples import Example
-from napari_nucseg.segmenters.training.held_out import score_net
-from napari_nucseg.segmenters.training.loop import (
-    AVERAGED,
-    Learner,
-    Training,
-    copy_of,
-    loss_of,
-    new_net,
-)
+from napari_nucseg.segmenters.training.held_out import score_network
+from napari_nucseg.segmenters.training.learner import copy_of, learner_of, new_net
+from napari_nucseg.segmenters.training.loop import AVERAGED, Training, loss_of
 from napari_nucseg.segmenters.training.params import (
     FINE_TUNING,
     WARM_UP,
@@ -43,7 +37,7 @@ NETS = {
 
 def training_of(kind="fluo", params=BRIEF):
     torch.manual_seed(params.seed)
-    return Training(Learner(NETS[kind]()), params, choose("cpu"))
+    return Training(learner_of(NETS[kind]()), params, choose("cpu"))
 
 
 def examples_for(learner, fields):
@@ -53,7 +47,7 @@ def examples_for(learner, fields):
 @pytest.fixture(scope="module")
 def examples(drawn_fields):
     """Two drawn fields with nuclei and one without."""
-    return examples_for(Learner(NETS["fluo"]()), drawn_fields)
+    return examples_for(learner_of(NETS["fluo"]()), drawn_fields)
 
 
 def learn(training, examples, until=None):
@@ -273,13 +267,13 @@ def test_held_out_images_are_scored_by_the_averaged_weights(kind, drawn_fields):
     examples = examples_for(training.learner, drawn_fields)
     learn(training, examples)
     seen = []
-    net, device = training.averaged, training.device
-    scores, labels = score_net(net, device, examples, lambda *step: seen.append(step))
+    network = training.network(1.0)
+    scores, labels = score_network(network, examples, lambda *step: seen.append(step))
     assert sorted({step[:2] for step in seen}) == [(0, 3), (1, 3), (2, 3)]
     assert labels.shape == examples[0].image.shape
     assert 0 <= scores.mean_ap <= scores.ap_50 <= scores.f1_50 <= 1
     assert 0 < scores.held_out_loss < 100
-    assert scores == score_net(net, device, examples, ignore)[0]
+    assert scores == score_network(network, examples, ignore)[0]
 
 
 # What a net is fed with
@@ -287,7 +281,7 @@ def test_held_out_images_are_scored_by_the_averaged_weights(kind, drawn_fields):
 
 def test_a_residual_net_remembers_the_diameter_of_what_it_learned_from():
     net = NETS["classic"]()
-    Learner(net).set_diameter(21.5)
+    learner_of(net).set_diameter(21.5)
     assert float(net.diam_labels) == float(net.diam_mean) == 21.5  # so that images stay as they are
 
 
@@ -296,7 +290,7 @@ def test_a_second_channel_is_empty():
     image = torch.rand(1, 1, 16, 16)
     with torch.inference_mode():
         expected = net(torch.cat([image, torch.zeros_like(image)], dim=1))[0]
-        assert torch.equal(Learner(net).forward(net, image), expected)
+        assert torch.equal(learner_of(net).forward(net, image), expected)
 
 
 # Parameters

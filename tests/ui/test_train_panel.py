@@ -15,11 +15,15 @@ from superqt import QCollapsible
 
 from napari_nucseg.batch.train_log import LogRow
 from napari_nucseg.io.synthetic import draw_field
+from napari_nucseg.segmenters.training import starts
 from napari_nucseg.segmenters.training.loop import Diverged, Training
+from napari_nucseg.segmenters.training.params import FINE_TUNING
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
+from napari_nucseg.ui.segment.model_list import ModelFiles
 from napari_nucseg.ui.segment.panel import SegmentPanel
 from napari_nucseg.ui.train.fields import BEFORE
 from napari_nucseg.ui.train.panel import TrainPanel
+from tests.segmenters.random_nets import write_small_sam
 from tests.ui.scored import add_stacks, open_panel, spoil
 from tests.ui.test_nothing_cut_off import cut_off
 
@@ -291,6 +295,69 @@ def test_labels_of_another_size_are_named_and_not_offered(viewer, panel, fields)
 
     assert len(listed(panel)) == 2
     assert panel.form.alone.value == "No image of the same size is there for small."
+
+
+# Cellpose-SAM
+
+
+def offered(panel):
+    """The models to start from that can be chosen."""
+    box = panel.form.start.native
+    rows = [row for row in range(box.count()) if box.model().item(row).isEnabled()]
+    return [box.itemData(row) for row in rows if box.itemData(row)]
+
+
+def test_cellpose_sam_is_grey_with_the_reason_where_there_is_no_large_gpu(panel):
+    box = panel.form.start.native
+    for name in ("cpsam", "cpsam_v2"):
+        row = box.findData(name)
+        assert row > 0
+        assert name not in offered(panel)
+        told = box.itemData(row, Qt.ItemDataRole.AccessibleTextRole)
+        assert told.endswith("needs a GPU with 12 GB")
+        assert "at least 12 GB of memory; CPU, " in box.itemData(row, Qt.ItemDataRole.ToolTipRole)
+    assert panel.form.start.value == "fluo-nuclei"
+    assert {"fluo-nuclei", "nuclei", "cyto3"} <= set(offered(panel))
+    assert box.findData("otsu") == box.findData("cpdino") == -1
+
+
+def test_where_there_is_one_cellpose_sam_comes_with_its_values_and_its_kind_of_file(
+    panel, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(starts, "gpu_memory", lambda device: 16 * 10**9)
+    form = panel.form
+    form.propose_name()
+    form.device.value = "auto"
+    form.values["batches"].value = 77
+
+    assert "cpsam" in offered(panel)
+    form.start.value = "cpsam"
+
+    values = form.values.params
+    assert (values.learning_rate, values.weight_decay) == (1e-5, 0.1)
+    assert values.batches == 77  # as it was chosen
+    assert form.out.value == tmp_path / "my-nuclei.pt"
+    form.out.value = tmp_path / "as I like it.pt"
+    form.start.value = "fluo-nuclei"
+    assert form.values.params.learning_rate == FINE_TUNING.learning_rate
+    assert form.out.value == tmp_path / "as I like it.pt"
+
+
+def test_a_file_of_cellpose_sam_is_refused_on_a_cpu_in_a_line(
+    qtbot, viewer, panel, fields, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("napari_nucseg.ui.jobs.show_warning", lambda text: None)
+    add_images(viewer, fields)
+    path = write_small_sam(tmp_path / "cells.pt")
+    ModelFiles().add(path)
+    panel.form.start.reset_choices()
+    panel.form.start.value = str(path)
+    panel.form.out.value = tmp_path / "mine.pt"
+    train(qtbot, panel)
+
+    assert "cells.pt: Cellpose-SAM learns on a GPU with at least 12 GB" in panel.status.value
+    assert panel.status.value.endswith("is none; start from fluo-nuclei instead")
+    assert not (tmp_path / "mine.pt").exists()
 
 
 def test_nothing_to_learn_from_says_what_to_do(viewer, panel):

@@ -248,7 +248,7 @@ class TrainingCourse:
         ranked = sorted(trials, key=lambda one: -merit(one.scores, one.share))
         kept = next((one for one in ranked if self._is_better(one)), None)
         if kept is not None:
-            self.best = Best(done, kept.scores, kept.weights, kept.share)
+            self.best = Best(done, kept.scores, self.training.weights(kept.share), kept.share)
         shown, self._scored = kept or ranked[0], done
         row = self._log(shown, kept is not None)
         write_curves(self.files.curves, self.rows)
@@ -279,10 +279,10 @@ class TrainingCourse:
         return self._score_old(trial.share, check) < self._old_ap - MOST_FORGOTTEN
 
     def _score_old(self, share: float, check: Progress) -> float:
-        from napari_nucseg.segmenters.training.held_out import score_net
+        from napari_nucseg.segmenters.training.held_out import score_network
 
-        net, device = self.training.blended(share), self.training.device
-        return score_net(net, device, self.lessons.old[-1:], check)[0].mean_ap
+        network = self.training.network(share)
+        return score_network(network, self.lessons.old[-1:], check)[0].mean_ap
 
     def _log(self, trial: Trial | None, kept: bool = False) -> LogRow:
         done, losses = self.training.done, self._losses

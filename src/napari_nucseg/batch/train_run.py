@@ -31,10 +31,11 @@ from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.devices import load_torch
 from napari_nucseg.segmenters.training.package import check_tensorboard, log_scalars
 from napari_nucseg.segmenters.training.params import TrainParams
+from napari_nucseg.segmenters.training.starts import check_start
 
 if TYPE_CHECKING:
     from napari_nucseg.batch.train_course import Lessons, TrainingCourse
-    from napari_nucseg.segmenters.training.loop import Learner
+    from napari_nucseg.segmenters.training.learner import Learner
 
 ENDINGS = (".pt", ".safetensors")
 """Endings of files of weights; each is written in its own format."""
@@ -175,6 +176,7 @@ def _check_targets(files: TrainFiles, recipe: Recipe) -> None:
             f"{files.weights}: the name of the file for the weights must end with "
             f"{' or '.join(ENDINGS)}"
         )
+    check_start(recipe.start, recipe.params, recipe.device, files.weights)
     if folder := next((path for path in files.all if path.is_dir()), None):
         raise IsADirectoryError(f"{folder}: this is a folder; give another name to the weights")
     if recipe.resume and not files.checkpoint.is_file():
@@ -200,17 +202,18 @@ def _refuse_taken(files: TrainFiles) -> None:
 def _prepare(data: TrainData, recipe: Recipe, files: TrainFiles, watch: Watch) -> TrainingCourse:
     """Make or load the net, and bring it to where it was if it is to go on."""
     from napari_nucseg.batch.train_course import TrainingCourse
-    from napari_nucseg.segmenters.checkpoints import load_unet, read_record
+    from napari_nucseg.segmenters.checkpoints import read_record
     from napari_nucseg.segmenters.devices import choose
     from napari_nucseg.segmenters.training.examples import mean_diameter
-    from napari_nucseg.segmenters.training.loop import Learner, Training, new_net
+    from napari_nucseg.segmenters.training.learner import load_learner
+    from napari_nucseg.segmenters.training.loop import Training
 
     device = choose(recipe.device)
     plan = _plan(recipe, data)
     record = read_record(files.checkpoint) if recipe.resume else None
     if record is not None:
         _refuse_another(record["plan"], plan, files.checkpoint)
-    learner = Learner(new_net(recipe.params) if recipe.start is None else load_unet(recipe.start))
+    learner = load_learner(recipe.start, recipe.params)
     lessons = _prepare_lessons(learner, data, recipe.params, watch.progress)
     learner.set_diameter(mean_diameter(lessons.learn))
     course = TrainingCourse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,7 +36,8 @@ from napari_nucseg.cli.options import (
 )
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
-from napari_nucseg.segmenters.training.params import FINE_TUNING, TrainParams
+from napari_nucseg.segmenters.training.params import TrainParams
+from napari_nucseg.segmenters.training.starts import check_start, starting_params
 
 EXAMPLES = examples(
     ("Teach the bundled model", "train images labels --fine-tune --out mine.safetensors"),
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from napari_nucseg.batch.train_run import Recipe
     from napari_nucseg.io.fields import Dataset
     from napari_nucseg.io.plates import PlateOptions
+    from napari_nucseg.segmenters.model import Model
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,8 @@ class CourseOptions:
     start: Annotated[
         str | None,
         typer.Option(
-            help="U-Net to go on from: fluo-nuclei, nuclei ... or a file; a new one if not given, "
-            "but fluo-nuclei with --fine-tune."
+            help="Model to go on from: fluo-nuclei, nuclei, cpsam (on a GPU of 12 GB) ... or a "
+            "file; a new one if not given, but fluo-nuclei with --fine-tune."
         ),
     ] = None
     minutes: Annotated[
@@ -136,18 +138,28 @@ class CourseOptions:
         typer.Option("--bioimageio", help="Write a BioImage.IO package (.bioimageio.zip), too."),
     ] = False
 
-    def recipe(self, chosen: dict[str, Any] | None) -> Recipe:
-        """Say how to train, by parameters other than the usual ones."""
+    def start_model(self, chosen: dict[str, Any] | None) -> Model | None:
+        """Look up the model to go on from; None for a new network.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name, or it cannot be taught.
+        """
+        name = self.start or (catalogue.BUNDLED if (chosen or {}).get("fine_tune") else None)
+        model = None if name is None else catalogue.find(name)
+        if model is not None and model.path is None:
+            raise ValueError(f"{name} has no weights to go on from; choose fluo-nuclei, or another")
+        return model
+
+    def recipe(self, chosen: dict[str, Any] | None, start: Path | None) -> Recipe:
+        """Say how to train, by parameters other than those that suit the start."""
         from napari_nucseg.batch.train_run import Recipe
 
-        given = chosen or {}
-        fine_tune = given.get("fine_tune", False)
-        params = replace(FINE_TUNING, **given) if fine_tune else TrainParams(**given)
-        name = self.start or (catalogue.BUNDLED if fine_tune else None)
         return Recipe(
-            params,
+            starting_params(start, chosen or {}),
             self.device,
-            _find_start(name, self.device),
+            start,
             self.resume,
             self.overwrite,
             float("inf") if self.minutes is None else self.minutes,
@@ -167,7 +179,7 @@ def train(
     chosen: dict[str, Any] | None = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a U-Net; the weights that do best on the held-out fields are saved.
+    """Train a model; the weights that do best on the held-out fields are saved.
 
     To teach a model from a few fields of your own, use --fine-tune. Beside the weights lie a log
     (.csv, .png) and how they were made (.json). After Ctrl-C the best so far are saved; after any
@@ -175,12 +187,10 @@ def train(
     """
     from napari_nucseg.batch.train_run import Watch, train_on
     from napari_nucseg.segmenters.model import card_of
-    from napari_nucseg.segmenters.training.package import check_packable, write_package
+    from napari_nucseg.segmenters.training.package import write_package
 
     with told_beside(as_json):
-        sets, recipe = data.open(wells.plate), course.recipe(chosen)
-    if course.bioimageio:
-        check_packable(out, recipe.start)
+        sets, recipe = _prepare(data, wells.plate, course, chosen, out)
     try:
         with counting() as bar, _stop_between_steps() as check:
             move = follow_with(bar, "Batches")
@@ -204,17 +214,25 @@ def train(
         console.print(f"The BioImage.IO package is {package}")
 
 
-def _find_start(name: str | None, device: str) -> Path | None:
-    """Look up the weights to go on from, and fetch them if need be."""
-    if name is None:
-        return None
-    model = catalogue.find(name)
-    if model.path is None:
-        raise ValueError(
-            f"{name} has no weights to go on from; choose a U-Net, such as fluo-nuclei"
-        )
-    fetch_weights(model, device)
-    return model.path
+def _prepare(
+    data: DataOptions,
+    plate: PlateOptions,
+    course: CourseOptions,
+    chosen: dict[str, Any] | None,
+    out: Path,
+) -> tuple[TrainSets, Recipe]:
+    """Refuse what cannot be done, then open the datasets and fetch the weights to go on from."""
+    from napari_nucseg.segmenters.training.package import check_packable
+
+    model = course.start_model(chosen)
+    recipe = course.recipe(chosen, None if model is None else model.path)
+    check_start(recipe.start, recipe.params, recipe.device, out)
+    if course.bioimageio:
+        check_packable(out, recipe.start)
+    sets = data.open(plate)
+    if model is not None:
+        fetch_weights(model, course.device)
+    return sets, recipe
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from napari_nucseg.array_types import StrPath
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.layouts import (
     ALL_SUFFIXES,
@@ -58,10 +59,10 @@ def find_field(path: Path) -> Field:
 
 
 def open_dataset(
-    path: Path,
+    path: StrPath,
     split: str | None = None,
     *,
-    truths: Path | None = None,
+    truths: StrPath | None = None,
     allow_missing: bool = False,
     plate: PlateOptions = NO_PLATE,
 ) -> Dataset:
@@ -69,7 +70,7 @@ def open_dataset(
 
     Parameters
     ----------
-    path : Path
+    path : str or path-like
         The dataset's folder in any layout, one of its subfolders, one of its lists of fields, a
         folder of images, ``images.zip``, ``masks.zip`` or ``labels.zip``, a table of pairs,
         which ends in ``.csv`` or ``.tsv``, or a plate of OME-Zarr.
@@ -77,7 +78,7 @@ def open_dataset(
         Keep the fields of a list alone: ``<split>.txt`` in ``metadata/``, in ``metadata.zip`` or
         in the dataset's folder, or any file of names, one a line. Of a table of pairs those of
         its column split.
-    truths : Path, optional
+    truths : str or path-like, optional
         Folder of the ground truth, where the first one holds the images alone.
     allow_missing : bool
         Go on without the fields that the split names and the dataset lacks.
@@ -86,12 +87,11 @@ def open_dataset(
 
     Raises
     ------
-    ValueError
+    ValueError, OSError
         If there is no field, a field has two images or two ground truths, the split names fields
-        that are absent, or there is a list already.
-    OSError
-        If the folder or archive cannot be read.
+        that are absent, there is a list already, or a folder or archive cannot be read.
     """
+    path, truths = Path(path), None if truths is None else Path(truths)
     for one in (path, truths):
         if one is not None and not one.exists():
             raise FileNotFoundError(f"{one}: there is no such file or folder")

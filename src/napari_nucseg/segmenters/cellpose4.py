@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import FLOW_STEPS, Flows, OutOfDeviceMemory
-from napari_nucseg.segmenters.checkpoints import check_complete, kind_of, read_state
+from napari_nucseg.segmenters.checkpoints import load_transformer
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16, free_memory
 from napari_nucseg.segmenters.intensities import normalise
 from napari_nucseg.segmenters.network import Network, refuse_too_large
@@ -203,26 +202,10 @@ class CellposeSAM(Network):
         ValueError
             If the file is no whole Cellpose 4 model, or needs a package that is not installed.
         """
-        from cellpose.models import CellposeModel
-
-        state = read_state(path)
-        if kind_of(state, path) != "cellpose":
-            raise ValueError(f"{path}: not a Cellpose 4 model")
-        if "encoder.cls_token" in state and find_spec("dinov3") is None:
-            raise ValueError(
-                f"{path}: this model needs the package dinov3, which is not on PyPI: "
-                "pip install git+https://github.com/facebookresearch/dinov3"
-            )
-        place = torch.device(device.kind)
-        try:
-            model = CellposeModel(pretrained_model=str(path), device=place, use_bfloat16=False)
-        except (RuntimeError, ValueError) as error:
-            told = str(error).partition("\n")[0]
-            raise ValueError(f"{path}: not a whole Cellpose 4 model: {told}") from error
-        check_complete(state, model.net.state_dict(), path, "Cellpose 4 model")
+        net: Any = load_transformer(path, torch.device(device.kind))
         if computes_bfloat16(device):
-            model.net.dtype = torch.bfloat16
-        return cls(model.net.eval(), device)
+            net.dtype = torch.bfloat16
+        return cls(net, device)
 
     @property
     def precision(self) -> str:

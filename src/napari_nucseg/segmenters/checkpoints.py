@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from functools import partial
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -16,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as as_safetensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
@@ -204,6 +205,34 @@ def load_unet(path: Path) -> UNetModule:
     net.load_state_dict(state, strict=True)
     net.eval()
     return net
+
+
+def load_transformer(path: Path, place: torch.device) -> nn.Module:
+    """Build the network of Cellpose 4 that a checkpoint fits, in single precision, and fill it.
+
+    Raises
+    ------
+    ValueError
+        If the file is no whole Cellpose 4 model, or needs a package that is not installed.
+    """
+    from cellpose.models import CellposeModel
+
+    state = read_state(path)
+    if kind_of(state, path) != "cellpose":
+        raise ValueError(f"{path}: not a Cellpose 4 model")
+    if "encoder.cls_token" in state and find_spec("dinov3") is None:
+        raise ValueError(
+            f"{path}: this model needs the package dinov3, which is not on PyPI: "
+            "pip install git+https://github.com/facebookresearch/dinov3"
+        )
+    try:
+        model = CellposeModel(pretrained_model=str(path), device=place, use_bfloat16=False)
+    except (RuntimeError, ValueError) as error:
+        told = _first_line(error)
+        raise ValueError(f"{path}: not a whole Cellpose 4 model: {told}") from error
+    check_complete(state, model.net.state_dict(), path, "Cellpose 4 model")
+    net: nn.Module = model.net
+    return net.eval()
 
 
 def _first_line(error: Exception) -> str:

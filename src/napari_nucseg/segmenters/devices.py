@@ -157,6 +157,17 @@ def known_precision(device: Device) -> str | None:
     return "bfloat16" if gain >= WORTHWHILE_GAIN else "float32"
 
 
+def gpu_memory(device: Device) -> int:
+    """Tell how many bytes of memory a GPU has for networks; 0 for a CPU."""
+    if device.kind == "cpu":
+        return 0
+    import torch
+
+    if device.kind == "cuda":
+        return int(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory)
+    return int(torch.mps.recommended_max_memory())
+
+
 def free_memory(device: Device) -> None:
     """Give back the accelerator's memory that torch keeps for its next use."""
     import torch

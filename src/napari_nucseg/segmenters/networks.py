@@ -277,13 +277,17 @@ CLASSICS = (
     _classic("cyto3", "cyto3", "Cellpose 3's model for cells and nuclei"),
 )
 """Cellpose 1 to 3's models, which can be taught, as `fluo-nuclei` can."""
-PUBLISHED = (
-    *CLASSICS,
+SAMS = (
     _cellpose4("cpsam_v2", "Cellpose-SAM, the default of Cellpose 4. For many kinds of cells"),
     _cellpose4("cpsam", "Cellpose-SAM, first release. For many kinds of cells"),
+)
+"""Cellpose 4's models with the encoder of SAM, which can be taught on a large GPU."""
+DINOS = (
     _cellpose4("cpdino", "Cellpose with a DINOv3 ViT-L. Needs the package dinov3", _DINO_LICENCE),
     _cellpose4(
         "cpdino-vitb", "Cellpose with a DINOv3 ViT-B. Needs the package dinov3", _DINO_LICENCE
     ),
 )
+"""Cellpose 4's models with the encoder of DINOv3, which cannot be taught here."""
+PUBLISHED = (*CLASSICS, *SAMS, *DINOS)
 """Cellpose's models, which are fetched."""

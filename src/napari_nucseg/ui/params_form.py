@@ -110,6 +110,13 @@ class ParamsForm(Generic[Params]):
             self.resets[row.label].setToolTip(f"Set back to the model's default: {value}")
         self._mark()
 
+    def suit(self, defaults: Params) -> None:
+        """Take other defaults; values that were the old ones follow, and others stay."""
+        following = [row for row in self.rows if self._is_default(row)]
+        self.defaults = defaults
+        for row in following:
+            row.value = getattr(defaults, row.name)
+
     def _mark(self) -> None:
         differing = [row for row in self.rows if not self._is_default(row)]
         for row in self.rows if self.resets else ():

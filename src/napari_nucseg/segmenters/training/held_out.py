@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.score import score
 from napari_nucseg.progress import Progress, within
-from napari_nucseg.segmenters.checkpoints import State, UNetModule
-from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.flows import Labeller
+from napari_nucseg.segmenters.network import Network
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.training.examples import Example
-from napari_nucseg.segmenters.training.loop import Training, copy_of, loss_of
-from napari_nucseg.segmenters.unet import wrap
+from napari_nucseg.segmenters.training.loop import Training, loss_of
 
 BLENDS = (0.25, 0.5, 1.0)
 """Shares of what was learned, the rest being the start, that are tried in fine-tuning."""
@@ -52,14 +50,12 @@ class HeldOutScores:
 
 @dataclass(frozen=True)
 class Trial:
-    """Weights, and how they did on the held-out images.
+    """A share of what was learned, and how it did on the held-out images.
 
     Attributes
     ----------
     share : float
         Share of what was learned; the rest are the weights of the start.
-    weights : mapping
-        The weights by their names in the network.
     scores : HeldOutScores or None
         None where nothing is held out.
     labels : ndarray of int32 or None
@@ -67,22 +63,19 @@ class Trial:
     """
 
     share: float
-    weights: State
     scores: HeldOutScores | None
     labels: Labels | None
 
 
-def score_net(
-    net: UNetModule, device: Device, examples: Sequence[Example], progress: Progress
+def score_network(
+    network: Network, examples: Sequence[Example], progress: Progress
 ) -> tuple[HeldOutScores, Labels]:
     """Score a network on images with the usual settings.
 
     Parameters
     ----------
-    net : FluoUNet or ResidualUNet
-        Network in evaluation mode.
-    device : Device
-        Device that it runs on.
+    network : Network
+        Network as it is used.
     examples : sequence of Example
         Images with their labels; one at least has nuclei.
     progress : Progress
@@ -95,7 +88,7 @@ def score_net(
     ndarray of int32
         What is found in the first image.
     """
-    params, network = SegmentParams(), wrap(net, device)
+    params = SegmentParams()
     losses, ratios, labels = [], [], []
     for done, example in enumerate(examples):
         progress(done, len(examples))
@@ -103,7 +96,7 @@ def score_net(
         output = torch.from_numpy(np.concatenate([flows.vectors, flows.cellprob[None]]))
         losses.append(loss_of(output[None], example.whole()).item())
         complete = example.weights > 0
-        labels.append(_mostly_within(Labeller(flows, device)(params), complete))
+        labels.append(_mostly_within(Labeller(flows, network.device)(params), complete))
         truth = _mostly_within(example.labels.astype(np.int32), complete)
         ratios.append(score(truth, labels[-1]).ratios()["objects"])
     names = "mean_ap", "ap", "f1"
@@ -160,11 +153,10 @@ def try_blends(
     """
     trials = []
     for share in shares:
-        net = training.blended(share)
         scores, labels = (
-            score_net(net, training.device, held_out, progress) if held_out else (None, None)
+            score_network(training.network(share), held_out, progress) if held_out else (None, None)
         )
-        trials.append(Trial(share, copy_of(net), scores, labels))
+        trials.append(Trial(share, scores, labels))
     return trials
 
 

@@ -16,30 +16,18 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_nucseg.segmenters.checkpoints import UNetModule
 from napari_nucseg.segmenters.devices import Device, computes_bfloat16
-from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
-from napari_nucseg.segmenters.intensities import normalise, scale_intensities
-from napari_nucseg.segmenters.residual_unet import UNetShape
+from napari_nucseg.segmenters.network import Network
 from napari_nucseg.segmenters.training.examples import Batch
+from napari_nucseg.segmenters.training.learner import Learner, copy_of
 from napari_nucseg.segmenters.training.params import TrainParams, learning_rate
-from napari_nucseg.segmenters.unet import layout_on
 
-_COUNTER = "num_batches_tracked"
 AVERAGED = 1000
 """Batches over which weights are averaged, in the long run."""
-
-
-def new_net(params: TrainParams) -> UNetModule:
-    """Make the network of any nuclei with random weights, which the seed decides."""
-    torch.manual_seed(params.seed)
-    return FluoUNet(FluoShape())
 
 
 class Diverged(ValueError):
@@ -57,62 +45,6 @@ class Diverged(ValueError):
         super().__init__(f"the loss of batch {batch} is {loss}; lower the learning rate")
 
 
-@dataclass(frozen=True)
-class Learner:
-    """A network that can be trained, so that the loop does not ask which one it is.
-
-    Attributes
-    ----------
-    net : FluoUNet or ResidualUNet
-        A network of any nuclei, or a U-Net of Cellpose 1 to 3 or a smaller one of the kind.
-    """
-
-    net: UNetModule
-
-    @property
-    def shape(self) -> FluoShape | UNetShape:
-        """Stride and reach of the network."""
-        return self.net.shape
-
-    def normalise(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """Scale an image of shape (height, width) as it is scaled when the network is used."""
-        return scale_intensities(image) if isinstance(self.net, FluoUNet) else normalise(image)
-
-    def forward(self, net: nn.Module, images: Tensor) -> Tensor:
-        """Run a network of this kind; a second channel, if it has one, is empty.
-
-        Parameters
-        ----------
-        net : Module
-            The learner's own, or a copy of it.
-        images : Tensor, shape (batch, 1, height, width)
-            Intensities, scaled by `normalise`; height and width are multiples of the stride.
-
-        Returns
-        -------
-        Tensor, shape (batch, 3, height, width)
-            Five times the flow along y and x, and the cell probability as a logit.
-        """
-        output: Tensor
-        if isinstance(self.net, FluoUNet):
-            output = net(images)
-        else:
-            further = self.net.shape.channels - images.shape[1]
-            output = net(functional.pad(images, (0, 0, 0, 0, 0, further)))[0]
-        return output
-
-    def set_diameter(self, diameter: float) -> None:
-        """Let the network remember the usual diameter, in pixels, of what it learns from.
-
-        A residual U-Net learns from images at their own scale, so that is how they have to be
-        used: Cellpose scales an image by the ratio of the two diameters. The network of any nuclei
-        sees images at their own scale, whatever the diameter.
-        """
-        if not isinstance(self.net, FluoUNet):
-            self.net.diam_mean.data.fill_(diameter)
-            self.net.diam_labels.data.fill_(diameter)
-
-
 @dataclass
 class Training:
     """A network that is being trained.
@@ -127,27 +59,29 @@ class Training:
         Device that the network learns on.
     done : int
         Number of batches that it has learned from.
-    averaged : FluoUNet or ResidualUNet
+    averaged : Module
         The net with its weights averaged over the last batches: the one to keep.
     at_once : int
         Number of crops that go through the net together: a whole batch, or a half or less of one
-        where the device has too little memory. What is learned is the same but for rounding.
+        where the device has too little memory. What is learned is the same but for rounding, and
+        for which layers are left out at random where a Cellpose-SAM is trained on.
     """
 
     learner: Learner
     params: TrainParams
     device: Device
     done: int = 0
-    averaged: UNetModule = field(init=False)
+    averaged: nn.Module = field(init=False)
     at_once: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Bring the net to its device."""
-        self._place, self._layout = torch.device(self.device.kind), layout_on(self.device)
+        """Bring the net to its device; what it was stays where memory is not short."""
+        self._place = torch.device(self.device.kind)
+        self._layout = self.learner.layout(self.device)
         self._net = self.learner.net
+        self._start = deepcopy(self._net).cpu().eval()
         self._net.to(self._place).to(memory_format=self._layout)
-        self.averaged = deepcopy(self._net).eval()
-        self._start = deepcopy(self._net).eval()
+        self.averaged = deepcopy(self._net).to(self.learner.place_of_means(self.device)).eval()
         self.at_once = self.params.batch_size
         self._optimiser = torch.optim.AdamW(
             self._net.parameters(),
@@ -181,7 +115,7 @@ class Training:
                 if self.at_once == 1:
                     raise OSError(
                         f"{self.device} does not have enough memory for a crop of "
-                        f"{self.params.crop} px; lower the crop"
+                        f"{self.params.crop} px; {self.learner.if_memory_is_short}"
                     ) from error
                 self.at_once //= 2
 
@@ -190,6 +124,8 @@ class Training:
             group["lr"] = learning_rate(self.done, self.params)
         # What is usual in a few images is not usual: fine-tuning keeps the means of the training
         self._net.train(not self.params.fine_tune)
+        # A training that goes on leaves out the layers that it would have left out
+        torch.manual_seed(self.params.seed + self.done)
         self._optimiser.zero_grad(set_to_none=True)
         value = sum(self._add_gradients(part, share) for part, share in batch.parts(self.at_once))
         if not math.isfinite(value):
@@ -208,7 +144,7 @@ class Training:
         loss.backward()
         return float(loss.item())
 
-    def blended(self, share: float) -> UNetModule:
+    def blended(self, share: float) -> nn.Module:
         """Return a net between the one at the start (0) and the averaged one (1).
 
         Parameters
@@ -223,8 +159,16 @@ class Training:
             averaged = self.averaged.state_dict()
             for name, tensor in net.state_dict().items():
                 if tensor.is_floating_point():
-                    tensor.lerp_(averaged[name], share)
+                    tensor.lerp_(averaged[name].cpu(), share)
         return net
+
+    def network(self, share: float) -> Network:
+        """Return what `blended` does as it will be used on the device."""
+        return self.learner.network(self.blended(share), self.device)
+
+    def weights(self, share: float) -> dict[str, Tensor]:
+        """Copy the weights of what `blended` does, to be kept and saved."""
+        return copy_of(self.blended(share))
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next batch depends on."""
@@ -254,23 +198,9 @@ class Training:
             own = self._net.state_dict()
             for name, mean in self.averaged.state_dict().items():
                 if mean.is_floating_point():
-                    mean.lerp_(own[name], share)
+                    mean.lerp_(own[name].to(mean.device), share)
                 else:
                     mean.copy_(own[name])
-
-
-def copy_of(net: UNetModule) -> dict[str, Tensor]:
-    """Copy a network's weights, to be kept and saved.
-
-    Those of a network of any nuclei lack the counters of batches, which nothing uses: so a file of
-    them is laid out as the bundled one, see `napari_nucseg.segmenters.networks.fits_graph`.
-    """
-    unused = _COUNTER if isinstance(net, FluoUNet) else ()
-    return {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in net.state_dict().items()
-        if not name.endswith(unused)
-    }
 
 
 def _is_of_memory(error: RuntimeError) -> bool:

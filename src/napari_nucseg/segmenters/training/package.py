@@ -53,7 +53,8 @@ def check_packable(out: Path, start: Path | None) -> None:
     out : Path
         File that the weights will be written to.
     start : Path or None
-        Weights that the training begins with; None for a new network.
+        Weights that the training begins with; None for a new network. Those that are still to be
+        fetched are none like the bundled ones.
 
     Raises
     ------
@@ -63,7 +64,9 @@ def check_packable(out: Path, start: Path | None) -> None:
     load_torch()
     from napari_nucseg.segmenters.checkpoints import SAFETENSORS, kind_of, read_state
 
-    is_other = start is not None and kind_of(read_state(start), start) != "fluo"
+    is_other = start is not None and (
+        not start.is_file() or kind_of(read_state(start), start) != "fluo"
+    )
     if is_other or out.suffix.lower() != SAFETENSORS:
         raise ValueError(_refusal(out))
 

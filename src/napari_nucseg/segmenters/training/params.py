@@ -42,7 +42,7 @@ class TrainParams:
     ] = 60.0
     learning_rate: Annotated[
         float,
-        Spec("Learning rate", "Highest of AdamW. It rises first, then falls to 0.", 0.0, 1.0, 1e-4),
+        Spec("Learning rate", "Highest of AdamW. It rises first, then falls to 0.", 0.0, 1.0, 1e-5),
     ] = 2e-3
     weight_decay: Annotated[float, Spec("Weight decay", "That of AdamW.", 0.0, 1.0, 1e-3)] = 1e-2
     validate_every: Annotated[
@@ -94,6 +94,8 @@ FINE_TUNING = TrainParams(
     fine_tune=True,
 )
 """How to teach a model that is there from a few images: slowly, and it stops by itself."""
+OF_SAM = {"batch_size": 4, "learning_rate": 1e-5, "weight_decay": 0.1}
+"""What suits Cellpose-SAM instead: Cellpose's own, but for crops of drawn fields in each batch."""
 
 
 def learning_rate(done: int, params: TrainParams) -> float:

@@ -46,6 +46,8 @@ class ModelRow:
         Its licence and what it was trained on, or where its file is.
     about : str
         What it is for, in a line.
+    refusal : str
+        Why it cannot be chosen here; empty where it can.
     """
 
     title: str
@@ -53,6 +55,7 @@ class ModelRow:
     group: str
     needs: str
     about: str
+    refusal: str = ""
 
 
 def load_model_files() -> tuple[Path, ...]:
@@ -139,13 +142,17 @@ class ModelBox(ComboBox):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )  # long names do not widen the panel
 
+    def rows(self) -> list[ModelRow]:
+        """List the models to choose from."""
+        return self.files.rows()
+
     def reset_choices(self, *_: Any) -> None:
         """List the models that there are now; what is chosen stays so."""
         box: QComboBox = self.native
         chosen = self.value
         blocker = QSignalBlocker(box)
         box.clear()
-        _fill(box, self.files.rows())
+        _fill(box, self.rows())
         at = -1 if chosen is None else box.findData(chosen)
         box.setCurrentIndex(at if at >= 0 else 1)  # below the first heading
         view = box.view()
@@ -183,9 +190,12 @@ def _fill(box: QComboBox, rows: Iterable[ModelRow]) -> None:
             font.setBold(True)
             item.setFont(font)
         box.addItem(row.title, row.key)
+        item = items.item(box.count() - 1)
+        assert item is not None
+        item.setEnabled(not row.refusal)
         told = {
             _NEEDS: row.needs,
-            Qt.ItemDataRole.ToolTipRole: row.about,
+            Qt.ItemDataRole.ToolTipRole: row.refusal or row.about,
             Qt.ItemDataRole.AccessibleTextRole: ", ".join(filter(None, (row.title, row.needs))),
             Qt.ItemDataRole.AccessibleDescriptionRole: f"{row.group}. {row.about}",
         }

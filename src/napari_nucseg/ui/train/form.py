@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,25 @@ from magicgui.types import FileDialogMode
 from magicgui.widgets import ComboBox, FileEdit, Label, ProgressBar, PushButton, SpinBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Shapes
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QListWidget,
-    QListWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_nucseg.batch.train_log import TrainFiles
-from napari_nucseg.segmenters import networks
+from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.training.params import FINE_TUNING
+from napari_nucseg.segmenters.training.starts import (
+    SAM_ENDING,
+    SAM_MEMORY,
+    is_sam,
+    starting_params,
+)
 from napari_nucseg.ui.params_form import (
     ParamsForm,
     add_model_button,
@@ -35,21 +38,19 @@ from napari_nucseg.ui.params_form import (
     show_row,
     switch,
 )
-from napari_nucseg.ui.segment.model_list import ModelFiles
-from napari_nucseg.ui.train.fields import LabelledImage
+from napari_nucseg.ui.train.choices import PairList, StartBox
 from napari_nucseg.ui.train.worker import RESUME
 from napari_nucseg.ui.widgets import TextLine
 from napari_nucseg.wording import counted
 
+SAFETENSORS = ".safetensors"
 LAYERS, FOLDER = "layers in the viewer", "a dataset folder"
 QUARTER = -1
 """What the number of held-out fields is where it is not chosen."""
 MINUTES = 5
 _GIVEN = "fine_tune"
 """What is not chosen here: a model is changed little."""
-_LIST_HEIGHT = 66
 _WIDTH_OF_BUTTON = 36
-_KEY = Qt.ItemDataRole.UserRole
 
 
 class TrainForm:
@@ -77,12 +78,11 @@ class TrainForm:
 
     def _add_sources(self) -> None:
         """Add the rows of what is taught, and what it learns from."""
-        self.start = ComboBox(
+        self.start = StartBox(
             label="Start from",
-            choices=self._starts,
             tooltip="Model that is taught. It stays as it is; the new one is saved in a file of "
-            "its own. Those with an arrow are downloaded first. Cellpose-SAM and otsu cannot be "
-            "taught here.",
+            "its own. Those with an arrow are downloaded first. Cellpose-SAM (cpsam) learns on a "
+            f"GPU with at least {SAM_MEMORY} GB of memory.",
         )
         self.add_model = add_model_button()
         self.source = ComboBox(
@@ -91,15 +91,7 @@ class TrainForm:
             tooltip="Labels layers of the viewer with their images, or all fields of a dataset "
             "on disk.",
         )
-        self.pairs = QListWidget()
-        self.pairs.setMaximumHeight(_LIST_HEIGHT)
-        self.pairs.setWordWrap(True)
-        self.pairs.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.pairs.setToolTip(
-            "Tick the labels to learn from. Every nucleus of their fields has to be labelled; if "
-            "not, draw around what is complete. Of a prediction that you corrected, the "
-            "corrected fields count."
-        )
+        self.pairs = PairList()
         self.folder = FileEdit(
             label="Folder",
             mode=FileDialogMode.EXISTING_DIRECTORY,
@@ -146,7 +138,7 @@ class TrainForm:
         self.out = FileEdit(
             label="Save as",
             mode=FileDialogMode.OPTIONAL_FILE,
-            filter="*.safetensors",
+            filter="Weights (*.safetensors *.pt)",
             tooltip="New file for the model. Beside it lie what it learned from (.json) and its "
             "curves (.csv, .png). No file is replaced.",
         )
@@ -209,6 +201,8 @@ class TrainForm:
         below.addLayout(buttons)
         for row in (self.progress, status, self.use):
             below.addWidget(row.native)
+        self.start.changed.connect(self.suit_start)
+        self.device.changed.connect(self.suit_device)
         self.source.changed.connect(self.show_source)
         self.out.changed.connect(self.show_resume)
         self.show_source()
@@ -235,35 +229,31 @@ class TrainForm:
         """Propose a file that is not there."""
         before = path_in(self.out)
         folder = Path.home() if before is None else before.parent
-        names = (f"my-nuclei{f'-{n}' if n > 1 else ''}.safetensors" for n in range(1, 10_000))
+        start = self._start
+        ending = SAM_ENDING if start is not None and is_sam(start) else SAFETENSORS
+        names = (f"my-nuclei{f'-{n}' if n > 1 else ''}{ending}" for n in range(1, 10_000))
         free = (
             path
             for path in (folder / name for name in names)
             if not any(one.exists() for one in TrainFiles(path).all)
         )
-        self.out.value = next(free)
+        self.out.value = self._proposed = next(free)
 
-    def list_pairs(self, pairs: Sequence[LabelledImage], ticked: Iterable[str]) -> None:
-        """Offer labels to learn from; those of the ids are ticked."""
-        self.pairs.blockSignals(True)
-        self.pairs.clear()
-        for pair in pairs:
-            item = QListWidgetItem(pair.title)
-            item.setData(_KEY, pair.uid)
-            checked = Qt.CheckState.Checked if pair.uid in ticked else Qt.CheckState.Unchecked
-            item.setCheckState(checked)
-            item.setToolTip(pair.title)
-            self.pairs.addItem(item)
-        self.pairs.blockSignals(False)
+    def suit_start(self) -> None:
+        """Let values and the name of the file fit what is taught, unless they were chosen."""
+        self.values.suit(starting_params(self._start, {_GIVEN: True}))
+        if path_in(self.out) == self._proposed:
+            self.propose_name()
 
-    def ticks(self) -> dict[str, bool]:
-        """Tell by the ids of labels whether they are ticked."""
-        items = (self.pairs.item(row) for row in range(self.pairs.count()))
-        return {
-            item.data(_KEY): item.checkState() == Qt.CheckState.Checked
-            for item in items
-            if item is not None
-        }
+    def suit_device(self) -> None:
+        """Offer what can be taught on the device."""
+        self.start.device = self.device.value
+        self.start.reset_choices()
+
+    @property
+    def _start(self) -> Path | None:
+        """Weights of the model that is taught, be they here or not."""
+        return catalogue.find(self.start.value).path if self.start.value else None
 
     def show_resume(self) -> None:
         """Offer to go on where there is something to go on with."""
@@ -284,14 +274,6 @@ class TrainForm:
         sources = (self.start, self.add_model, self.source, self.folder, self.alone, self.inside)
         course = (self.minutes, self.device, self.place, self.out, self.resume)
         return (*sources, self.hold_out, self.held, *course)
-
-    def _starts(self, widget: Any = None) -> list[tuple[str, str]]:
-        files = ModelFiles()
-        named = {model.name for model in (networks.BUNDLED, *networks.CLASSICS)}
-        known = named | set(map(str, files.paths))
-        return [
-            (title, key) for title, key in files.choices() if key in known and files.is_there(key)
-        ]
 
 
 def path_in(row: FileEdit) -> Path | None:

@@ -100,7 +100,7 @@ class TrainPanel(Panel):
     @property
     def chosen(self) -> list[LabelledImage]:
         """What is ticked of the layers."""
-        ticks = self.form.ticks()
+        ticks = self.form.pairs.ticks()
         return [pair for pair in self._pairs if ticks.get(pair.uid)]
 
     def reset_choices(self, *events: Any) -> None:
@@ -116,7 +116,7 @@ class TrainPanel(Panel):
         self._pairs, alone = find_labelled(self._layers)
         names = listed([labels.name for labels in alone])
         self.form.alone.value = f"No image of the same size is there for {names}." if alone else ""
-        self.form.list_pairs(self._pairs, propose_ticks(self._pairs, self._by_hand))
+        self.form.pairs.offer(self._pairs, propose_ticks(self._pairs, self._by_hand))
         self.form.show_source()
         self._show_held()
 
@@ -267,7 +267,7 @@ class TrainPanel(Panel):
         self.form.start.value = str(path)
 
     def _on_tick(self, item: Any) -> None:
-        self._by_hand = self.form.ticks()
+        self._by_hand = self.form.pairs.ticks()
         self._show_held()
 
     def _show_held(self) -> None:

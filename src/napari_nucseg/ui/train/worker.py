@@ -17,6 +17,7 @@ from napari_nucseg.segmenters import catalogue, devices, timing
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.model import Model, card_of
 from napari_nucseg.segmenters.training.params import TrainParams
+from napari_nucseg.segmenters.training.starts import check_start
 from napari_nucseg.ui.jobs import BatchCountdown, Hand, RemainingTime
 from napari_nucseg.ui.train.fields import FieldInput
 from napari_nucseg.wording import as_duration, counted, listed
@@ -145,6 +146,7 @@ def teach(request: TrainRequest, progress: Progress, hand: Hand) -> Outcome:
         If it cannot be done; the message says what to do in the panel.
     """
     start, fetching = request.start, RemainingTime(progress, 1)
+    check_start(start.path, request.params, request.device, request.out)
     catalogue.download(start, fetching.follow_download(start.name, start.megabytes))
     data, held = _read(request, progress)
     hand(held)
