@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from napari_nucseg.analysis.score_records import Columns
-from napari_nucseg.io.provenance import (
+from napari_nucseg.io.labelled import (
     Count,
     Flag,
     Label,
