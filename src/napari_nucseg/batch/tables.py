@@ -17,9 +17,9 @@ from napari_nucseg.analysis.score_records import (
     summary_rows,
 )
 from napari_nucseg.batch.image_measures import TABLE, join_tables
-from napari_nucseg.batch.plan import Plan
 from napari_nucseg.batch.records import FieldRecord
 from napari_nucseg.batch.results_folder import TABLES, ResultsFolder
+from napari_nucseg.batch.run_setup import Plan
 from napari_nucseg.io.atomic import files_at_once, whole_file
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.writers import (

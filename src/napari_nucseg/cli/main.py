@@ -36,7 +36,7 @@ from napari_nucseg.wording import escaped
 if TYPE_CHECKING:
     import napari
 
-    from napari_nucseg.batch.plan import Setup
+    from napari_nucseg.batch.run_setup import Setup
     from napari_nucseg.metrics.score import Score
     from napari_nucseg.ui.score.panel import ScorePanel
     from napari_nucseg.ui.segment.panel import SegmentPanel

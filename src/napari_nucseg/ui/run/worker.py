@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nucseg.batch.plan import Setup
+from napari_nucseg.batch.run_setup import Setup
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.metrics.presets import ScoreRule
