@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from napari_nucseg.analysis.object_geometry import (
+from napari_nucseg.analysis.object_pixels import (
     ObjectGeometry,
     find_geometry,
     move_geometry,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.object_geometry import find_geometry, refuse_many
+from napari_nucseg.analysis.object_pixels import find_geometry, refuse_many
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.fields import Field
 from napari_nucseg.metrics.matching import Matching
