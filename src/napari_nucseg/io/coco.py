@@ -32,7 +32,7 @@ from napari_nucseg.io.labelled import (
 from napari_nucseg.io.limits import BadFileError, refuse_large
 from napari_nucseg.io.outlines import pixels_within
 from napari_nucseg.io.sources import Source
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import as_size, counted
 
 COCO_SUFFIXES = (".json",)
 _LABEL = "label"
@@ -118,8 +118,8 @@ def read_coco(source: Source, shape: Shape | None = None) -> Labelled:
         )
     if shape is not None and fields[0].labels.shape != shape:
         raise BadFileError(
-            f"{source}: its image has {' x '.join(map(str, fields[0].labels.shape))} pixels, and "
-            f"the one given {' x '.join(map(str, shape))}; give the image that it belongs to"
+            f"{source}: its image has {as_size(fields[0].labels.shape)} pixels, and "
+            f"the one given {as_size(shape)}; give the image that it belongs to"
         )
     return fields[0]
 

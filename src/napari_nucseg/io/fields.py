@@ -18,6 +18,7 @@ from napari_nucseg.io.images import (
 from napari_nucseg.io.label_rules import LabelImage
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import Header
+from napari_nucseg.wording import as_size
 
 _LARGEST_LABEL = np.iinfo(np.int32).max
 
@@ -116,8 +117,8 @@ class Field:
         shape = read_labels_shape(self.mask)
         if shape != header.shape:
             raise ValueError(
-                f"{self.mask}: the mask is {_size(shape)} px but its image {self.image} is "
-                f"{_size(header.shape)} px; they are not of the same field, replace one of them"
+                f"{self.mask}: the mask is {as_size(shape)} px but its image {self.image} is "
+                f"{as_size(header.shape)} px; they are not of the same field, replace one of them"
             )
 
     def _part(self, part: str) -> str | None:
@@ -163,7 +164,3 @@ class Dataset:
     def without_mask(self) -> tuple[Field, ...]:
         """Fields whose ground truth is missing."""
         return tuple(field for field in self.fields if field.mask is None)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(edge) for edge in shape)

@@ -14,6 +14,7 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.io.calibration import UNKNOWN, Calibration
 from napari_nucseg.io.limits import BadFileError, refuse_large
 from napari_nucseg.io.sources import Source
+from napari_nucseg.wording import as_size
 
 NOTE = "nucseg"
 """Key that our own files of other programs' formats have beside what these programs read."""
@@ -129,8 +130,8 @@ def shape_for(source: Source, note: Note | None, wanted: Shape | None) -> Shape:
     noted = None if note is None else note.shape
     if noted is not None and wanted is not None and noted != wanted:
         raise BadFileError(
-            f"{source}: its outlines were made on an image of {_pixels(noted)} pixels, and the "
-            f"image given has {_pixels(wanted)}; give the image that they belong to"
+            f"{source}: its outlines were made on an image of {as_size(noted)} pixels, and the "
+            f"image given has {as_size(wanted)}; give the image that they belong to"
         )
     shape = noted or wanted
     if shape is None:
@@ -174,10 +175,6 @@ def refuse_shape(source: Source, labelled: Labelled, shape: Shape | None) -> Lab
             "the image that it belongs to"
         )
     return labelled
-
-
-def _pixels(shape: Shape) -> str:
-    return " x ".join(map(str, shape))
 
 
 def _length(value: Any) -> float | None:

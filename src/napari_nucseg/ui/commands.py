@@ -22,6 +22,7 @@ from qtpy.QtCore import QEventLoop
 from qtpy.QtWidgets import QFileDialog
 from superqt.utils import create_worker
 
+from napari_nucseg.ui.layer_fields import itself
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, GROUND_TRUTH, PREDICTION, record_of, role_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class PanelToLoad(Widget):
 
     def __new__(cls, napari_viewer: napari.Viewer) -> Any:
         """Make the panel, which is of another class."""
-        return cls.load()(getattr(napari_viewer, "__wrapped__", napari_viewer))
+        return cls.load()(itself(napari_viewer))
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         """Say what is needed; it is never called."""
@@ -246,9 +247,7 @@ def _show_panel(viewer: napari.Viewer, kind: type[P], name: str) -> P:
     if panel is None:
         panel = kind(viewer)
         viewer.window.add_dock_widget(panel, name=name, tabify=True)
-    dock = panel.native.parent()
-    dock.show()
-    dock.raise_()
+    panel.come_to_front()
     return panel
 
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 from magicgui.widgets import (
     CheckBox,
     ComboBox,
+    Container,
     FloatSlider,
     FloatSpinBox,
     PushButton,
@@ -192,6 +193,13 @@ def beside(widget: QWidget, button: QWidget) -> QWidget:
     layout.addWidget(widget, 1)
     layout.addWidget(button)
     return box
+
+
+def side_by_side(*widgets: Widget) -> Container[Any]:
+    """Lay out widgets in a row."""
+    row = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row
 
 
 def _reset_button() -> QToolButton:

@@ -10,7 +10,7 @@ from qtpy.QtGui import QDesktopServices
 
 from napari_nucseg.batch.saved_results import holds_results
 from napari_nucseg.io.bbbc039 import dataset_folder, missing_archives
-from napari_nucseg.segmenters import catalogue, networks
+from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.files.opening import Opened, add_in_turns, read_ahead
 from napari_nucseg.ui.files.results_reader import (
     FoundResults,
@@ -22,12 +22,13 @@ from napari_nucseg.ui.files.samples import download_in_window
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import PREDICTION, role_of
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.params_form import folded, scrolled, show_enabled
-from napari_nucseg.ui.run.form import ALL, RunForm, folder_of, side_by_side
+from napari_nucseg.ui.params_form import folded, scrolled, show_enabled, side_by_side
+from napari_nucseg.ui.run.form import ALL, RunForm
 from napari_nucseg.ui.run.measures import MeasuresWidget
 from napari_nucseg.ui.run.worker import RunOutcome, RunRequest, run_request
 from napari_nucseg.ui.segment.display import show_first
 from napari_nucseg.ui.segment.model_list import ask_for_model
+from napari_nucseg.ui.widgets import path_in
 
 REPORT = "report.html"
 OPENING = "Opening the results..."
@@ -57,10 +58,10 @@ class RunPanel(Panel):
                 form.top(),
                 folded("Values of the model", VALUES, form.values()),
                 folded("More", "Settings that are seldom changed.", form.more()),
-                side_by_side(form.run, form.cancel),
+                side_by_side(form.run, form.cancel).native,
                 form.progress.native,
                 self.status.native,
-                side_by_side(form.show_results, form.show_report),
+                side_by_side(form.show_results, form.show_report).native,
                 self.measures,
             )
         )
@@ -101,13 +102,11 @@ class RunPanel(Panel):
 
     def add_model(self) -> None:
         """Ask for a model file, and choose it, too, if it is one."""
-        path = ask_for_model(self.form.add_model.native)
-        if path is not None:
-            self.run_errand(lambda tell: networks.check(path), lambda _: self._take_up(path))
+        ask_for_model(self.form.add_model.native, self.run_errand, self._take_up)
 
     def show_results(self) -> None:
         """Open the results as layers, in the background."""
-        out = folder_of(self.form.out)
+        out = path_in(self.form.out)
         if out is None:
             return
         before = self.status.value
@@ -130,7 +129,7 @@ class RunPanel(Panel):
 
     def show_report(self) -> None:
         """Open the report in the browser."""
-        out = folder_of(self.form.out)
+        out = path_in(self.form.out)
         if out is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(out.absolute() / REPORT)))
 
@@ -156,7 +155,7 @@ class RunPanel(Panel):
     def _request(self) -> RunRequest | str:
         """Put together what is asked for, or say what is missing."""
         form = self.form
-        dataset, out = folder_of(form.dataset), folder_of(form.out)
+        dataset, out = path_in(form.dataset), path_in(form.out)
         if dataset is None:
             return "Choose the folder of a dataset. It holds images/ and masks/ or labels/."
         if form.show_missing():
@@ -175,7 +174,7 @@ class RunPanel(Panel):
             form.rule,
             form.chosen(catalogue.find(models[0]).defaults),
             form.scheduler.value.strip() or None,
-            folder_of(form.truths),
+            path_in(form.truths),
             form.components.value,
         )
 
@@ -209,7 +208,7 @@ class RunPanel(Panel):
 
     def _show_buttons(self) -> None:
         """Results can be looked at wherever there are some."""
-        out = folder_of(self.form.out)
+        out = path_in(self.form.out)
         there = out is not None and out.is_dir() and self.job is None
         self.form.show_results.enabled = there and out is not None and holds_results(out)
         self.form.show_report.enabled = there and out is not None and (out / REPORT).is_file()

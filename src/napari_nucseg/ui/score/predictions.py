@@ -12,7 +12,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
 from psygnal import Signal
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_nucseg.analysis.marks import Mark
 from napari_nucseg.analysis.prediction_comparison import (
@@ -28,7 +28,7 @@ from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import name_made
-from napari_nucseg.ui.jobs import Job, Run
+from napari_nucseg.ui.jobs import Job, Run, single_shot
 from napari_nucseg.ui.layer_fields import full_data, read_plane
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
@@ -185,10 +185,7 @@ class PredictionScores:
         self.layers: list[Labels] = []
         self._stale: set[int] = set()
         self._job: Job | None = None
-        self._soon = QTimer(parent)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(_PAUSE)
-        self._soon.timeout.connect(self._score_again)
+        self._soon = single_shot(parent, self._score_again, _PAUSE)
         state.changed.connect(self._on_changed)
 
     def compare(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import ComboBox, FileEdit, Label, ProgressBar, PushButton, SpinBox
+from magicgui.widgets import ComboBox, Label, ProgressBar, PushButton, SpinBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Shapes
 from qtpy.QtCore import Qt
@@ -38,7 +38,7 @@ from napari_nucseg.ui.params_form import (
 from napari_nucseg.ui.segment.model_list import ModelFiles
 from napari_nucseg.ui.train.fields import LabelledImage
 from napari_nucseg.ui.train.worker import RESUME
-from napari_nucseg.ui.widgets import TextLine
+from napari_nucseg.ui.widgets import TextLine, file_row, path_in
 from napari_nucseg.wording import counted
 
 LAYERS, FOLDER = "layers in the viewer", "a dataset folder"
@@ -48,7 +48,6 @@ MINUTES = 5
 _GIVEN = "fine_tune"
 """What is not chosen here: a model is changed little."""
 _LIST_HEIGHT = 66
-_WIDTH_OF_BUTTON = 36
 _KEY = Qt.ItemDataRole.UserRole
 
 
@@ -66,9 +65,6 @@ class TrainForm:
         self._add_limits(shapes)
         self._add_course()
         self._add_actions()
-        for row in (self.folder, self.out):
-            row.choose_btn.text = "..."  # leaves room for the path
-            row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
         for box in (self.start, self.inside):
             box.native.setMinimumContentsLength(8)
             box.native.setSizeAdjustPolicy(
@@ -100,8 +96,8 @@ class TrainForm:
             "not, draw around what is complete. Of a prediction that you corrected, the "
             "corrected fields count."
         )
-        self.folder = FileEdit(
-            label="Folder",
+        self.folder = file_row(
+            "Folder",
             mode=FileDialogMode.EXISTING_DIRECTORY,
             tooltip="Folder of a dataset: images/ with masks/ or labels/, or images a.tif with "
             "their labels a_masks.tif.",
@@ -143,8 +139,8 @@ class TrainForm:
             "else an Apple GPU (MPS), else the CPU.",
         )
         self.place = TextLine(label="")
-        self.out = FileEdit(
-            label="Save as",
+        self.out = file_row(
+            "Save as",
             mode=FileDialogMode.OPTIONAL_FILE,
             filter="*.safetensors",
             tooltip="New file for the model. Beside it lie what it learned from (.json) and its "
@@ -292,9 +288,3 @@ class TrainForm:
         return [
             (title, key) for title, key in files.choices() if key in known and files.is_there(key)
         ]
-
-
-def path_in(row: FileEdit) -> Path | None:
-    """Return the path that was chosen; magicgui gives the working folder for none."""
-    path = row.value
-    return path if isinstance(path, Path) and str(path) not in ("", ".") else None
