@@ -147,10 +147,7 @@ def compare_predictions(
     first = next(iter(scores.values()))
     return [
         ScoredPrediction(
-            name,
-            results[name],
-            summarise(own, rule.empty_as_one),
-            compare_fields(own, first),
+            name, results[name], summarise(own, rule.empty_as_one), compare_fields(own, first)
         )
         for name, own in scores.items()
     ]

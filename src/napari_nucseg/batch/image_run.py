@@ -11,12 +11,7 @@ from typing import Any
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.field_task import Executor, run_serially
 from napari_nucseg.batch.image_measures import count_nuclei, table_of
-from napari_nucseg.batch.image_task import (
-    Failed,
-    ImageTask,
-    Saved,
-    labels_file,
-)
+from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file
 from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.large_images import read_made
@@ -141,10 +136,7 @@ def describe(saved: Saved) -> str:
 
 
 def segment_images(
-    sources: Sequence[Source],
-    work: ImageTask,
-    progress: Progress,
-    cluster: Executor | None = None,
+    sources: Sequence[Source], work: ImageTask, progress: Progress, cluster: Executor | None = None
 ) -> Iterator[Saved | Failed]:
     """Segment images, but for those whose labels already exist, which come first.
 

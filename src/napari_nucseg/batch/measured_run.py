@@ -25,13 +25,7 @@ from napari_nucseg.batch.results_folder import (
     refuse_repeated,
 )
 from napari_nucseg.batch.run_report import describe_sessions
-from napari_nucseg.batch.run_setup import (
-    Plan,
-    Setup,
-    all_have_scale,
-    check_folder,
-    make_plan,
-)
+from napari_nucseg.batch.run_setup import Plan, Setup, all_have_scale, check_folder, make_plan
 from napari_nucseg.io.atomic import files_at_once
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_labels

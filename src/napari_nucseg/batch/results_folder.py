@@ -17,12 +17,7 @@ from napari_nucseg.io.atomic import explained, sweep
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source, root_of
-from napari_nucseg.io.writers import (
-    checksum,
-    count_corrected,
-    read_provenance,
-    write_json,
-)
+from napari_nucseg.io.writers import checksum, count_corrected, read_provenance, write_json
 from napari_nucseg.wording import say_corrected
 
 RUN_FILE = "run.json"

@@ -9,13 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from napari_nucseg.analysis.score_records import (
-    Columns,
-    Record,
-    field_row,
-    join,
-    summary_rows,
-)
+from napari_nucseg.analysis.score_records import Columns, Record, field_row, join, summary_rows
 from napari_nucseg.batch.image_measures import TABLE, join_tables
 from napari_nucseg.batch.records import FieldRecord
 from napari_nucseg.batch.results_folder import TABLES, ResultsFolder

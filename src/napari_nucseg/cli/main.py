@@ -17,14 +17,7 @@ from napari_nucseg.cli.benchmark import EXAMPLES as BENCHMARK_EXAMPLES
 from napari_nucseg.cli.benchmark import benchmark
 from napari_nucseg.cli.console import console, follow_with, print_json, transferring
 from napari_nucseg.cli.label_files import CONVERT_EXAMPLES, SCORE_EXAMPLES, convert, score
-from napari_nucseg.cli.options import (
-    EXIT_CODES,
-    AsJson,
-    DeviceName,
-    examples,
-    path_option,
-    prepare,
-)
+from napari_nucseg.cli.options import EXIT_CODES, AsJson, DeviceName, examples, path_option, prepare
 from napari_nucseg.cli.segment import EXAMPLES as SEGMENT_EXAMPLES
 from napari_nucseg.cli.segment import segment
 from napari_nucseg.cli.train import EXAMPLES as TRAIN_EXAMPLES

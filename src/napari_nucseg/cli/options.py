@@ -39,8 +39,7 @@ EXIT_CODES = (
 )
 """Told at the end of the help of the program."""
 AsJson = Annotated[
-    bool,
-    typer.Option("--json", help="Print one JSON object on standard output, and nothing else."),
+    bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")
 ]
 DeviceName = Annotated[
     Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where the network runs.")
@@ -223,7 +222,7 @@ def fetch_weights(model: Model, device: str) -> None:
     choose(device)
     assert model.remote is not None
     console.print(
-        f"Downloading {model.name}: {model.megabytes} MB from {model.remote.url} to {model.path}",
+        f"Downloading {model.name}: {model.megabytes} MB from {model.remote.url} to {model.path}"
     )
     with transferring() as bar:
         catalogue.download(model, follow_with(bar, "Download"))

@@ -38,7 +38,7 @@ from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.training.params import FINE_TUNING, TrainParams
 
 EXAMPLES = examples(
-    ("Teach the bundled model", "train images labels --fine-tune --out mine.safetensors"),
+    ("Teach the bundled model", "train images labels --fine-tune --out mine.safetensors")
 )
 
 if TYPE_CHECKING:

@@ -62,11 +62,7 @@ def find_field(path: Path) -> Field:
 
 
 def open_dataset(
-    path: Path,
-    split: str | None = None,
-    *,
-    truths: Path | None = None,
-    allow_missing: bool = False,
+    path: Path, split: str | None = None, *, truths: Path | None = None, allow_missing: bool = False
 ) -> Dataset:
     """Find the fields of a dataset without reading any pixel.
 

@@ -21,13 +21,7 @@ from PIL import Image
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, elements, parse_ome
-from napari_nucseg.io.labelled import (
-    NOTE,
-    UINT16_LABELS,
-    UINT32_LABELS,
-    check_made,
-    refuse_beyond,
-)
+from napari_nucseg.io.labelled import NOTE, UINT16_LABELS, UINT32_LABELS, check_made, refuse_beyond
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import open_tiff
 from napari_nucseg.wording import escaped

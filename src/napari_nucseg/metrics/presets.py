@@ -42,29 +42,11 @@ class Preset:
         return "IoU > t" if self.strict else "IoU >= t"
 
 
-STARDIST = Preset(
-    "stardist",
-    "StarDist / Cellpose",
-    strict=False,
-    ratio="mean_ap",
-    pools=True,
-)
+STARDIST = Preset("stardist", "StarDist / Cellpose", strict=False, ratio="mean_ap", pools=True)
 """Schmidt et al. 2018; Stringer et al. 2021."""
-DSB2018 = Preset(
-    "dsb2018",
-    "DSB2018",
-    strict=True,
-    ratio="mean_ap",
-    pools=False,
-)
+DSB2018 = Preset("dsb2018", "DSB2018", strict=True, ratio="mean_ap", pools=False)
 """Caicedo et al., Nature Methods 16, 2019."""
-CAICEDO2019 = Preset(
-    "caicedo2019",
-    "Caicedo 2019",
-    strict=True,
-    ratio="mean_f1",
-    pools=False,
-)
+CAICEDO2019 = Preset("caicedo2019", "Caicedo 2019", strict=True, ratio="mean_f1", pools=False)
 """Caicedo et al., Cytometry Part A 95, 2019."""
 PRESETS = {preset.name: preset for preset in (STARDIST, DSB2018, CAICEDO2019)}
 

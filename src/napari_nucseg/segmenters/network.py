@@ -11,13 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.progress import Progress
-from napari_nucseg.segmenters.api import (
-    Capabilities,
-    Flows,
-    Provenance,
-    Segmentation,
-    check_image,
-)
+from napari_nucseg.segmenters.api import Capabilities, Flows, Provenance, Segmentation, check_image
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.intensities import with_bright_nuclei

@@ -142,10 +142,7 @@ def _spread(
 
 @compiled
 def _average(
-    heat: NDArray[np.float64],
-    inside: NDArray[np.bool_],
-    width: int,
-    result: NDArray[np.float64],
+    heat: NDArray[np.float64], inside: NDArray[np.bool_], width: int, result: NDArray[np.float64]
 ) -> None:
     """Average over nine neighbours; outside the object it stays 0."""
     above, level, below, out = heat, heat[width:], heat[2 * width :], result[width + 1 :]

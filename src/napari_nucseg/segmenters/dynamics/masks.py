@@ -34,10 +34,7 @@ _SLOTS = np.uintp(SLOTS)
 
 
 def follow(
-    vectors: NDArray[np.float32],
-    inside: NDArray[np.bool_],
-    points: NDArray[np.intp],
-    steps: int,
+    vectors: NDArray[np.float32], inside: NDArray[np.bool_], points: NDArray[np.intp], steps: int
 ) -> NDArray[np.int64]:
     """Move points with the flow, as `cellpose.dynamics.follow_flows` does.
 

@@ -6,14 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import (
-    ComboBox,
-    FileEdit,
-    LineEdit,
-    ProgressBar,
-    PushButton,
-    Select,
-)
+from magicgui.widgets import ComboBox, FileEdit, LineEdit, ProgressBar, PushButton, Select
 from magicgui.widgets.bases import ValueWidget, Widget
 from qtpy.QtWidgets import QFormLayout, QWidget
 

@@ -12,17 +12,12 @@ from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from napari_nucseg.analysis.comparison import (
-    LabelPair,
-)
+from napari_nucseg.analysis.comparison import LabelPair
 from napari_nucseg.analysis.corrections import Changes
 from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.marks import marks_in_force
 from napari_nucseg.io.channels import CHANNEL, MEAN
-from napari_nucseg.io.writers import (
-    check_parquet,
-    with_ending,
-)
+from napari_nucseg.io.writers import check_parquet, with_ending
 from napari_nucseg.ui.edits import find_corrected
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import (

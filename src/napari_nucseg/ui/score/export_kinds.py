@@ -19,12 +19,7 @@ from napari_nucseg.analysis.comparison import (
 from napari_nucseg.analysis.corrections import Changes, mark_corrected
 from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.analysis.marks import Marks, mark_columns
-from napari_nucseg.analysis.score_records import (
-    Record,
-    field_row,
-    join,
-    object_columns,
-)
+from napari_nucseg.analysis.score_records import Record, field_row, join, object_columns
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.writers import (
     write_columns,

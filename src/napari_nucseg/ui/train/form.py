@@ -188,9 +188,7 @@ class TrainForm:
         assert isinstance(rows, QFormLayout)
         rows.setRowVisible(self.values[_GIVEN].native.parentWidget(), False)
         more = folded(
-            "Values of the training",
-            "Seldom changed: how fast and how long it learns.",
-            values,
+            "Values of the training", "Seldom changed: how fast and how long it learns.", values
         )
         rest = scrolled(self._box, more)
         box = QWidget()
