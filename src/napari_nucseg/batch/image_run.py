@@ -19,7 +19,7 @@ from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
 from napari_nucseg.io.ome_zarr import is_zarr, list_zarrs
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
-from napari_nucseg.io.writers import checksum, read_provenance
+from napari_nucseg.io.writers import checksum, known_provenance
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.parameters import completed
 from napari_nucseg.system_info import versions
@@ -194,11 +194,7 @@ def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
     path = labels_file(source, work.out)
     if not path.exists():
         return None
-    try:
-        made = read_provenance(path)
-    except (ValueError, OSError):
-        made = {}
-    labels = _labels_in(path)
+    made, labels = known_provenance(path), _labels_in(path)
     if labels is not None:
         made |= {"nuclei": count_nuclei(labels, made.get("depth", {}))}
     is_measured = not work.measures or (bool(made.get("is_measured")) and table_of(path).exists())

@@ -17,7 +17,7 @@ from napari_nucseg.io.atomic import explained, sweep
 from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source, root_of
-from napari_nucseg.io.writers import checksum, count_corrected, read_provenance, write_json
+from napari_nucseg.io.writers import checksum, count_corrected, known_provenance, write_json
 from napari_nucseg.wording import say_corrected
 
 RUN_FILE = "run.json"
@@ -99,10 +99,7 @@ class ResultsFolder:
         path = self.labels_file(stem)
         if not path.exists():
             return
-        try:
-            made = read_provenance(path).get("labels_sha256")
-        except (ValueError, OSError):
-            made = None
+        made = known_provenance(path).get("labels_sha256")
         if made is None or self._checksum_of(stem) != made:
             raise ValueError(
                 f"{path}: these labels were edited, or are not of this run, and are kept; move the "

@@ -231,10 +231,15 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 def count_corrected(path: Path) -> int:
     """Count the nuclei of saved labels that were corrected by hand; 0 if the file does not say."""
+    return int(known_provenance(path).get("corrected_by_hand", 0))
+
+
+def known_provenance(path: Path) -> dict[str, Any]:
+    """Read how the labels of a file were made; empty if it does not say, or cannot be read."""
     try:
-        return int(read_provenance(path).get("corrected_by_hand", 0))
-    except (ValueError, OSError, TypeError):
-        return 0
+        return read_provenance(path)
+    except (ValueError, OSError):
+        return {}
 
 
 def _read_note(file: tifffile.TiffFile) -> str:
