@@ -27,7 +27,7 @@ from napari_nucseg.io.layouts import PICTURE_SUFFIXES
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics import score as scoring
 from napari_nucseg.metrics.ignoring import Ignored
-from napari_nucseg.metrics.presets import STARDIST, find_preset
+from napari_nucseg.metrics.matching import STARDIST, find_preset
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.segmenters import catalogue

@@ -27,7 +27,7 @@ from napari_nucseg.io.writers import write_text
 from napari_nucseg.metrics.boundaries import BoundaryCounts
 from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
 from napari_nucseg.metrics.ignoring import IgnoredCounts
-from napari_nucseg.metrics.presets import PRESETS, find_preset
+from napari_nucseg.metrics.matching import PRESETS, find_preset
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import VerdictCounts
 

@@ -22,7 +22,7 @@ from napari_nucseg.io.datasets import require_images_and_truth
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.io.sources import sha256
 from napari_nucseg.metrics.matching import check_threshold
-from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.metrics.score import DEFAULT_RULE, ScoreRule
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Segmenter
 from napari_nucseg.segmenters.model import Model

@@ -18,9 +18,9 @@ from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import known_provenance
 from napari_nucseg.metrics.ignoring import leave_out
-from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.matching import find_preset, match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.presets import ScoreRule, find_preset
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.metrics.verdicts import classify
 
 _CHECKED = 50

@@ -28,8 +28,7 @@ from napari_nucseg.cli.options import (
     path_argument,
 )
 from napari_nucseg.io.label_formats import FORMATS, TIFF
-from napari_nucseg.metrics.presets import ScoreRule
-from napari_nucseg.metrics.score import Score
+from napari_nucseg.metrics.score import Score, ScoreRule
 from napari_nucseg.wording import counted, say_corrected
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import typer
 from napari_nucseg.batch.run_setup import Setup
 from napari_nucseg.cli.console import console, follow_with, transferring
 from napari_nucseg.io.lists import SPLITS
-from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST, ScoreRule, find_preset
+from napari_nucseg.metrics.matching import PRESETS, STARDIST, find_preset
+from napari_nucseg.metrics.score import DEFAULT_RULE, ScoreRule
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import choose

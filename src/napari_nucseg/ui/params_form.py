@@ -31,7 +31,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST
+from napari_nucseg.metrics.matching import PRESETS, STARDIST, THRESHOLD
 from napari_nucseg.parameter_spec import Spec, describe_values, specs_of
 
 Params = TypeVar("Params")
@@ -133,7 +133,7 @@ def threshold_slider() -> FloatSlider:
     """Return the slider of the IoU from which on nuclei match."""
     return FloatSlider(
         label="IoU threshold",
-        value=DEFAULT_RULE.threshold,
+        value=THRESHOLD,
         min=LEAST_THRESHOLD,
         max=1.0,
         step=0.05,

@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_nucseg.io.datasets import list_splits
 from napari_nucseg.io.lists import SPLITS
-from napari_nucseg.metrics.presets import ScoreRule, find_preset
+from napari_nucseg.metrics.matching import find_preset
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model

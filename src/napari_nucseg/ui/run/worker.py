@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from napari_nucseg.batch.run_setup import Setup
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.io.fields import Dataset
-from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.jobs import TimeLeft

@@ -30,7 +30,7 @@ from napari_nucseg.io.writers import (
 )
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import (
