@@ -18,7 +18,7 @@ from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.segmenters import catalogue, otsu
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, role_of
-from napari_nucseg.ui.run.worker import RunProgress
+from napari_nucseg.ui.run.outcome import RunProgress
 from tests.segmenters.random_nets import write_residual_unet
 
 

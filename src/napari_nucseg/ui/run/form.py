@@ -1,8 +1,10 @@
-"""The widgets of the run panel, and how they lie."""
+"""The widgets of the run panel, how they lie, and what is asked for by them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from magicgui.types import FileDialogMode
@@ -30,9 +32,68 @@ from napari_nucseg.ui.params_form import (
 from napari_nucseg.ui.segment.model_list import ModelFiles
 from napari_nucseg.ui.widgets import TextLine, file_row, path_in
 
+PLUGIN = "napari-nucseg"
 ALL = "all fields"
 _ROWS_OF_MODELS = 84
 """Pixels of the list of models."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What is asked for, as plain values.
+
+    Attributes
+    ----------
+    dataset, out : Path
+        Folder of the fields, and of the results.
+    truths : Path or None
+        Folder of the ground truth, if the dataset is a folder of images alone.
+    components : bool
+        Whether each piece of a ground truth that is a binary mask is a nucleus of its own.
+    split : str or None
+        Name of the list of fields to run; None for all fields.
+    models : tuple of str
+        Names or files of models, which run one after the other.
+    device : str
+        auto, cuda, mps or cpu.
+    rule : ScoreRule
+        IoU threshold and preset that fields are scored by.
+    chosen : mapping
+        Values other than those that suit the model.
+    scheduler : str or None
+        Address of a Dask scheduler.
+    """
+
+    dataset: Path
+    out: Path
+    split: str | None
+    models: tuple[str, ...]
+    device: str
+    rule: ScoreRule
+    chosen: Mapping[str, float]
+    scheduler: str | None
+    truths: Path | None = None
+    components: bool = False
+
+    @property
+    def command(self) -> list[str]:
+        """The command line that does the same."""
+        line = [PLUGIN, "benchmark", str(self.dataset)]
+        line += [str(self.truths)] if self.truths else []
+        line += ["--out", str(self.out)]
+        line += ["--split", self.split] if self.split else []
+        for model in self.models:
+            line += ["--model", model]
+        line += ["--device", self.device, "--iou", f"{self.rule.threshold:g}"]
+        line += ["--preset", self.rule.preset.name]
+        line += ["--components"] if self.components else []
+        line += ["--empty-as-one"] if self.rule.empty_as_one else []
+        line += ["--ignore-border"] if self.rule.ignore_border else []
+        line += ["--scheduler", self.scheduler] if self.scheduler else []
+        for name, value in self.chosen.items():
+            option = f"--{name.replace('_', '-')}"
+            line += [option] if value is True else [option, str(value)]
+        return line
 
 
 class RunForm:

@@ -23,9 +23,8 @@ from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import PREDICTION, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import folded, scrolled, show_enabled, side_by_side
-from napari_nucseg.ui.run.form import ALL, RunForm
-from napari_nucseg.ui.run.measures import MeasuresWidget
-from napari_nucseg.ui.run.worker import RunOutcome, RunRequest, run_request
+from napari_nucseg.ui.run.form import ALL, RunForm, RunRequest
+from napari_nucseg.ui.run.outcome import MeasuresWidget, RunOutcome, run_request
 from napari_nucseg.ui.segment.display import show_first
 from napari_nucseg.ui.segment.model_list import ask_for_model
 from napari_nucseg.ui.widgets import path_in
@@ -52,7 +51,7 @@ class RunPanel(Panel):
         self._done = ""
         super().__init__(viewer, [])
         form = self.form
-        self.measures = MeasuresWidget(viewer, self.run_errand, self._say)
+        self.measures = MeasuresWidget(viewer, self.run_errand, self.say)
         self.native.layout().addWidget(
             scrolled(
                 form.top(),
@@ -68,7 +67,7 @@ class RunPanel(Panel):
         form.models.changed.connect(self._show_values)
         form.out.changed.connect(self._show_buttons)
         for row in form.choices:
-            row.changed.connect(lambda: self._say(""))
+            row.changed.connect(lambda: self.say(""))
         form.download.changed.connect(self.download)
         form.add_model.changed.connect(self.add_model)
         form.run.changed.connect(self.start)
@@ -110,7 +109,7 @@ class RunPanel(Panel):
         if out is None:
             return
         before = self.status.value
-        self._say(OPENING)
+        self.say(OPENING)
         self.run_errand(partial(find_results, out), partial(self._read_results, before))
 
     def _read_results(self, before: str, found: FoundResults) -> None:
@@ -124,7 +123,7 @@ class RunPanel(Panel):
 
     def _add_results(self, before: str, opened: Opened) -> None:
         if self.status.value == OPENING:  # else a run has begun
-            self._say(before)
+            self.say(before)
         add_in_turns(self._viewer, opened, _outline)
 
     def show_report(self) -> None:
@@ -139,7 +138,7 @@ class RunPanel(Panel):
             self.form.progress.max = max(total, 1)
             self.form.progress.value = done
             self._done = f"{done} of {total}"
-            self._say(what)
+            self.say(what)
 
     def on_finished(self, job: Job) -> None:
         """Unlock the form when a run has ended, and say how far it came."""
@@ -214,11 +213,8 @@ class RunPanel(Panel):
         self.form.show_report.enabled = there and out is not None and (out / REPORT).is_file()
 
     def _show_outcome(self, outcome: RunOutcome) -> None:
-        self._say(outcome.text)
+        self.say(outcome.text)
         self.measures.show_measures(outcome.measured)
-
-    def _say(self, line: str) -> None:
-        self.status.value = line
 
 
 def _outline(layer: Layer) -> None:
