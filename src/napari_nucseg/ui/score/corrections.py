@@ -27,7 +27,8 @@ from napari_nucseg.ui.edits import (
 from napari_nucseg.ui.jobs import Job, Run, single_shot
 from napari_nucseg.ui.layer_fields import full_data, plane_of, read_plane
 from napari_nucseg.ui.score.canvas import EditTracker
-from napari_nucseg.ui.score.corrected_files import collect_corrected, write_corrected
+from napari_nucseg.ui.score.export import collect_corrected
+from napari_nucseg.ui.score.export_kinds import write_corrected
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.widgets import TextLine
