@@ -189,7 +189,7 @@ def measure_nuclei(
     if result.flows is None:
         return measure(result.labels, image, pixel_size=pixel_size, channels=channels)
     compiling().result()
-    from napari_nucseg.segmenters.dynamics.flow_check import flow_errors
+    from napari_nucseg.segmenters.dynamics.objects import flow_errors
 
     vectors = np.require(result.flows.vectors, np.float32, ["C", "W"])
     return measure(

@@ -15,7 +15,7 @@ from skimage.segmentation import relabel_sequential
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters.dynamics.compiling import compiled
-from napari_nucseg.segmenters.dynamics.flow_check import heat_objects
+from napari_nucseg.segmenters.dynamics.objects import heat_objects
 
 USUAL_DIAMETER = 28.0
 """Taken for the diameter of nuclei where an image has none, px."""
