@@ -73,9 +73,9 @@ class Field:
             raise ValueError(f"{self.stem}: the dataset has no image of this field")
         return read_image_header(self.image, lossy=True)
 
-    def read_truth(self, header: Header | None = None) -> Labels:
+    def read_truth(self) -> Labels:
         """Read the ground truth without doubts about it; see `read_truth_image`."""
-        return self.read_truth_image(header).data
+        return self.read_truth_image().data
 
     def read_truth_image(self, header: Header | None = None) -> LabelImage:
         """Read the ground truth.
