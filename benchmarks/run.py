@@ -17,7 +17,7 @@ from napari_nucseg.batch.dataset_run import Execution, run_models
 from napari_nucseg.batch.run_setup import set_up
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.fields import Dataset
-from napari_nucseg.metrics.presets import DEFAULT_RULE
+from napari_nucseg.metrics.score import DEFAULT_RULE
 from napari_nucseg.segmenters import catalogue
 
 FEW, MANY = 50, 150

@@ -16,9 +16,8 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.boundaries import measure_boundaries
-from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.matching import AP_THRESHOLDS, match
 from napari_nucseg.metrics.overlap import Overlap, find_overlap
-from napari_nucseg.metrics.presets import AP_THRESHOLDS
 from napari_nucseg.metrics.score import score, score_matching
 
 Pair = tuple[Labels, Labels]

@@ -15,7 +15,7 @@ from PIL import Image
 from qtpy.QtCore import QEventLoop, QTimer
 from screenshots import IMAGES, wait
 
-from napari_nucseg.cli.demo import PLUGIN, SCORE, SEGMENT
+from napari_nucseg.cli.main import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.segmenters import catalogue
 
 FILM = IMAGES / "film.gif"

@@ -24,7 +24,7 @@ from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.verdicts import Verdict, Verdicts, classify
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Segmentation
-from napari_nucseg.segmenters.dynamics.flow_check import flow_errors
+from napari_nucseg.segmenters.dynamics.objects import flow_errors
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]

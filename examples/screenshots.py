@@ -17,7 +17,7 @@ import numpy as np
 from qtpy.QtCore import QEventLoop, QTimer
 from scipy import ndimage as ndi
 
-from napari_nucseg.cli.demo import PLUGIN, SCORE, SEGMENT
+from napari_nucseg.cli.main import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.layer_fields import read_plane

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from napari_nucseg.batch.dataset_run import Execution, run_model
-from napari_nucseg.batch.plan import Setup
-from napari_nucseg.batch.run_setup import all_have_scale, prepare_run
+from napari_nucseg.batch.run_setup import Setup, all_have_scale, prepare_run
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.io.fields import Dataset
-from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.metrics.score import DEFAULT_RULE, ScoreRule
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import Flows, Provenance, Segmentation, Segmenter
 from napari_nucseg.segmenters.parameters import SegmentParams

@@ -29,8 +29,8 @@ from napari_nucseg.cli.main import app
 from napari_nucseg.cli.options import as_bound
 from napari_nucseg.io.sources import Source, sha256
 from napari_nucseg.io.writers import read_provenance, write_labels
-from napari_nucseg.metrics.presets import DEFAULT_RULE
 from napari_nucseg.metrics.registry import metrics
+from napari_nucseg.metrics.score import DEFAULT_RULE
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.segmenters.checkpoints import load_unet

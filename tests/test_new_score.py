@@ -20,9 +20,8 @@ from napari_nucseg.analysis.score_records import (
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.writers import write_json, write_table
 from napari_nucseg.metrics import registry
-from napari_nucseg.metrics.presets import DEFAULT_RULE
 from napari_nucseg.metrics.registry import GROUPS, METRICS, Metric, metrics
-from napari_nucseg.metrics.score import score_with_boundaries
+from napari_nucseg.metrics.score import DEFAULT_RULE, score_with_boundaries
 from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.report.text import latex_table, markdown_table, score_table, summary_table
 from napari_nucseg.ui.score.score_table import ScoreTable

@@ -28,7 +28,7 @@ from napari_nucseg.io.plates import NO_PLATE, PlateOptions
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics import score as scoring
 from napari_nucseg.metrics.ignoring import Ignored
-from napari_nucseg.metrics.presets import STARDIST, find_preset
+from napari_nucseg.metrics.matching import STARDIST, find_preset
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.parameter_spec import check_argument
 from napari_nucseg.segmenters import catalogue

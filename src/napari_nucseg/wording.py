@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PLURALS = {"nucleus": "nuclei"}
@@ -96,6 +96,17 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     """
     rest = len(names) - most
     return ", ".join([*names[:most], *([f"{rest} more"] if rest > 0 else [])])
+
+
+def as_size(lengths: Iterable[int]) -> str:
+    """Say how large an image is along each axis.
+
+    Examples
+    --------
+    >>> as_size((520, 696))
+    '520 x 696'
+    """
+    return " x ".join(map(str, lengths))
 
 
 def says(text: str, name: str) -> bool:

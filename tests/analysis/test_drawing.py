@@ -6,7 +6,7 @@ from PIL import Image, ImageColor
 from skimage.color import rgb2lab
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS, picture_verdicts
-from napari_nucseg.cli.demo import has_display, run_headless
+from napari_nucseg.cli.main import has_display, run_headless
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.verdicts import Verdict
 from tests.oracle import oracle_setup

@@ -8,7 +8,7 @@ from scipy.ndimage import distance_transform_cdt
 from skimage.draw import ellipsoid
 
 from napari_nucseg.analysis.measurements import measure_volume
-from napari_nucseg.analysis.nucleus_pixels import GAP, WIDTH, measure_intensities, rings_around
+from napari_nucseg.analysis.object_pixels import GAP, WIDTH, measure_intensities, rings_around
 
 
 def test_a_ring_is_a_gap_away_and_so_many_pixels_wide():

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from skimage.measure import regionprops
 
 from napari_nucseg.analysis.comparison import count_objects
-from napari_nucseg.analysis.object_geometry import find_geometry, move_geometry
+from napari_nucseg.analysis.object_pixels import find_geometry, move_geometry
 from napari_nucseg.analysis.objects import list_objects
 from napari_nucseg.metrics.ignoring import Ignored
 from napari_nucseg.metrics.matching import match

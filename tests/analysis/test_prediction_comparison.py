@@ -9,9 +9,8 @@ from napari_nucseg.analysis.prediction_comparison import (
     compare_predictions,
     disagreements,
 )
-from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.registry import find_metric
-from napari_nucseg.metrics.score import score
+from napari_nucseg.metrics.score import DEFAULT_RULE, ScoreRule, score
 from napari_nucseg.metrics.summary import compare_fields
 
 

@@ -9,9 +9,8 @@ from scipy import ndimage
 from napari_nucseg.analysis.comparison import compare_planes
 from napari_nucseg.analysis.score_records import join, object_columns
 from napari_nucseg.io.writers import write_columns, write_parquet
-from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.matching import DSB2018, match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.presets import DSB2018
 from napari_nucseg.progress import ignore
 
 

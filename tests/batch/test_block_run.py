@@ -27,8 +27,7 @@ from napari_nucseg.io.large_images import read_made
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.io.writers import checksum, read_provenance, write_labels
-from napari_nucseg.metrics.presets import DEFAULT_RULE
-from napari_nucseg.metrics.score import score
+from napari_nucseg.metrics.score import DEFAULT_RULE, score
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped

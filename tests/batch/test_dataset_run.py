@@ -14,8 +14,9 @@ from napari_nucseg.batch.saved_results import open_results
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.ignoring import touching_border, without_border
-from napari_nucseg.metrics.presets import AP_THRESHOLDS, DEFAULT_RULE, ScoreRule
+from napari_nucseg.metrics.matching import AP_THRESHOLDS
 from napari_nucseg.metrics.registry import GROUPS, metrics
+from napari_nucseg.metrics.score import DEFAULT_RULE, ScoreRule
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue

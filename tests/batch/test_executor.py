@@ -23,7 +23,7 @@ from napari_nucseg.batch import executor
 from napari_nucseg.batch.executor import connected, one_worker_a_gpu, visible_gpus
 from napari_nucseg.batch.image_run import segment_images
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
-from napari_nucseg.batch.plan import Setup
+from napari_nucseg.batch.run_setup import Setup
 from napari_nucseg.cli.main import main
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.sources import Source

@@ -12,7 +12,7 @@ from napari_nucseg.io.large_images import open_large
 from napari_nucseg.io.ome_zarr import write_zarr_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.zarr_labels import write_zarr
-from napari_nucseg.metrics.presets import DEFAULT_RULE
+from napari_nucseg.metrics.score import DEFAULT_RULE
 from tests.conftest import write_mask
 
 

@@ -13,7 +13,7 @@ from napari_nucseg.batch.measured_run import measure_models
 from napari_nucseg.batch.run_setup import set_up
 from napari_nucseg.batch.saved_results import open_results
 from napari_nucseg.io.datasets import open_dataset
-from napari_nucseg.metrics.presets import DEFAULT_RULE
+from napari_nucseg.metrics.score import DEFAULT_RULE
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from tests.conftest import write_scaled

@@ -11,7 +11,7 @@ import pytest
 from napari_nucseg.batch.dataset_run import Execution, run_models
 from napari_nucseg.batch.run_report import comparison_table
 from napari_nucseg.io.datasets import open_dataset
-from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.progress import ignore
 from tests.oracle import oracle_setup
 

@@ -23,7 +23,7 @@ from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.writers import read_provenance, write_labels
-from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
+from napari_nucseg.metrics.score import DEFAULT_RULE, ScoreRule
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Stopped
 from tests.conftest import write_scaled

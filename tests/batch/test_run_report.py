@@ -15,7 +15,7 @@ from PIL import Image
 from napari_nucseg.batch.dataset_run import Execution, run_models
 from napari_nucseg.batch.run_setup import set_up
 from napari_nucseg.io.datasets import open_dataset
-from napari_nucseg.metrics.presets import DEFAULT_RULE
+from napari_nucseg.metrics.score import DEFAULT_RULE
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
 from tests.oracle import oracle_setup

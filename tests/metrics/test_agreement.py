@@ -22,9 +22,8 @@ from skimage.metrics import hausdorff_distance
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics import functions
 from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts
-from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.matching import AP_THRESHOLDS, match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.presets import AP_THRESHOLDS
 from napari_nucseg.metrics.score import score
 from tests.metrics import brute_force
 from tests.metrics.brute_force import Ious, Pixels, pairwise, pixels_of

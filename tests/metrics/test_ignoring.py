@@ -24,7 +24,7 @@ from napari_nucseg.metrics.ignoring import (
     touching_border,
     without_border,
 )
-from napari_nucseg.metrics.presets import DSB2018
+from napari_nucseg.metrics.matching import DSB2018
 from napari_nucseg.metrics.score import score, score_with_boundaries
 from napari_nucseg.metrics.summary import summarise
 

@@ -20,9 +20,8 @@ from hypothesis.extra.numpy import arrays
 
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.counts import ObjectCounts
-from napari_nucseg.metrics.matching import Matching, match
+from napari_nucseg.metrics.matching import AP_THRESHOLDS, Matching, match
 from napari_nucseg.metrics.overlap import Overlap, find_overlap
-from napari_nucseg.metrics.presets import AP_THRESHOLDS
 from tests.metrics.brute_force import exact_ious, pixels_of
 from tests.metrics.distortions import DISTORTIONS, consecutive, distort_all, shift
 

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
-from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.matching import AP_THRESHOLDS, STARDIST, match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.presets import AP_THRESHOLDS, STARDIST
 from napari_nucseg.metrics.registry import metrics
 from napari_nucseg.metrics.score import Score, score, score_matching, score_with_boundaries
 from napari_nucseg.metrics.summary import summarise

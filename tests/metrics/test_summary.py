@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_nucseg.metrics import functions as metrics
-from napari_nucseg.metrics.matching import match
-from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.presets import (
+from napari_nucseg.metrics.matching import (
     AP_THRESHOLDS,
     DSB2018,
     F1_THRESHOLDS,
     PRESETS,
     STARDIST,
     find_preset,
+    match,
 )
+from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.score import Score, score, score_matching, score_with_boundaries
 from napari_nucseg.metrics.summary import RESAMPLES, SEED, summarise
 from tests.metrics.brute_force import exact_ious

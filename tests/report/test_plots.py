@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from napari_nucseg.analysis.comparison import compare
-from napari_nucseg.metrics.presets import DEFAULT_RULE
+from napari_nucseg.metrics.score import DEFAULT_RULE
 from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.report.page import Section
 from napari_nucseg.report.page_plots import (

@@ -10,7 +10,7 @@ from napari_nucseg.analysis.score_records import field_row, summary_record, summ
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.writers import write_table
 from napari_nucseg.metrics.boundaries import Spacing
-from napari_nucseg.metrics.presets import AP_THRESHOLDS, DSB2018
+from napari_nucseg.metrics.matching import AP_THRESHOLDS, DSB2018
 from napari_nucseg.metrics.score import score, score_with_boundaries
 from napari_nucseg.metrics.summary import summarise
 from napari_nucseg.report.text import latex_table, markdown_table

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_nucseg.segmenters.dynamics.compiling import compiled, share_out
-from napari_nucseg.segmenters.dynamics.flow_check import flow_errors
 from napari_nucseg.segmenters.dynamics.masks import Traced, finish
+from napari_nucseg.segmenters.dynamics.objects import flow_errors
 from tests.segmenters.cellpose_reference import nothing_left_to_chance
 
 few = settings(max_examples=100, deadline=None)
@@ -183,9 +183,9 @@ assert finish(traced, flow_threshold=0.4, min_size=15).max() > 20
 def test_after_warming_up_no_field_waits_for_the_compiler(tmp_path):
     run(
         "from numba.core.dispatcher import Dispatcher\n"
-        "from napari_nucseg.segmenters.dynamics import flow_check, masks, objects\n"
+        "from napari_nucseg.segmenters.dynamics import masks, objects\n"
         "def compiled():\n"
-        "    parts = vars(flow_check) | vars(masks) | vars(objects)\n"
+        "    parts = vars(masks) | vars(objects)\n"
         "    loops = {n: loop for n, loop in parts.items() if isinstance(loop, Dispatcher)}\n"
         "    return {name: loop.signatures for name, loop in loops.items()}\n"
         "masks.warm_up()\n"

@@ -5,7 +5,8 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_nucseg.analysis.comparison import compare_planes, score_dataset
-from napari_nucseg.metrics.presets import STARDIST, ScoreRule
+from napari_nucseg.metrics.matching import STARDIST
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.score.model import ComparisonState
 

@@ -12,7 +12,8 @@ from napari_nucseg.io.sources import Source
 from napari_nucseg.progress import ignore
 from napari_nucseg.ui.edits import remember
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, find_image, tag
-from napari_nucseg.ui.score.corrected_files import collect_corrected, write_corrected
+from napari_nucseg.ui.score.export import collect_corrected
+from napari_nucseg.ui.score.export_kinds import write_corrected
 from napari_nucseg.ui.score.model import Comparison
 
 LABELS = np.kron(np.arange(1, 5).reshape(2, 2), np.ones((8, 8), int))

@@ -4,7 +4,7 @@ import numpy as np
 from qtpy.QtWidgets import QDockWidget
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
-from napari_nucseg.cli.demo import start_demo
+from napari_nucseg.cli.main import start_demo
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, role_of

@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QFileDialog
 from napari_nucseg.batch.dataset_run import Execution, run_models
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
-from napari_nucseg.metrics.presets import PRESETS, ScoreRule
+from napari_nucseg.metrics.matching import PRESETS
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.files.results_reader import find_results, get_reader
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, record_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from napari_nucseg.analysis.object_geometry import (
+from napari_nucseg.analysis.object_pixels import (
     ObjectGeometry,
     find_geometry,
     move_geometry,
@@ -18,10 +18,9 @@ from napari_nucseg.array_types import Labels, Window
 from napari_nucseg.metrics.boundaries import Boundaries, Spacing, measure_boundaries
 from napari_nucseg.metrics.counts import PixelCounts
 from napari_nucseg.metrics.ignoring import Ignored, IgnoredCounts, leave_out
-from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.matching import STARDIST, Preset, match
 from napari_nucseg.metrics.overlap import Overlap, find_overlap
-from napari_nucseg.metrics.presets import STARDIST, Preset, ScoreRule
-from napari_nucseg.metrics.score import Score, score_matching
+from napari_nucseg.metrics.score import Score, ScoreRule, score_matching
 from napari_nucseg.metrics.summary import Summary, summarise
 from napari_nucseg.progress import Progress
 

@@ -10,6 +10,7 @@ from typing import Any
 from napari_nucseg.analysis.marks import SIDES, Mark, Marked, Marks
 from napari_nucseg.analysis.objects import ObjectKey
 from napari_nucseg.metrics.ignoring import Polygon, Regions
+from napari_nucseg.wording import as_size
 
 FORM, VERSION = "napari-nucseg marks", 2
 """What a file of marks says that it is, and the version of its form that is written."""
@@ -188,7 +189,7 @@ def _is_corner(corner: Any) -> bool:
 def _check_size(field_px: list[Any], shape: tuple[int, int], where: str) -> None:
     """Refuse a region of a field of another size, where it would lie over other nuclei."""
     if field_px != list(shape):
-        drawn, here = (" x ".join(map(str, size)) for size in (field_px, shape))
+        drawn, here = map(as_size, (field_px, shape))
         raise ValueError(
             f"{where} was drawn in a field of {drawn} px, and the field here has {here} px; open "
             "the labels that the marks were made on"

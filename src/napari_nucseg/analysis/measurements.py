@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.nucleus_pixels import Owned, hull_areas, measure_intensities
+from napari_nucseg.analysis.object_pixels import Owned, hull_areas, measure_intensities
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.overlap import Index
 from napari_nucseg.segmenters.api import Segmentation
@@ -73,7 +73,7 @@ def measure(
     dict of str to ndarray of shape (n,)
         ``index``, the label; ``area_px``; ``area_um2``, if the pixel size is given;
         ``centroid_y`` and ``centroid_x`` in pixels; the columns of
-        `napari_nucseg.analysis.nucleus_pixels.measure_intensities`; ``eccentricity`` of the ellipse
+        `napari_nucseg.analysis.object_pixels.measure_intensities`; ``eccentricity`` of the ellipse
         with the same second moments, from 0 for a circle to 1 for a line; ``solidity``, the share
         of its convex hull that a nucleus fills; ``touches_border``; and, where given,
         ``flow_error``, from 0 for flows that fit, and ``cellprob_logit``, the mean inside the
@@ -189,7 +189,7 @@ def measure_nuclei(
     if result.flows is None:
         return measure(result.labels, image, pixel_size=pixel_size, channels=channels)
     compiling().result()
-    from napari_nucseg.segmenters.dynamics.flow_check import flow_errors
+    from napari_nucseg.segmenters.dynamics.objects import flow_errors
 
     vectors = np.require(result.flows.vectors, np.float32, ["C", "W"])
     return measure(
@@ -236,7 +236,7 @@ def measure_volume(
     dict of str to ndarray of shape (n,)
         By ascending label: ``index``, the label; ``volume_voxels``; ``planes``, in how many it
         lies; ``centroid_z``, ``centroid_y`` and ``centroid_x`` in voxels; the columns of
-        `napari_nucseg.analysis.nucleus_pixels.measure_intensities`; if both sizes are given
+        `napari_nucseg.analysis.object_pixels.measure_intensities`; if both sizes are given
         ``volume_um3``, and ``longest_axis_um`` and ``shortest_axis_um`` of the ellipsoid with the
         same second moments; and ``touches_border``, of the first and last plane, too.
 

@@ -173,11 +173,7 @@ class Objects:
         }
         # The old partners stay where they are, unused, until all is listed anew
         starts = np.concatenate(
-            [
-                self.starts[: rows.start],
-                new.starts + len(self.partners),
-                self.starts[rows.stop :],
-            ]
+            [self.starts[: rows.start], new.starts + len(self.partners), self.starts[rows.stop :]]
         )
         return Objects(
             **parts, starts=starts, partners=np.concatenate([self.partners, new.partners])
@@ -281,10 +277,7 @@ def _left_out(parts: Sequence[LocatedPair]) -> list[NDArray[np.bool_]]:
 
 
 def _partners(
-    joined: Overlap,
-    pairs: Index,
-    true_labels: NDArray[np.int64],
-    found_labels: NDArray[np.int64],
+    joined: Overlap, pairs: Index, true_labels: NDArray[np.int64], found_labels: NDArray[np.int64]
 ) -> tuple[Index, NDArray[np.int64]]:
     """Return how many partners each object has, true ones first, and all partners' labels."""
     truth, predicted = joined.truth_index[pairs], joined.predicted_index[pairs]

@@ -13,9 +13,8 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.ignoring import Ignored, leave_out
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.presets import ScoreRule
 from napari_nucseg.metrics.registry import Metric
-from napari_nucseg.metrics.score import Score, score_matching, with_ignored
+from napari_nucseg.metrics.score import Score, ScoreRule, score_matching, with_ignored
 from napari_nucseg.metrics.summary import ScoreKey, Spread, Summary, compare_fields, summarise
 from napari_nucseg.progress import Progress
 
@@ -147,10 +146,7 @@ def compare_predictions(
     first = next(iter(scores.values()))
     return [
         ScoredPrediction(
-            name,
-            results[name],
-            summarise(own, rule.empty_as_one),
-            compare_fields(own, first),
+            name, results[name], summarise(own, rule.empty_as_one), compare_fields(own, first)
         )
         for name, own in scores.items()
     ]

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.analysis.object_geometry import find_geometry, refuse_many
+from napari_nucseg.analysis.object_pixels import find_geometry, refuse_many
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.fields import Field
-from napari_nucseg.metrics.matching import Matching
-from napari_nucseg.metrics.presets import AP_THRESHOLDS, Preset
+from napari_nucseg.metrics.matching import AP_THRESHOLDS, Matching, Preset
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import UNDEFINED, Interval, ScoreKey, Spread, Summary
 from napari_nucseg.metrics.verdicts import ObjectVerdicts, Verdict, classify

@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from napari_nucseg.batch.field_task import FieldTask, Outcome, run_here
-from napari_nucseg.batch.plan import Plan, Setup
-from napari_nucseg.batch.results_folder import COMPARISON, REPORT, ResultsFolder
-from napari_nucseg.batch.run_report import comparison_rows, write_report
-from napari_nucseg.batch.run_setup import (
-    PreparedRun,
-    all_have_scale,
-    check_folder,
+from napari_nucseg.batch.results_folder import (
+    COMPARISON,
+    REPORT,
+    ResultsFolder,
     check_for_models,
-    prepare_run,
     refuse_dataset,
     refuse_repeated,
+)
+from napari_nucseg.batch.run_report import comparison_rows, write_report
+from napari_nucseg.batch.run_setup import (
+    Plan,
+    PreparedRun,
+    Setup,
+    all_have_scale,
+    check_folder,
+    prepare_run,
 )
 from napari_nucseg.batch.saved_results import sources_record
 from napari_nucseg.batch.tables import Benchmark, Tables, write_tables

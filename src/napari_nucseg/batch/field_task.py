@@ -18,9 +18,9 @@ from napari_nucseg.analysis.measurements import Nuclei, measure_nuclei
 from napari_nucseg.analysis.score_records import Columns, object_columns
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.image_measures import write_nuclei
-from napari_nucseg.batch.plan import Setup
 from napari_nucseg.batch.records import FieldRecord, write_record
 from napari_nucseg.batch.results_folder import ResultsFolder
+from napari_nucseg.batch.run_setup import Setup
 from napari_nucseg.io.atomic import describe_error, is_of_disk
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field

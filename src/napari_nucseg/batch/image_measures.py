@@ -152,10 +152,7 @@ def measure_image(
 
 
 def measure_labels(
-    image: Image,
-    labels: NDArray[Any],
-    depth: Depth | None,
-    channels: Mapping[str, NDArray[Any]],
+    image: Image, labels: NDArray[Any], depth: Depth | None, channels: Mapping[str, NDArray[Any]]
 ) -> Nuclei:
     """Measure all nuclei of an image without their doubt; see `measure_image`."""
     size = image.pixel_size

@@ -23,7 +23,7 @@ from napari_nucseg.io.ome_zarr import list_zarrs
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.plates import is_plate, plate_images
 from napari_nucseg.io.sources import Source, list_folder
-from napari_nucseg.io.writers import checksum, read_provenance
+from napari_nucseg.io.writers import checksum, known_provenance, read_provenance
 from napari_nucseg.io.zarr_labels import write_zarr_into
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.parameters import completed
@@ -178,10 +178,7 @@ def _put_into_plate(source: Source, path: Path, name: str, overwrite: bool) -> N
 
 
 def segment_images(
-    sources: Sequence[Source],
-    work: ImageTask,
-    progress: Progress,
-    cluster: Executor | None = None,
+    sources: Sequence[Source], work: ImageTask, progress: Progress, cluster: Executor | None = None
 ) -> Iterator[Saved | Failed]:
     """Segment images, but for those whose labels already exist, which come first.
 
@@ -239,11 +236,7 @@ def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
     path = labels_file(source, work.out)
     if not path.exists():
         return None
-    try:
-        made = read_provenance(path)
-    except (ValueError, OSError):
-        made = {}
-    labels = _labels_in(path)
+    made, labels = known_provenance(path), _labels_in(path)
     if labels is not None:
         made |= {"nuclei": count_nuclei(labels, made.get("depth", {}))}
     is_measured = not work.measures or (bool(made.get("is_measured")) and table_of(path).exists())

@@ -23,7 +23,7 @@ from napari_nucseg.batch.image_measures import (
     table_of,
     write_nuclei,
 )
-from napari_nucseg.batch.plan import Setup
+from napari_nucseg.batch.run_setup import Setup
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import Channel, ChannelNeededError
 from napari_nucseg.io.fields import Field

@@ -31,7 +31,7 @@ from napari_nucseg.io.ome_zarr import list_zarrs, open_zarr
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import stack_axes
-from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.io.writers import known_provenance
 from napari_nucseg.progress import Progress
 
 TOGETHER = "instances"
@@ -258,10 +258,7 @@ def _labelled(source: Source, how: Conversion, image: Path | None, shape: Shape 
             f"{source}: its shape is {found.data.shape}, and that of {image} {shape}; give the "
             "image that it belongs to"
         )
-    try:
-        made = read_provenance(source.path)
-    except (ValueError, OSError):
-        made = {}
+    made = known_provenance(source.path)
     header = read_labels_header(source)
     name = named or str(made.get("image") or f"{stem}.tif")
     sizes = Calibration(header.pixel_size, header.z_spacing)

@@ -19,8 +19,13 @@ from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap, sum_overlaps
-from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
-from napari_nucseg.metrics.score import Score, score_matching, score_with_boundaries
+from napari_nucseg.metrics.score import (
+    DEFAULT_RULE,
+    Score,
+    ScoreRule,
+    score_matching,
+    score_with_boundaries,
+)
 from napari_nucseg.wording import say_corrected
 
 _EDGE, _THICK = 2048, 8

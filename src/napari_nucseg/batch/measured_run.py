@@ -18,16 +18,16 @@ from napari_nucseg.batch.dataset_run import Session
 from napari_nucseg.batch.field_task import Executor, describe_failure
 from napari_nucseg.batch.image_run import refuse_overwriting, segment_images
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
-from napari_nucseg.batch.plan import Plan, Setup, make_plan
-from napari_nucseg.batch.results_folder import REPORT, WELLS, ResultsFolder
-from napari_nucseg.batch.run_report import describe_sessions
-from napari_nucseg.batch.run_setup import (
-    all_have_scale,
-    check_folder,
+from napari_nucseg.batch.results_folder import (
+    REPORT,
+    WELLS,
+    ResultsFolder,
     check_for_models,
     refuse_dataset,
     refuse_repeated,
 )
+from napari_nucseg.batch.run_report import describe_sessions
+from napari_nucseg.batch.run_setup import Plan, Setup, all_have_scale, check_folder, make_plan
 from napari_nucseg.batch.wells import FoundInField, read_wells, write_wells
 from napari_nucseg.io.atomic import files_at_once
 from napari_nucseg.io.fields import Dataset, Field

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from napari_nucseg.analysis.score_records import Columns
-from napari_nucseg.io.provenance import (
+from napari_nucseg.io.labelled import (
     Count,
     Flag,
     Label,
@@ -27,7 +27,7 @@ from napari_nucseg.io.writers import write_text
 from napari_nucseg.metrics.boundaries import BoundaryCounts
 from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
 from napari_nucseg.metrics.ignoring import IgnoredCounts
-from napari_nucseg.metrics.presets import PRESETS, find_preset
+from napari_nucseg.metrics.matching import PRESETS, find_preset
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.verdicts import VerdictCounts
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,15 +14,12 @@ from filelock import FileLock, Timeout
 
 from napari_nucseg.batch.records import FORMAT, FieldRecord, parse_run, read_record
 from napari_nucseg.io.atomic import explained, sweep
-from napari_nucseg.io.fields import Field
+from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.large_images import count_corrected
-from napari_nucseg.io.sources import Source
-from napari_nucseg.io.writers import (
-    checksum,
-    read_provenance,
-    write_json,
-)
+from napari_nucseg.io.plates import holder_of
+from napari_nucseg.io.sources import Source, root_of
+from napari_nucseg.io.writers import checksum, known_provenance, write_json
 from napari_nucseg.wording import say_corrected
 
 RUN_FILE = "run.json"
@@ -104,10 +101,7 @@ class ResultsFolder:
         path = self.labels_file(stem)
         if not path.exists():
             return
-        try:
-            made = read_provenance(path).get("labels_sha256")
-        except (ValueError, OSError):
-            made = None
+        made = known_provenance(path).get("labels_sha256")
         if made is None or self._checksum_of(stem) != made:
             raise ValueError(
                 f"{path}: these labels were edited, or are not of this run, and are kept; move the "
@@ -197,3 +191,100 @@ class ResultsFolder:
                     f"{source or field.stem}: the {kind} is not the one that was scored in "
                     f"{self.path}; {remedy}"
                 )
+
+
+def refuse_dataset(out: Path, dataset: Dataset) -> None:
+    """Refuse to write results among the images and masks that they are of.
+
+    Raises
+    ------
+    ValueError
+        Naming the folder.
+    """
+    roots = {os.path.realpath(root) for root in map(_root, dataset.fields) if root}
+    if os.path.realpath(root_of(out)) in roots:  # resolve() fails at links to themselves
+        raise ValueError(
+            f"{out}: this is the folder of the dataset; choose another folder for the results, "
+            f"such as {root_of(out) / 'results'}"
+        )
+
+
+def _root(field: Field) -> Path | None:
+    source = field.image or field.mask
+    return None if source is None else holder_of(source)
+
+
+def refuse_repeated(models: Sequence[str]) -> None:
+    """Refuse two models of one name, whose results would be one folder.
+
+    Raises
+    ------
+    ValueError
+        Naming the model.
+    """
+    twice = [name for name in models if models.count(name) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is named twice; name each model only once")
+
+
+def check_for_models(path: Path, models: Sequence[str]) -> None:
+    """Refuse a folder for the results of several models that holds something else.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, which need not be there.
+    models : sequence of str
+        Names of all the models.
+
+    Raises
+    ------
+    ValueError
+        Naming what it holds.
+    """
+    refuse_file(path)
+    if (path / RUN_FILE).exists():
+        raise ValueError(
+            f"{path}: this folder holds the run of a single model; choose another folder, or only "
+            "that model to go on"
+        )
+    there = models_in(path)
+    others = [name for name in there if name not in models]
+    if others:
+        raise ValueError(
+            f"{path}: this folder holds results of {', '.join(others)}, too; choose another "
+            "folder, or all its models to go on"
+        )
+    if not there:
+        refuse_names(path, (COMPARISON, REPORT))
+
+
+def models_in(path: Path) -> list[str]:
+    """Name the models that have a folder of results within a folder."""
+    return [file.parent.name for file in sorted(path.glob(f"*/{RUN_FILE}")) if _is_models(file)]
+
+
+def _is_models(run_file: Path) -> bool:
+    """Whether a run is one of several, and not a run of its own that lies beside others."""
+    try:
+        run = ResultsFolder(run_file.parent).read_run()
+    except ValueError:
+        return False  # of something else
+    return run is not None and run["plan"]["model"] == run_file.parent.name
+
+
+def refuse_file(path: Path) -> None:
+    """Refuse a file, or a place within one, for a folder of results."""
+    there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise ValueError(f"{there}: this is a file; choose a folder for the results")
+
+
+def refuse_names(path: Path, names: Sequence[str]) -> None:
+    """Refuse to write over what is not known to be of a run."""
+    taken = next((path / name for name in names if (path / name).exists()), None)
+    if taken is not None:
+        raise ValueError(
+            f"{path}: it holds {taken.name}{'/' if taken.is_dir() else ''} but no {RUN_FILE}, so "
+            "it is not a folder of results; choose another folder"
+        )

@@ -1,28 +1,103 @@
-"""What is settled, and refused, before a run writes anything: models, fields and folder."""
+"""What a run is begun with, settled before it writes anything: the same plan, the same tables."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from napari_nucseg.batch.plan import Plan, Setup, differences, make_plan
-from napari_nucseg.batch.results_folder import COMPARISON, REPORT, RUN_FILE, TABLES, ResultsFolder
+from napari_nucseg.batch.results_folder import (
+    REPORT,
+    TABLES,
+    ResultsFolder,
+    models_in,
+    refuse_dataset,
+    refuse_file,
+    refuse_names,
+)
 from napari_nucseg.io.datasets import require_images_and_truth
-from napari_nucseg.io.fields import Dataset, Field
-from napari_nucseg.io.plates import holder_of
-from napari_nucseg.io.sources import root_of, sha256
+from napari_nucseg.io.fields import Dataset
+from napari_nucseg.io.sources import sha256
 from napari_nucseg.metrics.matching import check_threshold
-from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import DEFAULT_RULE, ScoreRule
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Segmenter
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.networks import check
-from napari_nucseg.segmenters.parameters import completed
+from napari_nucseg.segmenters.parameters import SegmentParams, completed
+from napari_nucseg.system_info import versions
+
+Plan = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How fields are segmented and scored.
+
+    Attributes
+    ----------
+    model : str
+        Name of the model, as tables and folders have it.
+    weights : mapping
+        Name of each file of its weights to the file's sha256; of several, one runs on each device.
+    load : callable
+        Returns the segmenter, and the same one when called again; sent to other processes, so it
+        has to be a function of a module there.
+    params : SegmentParams
+        Thresholds, sizes and the other parameters of the segmentation.
+    rule : ScoreRule
+        IoU threshold and preset that fields are scored by.
+    libraries : tuple of str
+        Packages whose versions the labels depend on.
+    versions : mapping
+        Versions of this package and of libraries where the run was begun.
+    """
+
+    model: str
+    weights: Mapping[str, str]
+    load: Callable[[], Segmenter]
+    params: SegmentParams
+    rule: ScoreRule = DEFAULT_RULE
+    libraries: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=versions)
+
+
+def make_plan(dataset: Dataset, setup: Setup, has_scale: bool) -> Plan:
+    """Write down all that the tables of a run depend on, but for the pixels.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The fields that are run.
+    setup : Setup
+        Model, parameters and rule of scores.
+    has_scale : bool
+        Whether they are measured in micrometres, too.
+    """
+    components = any(one.components for one in dataset.fields)
+    channels = sorted({one.channel.name for one in dataset.fields if one.channel})
+    # Only what is so, as below
+    told = {"components": components, "channel": ", ".join(channels)}
+    return {name: value for name, value in told.items() if value} | {
+        "dataset": dataset.name,
+        "model": setup.model,
+        "weights_sha256": dict(setup.weights),
+        "parameters": asdict(setup.params),
+        "rule": {
+            "threshold": setup.rule.threshold,
+            "preset": setup.rule.preset.name,
+            "empty_as_one": setup.rule.empty_as_one,
+            # Only where it is so, since runs that were begun before do not know it
+            **({"ignore_border": True} if setup.rule.ignore_border else {}),
+        },
+        "has_scale": has_scale,
+        "versions": {**versions(), **versions(setup.libraries)},
+        "absent": list(dataset.absent),
+        "splits": {name: list(stems) for name, stems in _splits(dataset).items()},
+    }
 
 
 def set_up(model: Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule) -> Setup:
@@ -128,46 +203,12 @@ def all_have_scale(dataset: Dataset) -> bool:
     A damaged image fails by itself, and does not speak for the others.
     """
     sizes = []
-    for field in dataset.fields:
+    for one in dataset.fields:
         try:
-            sizes.append(None if field.image is None else field.read_image_header().pixel_size)
+            sizes.append(None if one.image is None else one.read_image_header().pixel_size)
         except (ValueError, OSError):
             continue
     return bool(sizes) and None not in sizes
-
-
-def refuse_repeated(models: Sequence[str]) -> None:
-    """Refuse two models of one name, whose results would be one folder.
-
-    Raises
-    ------
-    ValueError
-        Naming the model.
-    """
-    twice = [name for name in models if models.count(name) > 1]
-    if twice:
-        raise ValueError(f"{twice[0]} is named twice; name each model only once")
-
-
-def refuse_dataset(out: Path, dataset: Dataset) -> None:
-    """Refuse to write results among the images and masks that they are of.
-
-    Raises
-    ------
-    ValueError
-        Naming the folder.
-    """
-    roots = {os.path.realpath(root) for root in map(_root, dataset.fields) if root}
-    if os.path.realpath(root_of(out)) in roots:  # resolve() fails at links to themselves
-        raise ValueError(
-            f"{out}: this is the folder of the dataset; choose another folder for the results, "
-            f"such as {root_of(out) / 'results'}"
-        )
-
-
-def _root(field: Field) -> Path | None:
-    source = field.image or field.mask
-    return None if source is None else holder_of(source)
 
 
 def check_folder(folder: ResultsFolder, plan: Plan) -> None:
@@ -178,16 +219,16 @@ def check_folder(folder: ResultsFolder, plan: Plan) -> None:
     ValueError
         Naming what differs.
     """
-    _refuse_file(folder.path)
+    refuse_file(folder.path)
     run = folder.read_run()
     if run is None:
-        models = _models_in(folder.path)
+        models = models_in(folder.path)
         if models:
             raise ValueError(
                 f"{folder.path}: this folder holds a run of several models, {', '.join(models)}; "
                 "choose another folder, or all these models to go on"
             )
-        _refuse_names(folder.path, ("labels", "records", "nuclei", *TABLES, REPORT))
+        refuse_names(folder.path, ("labels", "records", "nuclei", *TABLES, REPORT))
         return
     begun = run["plan"] | {"parameters": completed(run["plan"]["parameters"])}
     found = differences(begun, plan)
@@ -198,68 +239,56 @@ def check_folder(folder: ResultsFolder, plan: Plan) -> None:
         )
 
 
-def check_for_models(path: Path, models: Sequence[str]) -> None:
-    """Refuse a folder for the results of several models that holds something else.
-
-    Parameters
-    ----------
-    path : Path
-        The folder, which need not be there.
-    models : sequence of str
-        Names of all the models.
-
-    Raises
-    ------
-    ValueError
-        Naming what it holds.
-    """
-    _refuse_file(path)
-    if (path / RUN_FILE).exists():
-        raise ValueError(
-            f"{path}: this folder holds the run of a single model; choose another folder, or only "
-            "that model to go on"
-        )
-    there = _models_in(path)
-    others = [name for name in there if name not in models]
-    if others:
-        raise ValueError(
-            f"{path}: this folder holds results of {', '.join(others)}, too; choose another "
-            "folder, or all its models to go on"
-        )
-    if not there:
-        _refuse_names(path, (COMPARISON, REPORT))
-
-
 def default_folder(dataset: str, models: Sequence[str]) -> Path:
     """Name a folder for the results of models on a dataset, within the working folder."""
     return Path("results") / "-".join(re.sub(r"[^\w.]+", "-", name) for name in (dataset, *models))
 
 
-def _models_in(path: Path) -> list[str]:
-    """Name the models that have a folder of results within a folder."""
-    return [file.parent.name for file in sorted(path.glob(f"*/{RUN_FILE}")) if _is_models(file)]
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], within: str = "") -> list[str]:
+    """Tell in words where two plans differ.
+
+    Parameters
+    ----------
+    old, new : mapping
+        Plans, or the same part of both.
+    within : str
+        Name of the part of the plans, put before each difference; empty for whole plans.
+    """
+    found: list[str] = []
+    for key in dict.fromkeys([*old, *new]):
+        one, other = old.get(key), new.get(key)
+        name = f"{within} {key}".strip()
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += differences(one, other, name)
+        elif one == other:
+            continue
+        elif isinstance(one, list) or isinstance(other, list):
+            found.append(f"{name}: {_compared(one or [], other or [])}")
+        else:
+            found.append(f"{name}: {_told(one)} before, {_told(other)} now")
+    return found
 
 
-def _is_models(run_file: Path) -> bool:
-    """Whether a run is one of several, and not a run of its own that lies beside others."""
-    try:
-        run = ResultsFolder(run_file.parent).read_run()
-    except ValueError:
-        return False  # of something else
-    return run is not None and run["plan"]["model"] == run_file.parent.name
-
-
-def _refuse_file(path: Path) -> None:
-    there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
-    if not there.is_dir():
-        raise ValueError(f"{there}: this is a file; choose a folder for the results")
-
-
-def _refuse_names(path: Path, names: Sequence[str]) -> None:
-    """Refuse to write over what is not known to be of a run."""
-    taken = next((path / name for name in names if (path / name).exists()), None)
-    if taken is not None:
-        raise ValueError(
-            f"{path}: it holds {taken.name}{'/' if taken.is_dir() else ''} but no {RUN_FILE}, so "
-            "it is not a folder of results; choose another folder"
+def _compared(one: list[str], other: list[str]) -> str:
+    """Say which names are on one side only."""
+    found = [
+        f"{len(names)} only {where}, the first is {names[0]}"
+        for names, where in (
+            (sorted(set(one) - set(other)), "before"),
+            (sorted(set(other) - set(one)), "now"),
         )
+        if names
+    ]
+    return ", ".join(found) or "the same fields in another order"
+
+
+def _told(value: Any) -> str:
+    return "none" if value in (None, "") else str(value)
+
+
+def _splits(dataset: Dataset) -> dict[str, list[str]]:
+    """Stems of the fields by their split; fields of none under "none"."""
+    found: dict[str, list[str]] = {}
+    for one in dataset.fields:
+        found.setdefault(one.split or "none", []).append(one.stem)
+    return found

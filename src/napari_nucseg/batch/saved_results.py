@@ -17,11 +17,11 @@ from napari_nucseg.io.channels import Channel
 from napari_nucseg.io.fields import Dataset, Field, Position
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.io.writers import known_provenance
 from napari_nucseg.metrics.ignoring import leave_out
-from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.matching import find_preset, match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.presets import ScoreRule, find_preset
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.metrics.verdicts import classify
 
 _CHECKED = 50
@@ -192,10 +192,7 @@ def _made(folder: ResultsFolder, stem: str) -> Mapping[str, Any]:
     record = folder.read(stem)
     if record is not None and record.made is not None:
         return record.made
-    try:
-        return read_provenance(folder.labels_file(stem))
-    except (ValueError, OSError):
-        return {}
+    return known_provenance(folder.labels_file(stem))
 
 
 def _as_list(source: Source | None) -> list[str | None] | None:

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 
 from napari_nucseg.analysis.score_records import Columns, Record, field_row, join, summary_rows
 from napari_nucseg.batch.image_measures import TABLE, join_tables
-from napari_nucseg.batch.plan import Plan
 from napari_nucseg.batch.records import FieldRecord
 from napari_nucseg.batch.results_folder import TABLES, WELLS, ResultsFolder
+from napari_nucseg.batch.run_setup import Plan
 from napari_nucseg.batch.wells import FoundInField, write_wells
 from napari_nucseg.io.atomic import files_at_once, whole_file
 from napari_nucseg.io.fields import Dataset, Field

@@ -15,7 +15,7 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.io.datasets import list_splits, open_dataset, require_images_and_truth
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.segmenters.api import check_image
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import as_size, counted
 
 _LEARNED, _HELD_OUT = "training", "validation"
 """Lists of a dataset that are learned from and held out, where it has both."""
@@ -58,8 +58,8 @@ class TrainField:
         check_image(self.image, self.stem)
         if self.labels.shape != self.image.shape:
             raise ValueError(
-                f"{self.stem}: the labels are {_size(self.labels)} px but the image is "
-                f"{_size(self.image)} px; choose the labels that belong to this image"
+                f"{self.stem}: the labels are {as_size(self.labels.shape)} px but the image is "
+                f"{as_size(self.image.shape)} px; choose the labels that belong to this image"
             )
         if self.labels.dtype.kind not in "ui" or self.labels.min(initial=0) < 0:
             raise ValueError(
@@ -69,8 +69,9 @@ class TrainField:
             return
         if self.complete.shape != self.image.shape:
             raise ValueError(
-                f"{self.stem}: the part that is complete is given on {_size(self.complete)} px but "
-                f"the image is {_size(self.image)} px; draw it on this image"
+                f"{self.stem}: the part that is complete is given on "
+                f"{as_size(self.complete.shape)} px but the image is "
+                f"{as_size(self.image.shape)} px; draw it on this image"
             )
         if not self.complete.any():
             raise ValueError(
@@ -253,7 +254,3 @@ def _fingerprint(array: NDArray[Any]) -> str:
     head = f"{array.dtype.str} {array.shape}".encode()
     digest = hashlib.sha256(head + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:_DIGITS]
-
-
-def _size(array: NDArray[Any]) -> str:
-    return " x ".join(map(str, array.shape))

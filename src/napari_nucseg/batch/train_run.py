@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_nucseg import __version__
-from napari_nucseg.batch.plan import differences
+from napari_nucseg.batch.run_setup import differences
 from napari_nucseg.batch.train_data import TrainData, TrainSets
 from napari_nucseg.batch.train_log import Epoch, TrainFiles
 from napari_nucseg.io.atomic import is_of_disk

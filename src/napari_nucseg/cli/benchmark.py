@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_nucseg.batch.plan import Setup
+from napari_nucseg.batch.run_setup import Setup
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.cli.console import (
     console,

@@ -1,4 +1,4 @@
-"""The same pipeline without a viewer."""
+"""The program: its commands, of which the short ones are here."""
 
 from __future__ import annotations
 
@@ -8,27 +8,18 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from napari_nucseg import __version__
 from napari_nucseg.cli.benchmark import EXAMPLES as BENCHMARK_EXAMPLES
 from napari_nucseg.cli.benchmark import benchmark
 from napari_nucseg.cli.console import console, follow_with, print_json, transferring
-from napari_nucseg.cli.convert import EXAMPLES as CONVERT_EXAMPLES
-from napari_nucseg.cli.convert import convert
-from napari_nucseg.cli.options import (
-    EXIT_CODES,
-    AsJson,
-    DeviceName,
-    examples,
-    path_option,
-    prepare,
-)
-from napari_nucseg.cli.score import EXAMPLES as SCORE_EXAMPLES
-from napari_nucseg.cli.score import score
+from napari_nucseg.cli.label_files import CONVERT_EXAMPLES, SCORE_EXAMPLES, convert, score
+from napari_nucseg.cli.options import EXIT_CODES, AsJson, DeviceName, examples, path_option, prepare
 from napari_nucseg.cli.segment import EXAMPLES as SEGMENT_EXAMPLES
 from napari_nucseg.cli.segment import segment
 from napari_nucseg.cli.train import EXAMPLES as TRAIN_EXAMPLES
@@ -37,8 +28,19 @@ from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.wording import escaped
 
+if TYPE_CHECKING:
+    import napari
+
+    from napari_nucseg.batch.run_setup import Setup
+    from napari_nucseg.metrics.score import Score
+    from napari_nucseg.ui.score.panel import ScorePanel
+    from napari_nucseg.ui.segment.panel import SegmentPanel
+
+PLUGIN = "napari-nucseg"
+SEGMENT, SCORE = "Segment nuclei", "Score nuclei"
+
 app = typer.Typer(
-    name="napari-nucseg",
+    name=PLUGIN,
     help="Segment nuclei, score the labels against ground truth, train a model.",
     no_args_is_help=True,
     epilog=EXIT_CODES,
@@ -165,8 +167,6 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Segment, score and overlay the synthetic sample field; with --json without a window."""
-    from napari_nucseg.cli.demo import has_display, legend, run_headless, run_window
-
     if not (headless or as_json) and has_display():
         run_window()
         return
@@ -180,4 +180,76 @@ def demo(
         return
     console.print(score_table(found))
     console.print(f"The overlay is in {out}. Its colours are what became of each nucleus:")
-    console.print(legend())
+    console.print(_legend())
+
+
+def has_display() -> bool:
+    """Whether a window can be opened."""
+    if sys.platform.startswith("linux"):
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True
+
+
+def run_headless(setup: Setup, out: Path) -> Score:
+    """Segment and score the sample field, and write its overlay with a legend as PNG.
+
+    Returns
+    -------
+    Score
+        The scores of the field; the picture is in `out`.
+    """
+    from napari_nucseg.analysis.drawing import picture_verdicts, with_legend
+    from napari_nucseg.io.synthetic import draw_field
+    from napari_nucseg.io.writers import write_picture
+    from napari_nucseg.metrics.score import score_with_boundaries
+    from napari_nucseg.progress import ignore
+
+    field = draw_field()
+    labels = setup.load()(field.image, setup.params, ignore).labels
+    found = score_with_boundaries(field.labels, labels)
+    picture = picture_verdicts(field.image, field.labels, labels)
+    write_picture(out, with_legend(picture, found.verdicts))
+    return found
+
+
+def _legend() -> Table:
+    """Explain the colours and the lines of the overlay."""
+    from napari_nucseg.analysis.drawing import LINE_MEANINGS, VERDICT_COLOURS, VERDICT_MEANINGS
+
+    table = Table.grid(padding=(0, 1))
+    for verdict, meaning in VERDICT_MEANINGS.items():
+        table.add_row(Text(verdict.word, VERDICT_COLOURS[verdict]), meaning)
+    table.add_row("lines", LINE_MEANINGS)
+    return table
+
+
+def run_window() -> None:
+    """Open napari and go through the steps a user would; returns when the window is closed."""
+    import napari
+
+    start_demo(napari.Viewer(title="napari-nucseg demo"))
+    napari.run()
+
+
+def start_demo(viewer: napari.Viewer) -> tuple[SegmentPanel, ScorePanel]:
+    """Open the sample and both panels, and press Segment; scores and overlay follow by themselves.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        An empty viewer.
+    """
+    from napari_nucseg.ui.commands import show_errors_when_compared
+
+    viewer.open_sample(PLUGIN, "synthetic")
+    _, segment = viewer.window.add_plugin_dock_widget(PLUGIN, SEGMENT)
+    _, scores = viewer.window.add_plugin_dock_widget(PLUGIN, SCORE, tabify=True)
+    show_errors_when_compared(scores)
+
+    def show_whole_field() -> None:
+        scores.compared.disconnect(show_whole_field)
+        viewer.reset_view()
+
+    scores.compared.connect(show_whole_field)  # the panels have taken their places by then
+    segment.start()
+    return segment, scores

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from napari_nucseg.batch.plan import Setup
+from napari_nucseg.batch.run_setup import Setup
 from napari_nucseg.cli.console import console, follow_with, transferring
 from napari_nucseg.io.lists import SPLITS
 from napari_nucseg.io.plates import PlateOptions
-from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST, ScoreRule, find_preset
+from napari_nucseg.metrics.matching import PRESETS, STARDIST, find_preset
+from napari_nucseg.metrics.score import DEFAULT_RULE, ScoreRule
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import choose
@@ -40,8 +41,7 @@ EXIT_CODES = (
 )
 """Told at the end of the help of the program."""
 AsJson = Annotated[
-    bool,
-    typer.Option("--json", help="Print one JSON object on standard output, and nothing else."),
+    bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")
 ]
 DeviceName = Annotated[
     Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where the network runs.")
@@ -248,7 +248,7 @@ def fetch_weights(model: Model, device: str) -> None:
     choose(device)
     assert model.remote is not None
     console.print(
-        f"Downloading {model.name}: {model.megabytes} MB from {model.remote.url} to {model.path}",
+        f"Downloading {model.name}: {model.megabytes} MB from {model.remote.url} to {model.path}"
     )
     with transferring() as bar:
         catalogue.download(model, follow_with(bar, "Download"))

@@ -40,7 +40,7 @@ from napari_nucseg.segmenters.training.params import TrainParams
 from napari_nucseg.segmenters.training.starts import check_start, starting_params
 
 EXAMPLES = examples(
-    ("Teach the bundled model", "train images labels --fine-tune --out mine.safetensors"),
+    ("Teach the bundled model", "train images labels --fine-tune --out mine.safetensors")
 )
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -43,6 +44,8 @@ _REMEDIES = {
 }
 _SIGNS = (IMAGES, LISTS)
 """What lies beside masks that belong to a dataset, as a folder or an archive."""
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
+"""What no file may be called on one of the usual systems."""
 _OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -149,6 +152,17 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Give a file its name only once its content is on disk."""
     with whole_file(path) as file:
         write(file)
+
+
+def as_file_name(name: str) -> str:
+    """Make a name one of a file, which leads into no other folder.
+
+    Examples
+    --------
+    >>> as_file_name("plate1/A01"), as_file_name("../x"), as_file_name("..")
+    ('plate1_A01', '_x', 'labels')
+    """
+    return _NOT_IN_NAMES.sub("_", name).strip(". ") or "labels"
 
 
 def replace_folder(path: Path, by: Path) -> None:

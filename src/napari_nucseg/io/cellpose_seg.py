@@ -26,6 +26,7 @@ from napari_nucseg.io.labelled import (
     note_of,
     read_note,
     refuse_beyond,
+    with_note,
 )
 from napari_nucseg.io.limits import BadFileError, refuse_large
 from napari_nucseg.io.sources import Source
@@ -105,10 +106,7 @@ def read_seg(source: Source) -> Labelled:
         )
     refuse_large(source, masks.shape)
     labels = np.squeeze(masks) if masks.ndim > 2 else masks
-    note = _note_in(source, found)
-    if note is None:
-        return Labelled(labels, _image_of(found))
-    return Labelled(labels, note.image, note.made, note.sizes)
+    return with_note(labels, _note_in(source, found), _image_of(found))
 
 
 def _image_of(found: Any) -> str:

@@ -186,10 +186,7 @@ def _is_stained(sample: NDArray[np.float64], grey: NDArray[np.float64]) -> bool:
 
 
 def find_axis(
-    shape: tuple[int, ...],
-    axes: str,
-    channel: Channel | None,
-    data: NDArray[Any] | None = None,
+    shape: tuple[int, ...], axes: str, channel: Channel | None, data: NDArray[Any] | None = None
 ) -> int | None:
     """Find the axis of channels; None for a grey image, or a stack if no channel was chosen.
 

@@ -27,11 +27,12 @@ from napari_nucseg.io.labelled import (
     note_of,
     read_note,
     refuse_beyond,
+    with_note,
 )
 from napari_nucseg.io.limits import BadFileError, refuse_large
-from napari_nucseg.io.outlines import MOST_LABELS, pixels_within
+from napari_nucseg.io.outlines import pixels_within
 from napari_nucseg.io.sources import Source
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import as_size, counted
 
 COCO_SUFFIXES = (".json",)
 _LABEL = "label"
@@ -117,8 +118,8 @@ def read_coco(source: Source, shape: Shape | None = None) -> Labelled:
         )
     if shape is not None and fields[0].labels.shape != shape:
         raise BadFileError(
-            f"{source}: its image has {' x '.join(map(str, fields[0].labels.shape))} pixels, and "
-            f"the one given {' x '.join(map(str, shape))}; give the image that it belongs to"
+            f"{source}: its image has {as_size(fields[0].labels.shape)} pixels, and "
+            f"the one given {as_size(shape)}; give the image that it belongs to"
         )
     return fields[0]
 
@@ -174,16 +175,13 @@ def _read_image(
         notes.append(f"{counted(len(annotations) - len(single), 'crowd')} left out")
     told = tuple(f"{name}: {one}" for one in notes)
     data = labels.view(np.int32) if labels.max() < 2**31 else labels
-    note = read_note(source, image.get(NOTE))
-    if note is None:
-        return Labelled(data, name, notes=told)
-    return Labelled(data, name, note.made, note.sizes, told)
+    return with_note(data, read_note(source, image.get(NOTE)), name, told)
 
 
 def _labels_of(annotations: Sequence[Mapping[str, Any]]) -> list[int]:
     """Return the labels where all nuclei have one of their own, else numbers in order."""
     labels = [one.get(_LABEL) for one in annotations]
-    whole = [one for one in labels if type(one) is int and 0 < one < MOST_LABELS]
+    whole = [one for one in labels if type(one) is int and 0 < one < UINT32_LABELS]
     if len(set(whole)) == len(annotations):
         return whole
     return list(range(1, len(annotations) + 1))

@@ -22,6 +22,7 @@ from napari_nucseg.io.images import (
 from napari_nucseg.io.label_rules import LabelImage
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import Header
+from napari_nucseg.wording import as_size
 
 _LARGEST_LABEL = np.iinfo(np.int32).max
 _WELL = re.compile(r"(?P<row>[A-Z]{1,2})(?P<column>0?[1-9]|[1-9]\d)")
@@ -182,9 +183,9 @@ class Field:
             raise ValueError(f"{self.stem}: the dataset has no image of this field")
         return read_image_header(self.image, lossy=True)
 
-    def read_truth(self, header: Header | None = None) -> Labels:
+    def read_truth(self) -> Labels:
         """Read the ground truth without doubts about it; see `read_truth_image`."""
-        return self.read_truth_image(header).data
+        return self.read_truth_image().data
 
     def read_truth_image(self, header: Header | None = None) -> LabelImage:
         """Read the ground truth.
@@ -226,8 +227,8 @@ class Field:
         shape = read_labels_shape(self.mask)
         if shape != header.shape:
             raise ValueError(
-                f"{self.mask}: the mask is {_size(shape)} px but its image {self.image} is "
-                f"{_size(header.shape)} px; they are not of the same field, replace one of them"
+                f"{self.mask}: the mask is {as_size(shape)} px but its image {self.image} is "
+                f"{as_size(header.shape)} px; they are not of the same field, replace one of them"
             )
 
     def _part(self, part: str) -> str | None:
@@ -279,7 +280,3 @@ class Dataset:
     def without_mask(self) -> tuple[Field, ...]:
         """Fields whose ground truth is missing."""
         return tuple(field for field in self.fields if field.mask is None)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(edge) for edge in shape)

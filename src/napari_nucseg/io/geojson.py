@@ -11,9 +11,18 @@ from typing import Any
 import numpy as np
 
 from napari_nucseg.io.atomic import write_whole
-from napari_nucseg.io.labelled import NOTE, Labelled, Shape, note_of, read_note, shape_for
+from napari_nucseg.io.labelled import (
+    NOTE,
+    UINT32_LABELS,
+    Labelled,
+    Shape,
+    note_of,
+    read_note,
+    shape_for,
+    with_note,
+)
 from napari_nucseg.io.limits import BadFileError
-from napari_nucseg.io.outlines import MOST_LABELS, Outline, Piece, Ring, fill, trace
+from napari_nucseg.io.outlines import Outline, Piece, Ring, fill, trace
 from napari_nucseg.io.sources import Source
 from napari_nucseg.wording import counted
 
@@ -113,10 +122,7 @@ def read_geojson(source: Source, shape: Shape | None = None) -> Labelled:
     flat = len(outlines) - len(with_area)
     if flat:
         notes.append(f"{counted(flat, 'line or point')} without an area, and left out")
-    told = (*notes, *more)
-    if note is None:
-        return Labelled(labels, notes=told)
-    return Labelled(labels, note.image, note.made, note.sizes, told)
+    return with_note(labels, note, notes=(*notes, *more))
 
 
 def read_json(source: Source) -> Any:
@@ -181,7 +187,7 @@ def _numbers(features: Sequence[Mapping[str, Any]]) -> list[int]:
         return in_order
     numbers = [int(name) for name in names]
     times = Counter(zip(numbers, map(_z, features), strict=True))
-    are_labels = all(0 < one < MOST_LABELS for one in numbers) and set(times.values()) <= {1}
+    are_labels = all(0 < one < UINT32_LABELS for one in numbers) and set(times.values()) <= {1}
     return numbers if are_labels else in_order
 
 

@@ -13,9 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.io.atomic import write_whole
-from napari_nucseg.io.labelled import NOTE, Labelled, Note, Shape, note_of, read_note, shape_for
+from napari_nucseg.io.labelled import (
+    NOTE,
+    UINT32_LABELS,
+    Labelled,
+    Note,
+    Shape,
+    note_of,
+    read_note,
+    shape_for,
+    with_note,
+)
 from napari_nucseg.io.limits import BadFileError, refuse_unpacking
-from napari_nucseg.io.outlines import MOST_LABELS, Outline, Piece, Ring, fill, trace
+from napari_nucseg.io.outlines import Outline, Piece, Ring, fill, trace
 from napari_nucseg.io.sources import DAMAGED, Source, readable
 from napari_nucseg.wording import counted
 
@@ -147,9 +157,7 @@ def _filled(
         raise BadFileError(f"{source}: {error}") from error
     if flat:
         notes = (*notes, f"{counted(flat, 'line or point')} without an area, and left out")
-    if note is None:
-        return Labelled(labels, notes=notes)
-    return Labelled(labels, note.image, note.made, note.sizes, notes)
+    return with_note(labels, note, notes=notes)
 
 
 def _files_of(source: Source) -> tuple[list[tuple[str, bytes]], Note | None]:
@@ -183,7 +191,7 @@ def _label_of(source: Source, name: str, in_stack: bool) -> int:
     parts = Path(name).stem.split("-")
     text = parts[in_stack] if len(parts) > in_stack else ""
     label = int(text) if text.isdecimal() and len(text) <= _DIGITS else 0
-    if not 0 < label < MOST_LABELS:
+    if not 0 < label < UINT32_LABELS:
         raise BadFileError(f"{source}: {name} is named by no label; save the labels as ROIs again")
     return label
 

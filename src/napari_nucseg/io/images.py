@@ -80,11 +80,7 @@ class Image:
 
 
 def read_image(
-    source: Source,
-    channel: Channel | None = None,
-    *,
-    lossy: bool = False,
-    as_stack: bool = False,
+    source: Source, channel: Channel | None = None, *, lossy: bool = False, as_stack: bool = False
 ) -> Image:
     """Read a grey TIFF (one page, or several as a stack) or PNG, or a channel of a colour one.
 

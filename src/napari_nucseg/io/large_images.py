@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Box, Windowed, parts_of, whole_box
 from napari_nucseg.io.calibration import UNKNOWN, Calibration
 from napari_nucseg.io.channels import HAEMATOXYLIN, Channel, count_colours, find_axis
-from napari_nucseg.io.labelled import NOTE
+from napari_nucseg.io.labelled import NOTE, check_made
 from napari_nucseg.io.limits import BadFileError, is_zarr
 from napari_nucseg.io.ome_zarr import labels_within, open_zarr
-from napari_nucseg.io.provenance import check_made
 from napari_nucseg.io.sources import Source, sha256
 from napari_nucseg.io.tiff import (
     Planes,

@@ -15,8 +15,6 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.io.limits import BadFileError
 from napari_nucseg.wording import counted
 
-MOST_LABELS = 2**32
-"""Numbers of labels lie below; files of labels hold no larger ones."""
 Ring = NDArray[np.float64]
 """Corners of a closed line, shape (corners, 2): x and y; the first is not repeated at the end."""
 _MOST_CROSSINGS = 2**26
@@ -43,7 +41,7 @@ class Outline:
     Attributes
     ----------
     label : int
-        Number of the nucleus, above 0 and below `MOST_LABELS`.
+        Number of the nucleus, above 0 and below `UINT32_LABELS`.
     rings : sequence of Ring
         Lines around its pieces and around holes in them: what lies within an odd number of lines
         is within the nucleus.

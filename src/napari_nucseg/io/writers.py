@@ -21,7 +21,7 @@ from PIL import Image
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, elements, parse_ome
-from napari_nucseg.io.labelled import NOTE, UINT16_LABELS, UINT32_LABELS, refuse_beyond
+from napari_nucseg.io.labelled import NOTE, UINT16_LABELS, UINT32_LABELS, check_made, refuse_beyond
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import open_tiff
 from napari_nucseg.wording import escaped
@@ -54,8 +54,7 @@ def with_ending(path: Path, *endings: str) -> Path:
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record; NaN is refused, so that every reader understands the file."""
-    text = json.dumps(record, indent=2, allow_nan=False) + "\n"
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_text(path, json.dumps(record, indent=2, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -65,13 +64,14 @@ def write_text(path: Path, text: str) -> None:
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of equal keys as CSV; None is an empty cell."""
-    _write_csv(path, list(rows[0]), [row.values() for row in rows])
+    lines = csv_lines([rows[0], *(row.values() for row in rows)])
+    write_whole(path, lambda file: file.write(lines))
 
 
 def write_columns(path: Path, columns: Mapping[str, Columnlike]) -> None:
     """Write columns of equal length as CSV; without rows their names alone."""
     cells = [c.tolist() if isinstance(c, np.ndarray) else c for c in columns.values()]
-    _write_csv(path, list(columns), zip(*cells, strict=True))
+    write_whole(path, lambda file: file.write(csv_lines([columns, *zip(*cells, strict=True)])))
 
 
 def write_parquet(path: Path, columns: Mapping[str, Columnlike]) -> None:
@@ -216,8 +216,6 @@ def read_provenance(path: Path) -> dict[str, Any]:
     ValueError
         If the file does not say, or what it says is of other kinds than is written here.
     """
-    from napari_nucseg.io.provenance import check_made
-
     try:
         with open_tiff(Source(path)) as file:
             made = dict(json.loads(_read_note(file))[NOTE])
@@ -229,6 +227,14 @@ def read_provenance(path: Path) -> dict[str, Any]:
             f"{path}: it does not say how it was made; choose labels that napari-nucseg has written"
         ) from error
     return made
+
+
+def known_provenance(path: Path) -> dict[str, Any]:
+    """Read how the labels of a file were made; empty if it does not say, or cannot be read."""
+    try:
+        return read_provenance(path)
+    except (ValueError, OSError):
+        return {}
 
 
 def _read_note(file: tifffile.TiffFile) -> str:
@@ -254,10 +260,6 @@ def csv_lines(rows: Iterable[Iterable[Any]]) -> bytes:
 def _encode(text: str) -> bytes:
     """Return UTF-8; bytes of a file's name that are no text are spelt out."""
     return text.encode(errors="backslashreplace")
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
-    write_whole(path, lambda file: file.write(csv_lines([header, *rows])))
 
 
 def _cell(value: Any) -> Any:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Box, Labels, whole_box
 from napari_nucseg.io.atomic import explained, replace_folder
-from napari_nucseg.io.labelled import NOTE, UINT32_LABELS, Labelled, refuse_beyond
+from napari_nucseg.io.labelled import NOTE, UINT32_LABELS, Labelled, check_made, refuse_beyond
 from napari_nucseg.io.limits import BadFileError, is_zarr, refuse_large
 from napari_nucseg.io.ome_zarr import (
     import_zarr,
@@ -20,7 +20,6 @@ from napari_nucseg.io.ome_zarr import (
     open_zarr,
     write_zarr_labels,
 )
-from napari_nucseg.io.provenance import check_made
 from napari_nucseg.io.sources import Source
 
 ZARR_SUFFIXES = (".ome.zarr", ".zarr")

@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.boundaries import Spacing, measure_boundaries
 from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts
-from napari_nucseg.metrics.matching import match
+from napari_nucseg.metrics.matching import DSB2018, STARDIST, Preset, match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.presets import DSB2018, STARDIST, Preset
 from napari_nucseg.metrics.registry import GROUPS, Metric, find_metric
 from napari_nucseg.metrics.score import score, score_with_boundaries
 from napari_nucseg.metrics.verdicts import Verdicts, classify

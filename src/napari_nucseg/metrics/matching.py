@@ -1,4 +1,4 @@
-"""Which predicted object is which true one: one-to-one pairs of the largest total gain."""
+"""Which predicted object is which true one: the published rules, and the pairs by a rule."""
 
 from __future__ import annotations
 
@@ -13,6 +13,64 @@ from napari_nucseg.metrics.overlap import Index, Overlap
 
 _ROUNDS = 3
 """Rounds of settling clear cases; what is left after them is mostly a true competition."""
+THRESHOLD = 0.5
+"""IoU from which on pairs match, unless another is chosen."""
+AP_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
+"""IoU thresholds of the mean AP: 0.50, 0.55 ... 0.95 (DSB2018)."""
+F1_THRESHOLDS = AP_THRESHOLDS[:9]
+"""IoU thresholds of the mean F1: 0.50, 0.55 ... 0.90 (Caicedo 2019)."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The rule of comparison, which is part of a score.
+
+    Attributes
+    ----------
+    name : str
+        Short name of the preset, for the command line.
+    title : str
+        Name of the preset for the screen.
+    strict : bool
+        Whether a pair is a hit at IoU > t; otherwise at IoU >= t.
+    ratio : str
+        The score that is reported: "mean_ap" or "mean_f1".
+    pools : bool
+        Whether the score of all fields together is reported beside the mean of fields.
+    """
+
+    name: str
+    title: str
+    strict: bool
+    ratio: str
+    pools: bool
+
+    @property
+    def hit(self) -> str:
+        """When a pair is a hit, in signs."""
+        return "IoU > t" if self.strict else "IoU >= t"
+
+
+STARDIST = Preset("stardist", "StarDist / Cellpose", strict=False, ratio="mean_ap", pools=True)
+"""Schmidt et al. 2018; Stringer et al. 2021."""
+DSB2018 = Preset("dsb2018", "DSB2018", strict=True, ratio="mean_ap", pools=False)
+"""Caicedo et al., Nature Methods 16, 2019."""
+CAICEDO2019 = Preset("caicedo2019", "Caicedo 2019", strict=True, ratio="mean_f1", pools=False)
+"""Caicedo et al., Cytometry Part A 95, 2019."""
+PRESETS = {preset.name: preset for preset in (STARDIST, DSB2018, CAICEDO2019)}
+
+
+def find_preset(name: str) -> Preset:
+    """Return the preset of a name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists those there are.
+    """
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ValueError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
 def assign(left: Index, right: Index, gain: NDArray[np.float64]) -> Index:
@@ -151,7 +209,7 @@ class Matching:
         return len(self.overlap.truth_ids) - self.tp
 
 
-def match(overlap: Overlap, threshold: float = 0.5, strict: bool = False) -> Matching:
+def match(overlap: Overlap, threshold: float = THRESHOLD, strict: bool = False) -> Matching:
     """Pair objects one to one: the most pairs with IoU >= threshold, then the largest sum of IoU.
 
     Parameters

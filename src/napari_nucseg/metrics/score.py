@@ -1,4 +1,4 @@
-"""All scores of a field, from one table of overlaps."""
+"""All scores of a field, from one table of overlaps, and by which rule."""
 
 from __future__ import annotations
 
@@ -15,12 +15,48 @@ from napari_nucseg.metrics.boundaries import (
 )
 from napari_nucseg.metrics.counts import AreaCounts, CaicedoCounts, ObjectCounts, PixelCounts
 from napari_nucseg.metrics.ignoring import Counted, Ignored, IgnoredCounts, leave_out
-from napari_nucseg.metrics.matching import Matching, match
+from napari_nucseg.metrics.matching import (
+    AP_THRESHOLDS,
+    F1_THRESHOLDS,
+    STARDIST,
+    Matching,
+    Preset,
+    match,
+)
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.presets import AP_THRESHOLDS, F1_THRESHOLDS, STARDIST, Preset
 from napari_nucseg.metrics.registry import CHOSEN, GROUPS, Metric, metrics
 from napari_nucseg.metrics.verdicts import VerdictCounts
 from napari_nucseg.wording import as_number, counted
+
+
+@dataclass(frozen=True)
+class ScoreRule:
+    """How fields are scored.
+
+    Attributes
+    ----------
+    threshold : float
+        IoU threshold of matches and verdicts, above 0 and at most 1.
+    preset : Preset
+        Whether an IoU of exactly the threshold is a hit, and what is reported.
+    empty_as_one : bool
+        Whether a field without objects on either side counts 1 in means, or is left out.
+    ignore_border : bool
+        Whether objects that touch the border are left out of all counts.
+    """
+
+    threshold: float = 0.5
+    preset: Preset = STARDIST
+    empty_as_one: bool = False
+    ignore_border: bool = False
+
+    @property
+    def ignored(self) -> Ignored | None:
+        """What is left out of a field; None where everything is counted."""
+        return Ignored(border=True) if self.ignore_border else None
+
+
+DEFAULT_RULE = ScoreRule()
 
 
 @dataclass(frozen=True)
@@ -151,20 +187,11 @@ class Score:
             raise ValueError(
                 "nuclei were ignored in some of the fields; score all fields by the same rule"
             )
-        return Score(
-            self.threshold,
-            self.preset,
-            self.pixels + other.pixels,
-            self.objects + other.objects,
-            tuple(map(add, self.by_threshold, other.by_threshold)),
-            self.verdicts + other.verdicts,
-            self.areas + other.areas,
-            self.caicedo + other.caicedo,
-            None
-            if self.boundaries is None or other.boundaries is None
-            else self.boundaries + other.boundaries,
-            None if self.ignored is None or other.ignored is None else self.ignored + other.ignored,
-        )
+        names = "pixels", "objects", "verdicts", "areas", "caicedo", "boundaries", "ignored"
+        mine, others = vars(self), vars(other)
+        pooled = {name: mine[name] and mine[name] + others[name] for name in names}
+        by_threshold = tuple(map(add, self.by_threshold, other.by_threshold))
+        return replace(self, by_threshold=by_threshold, **pooled)
 
 
 def score(
@@ -203,15 +230,7 @@ def score(
 
 
 def with_ignored(kept: Counted, scored: Score) -> Score:
-    """Complete the score of what `leave_out` kept by the pixels and the numbers that only it knows.
-
-    Parameters
-    ----------
-    kept : Counted
-        What is counted in the field.
-    scored : Score
-        Score of its labels.
-    """
+    """Complete the score of what `leave_out` kept by the pixels and numbers that only it knows."""
     return replace(scored, pixels=kept.pixels, ignored=kept.ignored)
 
 

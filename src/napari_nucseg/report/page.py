@@ -16,8 +16,7 @@ from PIL import Image
 
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
 from napari_nucseg.io.writers import write_text
-from napari_nucseg.metrics.presets import ScoreRule
-from napari_nucseg.metrics.score import Score
+from napari_nucseg.metrics.score import Score, ScoreRule
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.parameter_spec import describe_values
 from napari_nucseg.report.page_plots import plot_errors, plot_fields, plot_thresholds

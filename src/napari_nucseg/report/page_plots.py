@@ -15,7 +15,7 @@ import numpy as np
 from napari_nucseg.analysis.drawing import VERDICT_COLOURS
 from napari_nucseg.analysis.score_records import defined
 from napari_nucseg.io.writers import csv_lines
-from napari_nucseg.metrics.presets import AP_THRESHOLDS
+from napari_nucseg.metrics.matching import AP_THRESHOLDS
 from napari_nucseg.metrics.registry import Metric, shown_in
 from napari_nucseg.metrics.score import Score
 from napari_nucseg.metrics.summary import Summary

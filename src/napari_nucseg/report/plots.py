@@ -14,7 +14,7 @@ from napari_nucseg.analysis.objects import Objects
 from napari_nucseg.metrics.counts import ObjectCounts, PixelCounts
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import Overlap
-from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.wording import escaped
 

@@ -11,13 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.progress import Progress
-from napari_nucseg.segmenters.api import (
-    Capabilities,
-    Flows,
-    Provenance,
-    Segmentation,
-    check_image,
-)
+from napari_nucseg.segmenters.api import Capabilities, Flows, Provenance, Segmentation, check_image
 from napari_nucseg.segmenters.devices import Device
 from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.intensities import with_bright_nuclei
@@ -25,6 +19,7 @@ from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.segmenters.suitability import Found, find_concerns
 from napari_nucseg.system_info import available_memory
+from napari_nucseg.wording import as_size
 
 NO_CELL = -100.0
 """A cell probability that no threshold takes for a cell."""
@@ -170,7 +165,7 @@ def refuse_too_large(shape: tuple[int, ...], scale: float, most: int, cost: int)
     needed, free = pixels * cost, available_memory()
     if pixels > most or needed > free:
         raise ValueError(
-            f"{' x '.join(map(str, shape))} px, scaled by {scale:.3g} for this model, do not fit "
+            f"{as_size(shape)} px, scaled by {scale:.3g} for this model, do not fit "
             f"into memory: they take about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
             "free; set a larger diameter, or crop the image"
         )

@@ -229,10 +229,7 @@ def _bright_objects(
 
 
 def _doubtful(reason: str) -> Concern:
-    return Concern(
-        reason,
-        "Check the outlines. A sharper image or another model may do better",
-    )
+    return Concern(reason, "Check the outlines. A sharper image or another model may do better")
 
 
 def _no_contrast() -> Concern:

@@ -72,10 +72,7 @@ class Survey:
 
 
 def survey_image(
-    segmenter: NetSegmenter,
-    image: Windowed,
-    params: SegmentParams,
-    progress: Progress,
+    segmenter: NetSegmenter, image: Windowed, params: SegmentParams, progress: Progress
 ) -> Survey:
     """Find out what holds for all blocks of an image.
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import napari
 from magicgui.widgets.bases import Widget
@@ -22,6 +23,7 @@ from qtpy.QtCore import QEventLoop
 from qtpy.QtWidgets import QFileDialog
 from superqt.utils import create_worker
 
+from napari_nucseg.ui.layer_fields import itself
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, GROUND_TRUTH, PREDICTION, record_of, role_of
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
     from napari_nucseg.progress import Progress
     from napari_nucseg.ui.files.opening import Opened
-    from napari_nucseg.ui.run.panel import RunPanel
     from napari_nucseg.ui.score.panel import ScorePanel
     from napari_nucseg.ui.segment.panel import SegmentPanel
     from napari_nucseg.ui.train.panel import TrainPanel
@@ -40,8 +41,6 @@ TRAIN = "Train on labels (Nuclei segmentation)"
 RUN = "Run on dataset (Nuclei segmentation)"
 """Names of the docks, those that napari's own menu gives to the panels."""
 
-P = TypeVar("P", "SegmentPanel", "ScorePanel", "TrainPanel", "RunPanel")
-
 
 class PanelToLoad(Widget):
     """Stands for a panel in napari's manifest; its module is loaded when a panel is made.
@@ -50,71 +49,51 @@ class PanelToLoad(Widget):
     take no other than the one used last.
     """
 
+    where: ClassVar[str]
+    """Module and name of the panel's class."""
+
     def __new__(cls, napari_viewer: napari.Viewer) -> Any:
         """Make the panel, which is of another class."""
-        return cls.load()(getattr(napari_viewer, "__wrapped__", napari_viewer))
+        return cls.load()(itself(napari_viewer))
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         """Say what is needed; it is never called."""
 
-    @staticmethod
-    def load() -> Callable[[napari.Viewer], Any]:
+    @classmethod
+    def load(cls) -> Any:
         """Load the module of the panel, and return the panel's class."""
-        raise NotImplementedError
+        module, _, name = cls.where.rpartition(".")
+        return getattr(_load(module), name)
 
 
 class SegmentPanelToLoad(PanelToLoad):
     """The panel that segments."""
 
-    @staticmethod
-    def load() -> type[SegmentPanel]:
-        """Load it."""
-        _load("segment.panel")
-        from napari_nucseg.ui.segment.panel import SegmentPanel
-
-        return SegmentPanel
+    where = "segment.panel.SegmentPanel"
 
 
 class ScorePanelToLoad(PanelToLoad):
     """The panel that scores."""
 
-    @staticmethod
-    def load() -> type[ScorePanel]:
-        """Load it."""
-        _load("score.panel")
-        from napari_nucseg.ui.score.panel import ScorePanel
-
-        return ScorePanel
+    where = "score.panel.ScorePanel"
 
 
 class TrainPanelToLoad(PanelToLoad):
     """The panel that teaches a model."""
 
-    @staticmethod
-    def load() -> type[TrainPanel]:
-        """Load it."""
-        _load("train.panel")
-        from napari_nucseg.ui.train.panel import TrainPanel
-
-        return TrainPanel
+    where = "train.panel.TrainPanel"
 
 
 class RunPanelToLoad(PanelToLoad):
     """The panel that runs models over a dataset."""
 
-    @staticmethod
-    def load() -> type[RunPanel]:
-        """Load it."""
-        _load("run.panel")
-        from napari_nucseg.ui.run.panel import RunPanel
-
-        return RunPanel
+    where = "run.panel.RunPanel"
 
 
 def segment_selected() -> None:
     """Open the segment panel with the selected image."""
     viewer = _viewer()
-    panel = _show_panel(viewer, SegmentPanelToLoad.load(), SEGMENT)
+    panel: SegmentPanel = _show_panel(viewer, SegmentPanelToLoad.load(), SEGMENT)
     selected = viewer.layers.selection.active
     if isinstance(selected, Image) and selected in panel.form.image.choices:
         panel.form.image.value = selected
@@ -123,14 +102,14 @@ def segment_selected() -> None:
 def train_selected() -> None:
     """Open the panel that teaches a model, with the selected labels or images ticked."""
     viewer = _viewer()
-    panel = _show_panel(viewer, TrainPanelToLoad.load(), TRAIN)
+    panel: TrainPanel = _show_panel(viewer, TrainPanelToLoad.load(), TRAIN)
     panel.choose(viewer.layers.selection)
 
 
 def score_selected() -> None:
     """Open the score panel with the selected labels, as prediction or as ground truth."""
     viewer = _viewer()
-    panel = _show_panel(viewer, ScorePanelToLoad.load(), SCORE)
+    panel: ScorePanel = _show_panel(viewer, ScorePanelToLoad.load(), SCORE)
     selected = viewer.layers.selection.active
     if selected in panel.prediction.choices:
         panel.prediction.value = selected
@@ -145,7 +124,7 @@ def show_errors() -> None:
     if prediction is None:
         show_info("There is no prediction yet. Segment an image first, or select a Labels layer.")
         return
-    panel = _show_panel(viewer, ScorePanelToLoad.load(), SCORE)
+    panel: ScorePanel = _show_panel(viewer, ScorePanelToLoad.load(), SCORE)
     panel.prediction.value = prediction
     if panel.truth.value is None:
         show_info(f"Choose the ground truth of {prediction.name} in the panel.")
@@ -215,16 +194,16 @@ def _read_folder(folder: Path, progress: Progress) -> Opened:
     return read(folder, progress)
 
 
-def _load(module: str) -> None:
+def _load(module: str) -> ModuleType:
     """Load a module in a thread; the window is drawn meanwhile, and what is clicked comes after."""
     loop = QEventLoop()
+    name = f"napari_nucseg.ui.{module}"
     # What fails is told by the import that follows
-    worker: Any = create_worker(
-        _import, f"napari_nucseg.ui.{module}", _start_thread=False, _ignore_errors=True
-    )
+    worker: Any = create_worker(_import, name, _start_thread=False, _ignore_errors=True)
     worker.finished.connect(loop.quit)
     worker.start()
     loop.exec(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+    return import_module(name)
 
 
 def _import(name: str) -> None:
@@ -239,16 +218,14 @@ def _viewer() -> napari.Viewer:
     return viewer
 
 
-def _show_panel(viewer: napari.Viewer, kind: type[P], name: str) -> P:
+def _show_panel(viewer: napari.Viewer, kind: Any, name: str) -> Any:
     """Return the panel of a kind, opened or brought to the front."""
     docked = viewer.window.dock_widgets.values()
     panel = next((widget for widget in docked if isinstance(widget, kind)), None)
     if panel is None:
         panel = kind(viewer)
         viewer.window.add_dock_widget(panel, name=name, tabify=True)
-    dock = panel.native.parent()
-    dock.show()
-    dock.raise_()
+    panel.come_to_front()
     return panel
 
 

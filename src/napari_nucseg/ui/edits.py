@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.corrections import Changes, PackedLabels, find_changes, fingerprint
 from napari_nucseg.array_types import Labels as LabelImage
-from napari_nucseg.ui.layer_fields import count_planes, full_data, plane_of, read_plane
+from napari_nucseg.ui.layer_fields import count_planes, full_data, itself, plane_of, read_plane
 from napari_nucseg.ui.layers import placement, record_of, tag
 from napari_nucseg.wording import counted
 
@@ -243,11 +243,6 @@ def make_room(layer: Labels, highest: int) -> None:
     """See to it that labels up to a number can be written into a layer's array."""
     if not can_take(layer.data, highest):
         exchange_data(layer, with_room(layer.data, highest))
-
-
-def itself(layer: Labels) -> Any:
-    """Return a layer of which panels may have napari's proxy, which is short-lived."""
-    return getattr(layer, "__wrapped__", layer)
 
 
 def add_copy(viewer: ViewerModel, layer: Labels) -> Labels:

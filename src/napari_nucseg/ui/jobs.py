@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, ClassVar, TypeVar
 
 from napari.utils.notifications import notification_manager, show_warning
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from superqt.utils import create_worker
 
 from napari_nucseg.progress import Progress
@@ -139,6 +139,15 @@ def tell_user(error: Exception) -> None:
         notification_manager.receive_error(type(error), error, error.__traceback__)
 
 
+def single_shot(parent: QObject, call: Callable[[], object], pause: int = 0) -> QTimer:
+    """Return a timer that calls once, so many milliseconds after it was started last."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(pause)
+    timer.timeout.connect(call)
+    return timer
+
+
 class LongSteps:
     """A `Progress` whose work has steps that nothing can interrupt, such as a tile of a network.
 
@@ -170,6 +179,34 @@ class LongSteps:
         return work.result()
 
 
+class TimeLeft:
+    """Tells how long the rest of some work takes, if it goes on as it did.
+
+    Parameters
+    ----------
+    clock : callable, optional
+        Returns seconds, from any point in time on.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._begun: tuple[float, int] | None = None
+
+    def begin_anew(self) -> None:
+        """Count from what is done when it is told next."""
+        self._begun = None
+
+    def after(self, done: int, total: int) -> list[str]:
+        """Say it in words, once so many steps are done; nothing before it can be known."""
+        now = self._clock()
+        if self._begun is None:
+            self._begun = now, done
+        elapsed, mine = now - self._begun[0], done - self._begun[1]
+        if mine <= 0 or done >= total or elapsed < WARM_UP:
+            return []
+        return [f"{as_duration(elapsed / mine * (total - done))} left"]
+
+
 class RemainingTime:
     """Tells how far a run over fields is.
 
@@ -195,8 +232,8 @@ class RemainingTime:
         self._progress = progress
         self._fields = fields
         self._step = step
-        self._clock = clock
-        self._start = clock()
+        self._left = TimeLeft(clock)
+        self._left.after(0, fields)
         self._field = 0
 
     def begin(self, field: int) -> None:
@@ -209,7 +246,7 @@ class RemainingTime:
         if self._fields > 1:
             words.append(f"field {self._field + 1} of {self._fields}")
         steps = self._field * total + done
-        words += self._left(steps / (self._fields * total))
+        words += self._left.after(steps, self._fields * total)
         self._progress(steps, self._fields * total, ", ".join(words))
 
     def follow_download(self, name: str, megabytes: int) -> Progress:
@@ -229,17 +266,10 @@ class RemainingTime:
                 here.append(done)
             whole = total or megabytes * 10**6
             words = [f"Downloading {name}: {done // 10**6:,} of {whole // 10**6:,} MB"]
-            words += self._left((done - here[0]) / max(whole - here[0], 1))
+            words += self._left.after(done - here[0], whole - here[0])
             self._progress(done >> 20, whole >> 20, ", ".join(words))
 
         return follow
-
-    def _left(self, part: float) -> list[str]:
-        """Say how long the rest takes if it goes on as it did; nothing before that is known."""
-        elapsed = self._clock() - self._start
-        if not 0 < part < 1 or elapsed < WARM_UP:
-            return []
-        return [f"{as_duration(elapsed / part - elapsed)} left"]
 
 
 class BatchCountdown:
@@ -254,16 +284,11 @@ class BatchCountdown:
     """
 
     def __init__(self, progress: Progress, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._progress, self._clock = progress, clock
-        self._begun: tuple[float, int] | None = None
+        self._progress, self._left = progress, TimeLeft(clock)
 
     def report(self, done: int, total: int, name: str = "", /) -> None:
         """Tell how many batches are done, and how long the rest takes; a `Progress`."""
-        now = self._clock()
-        if self._begun is None or not done:
-            self._begun = now, done
-        words = [f"Batch {done} of {total}", *filter(None, [name])]
-        elapsed, learned = now - self._begun[0], done - self._begun[1]
-        if learned and elapsed > WARM_UP and done < total:
-            words.append(f"{as_duration(elapsed / learned * (total - done))} left")
+        if not done:
+            self._left.begin_anew()
+        words = [f"Batch {done} of {total}", *filter(None, [name]), *self._left.after(done, total)]
         self._progress(done, total, ", ".join(words))

@@ -30,6 +30,11 @@ _DECIMALS = 2
 """Of corners of polygons, in pixels: napari keeps shapes as numbers of 32 bits."""
 
 
+def itself(proxied: Any) -> Any:
+    """Return a viewer or layer of which panels may have napari's proxy, which is short-lived."""
+    return getattr(proxied, "__wrapped__", proxied)
+
+
 def full_data(layer: Layer) -> Any:
     """Return the data of a layer at full resolution."""
     return layer.data[0] if layer.multiscale else layer.data

@@ -17,13 +17,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
 
 from napari_nucseg.io.channels import CHANNEL
-from napari_nucseg.ui.layer_fields import (
-    axes_of,
-    count_planes,
-    field_shape,
-    full_data,
-    load_units,
-)
+from napari_nucseg.ui.layer_fields import axes_of, count_planes, field_shape, full_data, load_units
 from napari_nucseg.wording import says
 
 IMAGE = "image"

@@ -22,9 +22,9 @@ from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.flows import compiling
 from napari_nucseg.ui import mending_tools as tools
 from napari_nucseg.ui.canvas_trace import MarkedNucleus, Trace, trace_beside
-from napari_nucseg.ui.edits import exchange_data, itself, remember, write_field
+from napari_nucseg.ui.edits import exchange_data, remember, write_field
 from napari_nucseg.ui.jobs import Job
-from napari_nucseg.ui.layer_fields import plane_of
+from napari_nucseg.ui.layer_fields import itself, plane_of
 from napari_nucseg.ui.layers import OVERLAYS, role_of
 from napari_nucseg.ui.mending_tools import TOOLS, FlowsOf, Place, Points, Tool
 

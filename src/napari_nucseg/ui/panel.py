@@ -14,7 +14,8 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_nucseg.progress import Progress
-from napari_nucseg.ui.jobs import Hand, Job, Work, tell_user
+from napari_nucseg.ui.jobs import Hand, Job, Work, single_shot, tell_user
+from napari_nucseg.ui.layer_fields import itself
 from napari_nucseg.ui.widgets import TextLine, WheelGuard
 
 _SETTLED = 100
@@ -44,13 +45,9 @@ class Panel(Container):
         self._docked = False
         super().__init__(widgets=[*widgets, self.status], labels=False)
         self._wheel = WheelGuard(self.native)
-        self._joining = QTimer(self.native)  # napari places a dock after it took the widget
-        self._joining.setSingleShot(True)
-        self._joining.timeout.connect(self._join_panels)
-        self._settling = QTimer(self.native)
-        self._settling.setSingleShot(True)
-        self._settling.setInterval(_SETTLED)
-        self._settling.timeout.connect(self._fit_to_screen)
+        # napari places a dock after it took the widget
+        self._joining = single_shot(self.native, self._join_panels)
+        self._settling = single_shot(self.native, self._fit_to_screen, _SETTLED)
         self.native.setObjectName(_OURS)
         self.native_parent_changed.connect(self._on_parent)
         self.native.destroyed.connect(self._drop_all)
@@ -120,6 +117,12 @@ class Panel(Container):
         """Show sentences in the line of status; empty ones are left out."""
         self.status.value = " ".join(filter(None, told))
 
+    def come_to_front(self) -> None:
+        """Show the dock that it is in, before others."""
+        dock = self.native.parent()
+        dock.show()
+        dock.raise_()
+
     def guard_wheel(self) -> None:
         """Keep the mouse wheel from what was added to the panel after it was shown."""
         self._wheel.guard_all()
@@ -185,8 +188,7 @@ class Panel(Container):
         beside = [one for one in ours if window.dockWidgetArea(one) == window.dockWidgetArea(dock)]
         if beside and not dock.isFloating():
             window.tabifyDockWidget(beside[-1], dock)
-            dock.show()
-            dock.raise_()
+            self.come_to_front()
             # Docked one above the other, both may have made the window higher than the screen
             self._settling.start()
 
@@ -288,7 +290,7 @@ class UndoWatch:
         """
         for layer in self._viewer.layers:
             if isinstance(layer, Labels):
-                one: Any = getattr(layer, "__wrapped__", layer)  # napari hides history in a proxy
+                one = itself(layer)
                 count = len(one._redo_history)
                 before = self._undone.get(one, 0)
                 self._undone[one] = count

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 from magicgui.widgets import (
     CheckBox,
     ComboBox,
+    Container,
     FloatSlider,
     FloatSpinBox,
     PushButton,
@@ -30,7 +31,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_nucseg.metrics.presets import DEFAULT_RULE, PRESETS, STARDIST
+from napari_nucseg.metrics.matching import PRESETS, STARDIST, THRESHOLD
 from napari_nucseg.parameter_spec import Spec, describe_values, specs_of
 
 Params = TypeVar("Params")
@@ -139,7 +140,7 @@ def threshold_slider() -> FloatSlider:
     """Return the slider of the IoU from which on nuclei match."""
     return FloatSlider(
         label="IoU threshold",
-        value=DEFAULT_RULE.threshold,
+        value=THRESHOLD,
         min=LEAST_THRESHOLD,
         max=1.0,
         step=0.05,
@@ -199,6 +200,13 @@ def beside(widget: QWidget, button: QWidget) -> QWidget:
     layout.addWidget(widget, 1)
     layout.addWidget(button)
     return box
+
+
+def side_by_side(*widgets: Widget) -> Container[Any]:
+    """Lay out widgets in a row."""
+    row = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row
 
 
 def _reset_button() -> QToolButton:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import Label
+from magicgui.widgets import FileEdit, Label
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QClipboard, QContextMenuEvent, QHelpEvent, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
@@ -35,6 +36,7 @@ _LONG_WORD = re.compile(r"\S{25,}")
 """Words that may be wider than a panel; no word of a sentence is that long."""
 _PART = re.compile(r"[^/\\_.-]{20}|[/\\_.-]")
 """After what a long word may be broken."""
+_WIDTH_OF_BUTTON = 36
 _FINER = 5
 """How many times finer a slider steps while Ctrl is held."""
 _MOST_DECIMALS = 5
@@ -177,6 +179,23 @@ class _Room(QObject):
         board, text = QApplication.clipboard(), self._label.selectedText().replace(_BREAK, "")
         if board is not None and text:
             board.setText(text, mode)
+
+
+def file_row(label: str, tooltip: str, **options: Any) -> FileEdit:
+    """Return a choice of a file or folder, whose narrow button leaves room for the path.
+
+    Options are further arguments of `FileEdit`.
+    """
+    row = FileEdit(label=label, tooltip=tooltip, **options)
+    row.choose_btn.text = "..."
+    row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
+    return row
+
+
+def path_in(row: FileEdit) -> Path | None:
+    """Return the path that was chosen; magicgui gives the working folder for none."""
+    path = row.value
+    return path if isinstance(path, Path) and str(path) not in ("", ".") else None
 
 
 class WheelGuard(QObject):

@@ -1,7 +1,7 @@
 """Labels from flows on the CPU, as `cellpose.dynamics.compute_masks` makes them, but faster.
 
-The parts, in order: following here, then `objects` and `flow_check`. They round as torch does
-where that decides about labels; the tests say where Cellpose's own result is left to chance.
+The parts, in order: following here, then `objects`. They round as torch does where that decides
+about labels; the tests say where Cellpose's own result is left to chance.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.segmenters.dynamics.compiling import compiled_with_fma, share_out
-from napari_nucseg.segmenters.dynamics.flow_check import flow_errors
 from napari_nucseg.segmenters.dynamics.objects import (
     fill_holes,
+    flow_errors,
     keep_numbers,
     keep_sizes,
     label_meetings,
@@ -34,10 +34,7 @@ _SLOTS = np.uintp(SLOTS)
 
 
 def follow(
-    vectors: NDArray[np.float32],
-    inside: NDArray[np.bool_],
-    points: NDArray[np.intp],
-    steps: int,
+    vectors: NDArray[np.float32], inside: NDArray[np.bool_], points: NDArray[np.intp], steps: int
 ) -> NDArray[np.int64]:
     """Move points with the flow, as `cellpose.dynamics.follow_flows` does.
 

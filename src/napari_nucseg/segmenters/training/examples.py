@@ -15,7 +15,7 @@ from skimage.segmentation import relabel_sequential
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters.dynamics.compiling import compiled
-from napari_nucseg.segmenters.dynamics.flow_check import heat_objects
+from napari_nucseg.segmenters.dynamics.objects import heat_objects
 
 USUAL_DIAMETER = 28.0
 """Taken for the diameter of nuclei where an image has none, px."""
@@ -56,10 +56,7 @@ class Example:
 
     @classmethod
     def of(
-        cls,
-        image: NDArray[np.float32],
-        labels: Labels,
-        complete: NDArray[np.bool_] | None = None,
+        cls, image: NDArray[np.float32], labels: Labels, complete: NDArray[np.bool_] | None = None
     ) -> Example:
         """Compute what is to be learned of an image.
 
@@ -138,9 +135,7 @@ class Batch:
         return cls(*(np.concatenate([getattr(one, name) for one in batches]) for name in names))
 
 
-def drawn_examples(
-    normalise: Callable[[NDArray[Any]], NDArray[np.float32]],
-) -> tuple[Example, ...]:
+def drawn_examples(normalise: Callable[[NDArray[Any]], NDArray[np.float32]]) -> tuple[Example, ...]:
     """Draw images of the kind that bundled networks know, so that fine-tuning keeps that in mind.
 
     Parameters

@@ -133,10 +133,7 @@ def shares_of(training: Training, has_held_out: bool) -> tuple[float, ...]:
 
 
 def try_blends(
-    training: Training,
-    shares: Iterable[float],
-    held_out: Sequence[Example],
-    progress: Progress,
+    training: Training, shares: Iterable[float], held_out: Sequence[Example], progress: Progress
 ) -> list[Trial]:
     """Score a training's weights, and blends of them with those of its start.
 

@@ -46,8 +46,7 @@ class TrainParams:
     ] = 2e-3
     weight_decay: Annotated[float, Spec("Weight decay", "That of AdamW.", 0.0, 1.0, 1e-3)] = 1e-2
     validate_every: Annotated[
-        int,
-        Spec("Validate every", "Score the held-out images every so many batches.", 1, 10**7, 1),
+        int, Spec("Validate every", "Score the held-out images every so many batches.", 1, 10**7, 1)
     ] = 1000
     seed: Annotated[
         int, Spec("Seed", "The same seed gives the same first weights and crops.", 0, 2**31, 1)

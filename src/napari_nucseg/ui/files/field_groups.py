@@ -18,6 +18,7 @@ from napari_nucseg.io.images import read_labels_shape
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff import Header
 from napari_nucseg.progress import Progress, ignore
+from napari_nucseg.wording import as_size
 
 MAX_GROUPS = 12
 """Kinds of fields that a dataset is opened with; each has layers of its own."""
@@ -64,8 +65,8 @@ class FieldGroup:
             is_packed = source is not None and source.member is not None
             remedy = "unpack the archive and open its folder" if is_packed else "open it again"
             raise ValueError(
-                f"{source}: {describe(shape)} px of {dtype}, but the stack is of "
-                f"{describe(self.header.shape)} px of {self.header.dtype}; all fields of a stack "
+                f"{source}: {as_size(shape)} px of {dtype}, but the stack is of "
+                f"{as_size(self.header.shape)} px of {self.header.dtype}; all fields of a stack "
                 f"need the same size and pixel type; {remedy}"
             )
 
@@ -139,11 +140,6 @@ def describe_groups(name: str, groups: Sequence[FieldGroup]) -> list[str]:
     ]
 
 
-def describe(shape: tuple[int, ...]) -> str:
-    """Say a size: ``520 x 696``."""
-    return " x ".join(map(str, shape))
-
-
 def _read_headers(
     dataset: Dataset, blank: Collection[str], progress: Progress
 ) -> dict[int, Header]:
@@ -177,7 +173,7 @@ def _tell_apart(kind: ShapeAndType, kinds: Collection[ShapeAndType]) -> str:
     shape, dtype = kind
     words = []
     if len({one for one, _ in kinds}) > 1:
-        words.append(describe(shape))
+        words.append(as_size(shape))
     if len({one for _, one in kinds}) > 1:
         words.append(str(dtype))
     return " ".join(words)

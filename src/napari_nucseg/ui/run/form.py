@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import (
-    ComboBox,
-    Container,
-    FileEdit,
-    LineEdit,
-    ProgressBar,
-    PushButton,
-    Select,
-)
+from magicgui.widgets import ComboBox, FileEdit, LineEdit, ProgressBar, PushButton, Select
 from magicgui.widgets.bases import ValueWidget, Widget
 from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_nucseg.io.datasets import list_splits
 from napari_nucseg.io.lists import SPLITS
 from napari_nucseg.io.plates import PlateOptions
-from napari_nucseg.metrics.presets import ScoreRule, find_preset
+from napari_nucseg.metrics.matching import find_preset
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.model import Model
@@ -37,12 +29,12 @@ from napari_nucseg.ui.params_form import (
     threshold_slider,
 )
 from napari_nucseg.ui.segment.model_list import ModelFiles
-from napari_nucseg.ui.widgets import TextLine
+from napari_nucseg.ui.widgets import TextLine, file_row, path_in
 
+PLUGIN = "napari-nucseg"
 ALL = "all fields"
 _ROWS_OF_MODELS = 84
 """Pixels of the list of models."""
-_WIDTH_OF_BUTTON = 36
 
 
 class RunForm:
@@ -56,22 +48,19 @@ class RunForm:
         self._make_plate_rows()
         self._make_run_rows()
         self.models.native.setMaximumHeight(_ROWS_OF_MODELS)
-        for row in (self.dataset, self.truths, self.out):
-            row.choose_btn.text = "..."  # leaves room for the path
-            row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
         self.dataset.changed.connect(self._on_dataset)
         self.truths.changed.connect(self.show_missing)
 
     def _make_dataset_rows(self) -> None:
-        self.dataset = FileEdit(
-            label="Dataset",
+        self.dataset = file_row(
+            "Dataset",
             mode=FileDialogMode.EXISTING_DIRECTORY,
             tooltip="Folder that holds images/ and masks/ or labels/, such as BBBC039; or a "
             "folder of images a.tif with their labels a_masks.tif. A folder of images alone is "
             "segmented and measured, and scored if you choose the folder of its ground truth.",
         )
-        self.truths = FileEdit(
-            label="Ground truth",
+        self.truths = file_row(
+            "Ground truth",
             mode=FileDialogMode.EXISTING_DIRECTORY,
             tooltip="Folder of the ground truth, if the dataset is a folder of images alone. "
             "Files have the images' names. Leave it empty otherwise.",
@@ -150,8 +139,8 @@ class RunForm:
             tooltip="Address of a Dask scheduler, such as tcp://host:8786, to run on a cluster. "
             "Leave it empty to run on this computer.",
         )
-        self.out = FileEdit(
-            label="Results",
+        self.out = file_row(
+            "Results",
             mode=FileDialogMode.EXISTING_DIRECTORY,
             tooltip="Folder for labels, tables and the report. A run that was stopped in this "
             "folder goes on, if all values are the same.",
@@ -246,13 +235,13 @@ class RunForm:
     def _on_dataset(self) -> None:
         self.split.reset_choices()
         self.show_missing()
-        self.download.visible = folder_of(self.dataset) is None
+        self.download.visible = path_in(self.dataset) is None
 
     def show_missing(self) -> bool:
         """Say below a folder that is not there that it is not; tell whether one is."""
         missing = []
         for row, note in zip((self.dataset, self.truths), self.notes, strict=True):
-            path = folder_of(row)
+            path = path_in(row)
             is_missing = path is not None and not path.exists()
             note.value = f"{path} does not exist." if is_missing else ""
             note.visible = is_missing
@@ -263,24 +252,10 @@ class RunForm:
         return [(title, key) for title, key in self.files.choices() if self.files.is_there(key)]
 
     def _splits(self, widget: Any = None) -> list[str]:
-        folder = folder_of(self.dataset)
+        folder = path_in(self.dataset)
         if folder is None or not folder.exists():
             return [ALL, *SPLITS]
         try:
             return [ALL, *list_splits(folder)]
         except (ValueError, OSError):  # a run tells what is wrong with the folder
             return [ALL]
-
-
-def folder_of(row: FileEdit) -> Path | None:
-    """Return the path that was chosen; magicgui gives the working folder for none."""
-    path = row.value
-    return path if isinstance(path, Path) and str(path) not in ("", ".") else None
-
-
-def side_by_side(*widgets: Widget) -> QWidget:
-    """Lay out widgets in a row."""
-    row = Container(widgets=widgets, layout="horizontal", labels=False)
-    row.margins = (0, 0, 0, 0)
-    box: QWidget = row.native
-    return box

@@ -18,7 +18,7 @@ from napari_nucseg.ui.score.figures import Plot, SaveButton
 from napari_nucseg.ui.score.score_table import PlainModel, table_view
 
 _HEIGHT = 180
-"""Pixels of the plot, and of the table."""
+"""Pixels of the plot of measures, and of their table."""
 
 
 class MeasuresWidget(QWidget):

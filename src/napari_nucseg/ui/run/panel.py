@@ -12,7 +12,7 @@ from qtpy.QtGui import QDesktopServices
 from napari_nucseg.batch.saved_results import holds_results
 from napari_nucseg.batch.wells import PlateResults, open_plate_results
 from napari_nucseg.io.bbbc039 import dataset_folder, missing_archives
-from napari_nucseg.segmenters import catalogue, networks
+from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.files.opening import Opened, add_in_turns, read_ahead
 from napari_nucseg.ui.files.results_reader import (
     FoundResults,
@@ -24,14 +24,15 @@ from napari_nucseg.ui.files.samples import download_in_window
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, record_of, role_of
 from napari_nucseg.ui.panel import Panel
-from napari_nucseg.ui.params_form import folded, scrolled, show_enabled
-from napari_nucseg.ui.run.form import ALL, RunForm, folder_of, side_by_side
+from napari_nucseg.ui.params_form import folded, scrolled, show_enabled, side_by_side
+from napari_nucseg.ui.run.form import ALL, RunForm
 from napari_nucseg.ui.run.measures import MeasuresWidget
 from napari_nucseg.ui.run.plate_map import PlateMapWidget
 from napari_nucseg.ui.run.worker import RunOutcome, RunRequest, run_request
 from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.segment.display import show_first
 from napari_nucseg.ui.segment.model_list import ask_for_model
+from napari_nucseg.ui.widgets import path_in
 
 REPORT = "report.html"
 OPENING = "Opening the results..."
@@ -58,17 +59,17 @@ class RunPanel(Panel):
         self._reading: Job | None = None
         super().__init__(viewer, [])
         form = self.form
-        self.measures = MeasuresWidget(viewer, self.run_errand, self._say)
-        self.plate = PlateMapWidget(viewer, self.run_errand, self._say)
+        self.measures = MeasuresWidget(viewer, self.run_errand, self.say)
+        self.plate = PlateMapWidget(viewer, self.run_errand, self.say)
         self.native.layout().addWidget(
             scrolled(
                 form.top(),
                 folded("Values of the model", VALUES, form.values()),
                 folded("More", "Settings that are seldom changed.", form.more()),
-                side_by_side(form.run, form.cancel),
+                side_by_side(form.run, form.cancel).native,
                 form.progress.native,
                 self.status.native,
-                side_by_side(form.show_results, form.show_report),
+                side_by_side(form.show_results, form.show_report).native,
                 self.plate,
                 self.measures,
             )
@@ -78,7 +79,7 @@ class RunPanel(Panel):
         form.out.changed.connect(self._open_plate)
         self.plate.picked.connect(self.go_to)
         for row in form.choices:
-            row.changed.connect(lambda: self._say(""))
+            row.changed.connect(lambda: self.say(""))
         form.download.changed.connect(self.download)
         form.add_model.changed.connect(self.add_model)
         form.run.changed.connect(self.start)
@@ -113,18 +114,16 @@ class RunPanel(Panel):
 
     def add_model(self) -> None:
         """Ask for a model file, and choose it, too, if it is one."""
-        path = ask_for_model(self.form.add_model.native)
-        if path is not None:
-            self.run_errand(lambda tell: networks.check(path), lambda _: self._take_up(path))
+        ask_for_model(self.form.add_model.native, self.run_errand, self._take_up)
 
     def show_results(self) -> None:
         """Open the results as layers, in the background."""
-        out = folder_of(self.form.out)
+        out = path_in(self.form.out)
         if out is None:
             return
         before = self.status.value
         self._shown = out, []
-        self._say(OPENING)
+        self.say(OPENING)
         self.run_errand(partial(find_results, out), partial(self._read_results, before))
 
     def _read_results(self, before: str, found: FoundResults) -> None:
@@ -138,7 +137,7 @@ class RunPanel(Panel):
 
     def _add_results(self, before: str, opened: Opened) -> None:
         if self.status.value == OPENING:  # else a run has begun
-            self._say(before)
+            self.say(before)
         layers = [] if self._shown is None else self._shown[1]
         add_in_turns(self._viewer, opened, partial(self._on_added, layers))
 
@@ -160,7 +159,7 @@ class RunPanel(Panel):
         self._wanted = stem
         of, layers = self._shown or (None, [])
         there = [layer for layer in layers if layer in self._viewer.layers]
-        if of != folder_of(self.form.out) or (layers and not there):
+        if of != path_in(self.form.out) or (layers and not there):
             self.show_results()
         else:  # where there are none yet, they are on their way
             self._show_field(there)
@@ -178,7 +177,7 @@ class RunPanel(Panel):
 
     def show_report(self) -> None:
         """Open the report in the browser."""
-        out = folder_of(self.form.out)
+        out = path_in(self.form.out)
         if out is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(out.absolute() / REPORT)))
 
@@ -188,7 +187,7 @@ class RunPanel(Panel):
             self.form.progress.max = max(total, 1)
             self.form.progress.value = done
             self._done = f"{done} of {total}"
-            self._say(what)
+            self.say(what)
 
     def on_finished(self, job: Job) -> None:
         """Unlock the form when a run has ended, and say how far it came."""
@@ -205,7 +204,7 @@ class RunPanel(Panel):
     def _request(self) -> RunRequest | str:
         """Put together what is asked for, or say what is missing."""
         form = self.form
-        dataset, out = folder_of(form.dataset), folder_of(form.out)
+        dataset, out = path_in(form.dataset), path_in(form.out)
         if dataset is None:
             return "Choose the folder of a dataset. It holds images/ and masks/ or labels/."
         if form.show_missing():
@@ -224,7 +223,7 @@ class RunPanel(Panel):
             form.rule,
             form.chosen(catalogue.find(models[0]).defaults),
             form.scheduler.value.strip() or None,
-            folder_of(form.truths),
+            path_in(form.truths),
             form.components.value,
             form.plate,
         )
@@ -259,19 +258,19 @@ class RunPanel(Panel):
 
     def _show_buttons(self) -> None:
         """Results can be looked at wherever there are some."""
-        out = folder_of(self.form.out)
+        out = path_in(self.form.out)
         there = out is not None and out.is_dir() and self.job is None
         self.form.show_results.enabled = there and out is not None and holds_results(out)
         self.form.show_report.enabled = there and out is not None and (out / REPORT).is_file()
 
     def _show_outcome(self, outcome: RunOutcome) -> None:
-        self._say(outcome.text)
+        self.say(outcome.text)
         self.measures.show_measures(outcome.measured)
         self._open_plate()
 
     def _open_plate(self) -> None:
         """Show the map of the plate whose results are chosen, if they are of one."""
-        out = folder_of(self.form.out)
+        out = path_in(self.form.out)
         self._drop_plate()
         if out is not None and holds_results(out):
             read = partial(open_plate_results, out)
@@ -282,6 +281,3 @@ class RunPanel(Panel):
         if self._reading is not None and not self._reading.is_over:
             self._reading.abandon()
         self.plate.show_results(PlateResults({}, {}))
-
-    def _say(self, line: str) -> None:
-        self.status.value = line

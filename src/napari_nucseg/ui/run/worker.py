@@ -9,15 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_nucseg.batch.plan import Setup
+from napari_nucseg.batch.run_setup import Setup
 from napari_nucseg.batch.tables import Benchmark
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.io.plates import NO_PLATE, PlateOptions
-from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui.jobs import WARM_UP
-from napari_nucseg.wording import as_duration, counted
+from napari_nucseg.ui.jobs import TimeLeft
+from napari_nucseg.wording import counted
 
 if TYPE_CHECKING:
     from napari_nucseg.report.measures import Measured
@@ -109,29 +109,17 @@ class RunProgress:
         models: Sequence[str],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._progress, self._models, self._clock = progress, models, clock
-        self._begun: tuple[float, int] | None = None
+        self._progress, self._models, self._left = progress, models, TimeLeft(clock)
 
     def report(self, done: int, total: int, name: str = "", /) -> None:
         """Tell how many fields are done over all models, and what is at work."""
         if not name:
             self._progress(done, total, "Writing the tables...")
             return
-        now = self._clock()
-        if self._begun is None:
-            self._begun = now, done
         fields = max(total // len(self._models), 1)
         model = self._models[min(done // fields, len(self._models) - 1)]
         words = [f"{model}: {name}", f"field {done % fields + 1} of {fields}"]
-        self._progress(done, total, ", ".join([*words, *self._left(now, done, total)]))
-
-    def _left(self, now: float, done: int, total: int) -> list[str]:
-        assert self._begun is not None
-        start, before = self._begun
-        elapsed = now - start
-        if done == before or elapsed < WARM_UP:
-            return []
-        return [f"{as_duration(elapsed / (done - before) * (total - done))} left"]
+        self._progress(done, total, ", ".join([*words, *self._left.after(done, total)]))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_nucseg.analysis.comparison import LabelPair
 from napari_nucseg.array_types import Labels as LabelImage
@@ -23,6 +23,7 @@ from napari_nucseg.ui.edits import (
     remember_all,
     steps_of,
 )
+from napari_nucseg.ui.jobs import single_shot
 from napari_nucseg.ui.layer_fields import full_data, read_plane
 from napari_nucseg.ui.mending import is_mending
 from napari_nucseg.ui.panel import UndoWatch
@@ -170,9 +171,7 @@ class EditTracker:
         self._watched: list[Labels] = []
         self._edited: set[Labels] = set()
         self._steps: list[LayerStep] = []
-        self._soon = QTimer(parent)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self.look)
+        self._soon = single_shot(parent, self.look)
         self._undo_watch = UndoWatch(state.viewer, self._on_shown, parent)
 
     def watch(self, *layers: Labels | None) -> None:

@@ -173,9 +173,7 @@ class ComparisonWidget(QWidget):
             self.show_differences,
         )
         self.save = _button(
-            "Save table...",
-            "Save all scores, differences and intervals as CSV.",
-            self.ask_and_save,
+            "Save table...", "Save all scores, differences and intervals as CSV.", self.ask_and_save
         )
         self.ratio = QComboBox()
         self.ratio.addItems([metric.full_title for metric in self._choice])

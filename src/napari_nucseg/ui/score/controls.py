@@ -16,7 +16,8 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QComboBox, QPushButton, QWidget
 
 from napari_nucseg.analysis.comparison import DatasetScore, score_dataset
-from napari_nucseg.metrics.presets import ScoreRule, find_preset
+from napari_nucseg.metrics.matching import find_preset
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import field_shape, full_data
 from napari_nucseg.ui.layers import (

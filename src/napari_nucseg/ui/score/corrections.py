@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from magicgui.widgets import PushButton
 from napari.layers import Labels
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QWidget
 
 from napari_nucseg.analysis.corrections import erase, find_changes, swapped, take_over
@@ -23,10 +22,11 @@ from napari_nucseg.ui.edits import (
     with_room,
     write_field,
 )
-from napari_nucseg.ui.jobs import Job, Run
+from napari_nucseg.ui.jobs import Job, Run, single_shot
 from napari_nucseg.ui.layer_fields import full_data, read_plane, read_whole
 from napari_nucseg.ui.score.canvas import EditTracker
-from napari_nucseg.ui.score.corrected_files import collect_corrected, write_corrected
+from napari_nucseg.ui.score.export import collect_corrected
+from napari_nucseg.ui.score.export_kinds import write_corrected
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
 from napari_nucseg.ui.widgets import TextLine
@@ -135,10 +135,7 @@ class CorrectionControls(QWidget):
             "buttons or by hand. Ctrl+Z in the canvas does the same while they are shown.",
         )
         self.corrected = TextLine(label="")
-        self._counting = QTimer(self)
-        self._counting.setSingleShot(True)
-        self._counting.setInterval(REST)
-        self._counting.timeout.connect(self._count)
+        self._counting = single_shot(self, self._count, REST)
         self.save = PushButton(
             text="Save corrected labels...",
             tooltip="Save the corrected fields as label TIFFs with a note of what was changed. No "
@@ -253,9 +250,8 @@ class CorrectionControls(QWidget):
 
     def open_training(self) -> None:
         """Open the panel that trains a model, which offers the corrected labels."""
-        dock, _ = self._state.viewer.window.add_plugin_dock_widget(_PLUGIN, _TRAIN)
-        dock.show()
-        dock.raise_()
+        _, panel = self._state.viewer.window.add_plugin_dock_widget(_PLUGIN, _TRAIN)
+        panel.come_to_front()
 
     def ask_and_save(self) -> None:
         """Ask for a folder, and write the corrected labels to it."""

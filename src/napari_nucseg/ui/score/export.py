@@ -1,8 +1,9 @@
-"""The menu that exports the comparison, and what it takes from the layers."""
+"""Files of the comparison: the menu that exports it, and what files take from the layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,30 +13,27 @@ from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from napari_nucseg.analysis.comparison import (
-    LabelPair,
-)
+from napari_nucseg.analysis.comparison import LabelPair
 from napari_nucseg.analysis.corrections import Changes
 from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.marks import marks_in_force
+from napari_nucseg.io.atomic import as_file_name
+from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import CHANNEL, MEAN
-from napari_nucseg.io.writers import (
-    check_parquet,
-    with_ending,
-)
-from napari_nucseg.ui.edits import find_corrected
+from napari_nucseg.io.writers import check_parquet, with_ending
+from napari_nucseg.ui.edits import changes_of, corrected_planes, find_corrected, is_tracked
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import (
     axes_of,
+    count_planes,
     field_shape,
     full_data,
     pixel_size,
     read_plane,
     snapshot,
 )
-from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, find_image, record_of
-from napari_nucseg.ui.score.corrected_files import as_file_name
-from napari_nucseg.ui.score.export_kinds import EXPORTS, OF_LABELS, Exported
+from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, find_image, find_source, record_of
+from napari_nucseg.ui.score.export_kinds import EXPORTS, OF_LABELS, CorrectedField, Exported
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.wording import say_corrected, says
 
@@ -85,6 +83,72 @@ def _keep_image(
     is_source = record is not None and record.source == str(image.unique_id)
     told = {plane: one.get("channel") for plane, one in made.items() if is_source and first}
     return lambda plane: FieldSource(data, axes, told.get(plane) or first).read(plane)
+
+
+def collect_corrected(
+    comparison: Comparison, layers: Iterable[Layer], folder: Path
+) -> list[CorrectedField]:
+    """Copy the fields that were edited by hand, for a worker.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Prediction and ground truth; a folder of its own is made for either.
+    layers : iterable of Layer
+        All layers of the viewer, among which their images are.
+    folder : Path
+        Folder that the two folders are made in.
+
+    Raises
+    ------
+    ValueError
+        If labels were edited through several fields at once, or two fields have one name.
+    """
+    layers, found = list(layers), dict[Path, CorrectedField]()
+    for kind, layer in comparison.layers.items():
+        if not is_tracked(layer):
+            raise ValueError(
+                f"{layer.name} was edited in several fields at once, and no note of such edits is "
+                "kept; save the whole layer instead (File > Save Selected Layers)"
+            )
+        calibration = Calibration(pixel_size(layer))
+        for plane in corrected_planes(layer):
+            path = folder / kind / f"{_name(comparison, layers, layer, plane)}.tif"
+            if path in found:
+                raise ValueError(
+                    f"{layer.name}: two of its fields are called {path.stem}; save the whole layer "
+                    "instead (File > Save Selected Layers)"
+                )
+            labels = read_plane(full_data(layer), plane).copy()
+            found[path] = CorrectedField(path, labels, _note(layer, plane, path.stem), calibration)
+    return list(found.values())
+
+
+def _name(comparison: Comparison, layers: Iterable[Layer], labels: Labels, plane: int) -> str:
+    """Name a field: by its stem, in a stack as the comparison does, else by image or own layer."""
+    record = record_of(labels)
+    if record is not None and plane < len(record.stems):
+        return as_file_name(record.stems[plane])
+    if count_planes(labels) > 1:
+        return as_file_name(comparison.name_of(plane))
+    return as_file_name((find_source(layers, labels) or labels).name)
+
+
+def _note(layer: Labels, plane: int, stem: str) -> dict[str, Any]:
+    """Say how a field was made, as far as that is known of this field, and what was changed."""
+    record = record_of(layer)
+    made: Mapping[str, Any] = {}
+    if record is not None:
+        made = (record.by_field or {}).get(plane) or record.provenance or {}
+    changes = changes_of(layer, plane)
+    return {
+        **made,
+        "image": stem,
+        "layer": layer.name,
+        "pixel_size_um": pixel_size(layer),
+        "corrected_by_hand": changes.nuclei,
+        "corrections": asdict(changes),
+    }
 
 
 class Exporter:

@@ -1,12 +1,17 @@
-"""What can be exported of a comparison: tables of nuclei, of fields and of scores, a report."""
+"""What can be written of a comparison: tables, scores, a report, and corrected labels.
+
+A file of corrected labels has the name of its image, so that ``score`` pairs the two sides.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_nucseg.analysis.comparison import (
@@ -19,23 +24,24 @@ from napari_nucseg.analysis.comparison import (
 from napari_nucseg.analysis.corrections import Changes, mark_corrected
 from napari_nucseg.analysis.drawing import picture_verdicts
 from napari_nucseg.analysis.marks import Marks, mark_columns
-from napari_nucseg.analysis.score_records import (
-    Record,
-    field_row,
-    join,
-    object_columns,
-)
+from napari_nucseg.analysis.score_records import Record, field_row, join, object_columns
+from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.fields import Field
+from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import (
+    read_provenance,
     write_columns,
     write_json,
+    write_labels,
     write_parquet,
     write_table,
     write_text,
 )
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
-from napari_nucseg.metrics.presets import ScoreRule
+from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.metrics.summary import Summary
 from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import (
@@ -186,3 +192,68 @@ EXPORTS: dict[str, tuple[str, Write]] = {
 """What can be exported: the ending of the file, and how it is written."""
 OF_LABELS = ("Nuclei as CSV...", "Nuclei as Parquet...", "Report as HTML...")
 """Those for which labels are read again, which are copied as they are when it was asked for."""
+
+
+@dataclass(frozen=True)
+class CorrectedField:
+    """A field that was edited by hand, as it is to be saved.
+
+    Attributes
+    ----------
+    path : Path
+        File that it is written to.
+    labels : ndarray of integers, shape (height, width)
+        Its labels, in an array of their own.
+    note : mapping
+        How they were made, as far as that is known, and what was changed by hand.
+    calibration : Calibration
+        How large its pixels are.
+    """
+
+    path: Path
+    labels: LabelImage
+    note: Mapping[str, Any]
+    calibration: Calibration
+
+
+def write_corrected(fields: Sequence[CorrectedField], progress: Progress) -> list[Path]:
+    """Write fields as label TIFFs; those of an earlier save that was broken off are left as is.
+
+    Parameters
+    ----------
+    fields : sequence of CorrectedField
+        What is written.
+    progress : Progress
+        Called before each field; may raise to stop.
+
+    Returns
+    -------
+    list of Path
+        The files in which the fields are now.
+
+    Raises
+    ------
+    FileExistsError
+        If another file has one of the names; none is written then.
+    OSError
+        If a file cannot be written; those before it stay.
+    """
+    there = [one for one in fields if one.path.exists()]
+    other = next((one.path for one in there if not _holds(one)), None)
+    if other is not None:
+        raise FileExistsError(f"{other} already exists; choose another folder, or move that file")
+    for number, one in enumerate(fields):
+        progress(number, len(fields), "Saving")
+        if one not in there:
+            one.path.parent.mkdir(parents=True, exist_ok=True)
+            write_labels(one.path, one.labels, one.note, one.calibration)
+    return [one.path for one in fields]
+
+
+def _holds(one: CorrectedField) -> bool:
+    """Whether a field's file is what would be written."""
+    try:
+        is_ours = read_provenance(one.path) == json.loads(json.dumps(one.note))
+        return is_ours and np.array_equal(read_labels(Source(one.path)), one.labels)
+    except (ValueError, OSError):
+        return False  # of somebody else, or damaged

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
-from napari_nucseg.io.atomic import write_whole
+from napari_nucseg.io.atomic import as_file_name, write_whole
 from napari_nucseg.io.writers import Columnlike, with_ending, write_columns
 from napari_nucseg.metrics.overlap import Index, join_overlaps
 from napari_nucseg.metrics.verdicts import Verdict
@@ -27,7 +27,6 @@ from napari_nucseg.report.plots import (
     score_fields,
 )
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.model import Comparison
 
 FORMATS = ("png", "svg", "pdf", "csv")

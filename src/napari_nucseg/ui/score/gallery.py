@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QModelIndex, QRect, QSize, Qt, QTimer
+from qtpy.QtCore import QModelIndex, QRect, QSize, Qt
 from qtpy.QtGui import QImage, QPainter, QPalette, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
@@ -28,7 +28,7 @@ from napari_nucseg.analysis.marks import Marked
 from napari_nucseg.analysis.objects import Objects
 from napari_nucseg.analysis.thumbnails import THUMBNAIL, Cut, cut_out
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.jobs import Job, Run
+from napari_nucseg.ui.jobs import Job, Run, single_shot
 from napari_nucseg.ui.layer_fields import full_data, read_plane
 from napari_nucseg.ui.layers import find_image
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
@@ -158,9 +158,7 @@ class Gallery(QWidget):
         self.filters, self.count = ObjectFilters(), QLabel()
         self.filters.this_field.setChecked(False)  # the worst of all fields come first
         self.view = _view(self.model, ThumbnailDelegate(self.model, self._want))
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._cut)
+        self._soon = single_shot(self, self._cut)
         self._lay_out()
         choices = self.view.selectionModel()
         assert choices is not None

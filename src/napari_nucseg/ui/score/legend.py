@@ -10,11 +10,7 @@ from qtpy.QtCore import QPointF, QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPen, QPixmap
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QWidget
 
-from napari_nucseg.analysis.drawing import (
-    AGREEMENT_COLOURS,
-    VERDICT_COLOURS,
-    VERDICT_MEANINGS,
-)
+from napari_nucseg.analysis.drawing import AGREEMENT_COLOURS, VERDICT_COLOURS, VERDICT_MEANINGS
 from napari_nucseg.metrics.verdicts import Agreement, Verdict
 from napari_nucseg.ui.layers import AGREEMENT, DIFFERENCE, ERRORS, IOU
 from napari_nucseg.ui.score.model import Comparison, ComparisonState

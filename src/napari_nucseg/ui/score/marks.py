@@ -23,13 +23,13 @@ from qtpy.QtWidgets import (
 from napari_nucseg.analysis.marks import Mark, Marked, unknown_regions, with_marks
 from napari_nucseg.analysis.marks_file import MarksFile, marks_record, read_marks
 from napari_nucseg.analysis.objects import ObjectKey
+from napari_nucseg.io.atomic import as_file_name
 from napari_nucseg.io.writers import with_ending, write_json
 from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.keys import IGNORE, REVIEWED, TRUTH_IS_WRONG, PanelKeys
 from napari_nucseg.ui.layer_fields import field_shape
-from napari_nucseg.ui.score.corrected_files import as_file_name
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_model import SYMBOLS
 from napari_nucseg.ui.score.regions import IgnoreControls, count_anew, draw_regions

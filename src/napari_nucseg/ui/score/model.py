@@ -18,8 +18,7 @@ from napari_nucseg.analysis.objects import Objects, list_objects, no_objects
 from napari_nucseg.array_types import Window
 from napari_nucseg.io.fields import Field
 from napari_nucseg.metrics.ignoring import Regions
-from napari_nucseg.metrics.presets import DEFAULT_RULE, ScoreRule
-from napari_nucseg.metrics.score import Score
+from napari_nucseg.metrics.score import DEFAULT_RULE, Score, ScoreRule
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.edits import remember
 from napari_nucseg.ui.layer_fields import (

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QGridLayout, QWidget
 
 from napari_nucseg.analysis.objects import ObjectKey
 from napari_nucseg.ui.canvas_trace import MarkedNucleus, Trace, trace_beside
-from napari_nucseg.ui.edits import itself
 from napari_nucseg.ui.keys import (
     ERRORS_ONLY,
     IGNORE,
@@ -20,6 +19,7 @@ from napari_nucseg.ui.keys import (
     TRUTH_IS_WRONG,
     PanelKeys,
 )
+from napari_nucseg.ui.layer_fields import itself
 from napari_nucseg.ui.layers import AGREEMENT, ERRORS, IOU
 from napari_nucseg.ui.mending_tools import MENDING_KEYS
 from napari_nucseg.ui.score.legend import OverlayLegend

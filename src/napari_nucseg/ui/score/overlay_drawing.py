@@ -161,11 +161,7 @@ OVERLAY_STYLES = {
 
 
 def add_overlay(
-    viewer: ViewerModel,
-    role: str,
-    prediction: Labels,
-    draw: DrawPlane,
-    hidden: frozenset[Verdict],
+    viewer: ViewerModel, role: str, prediction: Labels, draw: DrawPlane, hidden: frozenset[Verdict]
 ) -> Labels:
     """Add an overlay that is not shown yet; what is selected stays selected.
 

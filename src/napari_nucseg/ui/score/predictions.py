@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
 from psygnal import Signal
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_nucseg.analysis.marks import Mark
 from napari_nucseg.analysis.prediction_comparison import (
@@ -25,10 +24,10 @@ from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.batch.saved_results import holds_results, open_results
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
-from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.io.writers import known_provenance
 from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import name_made
-from napari_nucseg.ui.jobs import Job, Run
+from napari_nucseg.ui.jobs import Job, Run, single_shot
 from napari_nucseg.ui.layer_fields import full_data, read_plane
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
@@ -127,7 +126,7 @@ def as_layer(run: SavedRun, truth: Labels, labels: LabelImage) -> Labels:
         PREDICTION,
         stems=record.stems,
         fields=None if len(done) == len(record.stems) else done,
-        provenance=_made(run.files[done[0]]),
+        provenance=known_provenance(run.files[done[0]]) or None,
     )
     return Labels(labels, name=run.name, metadata=tag(named), **placement(truth))
 
@@ -149,14 +148,6 @@ def _find(name: str, folder: Path, stems: tuple[str, ...]) -> SavedRun:
             "choose the folder of a run on the same fields"
         )
     return SavedRun(name, files)
-
-
-def _made(path: Path) -> dict[str, Any] | None:
-    """Tell how labels were made; None for those of other programs, which do not say."""
-    try:
-        return read_provenance(path)
-    except ValueError:
-        return None
 
 
 class PredictionScores:
@@ -185,10 +176,7 @@ class PredictionScores:
         self.layers: list[Labels] = []
         self._stale: set[int] = set()
         self._job: Job | None = None
-        self._soon = QTimer(parent)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(_PAUSE)
-        self._soon.timeout.connect(self._score_again)
+        self._soon = single_shot(parent, self._score_again, _PAUSE)
         state.changed.connect(self._on_changed)
 
     def compare(self) -> str:

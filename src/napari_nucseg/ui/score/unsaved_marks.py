@@ -16,12 +16,11 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_nucseg.analysis.marks import KEPT_MARKS, Marks, unknown_regions
 from napari_nucseg.analysis.marks_file import marks_record
+from napari_nucseg.io.atomic import as_file_name
 from napari_nucseg.io.writers import write_json
 from napari_nucseg.metrics.ignoring import Polygon, Regions
-from napari_nucseg.ui.edits import itself
 from napari_nucseg.ui.jobs import tell_user
-from napari_nucseg.ui.layer_fields import kept_regions
-from napari_nucseg.ui.score.corrected_files import as_file_name
+from napari_nucseg.ui.layer_fields import itself, kept_regions
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.widgets import ask
 from napari_nucseg.wording import counted

@@ -16,8 +16,7 @@ from napari.utils.colormaps.colormap import LabelColormapBase
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from napari_nucseg.analysis.measurements import Nuclei
-from napari_nucseg.ui.edits import itself
-from napari_nucseg.ui.layer_fields import shown_plane
+from napari_nucseg.ui.layer_fields import itself, shown_plane
 from napari_nucseg.ui.layers import OVERLAYS, may_be_truth, record_of, role_of, seen_colours
 from napari_nucseg.ui.panel import LayerWatch
 from napari_nucseg.ui.segment.measurement_tables import nuclei_of, tables_of

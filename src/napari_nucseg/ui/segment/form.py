@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from magicgui.widgets import ComboBox, Container, ProgressBar, PushButton, SpinBox
+from magicgui.widgets import ComboBox, ProgressBar, PushButton, SpinBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Image
 from qtpy.QtWidgets import QVBoxLayout, QWidget
@@ -27,6 +27,7 @@ from napari_nucseg.ui.params_form import (
     scrolled,
     show_enabled,
     show_row,
+    side_by_side,
 )
 from napari_nucseg.ui.segment.image_source import (
     CHANNELS,
@@ -263,7 +264,7 @@ class SegmentForm:
         layout = QVBoxLayout(box)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(rest, 1)
-        for row in (_side_by_side(self.segment, self.cancel, self.undo), self.progress, status):
+        for row in (side_by_side(self.segment, self.cancel, self.undo), self.progress, status):
             layout.addWidget(row.native)
         return box
 
@@ -271,7 +272,7 @@ class SegmentForm:
         """Lay out what is always in sight."""
         model = (self.model, self.about, self.device, self.place)
         diameter = self.params["diameter"]
-        helps = _side_by_side(self.size, self.measure, self.circle)
+        helps = side_by_side(self.size, self.measure, self.circle)
         values: list[Widget] = list(self.params.main)
         values.insert(values.index(diameter) + 1, helps)
         scope = (self.scope, *self.volume.rows)
@@ -291,9 +292,3 @@ class SegmentForm:
         rows = labelled([*self.params.advanced, self.memory], self.params.resets)
         tip = "Seldom changed: further values, memory, and model files."
         return folded("Advanced", tip, rows, self.taken.native, self.add_model.native)
-
-
-def _side_by_side(*widgets: Widget) -> Container[Any]:
-    row = Container(widgets=widgets, layout="horizontal", labels=False)
-    row.margins = (0, 0, 0, 0)
-    return row

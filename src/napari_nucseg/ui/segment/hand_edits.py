@@ -24,11 +24,10 @@ from napari_nucseg.ui.edits import (
     add_copy,
     changes_of,
     count_edited_within,
-    itself,
     keep_made,
     made_of,
 )
-from napari_nucseg.ui.layer_fields import count_planes, field_shape, plane_of
+from napari_nucseg.ui.layer_fields import count_planes, field_shape, itself, plane_of
 from napari_nucseg.ui.layers import find_prediction, record_of, tag
 from napari_nucseg.ui.segment.measurement_tables import FieldTable, keep_tables, tables_of
 from napari_nucseg.ui.segment.result_cache import ResultKey

@@ -8,12 +8,13 @@ from functools import partial
 
 from napari.layers import Image
 from psygnal import Signal
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 
 from napari_nucseg.analysis.field_parts import Box, ProvenanceRecord, parts_of
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.ui.jobs import single_shot
 from napari_nucseg.ui.layer_fields import count_planes
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.segment.hand_edits import HandEdits, provenance_by_field
@@ -181,9 +182,7 @@ class LiveUpdate:
         self._remember = remember
         self._show = show
         self._waited = False
-        self._resting = QTimer(panel.native)
-        self._resting.setSingleShot(True)
-        self._resting.timeout.connect(self.follow)
+        self._resting = single_shot(panel.native, self.follow)
         form = selection.form
         for row in (*form.params.rows, *form.volume.rows, form.channel):
             row.changed.connect(self.begin)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_nucseg.analysis.corrections import fingerprint
 from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.measurements import Nuclei, measure, measure_nuclei
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.segmenters.api import Flows, Segmentation
-from napari_nucseg.ui.jobs import Job, tell_user
+from napari_nucseg.ui.jobs import Job, single_shot, tell_user
 from napari_nucseg.ui.layer_fields import full_data, pixel_size, plane_of, shown_plane
 from napari_nucseg.ui.layers import find_image, is_made_from, record_of
 from napari_nucseg.ui.panel import LayerWatch, UndoWatch
@@ -167,10 +167,7 @@ class MeasurementUpdates:
         self._turned_back: set[Labels] = set()
         self._suspects: set[LayerField] = set()
         self._job: Job | None = None
-        self._resting = QTimer(parent)
-        self._resting.setSingleShot(True)
-        self._resting.setInterval(REST)
-        self._resting.timeout.connect(self._look)
+        self._resting = single_shot(parent, self._look, REST)
         parent.destroyed.connect(self._drop_job)  # with the window, which tells nobody
         viewer.dims.events.current_step.connect(self.show_fields)
         # set_data is for data from elsewhere

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.segmenters.model import Model, weights_folder
+from napari_nucseg.ui.jobs import Run
 
 READY, TO_DOWNLOAD, ADDED = "Ready", "To download first", "Yours"
 """Headings of the list."""
@@ -80,11 +81,13 @@ def describe_model(model: Model) -> str:
     return ". ".join(told)
 
 
-def ask_for_model(parent: QWidget) -> Path | None:
-    """Ask for a model file; None if none was chosen."""
+def ask_for_model(parent: QWidget, run: Run, take_up: Callable[[Path], None]) -> None:
+    """Ask for a model file, and take it up if it is one, which is looked at in the background."""
     title = "Model trained with Cellpose or napari-nucseg"
     name, _ = QFileDialog.getOpenFileName(parent, title)
-    return Path(name).absolute() if name else None
+    if name:
+        path = Path(name).absolute()
+        run(lambda tell: networks.check(path), lambda _: take_up(path))
 
 
 class ModelFiles:

@@ -186,9 +186,7 @@ class ModelSelector:
 
     def add_file(self) -> None:
         """Ask for a model file, and choose it if it is one."""
-        path = ask_for_model(self._form.add_model.native)
-        if path is not None:
-            self._run(lambda tell: networks.check(path), lambda _: self.take_up(path))
+        ask_for_model(self._form.add_model.native, self._run, self.take_up)
 
     def refresh(self) -> None:
         """Show which files are there now."""

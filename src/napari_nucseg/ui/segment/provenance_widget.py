@@ -21,9 +21,10 @@ from napari_nucseg.segmenters.parameters import Depth, SegmentParams
 from napari_nucseg.ui.edits import changes_of
 from napari_nucseg.ui.jobs import tell_user
 from napari_nucseg.ui.layer_fields import shown_plane
+from napari_nucseg.ui.params_form import side_by_side
 from napari_nucseg.ui.segment.hand_edits import provenance_by_field
 from napari_nucseg.ui.widgets import TextLine
-from napari_nucseg.wording import counted, say_corrected, terms_of
+from napari_nucseg.wording import as_size, counted, say_corrected, terms_of
 
 _TOLD = {"model", "parameters", "versions", "device", "precision", "seconds", "weights_sha256"}
 """What is known of labels that a model made; corrected or foreign ones lack some of it."""
@@ -132,8 +133,7 @@ class ProvenanceWidget(Container[Any]):
             tooltip="Set the model and the values to those of a label image that napari-nucseg "
             "has written.",
         )
-        buttons = Container(widgets=[self.take_over, self.open], layout="horizontal", labels=False)
-        buttons.margins = (0, 0, 0, 0)
+        buttons = side_by_side(self.take_over, self.open)
         super().__init__(widgets=[self.text, buttons], labels=False)
         self.margins = (0, 0, 0, 0)
         self._viewer = viewer
@@ -289,6 +289,6 @@ def _blocks(blocks: Mapping[str, Any]) -> list[str]:
     """Say in which blocks an image was segmented, if it was."""
     if not blocks:
         return []
-    size = " x ".join(map(str, blocks["size"]))
+    size = as_size(blocks["size"])
     count = counted(blocks["count"], "block")
     return [f"In {count} of {size} px, which overlap by {blocks['overlap']} px"]

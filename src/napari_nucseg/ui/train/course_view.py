@@ -203,11 +203,7 @@ class HeldOutLayers:
             if (
                 isinstance(layer, Labels)
                 and record
-                and (record.role, record.source)
-                == (
-                    role,
-                    source,
-                )
+                and (record.role, record.source) == (role, source)
             ):
                 return layer
         return None

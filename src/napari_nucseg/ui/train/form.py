@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import ComboBox, FileEdit, Label, ProgressBar, PushButton, SpinBox
+from magicgui.widgets import ComboBox, Label, ProgressBar, PushButton, SpinBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Shapes
 from qtpy.QtWidgets import (
@@ -40,7 +40,7 @@ from napari_nucseg.ui.params_form import (
 )
 from napari_nucseg.ui.train.choices import PairList, StartBox
 from napari_nucseg.ui.train.worker import RESUME
-from napari_nucseg.ui.widgets import TextLine
+from napari_nucseg.ui.widgets import TextLine, file_row, path_in
 from napari_nucseg.wording import counted
 
 SAFETENSORS = ".safetensors"
@@ -50,7 +50,6 @@ QUARTER = -1
 MINUTES = 5
 _GIVEN = "fine_tune"
 """What is not chosen here: a model is changed little."""
-_WIDTH_OF_BUTTON = 36
 
 
 class TrainForm:
@@ -67,9 +66,6 @@ class TrainForm:
         self._add_limits(shapes)
         self._add_course()
         self._add_actions()
-        for row in (self.folder, self.out):
-            row.choose_btn.text = "..."  # leaves room for the path
-            row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
         for box in (self.start, self.inside):
             box.native.setMinimumContentsLength(8)
             box.native.setSizeAdjustPolicy(
@@ -92,8 +88,8 @@ class TrainForm:
             "on disk.",
         )
         self.pairs = PairList()
-        self.folder = FileEdit(
-            label="Folder",
+        self.folder = file_row(
+            "Folder",
             mode=FileDialogMode.EXISTING_DIRECTORY,
             tooltip="Folder of a dataset: images/ with masks/ or labels/, or images a.tif with "
             "their labels a_masks.tif.",
@@ -135,8 +131,8 @@ class TrainForm:
             "else an Apple GPU (MPS), else the CPU.",
         )
         self.place = TextLine(label="")
-        self.out = FileEdit(
-            label="Save as",
+        self.out = file_row(
+            "Save as",
             mode=FileDialogMode.OPTIONAL_FILE,
             filter="Weights (*.safetensors *.pt)",
             tooltip="New file for the model. Beside it lie what it learned from (.json) and its "
@@ -184,9 +180,7 @@ class TrainForm:
         assert isinstance(rows, QFormLayout)
         rows.setRowVisible(self.values[_GIVEN].native.parentWidget(), False)
         more = folded(
-            "Values of the training",
-            "Seldom changed: how fast and how long it learns.",
-            values,
+            "Values of the training", "Seldom changed: how fast and how long it learns.", values
         )
         rest = scrolled(self._box, more)
         box = QWidget()
@@ -274,9 +268,3 @@ class TrainForm:
         sources = (self.start, self.add_model, self.source, self.folder, self.alone, self.inside)
         course = (self.minutes, self.device, self.place, self.out, self.resume)
         return (*sources, self.hold_out, self.held, *course)
-
-
-def path_in(row: FileEdit) -> Path | None:
-    """Return the path that was chosen; magicgui gives the working folder for none."""
-    path = row.value
-    return path if isinstance(path, Path) and str(path) not in ("", ".") else None

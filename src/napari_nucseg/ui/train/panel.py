@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import napari
 from napari.layers import Labels, Layer, Shapes
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QTimer
 
-from napari_nucseg.segmenters import catalogue, networks
-from napari_nucseg.ui.jobs import Job
+from napari_nucseg.segmenters import catalogue
+from napari_nucseg.ui.jobs import Job, single_shot
 from napari_nucseg.ui.layer_fields import drawing_layers
 from napari_nucseg.ui.panel import LayerWatch, Panel
 from napari_nucseg.ui.score.canvas import go_to_field
@@ -27,7 +26,7 @@ from napari_nucseg.ui.train.fields import (
     find_labelled,
     propose_ticks,
 )
-from napari_nucseg.ui.train.form import LAYERS, TrainForm, path_in
+from napari_nucseg.ui.train.form import LAYERS, TrainForm
 from napari_nucseg.ui.train.worker import (
     NOTHING,
     ONE_FIELD,
@@ -38,6 +37,7 @@ from napari_nucseg.ui.train.worker import (
     describe_pace,
     teach,
 )
+from napari_nucseg.ui.widgets import path_in
 from napari_nucseg.wording import listed
 
 if TYPE_CHECKING:
@@ -73,10 +73,7 @@ class TrainPanel(Panel):
         self.outlines = HeldOutLayers(viewer)
         self.plot = CoursePlot(viewer, self.run_errand, self.say)
         self.native.layout().addWidget(form.arranged(self.plot, self.status))
-        self._soon = QTimer(self.native)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(_PAUSE)
-        self._soon.timeout.connect(self.refresh)
+        self._soon = single_shot(self.native, self.refresh, _PAUSE)
         edits = {Labels: ("data", "paint"), Shapes: ("data",)}
         look = self._soon.start
         self._watches = [LayerWatch(viewer, *one, lambda _: look()) for one in edits.items()]
@@ -147,9 +144,7 @@ class TrainPanel(Panel):
 
     def add_model(self) -> None:
         """Ask for a model file, and start from it, if it is one."""
-        path = ask_for_model(self.form.add_model.native)
-        if path is not None:
-            self.run_errand(lambda tell: networks.check(path), lambda _: self._take_up(path))
+        ask_for_model(self.form.add_model.native, self.run_errand, self._take_up)
 
     def segment_with_it(self) -> None:
         """Choose the new model in the segment panel, which is opened if need be."""
@@ -158,9 +153,7 @@ class TrainPanel(Panel):
         window = self._viewer.window
         opened = [one for one in window.dock_widgets.values() if isinstance(one, SegmentPanel)]
         panel = opened[0] if opened else window.add_plugin_dock_widget(PLUGIN, SEGMENT)[1]
-        dock = panel.native.parent()
-        dock.show()
-        dock.raise_()
+        panel.come_to_front()
         panel.model_selector.take_up(self._outcome.path)
 
     def on_progress(self, done: int, total: int, what: str) -> None:

@@ -1,4 +1,4 @@
-"""The pixels of nuclei: whose each is, how bright they and the rings around are, and hulls."""
+"""The pixels of objects: where they lie, how bright they and the rings around are, and hulls."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Labels
-from napari_nucseg.metrics.overlap import Index
+from napari_nucseg.array_types import Labels, Window
+from napari_nucseg.metrics.overlap import Index, Overlap
 
+MAX_LISTED = 2_000_000
+"""Objects of a field, of both sides together, that are listed: a table of more fills the memory."""
 GAP, WIDTH = 2, 3
 """Pixels between a nucleus and its ring, where its light may be, and pixels across the ring."""
-
 _NOWHERE = -(2**40)
 """Stands for no column; twice as far out it still does."""
 Columns = dict[str, NDArray[Any]]
@@ -47,8 +48,7 @@ class Owned:
 
     def total(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Add up what the pixels of each nucleus have, shape (pixels,)."""
-        weights = values.astype(np.float64, copy=False)
-        totals = np.bincount(self.owner, weights, minlength=len(self.count))
+        totals = np.bincount(self.owner, values, minlength=len(self.count))
         return np.asarray(totals, dtype=np.float64)  # those of nothing are integers
 
     def mean(self, values: NDArray[Any]) -> NDArray[np.float64]:
@@ -56,6 +56,108 @@ class Owned:
         nothing = np.full(len(self.count), np.nan)
         np.divide(self.total(values), self.count, out=nothing, where=self.count > 0)
         return nothing
+
+
+@dataclass(frozen=True)
+class ObjectGeometry:
+    """Where the objects of a label image are, in the order of their numbers.
+
+    Attributes
+    ----------
+    y, x : ndarray of float64, shape (n,)
+        Centroids in pixels, from the middle of the first pixel.
+    boxes : ndarray of intp, shape (n, 4)
+        First row, first column, and row and column after the last.
+    """
+
+    y: NDArray[np.float64]
+    x: NDArray[np.float64]
+    boxes: Index
+
+
+def refuse_many(overlap: Overlap) -> None:
+    """Refuse to list the objects of a field where they are far more than there can be nuclei.
+
+    Raises
+    ------
+    ValueError
+        If there are more than `MAX_LISTED`.
+    """
+    true, predicted = len(overlap.truth_ids), len(overlap.predicted_ids)
+    if true + predicted > MAX_LISTED:
+        raise ValueError(
+            f"{true:,} true and {predicted:,} predicted objects are too many for a table, which "
+            f"holds {MAX_LISTED:,} of a field; crop the field if these are nuclei, or score the "
+            "two files by the command napari-nucseg score, which lists none"
+        )
+
+
+def find_geometry(
+    labels: Labels, ids: NDArray[np.int64], origin: tuple[int, int] = (0, 0)
+) -> ObjectGeometry:
+    """Find all objects in one pass.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (height, width)
+        Labels of one field; 0 is background.
+    ids : ndarray of int64, shape (n,)
+        All labels there are, ascending.
+    origin : tuple of int
+        Row and column of the first pixel.
+    """
+    owned = Owned.by(labels, ids)
+    y, x = (place + first for place, first in zip(np.nonzero(owned.mask), origin, strict=True))
+    boxes = np.zeros((len(ids), 4), dtype=np.intp)
+    boxes[:, :2] = np.iinfo(np.intp).max
+    for column, place in enumerate((y, x)):
+        np.minimum.at(boxes[:, column], owned.owner, place)
+        np.maximum.at(boxes[:, column + 2], owned.owner, place + 1)
+    return ObjectGeometry(owned.mean(y), owned.mean(x), boxes)
+
+
+def move_geometry(
+    places: ObjectGeometry,
+    old_ids: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    box: Window,
+    before: Labels,
+    labels: Labels,
+) -> ObjectGeometry:
+    """Find the objects after an edit, looking at those alone that it touched.
+
+    Parameters
+    ----------
+    places : ObjectGeometry
+        Before the edit, in the order of ``old_ids``.
+    old_ids, ids : ndarray of int64, shape (n,) and (m,)
+        All labels before and after it, ascending.
+    box : tuple of slice
+        Rows and columns that hold all pixels that changed.
+    before : ndarray of integers
+        Labels in the box as they were.
+    labels : ndarray of integers, shape (height, width)
+        All labels as they are.
+    """
+    touched = np.union1d(before, labels[box]).astype(np.int64)
+    old = np.isin(old_ids, touched)
+    edges = np.array([[part.start for part in box], [part.stop for part in box]]).reshape(1, 4)
+    reach = np.concatenate([places.boxes[old], edges])
+    top, left = reach[:, :2].min(axis=0).tolist()
+    bottom, right = reach[:, 2:].max(axis=0).tolist()
+    part = labels[top:bottom, left:right]
+    new = np.isin(ids, touched)
+    inside = np.where(np.isin(part, ids[new]), part, 0)
+    found = find_geometry(inside, ids[new], (top, left))
+    columns = zip(vars(places).values(), vars(found).values(), strict=True)
+    return ObjectGeometry(*(_merge(new, column[~old], come) for column, come in columns))
+
+
+def _merge(new: NDArray[np.bool_], stay: NDArray[Any], come: NDArray[Any]) -> NDArray[Any]:
+    """Put rows where they belong; both parts are in ascending order of their labels."""
+    merged = np.empty((len(new), *stay.shape[1:]), dtype=stay.dtype)
+    merged[~new], merged[new] = stay, come
+    return merged
 
 
 def measure_intensities(
@@ -128,11 +230,9 @@ def _grow(labels: Labels) -> None:
     """Give each pixel of the background the number of a neighbour, if it has one, in place."""
     before = labels.copy()
     for axis in (-2, -1):
-        size = labels.shape[axis]
-        for to, of in ((slice(1, size), slice(0, size - 1)), (slice(0, size - 1), slice(1, size))):
-            here = (Ellipsis, to, slice(None)) if axis == -2 else (Ellipsis, to)
-            there = (Ellipsis, of, slice(None)) if axis == -2 else (Ellipsis, of)
-            np.copyto(labels[here], before[there], where=labels[here] == 0)
+        here, there = np.moveaxis(labels, axis, 0), np.moveaxis(before, axis, 0)
+        np.copyto(here[1:], there[:-1], where=here[1:] == 0)
+        np.copyto(here[:-1], there[1:], where=here[:-1] == 0)
 
 
 def hull_areas(nuclei: Owned) -> Index:
@@ -153,9 +253,7 @@ def hull_areas(nuclei: Owned) -> Index:
         ends = np.full(len(owner), _NOWHERE, dtype=np.intp)
         np.maximum.at(ends, row, place)
         widths += _hull_ends(ends, owner, rows)
-    areas = np.zeros(len(spaced), dtype=np.intp)
-    np.add.at(areas, owner[rows], widths)
-    return areas
+    return np.bincount(owner[rows], widths).astype(np.intp)
 
 
 def _largest(nuclei: Owned, values: Index) -> Index:
@@ -187,8 +285,7 @@ def _hull_ends(ends: Index, owner: Index, rows: Index) -> Index:
     segment = np.searchsorted(corners, at, side="right") - 1
     start, stop = corners[segment], corners[segment + 1]
     rise = reach[start] * (stop - at) + reach[stop] * (at - start)
-    columns: Index = rise // (2 * (stop - start))
-    return columns
+    return np.asarray(rise // (2 * (stop - start)))
 
 
 def _corners(y: Index, x: Index, owner: Index) -> Index:
