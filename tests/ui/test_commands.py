@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari._app_model import get_app_model
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
 from napari_nucseg.ui.run.panel import RunPanel
 from napari_nucseg.ui.score.panel import ScorePanel
 from napari_nucseg.ui.segment.panel import SegmentPanel
+from tests.drawn_plates import write_plate
 
 
 @pytest.fixture
@@ -138,6 +139,43 @@ def test_a_dataset_is_opened_from_its_folder(qtbot, viewer, choose, drawn_datase
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=20_000)
     assert [role_of(layer) for layer in viewer.layers] == ["image", GROUND_TRUTH]
     assert viewer.layers[0].data.shape == (3, 160, 200)
+
+
+@pytest.mark.parametrize("command", ["open_dataset", "open_folder_of_images"])
+def test_a_plate_is_opened_in_the_channel_and_with_the_labels_that_are_asked_for(
+    qtbot, viewer, choose, tmp_path, drawn_fields, monkeypatch, command
+):
+    fields = [*drawn_fields, drawn_fields[0]]
+    plate = write_plate(tmp_path / "plate.ome.zarr", fields, labels=("cells", "nuclei"))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(plate))
+    asked = []
+
+    def answer(parent, title, label, items, *_):
+        asked.append(items)
+        return items[1], True
+
+    monkeypatch.setattr(QInputDialog, "getItem", answer)
+    choose(command)
+
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=20_000)
+    assert asked == [("GFP", "DAPI"), ("cells", "nuclei")]
+    image, truth = (np.asarray(layer.data[0]) for layer in viewer.layers)
+    assert np.array_equal(image, drawn_fields[0].image)
+    assert np.array_equal(truth, drawn_fields[0].labels)
+
+
+def test_a_plate_is_not_opened_if_no_channel_is_chosen(
+    qtbot, viewer, choose, tmp_path, drawn_fields, monkeypatch, told
+):
+    plate = write_plate(tmp_path / "plate.ome.zarr", [*drawn_fields, drawn_fields[0]])
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(plate))
+    asked = []
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *_: asked.append(True) or ("", False))
+    choose("open_dataset")
+
+    qtbot.waitUntil(lambda: bool(asked), timeout=20_000)
+    assert not told
+    assert not viewer.layers
 
 
 def test_a_folder_that_is_no_dataset_is_told(qtbot, viewer, choose, tmp_path, monkeypatch, told):

@@ -52,6 +52,14 @@ NO_PLATE = PlateOptions()
 """Nothing is said of a plate."""
 
 
+class ChoiceNeededError(ValueError):
+    """A plate of which an attribute of `PlateOptions` has to be chosen, among some names."""
+
+    def __init__(self, reason: str, option: str, choices: Sequence[str]) -> None:
+        super().__init__(f"{reason}: {', '.join(choices)}")
+        self.reason, self.option, self.choices = reason, option, tuple(choices)
+
+
 @dataclass(frozen=True)
 class _Image:
     """An image of a plate as its metadata tell of it.
@@ -170,7 +178,7 @@ def explain_unscored(root: Path) -> str:
         return explain_no_truth(root)
     names = sorted({name for one in _read_plate(root)[0] for name in one.labels})
     if names:
-        return f"say which labels of the plate are the ground truth: {_listed(names)}"
+        return f"say which labels of the plate are the ground truth: {', '.join(names)}"
     return "write labels into the plate beside its images, as OME-Zarr has them"
 
 
@@ -243,17 +251,18 @@ def _find_channel(path: Path, images: Sequence[_Image], wanted: str) -> Channel 
     first = open_zarr(images[0].path)
     count = first.shape[first.axes.index("C")] if "C" in first.axes else 1
     names = images[0].channels or [""] * count
-    choices = _listed([name or str(number) for number, name in enumerate(names, 1)])
+    unique = [names.count(name) == 1 and name for name in names]
+    choices = [name or str(number) for number, name in enumerate(unique, 1)]
     if not wanted and count > 1:
-        raise ValueError(
-            f"{path}: its images have {count} channels; say which shows the nuclei: {choices}"
-        )
+        told = f"{path}: its images have {count} channels; say which shows the nuclei"
+        raise ChoiceNeededError(told, "channel", choices)
     if wanted in ("", MEAN) or (wanted.isdecimal() and 0 < int(wanted) <= count):
         return Channel(wanted) if count > 1 else None
     found = {_number(one.channels, wanted): one for one in reversed(images)}
     if None in found:
         raise ValueError(
-            f"{found[None].path}: it has no channel {wanted}; choose one of {choices}, or {MEAN}"
+            f"{found[None].path}: it has no channel {wanted}; choose one of "
+            f"{', '.join(choices)}, or {MEAN}"
         )
     if len(found) > 1:
         one, other, *_ = found.values()
@@ -266,7 +275,7 @@ def _find_channel(path: Path, images: Sequence[_Image], wanted: str) -> Channel 
 
 def _number(names: Sequence[str], wanted: str) -> int | None:
     """Return the number of a channel, from 1; capitals count only where names differ by them."""
-    if wanted in names:
+    if names.count(wanted) == 1:
         return names.index(wanted) + 1
     lower = [name.lower() for name in names]
     return lower.index(wanted.lower()) + 1 if lower.count(wanted.lower()) == 1 else None
@@ -276,16 +285,10 @@ def _find_truth(path: Path, images: Sequence[_Image], wanted: str) -> str:
     """Name the labels that are the ground truth; empty if there are none."""
     names = {name for one in images for name in one.labels}
     if wanted and wanted not in names:
-        there = f"there are {_listed(sorted(names))}" if names else "there are none"
+        there = f"there are {', '.join(sorted(names))}" if names else "there are none"
         raise ValueError(f"{path}: no image has labels {wanted}; {there}")
     others = sorted({name for one in images for name, is_made in one.labels.items() if not is_made})
     if not wanted and len(others) > 1:
-        raise ValueError(
-            f"{path}: its images have several labels; say which are the ground truth: "
-            f"{_listed(others)}"
-        )
+        told = f"{path}: its images have several labels; say which are the ground truth"
+        raise ChoiceNeededError(told, "labels", others)
     return wanted or (others[0] if others else "")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)

@@ -20,7 +20,7 @@ from napari.layers import Image, Labels
 from napari.settings import get_plugin_settings
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QEventLoop
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QInputDialog
 from superqt.utils import create_worker
 
 from napari_nucseg.ui.layer_fields import itself
@@ -29,11 +29,14 @@ from napari_nucseg.ui.layers import AGREEMENT, ERRORS, GROUND_TRUTH, PREDICTION,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_nucseg.io.plates import PlateOptions
     from napari_nucseg.progress import Progress
     from napari_nucseg.ui.files.opening import Opened
     from napari_nucseg.ui.score.panel import ScorePanel
     from napari_nucseg.ui.segment.panel import SegmentPanel
     from napari_nucseg.ui.train.panel import TrainPanel
+
+    Read = Callable[[Path, PlateOptions, Progress], Opened]
 
 SEGMENT = "Segment nuclei (Nuclei segmentation)"
 SCORE = "Score nuclei (Nuclei segmentation)"
@@ -172,26 +175,42 @@ def run_on_dataset() -> None:
     _show_panel(_viewer(), RunPanelToLoad.load(), RUN)
 
 
-def _open(viewer: napari.Viewer, folder: Path, read: Callable[[Path, Progress], Opened]) -> None:
+def _open(viewer: napari.Viewer, folder: Path, read: Read, **plate: str) -> None:
+    """Open a folder; of a plate, ask for what has to be chosen, and open it again."""
     _load("files.image_folder")
+    from napari_nucseg.io.plates import ChoiceNeededError, PlateOptions
     from napari_nucseg.ui.files.opening import open_in_window
+    from napari_nucseg.ui.jobs import tell_user
 
-    open_in_window(viewer, folder.name, partial(read, folder))
+    def ask(error: Exception) -> None:
+        if not isinstance(error, ChoiceNeededError):
+            tell_user(error)
+            return
+        asked = f"{error.reason}."
+        chosen, is_sure = QInputDialog.getItem(
+            None, f"Open {folder.name}", asked, error.choices, 0, False
+        )
+        if is_sure:
+            _open(viewer, folder, read, **{**plate, error.option: chosen})
+
+    open_in_window(viewer, folder.name, partial(read, folder, PlateOptions(**plate)), ask)
 
 
-def _read_dataset(folder: Path, progress: Progress) -> Opened:
+def _read_dataset(folder: Path, plate: PlateOptions, progress: Progress) -> Opened:
     from napari_nucseg.io.datasets import open_dataset
     from napari_nucseg.ui.files.reader import read_dataset
 
-    return read_dataset(open_dataset(folder), progress)
+    return read_dataset(open_dataset(folder, plate=plate), progress)
 
 
-def _read_folder(folder: Path, progress: Progress) -> Opened:
+def _read_folder(folder: Path, plate: PlateOptions, progress: Progress) -> Opened:
     from napari_nucseg.io.layouts import holds_dataset
+    from napari_nucseg.io.limits import is_zarr
     from napari_nucseg.ui.files.image_folder import read_image_folder
 
-    read = _read_dataset if holds_dataset(folder) else read_image_folder
-    return read(folder, progress)
+    if is_zarr(folder) or holds_dataset(folder):
+        return _read_dataset(folder, plate, progress)
+    return read_image_folder(folder, progress)
 
 
 def _load(module: str) -> ModuleType:

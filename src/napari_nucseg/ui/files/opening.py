@@ -151,7 +151,12 @@ def read_and_wait(name: str, read: Callable[[Progress], Made]) -> Made:
     return made
 
 
-def open_in_window(viewer: ViewerModel, name: str, read: Callable[[Progress], Opened]) -> None:
+def open_in_window(
+    viewer: ViewerModel,
+    name: str,
+    read: Callable[[Progress], Opened],
+    failed: Callable[[Exception], object] = tell_user,
+) -> None:
     """Read files in the background, and add them to a viewer, while the window says how far it is.
 
     Parameters
@@ -162,10 +167,12 @@ def open_in_window(viewer: ViewerModel, name: str, read: Callable[[Progress], Op
         Name of what is opened.
     read : callable
         Reads it, in a thread; gets a `Progress`.
+    failed : callable, optional
+        Called with what it raised; the user is told unless this does something else.
     """
     job = Job(partial(read_ahead, read))
     job.returned.connect(partial(add_in_turns, viewer))
-    job.failed.connect(tell_user)
+    job.failed.connect(failed)
     OpeningDialog(name).follow(job)
     job.start()
 
