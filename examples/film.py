@@ -19,8 +19,11 @@ from napari_nucseg.cli.main import PLUGIN, SCORE, SEGMENT
 from napari_nucseg.segmenters import catalogue
 
 FILM = IMAGES / "film.gif"
-WIDTH, COLOURS = 900, 255
-"""Pixels of the film's width, and colours of a frame: fine enough to read, and below 2 MB."""
+WIDTH = 900
+"""Pixels of the film's width: enough to read."""
+USUAL, RARE = 160, 95
+"""Colours of a frame: those of most pixels, without which greys turn green, and those of few
+pixels, without which thin lines in bright colours turn grey."""
 SLIDER = "cellprob_threshold"
 STEPS = (-1.0, -2.0, -3.0, -4.0, -3.0, -1.0, 1.0, 3.0, 4.0, 2.0, 0.0)
 ERRORS_SHOWN = 4
@@ -45,13 +48,22 @@ class Film:
 
     def save(self, path: Path) -> None:
         """Write the frames; of each only what changes is kept."""
-        rare = Image.Quantize.MAXCOVERAGE  # else thin lines in bright colours turn grey
-        frames = [one.quantize(COLOURS, rare, dither=Image.Dither.NONE) for one in self.frames]
+        none = Image.Dither.NONE
+        frames = [one.quantize(palette=palette_of(one), dither=none) for one in self.frames]
         frames[0].save(
             path, save_all=True, append_images=frames[1:], duration=self.times, loop=0,
             optimize=True,
         )  # fmt: skip
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {len(frames)} frames")
+
+
+def palette_of(frame: Image.Image) -> Image.Image:
+    """Return a picture with the palette that suits a frame."""
+    usual = frame.quantize(USUAL, Image.Quantize.MEDIANCUT).getpalette() or []
+    rare = frame.quantize(RARE, Image.Quantize.MAXCOVERAGE).getpalette() or []
+    holder = Image.new("P", (1, 1))
+    holder.putpalette(usual[: 3 * USUAL] + rare[: 3 * RARE])
+    return holder
 
 
 def pause(milliseconds: int) -> None:

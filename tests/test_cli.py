@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import inspect
 import json
 import os
 import re
@@ -255,6 +256,14 @@ def test_the_help_lists_the_commands(run, command):
 @pytest.mark.parametrize("command", ["benchmark", "segment", "score", "convert", "train", "models"])
 def test_the_help_of_a_command_ends_with_an_example_of_it(run, command):
     assert f"napari-nucseg {command}" in run(command, "--help").out.partition("Example")[2]
+
+
+def test_paragraphs_of_the_help_have_no_line_breaks_of_their_own():
+    texts = [command.callback.__doc__ for command in app.registered_commands]
+    paragraphs = [one for text in texts for one in inspect.cleandoc(text).split("\n\n")]
+
+    assert len(texts) == 8
+    assert not [one for one in paragraphs if "\n" in one]
 
 
 def test_the_help_tells_the_exit_codes(run):

@@ -155,8 +155,7 @@ class ConvertOptions:
 def convert(files: ConvertOptions, components: Components = False, as_json: AsJson = False) -> None:
     """Convert labels from and to the formats of other programs.
 
-    Formats are told by the files themselves. Of several inputs COCO becomes one file,
-    instances.json.
+    Formats are told by the files themselves. COCO becomes one file of all, instances.json.
 
     The exit code is 1 if a file failed; the others are done.
     """

@@ -181,9 +181,11 @@ def train(
 ) -> None:
     """Train a model; the weights that do best on the held-out fields are saved.
 
-    To teach a model from a few fields of your own, use --fine-tune. Beside the weights lie a log
-    (.csv, .png) and how they were made (.json). After Ctrl-C the best so far are saved; after any
-    interruption the same command with --resume goes on.
+    To teach a model from a few fields of your own, use --fine-tune.
+
+    Beside the weights lie a log (.csv, .png) and how they were made (.json).
+
+    After Ctrl-C the best so far are saved. After any stop the same command with --resume goes on.
     """
     from napari_nucseg.batch.train_run import Watch, train_on
     from napari_nucseg.segmenters.model import card_of
