@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 from roifile import ROI_TYPE, ImagejRoi, roiread, roiwrite
 
+from napari_nucseg.array_types import pixels_within
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.coco import read_coco_images, unpack, write_coco
 from napari_nucseg.io.images import read_label_image, read_labels, read_labels_header
@@ -27,7 +28,7 @@ from napari_nucseg.io.label_formats import (
     stem_of,
 )
 from napari_nucseg.io.labelled import Labelled
-from napari_nucseg.io.outlines import Outline, fill, pixels_within, trace
+from napari_nucseg.io.outlines import Outline, fill, trace
 from napari_nucseg.io.sources import Source
 
 BY_NAME = {one.name: one for one in FORMATS}

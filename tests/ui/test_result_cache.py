@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from napari_nucseg.analysis.field_parts import Box
+from napari_nucseg.analysis.field_parts import Rectangle
 from napari_nucseg.segmenters.api import Provenance, Segmentation
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.segment.live_update import plan
@@ -24,7 +24,7 @@ def kept(**values: float) -> CachedResult:
     return CachedResult(result, np.zeros((10, 10), np.int32), None)
 
 
-def key(plane: int = 0, box: Box | None = None, channel: str = "") -> ResultKey:
+def key(plane: int = 0, box: Rectangle | None = None, channel: str = "") -> ResultKey:
     return ResultKey("image", "net", plane, channel, box)
 
 
@@ -33,7 +33,7 @@ def results() -> ResultCache:
     return ResultCache(100 * BYTES)
 
 
-SMALL, LARGE, OTHER = Box(2, 2, 4, 4), Box(1, 1, 5, 5), Box(3, 3, 8, 8)
+SMALL, LARGE, OTHER = Rectangle(2, 2, 4, 4), Rectangle(1, 1, 5, 5), Rectangle(3, 3, 8, 8)
 
 
 @pytest.mark.parametrize(

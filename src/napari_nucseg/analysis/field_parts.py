@@ -20,7 +20,7 @@ BOXES = "boxes"
 """Key of a field's provenance for those of the boxes in it that were segmented later."""
 
 
-class Box(NamedTuple):
+class Rectangle(NamedTuple):
     """A rectangle of a field in pixels: its first row and column, and those behind its last."""
 
     top: int
@@ -33,7 +33,7 @@ class Box(NamedTuple):
         """Rows and columns, to index a field with."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
-    def holds(self, other: Box) -> bool:
+    def holds(self, other: Rectangle) -> bool:
         """Whether nothing of another rectangle lies outside of this one."""
         begins = self.top <= other.top and self.left <= other.left
         return begins and other.bottom <= self.bottom and other.right <= self.right
@@ -58,14 +58,14 @@ class FieldSource:
     axes: tuple[str, ...]
     channel: str
 
-    def read(self, plane: int, box: Box | None = None) -> NDArray[Any]:
+    def read(self, plane: int, box: Rectangle | None = None) -> NDArray[Any]:
         """Read a field, or a rectangle of it, into memory of its own.
 
         Parameters
         ----------
         plane : int
             Number of the field in the stack.
-        box : Box, optional
+        box : Rectangle, optional
             Part of the field that is read; all of it if not given.
         """
         field = self.data[self._index(plane)]
@@ -75,7 +75,7 @@ class FieldSource:
             return np.array(field)
         return Channel(self.channel.lower()).take(np.asarray(field), axis=-1, colours=3)
 
-    def read_channels(self, plane: int, box: Box | None = None) -> dict[str, NDArray[Any]]:
+    def read_channels(self, plane: int, box: Rectangle | None = None) -> dict[str, NDArray[Any]]:
         """Read all channels of a field, by their names; none of a grey image."""
         if not self.channel:
             return {}
@@ -261,7 +261,7 @@ def _count(labels: Labels, inside: NDArray[np.bool_]) -> tuple[Numbers, Numbers,
     return ids, within, areas - within
 
 
-def parts_of(made: ProvenanceRecord) -> list[ProvenanceRecord]:
+def provenance_parts(made: ProvenanceRecord) -> list[ProvenanceRecord]:
     """List what lies on top of one another in a field, in the order of its making."""
     first = {key: value for key, value in made.items() if key != BOXES}
     return [first, *made.get(BOXES, ())]
@@ -278,7 +278,7 @@ def stacked(before: ProvenanceRecord | None, added: ProvenanceRecord) -> Provena
         Provenance of a new part. It replaces what is told of boxes within its own; one of the whole
         field replaces all.
     """
-    parts = [] if before is None else parts_of(before)
+    parts = [] if before is None else provenance_parts(before)
     left = [part for part in parts if not _covers(added.get("box"), part.get("box"))]
     first, *boxes = [*left, added]
     return {**first, BOXES: boxes} if boxes else dict(first)

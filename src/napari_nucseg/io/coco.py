@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Labels
+from napari_nucseg.array_types import Labels, pixels_within
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.geojson import read_json
 from napari_nucseg.io.labelled import (
@@ -30,7 +30,6 @@ from napari_nucseg.io.labelled import (
     with_note,
 )
 from napari_nucseg.io.limits import BadFileError, refuse_large
-from napari_nucseg.io.outlines import pixels_within
 from napari_nucseg.io.sources import Source
 from napari_nucseg.wording import as_size, counted
 

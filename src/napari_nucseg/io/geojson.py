@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_nucseg.array_types import Ring
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.labelled import (
     NOTE,
@@ -22,7 +23,7 @@ from napari_nucseg.io.labelled import (
     with_note,
 )
 from napari_nucseg.io.limits import BadFileError
-from napari_nucseg.io.outlines import Outline, Piece, Ring, fill, trace
+from napari_nucseg.io.outlines import Outline, Piece, fill, trace
 from napari_nucseg.io.sources import Source
 from napari_nucseg.wording import counted
 

@@ -12,6 +12,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_nucseg.array_types import Ring
 from napari_nucseg.io.atomic import write_whole
 from napari_nucseg.io.labelled import (
     NOTE,
@@ -25,7 +26,7 @@ from napari_nucseg.io.labelled import (
     with_note,
 )
 from napari_nucseg.io.limits import BadFileError, refuse_unpacking
-from napari_nucseg.io.outlines import Outline, Piece, Ring, fill, trace
+from napari_nucseg.io.outlines import Outline, Piece, fill, trace
 from napari_nucseg.io.sources import DAMAGED, Source, readable
 from napari_nucseg.wording import counted
 
@@ -153,7 +154,7 @@ def _filled(
 ) -> Labelled:
     try:
         labels, notes = fill(outlines, shape)
-    except BadFileError as error:
+    except ValueError as error:
         raise BadFileError(f"{source}: {error}") from error
     if flat:
         notes = (*notes, f"{counted(flat, 'line or point')} without an area, and left out")

@@ -11,14 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Labels
+from napari_nucseg.array_types import Labels, Ring, pixels_within
 from napari_nucseg.io.limits import BadFileError
 from napari_nucseg.wording import counted
-
-Ring = NDArray[np.float64]
-"""Corners of a closed line, shape (corners, 2): x and y; the first is not repeated at the end."""
-_MOST_CROSSINGS = 2**26
-"""Rows that the lines of one outline may cross in all; a nucleus of 100 px crosses 200."""
 
 
 @dataclass(frozen=True)
@@ -163,50 +158,3 @@ def fill(outlines: Iterable[Outline], shape: tuple[int, ...]) -> tuple[Labels, t
         notes.append(f"{counted(empty, 'outline')} around no pixel of the image, and left out")
     fits = labels.max(initial=0) < 2**31
     return labels.view(np.int32) if fits else labels, tuple(notes)
-
-
-def pixels_within(rings: Sequence[Ring], shape: tuple[int, ...]) -> tuple[Labels, Labels]:
-    """Find the pixels whose centre lies within an odd number of rings.
-
-    A centre on a line belongs to what is to its right and below, so that outlines that share a
-    line share no pixel.
-
-    Returns
-    -------
-    rows, columns : ndarray of int
-        Where the pixels are.
-
-    Examples
-    --------
-    >>> square = np.array([[1, 1], [3, 1], [3, 2], [1, 2]], float)
-    >>> [found.tolist() for found in pixels_within([square], (4, 4))]
-    [[1, 1], [1, 2]]
-    """
-    height, width = shape
-    row, x = _crossings(rings, height)
-    if not len(row):
-        return np.zeros(0, int), np.zeros(0, int)
-    column = np.ceil(x - 0.5).clip(0, width).astype(int)
-    top, left = int(row.min()), int(column.min())
-    high, wide = int(row.max()) - top + 1, int(column.max()) - left + 1
-    flips = np.bincount((row - top) * wide + column - left, minlength=high * wide)
-    inside = np.cumsum(flips.reshape(high, wide), axis=1) % 2 == 1
-    rows, columns = np.nonzero(inside)
-    return rows + top, columns + left
-
-
-def _crossings(rings: Sequence[Ring], height: int) -> tuple[Labels, NDArray[np.float64]]:
-    """Find where lines cross the middles of rows: numbers of rows, and x."""
-    start = np.concatenate([np.asarray(ring, float) for ring in rings])
-    stop = np.concatenate([np.roll(np.asarray(ring, float), -1, axis=0) for ring in rings])
-    if not np.isfinite(start).all():
-        raise BadFileError("a corner of an outline is no finite number; save the outlines again")
-    low, high = np.minimum(start[:, 1], stop[:, 1]), np.maximum(start[:, 1], stop[:, 1])
-    first, last = (np.ceil(y - 0.5).clip(0, height).astype(int) for y in (low, high))
-    count = last - first
-    if count.sum() > _MOST_CROSSINGS:
-        raise BadFileError("an outline goes up and down too often to be that of a nucleus")
-    line = np.repeat(np.arange(len(count)), count)
-    row = first[line] + np.arange(len(line)) - np.repeat(np.cumsum(count) - count, count)
-    (x0, y0), (x1, y1) = start[line].T, stop[line].T
-    return row, x0 + (row + 0.5 - y0) * (x1 - x0) / (y1 - y0)

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_nucseg.array_types import Labels
+from napari_nucseg.array_types import Labels, pixels_within
 from napari_nucseg.metrics.counts import AddableCounts, PixelCounts
 from napari_nucseg.metrics.overlap import Overlap, find_overlap
 
@@ -86,14 +85,9 @@ def fill_polygon(polygon: Polygon, shape: tuple[int, int]) -> NDArray[np.bool_]:
            [0, 1, 1, 0],
            [0, 0, 0, 0]])
     """
-    height, width = shape
-    crossed = np.zeros((height, width + 1), dtype=np.bool_)
-    for (y, x), (y_end, x_end) in pairwise((*polygon, polygon[0])):
-        low, high = np.clip(np.ceil(sorted((y, y_end))), 0, height).astype(int)
-        rows = np.arange(low, high)
-        at = x + (rows - y) * ((x_end - x) / (y_end - y)) if len(rows) else rows
-        crossed[rows, np.clip(np.ceil(at), 0, width).astype(int)] ^= True
-    return np.logical_xor.accumulate(crossed[:, :width], axis=1)
+    inside = np.zeros(shape, dtype=np.bool_)
+    inside[pixels_within([np.array(polygon)[:, ::-1] + 0.5], shape)] = True
+    return inside
 
 
 @dataclass(frozen=True)

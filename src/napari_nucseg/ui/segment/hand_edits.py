@@ -18,7 +18,7 @@ from napari.layers import Image, Labels
 from qtpy.QtWidgets import QWidget
 
 from napari_nucseg.analysis.corrections import PackedLabels, fingerprint
-from napari_nucseg.analysis.field_parts import Box, ProvenanceRecord
+from napari_nucseg.analysis.field_parts import ProvenanceRecord, Rectangle
 from napari_nucseg.ui.edits import (
     Step,
     add_copy,
@@ -34,7 +34,7 @@ from napari_nucseg.ui.segment.result_cache import ResultKey
 from napari_nucseg.ui.widgets import ask
 from napari_nucseg.wording import counted
 
-Targets = Mapping[int, Box | None]
+Targets = Mapping[int, Rectangle | None]
 """What of each field is replaced, by the field's number; None for all of it."""
 
 
@@ -132,7 +132,7 @@ def _targets(layer: Labels, image: Image, keys: Iterable[ResultKey]) -> Targets:
     """List what results replace of labels: nothing if they cannot hold them."""
     if not can_hold(layer, image):
         return {}
-    targets: dict[int, Box | None] = {}
+    targets: dict[int, Rectangle | None] = {}
     for key in keys:  # of several parts of a field all of it counts
         targets[key.plane] = None if key.plane in targets else key.segmented
     return targets

@@ -12,7 +12,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 from pint import DimensionalityError
 
-from napari_nucseg.analysis.field_parts import Box, FieldSource
+from napari_nucseg.analysis.field_parts import FieldSource, Rectangle
 from napari_nucseg.io.channels import (
     CHANNEL,
     COLOURS,
@@ -159,7 +159,7 @@ def anisotropy(layer: Image) -> float:
     return float(np.clip(round(apart / float(np.sqrt(height * width)), 1), spec.low, spec.high))
 
 
-def chosen_box(viewer: ViewerModel, image: Image, scope: Scope) -> Box | None:
+def chosen_box(viewer: ViewerModel, image: Image, scope: Scope) -> Rectangle | None:
     """Return the rectangle of an image to segment; None for all of its field.
 
     Raises
@@ -181,7 +181,7 @@ def chosen_box(viewer: ViewerModel, image: Image, scope: Scope) -> Box | None:
     return None if box == (0, 0, *field_shape(image)[-2:]) else box
 
 
-def drawn_box(viewer: ViewerModel, image: Image) -> Box | None:
+def drawn_box(viewer: ViewerModel, image: Image) -> Rectangle | None:
     """Return the rectangle that is drawn over an image: the selected one, else the last.
 
     Of several Shapes layers the selected one counts, else the topmost in sight. Shapes of any
@@ -191,7 +191,7 @@ def drawn_box(viewer: ViewerModel, image: Image) -> Box | None:
     return None if corners is None else _cut_box(corners[1], image)
 
 
-def seen_box(viewer: ViewerModel, image: Image) -> Box | None:
+def seen_box(viewer: ViewerModel, image: Image) -> Rectangle | None:
     """Return the part of an image that lies within the canvas; None if none does.
 
     Raises
@@ -245,10 +245,10 @@ def _drawn(
             yield layer.name, world_of(layer, points)
 
 
-def _cut_box(corners: NDArray[np.float64], image: Image) -> Box | None:
+def _cut_box(corners: NDArray[np.float64], image: Image) -> Rectangle | None:
     placed = places_in(image, corners)[:, -2:]
     low = np.maximum(np.rint(placed.min(axis=0)), 0).astype(int)
     high = np.minimum(np.rint(placed.max(axis=0)), field_shape(image)[-2:]).astype(int)
     if (high <= low).any():
         return None
-    return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+    return Rectangle(int(low[0]), int(low[1]), int(high[0]), int(high[1]))

@@ -11,7 +11,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 
-from napari_nucseg.analysis.field_parts import Box, ProvenanceRecord, parts_of
+from napari_nucseg.analysis.field_parts import ProvenanceRecord, Rectangle, provenance_parts
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.ui.jobs import single_shot
@@ -121,8 +121,8 @@ def matching(known: Parts, made: ProvenanceRecord) -> Parts:
     After Undo there may be others in memory, of rectangles that the labels do not show.
     """
     by_box = {key.box: key for key in known}
-    boxes = [part.get("box") for part in parts_of(made)]
-    keys = [by_box.get(None if box is None else Box(*box)) for box in boxes]
+    boxes = [part.get("box") for part in provenance_parts(made)]
+    keys = [by_box.get(None if box is None else Rectangle(*box)) for box in boxes]
     return {} if None in keys else {key: known[key] for key in keys if key is not None}
 
 

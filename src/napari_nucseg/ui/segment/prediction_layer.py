@@ -11,8 +11,8 @@ from napari.layers import Image, Labels
 
 from napari_nucseg.analysis.corrections import PackedLabels
 from napari_nucseg.analysis.field_parts import (
-    Box,
     ProvenanceRecord,
+    Rectangle,
     merged,
     moved,
     place_part,
@@ -279,7 +279,7 @@ def _write(field: LabelImage, made: FieldResult, old: FieldTable | None, above: 
     if box is None and not above:
         field[...] = made.labels
         return FieldTable(made.nuclei, made.packed.fingerprint)
-    whole = Box(0, 0, *field.shape)
+    whole = Rectangle(0, 0, *field.shape)
     context = context or whole
     placed = place_part(field, made.labels, context.slices, (box or whole).slices, above)
     field[...] = placed.labels

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog
 
-from napari_nucseg.analysis.field_parts import parts_of
+from napari_nucseg.analysis.field_parts import provenance_parts
 from napari_nucseg.io.channels import FIELD
 from napari_nucseg.io.writers import read_provenance
 from napari_nucseg.parameter_spec import describe_values, specs_of
@@ -220,7 +220,7 @@ def describe(made: Mapping[str, Any]) -> str:
     made : mapping
         A `napari_nucseg.segmenters.api.Provenance` as plain values, and of boxes in the field.
     """
-    first, *boxes = parts_of(made)
+    first, *boxes = provenance_parts(made)
     before = _lines(first)
     text = [_where(first), *before]
     for box in boxes:

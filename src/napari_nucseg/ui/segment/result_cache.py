@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_nucseg.analysis.corrections import PackedLabels
-from napari_nucseg.analysis.field_parts import Box
+from napari_nucseg.analysis.field_parts import Rectangle
 from napari_nucseg.analysis.measurements import Nuclei
 from napari_nucseg.array_types import Labels
 from napari_nucseg.segmenters.api import Capabilities, Concern, Segmentation
@@ -36,9 +36,9 @@ class ResultKey:
         Number of the field in the stack.
     channel : str
         Name of the channel of a colour image; empty for a grey one.
-    box : Box or None
+    box : Rectangle or None
         Part of the field in pixels; None for all of it.
-    context : Box or None
+    context : Rectangle or None
         The box and a margin around it, which is segmented, too: nuclei at the edge are seen whole.
     """
 
@@ -46,11 +46,11 @@ class ResultKey:
     model: str
     plane: int
     channel: str = ""
-    box: Box | None = None
-    context: Box | None = None
+    box: Rectangle | None = None
+    context: Rectangle | None = None
 
     @property
-    def segmented(self) -> Box | None:
+    def segmented(self) -> Rectangle | None:
         """What of the field is segmented; None for all of it."""
         return self.context or self.box
 

@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from psygnal import Signal
 
-from napari_nucseg.analysis.field_parts import Box, with_context
+from napari_nucseg.analysis.field_parts import Rectangle, with_context
 from napari_nucseg.io.channels import CHANNEL, DEPTH, FIELD, HAEMATOXYLIN, MEAN
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.ui.jobs import Run
@@ -276,11 +276,11 @@ def make_request(viewer: ViewerModel, layer: Image, selection: Selection, model:
     )
 
 
-def _context(box: Box, layer: Image, diameter: float) -> Box:
+def _context(box: Rectangle, layer: Image, diameter: float) -> Rectangle:
     """Grow a box so that nuclei at its edge are seen whole."""
     margin = max(CONTEXT, round(CONTEXT_DIAMETERS * diameter))
     rows, columns = with_context(box.slices, field_shape(layer)[-2:], margin)
-    return Box(rows.start, columns.start, rows.stop, columns.stop)
+    return Rectangle(rows.start, columns.start, rows.stop, columns.stop)
 
 
 def _planes(viewer: ViewerModel, layer: Image, scope: Scope) -> Iterable[int]:
