@@ -118,6 +118,8 @@ def _compared(one: list[str], other: list[str]) -> str:
 
 
 def _told(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "none" if value in (None, "") else str(value)
 
 

@@ -23,6 +23,9 @@ from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.networks import check
 from napari_nucseg.segmenters.parameters import completed
 
+_SCORED = {"scored": True}
+"""What the plan of a run over images without ground truth says otherwise."""
+
 
 def set_up(model: Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule) -> Setup:
     """Say how a model of the catalogue, whose weights are here, segments a dataset.
@@ -189,7 +192,7 @@ def check_folder(folder: ResultsFolder, plan: Plan) -> None:
         _refuse_names(folder.path, ("labels", "records", "nuclei", *TABLES, REPORT))
         return
     begun = run["plan"] | {"parameters": completed(run["plan"]["parameters"])}
-    found = differences(begun, plan)
+    found = differences(_SCORED | begun, _SCORED | plan)
     if found:
         raise ValueError(
             f"{folder.path}: this folder holds another run. {'; '.join(found)}. Choose another "
