@@ -1520,7 +1520,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["typer", "numpy", "napari_nucseg.cli.score"])
+@pytest.mark.parametrize("module", ["typer", "numpy", "napari_nucseg.cli.label_files"])
 def test_ctrl_c_while_the_command_is_loaded_ends_it_without_a_word(module):
     done = subprocess.run([sys.executable, "-c", PRESSED, module], capture_output=True, text=True)
 

@@ -21,6 +21,8 @@ Box = tuple[slice, ...]
 """Part of an array: first element and the one after the last, along each axis."""
 Ring = NDArray[np.float64]
 """Corners of a closed line, shape (corners, 2): x and y; the first is not repeated at the end."""
+_FARTHEST = 1e15
+"""Pixels from the origin to the farthest corner of an outline that is believed."""
 _MOST_CROSSINGS = 2**26
 """Rows that the lines of one outline may cross in all; a nucleus of 100 px crosses 200."""
 
@@ -114,7 +116,7 @@ def pixels_within(rings: Sequence[Ring], shape: tuple[int, ...]) -> tuple[Labels
     Raises
     ------
     ValueError
-        If a corner is no finite number, or lines cross rows too often.
+        If a corner is no finite number or too far away, or lines cross rows too often.
 
     Examples
     --------
@@ -141,6 +143,8 @@ def _crossings(rings: Sequence[Ring], height: int) -> tuple[Labels, NDArray[np.f
     stop = np.concatenate([np.roll(np.asarray(ring, float), -1, axis=0) for ring in rings])
     if not np.isfinite(start).all():
         raise ValueError("a corner of an outline is no finite number; save the outlines again")
+    if np.abs(start).max(initial=0) > _FARTHEST:
+        raise ValueError("a corner of an outline lies beyond any image; save the outlines again")
     low, high = np.minimum(start[:, 1], stop[:, 1]), np.maximum(start[:, 1], stop[:, 1])
     first, last = (np.ceil(y - 0.5).clip(0, height).astype(int) for y in (low, high))
     count = last - first

@@ -364,7 +364,7 @@ def test_nothing_is_said_of_ignoring_where_nothing_is(run, oracle_of, drawn_fiel
 def test_a_run_does_not_go_on_with_other_nuclei(run, oracle_of, drawn_fields):
     run(oracle_of(drawn_fields))
 
-    with pytest.raises(ValueError, match="rule ignore_border: none before, True now"):
+    with pytest.raises(ValueError, match="rule ignore_border: none before, yes now"):
         run(oracle_of(drawn_fields), rule=ScoreRule(ignore_border=True))
 
 

@@ -10,7 +10,8 @@ import pytest
 import tifffile
 
 from napari_nucseg.batch.measured_run import measure_models
-from napari_nucseg.batch.run_setup import set_up
+from napari_nucseg.batch.results_folder import ResultsFolder
+from napari_nucseg.batch.run_setup import check_folder, set_up
 from napari_nucseg.batch.saved_results import open_results
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.metrics.score import DEFAULT_RULE
@@ -80,6 +81,14 @@ def test_other_values_are_refused_in_the_same_folder(images, tmp_path):
     run(images, tmp_path / "out")
     with pytest.raises(ValueError, match="parameters min_size: 15 before, 40 now"):
         run(images, tmp_path / "out", min_size=40)
+
+
+def test_a_folder_whose_fields_are_scored_now_is_refused_in_words(images, tmp_path):
+    run(images, tmp_path / "out")
+    plan = ResultsFolder(tmp_path / "out").read_run()["plan"]
+    del plan["scored"]
+    with pytest.raises(ValueError, match=r"another run\. scored: no before, yes now\. Choose"):
+        check_folder(ResultsFolder(tmp_path / "out"), plan)
 
 
 def test_the_folder_opens_as_results_without_verdicts(images, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -415,6 +416,51 @@ def test_what_is_no_coco_is_refused_by_name(record, tmp_path):
 
     with pytest.raises(ValueError, match=r"a\.json: "):
         read_foreign(Source(tmp_path / "a.json"))
+
+
+PLAIN = {"id": 1, "file_name": "a.png", "height": 5, "width": 6}
+SQUARE = [[1, 1, 4, 1, 4, 3, 1, 3]]
+
+
+@pytest.mark.parametrize(
+    ("image", "segmentation", "reason"),
+    [
+        (None, SQUARE, "no image is listed"),
+        ({"file_name": ""}, SQUARE, "an image of the name '', which no file can have"),
+        ({"file_name": "x/.."}, SQUARE, "an image of the name '..', which no file can have"),
+        ({"file_name": "\ud800.tif"}, SQUARE, "which no file can have"),
+        ({"file_name": "a\0.tif"}, SQUARE, "which no file can have"),
+        ({}, {"size": [5, 6], "counts": "zz~~"}, "letters that are no run lengths"),
+        ({}, {"size": [5, 6], "counts": "01P"}, "run lengths that are cut off"),
+        ({}, [[0, 0, 1e300, 0, 1e300, 1e300]], "lies beyond any image"),
+    ],
+)
+def test_what_coco_cannot_mean_is_refused_in_words(tmp_path, image, segmentation, reason):
+    images = [] if image is None else [PLAIN | image]
+    one = {"id": 4, "image_id": 1, "segmentation": segmentation}
+    record = {"images": images, "annotations": [one]}
+    (tmp_path / "a.json").write_text(json.dumps(record))
+
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        list(read_coco_images(Source(tmp_path / "a.json")))
+
+
+def test_nuclei_of_coco_that_are_left_out_are_told(tmp_path):
+    annotations = [
+        {"id": 1, "image_id": 1, "segmentation": SQUARE},
+        {"id": 2, "image_id": 1, "segmentation": [[1, 1]]},
+        {"id": 3, "image_id": 99, "segmentation": SQUARE},
+    ]
+    record = {"images": [PLAIN], "annotations": annotations}
+    (tmp_path / "a.json").write_text(json.dumps(record))
+
+    (found,) = read_coco_images(Source(tmp_path / "a.json"))
+
+    assert np.unique(found.labels).tolist() == [0, 1]
+    assert found.notes == (
+        "a.png: 1 nucleus without a pixel in the image, and left out",
+        "a.json: 1 nucleus of images that are not listed, and left out",
+    )
 
 
 # OME-Zarr

@@ -100,6 +100,10 @@ def make_plan(dataset: Dataset, setup: Setup, has_scale: bool) -> Plan:
     }
 
 
+_SCORED = {"scored": True}
+"""What the plan of a run over images without ground truth says otherwise."""
+
+
 def set_up(model: Model, device: str, chosen: Mapping[str, Any], rule: ScoreRule) -> Setup:
     """Say how a model of the catalogue, whose weights are here, segments a dataset.
 
@@ -231,7 +235,7 @@ def check_folder(folder: ResultsFolder, plan: Plan) -> None:
         refuse_names(folder.path, ("labels", "records", "nuclei", *TABLES, REPORT))
         return
     begun = run["plan"] | {"parameters": completed(run["plan"]["parameters"])}
-    found = differences(begun, plan)
+    found = differences(_SCORED | begun, _SCORED | plan)
     if found:
         raise ValueError(
             f"{folder.path}: this folder holds another run. {'; '.join(found)}. Choose another "
@@ -283,6 +287,8 @@ def _compared(one: list[str], other: list[str]) -> str:
 
 
 def _told(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "none" if value in (None, "") else str(value)
 
 

@@ -134,7 +134,7 @@ def refuse_failures(
     to : Console
         Where it is told: standard error, where standard output is for a program.
     """
-    if len(failed) == count:
+    if failed and len(failed) == count:
         raise failed[0]
     told = [describe_error(error) for error in failed]
     for line in [*told, f"{len(failed)} of {count} {what} failed, the others are done"]:

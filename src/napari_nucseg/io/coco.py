@@ -8,8 +8,10 @@ References
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +142,15 @@ def read_coco_images(source: Source) -> Iterator[Labelled]:
         for one in found["annotations"]:
             by_image[one["image_id"]].append(one)
         images = list(found["images"])
+        if not images:
+            raise ValueError("no image is listed")
+        stray = sum(map(len, by_image.values())) - sum(len(by_image[one["id"]]) for one in images)
         for image in images:
-            yield _read_image(source, image, by_image[image["id"]])
+            read = _read_image(source, image, by_image[image["id"]])
+            if stray > 0 and image is images[0]:
+                told = f"{counted(stray, 'nucleus')} of images that are not listed, and left out"
+                read = replace(read, notes=(*read.notes, f"{source.name}: {told}"))
+            yield read
     except BadFileError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -158,23 +167,38 @@ def _read_image(
     refuse_large(source, shape)
     if min(shape) < 1:
         raise ValueError(f"an image of {shape[0]} x {shape[1]} pixels")
-    name = Path(str(image["file_name"])).name
+    name = _name_of(image)
     single = [one for one in annotations if not one.get("iscrowd")]
     labels = np.zeros(shape, np.uint32)
-    shared = 0
+    shared = empty = 0
     for label, one in zip(_labels_of(single), single, strict=True):
         rows, columns = _pixels(one["segmentation"], shape)
         free = labels[rows, columns] == 0
+        empty += not len(free)
         shared += len(free) - int(np.count_nonzero(free))
         labels[rows[free], columns[free]] = label
     notes = []
     if shared:
         notes.append(f"{counted(shared, 'pixel')} of several nuclei, and given to the first")
+    if empty:
+        notes.append(f"{counted(empty, 'nucleus')} without a pixel in the image, and left out")
     if len(single) < len(annotations):
         notes.append(f"{counted(len(annotations) - len(single), 'crowd')} left out")
     told = tuple(f"{name}: {one}" for one in notes)
     data = labels.view(np.int32) if labels.max() < 2**31 else labels
     return with_note(data, read_note(source, image.get(NOTE)), name, told)
+
+
+def _name_of(image: Mapping[str, Any]) -> str:
+    """Return the name of an image without folders, which a file can have."""
+    name = Path(str(image["file_name"])).name
+    try:
+        is_name = bool(os.fsencode(name).strip(b".")) and "\0" not in name
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
+        raise ValueError(f"an image of the name {name!r}, which no file can have")
+    return name
 
 
 def _labels_of(annotations: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -222,6 +246,8 @@ def unpack(text: str) -> list[int]:
     value = shift = 0
     for letter in text.encode("ascii"):
         bits = letter - _ZERO
+        if not 0 <= bits < 2 * _MORE:
+            raise ValueError("letters that are no run lengths")
         value |= (bits & _BITS) << shift
         shift += 5
         if bits & _MORE:
@@ -230,4 +256,6 @@ def unpack(text: str) -> list[int]:
             value -= 1 << shift
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value = shift = 0
+    if shift:
+        raise ValueError("run lengths that are cut off")
     return runs

@@ -138,7 +138,10 @@ class OverlayControls(QWidget):
 
     def _connect(self) -> None:
         for role, button in self._of_overlays.items():
-            button.native.clicked.connect(partial(self._on_pressed, role))
+            # PySide6 would not tell a partial whether the button is pressed
+            button.native.clicked.connect(
+                lambda pressed, role=role: self._on_pressed(role, pressed)
+            )
         self._overlays.changed.connect(self._on_overlays)
         self.errors_only.native.clicked.connect(lambda: self.toggle_errors_only())
         self.next.changed.connect(lambda: self.step(1))
