@@ -85,6 +85,14 @@ class DataOptions:
         ),
     ] = None
     components: Components = False
+    complete_in: Annotated[
+        Path | None,
+        path_option(
+            "Folder of GeoJSON or ImageJ ROI files named as the fields: all nuclei inside their "
+            "polygons are labelled. Nothing outside is learned or scored, and fields without a "
+            "file are left out."
+        ),
+    ] = None
 
     def open(self) -> TrainSets:
         """Open the datasets."""
@@ -97,8 +105,8 @@ class DataOptions:
         split = self.split or ("training" if has_lists else None)
         held_out = self.held_out or ("validation" if has_lists else None)
         if self.hold_out is not None or held_out is None:
-            return TrainSets(self._open(split), self.hold_out)
-        return TrainSets(self._open(split), self._open(held_out))
+            return TrainSets(self._open(split), self.hold_out, self.complete_in)
+        return TrainSets(self._open(split), self._open(held_out), self.complete_in)
 
     def _open(self, split: str | None) -> list[Dataset]:
         from napari_nucseg.io.datasets import open_datasets
