@@ -206,6 +206,32 @@ def sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+class WatchedFile:
+    """A file to write to that keeps why a write failed, for libraries that do not tell.
+
+    Attributes
+    ----------
+    failure : OSError or None
+        What ended the last write.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    def write(self, part: bytes) -> int:
+        """Write a part."""
+        try:
+            return self._file.write(part)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        """Hand over what was written."""
+        self._file.flush()
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Tell of a file or folder that cannot be written which it is and what to do."""
