@@ -1465,6 +1465,25 @@ def test_as_many_fields_are_held_out_as_are_asked_for(run, trainable, tmp_path):
     assert record["held_out"] == []
 
 
+def test_nothing_is_learned_outside_of_what_is_complete(run, refuse, trainable, tmp_path):
+    out, areas = tmp_path / "mine.safetensors", tmp_path / "areas"
+    areas.mkdir()
+    command = ("train", trainable, "-o", out, "--split", "training", "--hold-out", 0, *BRIEF)
+    command = (*command, "--fine-tune", "--complete-in", areas)
+    assert "areas: no file of areas is named as one of the fields is" in refuse(*command)
+    first, _ = stems(trainable, "training")
+    ring = [[0, 0], [100, 0], [100, 160], [0, 160], [0, 0]]
+    area = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    (areas / f"{first}.geojson").write_text(json.dumps(area))
+    done = run(*command)
+    assert done.code == 0, done.err
+    assert f"{areas}: no areas for 1 field, left out" in done.said
+    record = parse(out.with_suffix(".json").read_text())
+    (field,) = record["fields"]["learned_from"]
+    assert field.split()[0] == first
+    assert len(field.split()) == 4  # prints of image, labels and the part that is complete
+
+
 def test_a_net_of_any_nuclei_is_trained_on_several_datasets(run, trainable, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(trainable, other)

@@ -16,6 +16,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from roifile import ImagejRoi
 
 from napari_nucseg import __version__
 from napari_nucseg.batch.train_data import TrainSets
@@ -426,3 +427,69 @@ def test_a_field_without_a_mask_is_named(drawn_dataset, root, out):
 def test_an_absent_device_is_refused(root, out):
     with pytest.raises(ValueError, match="is not on this machine"):
         train_on(sets_of(root), Recipe(PARAMS, "tpu"), out, Watch(never))
+
+
+# Labels of a part
+
+
+def draw_area(path, box, **properties):
+    """Draw a rectangle from top left to bottom right, as QuPath exports it."""
+    top, left, bottom, right = box
+    ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"objectType": "annotation"} | properties,
+    }
+    before = json.loads(path.read_text())["features"] if path.exists() else []
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [*before, feature]}))
+
+
+@pytest.fixture
+def areas(tmp_path):
+    """A folder of areas: of a field to learn from by GeoJSON, of one held out by ImageJ."""
+    folder = tmp_path / "areas"
+    folder.mkdir()
+    draw_area(folder / "f0.geojson", (10, 20, 90, 120))
+    corners = np.array([[0, 0], [200, 0], [200, 80], [0, 80]])
+    ImagejRoi.frompoints(corners).tofile(folder / "f2.roi")
+    return folder
+
+
+def parts_of(root, areas):
+    return replace(sets_of(root), complete_in=areas)
+
+
+def test_fields_are_complete_in_the_areas_that_are_drawn_and_left_out_without(root, areas):
+    draw_area(areas / "f0.geojson", (0, 0, 160, 200), objectType="detection")  # a nucleus, no area
+    data = parts_of(root, areas).read(0)
+    (learned,), (held,) = data.learn, data.held_out
+    assert (learned.stem, held.stem) == ("f0", "f2")
+    expected = np.zeros((160, 200), bool)
+    expected[10:90, 20:120] = True
+    assert np.array_equal(learned.complete, expected)
+    assert np.array_equal(np.flatnonzero(held.complete.all(axis=1)), np.arange(80))
+    assert data.learned_from == {"drawn training": 1}
+    assert data.held_out_from == {"drawn validation": 1}
+    told = list(parts_of(root, areas).notes_of(data))
+    assert any("f0.geojson: 1 detection within, and left out" in note for note in told)
+    assert told[-1] == f"{areas}: no areas for 2 fields, left out"
+
+
+def test_a_training_on_areas_tells_what_is_left_out(root, start, areas, out):
+    told = []
+    recipe = Recipe(replace(PARAMS, batches=1), "cpu", start)
+    train_on(parts_of(root, areas), recipe, out, Watch(tell=told.append))
+    assert f"{areas}: no areas for 2 fields, left out" in told
+    card = json.loads(out.with_suffix(".json").read_text())
+    assert card["learned_from"] == [{"name": "drawn training", "fields": 1}]
+
+
+def test_areas_that_are_of_no_field_or_of_several_are_refused(root, areas, tmp_path):
+    with pytest.raises(ValueError, match=r"drawn: no file of areas .* such as f0\.geojson"):
+        parts_of(root, root).read(0)
+    with pytest.raises(ValueError, match=r"f0\.geojson: several fields have this name; rename"):
+        replace(parts_of(root, areas), held_out=[open_dataset(root, "training")]).read(0)
+    (areas / "f0.zip").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"f0\.geojson: f0\.zip is there, too; keep one of them"):
+        parts_of(root, areas).read(0)

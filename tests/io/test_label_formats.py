@@ -6,12 +6,11 @@ from PIL import Image
 from roifile import ROI_TYPE, roiread
 from skimage.draw import polygon
 
-from napari_nucseg.io.atomic import refuse_truth
 from napari_nucseg.io.bbbc039 import write_mask
 from napari_nucseg.io.imagej_rois import write_rois
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.labelled import Labelled
-from napari_nucseg.io.sources import Source
+from napari_nucseg.io.sources import Source, refuse_truth
 
 
 def drawn(rois, shape):

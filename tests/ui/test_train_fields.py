@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 
 from napari_nucseg.batch.train_log import Epoch, LogRow
 from napari_nucseg.io.sources import sha256
-from napari_nucseg.segmenters import timing
+from napari_nucseg.segmenters import networks, timing
 from napari_nucseg.ui.jobs import BatchCountdown
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecord, tag
 from napari_nucseg.ui.train.fields import AFTER, copy_fields, count_fields, find_labelled
@@ -250,11 +250,13 @@ def test_the_outcome_of_a_stop_says_what_is_kept(tmp_path):
 
 def test_the_pace_is_told_once_it_was_measured(monkeypatch, tmp_path):
     monkeypatch.setenv("NUCSEG_CACHE", str(tmp_path))
-    assert describe_pace("cpu", 5).endswith("after 5 min at the latest; not timed here yet")
+    assert describe_pace(None, "cpu", 5).endswith("after 5 min at the latest; not timed here yet")
 
-    device = describe_pace("cpu", 5).partition(";")[0]
+    device = describe_pace(None, "cpu", 5).partition(";")[0]
     timing.of_this_machine().record(f"seconds a batch of training: {device}", 2.0)
-    assert describe_pace("cpu", 5).endswith("after 5 min at the latest; that is about 150 batches")
+    assert describe_pace(None, "cpu", 5).endswith("at the latest; that is about 150 batches")
+    large = networks.SAMS[0].path
+    assert describe_pace(large, "cpu", 5).endswith("not timed here yet")  # it takes longer
 
 
 def test_progress_of_a_training_tells_the_time_left_from_where_it_began():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from napari_nucseg.batch.image_measures import count_nuclei
 from napari_nucseg.batch.image_task import Failed
-from napari_nucseg.io.atomic import describe_error, refuse_truth
+from napari_nucseg.io.atomic import describe_error
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.coco import COCO_SUFFIXES, read_coco_images, write_coco
 from napari_nucseg.io.images import read_image_header, read_label_image, read_labels_header
@@ -29,7 +29,7 @@ from napari_nucseg.io.layouts import stem_of_truth
 from napari_nucseg.io.limits import BadFileError, is_zarr
 from napari_nucseg.io.ome_zarr import list_zarrs, open_zarr
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES
-from napari_nucseg.io.sources import Source
+from napari_nucseg.io.sources import Source, refuse_truth
 from napari_nucseg.io.tiff import stack_axes
 from napari_nucseg.io.writers import known_provenance
 from napari_nucseg.progress import Progress

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from napari_nucseg.array_types import Labels
 from napari_nucseg.io.datasets import list_splits, open_dataset, require_images_and_truth
 from napari_nucseg.io.fields import Dataset
+from napari_nucseg.io.label_formats import find_areas, read_areas
+from napari_nucseg.io.sources import Source
 from napari_nucseg.segmenters.api import check_image
 from napari_nucseg.wording import as_size, counted
 
+_Areas = Mapping[str, Source] | None
 _LEARNED, _HELD_OUT = "training", "validation"
 """Lists of a dataset that are learned from and held out, where it has both."""
 _DIGITS = 16
@@ -208,10 +211,14 @@ class TrainSets:
     held_out : sequence of Dataset or int or None
         Datasets whose scores decide which weights are the best; or how many fields of the others
         are held out for that, None for a quarter of them and 0 for none.
+    complete_in : Path or None
+        Folder with a file of areas for each field, named as it is: all nuclei inside are labelled,
+        and fields without one are left out. None where all fields are complete.
     """
 
     learn: Sequence[Dataset]
     held_out: Sequence[Dataset] | int | None
+    complete_in: Path | None = None
 
     @classmethod
     def of_folder(cls, folder: Path, count: int | None) -> TrainSets:
@@ -222,32 +229,66 @@ class TrainSets:
 
     def read(self, seed: int) -> TrainData:
         """Read all fields; the seed decides which are held out where no dataset is for that."""
-        learned_from = {dataset.name: len(dataset.fields) for dataset in self.learn}
-        fields = read_fields(self.learn)
+        stems = [[field.stem for field in one.fields] for one in self._datasets]
+        areas = None if self.complete_in is None else find_areas(self.complete_in, stems)
+        fields, learned_from = read_fields(self.learn, areas), _counts(self.learn, areas)
         if not isinstance(self.held_out, Sequence):
             return hold_out(fields, ", ".join(learned_from), self.held_out, seed)
-        held_out_from = {dataset.name: len(dataset.fields) for dataset in self.held_out}
-        return TrainData(fields, read_fields(self.held_out), learned_from, held_out_from)
+        held_out = read_fields(self.held_out, areas)
+        return TrainData(fields, held_out, learned_from, _counts(self.held_out, areas))
+
+    def notes_of(self, data: TrainData) -> Iterator[str]:
+        """Yield what the user should know of how the fields were read, and what was left out."""
+        for one in (*data.learn, *data.held_out):
+            yield from one.notes
+        count = sum(len(one.fields) for one in self._datasets)
+        if left := count - len(data.learn) - len(data.held_out):
+            yield f"{self.complete_in}: no areas for {counted(left, 'field')}, left out"
+
+    @property
+    def _datasets(self) -> Sequence[Dataset]:
+        """All datasets, those that are held out last."""
+        held_out = self.held_out if isinstance(self.held_out, Sequence) else ()
+        return (*self.learn, *held_out)
 
 
-def read_fields(datasets: Sequence[Dataset]) -> list[TrainField]:
-    """Read all fields of some datasets.
+def read_fields(datasets: Sequence[Dataset], areas: _Areas = None) -> list[TrainField]:
+    """Read all fields of some datasets, or those alone of which areas are complete.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        Datasets with ground truth.
+    areas : mapping of str to Source, optional
+        Files of the areas by the names of their fields; none if all fields are complete.
 
     Raises
     ------
     ValueError
         If a field has no mask, or cannot be learned from; the message names it.
     """
-    return list(_read(datasets))
+    return [field for one in datasets for field in _read(one, areas)]
 
 
-def _read(datasets: Sequence[Dataset]) -> Iterator[TrainField]:
-    for dataset in datasets:
-        require_images_and_truth(dataset)
-        for field in dataset.fields:
-            image, truth = field.read_image(), field.read_truth_image()
-            notes = (*(f"{field.image}: {note}" for note in image.notes), *truth.notes)
-            yield TrainField(field.stem, image.data, truth.data, notes)
+def _read(dataset: Dataset, areas: _Areas) -> Iterator[TrainField]:
+    require_images_and_truth(dataset)
+    chosen = [one for one in dataset.fields if areas is None or one.stem in areas]
+    for field in chosen:
+        image, truth = field.read_image(), field.read_truth_image()
+        notes, complete = [f"{field.image}: {note}" for note in image.notes], None
+        if areas is not None:
+            drawn = read_areas(areas[field.stem], image.data.shape)
+            notes += [f"{areas[field.stem]}: {note}" for note in drawn.notes]
+            complete = drawn.labels > 0
+        yield TrainField(field.stem, image.data, truth.data, (*notes, *truth.notes), complete)
+
+
+def _counts(datasets: Sequence[Dataset], areas: _Areas) -> dict[str, int]:
+    """Count the fields of each dataset that are read."""
+    return {
+        one.name: sum(areas is None or field.stem in areas for field in one.fields)
+        for one in datasets
+    }
 
 
 def _fingerprint(array: NDArray[Any]) -> str:

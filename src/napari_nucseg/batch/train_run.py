@@ -114,7 +114,7 @@ def train_on(sets: TrainSets, recipe: Recipe, out: Path, watch: Watch) -> None:
     """Train on datasets; see `train_fields`, which raises the same."""
     _check_targets(TrainFiles(out), recipe)
     data = sets.read(recipe.params.seed)
-    for note in (note for one in (*data.learn, *data.held_out) for note in one.notes):
+    for note in sets.notes_of(data):
         watch.tell(note)
     if not isinstance(sets.held_out, Sequence):
         names = ", ".join(one.stem for one in data.held_out) or "none"

@@ -87,6 +87,14 @@ class DataOptions:
         ),
     ] = None
     components: Components = False
+    complete_in: Annotated[
+        Path | None,
+        path_option(
+            "Folder of GeoJSON or ImageJ ROI files named as the fields: all nuclei inside their "
+            "polygons are labelled. Nothing outside is learned or scored, and fields without a "
+            "file are left out."
+        ),
+    ] = None
 
     def open(self, plate: PlateOptions) -> TrainSets:
         """Open the datasets."""
@@ -99,8 +107,8 @@ class DataOptions:
         split = self.split or ("training" if has_lists else None)
         held_out = self.held_out or ("validation" if has_lists else None)
         if self.hold_out is not None or held_out is None:
-            return TrainSets(self._open(split, plate), self.hold_out)
-        return TrainSets(self._open(split, plate), self._open(held_out, plate))
+            return TrainSets(self._open(split, plate), self.hold_out, self.complete_in)
+        return TrainSets(self._open(split, plate), self._open(held_out, plate), self.complete_in)
 
     def _open(self, split: str | None, plate: PlateOptions) -> list[Dataset]:
         from napari_nucseg.io.datasets import open_datasets

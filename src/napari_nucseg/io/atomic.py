@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import secrets
 import shutil
 import sys
@@ -13,8 +12,6 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
-
-from napari_nucseg.io.sources import ARCHIVES, IMAGES, LISTS, PARTS, part_archive, part_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -42,10 +39,6 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "its name is too long for this disk; rename the image, or choose another "
     "folder",
 }
-_SIGNS = (IMAGES, LISTS)
-"""What lies beside masks that belong to a dataset, as a folder or an archive."""
-_NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
-"""What no file may be called on one of the usual systems."""
 _OF_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -128,41 +121,10 @@ def _refuse_protected(path: Path) -> None:
         )
 
 
-def refuse_truth(path: Path) -> None:
-    """Refuse to replace a file of a dataset.
-
-    Raises
-    ------
-    FileExistsError
-        If the file is there, in one of the folders that datasets have or as one of their archives.
-    """
-    where = Path(os.path.realpath(path))  # resolve() fails at links to themselves
-    folders = [part.parent for part in where.parents if part.name.lower() in PARTS]
-    folders += [where.parent] if where.name.lower() in ARCHIVES else []
-    found = [
-        f(one, part) for one in folders for part in _SIGNS for f in (part_folder, part_archive)
-    ]
-    if path.exists() and any(sign.exists() for sign in found):
-        raise FileExistsError(
-            f"{path}: it belongs to a dataset and is not replaced; choose another name or folder"
-        )
-
-
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Give a file its name only once its content is on disk."""
     with whole_file(path) as file:
         write(file)
-
-
-def as_file_name(name: str) -> str:
-    """Make a name one of a file, which leads into no other folder.
-
-    Examples
-    --------
-    >>> as_file_name("plate1/A01"), as_file_name("../x"), as_file_name("..")
-    ('plate1_A01', '_x', 'labels')
-    """
-    return _NOT_IN_NAMES.sub("_", name).strip(". ") or "labels"
 
 
 def replace_folder(path: Path, by: Path) -> None:
@@ -245,6 +207,32 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+class WatchedFile:
+    """A file to write to that keeps why a write failed, for libraries that do not tell.
+
+    Attributes
+    ----------
+    failure : OSError or None
+        What ended the last write.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    def write(self, part: bytes) -> int:
+        """Write a part."""
+        try:
+            return self._file.write(part)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        """Hand over what was written."""
+        self._file.flush()
 
 
 @contextmanager

@@ -87,7 +87,9 @@ def _plane(number: int) -> dict[str, Any]:
     return {"plane": {"c": -1, "z": number, "t": 0}}
 
 
-def read_geojson(source: Source, shape: Shape | None = None) -> Labelled:
+def read_geojson(
+    source: Source, shape: Shape | None = None, *, drawn_alone: bool = False
+) -> Labelled:
     """Read outlines as labels: those of QuPath's detections, of cells the nuclei.
 
     Where nothing was detected, regions that were drawn are taken. Names that are numbers, each
@@ -101,6 +103,8 @@ def read_geojson(source: Source, shape: Shape | None = None) -> Labelled:
     shape : tuple of int, optional
         Height and width of the image, after the number of planes if it has several; only our own
         files say it themselves.
+    drawn_alone : bool
+        Whether regions that were drawn are read, and nothing that was detected.
 
     Raises
     ------
@@ -111,7 +115,7 @@ def read_geojson(source: Source, shape: Shape | None = None) -> Labelled:
     note = read_note(source, found.get(NOTE) if isinstance(found, dict) else None)
     shape = shape_for(source, note, shape)
     try:
-        features, notes = _nuclei(_listed(found))
+        features, notes = (_drawn if drawn_alone else _nuclei)(_listed(found))
         numbers = _numbers(features)
         outlines = [_outline(*pair) for pair in zip(numbers, features, strict=True)]
         with_area = [one for one in outlines if one.rings]
@@ -154,8 +158,7 @@ def _listed(found: Any) -> list[Mapping[str, Any]]:
 
 def _nuclei(features: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
     """Take what programs found, if they found anything; else what was drawn."""
-    kinds = [str(_properties(one).get("objectType", "")).lower() for one in features]
-    found = [one for one, kind in zip(features, kinds, strict=True) if kind in _FOUND]
+    found = [one for one in features if _is_found(one)]
     notes = []
     if found and len(found) < len(features):
         drawn = counted(len(features) - len(found), "region")
@@ -163,6 +166,18 @@ def _nuclei(features: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, An
     if any(one.get(_NUCLEUS) for one in features):
         notes.append("it holds cells, of which the nuclei were taken")
     return list(found or features), notes
+
+
+def _drawn(features: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Leave out what programs found."""
+    drawn = [one for one in features if not _is_found(one)]
+    left = len(features) - len(drawn)
+    return drawn, [f"{counted(left, 'detection')} within, and left out"] if left else []
+
+
+def _is_found(feature: Mapping[str, Any]) -> bool:
+    """Tell whether a program found it."""
+    return str(_properties(feature).get("objectType", "")).lower() in _FOUND
 
 
 def _properties(feature: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -198,3 +198,56 @@ def read_foreign(source: Source, shape: Shape | None = None) -> Labelled | None:
 def is_geojson(source: Source) -> bool:
     """Whether a JSON file holds GeoJSON, and not COCO's instances, by its beginning."""
     return b'"Feature' in source.read(_HEAD)
+
+
+def find_areas(folder: Path, datasets: Sequence[Sequence[str]]) -> dict[str, Source]:
+    """Find files of areas by the fields that they are named as.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of GeoJSON files or ImageJ's ROIs.
+    datasets : sequence of sequence of str
+        Names of the fields of each dataset, some of which have areas.
+
+    Raises
+    ------
+    ValueError
+        If a dataset has none, or a name is that of several files or several fields.
+    """
+    found: dict[str, Source] = {}
+    for stems in datasets:
+        own = {stem: path for stem in stems for path in _areas(folder, stem)}
+        if not own:
+            raise ValueError(
+                f"{folder}: no file of areas is named as one of the fields is; save GeoJSON or "
+                f"ImageJ's ROIs there, such as {stems[0]}.geojson"
+            )
+        if shared := own.keys() & found.keys():
+            raise ValueError(
+                f"{found[min(shared)]}: several fields have this name; rename the fields, or "
+                "learn from one dataset alone"
+            )
+        found |= {stem: Source(path) for stem, path in own.items()}
+    return found
+
+
+def _areas(folder: Path, stem: str) -> list[Path]:
+    places = (folder / f"{stem}{ending}" for ending in (*GEOJSON_SUFFIXES, *ROI_SUFFIXES))
+    found = [place for place in places if place.is_file()]
+    if len(found) > 1:
+        raise ValueError(f"{found[0]}: {found[1].name} is there, too; keep one of them")
+    return found
+
+
+def read_areas(source: Source, shape: Shape) -> Labelled:
+    """Read areas that were drawn on an image; in GeoJSON nothing that was detected is one.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    if source.suffix in GEOJSON_SUFFIXES:
+        return read_geojson(source, shape, drawn_alone=True)
+    return read_rois(source, shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import struct
 import unicodedata
 import zlib
@@ -22,6 +23,10 @@ TRUTHS = ("masks", "labels")
 PARTS = (IMAGES, *TRUTHS, LISTS)
 """Names of the folders, or archives, that a dataset has; they may have capitals."""
 ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
+_SIGNS = (IMAGES, LISTS)
+"""What lies beside masks that belong to a dataset, as a folder or an archive."""
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
+"""What no file may be called on one of the usual systems."""
 DAMAGED = (
     BadZipFile, LookupError, EOFError, OSError, RuntimeError, ValueError, LZMAError, zlib.error,
     struct.error,
@@ -246,3 +251,34 @@ def list_part(root: Path, part: str, suffixes: tuple[str, ...]) -> list[Source]:
     if not unpacked and archive.is_file():
         return list_archive(archive, suffixes)
     return unpacked
+
+
+def as_file_name(name: str) -> str:
+    """Make a name one of a file, which leads into no other folder.
+
+    Examples
+    --------
+    >>> as_file_name("plate1/A01"), as_file_name("../x"), as_file_name("..")
+    ('plate1_A01', '_x', 'labels')
+    """
+    return _NOT_IN_NAMES.sub("_", name).strip(". ") or "labels"
+
+
+def refuse_truth(path: Path) -> None:
+    """Refuse to replace a file of a dataset.
+
+    Raises
+    ------
+    FileExistsError
+        If the file is there, in one of the folders that datasets have or as one of their archives.
+    """
+    where = Path(os.path.realpath(path))  # resolve() fails at links to themselves
+    folders = [part.parent for part in where.parents if part.name.lower() in PARTS]
+    folders += [where.parent] if where.name.lower() in ARCHIVES else []
+    found = [
+        f(one, part) for one in folders for part in _SIGNS for f in (part_folder, part_archive)
+    ]
+    if path.exists() and any(sign.exists() for sign in found):
+        raise FileExistsError(
+            f"{path}: it belongs to a dataset and is not replaced; choose another name or folder"
+        )

@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Mapping
 from functools import partial
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -19,6 +18,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as as_safetensors
 from torch import Tensor, nn
 
+from napari_nucseg.io.atomic import WatchedFile
 from napari_nucseg.segmenters.fluo_unet import FluoShape, FluoUNet
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
 
@@ -116,9 +116,11 @@ def write_record(record: Mapping[str, Any], file: BinaryIO) -> None:
 
 def _save(content: Any, file: BinaryIO) -> None:
     """Write as torch does; but a full disk is told as such, for which torch has a RuntimeError."""
-    whole = BytesIO()
-    torch.save(content, whole)
-    file.write(whole.getbuffer())
+    watched: Any = WatchedFile(file)
+    try:
+        torch.save(content, watched)  # not in memory first: it may be gigabytes
+    except RuntimeError as error:
+        raise watched.failure or error from None
 
 
 def _load(path: Path, mapped: bool = True) -> Any:
@@ -228,8 +230,7 @@ def load_transformer(path: Path, place: torch.device) -> nn.Module:
     try:
         model = CellposeModel(pretrained_model=str(path), device=place, use_bfloat16=False)
     except (RuntimeError, ValueError) as error:
-        told = _first_line(error)
-        raise ValueError(f"{path}: not a whole Cellpose 4 model: {told}") from error
+        raise ValueError(f"{path}: not a whole Cellpose 4 model: {_first_line(error)}") from error
     check_complete(state, model.net.state_dict(), path, "Cellpose 4 model")
     net: nn.Module = model.net
     return net.eval()

@@ -11,13 +11,13 @@ import numpy as np
 from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
-from napari_nucseg.io.atomic import refuse_truth
 from napari_nucseg.io.bbbc039 import require_whole, write_mask
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, to_um
 from napari_nucseg.io.channels import CHANNEL, TIME, said_by
 from napari_nucseg.io.label_formats import CELLPOSE, FORMATS, MASK, TIFF, LabelFormat, format_of
 from napari_nucseg.io.label_rules import NPY_SUFFIXES
 from napari_nucseg.io.labelled import Labelled
+from napari_nucseg.io.sources import refuse_truth
 from napari_nucseg.io.writers import with_ending
 from napari_nucseg.ui.edits import count_corrected_in
 from napari_nucseg.ui.layer_fields import plane_of

@@ -17,9 +17,9 @@ from napari_nucseg.analysis.comparison import LabelPair
 from napari_nucseg.analysis.corrections import Changes
 from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.marks import marks_in_force
-from napari_nucseg.io.atomic import as_file_name
 from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import CHANNEL, MEAN
+from napari_nucseg.io.sources import as_file_name
 from napari_nucseg.io.writers import check_parquet, with_ending
 from napari_nucseg.ui.edits import changes_of, corrected_planes, find_corrected, is_tracked
 from napari_nucseg.ui.jobs import Run

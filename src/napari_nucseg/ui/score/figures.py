@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
-from napari_nucseg.io.atomic import as_file_name, write_whole
+from napari_nucseg.io.atomic import write_whole
+from napari_nucseg.io.sources import as_file_name
 from napari_nucseg.io.writers import Columnlike, with_ending, write_columns
 from napari_nucseg.metrics.overlap import Index, join_overlaps
 from napari_nucseg.metrics.verdicts import Verdict

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_nucseg.analysis.marks import Mark, Marked, unknown_regions, with_marks
 from napari_nucseg.analysis.marks_file import MarksFile, marks_record, read_marks
 from napari_nucseg.analysis.objects import ObjectKey
-from napari_nucseg.io.atomic import as_file_name
+from napari_nucseg.io.sources import as_file_name
 from napari_nucseg.io.writers import with_ending, write_json
 from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.progress import Progress

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_nucseg.analysis.marks import KEPT_MARKS, Marks, unknown_regions
 from napari_nucseg.analysis.marks_file import marks_record
-from napari_nucseg.io.atomic import as_file_name
+from napari_nucseg.io.sources import as_file_name
 from napari_nucseg.io.writers import write_json
 from napari_nucseg.metrics.ignoring import Polygon, Regions
 from napari_nucseg.ui.jobs import tell_user

@@ -20,10 +20,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_nucseg.batch.train_log import TrainFiles
-from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.devices import CHOICES
 from napari_nucseg.segmenters.training.params import FINE_TUNING
 from napari_nucseg.segmenters.training.starts import (
+    MODELS,
     SAM_ENDING,
     SAM_MEMORY,
     is_sam,
@@ -223,7 +223,7 @@ class TrainForm:
         """Propose a file that is not there."""
         before = path_in(self.out)
         folder = Path.home() if before is None else before.parent
-        start = self._start
+        start = self.start_path
         ending = SAM_ENDING if start is not None and is_sam(start) else SAFETENSORS
         names = (f"my-nuclei{f'-{n}' if n > 1 else ''}{ending}" for n in range(1, 10_000))
         free = (
@@ -235,7 +235,7 @@ class TrainForm:
 
     def suit_start(self) -> None:
         """Let values and the name of the file fit what is taught, unless they were chosen."""
-        self.values.suit(starting_params(self._start, {_GIVEN: True}))
+        self.values.suit(starting_params(self.start_path, {_GIVEN: True}))
         if path_in(self.out) == self._proposed:
             self.propose_name()
 
@@ -245,9 +245,11 @@ class TrainForm:
         self.start.reset_choices()
 
     @property
-    def _start(self) -> Path | None:
+    def start_path(self) -> Path | None:
         """Weights of the model that is taught, be they here or not."""
-        return catalogue.find(self.start.value).path if self.start.value else None
+        named = {model.name: model.path for model in MODELS}
+        chosen = self.start.value
+        return named.get(chosen, Path(chosen)) if chosen else None
 
     def show_resume(self) -> None:
         """Offer to go on where there is something to go on with."""

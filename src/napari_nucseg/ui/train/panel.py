@@ -87,8 +87,8 @@ class TrainPanel(Panel):
         form.pairs.itemChanged.connect(self._on_tick)
         for row in (form.source, form.hold_out, form.inside, form.folder):
             row.changed.connect(self._show_held)
-        form.device.changed.connect(self._show_place)
-        form.minutes.changed.connect(self._show_place)
+        for changed in (form.start.changed, form.device.changed, form.minutes.changed):
+            changed.connect(self._show_place)
         form.add_model.changed.connect(self.add_model)
         form.train.changed.connect(self.start)
         form.cancel.changed.connect(self.stop)
@@ -275,7 +275,8 @@ class TrainPanel(Panel):
             form.held.value = UNTICKED if self._pairs else NOTHING
 
     def _show_place(self) -> None:
-        self.form.place.value = describe_pace(self.form.device.value, self.form.minutes.value)
+        form = self.form
+        form.place.value = describe_pace(form.start_path, form.device.value, form.minutes.value)
 
     def _show_running(self, running: bool) -> None:
         self.form.lock(running)

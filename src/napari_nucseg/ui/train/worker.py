@@ -17,7 +17,7 @@ from napari_nucseg.segmenters import catalogue, devices, timing
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.model import Model, card_of
 from napari_nucseg.segmenters.training.params import TrainParams
-from napari_nucseg.segmenters.training.starts import check_start
+from napari_nucseg.segmenters.training.starts import check_start, is_sam
 from napari_nucseg.ui.jobs import BatchCountdown, Hand, RemainingTime
 from napari_nucseg.ui.train.fields import FieldInput
 from napari_nucseg.wording import as_duration, counted, listed
@@ -171,7 +171,7 @@ def teach(request: TrainRequest, progress: Progress, hand: Hand) -> Outcome:
         kind = OSError if isinstance(error, OSError) else ValueError
         raise kind(_in_words_of_the_panel(error)) from error
     finally:
-        _remember_pace(epochs, request.device)
+        _remember_pace(epochs, start.path, request.device)
     return outcome_of(request.out, held.names, start.name, epochs)
 
 
@@ -244,7 +244,7 @@ def describe_hold_out(count: int, held: int | None) -> str:
     return f"{some} of {counted(count, 'field')} will be held out."
 
 
-def describe_pace(wanted: str, minutes: float) -> str:
+def describe_pace(start: Path | None, wanted: str, minutes: float) -> str:
     """Say where a model will learn, how long, and how much it learns in that time, if measured."""
     try:
         device = devices.known(wanted)
@@ -253,7 +253,7 @@ def describe_pace(wanted: str, minutes: float) -> str:
     longest = f"stops by itself, after {as_duration(60 * minutes)} at the latest"
     if device is None:
         return f"A GPU if PyTorch can use one here, else the CPU; {longest}"
-    pace = timing.of_this_machine().known(_pace_key(str(device)))
+    pace = timing.of_this_machine().known(_pace_key(start, device))
     if not pace:
         return f"{device}; {longest}; not timed here yet"
     return f"{device}; {longest}; that is about {60 * minutes / pace:.0f} batches"
@@ -284,15 +284,16 @@ def _in_words_of_the_panel(error: Exception) -> str:
     return str(error).replace("with --overwrite", "under another name").replace("--resume", RESUME)
 
 
-def _remember_pace(epochs: Sequence[Epoch], wanted: str) -> None:
+def _remember_pace(epochs: Sequence[Epoch], start: Path | None, wanted: str) -> None:
     """Remember how long a batch took, with its share of the scoring."""
     if len(epochs) < 2:
         return
     first, last = epochs[0].row, epochs[-1].row
     if last.batch > first.batch:
         pace = (last.seconds - first.seconds) / (last.batch - first.batch)
-        timing.of_this_machine().record(_pace_key(str(devices.choose(wanted))), pace)
+        timing.of_this_machine().record(_pace_key(start, devices.choose(wanted)), pace)
 
 
-def _pace_key(device: str) -> str:
-    return f"seconds a batch of training: {device}"
+def _pace_key(start: Path | None, device: devices.Device) -> str:
+    of = ", Cellpose-SAM" if start is not None and is_sam(start) else ""
+    return f"seconds a batch of training: {device}{of}"
