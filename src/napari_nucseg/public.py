@@ -24,7 +24,8 @@ from napari_nucseg.array_types import PATHS, Labels, StrPath, as_array
 from napari_nucseg.io.datasets import find_field, open_dataset
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES
-from napari_nucseg.io.plates import NO_PLATE, PlateOptions
+from napari_nucseg.io.limits import is_zarr
+from napari_nucseg.io.plates import NO_PLATE, PlateOptions, is_plate
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics import score as scoring
 from napari_nucseg.metrics.ignoring import Ignored
@@ -124,7 +125,8 @@ def open(  # noqa: A001
     )
     place = Path(path)
     plate = PlateOptions(channel, truth_labels, pattern)
-    if place.is_file() and place.suffix.lower() in PICTURE_SUFFIXES:
+    is_file = place.is_file() and place.suffix.lower() in PICTURE_SUFFIXES
+    if is_file or (is_zarr(place) and not is_plate(place)):
         if split is not None or truths is not None or plate != NO_PLATE:
             raise ValueError(f"{place}: this is one image; open its folder to choose more than it")
         return Dataset(place.name, (find_field(place),))

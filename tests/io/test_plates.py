@@ -291,3 +291,87 @@ def test_labels_go_into_plates_alone_and_by_a_plain_name(run, plate, drawn_datas
     assert (done.code, "none of the images is of a plate" in done.said) == (2, True)
     done = run("segment", plate, "--channel", "DAPI", *out, "--into-plate", "../otsu")
     assert (done.code, "no name of labels" in done.said) == (2, True)
+
+
+# Images of OME-Zarr beside one another
+
+
+def write_alone(path, data, version="0.4", labels=None):
+    """Write an image of OME-Zarr that is in no plate, with labels in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    group = zarr.create_group(str(path), zarr_format=2 if version == "0.4" else 3)
+    write_image(group, data, "zyx"[-data.ndim :], version)
+    if labels is not None:
+        write_labels(group, "nuclei", labels, version)
+    return path
+
+
+LAYOUTS = {
+    "folders": ("images/{}.ome.zarr", "labels/{}.ome.zarr"),
+    "tiff": ("images/{}.ome.zarr", "masks/{}.tif"),
+    "beside": ("{}.ome.zarr", "{}_labels.ome.zarr"),
+    "within": ("{}.ome.zarr", ""),
+}
+
+
+@pytest.fixture(params=LAYOUTS)
+def zarrs(request, tmp_path, drawn_fields):
+    image, truth = LAYOUTS[request.param]
+    version = "0.5" if request.param == "beside" else "0.4"
+    for name, field in zip("ab", drawn_fields, strict=False):
+        inner = None if truth else field.labels
+        write_alone(tmp_path / "set" / image.format(name), field.image, version, inner)
+        path = tmp_path / "set" / truth.format(name)
+        if truth.endswith(".tif"):
+            path.parent.mkdir(exist_ok=True)
+            tifffile.imwrite(path, field.labels.astype(np.uint16))
+        elif truth:
+            write_alone(path, field.labels.astype(np.uint32), version)
+    return tmp_path / "set"
+
+
+def test_images_of_ome_zarr_and_their_labels_are_a_dataset(zarrs, drawn_fields):
+    dataset = open_dataset(zarrs)
+
+    assert [field.stem for field in dataset.fields] == ["a", "b"]
+    for field, drawn in zip(dataset.fields, drawn_fields, strict=False):
+        image = field.read_image()
+        assert np.array_equal(image.data, drawn.image)
+        assert image.pixel_size == 0.5
+        assert np.array_equal(field.read_truth(), drawn.labels)
+    (alone,) = ns.open(next(zarrs.rglob("a.ome.zarr"))).fields
+    assert alone.stem == "a"
+    assert np.array_equal(alone.read_image().data, drawn_fields[0].image)
+    assert np.array_equal(alone.read_truth(), drawn_fields[0].labels)
+
+
+def test_a_list_names_images_of_ome_zarr(zarrs):
+    (zarrs / "test.txt").write_text("b.ome.zarr\n")
+
+    assert [field.stem for field in open_dataset(zarrs, "test").fields] == ["b"]
+
+
+def test_images_of_ome_zarr_are_scored_and_their_labels_not_segmented(zarrs, run, tmp_path):
+    done = run("benchmark", zarrs, "-m", "otsu", "--out", tmp_path / "out")
+
+    assert done.code == 0, done.err
+    assert "set, otsu: 2 fields" in done.flat
+    assert sorted(one.name for one in (tmp_path / "out" / "labels").iterdir()) == ["a.tif", "b.tif"]
+    images = next(zarrs.rglob("a.ome.zarr")).parent
+    told = run("segment", images, "--out", tmp_path / "labels", "--json")
+    assert [one["name"] for one in json.loads(told.out)["segmented"]] == [
+        "a.ome.zarr",
+        "b.ome.zarr",
+    ]
+
+
+def test_a_stack_of_ome_zarr_is_read_as_one(tmp_path, drawn_fields):
+    volume = np.stack([drawn_fields[0].image] * 3)
+    path = write_alone(tmp_path / "v.ome.zarr", volume)
+
+    image = ns.open(str(path)).fields[0].read_image()
+
+    assert np.array_equal(image.data, volume)
+    assert (image.stack, image.pixel_size, image.z_spacing) == ("Z", 0.5, 1.0)
+    with pytest.raises(ValueError, match="this is one image"):
+        ns.open(path, "validation")

@@ -22,7 +22,7 @@ from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.ome_zarr import list_zarrs
 from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.plates import is_plate, plate_images
-from napari_nucseg.io.sources import Source, list_folder
+from napari_nucseg.io.sources import ZARR_SUFFIX, Source, list_folder
 from napari_nucseg.io.writers import checksum, known_provenance, read_provenance
 from napari_nucseg.io.zarr_labels import write_zarr_into
 from napari_nucseg.progress import Progress
@@ -96,8 +96,9 @@ def _images_in(folder: Path) -> list[Source]:
 def _is_labels(source: Source) -> bool:
     """Whether a file of a folder holds labels of an image beside it, or some that were saved."""
     stem = stem_of_truth(source.stem)
-    beside = (source.path.with_name(stem + suffix) for suffix in PICTURE_SUFFIXES)
-    if stem != source.stem and any(path.is_file() for path in beside):
+    suffixes = (*PICTURE_SUFFIXES, f".ome{ZARR_SUFFIX}")
+    beside = (source.path.with_name(stem + suffix) for suffix in suffixes)
+    if stem != source.stem and any(path.exists() for path in beside):
         return True
     try:
         return bool(read_made(source.path))

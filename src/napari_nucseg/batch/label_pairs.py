@@ -186,16 +186,11 @@ def _by_stem(folder: Path) -> dict[str, Source]:
     if not listed:
         others = others_in(folder, "save the labels as TIFF")
         raise ValueError(f"{folder}: no label TIFF or mask PNG here{others}")
-    sources = {_stem(source): source for source in listed}
+    sources = {source.stem: source for source in listed}
     if len(sources) < len(listed):
-        twice = next(s for s in listed if sources[_stem(s)] != s)
-        raise ValueError(f"{folder}: {twice.name} and {sources[_stem(twice)].name} are one field")
+        twice = next(s for s in listed if sources[s.stem] != s)
+        raise ValueError(f"{folder}: {twice.name} and {sources[twice.stem].name} are one field")
     return sources
-
-
-def _stem(source: Source) -> str:
-    """Return the stem of the image that a label file belongs to."""
-    return source.stem.removesuffix(".ome") if is_zarr(source.path) else source.stem
 
 
 def _by_image(labels: dict[str, Source]) -> dict[str, Source]:

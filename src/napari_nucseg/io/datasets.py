@@ -33,6 +33,7 @@ from napari_nucseg.io.lists import (
     split_of,
     splits_of,
 )
+from napari_nucseg.io.ome_zarr import truth_within
 from napari_nucseg.io.plates import (
     NO_PLATE,
     PlateOptions,
@@ -55,7 +56,7 @@ def find_field(path: Path) -> Field:
     """
     source = Source(path)
     split = split_of(root_of(path.parent), source.stem)
-    return Field(source.stem, source, find_truth(path), split)
+    return Field(source.stem, source, find_truth(path) or truth_within(source), split)
 
 
 def open_dataset(
@@ -195,13 +196,7 @@ def _are_images_and_truths(images: Path, truths: Path) -> bool:
 
 
 def _find_files_in_two(images: Path, truths: Path) -> Files:
-    """Find images in one folder and their ground truth in another, without opening any.
-
-    Raises
-    ------
-    ValueError
-        If a folder holds none, or a field has two images or two ground truths.
-    """
+    """Find images in one folder and their ground truth in another, without opening any."""
     found = list_folder(images, PICTURE_SUFFIXES)
     labels = [source for source in list_folder(truths, TRUTH_SUFFIXES) if is_truth_kind(source)]
     for folder, sources in ((images, found), (truths, labels)):
@@ -272,9 +267,11 @@ def list_splits(path: Path) -> tuple[str, ...]:
 def _open_whole(root: Path, files: Files) -> Dataset:
     """Find all fields; absent are those that truth or a list tells of, and that have no image."""
     splits = splits_of(find_lists(root, files.stems), files.stems)
+    stems = sorted(files.images or files.truths)
+    found = ((stem, files.images.get(stem), files.truths.get(stem)) for stem in stems)
     fields = tuple(
-        Field(stem, files.images.get(stem), files.truths.get(stem), splits.get(stem))
-        for stem in sorted(files.images or files.truths)
+        Field(stem, image, truth or truth_within(image), splits.get(stem))
+        for stem, image, truth in found
     )
     absent = {*splits, *files.truths} - {field.stem for field in fields}
     return Dataset(root.name or str(root), fields, tuple(sorted(absent)))

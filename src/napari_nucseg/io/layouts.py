@@ -17,10 +17,12 @@ from pathlib import Path
 
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, SEG, is_seg
+from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.pictures import JPEG_SUFFIXES, PNG_SUFFIXES, TIFF_SUFFIXES
 from napari_nucseg.io.sources import (
     IMAGES,
     TRUTHS,
+    ZARR_SUFFIX,
     Source,
     describe_folder,
     has_images,
@@ -32,9 +34,9 @@ from napari_nucseg.io.sources import (
 )
 
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, *PNG_SUFFIXES)
-PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *JPEG_SUFFIXES)
+PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *JPEG_SUFFIXES, ZARR_SUFFIX)
 """Endings of images of a dataset; labels in JPEG would have other numbers."""
-TRUTH_SUFFIXES = (*IMAGE_SUFFIXES, *NPY_SUFFIXES)
+TRUTH_SUFFIXES = (*IMAGE_SUFFIXES, *NPY_SUFFIXES, ZARR_SUFFIX)
 ALL_SUFFIXES = (*PICTURE_SUFFIXES, *NPY_SUFFIXES)
 _CELLPOSE_TRUTH = "_masks"
 _CELLPOSE_OWN = "_cp_masks"
@@ -230,7 +232,7 @@ def _list_truths(root: Path) -> list[Source]:
 
 def is_truth_kind(source: Source) -> bool:
     """Whether labels of this kind are read: of NumPy's files only those of Cellpose's window."""
-    return source.suffix in IMAGE_SUFFIXES or is_seg(source)
+    return source.suffix not in NPY_SUFFIXES or is_seg(source)
 
 
 def _is_named_truth(source: Source) -> bool:
@@ -242,12 +244,11 @@ def _is_named_truth(source: Source) -> bool:
 
 def _beside(image: Path) -> list[Source]:
     """List the files beside an image that are its ground truth by their names."""
-    paths = [
-        image.with_name(image.stem + ending + suffix)
-        for ending in _TRUTH_ENDINGS
-        for suffix in TRUTH_SUFFIXES
-    ]
-    return [s for s in map(Source, paths) if _is_named_truth(s) and s.path.is_file()]
+    stem = image.stem.removesuffix(".ome") if is_zarr(image) else image.stem
+    suffixes = (*TRUTH_SUFFIXES, f".ome{ZARR_SUFFIX}")
+    names = (stem + ending + suffix for ending in _TRUTH_ENDINGS for suffix in suffixes)
+    found = [Source(image.with_name(name)) for name in names]
+    return [s for s in found if _is_named_truth(s) and s.path.exists()]
 
 
 def _without_own(truths: Sequence[Source]) -> list[Source]:

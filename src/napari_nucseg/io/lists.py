@@ -10,6 +10,7 @@ from unicodedata import normalize
 
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
+from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.sources import LISTS, Source, list_folder, list_part, part_folder
 
 SPLITS = ("training", "validation", "test")
@@ -238,7 +239,7 @@ def _plain(name: str) -> str:
 def _stem_of(name: str, stems: Set[str]) -> str:
     """Cut folders and the ending of an image or its ground truth off a name with other dots."""
     path = Path(name if Path(name).stem in stems else _plain(name))
-    stem = normalize("NFC", path.stem if _has_ending(name) else path.name)
+    stem = Source(path).stem if _has_ending(name) else normalize("NFC", path.name)
     image = stem_of_truth(stem)
     return image if stem not in stems and image in stems else stem
 
@@ -291,7 +292,7 @@ def _field(path: Path, row: Sequence[str], columns: tuple[int, int, int | None])
     if image is None:
         raise ValueError(f"{path}: a line names no image: {', '.join(row)}; remove it")
     for one in (image, truth):
-        if one is not None and not one.path.is_file():
+        if one is not None and not (one.path.is_file() or is_zarr(one.path)):
             raise FileNotFoundError(f"{one}: there is no such file, which {path} names")
     split = None if columns[2] is None or columns[2] >= len(row) else row[columns[2]]
     return Field(image.stem, image, truth, split or None)

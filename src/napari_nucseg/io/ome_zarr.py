@@ -22,6 +22,7 @@ from napari_nucseg.array_types import Box, Windowed, parts_of
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, to_um
 from napari_nucseg.io.labelled import NOTE
 from napari_nucseg.io.limits import BadFileError, is_zarr
+from napari_nucseg.io.sources import Source
 
 _CHUNK, _THICK = {2: 1024, 3: 256}, 32
 """Edge of a chunk of labels, in pixels, by the number of axes; and its planes."""
@@ -77,6 +78,12 @@ def labels_within(path: Path) -> Path:
         raise BadFileError(
             f"{inner}: it does not say which labels it holds; give the folder of the labels"
         ) from error
+
+
+def truth_within(image: Source | None) -> Source | None:
+    """Return the first label image in an image of OME-Zarr; None of any other image."""
+    path = None if image is None or not is_zarr(image.path) else labels_within(image.path)
+    return None if image is None or path in (None, image.path) else Source(path)
 
 
 def import_zarr() -> Any:

@@ -16,12 +16,20 @@ from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from napari_nucseg.io.archive_names import member_path
-from napari_nucseg.io.limits import BadFileError, refuse_longer, refuse_special, refuse_unpacking
+from napari_nucseg.io.limits import (
+    BadFileError,
+    is_zarr,
+    refuse_longer,
+    refuse_special,
+    refuse_unpacking,
+)
 
 IMAGES, LISTS = "images", "metadata"
 TRUTHS = ("masks", "labels")
 PARTS = (IMAGES, *TRUTHS, LISTS)
 """Names of the folders, or archives, that a dataset has; they may have capitals."""
+ZARR_SUFFIX = ".zarr"
+"""Ending of the folders of OME-Zarr, which are listed and read as files are."""
 ARCHIVES = tuple(f"{part}.zip" for part in PARTS)
 _SIGNS = (IMAGES, LISTS)
 """What lies beside masks that belong to a dataset, as a folder or an archive."""
@@ -63,11 +71,12 @@ class Source:
 
     @property
     def stem(self) -> str:
-        """File name without folders and ending; letters with accents are spelt in one way.
+        """File name without folders and ending (.ome.zarr is one); letters are spelt in one way.
 
         macOS has them in two parts, and what it packs, too.
         """
-        return unicodedata.normalize("NFC", PurePosixPath(self.name).stem)
+        stem = unicodedata.normalize("NFC", PurePosixPath(self.name).stem)
+        return stem.removesuffix(".ome") if self.suffix == ZARR_SUFFIX else stem
 
     @property
     def suffix(self) -> str:
@@ -151,7 +160,11 @@ def list_folder(
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in suffixes
         and not path.name.startswith(".")
-        and (path.is_file() or (broken_links and path.is_symlink() and not path.exists()))
+        and (
+            path.is_file()
+            or is_zarr(path)
+            or (broken_links and path.is_symlink() and not path.exists())
+        )
     ]
 
 
