@@ -83,15 +83,13 @@ def _told_name(extra: bytes, raw: bytes) -> str:
 
 def _decoded(raw: bytes) -> str:
     """Decode the parts of a path, each by itself, so that other folders change no file's name."""
-    with suppress(UnicodeDecodeError):
-        return raw.decode("utf-8")
     return "/".join(_part_decoded(part, b"/" in raw) for part in raw.split(b"/"))
 
 
 def _part_decoded(raw: bytes, is_part: bool) -> str:
     """Decode a name by the one code page that makes words of it, or escape its bytes."""
-    if raw.isascii():
-        return raw.decode("ascii")
+    with suppress(UnicodeDecodeError):
+        return raw.decode("utf-8")
     pages = [*_asian_pages(raw), *_cyrillic_pages(raw)] or list(_western_pages(raw))
     if len(pages) > 1:
         everyday = [page for page in pages if _is_everyday(raw.decode(page, "replace"))]
