@@ -84,3 +84,14 @@ def write_plate(path, fields, version="0.4", channels=CHANNELS, labels=("nuclei"
             for name in labels:
                 write_labels(image, name, field.labels, version)
     return path
+
+
+def write_alone(path, data, version="0.4", labels=None):
+    """Write an image of OME-Zarr that is in no plate, with labels in it."""
+    zarr = pytest.importorskip("zarr")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    group = zarr.create_group(str(path), zarr_format=2 if version == "0.4" else 3)
+    write_image(group, data, "zyx"[-data.ndim :], version)
+    if labels is not None:
+        write_labels(group, "nuclei", labels, version)
+    return path

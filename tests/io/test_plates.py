@@ -16,7 +16,7 @@ from napari_nucseg.io import writers
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.plates import PlateOptions, is_plate
 from tests.batch.trainings import make_start
-from tests.drawn_plates import write_plate
+from tests.drawn_plates import write_alone, write_plate
 
 pytest.importorskip("zarr")
 
@@ -294,16 +294,6 @@ def test_labels_go_into_plates_alone_and_by_a_plain_name(run, plate, drawn_datas
 
 
 # Images of OME-Zarr beside one another
-
-
-def write_alone(path, data, version="0.4", labels=None):
-    """Write an image of OME-Zarr that is in no plate, with labels in it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    group = zarr.create_group(str(path), zarr_format=2 if version == "0.4" else 3)
-    write_image(group, data, "zyx"[-data.ndim :], version)
-    if labels is not None:
-        write_labels(group, "nuclei", labels, version)
-    return path
 
 
 LAYOUTS = {
