@@ -89,6 +89,27 @@ def pixel_size(layer: Layer) -> float | None:
     return float(np.sqrt(abs(edges[0] * edges[1])))
 
 
+def pyramid_like(levels: Sequence[Any], shape: tuple[int, ...]) -> list[Any]:
+    """Return labels of Zarr as napari takes a pyramid: two levels at least, and all axes.
+
+    Parameters
+    ----------
+    levels : sequence of zarr.Array
+        Levels of labels, the full resolution first.
+    shape : tuple of int
+        Shape of the image's fields, which may have more axes of length 1.
+    """
+    import dask.array as da  # not above, because opening a panel would wait for it
+
+    index = tuple(None if length == 1 else slice(None) for length in shape[:-2])
+    data = list(levels)
+    if len(data) == 1 or levels[0].ndim < len(shape):
+        data = [da.from_array(level, chunks=level.chunks) for level in levels]
+    if levels[0].ndim < len(shape):
+        data = [level[(*index, ...)] for level in data]
+    return data if len(data) > 1 else [*data, data[0][..., ::2, ::2]]
+
+
 def plane_of(data: Any, number: int) -> Any:
     """Return one field of a stack, still lazy if the stack is."""
     return data[np.unravel_index(number, data.shape[:-2])] if data.ndim > 2 else data
