@@ -19,9 +19,12 @@ from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.score import DEFAULT_RULE
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
-from napari_nucseg.ui.layers import record_of
+from napari_nucseg.ui.files.writer import save_labels
+from napari_nucseg.ui.layers import FILE, record_of
 from napari_nucseg.ui.segment import block_segmentation
-from tests.ui.segment_actions import RUN, predictions, run
+from napari_nucseg.ui.segment.live_update import IN_BLOCKS
+from tests.ui.heartbeat import heartbeat
+from tests.ui.segment_actions import RUN, move, predictions, run
 
 zarr = pytest.importorskip("zarr")
 SIZE = 256
@@ -67,8 +70,6 @@ def the_result(viewer) -> Labels:
 def test_a_large_layer_gets_the_labels_of_the_command_line(
     qtbot, viewer, slide, panel, expected, tmp_path
 ):
-    said = []
-    panel.status.changed.connect(said.append) if hasattr(panel.status, "changed") else None
     run(qtbot, panel)
 
     labels, path = the_result(viewer), tmp_path / "slide fluo-nuclei.ome.zarr"
@@ -113,6 +114,12 @@ def test_a_run_that_is_stopped_keeps_its_blocks_and_goes_on(
     np.testing.assert_array_equal(np.asarray(the_result(viewer).data[0]), expected)
 
 
+def test_the_window_answers_while_blocks_are_made(qtbot, slide, panel):
+    with heartbeat() as heart:
+        run(qtbot, panel)
+    assert heart.longest < 0.1, heart.places
+
+
 def test_labels_of_other_values_lie_beside_those_that_are_there(
     qtbot, viewer, slide, panel, tmp_path
 ):
@@ -123,8 +130,8 @@ def test_labels_of_other_values_lie_beside_those_that_are_there(
     assert "are there already" in panel.status.value
     assert predictions(viewer) == [first]
 
-    panel.form.params["min_size"].value = 400
-    assert "Press Segment" in panel.status.value
+    move(qtbot, panel, {"min_size": 400})
+    assert panel.status.value == IN_BLOCKS
     run(qtbot, panel)
     other = next(one for one in predictions(viewer) if one is not first)
     np.testing.assert_array_equal(np.asarray(first.data[0]), before)
@@ -149,6 +156,35 @@ def test_a_layer_of_no_file_asks_for_a_folder(
     assert labels.data[0].shape == (1, 600, 830)
     np.testing.assert_array_equal(np.asarray(labels.data[0])[0], expected)
     assert (tmp_path / "lazy- one fluo-nuclei.ome.zarr").is_dir()
+
+
+class Unread:
+    """Labels on the disk, which are drawn, but not to be read into memory."""
+
+    shape, ndim, dtype, size = (600, 830), 2, np.dtype(np.uint32), 600 * 830
+
+    def __getitem__(self, index):
+        return np.zeros(self.shape, self.dtype)[index]
+
+    def __array__(self, *_, **__):
+        raise AssertionError("all of it was read")
+
+
+def test_large_labels_are_left_to_the_command_that_scores_in_parts(qtbot, viewer):
+    for name in ("one", "other"):
+        data = [Unread(), np.zeros((300, 415), np.uint32)]
+        viewer.add_labels(data, multiscale=True, name=name)
+    panel = viewer.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1]
+    panel.prediction.value, panel.truth.value = viewer.layers[1], viewer.layers[0]
+    qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
+    assert "Use the command napari-nucseg score" in panel.status.value
+
+
+def test_large_labels_are_not_saved_anew(viewer, tmp_path):
+    data = [Unread(), np.zeros((300, 415), np.uint32)]
+    labels = viewer.add_labels(data, multiscale=True, metadata={FILE: "a.ome.zarr"})
+    with pytest.raises(OSError, match="too large to be saved anew; copy a"):
+        save_labels(str(tmp_path / "a.tif"), *labels.as_layer_data_tuple()[:2])
 
 
 def test_several_large_planes_are_refused(viewer, panel):

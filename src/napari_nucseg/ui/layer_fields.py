@@ -16,6 +16,7 @@ from pint.registry import LazyRegistry
 
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
+from napari_nucseg.io.limits import max_pixels
 from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
 from napari_nucseg.progress import Progress
 
@@ -156,6 +157,18 @@ def snapshot(data: Any, shown: int) -> Callable[[], Any]:
         return fields
 
     return copied
+
+
+def say_too_large(layers: Sequence[Labels]) -> str:
+    """Say that labels are larger than memory, and what to do; empty if none are."""
+    for layer in layers:
+        data = full_data(layer)
+        if not isinstance(data, np.ndarray) and math.prod(data.shape[-2:]) > max_pixels():
+            return (
+                f"{layer.name} is too large to be compared here. Use the command "
+                "napari-nucseg score, which reads the files of labels in parts."
+            )
+    return ""
 
 
 def shown_plane(point: Sequence[float], layer: Layer) -> int:

@@ -33,6 +33,8 @@ RING = "ring"
 """Role of a Points layer that marks a nucleus."""
 MASK_IMAGE = "nucseg mask image"
 """Where labels that were made from an Image layer say its unique id."""
+FILE = "nucseg file"
+"""Where labels that are shown from the disk say which folder they are in, or will be."""
 _KEY, _SET_ASIDE = "nucseg", "nucseg of other axes"
 _PLACED = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 SEEN = (0.16, 0.4)

@@ -38,7 +38,7 @@ from napari_nucseg.segmenters.blocks import Block
 from napari_nucseg.segmenters.survey import sample_boxes
 from napari_nucseg.ui.jobs import Hand, LongSteps, TimeLeft
 from napari_nucseg.ui.layer_fields import count_planes, field_shape, pyramid_like
-from napari_nucseg.ui.layers import PREDICTION, LayerRecord, placement, prepare_colours, tag
+from napari_nucseg.ui.layers import FILE, PREDICTION, LayerRecord, placement, prepare_colours, tag
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.segment.image_source import PlanesInParts
 from napari_nucseg.ui.segment.result_cache import short_name
@@ -51,8 +51,6 @@ _WHITES = (np.dtype(np.uint8), np.dtype(np.uint16))
 """Types of colours of which it is known what is white, whatever part of the image is read."""
 OUTLINE = 2
 """Width of outlines, px of the screen."""
-_FILE = "nucseg file"
-"""Where a layer says which folder its labels are in, or will be."""
 
 
 @dataclass(frozen=True)
@@ -262,9 +260,9 @@ def show_on_disk(viewer: ViewerModel, image: Image, part: LabelsOnDisk) -> None:
         by_field=dict.fromkeys(planes, part.made) if len(planes) > 1 else None,
         is_copy=True,  # into which no other result is written
     )
-    metadata = tag(record) | {_FILE: str(part.path)}
+    metadata = tag(record) | {FILE: str(part.path)}
     data = pyramid_like(part.levels, field_shape(image))
-    known = (one for one in viewer.layers if one.metadata.get(_FILE) == metadata[_FILE])
+    known = (one for one in viewer.layers if one.metadata.get(FILE) == metadata[FILE])
     layer = next((one for one in known if isinstance(one, Labels)), None)
     if layer is None:
         name, placed = f"{image.name} {short_name(part.made['model'])}", placement(image)
