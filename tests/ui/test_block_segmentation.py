@@ -114,9 +114,11 @@ def test_a_run_that_is_stopped_keeps_its_blocks_and_goes_on(
     np.testing.assert_array_equal(np.asarray(the_result(viewer).data[0]), expected)
 
 
-def test_the_window_answers_while_blocks_are_made(qtbot, slide, panel):
-    with heartbeat() as heart:
-        run(qtbot, panel)
+def test_the_window_answers_while_blocks_are_made(qtbot, viewer, slide, panel):
+    panel.form.segment.native.click()
+    qtbot.waitUntil(lambda: "Block 3 of 12" in panel.status.value, timeout=RUN)
+    with heartbeat() as heart:  # once napari has added the layer
+        qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
     assert heart.longest < 0.1, heart.places
 
 

@@ -267,7 +267,7 @@ def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
 def prepare_colours(*_: object) -> None:
     """Let napari load and compile what labels need; for a worker, as it takes a second at first."""
     load_units()
-    for dtype in (np.uint8, np.int32):
+    for dtype in (np.uint8, np.int32, np.uint32):
         colormap({1: "white"}).map(np.ones((1, 1), dtype))
         Labels(np.ones((1, 1), dtype), units=("um", "um"))  # in no viewer, so any thread may
 

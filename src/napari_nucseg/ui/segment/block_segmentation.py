@@ -49,8 +49,6 @@ BLOCK: int | None = None
 """Edge of a block, px; None for what suits the model."""
 _WHITES = (np.dtype(np.uint8), np.dtype(np.uint16))
 """Types of colours of which it is known what is white, whatever part of the image is read."""
-OUTLINE = 2
-"""Width of outlines, px of the screen."""
 
 
 @dataclass(frozen=True)
@@ -266,10 +264,9 @@ def show_on_disk(viewer: ViewerModel, image: Image, part: LabelsOnDisk) -> None:
     layer = next((one for one in known if isinstance(one, Labels)), None)
     if layer is None:
         name, placed = f"{image.name} {short_name(part.made['model'])}", placement(image)
-        layer = viewer.add_labels(data, multiscale=True, name=name, metadata=metadata, **placed)
-        layer.contour = OUTLINE
-        viewer.layers.selection = {layer}
-        return
+        # Filled, since napari computes outlines of all in sight anew for each block
+        viewer.add_labels(data, multiscale=True, name=name, metadata=metadata, **placed)
+        return  # napari has selected it
     layer.metadata = layer.metadata | metadata
     if layer.data[0] is not data[0]:
         layer.data = data
