@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -18,12 +19,12 @@ from distributed import Client, LocalCluster
 from PIL import Image
 
 from napari_nucseg.batch import block_run
-from napari_nucseg.batch.block_run import needs_blocks, segment_in_blocks
+from napari_nucseg.batch.block_run import needs_blocks, segment_in_blocks, with_free_name
 from napari_nucseg.batch.executor import connected
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
 from napari_nucseg.batch.run_setup import set_up
 from napari_nucseg.io.images import read_labels
-from napari_nucseg.io.large_images import read_made
+from napari_nucseg.io.large_images import LargeImage, OpenImage, read_made
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.io.writers import checksum, read_provenance, write_labels
@@ -173,6 +174,45 @@ def test_blocks_of_other_parameters_are_made_anew(slide, setup, tmp_path):
     (tmp_path / "slide.tif.blocks" / "plan.json").write_text(json.dumps({"plan": {}}))
     (tmp_path / "slide.tif.blocks" / "block-0000-0000.npz").write_text("of another run")
     assert isinstance(segment(slide, setup, tmp_path), Saved)
+
+
+@pytest.fixture
+def open_image(field):
+    """The field as an image that is no file."""
+    image = LargeImage(field.shape, field.dtype, field.__getitem__)
+    return OpenImage(
+        Path("layer.png"), image=image, fingerprint="as drawn", labels="layer labels.ome.zarr"
+    )
+
+
+def test_an_open_image_gets_the_labels_of_its_file(open_image, done, setup, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    work = ImageTask(setup, tmp_path, Choice(takes_spacing=True))
+    found = segment_in_blocks(open_image, work, SIZE, ignore)
+    assert isinstance(found, Saved)
+    assert found.path == tmp_path / "layer labels.ome.zarr"
+    labels = zarr.open_group(str(found.path), mode="r")["0"][:]
+    np.testing.assert_array_equal(labels, read_labels(Source(done.path)))
+    assert read_made(found.path)["image"] == "layer.png"
+
+    assert with_free_name(open_image, work) == open_image  # which is up to date
+    changed = replace(open_image, fingerprint="drawn anew")
+    assert with_free_name(changed, work).labels == "layer labels 2.ome.zarr"
+
+
+def test_a_block_that_is_stopped_in_its_middle_is_not_written(open_image, setup, tmp_path):
+    pytest.importorskip("zarr")
+    reports = []
+
+    def stop(done, total, name="", /):
+        reports.append(done)
+        if len(reports) > 3:
+            raise Stopped
+
+    work = ImageTask(setup, tmp_path, Choice(takes_spacing=True), progress=stop)
+    with pytest.raises(Stopped):
+        segment_in_blocks(open_image, work, SIZE, ignore)
+    assert len(blocks_in(tmp_path)) < 3
 
 
 @pytest.mark.slow

@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_nucseg.array_types import parts_of
 from napari_nucseg.io.channels import Channel
 from napari_nucseg.io.images import read_image, read_labels
 from napari_nucseg.io.large_images import checksum_in_parts, fingerprint, open_large, read_made
-from napari_nucseg.io.ome_zarr import open_zarr, write_zarr_labels
+from napari_nucseg.io.ome_zarr import (
+    create_labels,
+    open_levels,
+    open_zarr,
+    write_part,
+    write_zarr_labels,
+)
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff_parts import write_tiff_labels
 from napari_nucseg.io.writers import checksum
@@ -165,3 +172,15 @@ def test_a_folder_that_changed_has_another_fingerprint(tmp_path):
     assert fingerprint(tmp_path) == before
     (tmp_path / "0" / "c").write_bytes(b"123")
     assert fingerprint(tmp_path) != before
+
+
+def test_a_pyramid_that_is_written_in_parts_holds_every_second_pixel_of_the_level_before(tmp_path):
+    pytest.importorskip("zarr")
+    labels = np.random.default_rng(0).integers(0, 9, (1100, 2500)).astype(np.uint32)
+    levels = create_labels(tmp_path / "a.ome.zarr", labels.shape, {})
+    for box in parts_of(labels.shape, (333, 501)):
+        write_part(levels, box, labels[box])
+    again = open_levels(tmp_path / "a.ome.zarr")
+    assert len(again) == 3
+    for number, level in enumerate(again):
+        np.testing.assert_array_equal(level[:], labels[:: 2**number, :: 2**number])

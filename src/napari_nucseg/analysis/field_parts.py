@@ -68,9 +68,8 @@ class FieldSource:
         box : Rectangle, optional
             Part of the field that is read; all of it if not given.
         """
-        field = self.data[self._index(plane)]
-        if box is not None:
-            field = field[box.slices]
+        part = () if box is None else box.slices
+        field = self.data[(*self._index(plane), *part)]  # at once, as Zarr reads what is indexed
         if not self.channel or CHANNEL in self.axes:
             return np.array(field)
         return Channel(self.channel.lower()).take(np.asarray(field), axis=-1, colours=3)

@@ -11,6 +11,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +28,28 @@ from napari_nucseg.batch.image_run import is_same_setup, keep_edited, segment_im
 from napari_nucseg.batch.image_task import Failed, ImageTask, Saved, labels_file, note_of_planes
 from napari_nucseg.io.atomic import alone_with, describe_error, replace_folder
 from napari_nucseg.io.large_images import (
+    OpenImage,
     checksum_in_parts,
     count_in_parts,
     declared_planes,
-    fingerprint,
+    fingerprint_of,
     open_large,
     read_made,
 )
-from napari_nucseg.io.limits import is_zarr, max_pixels
+from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.ome_zarr import write_zarr_labels
 from napari_nucseg.io.pictures import PNG_SUFFIXES
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff_parts import write_tiff_labels
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.blocks import join_blocks
+from napari_nucseg.segmenters.devices import exceeds_memory
 from napari_nucseg.segmenters.parameters import Depth
 from napari_nucseg.segmenters.tiling import MAX_PIXELS
 from napari_nucseg.segmenters.volumes import MAX_VOXELS
-from napari_nucseg.system_info import available_memory
 from napari_nucseg.wording import counted
 
-_BYTES = 24
-"""Bytes of memory that a pixel takes where an image is segmented in one piece."""
+_ENDING = ".ome.zarr"
 
 
 def needs_blocks(source: Source, depth: Depth | None) -> bool:
@@ -63,11 +64,7 @@ def needs_blocks(source: Source, depth: Depth | None) -> bool:
     sides = [n for n, axis in zip(planes.shape, planes.axes, strict=True) if axis in "YX"]
     plane = math.prod(sides)
     voxels = MAX_VOXELS if depth is Depth.IN_3D else pixels
-    return (
-        plane > MAX_PIXELS
-        or pixels > min(max_pixels(), voxels)
-        or plane * _BYTES > available_memory()
-    )
+    return plane > MAX_PIXELS or pixels > voxels or exceeds_memory(plane, pixels)
 
 
 def segment_each(
@@ -133,14 +130,14 @@ def segment_in_blocks(
     try:
         if source.member is not None:
             raise ValueError(f"{source}: unpack the archive to segment it in blocks")
-        if source.suffix in PNG_SUFFIXES:
+        if source.suffix in PNG_SUFFIXES and not isinstance(source, OpenImage):
             raise ValueError(f"{source}: a PNG is not read in blocks; save it as TIFF")
         if work.measures:
             raise ValueError(
                 f"{source}: it is segmented in blocks, whose nuclei are not measured; segment it "
                 "without --measures"
             )
-        path, sha256 = labels_file(source, work.out), fingerprint(source.path)
+        path, sha256 = labels_file(source, work.out), fingerprint_of(source)
         there = _find_saved(path, source, work, sha256)
         if there is not None:
             return there
@@ -150,6 +147,26 @@ def segment_in_blocks(
             return _segment(source, work, plan, folder, progress, cluster or run_serially)
     except (ValueError, OSError) as error:
         return work.blame(source, describe_error(error))
+
+
+def with_free_name(source: OpenImage, work: ImageTask) -> OpenImage:
+    """Give labels a name with a number where other labels, or anything else, have theirs."""
+    stem = source.labels.removesuffix(_ENDING)
+    for number in count(2):
+        path = labels_file(source, work.out)
+        if not path.exists() or _is_of(path, source, work):
+            return source
+        source = replace(source, labels=f"{stem} {number}{_ENDING}")
+    raise AssertionError  # numbers have no end
+
+
+def _is_of(path: Path, source: OpenImage, work: ImageTask) -> bool:
+    """Whether labels say that they are of the same image, made in the same way."""
+    try:
+        made = read_made(path)
+    except (ValueError, OSError):
+        return False
+    return made.get("image_sha256") == source.fingerprint and is_same_setup(made, work)
 
 
 def _segment(
@@ -185,7 +202,7 @@ def _segment(
     ]
     if failed:
         several = f" ({len(failed)} blocks failed)" if len(failed) > 1 else ""
-        again = "; the other blocks are kept, run the same command to go on"
+        again = "; the other blocks are kept, do the same again to go on"
         return Failed(source.name, f"{failed[0].error}{several}{again}")
     progress(len(blocks), len(blocks), "putting blocks together")
     return _put_together(source, work, plan, found, folder)

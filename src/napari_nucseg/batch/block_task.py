@@ -28,6 +28,7 @@ from napari_nucseg.io.large_images import LargeImage, open_large
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import write_json
 from napari_nucseg.progress import ignore
+from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.blocks import Block, Joined, Place
 from napari_nucseg.segmenters.network import NetSegmenter
 from napari_nucseg.segmenters.parameters import Depth
@@ -124,11 +125,14 @@ class BlockTask:
                     )
                     labels, made = segment_window(
                         segmenter, self.survey, image.read(block.window), work.setup.params,
-                        depth, ignore,
+                        depth, work.progress,
                     )  # fmt: skip
                     cut = count_cut(labels, block, image.shape)
+                work.progress(1, 1)  # nothing is written once it was stopped
                 check_weights(work.setup, made)
                 self.folder.write(block, labels, {**made.as_dict(), "cut": cut})
+            except Stopped:
+                raise
             except Exception as error:  # noqa: BLE001 - it is told, and the other blocks go on
                 return self.blame(block, describe_failure(error))
         return block

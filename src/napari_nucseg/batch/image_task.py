@@ -28,6 +28,7 @@ from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import Channel, ChannelNeededError
 from napari_nucseg.io.fields import Field
 from napari_nucseg.io.images import Image, read_image
+from napari_nucseg.io.large_images import OpenImage
 from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import checksum, write_labels
@@ -222,6 +223,8 @@ class ImageTask:
 
 def labels_file(source: Source, out: Path) -> Path:
     """Name the file of an image's labels, or the folder for one of OME-Zarr that is no field."""
+    if isinstance(source, OpenImage):
+        return out / source.labels
     if is_zarr(source.path) and not source.title:
         return out / f"{source.stem.removesuffix('.ome')}.ome.zarr"
     return out / f"{source.stem}.tif"

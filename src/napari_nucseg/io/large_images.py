@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,28 @@ class LargeImage:
     ngff: str = ""
 
 
+@dataclass(frozen=True)
+class OpenImage(Source):
+    """An image that need not be in a file, such as a layer: what reads its parts is open already.
+
+    Attributes
+    ----------
+    image : LargeImage
+        Its pixels.
+    fingerprint : str
+        What tells whether it has changed.
+    labels : str
+        Name of the folder of OME-Zarr that its labels are written into.
+    """
+
+    image: LargeImage = field(kw_only=True, compare=False, repr=False)
+    fingerprint: str = field(kw_only=True)
+    labels: str = field(kw_only=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 @contextmanager
 def open_large(
     source: Source, channel: Channel | None = None, *, as_numbers: bool = False
@@ -102,6 +124,9 @@ def open_large(
     OSError
         If it cannot be opened.
     """
+    if isinstance(source, OpenImage):
+        yield source.image
+        return
     if is_zarr(source.path):
         image = open_zarr(labels_within(source.path) if as_numbers else source.path)
         whole = _Whole(image.shape, image.axes, image.dtype, image.read)
@@ -122,6 +147,11 @@ def declared_planes(source: Source) -> Planes:
     """
     with open_tiff(source) as tiff:
         return find_planes(source, tiff, in_parts=True)
+
+
+def fingerprint_of(source: Source) -> str:
+    """Return what tells whether an image has changed, which is open or in a file or folder."""
+    return source.fingerprint if isinstance(source, OpenImage) else fingerprint(source.path)
 
 
 def fingerprint(path: Path) -> str:

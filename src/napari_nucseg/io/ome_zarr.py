@@ -10,7 +10,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -201,9 +201,29 @@ def write_zarr_labels(
     stack : str
         Axes before height and width, as in `Image`. Planes are moments if it is T.
     """
-    axes = ("tyx" if stack == "T" else "zyx")[-len(labels.shape) :]
-    edge = _CHUNK[len(labels.shape)]
-    count = 1 + max(0, math.ceil(math.log2(max(labels.shape[-2:]) / edge)))
+    levels = create_labels(folder, labels.shape, made, calibration, version, stack)
+    edge = 2 * _CHUNK[len(labels.shape)]
+    for box in parts_of(labels.shape, (_THICK, edge, edge)[-len(labels.shape) :]):
+        write_part(levels, box, labels.read(box))
+
+
+def create_labels(
+    folder: Path,
+    shape: tuple[int, ...],
+    made: Mapping[str, Any],
+    calibration: Calibration = UNKNOWN,
+    version: str = "0.5",
+    stack: str = "",
+) -> list[Any]:
+    """Create labels of OME-Zarr that hold background alone yet; see `write_zarr_labels`.
+
+    Returns
+    -------
+    list of zarr.Array
+        The levels of the pyramid, the full resolution first.
+    """
+    axes = ("tyx" if stack == "T" else "zyx")[-len(shape) :]
+    count = 1 + max(0, math.ceil(math.log2(max(shape[-2:]) / _CHUNK[len(shape)])))
     scales = _multiscales(axes, count, folder.name, calibration)
     told = _with_version(scales, version)
     group = import_zarr().create_group(
@@ -211,14 +231,25 @@ def write_zarr_labels(
         zarr_format=2 if version == "0.4" else 3,
         attributes={**told, NOTE: dict(made)},
     )
-    levels = [_create_level(group, labels.shape, level, version, axes) for level in range(count)]
-    for box in parts_of(labels.shape, (_THICK, 2 * edge, 2 * edge)[-len(labels.shape) :]):
-        data = labels.read(box)
-        for level, array in enumerate(levels):
-            thin = data[..., :: 2**level, :: 2**level]
-            starts = [*(one.start for one in box[:-2]), *(one.start >> level for one in box[-2:])]
+    return [_create_level(group, shape, level, version, axes) for level in range(count)]
+
+
+def write_part(levels: Sequence[Any], box: Box, data: NDArray[Any]) -> None:
+    """Write the labels of a box into all levels of a pyramid."""
+    for level, array in enumerate(levels):
+        firsts = [-(-one.start >> level) for one in box[-2:]]
+        y, x = ((n << level) - one.start for n, one in zip(firsts, box[-2:], strict=True))
+        thin = data[..., y :: 2**level, x :: 2**level]
+        starts = [*(one.start for one in box[:-2]), *firsts]
+        if thin.size:
             ends = zip(starts, thin.shape, strict=True)
             array[tuple(slice(start, start + length) for start, length in ends)] = thin
+
+
+def open_levels(folder: Path) -> list[Any]:
+    """Open the levels of a pyramid, the full resolution first; no pixel is read."""
+    group = import_zarr().open_group(str(folder), mode="r")
+    return [group[one["path"]] for one in _ome(group)["multiscales"][0]["datasets"]]
 
 
 def _create_level(group: Any, shape: tuple[int, ...], level: int, version: str, axes: str) -> Any:

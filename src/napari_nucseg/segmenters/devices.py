@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from napari_nucseg.io.limits import max_pixels
 from napari_nucseg.segmenters import timing
-from napari_nucseg.system_info import cores, processor
+from napari_nucseg.system_info import available_memory, cores, processor
 
 _MAPS = Path("/proc/self/maps")
 
 CHOICES = ("auto", "cuda", "mps", "cpu")
 """What may be asked for; ``auto`` takes the first of the others that there is."""
+_BYTES = 24
+"""Bytes of memory that a pixel takes where an image is segmented in one piece."""
 WORTHWHILE_GAIN = 1.2
 """How many times faster bfloat16 has to be on a processor to be worth its rounding."""
 
@@ -226,3 +229,8 @@ def _may_have_accelerator() -> bool:
     except OSError:
         return False
     return True
+
+
+def exceeds_memory(plane: int, pixels: int) -> bool:
+    """Tell whether an image of so many pixels, and in each plane, is not segmented in one piece."""
+    return pixels > max_pixels() or plane * _BYTES > available_memory()

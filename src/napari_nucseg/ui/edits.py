@@ -80,6 +80,8 @@ def corrected_planes(layer: Labels) -> tuple[int, ...]:
 
 def changes_of(layer: Labels, plane: int) -> Changes:
     """Tell how a field's labels differ from what they were before they were edited by hand."""
+    if layer.multiscale:  # which napari lets nobody paint in; on disk, they may exceed memory
+        return UNCHANGED
     return _changes(layer.metadata, full_data(layer), plane)
 
 

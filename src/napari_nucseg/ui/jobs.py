@@ -169,13 +169,17 @@ class LongSteps:
         self._told = done, total, name
         self._progress(done, total, name)
 
+    def again(self, *_: object) -> None:
+        """Tell the same as before: a `Progress` of parts that are not told, but may be stopped."""
+        self._progress(*self._told)
+
     def do(self, step: Callable[[], Made]) -> Made:
         """Do a step and return its result; what the progress raises meanwhile leaves it behind."""
         pool = ThreadPoolExecutor(1, thread_name_prefix="step")
         work = pool.submit(step)
         pool.shutdown(wait=False)
         while wait([work], timeout=_LOOK).not_done:
-            self._progress(*self._told)
+            self.again()
         return work.result()
 
 

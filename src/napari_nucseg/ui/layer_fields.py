@@ -16,6 +16,7 @@ from pint.registry import LazyRegistry
 
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
+from napari_nucseg.io.limits import max_pixels
 from napari_nucseg.metrics.ignoring import Polygon, Regions, ellipse_in
 from napari_nucseg.progress import Progress
 
@@ -89,6 +90,27 @@ def pixel_size(layer: Layer) -> float | None:
     return float(np.sqrt(abs(edges[0] * edges[1])))
 
 
+def pyramid_like(levels: Sequence[Any], shape: tuple[int, ...]) -> list[Any]:
+    """Return labels of Zarr as napari takes a pyramid: two levels at least, and all axes.
+
+    Parameters
+    ----------
+    levels : sequence of zarr.Array
+        Levels of labels, the full resolution first.
+    shape : tuple of int
+        Shape of the image's fields, which may have more axes of length 1.
+    """
+    import dask.array as da  # not above, because opening a panel would wait for it
+
+    index = tuple(None if length == 1 else slice(None) for length in shape[:-2])
+    data = list(levels)
+    if len(data) == 1 or levels[0].ndim < len(shape):
+        data = [da.from_array(level, chunks=level.chunks) for level in levels]
+    if levels[0].ndim < len(shape):
+        data = [level[(*index, ...)] for level in data]
+    return data if len(data) > 1 else [*data, data[0][..., ::2, ::2]]
+
+
 def plane_of(data: Any, number: int) -> Any:
     """Return one field of a stack, still lazy if the stack is."""
     return data[np.unravel_index(number, data.shape[:-2])] if data.ndim > 2 else data
@@ -135,6 +157,18 @@ def snapshot(data: Any, shown: int) -> Callable[[], Any]:
         return fields
 
     return copied
+
+
+def say_too_large(layers: Sequence[Labels]) -> str:
+    """Say that labels are larger than memory, and what to do; empty if none are."""
+    for layer in layers:
+        data = full_data(layer)
+        if not isinstance(data, np.ndarray) and math.prod(data.shape[-2:]) > max_pixels():
+            return (
+                f"{layer.name} is too large to be compared here. Use the command "
+                "napari-nucseg score, which reads the files of labels in parts."
+            )
+    return ""
 
 
 def shown_plane(point: Sequence[float], layer: Layer) -> int:

@@ -33,6 +33,8 @@ RING = "ring"
 """Role of a Points layer that marks a nucleus."""
 MASK_IMAGE = "nucseg mask image"
 """Where labels that were made from an Image layer say its unique id."""
+FILE = "nucseg file"
+"""Where labels that are shown from the disk say which folder they are in, or will be."""
 _KEY, _SET_ASIDE = "nucseg", "nucseg of other axes"
 _PLACED = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
 SEEN = (0.16, 0.4)
@@ -265,7 +267,7 @@ def colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
 def prepare_colours(*_: object) -> None:
     """Let napari load and compile what labels need; for a worker, as it takes a second at first."""
     load_units()
-    for dtype in (np.uint8, np.int32):
+    for dtype in (np.uint8, np.int32, np.uint32):
         colormap({1: "white"}).map(np.ones((1, 1), dtype))
         Labels(np.ones((1, 1), dtype), units=("um", "um"))  # in no viewer, so any thread may
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,12 @@ from napari_nucseg.io.channels import CHANNEL, TIME, said_by
 from napari_nucseg.io.label_formats import CELLPOSE, FORMATS, MASK, TIFF, LabelFormat, format_of
 from napari_nucseg.io.label_rules import NPY_SUFFIXES
 from napari_nucseg.io.labelled import Labelled
+from napari_nucseg.io.limits import max_pixels
 from napari_nucseg.io.sources import refuse_truth
 from napari_nucseg.io.writers import with_ending
 from napari_nucseg.ui.edits import count_corrected_in
 from napari_nucseg.ui.layer_fields import plane_of
+from napari_nucseg.ui.layers import FILE
 
 FILTERS = {f"{one.title} ({' '.join(f'*{end}' for end in one.endings)})": one for one in FORMATS}
 """Filters of a file dialog, and the format that each stands for."""
@@ -160,7 +163,13 @@ def _told(path: str, write: Callable[[], None]) -> None:
 
 
 def _full(data: Any, attributes: dict[str, Any]) -> Any:
-    return data[0] if attributes.get("multiscale") else data
+    full = data[0] if attributes.get("multiscale") else data
+    if not isinstance(full, np.ndarray) and math.prod(full.shape[-2:]) > max_pixels():
+        file = attributes.get("metadata", {}).get(FILE, "the folder they were read from")
+        raise OSError(
+            f"{attributes.get('name', 'labels')}: too large to be saved anew; copy {file}"
+        )
+    return full
 
 
 def _provenance(attributes: dict[str, Any], labels: Any) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
+from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from pint import DimensionalityError
 
 from napari_nucseg.analysis.field_parts import FieldSource, Rectangle
+from napari_nucseg.array_types import Box
 from napari_nucseg.io.channels import (
     CHANNEL,
     COLOURS,
@@ -57,6 +60,24 @@ def source_of(layer: Image, channel: str, axes: Sequence[str] | None = None) -> 
     held = axes_of(layer) if axes is None else tuple(axes)
     has_channels = layer.rgb or CHANNEL in held
     return FieldSource(full_data(layer), held, channel if has_channels else "")
+
+
+@dataclass(frozen=True)
+class PlanesInParts:
+    """The planes of a layer that are segmented, of which any part can be read."""
+
+    source: FieldSource
+    planes: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def read(self, box: Box, /) -> NDArray[Any]:
+        """Return the pixels of a box."""
+        *depth, rows, columns = box
+        part = Rectangle(rows.start, columns.start, rows.stop, columns.stop)
+        if not depth:
+            return self.source.read(self.planes[0], part)
+        planes = self.planes[depth[0]]
+        return np.stack([self.source.read(plane, part) for plane in planes])
 
 
 def channels_of(layer: Image | None) -> tuple[str, ...]:

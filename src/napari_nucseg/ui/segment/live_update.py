@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from napari.layers import Image
+from napari.layers import Image, Labels
 from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
@@ -30,6 +30,7 @@ BEFORE_QUESTION = 500
 """Milliseconds that it has to rest before a question is asked, which would stop typing."""
 
 _SEGMENT_AGAIN = "Press Segment to use the new values."
+IN_BLOCKS = f"Labels that were made in blocks do not follow the sliders. {_SEGMENT_AGAIN}"
 Show = Callable[[Image, StackResult], None]
 """Shows what was made of a field of an image."""
 
@@ -220,6 +221,9 @@ class LiveUpdate:
     def _relabel(self, image: Image, planes: Iterable[int], *, at_rest: bool) -> None:
         prediction = self._selection.prediction
         if prediction is None:
+            made = [one for one in self._selection.layers if isinstance(one, Labels)]
+            if any(one.multiscale for one in made):
+                self._panel.status.value = IN_BLOCKS
             return
         if not prediction.editable:
             self._panel.status.value = f"{prediction.name} is locked. It does not follow sliders."

@@ -1,6 +1,6 @@
 """The panel that segments: choose an image and a model, press Segment, move the sliders."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -22,9 +22,8 @@ from napari_nucseg.ui.segment.provenance_widget import AdviceWidget, ProvenanceW
 from napari_nucseg.ui.segment.result_cache import MemoryRows, ResultCache, StackResult, memory_limit
 from napari_nucseg.ui.segment.results_widget import ResultsWidget
 from napari_nucseg.ui.segment.selection import ImageRows, Selection, make_request
-from napari_nucseg.ui.segment.worker import segment_fields, segment_stack
+from napari_nucseg.ui.segment.worker import BLOCKS_STAY, STOPPED, Request, segment
 
-STOPPED = "Stopped. No layer was added or changed."
 NO_IMAGE = "Open an image first. File > Open Sample > Nuclei segmentation has one."
 CHANGED = "Stopped, because the image has changed. Press Segment again."
 
@@ -113,26 +112,35 @@ class SegmentPanel(Panel):
         if layer is None:
             self.say(NO_IMAGE)
             return
-        model = self.model_selector.model
         self._memory.show_limit()
         try:
-            request = make_request(self._viewer, layer, self._selection, model)
+            request = make_request(self._viewer, layer, self._selection, self.model_selector.model)
+            work = self._work_on(layer, request)
         except ValueError as error:
             self.say(str(error))
             return
         self.live_update.rest()
-        if not self._edits.may_replace(layer, request.keys):
+        if work is None:
             self.say("Nothing was changed.")
             return
         self.model_selector.remember(request.params)
-        self._layer, self._stopped = layer, STOPPED
+        self._layer, self._stopped = layer, BLOCKS_STAY if request.is_large else STOPPED
         self._results.begin(len(request.keys))
-        segment = segment_fields if request.depth is None else segment_stack
-        show = partial(self._show_part, layer)
-        self.run_in_parts(partial(segment, request), show, lambda nothing: self._end_run())
+        work()
         self.advice.clear()
-        self.say(f"Loading {model.name}...")
+        self.say(f"Loading {request.model.name}...")
         self._show_running(True)
+
+    def _work_on(self, layer: Image, request: Request) -> Callable[[], Any] | None:
+        """Return what begins the work; None if the user does not want it."""
+        if request.is_large:
+            from napari_nucseg.ui.segment.block_segmentation import work_in_blocks
+
+            return work_in_blocks(self, self._viewer, layer, request)
+        if not self._edits.may_replace(layer, request.keys):
+            return None
+        work, show = partial(segment, request), partial(self._show_part, layer)
+        return partial(self.run_in_parts, work, show, lambda nothing: self._end_run())
 
     def follow_advice(self, change: Mapping[str, Any]) -> None:
         """Segment again with other values, which are for this image alone."""

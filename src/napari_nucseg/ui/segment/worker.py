@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,11 +18,12 @@ from napari_nucseg.array_types import Labels
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue, timing
 from napari_nucseg.segmenters.api import Provenance, Segmenter, VolumeSegmentation, check_image
-from napari_nucseg.segmenters.devices import choose
+from napari_nucseg.segmenters.devices import choose, exceeds_memory
 from napari_nucseg.segmenters.flows import is_compiling
 from napari_nucseg.segmenters.model import Model
 from napari_nucseg.segmenters.parameters import Depth, SegmentParams, VolumeParams
-from napari_nucseg.segmenters.volumes import segment_volume
+from napari_nucseg.segmenters.tiling import MAX_PIXELS
+from napari_nucseg.segmenters.volumes import MAX_VOXELS, segment_volume
 from napari_nucseg.ui.jobs import Hand, LongSteps, RemainingTime
 from napari_nucseg.ui.layers import prepare_colours
 from napari_nucseg.ui.segment.result_cache import (
@@ -31,6 +33,9 @@ from napari_nucseg.ui.segment.result_cache import (
     ResultKey,
     StackResult,
 )
+
+STOPPED = "Stopped. No layer was added or changed."
+BLOCKS_STAY = "Stopped. Blocks that are done stay. Press Segment with the same values to go on."
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,28 @@ class Request:
     volume: VolumeParams = field(default_factory=VolumeParams)
     stems: tuple[str, ...] = ()
 
+    @property
+    def is_large(self) -> bool:
+        """Whether what is asked for is too large to be segmented in one piece."""
+        if any(key.box is not None for key in self.keys):
+            return False
+        first = len(self.source.axes)
+        plane = math.prod(self.source.data.shape[first : first + 2])
+        pixels = plane if self.depth is None else plane * len(self.keys)
+        voxels = MAX_VOXELS if self.depth is Depth.IN_3D else pixels
+        return plane > MAX_PIXELS or pixels > voxels or exceeds_memory(plane, pixels)
+
     def name_of(self, key: ResultKey) -> str:
         """Name a field among several: by its image's layer, and its stem or its number."""
         if len(self.keys) == 1:
             return self.name
         named = key.plane < len(self.stems)
         return f"{self.name}, {self.stems[key.plane] if named else f'field {key.plane + 1}'}"
+
+
+def segment(request: Request, progress: Progress, hand: Hand) -> None:
+    """Segment what is asked for: fields by themselves, or planes as one volume."""
+    (segment_fields if request.depth is None else segment_stack)(request, progress, hand)
 
 
 def segment_fields(request: Request, progress: Progress, hand: Hand) -> None:
