@@ -22,6 +22,7 @@ from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.layers import FILE, record_of
 from napari_nucseg.ui.segment import block_segmentation
+from napari_nucseg.ui.segment.form import Scope
 from napari_nucseg.ui.segment.live_update import IN_BLOCKS
 from tests.ui.heartbeat import heartbeat
 from tests.ui.segment_actions import RUN, move, predictions, run
@@ -193,6 +194,16 @@ def test_several_large_planes_are_refused(viewer, panel):
     viewer.add_image(da.from_array(np.stack([LARGE, LARGE]), chunks=(1, 200, 200)), name="two")
     panel.form.segment.native.click()
     assert "Open one plane as a layer of its own" in panel.status.value
+
+
+def test_a_part_whose_labels_would_fill_the_memory_is_refused(viewer, slide, panel):
+    corners = np.array([(10, 10), (10, 60), (60, 60), (60, 10)]) * 0.5
+    viewer.add_shapes([corners], shape_type="rectangle")
+    panel.form.image.value = slide
+    panel.form.scope.value = Scope.BOX
+    panel.form.segment.native.click()
+    assert "open the part as a layer of its own" in panel.status.value
+    assert not predictions(viewer)
 
 
 def test_a_model_without_a_network_says_which_to_choose(qtbot, viewer, slide, panel):

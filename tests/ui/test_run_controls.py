@@ -107,7 +107,10 @@ def test_labels_are_saved_with_how_they_were_made_and_the_size_of_a_pixel(
 
     monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
     qtbot.mouseClick(panel.result.save_labels.native, Qt.MouseButton.LeftButton)
-    assert panel.status.value == "There are no labels yet. Press Segment."
+    assert (
+        panel.status.value
+        == "There are no labels yet. Press Segment. Large ones are on disk already."
+    )
     run(qtbot, panel)
 
     qtbot.mouseClick(panel.result.save_labels.native, Qt.MouseButton.LeftButton)

@@ -111,12 +111,17 @@ def work_in_blocks(
 ) -> Callable[[], Any] | None:
     """Return what begins the work; None where the user has chosen no folder.
 
-    Several planes that are no volume are refused, and several volumes.
+    Parts of a plane are refused, several planes that are no volume, and several volumes.
     """
+    if any(key.box is not None for key in request.keys):
+        raise ValueError(
+            f"{image.name}: labels of a part would be kept with those of all the field, which is "
+            "too large for memory. Segment the whole field, or open the part as a layer of its own."
+        )
     if count_planes(image) > (1 if request.depth is None else len(request.keys)):
         raise ValueError(
             f"{image.name}: its planes are too large for memory. Several of them are not segmented "
-            "in blocks. Open one plane as a layer of its own, or choose a drawn rectangle."
+            "in blocks. Open one plane as a layer of its own."
         )
     place = find_place(image, request.keys[0].model, panel.native)
     if place is None:

@@ -236,7 +236,7 @@ class ResultsWidget(Container[Any]):
         """Ask for a file, and write the labels of all fields to it in the background."""
         layer = self._selection.prediction
         if layer is None:
-            self._tell("There are no labels yet. Press Segment.")
+            self._tell("There are no labels yet. Press Segment. Large ones are on disk already.")
             return
         stem = stems[0] if len(stems := self._names(layer)) == 1 else layer.name
         name, pattern = QFileDialog.getSaveFileName(

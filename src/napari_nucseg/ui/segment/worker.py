@@ -79,11 +79,11 @@ class Request:
 
     @property
     def is_large(self) -> bool:
-        """Whether what is asked for is too large to be segmented in one piece."""
-        if any(key.box is not None for key in self.keys):
-            return False
+        """Whether what is asked for, or labels of all around it, are too large for one piece."""
         first = len(self.source.axes)
         plane = math.prod(self.source.data.shape[first : first + 2])
+        if any(key.box is not None for key in self.keys):
+            return exceeds_memory(plane, plane)
         pixels = plane if self.depth is None else plane * len(self.keys)
         voxels = MAX_VOXELS if self.depth is Depth.IN_3D else pixels
         return plane > MAX_PIXELS or pixels > voxels or exceeds_memory(plane, pixels)
