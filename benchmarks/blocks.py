@@ -100,9 +100,15 @@ def _cluster(count: int) -> Iterator[str]:
         Client(cluster) as client,
     ):
         for core, process in enumerate(client.run(os.getpid).values()):
-            if hasattr(os, "sched_setaffinity"):
-                os.sched_setaffinity(process, {core})
+            _keep_on(core, process)
         yield cluster.scheduler_address
+
+
+def _keep_on(core: int, process: int) -> None:
+    """Keep all threads of a process, and those that they start, on one core where that can be."""
+    threads = Path(f"/proc/{process}/task")
+    for thread in threads.iterdir() if threads.is_dir() else ():
+        os.sched_setaffinity(int(thread.name), {core})
 
 
 def _segment(image: Path, out: Path, *options: str) -> list[float]:

@@ -12,7 +12,8 @@ import tifffile
 from napari_nucseg.batch.records import read_record
 from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.batch.saved_results import open_results
-from napari_nucseg.io.writers import count_corrected, read_provenance, write_labels
+from napari_nucseg.io.large_images import count_corrected
+from napari_nucseg.io.writers import read_provenance, write_labels
 from tests.batch.test_resuming import tables_of
 
 

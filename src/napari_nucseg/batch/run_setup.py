@@ -287,9 +287,8 @@ def _compared(one: list[str], other: list[str]) -> str:
 
 
 def _told(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value in (None, "") else str(value)
+    shown = f"{value:.12g}" if isinstance(value, float) else str(value)
+    return {"True": "yes", "False": "no", "None": "none", "": "none"}.get(shown, shown)
 
 
 def _splits(dataset: Dataset) -> dict[str, list[str]]:
