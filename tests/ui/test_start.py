@@ -34,12 +34,15 @@ def imported_by(tmp_path):
     """Name the packages of which a step imports modules in a new interpreter, after others."""
 
     def run(step: str, after: str = "") -> set[str]:
+        # At its end PyQt may crash in a script that leaves a viewer open
         code = f"""
+import os
 import sys
 {after}
 known = set(sys.modules)
 {step}
-print("imported", *{{name.partition(".")[0] for name in sys.modules.keys() - known}})
+print("imported", *{{name.partition(".")[0] for name in sys.modules.keys() - known}}, flush=True)
+os._exit(0)
 """
         environment = {**os.environ, "NAPARI_CONFIG": str(tmp_path / "settings.yaml")}
         done = subprocess.run(
