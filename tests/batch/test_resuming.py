@@ -336,7 +336,7 @@ def test_the_command_refuses_other_parameters_in_the_same_folder(many, out):
     interrupt_after(many, out, 1, signal.SIGKILL)
     done = run_whole(many, out, "--flow-threshold", "0.6", "--diameter", "20")
     assert done.returncode == 2
-    assert "parameters diameter: 0.0 before, 20.0 now" in done.stderr
+    assert "parameters diameter: 0 before, 20 now" in done.stderr
     assert "parameters flow_threshold: 0.4 before, 0.6 now" in done.stderr
 
 
