@@ -7,14 +7,13 @@ from functools import partial
 from typing import Any
 
 from napari.components import ViewerModel
-from napari.utils.theme import get_theme
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTableView, QVBoxLayout, QWidget
 
 from napari_nucseg.io.writers import Columnlike
 from napari_nucseg.report.measures import Measured, label_of
 from napari_nucseg.report.plots import AREA, COUNT, INTENSITY, Theme, draw_measure, dress
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.score.figures import Plot, SaveButton
+from napari_nucseg.ui.score.figures import Plot, SaveButton, theme_of
 from napari_nucseg.ui.score.score_table import PlainModel, table_view
 
 _HEIGHT = 180
@@ -72,10 +71,7 @@ class MeasuresWidget(QWidget):
             return
         if self.canvas is None:
             self._make_canvas()
-        colours = get_theme(self._viewer.theme)
-        parts = colours.background, colours.text, colours.secondary
-        theme = Theme(*(colour.as_hex() for colour in parts))
-        _draw(self._measured, self.kind.currentText(), theme, self.canvas.figure)
+        _draw(self._measured, self.kind.currentText(), theme_of(self._viewer), self.canvas.figure)
         self.canvas.draw_idle()
 
     def _plot(self) -> Plot | str:

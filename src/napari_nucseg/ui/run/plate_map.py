@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from napari.components import ViewerModel
-from napari.utils.theme import get_theme
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -17,7 +16,7 @@ from napari_nucseg.io.writers import Columnlike
 from napari_nucseg.report.plates import PlateMap, draw_plate, plate_maps
 from napari_nucseg.report.plots import Theme
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.score.figures import Plot, SaveButton
+from napari_nucseg.ui.score.figures import Plot, SaveButton, theme_of
 from napari_nucseg.wording import counted
 
 _HEIGHT = 210
@@ -94,10 +93,8 @@ class PlateMapWidget(QWidget):
             return
         if self.canvas is None:
             self._make_canvas()
-        colours = get_theme(self._viewer.theme)
-        parts = colours.background, colours.text, colours.secondary
-        theme = Theme(*(colour.as_hex() for colour in parts))
-        _draw(plate, "", theme, self.canvas.figure)  # the box above says what it shows
+        # The box above says what it shows
+        _draw(plate, "", theme_of(self._viewer), self.canvas.figure)
         self._mark(plate)
         self.canvas.draw_idle()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from napari.components import ViewerModel
+from napari.utils.theme import get_theme
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
@@ -36,6 +38,13 @@ _ROOM = 0.66, 0.14, 0.5
 _TITLE = 0.32
 """Inches above axes with a title."""
 CURVES, IOUS, FIELDS, AREAS = "AP and F1 by threshold", "IoU by area", "Fields", "Areas"
+
+
+def theme_of(viewer: ViewerModel) -> Theme:
+    """Return the colours of the viewer's theme for a plot."""
+    colours = get_theme(viewer.theme)
+    parts = colours.background, colours.text, colours.secondary
+    return Theme(*(colour.as_hex() for colour in parts))
 
 
 class Dots(NamedTuple):

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.utils.theme import get_theme
 from numpy.typing import NDArray
 from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtGui import QShowEvent
@@ -37,6 +36,7 @@ from napari_nucseg.ui.score.figures import (
     draw_figure,
     fit_axes,
     load_matplotlib,
+    theme_of,
 )
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.wording import as_number, counted
@@ -142,7 +142,7 @@ class PlotsWidget(QWidget):
             if not self._asked:
                 self._load()
             return
-        theme = _theme(self._viewer.theme)
+        theme = theme_of(self._viewer)
         drawn = draw_figure(self.canvas.figure, self.kind.currentText(), self._state.now, theme)
         self._points = drawn.points
         fit_axes(self.canvas.figure)
@@ -283,8 +283,3 @@ class PlotsWidget(QWidget):
         fields = len(now.pairs) if now.truth is None else count_planes(now.truth)
         where = f"field {plane + 1} of {fields}"
         return f"{now.name_of(plane)} ({where}): AP {as_number(float(y[dot]))}, rank {x[dot]}"
-
-
-def _theme(name: str) -> Theme:
-    theme = get_theme(name)
-    return Theme(theme.background.as_hex(), theme.text.as_hex(), theme.secondary.as_hex())

@@ -11,7 +11,6 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
-from napari.utils.theme import get_theme
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QShowEvent
@@ -25,7 +24,7 @@ from napari_nucseg.report.plots import Theme, dress
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import axes_of, field_shape
 from napari_nucseg.ui.layers import IMAGE, LayerRecord, placement, record_of, tag
-from napari_nucseg.ui.score.figures import Plot, SaveButton
+from napari_nucseg.ui.score.figures import Plot, SaveButton, theme_of
 from napari_nucseg.ui.train.fields import AFTER, BEFORE
 
 COLOURS = {BEFORE: "#E69F00", AFTER: "#56B4E9"}
@@ -96,10 +95,8 @@ class CoursePlot(QWidget):
             return
         if self.canvas is None:
             self._make_canvas()
-        named = get_theme(self._viewer.theme)
-        theme = Theme(named.background.as_hex(), named.text.as_hex(), named.secondary.as_hex())
         self.canvas.figure.clear()
-        _draw(self.rows, theme, self.canvas.figure)
+        _draw(self.rows, theme_of(self._viewer), self.canvas.figure)
         self.canvas.draw_idle()
 
     def _plot(self) -> Plot | str:
