@@ -11,6 +11,7 @@ from napari_nucseg.io.imagej_rois import write_rois
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.labelled import Labelled
 from napari_nucseg.io.sources import Source, refuse_truth
+from tests.conftest import sampled
 
 
 def drawn(rois, shape):
@@ -36,10 +37,10 @@ def test_a_mask_is_kept_as_the_published_ones_are(tmp_path, drawn_fields):
 
 
 @pytest.mark.slow
-def test_all_real_masks_come_back_as_they_were(bbbc039, tmp_path):
+def test_real_masks_come_back_as_they_were(bbbc039, tmp_path):
     paths = sorted((bbbc039 / "masks").iterdir())
     assert len(paths) == 150
-    for path in paths:
+    for path in sampled(paths):
         labels = read_labels(Source(path))
         write_mask(tmp_path / path.name, labels)
         assert np.array_equal(read_labels(Source(tmp_path / path.name)), labels), path.name

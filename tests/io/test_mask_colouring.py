@@ -12,6 +12,7 @@ from napari_nucseg.io.bbbc039 import colour, touching
 from napari_nucseg.io.images import read_image, read_labels
 from napari_nucseg.io.label_rules import Likeness, find_likeness
 from napari_nucseg.io.sources import Source
+from tests.conftest import sampled
 
 blobs = arrays(
     np.uint8,
@@ -77,8 +78,8 @@ def test_a_torn_object_is_refused_with_what_to_do():
 
 
 @pytest.mark.slow
-def test_all_real_masks_need_no_more_colours_than_were_published(bbbc039):
-    for path in sorted((bbbc039 / "masks").iterdir()):
+def test_real_masks_need_no_more_colours_than_were_published(bbbc039):
+    for path in sampled(sorted((bbbc039 / "masks").iterdir())):
         labels = read_labels(Source(path))
         colours = colour(labels)
         assert colours.max() <= 3, path.name

@@ -1,4 +1,4 @@
-"""The bundled model's labels of all 150 real fields, made by us and by Cellpose."""
+"""The bundled model's labels of many real fields, made by us and by Cellpose."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.parameters import SegmentParams
 from napari_nucseg.system_info import cores
+from tests.conftest import sampled
 from tests.segmenters.cellpose_reference import by_cellpose
 
 
@@ -40,16 +41,15 @@ def compare(segment, field):
 
 
 @pytest.mark.slow
-def test_every_real_field_gets_cellposes_labels(bbbc039, one_torch_thread):
+def test_real_fields_get_cellposes_labels(bbbc039, one_torch_thread):
     """Up to a pixel in 10,000: Cellpose leaves the order of seeds that are hit alike to torch."""
-    fields = [
-        field for part in ("training", "validation") for field in open_dataset(bbbc039, part).fields
-    ]
+    fields = sampled(
+        [one for part in ("training", "validation") for one in open_dataset(bbbc039, part).fields]
+    )
     segment = catalogue.load(catalogue.find(catalogue.BUNDLED), "cpu")
     with ThreadPoolExecutor(cores()) as pool:
         results = list(pool.map(lambda field: compare(segment, field), fields))
-    assert len(results) == 150
-    assert sum(ours for ours, *_ in results) > 10_000
+    assert sum(ours for ours, *_ in results) > 60 * len(fields)
     for field, (ours, theirs, pairs, other) in zip(fields, results, strict=True):
         assert ours == theirs == pairs, field.name
         assert other <= 1e-4, field.name
