@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
 from napari_nucseg.segmenters import devices, networks
-from napari_nucseg.segmenters.training.starts import MODELS, SAM_MEMORY, lack_for_sam
+from napari_nucseg.segmenters.training.params import MODELS, SAM_MEMORY, lack_for_sam
 from napari_nucseg.ui.segment.model_list import ADDED, ModelBox, ModelRow
 from napari_nucseg.ui.train.fields import LabelledImage
 

@@ -21,8 +21,8 @@ from qtpy.QtWidgets import (
 
 from napari_nucseg.batch.train_log import TrainFiles
 from napari_nucseg.segmenters.devices import CHOICES
-from napari_nucseg.segmenters.training.params import FINE_TUNING
-from napari_nucseg.segmenters.training.starts import (
+from napari_nucseg.segmenters.training.params import (
+    FINE_TUNING,
     MODELS,
     SAM_ENDING,
     SAM_MEMORY,
