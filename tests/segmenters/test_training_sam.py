@@ -29,7 +29,13 @@ from napari_nucseg.segmenters.training.params import (
     is_sam,
     starting_params,
 )
-from tests.segmenters.random_nets import small_sam, write_residual_unet, write_small_sam
+from tests.segmenters.random_nets import (
+    learn,
+    same,
+    small_sam,
+    write_residual_unet,
+    write_small_sam,
+)
 from tests.segmenters.stand_ins import predict
 
 BRIEF = TrainParams(batches=4, batch_size=2, crop=256, learning_rate=3e-3)
@@ -56,21 +62,6 @@ def examples(start):
 
 def training_of(start, params=BRIEF):
     return Training(load_learner(start, params), params, choose("cpu"))
-
-
-def learn(training, examples, until=None):
-    """Learn up to a batch, or to the end; return the losses."""
-    losses = []
-    with closing(batches(examples, training.params, training.done)) as drawn:
-        for batch in drawn:
-            losses.append(training.learn(batch))
-            if training.done == until:
-                break
-    return losses
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 # Learning
