@@ -122,11 +122,11 @@ def _readable(part: bytes) -> str:
     """Read a part of a path as UTF-8, or show what is not ASCII, or may be half of a letter."""
     with suppress(UnicodeDecodeError):
         return part.decode("utf-8")
-    return re.sub(r"[\x80-\xff]+\\?", _escaped, part.decode("latin-1"))
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return "".join(f"%{ord(letter):02X}" for letter in found[0])
+    return re.sub(
+        r"[\x80-\xff]+\\?",
+        lambda found: "%" + found[0].encode("latin-1").hex("%").upper(),
+        part.decode("latin-1"),
+    )
 
 
 def refuse_unsafe(path: Path, member: ZipInfo) -> None:
