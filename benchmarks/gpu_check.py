@@ -40,8 +40,7 @@ from napari_nucseg.segmenters.training.crops import batches
 from napari_nucseg.segmenters.training.examples import Batch, Example
 from napari_nucseg.segmenters.training.learner import Learner, learner_of, new_net
 from napari_nucseg.segmenters.training.loop import Training
-from napari_nucseg.segmenters.training.params import TrainParams
-from napari_nucseg.segmenters.training.starts import lack_for_sam
+from napari_nucseg.segmenters.training.params import TrainParams, lack_for_sam
 from napari_nucseg.segmenters.unet import wrap
 
 PARAMS = SegmentParams()

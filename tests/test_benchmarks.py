@@ -31,7 +31,7 @@ from benchmarks.setting import Setting
 from benchmarks.timing import in_fresh_process, interleave, timed
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters.devices import choose
-from napari_nucseg.segmenters.training import starts
+from napari_nucseg.segmenters.training import params as training_params
 from tests.segmenters.random_nets import small_sam
 
 ROOT = Path(__file__).parents[1]
@@ -246,7 +246,7 @@ def test_a_cellpose_sam_is_taught_where_the_device_can(monkeypatch):
     field = draw_field(0, shape=(256, 256), nuclei=20)
     setting = gpu_check.Setting(choose("cpu"), (field,), steps=8, crop=64)
     assert "CPU" in gpu_check.transformer_training(setting)["left_out"]
-    monkeypatch.setattr(starts, "gpu_memory", lambda device: 80 * 10**9)
+    monkeypatch.setattr(training_params, "gpu_memory", lambda device: 80 * 10**9)
     with small_sam():
         figures = gpu_check.transformer_training(setting)
     assert figures["steps"] == 8

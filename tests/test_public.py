@@ -13,7 +13,6 @@ import tifffile
 
 import napari_nucseg as ns
 from napari_nucseg import public
-from napari_nucseg.segmenters import segment
 
 
 def test_the_public_names_are_these_and_all_are_there():
@@ -49,7 +48,6 @@ def test_the_import_loads_nothing_until_something_is_used():
 
 def test_the_examples_of_the_docstrings_come_out_as_they_say():
     assert doctest.testmod(public).failed == 0
-    assert doctest.testmod(segment).failed == 0
 
 
 def test_a_drawn_field_is_opened_segmented_and_scored(drawn_dataset):

@@ -8,10 +8,10 @@ from .public import models as models
 from .public import open as open  # noqa: A004 - as in imageio and tifffile it is called ns.open
 from .public import sample as sample
 from .public import score as score
+from .public import segment as segment
 from .segmenters.api import Segmentation as Segmentation
 from .segmenters.api import VolumeSegmentation as VolumeSegmentation
 from .segmenters.model import Model as Model
-from .segmenters.segment import segment as segment
 
 __version__: str
 __all__: list[str]

@@ -27,12 +27,12 @@ def ignore(done: int, total: int, name: str = "", /) -> None:
     """Take no notice: the `Progress` of work that nobody watches."""
 
 
-def within(progress: Progress, done: int, total: int, name: str = "") -> Progress:
-    """Return the progress of the parts of one step: the count stays, but it can be stopped.
+def at_step(progress: Progress, done: int, total: int, name: str = "") -> Progress:
+    """Return the progress of what one step consists of: the count stays, but it can be stopped.
 
     Examples
     --------
-    >>> part = within(print, 2, 5, "plane 3")
+    >>> part = at_step(print, 2, 5, "plane 3")
     >>> part(7, 9)
     2 5 plane 3
     """

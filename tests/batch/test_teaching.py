@@ -26,10 +26,9 @@ from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.checkpoints import read_state
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.segmenters.training import starts
+from napari_nucseg.segmenters.training import params as training_params
 from napari_nucseg.segmenters.training.package import check_packable
-from napari_nucseg.segmenters.training.params import FINE_TUNING
-from napari_nucseg.segmenters.training.starts import starting_params
+from napari_nucseg.segmenters.training.params import FINE_TUNING, starting_params
 from tests.batch.trainings import make_start, rows_of
 from tests.segmenters.random_nets import small_sam, write_small_sam
 
@@ -341,7 +340,7 @@ def test_a_package_of_yesterday_is_not_replaced_unless_asked_for(fields, out):
 @pytest.fixture
 def sam(tmp_path, monkeypatch):
     """A file of weights, on a computer whose device has the memory to teach it."""
-    monkeypatch.setattr(starts, "gpu_memory", lambda device: 16 * 10**9)
+    monkeypatch.setattr(training_params, "gpu_memory", lambda device: 16 * 10**9)
     with small_sam():
         yield write_small_sam(tmp_path / "cells.pt")
 
@@ -375,7 +374,7 @@ def test_cellpose_sam_is_taught_stopped_gone_on_with_and_used(fields, sam, tmp_p
 
 
 def test_cellpose_sam_without_a_large_gpu_is_refused_before_data_are_read(sam, out, monkeypatch):
-    monkeypatch.setattr(starts, "gpu_memory", lambda device: 0)
+    monkeypatch.setattr(training_params, "gpu_memory", lambda device: 0)
     recipe = Recipe(FINE_TUNING, "cpu", sam)
     with pytest.raises(ValueError, match=r"12 GB of memory; CPU, .*; start from fluo-nucl"):
         train_on(TrainSets([open_dataset_that_is_not_read()], 0), recipe, out, Watch())

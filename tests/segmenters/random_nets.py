@@ -1,9 +1,9 @@
-"""Networks of random weights, as files that a user might have."""
+"""Networks of random weights, as files that a user might have, and how they learn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +11,7 @@ import torch
 
 from napari_nucseg.segmenters.devices import load_torch
 from napari_nucseg.segmenters.residual_unet import ResidualUNet, UNetShape
+from napari_nucseg.segmenters.training.crops import batches
 
 SMALL = UNetShape(widths=(4, 6, 8), residuals=1)
 """A residual U-Net as `napari-nucseg train` made them up to version 0.1, but narrow."""
@@ -71,3 +72,19 @@ def write_small_sam(path: Path, seed: int = 0) -> Path:
     with small_sam():
         CPSAM().save_model(path)
     return path
+
+
+def learn(training, examples, until=None):
+    """Learn up to a batch, or to the end; return the losses."""
+    losses = []
+    with closing(batches(examples, training.params, training.done)) as drawn:
+        for batch in drawn:
+            losses.append(training.learn(batch))
+            if training.done == until:
+                break
+    return losses
+
+
+def same(one, other):
+    """Whether two states of a net have the same weights."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

@@ -26,6 +26,7 @@ from napari_nucseg.segmenters.training.params import (
     TrainParams,
     learning_rate,
 )
+from tests.segmenters.random_nets import learn, same
 
 BRIEF = TrainParams(batches=6, batch_size=2, crop=64)
 NETS = {
@@ -50,20 +51,8 @@ def examples(drawn_fields):
     return examples_for(learner_of(NETS["fluo"]()), drawn_fields)
 
 
-def learn(training, examples, until=None):
-    """Learn up to a batch, or to the end; return the losses."""
-    losses = []
-    with closing(batches(examples, training.params, training.done)) as drawn:
-        for batch in drawn:
-            losses.append(training.learn(batch))
-            if training.done == until:
-                break
-    return losses
-
-
 def same_weights(one, other):
-    first, second = one.state_dict(), other.state_dict()
-    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+    return same(one.state_dict(), other.state_dict())
 
 
 # Learning

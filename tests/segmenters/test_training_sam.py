@@ -16,15 +16,26 @@ from napari_nucseg.segmenters.cellpose4 import CellposeSAM
 from napari_nucseg.segmenters.checkpoints import read_state
 from napari_nucseg.segmenters.devices import Device, choose
 from napari_nucseg.segmenters.parameters import SegmentParams
-from napari_nucseg.segmenters.training import starts
+from napari_nucseg.segmenters.training import params as training_params
 from napari_nucseg.segmenters.training.crops import batches
 from napari_nucseg.segmenters.training.examples import Example
 from napari_nucseg.segmenters.training.held_out import score_network
 from napari_nucseg.segmenters.training.learner import copy_of, load_learner
 from napari_nucseg.segmenters.training.loop import Training
-from napari_nucseg.segmenters.training.params import FINE_TUNING, TrainParams
-from napari_nucseg.segmenters.training.starts import check_start, is_sam, starting_params
-from tests.segmenters.random_nets import small_sam, write_residual_unet, write_small_sam
+from napari_nucseg.segmenters.training.params import (
+    FINE_TUNING,
+    TrainParams,
+    check_start,
+    is_sam,
+    starting_params,
+)
+from tests.segmenters.random_nets import (
+    learn,
+    same,
+    small_sam,
+    write_residual_unet,
+    write_small_sam,
+)
 from tests.segmenters.stand_ins import predict
 
 BRIEF = TrainParams(batches=4, batch_size=2, crop=256, learning_rate=3e-3)
@@ -51,21 +62,6 @@ def examples(start):
 
 def training_of(start, params=BRIEF):
     return Training(load_learner(start, params), params, choose("cpu"))
-
-
-def learn(training, examples, until=None):
-    """Learn up to a batch, or to the end; return the losses."""
-    losses = []
-    with closing(batches(examples, training.params, training.done)) as drawn:
-        for batch in drawn:
-            losses.append(training.learn(batch))
-            if training.done == until:
-                break
-    return losses
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 # Learning
@@ -161,17 +157,17 @@ def test_it_is_refused_without_a_large_gpu(start, tmp_path, monkeypatch):
     needed = r"cells\.pt: Cellpose-SAM learns on a GPU with at least 12 GB of memory; CPU, .* "
     with pytest.raises(ValueError, match=needed + "is none; start from fluo-nuclei instead"):
         check_start(start, TrainParams(), "cpu", out)
-    monkeypatch.setattr(starts, "gpu_memory", gpu(11.99))
+    monkeypatch.setattr(training_params, "gpu_memory", gpu(11.99))
     with pytest.raises(ValueError, match=needed + r"has 11\.9 GB; start from fluo-nuclei instead"):
         check_start(start, TrainParams(), "cpu", out)
-    monkeypatch.setattr(starts, "gpu_memory", gpu(12))
+    monkeypatch.setattr(training_params, "gpu_memory", gpu(12))
     check_start(start, TrainParams(), "cpu", out)
 
 
 def test_its_crops_and_its_file_are_those_that_it_and_cellpose_can_take(
     start, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(starts, "gpu_memory", gpu(24))
+    monkeypatch.setattr(training_params, "gpu_memory", gpu(24))
     with pytest.raises(ValueError, match="crop is 128; Cellpose-SAM learns from crops of 256 px"):
         check_start(start, TrainParams(crop=128), "cpu", tmp_path / "mine.pt")
     with pytest.raises(ValueError, match=r"mine\.safetensors: Cellpose reads .* ends with \.pt"):

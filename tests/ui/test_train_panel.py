@@ -15,7 +15,7 @@ from superqt import QCollapsible
 
 from napari_nucseg.batch.train_log import LogRow
 from napari_nucseg.io.synthetic import draw_field
-from napari_nucseg.segmenters.training import starts
+from napari_nucseg.segmenters.training import params as training_params
 from napari_nucseg.segmenters.training.loop import Diverged, Training
 from napari_nucseg.segmenters.training.params import FINE_TUNING
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
@@ -324,7 +324,7 @@ def test_cellpose_sam_is_grey_with_the_reason_where_there_is_no_large_gpu(panel)
 def test_where_there_is_one_cellpose_sam_comes_with_its_values_and_its_kind_of_file(
     panel, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(starts, "gpu_memory", lambda device: 16 * 10**9)
+    monkeypatch.setattr(training_params, "gpu_memory", lambda device: 16 * 10**9)
     form = panel.form
     form.propose_name()
     form.device.value = "auto"

@@ -292,6 +292,6 @@ def score_dataset(
             measured[plane] = pair
         scored = pair if pair.counted is None else pair.counted
         if pixel_size is not None and scored.boundaries is not None:
-            scored = replace(scored, boundaries=scored.boundaries.in_unit(pixel_size))
+            scored = replace(scored, boundaries=scored.boundaries.in_micrometres(pixel_size))
         scores[plane] = scored.score(rule.threshold, rule.preset)
     return DatasetScore(measured, scores, summarise(list(scores.values()), rule.empty_as_one))

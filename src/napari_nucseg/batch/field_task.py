@@ -33,7 +33,7 @@ from napari_nucseg.metrics.ignoring import leave_out
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.score import Score, score_matching, with_ignored
-from napari_nucseg.progress import Progress, ignore, within
+from napari_nucseg.progress import Progress, at_step, ignore
 from napari_nucseg.segmenters.api import Provenance, Stopped, check_image
 from napari_nucseg.system_info import versions
 
@@ -278,7 +278,7 @@ def run_here(work: FieldTask, fields: Sequence[Field], progress: Progress) -> It
         before: Future[Outcome] | None = None
         for number, field in enumerate(fields):
             done = max(number - 1, 0)  # the one before is still being scored
-            tell = within(progress, done, len(fields), field.name)
+            tell = at_step(progress, done, len(fields), field.name)
             tell(0, 1)
             segmented = work.segment(field, tell)
             if before is not None:

@@ -242,7 +242,9 @@ def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
         made |= {"nuclei": count_nuclei(labels, made.get("depth", {}))}
     is_measured = not work.measures or (bool(made.get("is_measured")) and table_of(path).exists())
     if labels is not None and made.get("labels_sha256") == checksum(labels):
-        is_whole = is_measured and _is_same(made, source, work)
+        is_whole = is_measured and (
+            is_same_setup(made, work) and made.get("image_sha256") == source.sha256()
+        )
         return Saved.of(path, made, is_old=True) if is_whole else None
     if work.overwrite:
         return None
@@ -268,11 +270,6 @@ def _labels_in(path: Path) -> Labels | None:
         return read_labels(Source(path))
     except (ValueError, OSError):
         return None
-
-
-def _is_same(made: Mapping[str, Any], source: Source, work: ImageTask) -> bool:
-    """Whether labels would come out as those that are there, by how these were made."""
-    return is_same_setup(made, work) and made.get("image_sha256") == source.sha256()
 
 
 def is_same_setup(made: Mapping[str, Any], work: ImageTask) -> bool:

@@ -19,6 +19,7 @@ from napari_nucseg.io.label_formats import (
     FORMATS,
     LabelFormat,
     format_of,
+    is_geojson,
     read_foreign,
     refuse_stack,
     stem_of,
@@ -232,7 +233,7 @@ class _Work:
 
 def _read(path: Path, how: Conversion) -> Iterator[tuple[Path, str, Labelled]]:
     source = Source(path)
-    if source.suffix in COCO_SUFFIXES and b'"Feature' not in source.read(2**12):
+    if source.suffix in COCO_SUFFIXES and not is_geojson(source):
         for one in read_coco_images(source):
             yield path, Path(one.image).stem, one
         return

@@ -131,7 +131,7 @@ class _Run:
     """One model's run over images that all have a name of their own."""
 
     def __init__(self, dataset: Dataset, setup: Setup, folder: ResultsFolder, plan: Plan) -> None:
-        self._dataset, self._setup, self._folder, self._plan = dataset, setup, folder, plan
+        self._setup, self._folder, self._plan = setup, folder, plan
         self._has_wells = dataset.has_wells
         self._fields = {one.image.name: one for one in dataset.fields if one.image is not None}
         self._nuclei: dict[str, Nuclei] = {}
@@ -201,7 +201,11 @@ class _Run:
             named = join([self._named(one) for one in done])
             write_columns(stage / MEASUREMENTS, {**named, **columns})
             write_table(stage / FIELDS, [self._row(one) for one in done])
-            write_wells(stage / WELLS, [self._found_in(one) for one in done])
+            found = [
+                FoundInField.of(one, self._nuclei[one.stem], one.stem in self._suspect)
+                for one in done
+            ]
+            write_wells(stage / WELLS, found)
             if self._failed:
                 rows = [{"stem": stem, "error": error} for stem, error in self._failed.items()]
                 write_table(stage / FAILED, rows)
@@ -210,9 +214,6 @@ class _Run:
         """Name a field for each of its nuclei, and its well if any is known."""
         table = {"field": [field.stem] * len(self._nuclei[field.stem]["index"])}
         return field.placed(table) if self._has_wells else table
-
-    def _found_in(self, field: Field) -> FoundInField:
-        return FoundInField.of(field, self._nuclei[field.stem], field.stem in self._suspect)
 
     def _row(self, field: Field) -> dict[str, Any]:
         """Return a field's row of ``fields.csv``."""

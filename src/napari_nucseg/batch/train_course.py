@@ -19,7 +19,7 @@ from napari_nucseg.batch.train_log import (
     write_log,
 )
 from napari_nucseg.io.atomic import write_whole
-from napari_nucseg.progress import Progress, within
+from napari_nucseg.progress import Progress, at_step
 from napari_nucseg.segmenters.training.params import learning_rate
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ class TrainingCourse:
 
         if not self.lessons.old or trial.share == 0:
             return False
-        check = within(self.progress, self.training.done, self._total, "looking for what is lost")
+        check = at_step(self.progress, self.training.done, self._total, "looking for what is lost")
         if self._old_ap is None:
             self._old_ap = self._score_old(0.0, check)
         return self._score_old(trial.share, check) < self._old_ap - MOST_FORGOTTEN

@@ -30,8 +30,7 @@ from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.devices import load_torch
 from napari_nucseg.segmenters.training.package import check_tensorboard, log_scalars
-from napari_nucseg.segmenters.training.params import TrainParams
-from napari_nucseg.segmenters.training.starts import check_start
+from napari_nucseg.segmenters.training.params import TrainParams, check_start
 
 if TYPE_CHECKING:
     from napari_nucseg.batch.train_course import Lessons, TrainingCourse

@@ -36,8 +36,7 @@ from napari_nucseg.cli.options import (
 )
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Stopped
-from napari_nucseg.segmenters.training.params import TrainParams
-from napari_nucseg.segmenters.training.starts import check_start, starting_params
+from napari_nucseg.segmenters.training.params import TrainParams, check_start, starting_params
 
 EXAMPLES = examples(
     ("Teach the bundled model", "train images labels --fine-tune --out mine.safetensors")

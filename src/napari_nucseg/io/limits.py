@@ -1,12 +1,16 @@
-"""What a file is and how much it may ask for, settled before memory is given to it."""
+"""What a file, or a member of an archive, is and may ask for, before memory is given to it."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import stat
+import struct
+import zlib
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from zipfile import ZipInfo
 
 PIXELS_VARIABLE = "NUCSEG_MAX_PIXELS"
@@ -23,6 +27,10 @@ DEFLATED = 1032
 """Times that deflate can make data smaller, at most."""
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 """Files of which a folder of Zarr has one."""
+_IS_UTF_8 = 0x800
+"""Bit by which a member says that its name is UTF-8; zipfile takes others for code page 437."""
+_UNICODE_PATH = 0x7075
+"""Number of the field in which some programs tell the name as UTF-8, beside the other one."""
 
 
 class BadFileError(ValueError):
@@ -76,6 +84,66 @@ def refuse_large(name: object, shape: Sequence[int], most: int | None = None) ->
             f"{name}: it declares {' x '.join(map(str, shape))} pixels, and at most {allowed:,} "
             f"are read; {remedy}"
         )
+
+
+def member_path(member: ZipInfo) -> PurePosixPath:
+    r"""Return what a member of an archive is called, with slashes between folders.
+
+    A name is read where the archive says that it is UTF-8, or it is. Most archives do not say how
+    others are coded: their bytes are shown as they are, so that an image and its mask stay a pair.
+
+    Examples
+    --------
+    >>> str(member_path(ZipInfo(r"masks\gr├╢├ƒe.png"))), str(member_path(ZipInfo("10µm.png")))
+    ('masks/größe.png', '10%E6m.png')
+    """
+    # zipfile changes backslashes on Windows, which may be half of a letter
+    name = member.orig_filename.partition("\0")[0]
+    if not name.isascii() and not member.flag_bits & _IS_UTF_8:
+        with suppress(UnicodeEncodeError):  # where zipfile was told the name, not the bytes
+            raw = name.encode("cp437")
+            separator = b"/" if b"/" in raw else b"\\"
+            name = _told_name(member.extra, raw) or "/".join(map(_readable, raw.split(separator)))
+    return PurePosixPath(name.replace("\\", "/"))
+
+
+def _told_name(extra: bytes, raw: bytes) -> str:
+    """Return the name that the fields behind it tell as UTF-8; empty if they tell none of it."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == _UNICODE_PATH and field[:5] == struct.pack("<BL", 1, zlib.crc32(raw)):
+            with suppress(UnicodeDecodeError):
+                return field[5:].decode("utf-8")
+    return ""
+
+
+def _readable(part: bytes) -> str:
+    """Read a part of a path as UTF-8, or show what is not ASCII, or may be half of a letter."""
+    with suppress(UnicodeDecodeError):
+        return part.decode("utf-8")
+    return re.sub(
+        r"[\x80-\xff]+\\?",
+        lambda found: "%" + found[0].encode("latin-1").hex("%").upper(),
+        part.decode("latin-1"),
+    )
+
+
+def refuse_unsafe(path: Path, member: ZipInfo) -> None:
+    """Refuse a member of an archive that leads out of it, or would fill the memory.
+
+    Raises
+    ------
+    ValueError
+        Naming the archive and the member.
+    """
+    name = member_path(member)
+    if name.is_absolute() or ".." in name.parts or (name.parts and name.parts[0].endswith(":")):
+        raise BadFileError(
+            f"{path}: member {member.filename!r} leads outside the archive; this is not the "
+            "published archive, download it again"
+        )
+    refuse_unpacking(path, member)
 
 
 def refuse_unpacking(path: Path, *members: ZipInfo) -> None:

@@ -87,6 +87,8 @@ def _lines(inside: NDArray[np.bool_], left: int, top: int) -> list[Ring]:
 
 def _pieces(rings: Sequence[Ring]) -> list[Piece]:
     """Tell outer lines from holes, and give each hole to the piece that it is in."""
+    from skimage.measure import points_in_poly
+
     areas = [_signed_area(ring) for ring in rings]
     largest = max(areas, key=abs)  # no hole is as large as what it is in
     outer = [number for number, area in enumerate(areas) if area * largest > 0]
@@ -94,7 +96,7 @@ def _pieces(rings: Sequence[Ring]) -> list[Piece]:
     for number, ring in enumerate(rings):
         if number in holes:
             continue
-        around = [one for one in outer if _is_within(ring[0], rings[one])]
+        around = [one for one in outer if points_in_poly(ring[:1], rings[one])[0]]
         holes[min(around, key=lambda one: abs(areas[one]))].append(ring)
     return [Piece(rings[number], tuple(holes[number])) for number in outer]
 
@@ -102,16 +104,6 @@ def _pieces(rings: Sequence[Ring]) -> list[Piece]:
 def _signed_area(ring: Ring) -> float:
     x, y = ring.T
     return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
-
-
-def _is_within(point: NDArray[np.float64], ring: Ring) -> bool:
-    """Whether a line from a point to the right crosses a ring an odd number of times."""
-    after = np.roll(ring, -1, axis=0)
-    crosses = (ring[:, 1] <= point[1]) != (after[:, 1] <= point[1])
-    start, stop = ring[crosses], after[crosses]
-    share = (point[1] - start[:, 1]) / (stop[:, 1] - start[:, 1])
-    x = start[:, 0] + share * (stop[:, 0] - start[:, 0])
-    return int(np.count_nonzero(x > point[0])) % 2 == 1
 
 
 def fill(outlines: Iterable[Outline], shape: tuple[int, ...]) -> tuple[Labels, tuple[str, ...]]:

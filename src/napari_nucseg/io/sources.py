@@ -13,15 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import BadZipFile, ZipFile
 
-from napari_nucseg.io.archive_names import member_path
 from napari_nucseg.io.limits import (
     BadFileError,
     is_zarr,
+    member_path,
     refuse_longer,
     refuse_special,
     refuse_unpacking,
+    refuse_unsafe,
 )
 
 IMAGES, LISTS = "images", "metadata"
@@ -103,7 +104,7 @@ class Source:
         try:
             with readable(self), ZipFile(self.path) as archive:
                 paths = {str(member_path(one)): one for one in reversed(archive.infolist())}
-                _refuse_unsafe(self.path, paths[self.member])
+                refuse_unsafe(self.path, paths[self.member])
                 refuse_longer(self.path, paths[self.member])
                 with archive.open(paths[self.member]) as file:
                     return file.read(limit)
@@ -194,7 +195,7 @@ def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
     except DAMAGED as error:
         raise ValueError(f"{path}: not a whole zip archive ({error}); download it again") from error
     for member in members:
-        _refuse_unsafe(path, member)
+        refuse_unsafe(path, member)
     refuse_unpacking(path, *members)
     named = (member for member in members if member.filename)  # zipfile fails at others
     names = (member_path(member) for member in named if not member.is_dir())
@@ -203,16 +204,6 @@ def list_archive(path: Path, suffixes: tuple[str, ...]) -> list[Source]:
         (s for s in sources if s.suffix in suffixes and not s.name.startswith(".")),
         key=lambda source: source.name,
     )
-
-
-def _refuse_unsafe(path: Path, member: ZipInfo) -> None:
-    name = member_path(member)
-    if name.is_absolute() or ".." in name.parts or (name.parts and name.parts[0].endswith(":")):
-        raise BadFileError(
-            f"{path}: member {member.filename!r} leads outside the archive; this is not the "
-            "published archive, download it again"
-        )
-    refuse_unpacking(path, member)
 
 
 def sha256(path: Path) -> str:

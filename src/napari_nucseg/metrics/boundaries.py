@@ -149,9 +149,9 @@ class Boundaries:
         outlines = [self.near_true, self.true, self.near_predicted, self.predicted]
         return BoundaryCounts(self.unit, matching.tp, *(sums + outlines))
 
-    def in_unit(self, edge: float, unit: str = "um") -> Self:
-        """Give the distances in a unit, too, where pixels are squares of that edge."""
-        return replace(self, physical=self.pixels * edge, unit=unit)
+    def in_micrometres(self, edge: float) -> Self:
+        """Give the distances in micrometres, too, where pixels are squares of that edge."""
+        return replace(self, physical=self.pixels * edge, unit="um")
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,8 @@ def find_concerns(image: NDArray[Any], found: Found, params: SegmentParams) -> t
     step = max(FINEST, int(min(sizes, default=0) / ENOUGH))
     thinned = _Thinned.out_of(image, step)
     if not thinned.pixels.any():
-        return (_no_contrast(),)
+        advice = "Check that this is the channel that shows the nuclei"
+        return (Concern("The image has no contrast", advice),)
     concerns = tuple(_concerns(thinned, found, usual, params))
     if usual == 0 or step == FINEST or any(one.change for one in concerns):
         return concerns
@@ -230,12 +231,6 @@ def _bright_objects(
 
 def _doubtful(reason: str) -> Concern:
     return Concern(reason, "Check the outlines. A sharper image or another model may do better")
-
-
-def _no_contrast() -> Concern:
-    return Concern(
-        "The image has no contrast", "Check that this is the channel that shows the nuclei"
-    )
 
 
 def _bright_ground(params: SegmentParams) -> Concern:

@@ -87,12 +87,10 @@ class Measurements:
 
 def of_this_machine() -> Measurements:
     """Return the measurements in the cache folder, the same object at every call."""
-    return _in_folder(cache_folder())
+    return _in_file(cache_folder() / "measurements.json")
 
 
-@lru_cache
-def _in_folder(folder: Path) -> Measurements:
-    return Measurements(folder / "measurements.json")
+_in_file = lru_cache(Measurements)
 
 
 def remember(model: str, made: Provenance, pixels: int, warm: bool = True) -> None:

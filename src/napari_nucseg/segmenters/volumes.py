@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.overlap import Overlap, find_overlap
-from napari_nucseg.progress import Progress, within
+from napari_nucseg.progress import Progress, at_step
 from napari_nucseg.segmenters.api import (
     FLOW_STEPS,
     Provenance,
@@ -151,7 +151,7 @@ def _segment_planes(
 ) -> tuple[Labels, Provenance]:
     total = len(volume)
     results = [
-        segment(plane, params, within(progress, number, total))
+        segment(plane, params, at_step(progress, number, total))
         for number, plane in enumerate(volume)
     ]
     progress(total, total)
@@ -287,7 +287,7 @@ def flows_in_3d(
     for axis, across in enumerate(((1, 2), (0, 2), (0, 1))):
         planes = np.moveaxis(sums, axis, 0)
         for index, plane in enumerate(np.moveaxis(own, axis, 0)):
-            flows = network.run(np.ascontiguousarray(plane), params, within(progress, done, total))
+            flows = network.run(np.ascontiguousarray(plane), params, at_step(progress, done, total))
             planes[index, ..., 3] += flows.cellprob
             for component, other in zip(flows.vectors, across, strict=True):
                 planes[index, ..., other] += component

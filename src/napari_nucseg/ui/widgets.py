@@ -119,17 +119,10 @@ class TextLine(Label):
 
     @value.setter
     def value(self, text: str) -> None:
-        _VALUE.fset(self, _LONG_WORD.sub(_with_breaks, str(text)))
+        broken = _LONG_WORD.sub(lambda word: _PART.sub(rf"\g<0>{_BREAK}", word[0]), str(text))
+        _VALUE.fset(self, broken)
         if hasattr(self, "_room"):  # else it is being made
             self._room.fit()
-
-
-def _with_breaks(word: re.Match[str]) -> str:
-    return _PART.sub(rf"\g<0>{_BREAK}", word[0])
-
-
-def _is_copy(event: QEvent | None) -> bool:
-    return isinstance(event, QKeyEvent) and event.matches(QKeySequence.StandardKey.Copy)
 
 
 class _Room(QObject):
@@ -160,11 +153,12 @@ class _Room(QObject):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Fit the label to another width, and copy by keys, by the menu, and by selecting."""
         kind = None if event is None else event.type()
+        is_copy = isinstance(event, QKeyEvent) and event.matches(QKeySequence.StandardKey.Copy)
         if kind == QEvent.Type.Resize:
             self.fit()
         elif kind == QEvent.Type.MouseButtonRelease:
             QTimer.singleShot(0, partial(self._copy, QClipboard.Mode.Selection))  # after Qt did
-        elif kind == QEvent.Type.KeyPress and _is_copy(event):
+        elif kind == QEvent.Type.KeyPress and is_copy:
             self._copy(QClipboard.Mode.Clipboard)
             return True
         elif isinstance(event, QContextMenuEvent):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.array_types import Labels
 from napari_nucseg.metrics.score import score
-from napari_nucseg.progress import Progress, within
+from napari_nucseg.progress import Progress, at_step
 from napari_nucseg.segmenters.flows import Labeller
 from napari_nucseg.segmenters.network import Network
 from napari_nucseg.segmenters.parameters import SegmentParams
@@ -92,7 +92,7 @@ def score_network(
     losses, ratios, labels = [], [], []
     for done, example in enumerate(examples):
         progress(done, len(examples))
-        flows = network.infer(example.image, params, within(progress, done, len(examples)))
+        flows = network.infer(example.image, params, at_step(progress, done, len(examples)))
         output = torch.from_numpy(np.concatenate([flows.vectors, flows.cellprob[None]]))
         losses.append(loss_of(output[None], example.whole()).item())
         complete = example.weights > 0

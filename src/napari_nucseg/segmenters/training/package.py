@@ -71,7 +71,7 @@ def check_packable(out: Path, start: Path | None) -> None:
         raise ValueError(_refusal(out))
 
 
-def write_package(weights: Path, author: str = "The user of napari-nucseg") -> Path:
+def write_package(weights: Path) -> Path:
     """Write ``<name>.bioimageio.zip`` beside weights, and return its path.
 
     Parameters
@@ -79,8 +79,6 @@ def write_package(weights: Path, author: str = "The user of napari-nucseg") -> P
     weights : Path
         File of safetensors, of a network like `fluo-nuclei`; its card, if there is one beside,
         goes into the package.
-    author : str
-        Name of who made it, as the format asks for one.
 
     Raises
     ------
@@ -94,7 +92,7 @@ def write_package(weights: Path, author: str = "The user of napari-nucseg") -> P
     graph, output = _run(weights, scale_range(tensor))
     card = card_of(weights)
     parts = {
-        "bioimageio.yaml": json.dumps(_description(weights, card, author), indent=1).encode(),
+        "bioimageio.yaml": json.dumps(_description(weights, card), indent=1).encode(),
         "README.md": _readme(weights, card).encode(),
         "weights.onnx": graph,
         "input.npy": _as_npy(tensor),
@@ -131,7 +129,7 @@ def _run(weights: Path, tensor: NDArray[np.float32]) -> tuple[bytes, NDArray[np.
         return path.read_bytes(), session.run(None, {ONNX_INPUT: tensor})[0]
 
 
-def _description(weights: Path, card: Mapping[str, Any], author: str) -> dict[str, Any]:
+def _description(weights: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     """Describe the package; JSON is YAML, too."""
     described: dict[str, Any] = {
         "format_version": "0.5.4",
@@ -139,15 +137,13 @@ def _description(weights: Path, card: Mapping[str, Any], author: str) -> dict[st
         "name": f"Nuclei {_plain(weights.stem)}",
         "description": "Flows and cell probability of nuclei in fluorescence images, as Cellpose "
         "has them. Trained with napari-nucseg.",
-        "authors": [{"name": author}],
+        "authors": [{"name": "The user of napari-nucseg"}],
         "cite": [{"text": text, "doi": doi} for text, doi in _CITE],
         "documentation": "README.md",
         "attachments": [{"source": "card.json"}],
         "tags": ["nuclei", "fluorescence-light-microscopy", "instance-segmentation", "2d", "unet"],
-        "inputs": [_tensor("input", ["grey"], _input_axes(), "input.npy")],
-        "outputs": [
-            _tensor("output", ["flow_y", "flow_x", "cell_probability"], _axes_of(), "output.npy")
-        ],
+        "inputs": [_tensor("input", ["grey"], {"min": 64, "step": 32})],
+        "outputs": [_tensor("output", ["flow_y", "flow_x", "cell_probability"])],
         "weights": {"onnx": {"source": "weights.onnx", "opset_version": OPSET}},
     }
     if card.get("licence"):
@@ -166,27 +162,19 @@ def _description(weights: Path, card: Mapping[str, Any], author: str) -> dict[st
     return described
 
 
-def _tensor(name: str, channels: list[str], axes: list[Any], test: str) -> dict[str, Any]:
-    batch = {"type": "batch"}
-    channel = {"type": "channel", "channel_names": channels}
-    data = {"type": "float32"}
+def _tensor(name: str, channels: list[str], size: Any = None) -> dict[str, Any]:
+    """Describe what goes in or comes out; it is as large as the input if no size is given."""
+    sizes = {axis: size or {"tensor_id": "input", "axis_id": axis} for axis in "yx"}
     return {
         "id": name,
-        "axes": [batch, channel, *axes],
-        "test_tensor": {"source": test},
-        "data": data,
+        "axes": [
+            {"type": "batch"},
+            {"type": "channel", "channel_names": channels},
+            *({"type": "space", "id": axis, "size": one} for axis, one in sizes.items()),
+        ],
+        "test_tensor": {"source": f"{name}.npy"},
+        "data": {"type": "float32"},
     }
-
-
-def _input_axes() -> list[dict[str, Any]]:
-    return [{"type": "space", "id": axis, "size": {"min": 64, "step": 32}} for axis in "yx"]
-
-
-def _axes_of() -> list[dict[str, Any]]:
-    return [
-        {"type": "space", "id": axis, "size": {"tensor_id": "input", "axis_id": axis}}
-        for axis in "yx"
-    ]
 
 
 def _plain(name: str) -> str:

@@ -147,12 +147,12 @@ class OverlayStyle:
     opacity: float
 
 
-def _shown_verdicts(hidden: frozenset[Verdict]) -> Mapping[int, Any]:
-    return {verdict: colour for verdict, colour in VERDICT_COLOURS.items() if verdict not in hidden}
-
-
 OVERLAY_STYLES = {
-    ERRORS: OverlayStyle(draw_verdicts, _shown_verdicts, 1.0),
+    ERRORS: OverlayStyle(
+        draw_verdicts,
+        lambda hidden: {one: VERDICT_COLOURS[one] for one in VERDICT_COLOURS if one not in hidden},
+        1.0,
+    ),
     AGREEMENT: OverlayStyle(
         lambda t, p, _: draw_agreement(t, p), lambda _: dict(AGREEMENT_COLOURS), 0.5
     ),

@@ -11,6 +11,8 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QListWidget, QListWidgetItem
 
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.batch.train_data import TrainField
@@ -41,6 +43,9 @@ from napari_nucseg.wording import counted, says
 
 BEFORE, AFTER = "before training", "after training"
 """Roles of layers that show what a model finds in a held-out field."""
+_HEIGHT = 66
+"""Pixels of the list of labels."""
+_KEY = Qt.ItemDataRole.UserRole
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,43 @@ def find_labelled(layers: Iterable[Layer]) -> tuple[list[LabelledImage], list[La
         else:
             pairs.append(LabelledImage(image, labels, *_learnable(labels)))
     return pairs, alone
+
+
+class PairList(QListWidget):
+    """A list of labels with their images, to be ticked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setMaximumHeight(_HEIGHT)
+        self.setWordWrap(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setToolTip(
+            "Tick the labels to learn from. Every nucleus of their fields has to be labelled; if "
+            "not, draw around what is complete. Of a prediction that you corrected, the "
+            "corrected fields count."
+        )
+
+    def offer(self, pairs: Sequence[LabelledImage], ticked: Iterable[str]) -> None:
+        """Offer labels to learn from; those of the ids are ticked."""
+        self.blockSignals(True)
+        self.clear()
+        for pair in pairs:
+            item = QListWidgetItem(pair.title)
+            item.setData(_KEY, pair.uid)
+            checked = Qt.CheckState.Checked if pair.uid in ticked else Qt.CheckState.Unchecked
+            item.setCheckState(checked)
+            item.setToolTip(pair.title)
+            self.addItem(item)
+        self.blockSignals(False)
+
+    def ticks(self) -> dict[str, bool]:
+        """Tell by the ids of labels whether they are ticked."""
+        items = (self.item(row) for row in range(self.count()))
+        return {
+            item.data(_KEY): item.checkState() == Qt.CheckState.Checked
+            for item in items
+            if item is not None
+        }
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,17 @@ from magicgui.types import FileDialogMode
 from magicgui.widgets import ComboBox, Label, ProgressBar, PushButton, SpinBox
 from magicgui.widgets.bases import Widget
 from napari.layers import Shapes
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_nucseg.batch.train_log import TrainFiles
-from napari_nucseg.segmenters.devices import CHOICES
-from napari_nucseg.segmenters.training.params import FINE_TUNING
-from napari_nucseg.segmenters.training.starts import (
+from napari_nucseg.segmenters import devices, networks
+from napari_nucseg.segmenters.training.params import (
+    FINE_TUNING,
     MODELS,
     SAM_ENDING,
     SAM_MEMORY,
     is_sam,
+    lack_for_sam,
     starting_params,
 )
 from napari_nucseg.ui.params_form import (
@@ -38,7 +33,8 @@ from napari_nucseg.ui.params_form import (
     show_row,
     switch,
 )
-from napari_nucseg.ui.train.choices import PairList, StartBox
+from napari_nucseg.ui.segment.model_list import ADDED, ModelBox, ModelRow
+from napari_nucseg.ui.train.fields import PairList
 from napari_nucseg.ui.train.worker import RESUME
 from napari_nucseg.ui.widgets import TextLine, file_row, path_in
 from napari_nucseg.wording import counted
@@ -48,8 +44,40 @@ LAYERS, FOLDER = "layers in the viewer", "a dataset folder"
 QUARTER = -1
 """What the number of held-out fields is where it is not chosen."""
 MINUTES = 5
+TOO_SMALL = f"needs a GPU with {SAM_MEMORY} GB"
+"""What is said of a model that the device cannot teach."""
 _GIVEN = "fine_tune"
 """What is not chosen here: a model is changed little."""
+
+
+class StartBox(ModelBox):
+    """A choice of the models that can be taught; what the device cannot teach is grey.
+
+    Options are arguments of `ComboBox`, such as its label.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.device = "auto"
+        super().__init__(**options)
+
+    def rows(self) -> list[ModelRow]:
+        """List what can be taught, and why the device cannot where that is known."""
+        lack = self._lack_for_sam()
+        large = {model.name for model in networks.SAMS} if lack else set()
+        named = {model.name for model in MODELS}
+        return [
+            replace(row, needs=TOO_SMALL, refusal=lack) if row.key in large else row
+            for row in super().rows()
+            if row.key in named or (row.group == ADDED and self.files.is_there(row.key))
+        ]
+
+    def _lack_for_sam(self) -> str:
+        """Say why the device cannot teach Cellpose-SAM; empty if it can, or is not known yet."""
+        try:
+            device = devices.known(self.device)
+        except ValueError as error:
+            return str(error)
+        return "" if device is None else lack_for_sam(device)
 
 
 class TrainForm:
@@ -126,7 +154,7 @@ class TrainForm:
         )
         self.device = ComboBox(
             label="Device",
-            choices=CHOICES,
+            choices=devices.CHOICES,
             tooltip="Where the network learns. auto takes an NVIDIA GPU (CUDA) if there is one, "
             "else an Apple GPU (MPS), else the CPU.",
         )
@@ -226,11 +254,8 @@ class TrainForm:
         start = self.start_path
         ending = SAM_ENDING if start is not None and is_sam(start) else SAFETENSORS
         names = (f"my-nuclei{f'-{n}' if n > 1 else ''}{ending}" for n in range(1, 10_000))
-        free = (
-            path
-            for path in (folder / name for name in names)
-            if not any(one.exists() for one in TrainFiles(path).all)
-        )
+        files = (TrainFiles(folder / name) for name in names)
+        free = (one.weights for one in files if not any(path.exists() for path in one.all))
         self.out.value = self._proposed = next(free)
 
     def suit_start(self) -> None:

@@ -16,8 +16,7 @@ from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue, devices, timing
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.model import Model, card_of
-from napari_nucseg.segmenters.training.params import TrainParams
-from napari_nucseg.segmenters.training.starts import check_start, is_sam
+from napari_nucseg.segmenters.training.params import TrainParams, check_start, is_sam
 from napari_nucseg.ui.jobs import BatchCountdown, Hand, RemainingTime
 from napari_nucseg.ui.train.fields import FieldInput
 from napari_nucseg.wording import as_duration, counted, listed
