@@ -42,6 +42,13 @@ def settled(qtbot, panel) -> None:
     qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
 
 
+def axes_drawn(qtbot, view):
+    """Wait until a plot is seen as it is now, in a window or not, and return its first axes."""
+    view.grab()
+    qtbot.waitUntil(lambda: view.is_drawn, timeout=20_000)
+    return view.picture.axes
+
+
 def overlays(viewer, role: str) -> list:
     """List the layers of a role."""
     return [layer for layer in viewer.layers if role_of(layer) == role]
