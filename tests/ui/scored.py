@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtGui import QImage, QWheelEvent
 from qtpy.QtWidgets import QApplication
 
+from napari_nucseg.ui.canvas_trace import Trace
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, role_of, tag
 
 
@@ -42,6 +44,13 @@ def settled(qtbot, panel) -> None:
     qtbot.waitUntil(lambda: panel.state.is_there and not panel.running, timeout=20_000)
 
 
+def axes_drawn(qtbot, view):
+    """Wait until a plot is seen as it is now, in a window or not, and return its first axes."""
+    view.grab()
+    qtbot.waitUntil(lambda: view.is_drawn, timeout=20_000)
+    return view.picture.axes
+
+
 def overlays(viewer, role: str) -> list:
     """List the layers of a role."""
     return [layer for layer in viewer.layers if role_of(layer) == role]
@@ -63,6 +72,24 @@ def draw_on_canvas(qtbot, viewer, places: list[tuple[float, float]]) -> None:
     for point in points[1:]:
         qtbot.mouseMove(canvas, point)
     qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=points[-1])
+
+
+def traces(viewer) -> list[Trace]:
+    """List what draws over the canvas."""
+    return viewer.window._qt_window.findChildren(Trace)
+
+
+def outlined(viewer, path) -> int:
+    """Count the white pixels that are drawn over the canvas."""
+    QApplication.processEvents()
+    for trace in traces(viewer):
+        if not trace.isHidden():
+            picture = QImage(trace.size(), QImage.Format.Format_RGB32)
+            picture.fill(Qt.GlobalColor.black)
+            trace.render(picture)
+            picture.save(str(path))
+            return int((np.asarray(Image.open(path).convert("L")) > 200).sum())
+    return 0
 
 
 def turn_wheel(widget, steps: int = 1) -> None:

@@ -303,7 +303,7 @@ def test_no_button_of_the_segment_panel_blocks_the_window(qtbot, window, fields,
             f"show as {way}": (partial(setattr, result.show_as, "value", way), LONGEST)
             for way in (*MEASURES, *CONTOURS)
         },
-        "doubtful": (result.doubtful.native.click, LONGEST + bare),
+        "doubtful": (result.doubtful.native.click, LONGEST),
         "next doubtful": (result.doubtful.native.click, LONGEST),
         "defaults": (form.defaults.native.click, LONGEST),
         "doubtful again": (result.doubtful.native.click, LONGEST),

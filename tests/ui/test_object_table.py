@@ -2,16 +2,13 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication
 
 from napari_nucseg.metrics.verdicts import Verdict
-from napari_nucseg.ui.canvas_trace import Trace
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, LayerRecord, tag
 from napari_nucseg.ui.score.object_model import OBJECT_COLUMNS
-from tests.ui.scored import click_canvas
+from tests.ui.scored import click_canvas, outlined, traces
 
 
 @pytest.fixture
@@ -146,23 +143,6 @@ def test_a_missed_nucleus_is_outlined_though_the_truth_is_hidden(
     assert outlined(viewer, picture) > 50
     panel.buttons.errors.native.click()  # which outlines it, too
     assert not any(one.isVisible() for one in traces(viewer))
-
-
-def traces(viewer) -> list[Trace]:
-    return viewer.window._qt_window.findChildren(Trace)
-
-
-def outlined(viewer, path) -> int:
-    """Count the white pixels that are drawn over the canvas."""
-    QApplication.processEvents()
-    for trace in traces(viewer):
-        if trace.isVisible():
-            picture = QImage(trace.size(), QImage.Format.Format_RGB32)
-            picture.fill(Qt.GlobalColor.black)
-            trace.render(picture)
-            picture.save(str(path))
-            return int((np.asarray(Image.open(path).convert("L")) > 200).sum())
-    return 0
 
 
 def test_a_click_in_the_canvas_selects_the_row(qtbot, make_napari_viewer, truths, found):

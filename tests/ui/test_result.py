@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from napari.layers import Points
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
@@ -10,6 +9,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_nucseg.io.writers import write_labels
 from napari_nucseg.ui.layers import PREDICTION, LayerRecord, tag
 from napari_nucseg.ui.segment.form import Scope
+from tests.ui.scored import outlined
 from tests.ui.segment_actions import RUN, move, predictions, run
 
 
@@ -132,14 +132,15 @@ def test_without_labels_the_panel_says_what_to_press(qtbot, viewer, image, panel
     assert panel.status.value == "There are no labels yet. Press Segment."
 
 
-def test_a_doubtful_nucleus_is_marked_and_the_panel_says_why(qtbot, viewer, image, panel):
+def test_a_doubtful_nucleus_is_outlined_and_the_panel_says_why(
+    qtbot, viewer, image, panel, tmp_path
+):
+    picture = tmp_path / "drawn.png"
     run(qtbot, panel)
-    (labels,) = predictions(viewer)
+    (labels,), layers = predictions(viewer), list(viewer.layers)
     click(qtbot, panel.result.doubtful)
     first = labels.selected_label
-    (ring,) = rings(viewer)
-    y, x = np.argwhere(labels.data == first).mean(axis=0)
-    np.testing.assert_allclose(ring.data, [[y, x]], atol=1e-3)
+    assert outlined(viewer, picture) > 50
     error = labels.features.set_index("index").flow_error[first]
     assert f"flow error {error:.2f}" in panel.status.value
     assert viewer.layers.selection == {labels}
@@ -152,21 +153,33 @@ def test_a_doubtful_nucleus_is_marked_and_the_panel_says_why(qtbot, viewer, imag
     assert f"Nucleus {first}: " in panel.status.value
     assert "number 1 of" in panel.status.value
     qtbot.waitUntil(lambda: not panel.running, timeout=RUN)
-    assert len(rings(viewer)) == 1
+    assert list(viewer.layers) == layers
 
     run(qtbot, panel)
-    assert not ring.visible
-    ring.visible = True  # among the layers
-    assert not ring.shown.any()
-
+    assert not outlined(viewer, picture)
     click(qtbot, panel.result.doubtful)
-    assert rings(viewer) == [ring]
-    assert ring.visible
-    assert ring.shown.all()
+    assert outlined(viewer, picture) > 50
     assert "number 1 of" in panel.status.value
 
     panel.native.parent().destroyOnClose()
-    assert not rings(viewer)
+    assert not outlined(viewer, picture)
+
+
+def test_the_outline_of_a_doubtful_nucleus_goes_with_its_layer(
+    qtbot, viewer, image, panel, tmp_path
+):
+    picture = tmp_path / "drawn.png"
+    run(qtbot, panel)
+    (labels,) = predictions(viewer)
+    click(qtbot, panel.result.doubtful)
+    labels.visible = False
+    assert not outlined(viewer, picture)
+    labels.visible = True
+    assert outlined(viewer, picture) > 50
+
+    viewer.layers.remove(labels)
+
+    assert not outlined(viewer, picture)
 
 
 def test_a_dim_edge_is_a_reason_of_doubt(qtbot, viewer, image, panel, stand_in):
@@ -187,10 +200,6 @@ def test_a_dim_edge_is_a_reason_of_doubt(qtbot, viewer, image, panel, stand_in):
 
 def click(qtbot, button):
     qtbot.mouseClick(button.native, Qt.MouseButton.LeftButton)
-
-
-def rings(viewer):
-    return [layer for layer in viewer.layers if isinstance(layer, Points)]
 
 
 # Edited labels

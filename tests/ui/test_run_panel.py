@@ -21,6 +21,7 @@ from napari_nucseg.segmenters import catalogue, otsu
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, record_of, role_of
 from napari_nucseg.ui.run.worker import RunProgress
 from tests.segmenters.random_nets import write_residual_unet
+from tests.ui.scored import axes_drawn
 
 
 @pytest.fixture
@@ -358,7 +359,7 @@ def measured(qtbot, panel, tmp_path, drawn_fields, monkeypatch):
     return panel
 
 
-def test_measures_stand_in_the_panel_by_field_and_as_a_plot(measured, out):
+def test_measures_stand_in_the_panel_by_field_and_as_a_plot(qtbot, measured, out):
     shown = measured.measures
     assert shown.isVisibleTo(measured.native)
     model = shown.table.model()
@@ -367,36 +368,32 @@ def test_measures_stand_in_the_panel_by_field_and_as_a_plot(measured, out):
     assert [row[0] for row in model.rows] == ["a", "b", "c"]
     for kind, label in (("Area", "Area (px)"), ("Nuclei in a field", "Nuclei in a field")):
         shown.kind.setCurrentText(kind)
-        (axes,) = shown.canvas.figure.axes
-        assert axes.get_xlabel() == label
+        assert axes_drawn(qtbot, shown.view).get_xlabel() == label
     measured.form.params["min_size"].value = 33
     measured.start()
     assert not shown.isVisibleTo(measured.native)  # it would be of the run before
 
 
-def click_well(panel, well):
+def click_well(qtbot, panel, well):
     """Point at a well of the map and click; return what the map says of it before."""
-    shown = panel.plate
-    shown.canvas.resize(
-        320, shown.canvas.height()
-    )  # as wide as in a window, of which there is none
-    shown.canvas.draw()  # which places the axes
-    middle = int(well[1:]) - 1, ord(well[0]) - ord("A")
-    right, up = shown.canvas.figure.axes[0].transData.transform(middle)
-    there = right, shown.canvas.figure.bbox.height - up
-    send(shown.canvas, QEvent.Type.MouseMove, there)
-    told = shown.hint.text()
-    send(shown.canvas, QEvent.Type.MouseButtonPress, there)
-    send(shown.canvas, QEvent.Type.MouseButtonRelease, there)
+    view = panel.plate.view
+    view.resize(320, view.height())  # as wide as in a window, of which there is none
+    axes = axes_drawn(qtbot, view)
+    right, up = axes.transData.transform((int(well[1:]) - 1, ord(well[0]) - ord("A")))
+    there = right, view.height() - up
+    send(view, QEvent.Type.MouseMove, there)
+    told = panel.plate.hint.text()
+    send(view, QEvent.Type.MouseButtonPress, there)
+    send(view, QEvent.Type.MouseButtonRelease, there)
     return told
 
 
-def send(canvas, kind, there):
+def send(view, kind, there):
     at, none = QPointF(*there), Qt.KeyboardModifier.NoModifier
     moves = kind == QEvent.Type.MouseMove
     button = Qt.MouseButton.NoButton if moves else Qt.MouseButton.LeftButton
-    event = QMouseEvent(kind, at, QPointF(canvas.mapToGlobal(at.toPoint())), button, button, none)
-    QApplication.sendEvent(canvas, event)
+    event = QMouseEvent(kind, at, QPointF(view.mapToGlobal(at.toPoint())), button, button, none)
+    QApplication.sendEvent(view, event)
 
 
 def test_a_plate_is_mapped_and_a_click_on_a_well_shows_its_fields(qtbot, viewer, panel, out):
@@ -409,7 +406,7 @@ def test_a_plate_is_mapped_and_a_click_on_a_well_shows_its_fields(qtbot, viewer,
     stems = {row["well"]: row["stem"] for row in read_csv(out / "fields.csv")}
     assert len(wells) == 3
 
-    told = click_well(panel, wells[1]["well"])
+    told = click_well(qtbot, panel, wells[1]["well"])
 
     assert told == f"{wells[1]['well']}: {wells[1]['predicted']}, 1 field"
     qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=20_000)
@@ -417,7 +414,7 @@ def test_a_plate_is_mapped_and_a_click_on_a_well_shows_its_fields(qtbot, viewer,
     qtbot.waitUntil(
         lambda: record.stems[viewer.dims.current_step[0]] == stems[wells[1]["well"]], timeout=20_000
     )
-    click_well(panel, wells[2]["well"])
+    click_well(qtbot, panel, wells[2]["well"])
     assert record.stems[viewer.dims.current_step[0]] == stems[wells[2]["well"]]
     assert len(viewer.layers) == 4
     assert shown.hint.text().endswith(", field 1 of 1")
@@ -431,7 +428,7 @@ def test_a_plate_of_results_that_are_chosen_is_mapped(qtbot, panel, out, tmp_pat
     qtbot.waitUntil(lambda: panel.plate.isVisibleTo(panel.native), timeout=20_000)
     path = tmp_path / "plate.csv"
     panel.plate.kind.setCurrentText("F1 of a well")
-    panel.plate.save.save_to(path)
+    panel.plate.save_to(path)
     qtbot.waitUntil(lambda: panel.status.value == f"Written: {path}", timeout=20_000)
     wells = read_csv(out / "wells.csv")
     assert [row["well"] for row in read_csv(path)] == [row["well"] for row in wells]
@@ -446,7 +443,7 @@ def test_images_without_wells_have_no_map(measured, out):
 def test_a_plot_of_measures_is_saved(qtbot, measured, out, tmp_path, ending):
     measured.measures.kind.setCurrentText("Area")
     path = tmp_path / f"areas.{ending}"
-    measured.measures.save.save_to(path)
+    measured.measures.save_to(path)
     qtbot.waitUntil(lambda: measured.status.value == f"Written: {path}", timeout=20_000)
 
     if ending == "csv":

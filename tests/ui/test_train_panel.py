@@ -114,13 +114,13 @@ def test_a_model_is_taught_shown_saved_and_used(qtbot, viewer, panel, fields, tm
 
 
 def test_the_curves_so_far_are_saved(qtbot, panel, tmp_path):
-    panel.plot.save.ask()
+    panel.plot.ask()
     assert panel.status.value == "There are no curves yet. Press Train first."
     for batch in range(3):
         panel.plot.add(LogRow(batch, 1e-3, None if batch == 0 else 1 / batch, 0.5, 0.2, 0.4, 0.6))
     for ending in ("csv", "png"):
         path = tmp_path / f"curves.{ending}"
-        panel.plot.save.save_to(path)
+        panel.plot.save_to(path)
         qtbot.waitUntil(lambda path=path: panel.status.value == f"Written: {path}", timeout=60_000)
 
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -101,10 +101,20 @@ class MarkedNucleus:
         Number of its field in the stack.
     number : int
         Its label.
+    with_layer : bool, optional
+        Whether it is outlined only while its layer is in sight.
     """
 
-    def __init__(self, viewer: ViewerModel, layer: Labels, plane: int, number: int) -> None:
-        self._viewer, self._layer = viewer, layer
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        layer: Labels,
+        plane: int,
+        number: int,
+        *,
+        with_layer: bool = False,
+    ) -> None:
+        self._viewer, self._layer, self._with_layer = viewer, layer, with_layer
         self.plane, self.number = plane, number
         self._ends: Ends | None = None
 
@@ -116,15 +126,20 @@ class MarkedNucleus:
     def moves(self) -> tuple[Any, ...]:
         """Events after which it is seen elsewhere, has another shape, or is gone."""
         camera, canvas = self._viewer.scene.camera.events, self._viewer.canvas.events
-        labels, dims = self._layer.events.set_data, self._viewer.dims.events
+        labels, dims = self._layer.events, self._viewer.dims.events
         seen = camera.center, camera.zoom, camera.orientation, canvas.size
-        return *seen, dims.current_step, dims.ndisplay, labels
+        there = labels.set_data, labels.visible, self._viewer.layers.events.removed
+        return *seen, dims.current_step, dims.ndisplay, *there
 
     def on_canvas(self) -> list[QLineF]:
         """Return its outline in pixels of the screen; nothing if another field is in sight.
 
-        In a grid, where each layer has a place of its own, and in 3-D nothing is marked.
+        In a grid, where each layer has a place of its own, and in 3-D nothing is marked, and none
+        of a layer that was removed.
         """
+        is_hidden = self._with_layer and not self._layer.visible
+        if is_hidden or self._layer not in self._viewer.layers:
+            return []
         is_elsewhere = shown_plane(self._viewer.dims.point, self._layer) != self.plane
         is_flat = self._viewer.dims.ndisplay == 2 and not self._viewer.canvas.grid.enabled
         if is_elsewhere or not is_flat:

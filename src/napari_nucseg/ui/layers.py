@@ -29,8 +29,6 @@ IOU = "IoU"
 DIFFERENCE = "difference"
 OVERLAYS = (ERRORS, AGREEMENT, IOU, DIFFERENCE)
 """Roles of layers that show a comparison, and are not compared themselves."""
-RING = "ring"
-"""Role of a Points layer that marks a nucleus."""
 MASK_IMAGE = "nucseg mask image"
 """Where labels that were made from an Image layer say its unique id."""
 FILE = "nucseg file"

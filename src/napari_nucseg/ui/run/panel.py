@@ -26,8 +26,7 @@ from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, record_of, role_of
 from napari_nucseg.ui.panel import Panel
 from napari_nucseg.ui.params_form import folded, scrolled, show_enabled, side_by_side
 from napari_nucseg.ui.run.form import ALL, RunForm
-from napari_nucseg.ui.run.measures import MeasuresWidget
-from napari_nucseg.ui.run.plate_map import PlateMapWidget
+from napari_nucseg.ui.run.plots import MeasuresWidget, PlateMapWidget
 from napari_nucseg.ui.run.worker import RunOutcome, RunRequest, run_request
 from napari_nucseg.ui.score.canvas import go_to_field
 from napari_nucseg.ui.segment.display import show_first

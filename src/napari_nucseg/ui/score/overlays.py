@@ -24,7 +24,6 @@ from napari_nucseg.ui.layers import (
     DIFFERENCE,
     ERRORS,
     OVERLAYS,
-    RING,
     colormap,
     find_image,
     may_be_truth,
@@ -106,7 +105,7 @@ class Overlays:
     def show(self, role: str) -> bool:
         """Show an overlay alone, over the image; False without a comparison.
 
-        Labels, rings and other overlays, which would cover it, are hidden.
+        Labels and other overlays, which would cover it, are hidden.
         """
         prediction = self._state.now.prediction
         if not self._state.now.is_there or prediction is None:
@@ -122,7 +121,7 @@ class Overlays:
         now = _visibility(self._viewer.layers)
         self._aside = {one: seen or before.get(one, False) for one, seen in now.items()}
         for other in self._viewer.layers:
-            if isinstance(other, Labels) or role_of(other) == RING:
+            if isinstance(other, Labels):
                 _set_visible(other, other == layer)  # one of them may be napari's proxy
 
     def hide(self, role: str) -> None:

@@ -151,8 +151,10 @@ class ScorePanel(Panel):
 
     def _on_tab(self, tab: int) -> None:
         """Build what is in a tab when it is first looked at."""
-        getattr(self, TABS[tab][0])
+        self.native.layout().setEnabled(False)  # for each part the window would grow by itself
+        getattr(self, TABS[tab][0]).show()
         self.marks.setVisible(tab in (NUCLEI, GALLERY))
+        self.native.layout().setEnabled(True)
         self._bind_keys()
 
     def _connect(self) -> None:
@@ -218,9 +220,8 @@ class ScorePanel(Panel):
         self.controls.ignore.follow(None)
         self._bind([])
         self.outline.clear()
-        for part in ("plots", "overlays", "mending"):  # plots may not be built yet
-            if part in vars(self):
-                vars(self)[part].disconnect_viewer()
+        for part in {"plots", "overlays", "mending"} & vars(self).keys():  # plots may not be built
+            vars(self)[part].disconnect_viewer()
         self.edit_tracker.watch()
         self.scoring.stop()
 

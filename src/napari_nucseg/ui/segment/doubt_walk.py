@@ -7,23 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Labels, Points
+from napari.layers import Labels
+from qtpy.QtWidgets import QWidget
 
 from napari_nucseg.analysis.doubt import find_reasons, measure_edges
 from napari_nucseg.analysis.field_parts import FieldSource
 from napari_nucseg.analysis.measurements import Nuclei, doubtful_first
 from napari_nucseg.array_types import Labels as LabelImage
+from napari_nucseg.ui.canvas_trace import MarkedNucleus, Trace, trace_beside
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layer_fields import plane_of
-from napari_nucseg.ui.layers import RING, LayerRecord, place_like, placement, tag
+from napari_nucseg.ui.layer_fields import itself, plane_of
 from napari_nucseg.ui.segment.image_source import source_of
 from napari_nucseg.ui.segment.measurement_tables import FieldTable, nuclei_of, tables_of
 from napari_nucseg.ui.segment.selection import Selection
 
 _CLOSE = 4.0
 """Canvas pixels that an image pixel gets at least when a nucleus is gone to."""
-_RING, _RING_COLOUR = 1.6, "#FF00FF"
-"""Diameter of the ring around a nucleus, in its diameters, and a colour that no verdict has."""
 _NO_LABELS = "There are no labels yet. Press Segment."
 _NO_NUCLEUS = "There is no nucleus in this field."
 _NO_DOUBT = (
@@ -33,13 +32,12 @@ _NO_DOUBT = (
 
 @dataclass(frozen=True)
 class Nucleus:
-    """A nucleus in the viewer: its field and label; its centre and diameter in pixels."""
+    """A nucleus in the viewer: its field and label, and its centre in pixels."""
 
     plane: int
     label: int
     y: float
     x: float
-    diameter: float
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,9 @@ class _Place:
 class DoubtWalk:
     """Goes from one doubtful nucleus of the field in sight to the next, and back.
 
+    The nucleus is outlined on the canvas. A layer that marks it would take napari a quarter of a
+    second to add.
+
     Parameters
     ----------
     viewer : ViewerModel
@@ -63,27 +64,35 @@ class DoubtWalk:
         Called with a line of text, to show it.
     run : callable
         Called with work to do in the background, and with what shows its result.
+    panel : QWidget
+        Panel that is docked beside the canvas.
     """
 
     def __init__(
-        self, viewer: ViewerModel, selection: Selection, tell: Callable[[str], None], run: Run
+        self,
+        viewer: ViewerModel,
+        selection: Selection,
+        tell: Callable[[str], None],
+        run: Run,
+        panel: QWidget,
     ) -> None:
         self._viewer = viewer
         self._selection = selection
         self._tell = tell
         self._run = run
-        self._mark = Ring(viewer)
+        self._panel = panel
+        self._trace: Trace | None = None
         self._at = _Place()
         self._edges: tuple[FieldTable, Nuclei] | None = None
 
     def begin_anew(self) -> None:
         """Begin with the most doubtful nucleus again, because there are other labels now."""
         self._at = _Place()
-        self._mark.hide()
+        self._mark(None)
 
     def disconnect_viewer(self) -> None:
-        """Take the mark away."""
-        self._mark.remove()
+        """Take the outline away."""
+        self._mark(None)
 
     def go(self, step: int) -> None:
         """Go so many nuclei of the field in sight on, the most doubtful first, or back."""
@@ -99,8 +108,15 @@ class DoubtWalk:
         self._at = _Place(place, (before + step) % len(nuclei))
         nucleus = nuclei[self._at.rank]
         go_to(self._viewer, layer, nucleus)
-        self._mark.put(layer, nucleus)
+        viewer, labels = itself(self._viewer), itself(layer)
+        self._mark(MarkedNucleus(viewer, labels, nucleus.plane, nucleus.label, with_layer=True))
         self._explain(nucleus, table, len(nuclei))
+
+    def _mark(self, nucleus: MarkedNucleus | None) -> None:
+        if nucleus is not None and self._trace is None:
+            self._trace = trace_beside(self._panel)
+        if self._trace is not None:
+            self._trace.mark(nucleus)
 
     def _explain(self, nucleus: Nucleus, table: FieldTable, count: int) -> None:
         """Say why a nucleus is doubtful; its edge is measured in the background first."""
@@ -149,10 +165,10 @@ def most_doubtful(layer: Labels, plane: int) -> list[Nucleus]:
     if "flow_error" not in table:
         return []
     row_of = {int(label): row for row, label in enumerate(table["index"])}
-    places = zip(table["centroid_y"], table["centroid_x"], table["area_px"], strict=True)
-    nuclei = [(float(y), float(x), float(2 * np.sqrt(area / np.pi))) for y, x, area in places]
+    places = zip(table["centroid_y"], table["centroid_x"], strict=True)
+    centres = [(float(y), float(x)) for y, x in places]
     labels = map(int, doubtful_first(table))
-    return [Nucleus(plane, label, *nuclei[row_of[label]]) for label in labels]
+    return [Nucleus(plane, label, *centres[row_of[label]]) for label in labels]
 
 
 def go_to(viewer: ViewerModel, layer: Labels, nucleus: Nucleus) -> None:
@@ -168,54 +184,3 @@ def _point(layer: Labels, nucleus: Nucleus) -> tuple[float, ...]:
     """Return a nucleus' centre along all axes of its layer, in pixels."""
     stack = np.unravel_index(nucleus.plane, layer.data.shape[:-2]) if layer.ndim > 2 else ()
     return (*map(int, stack), nucleus.y, nucleus.x)
-
-
-class Ring:
-    """A ring around a nucleus, in a Points layer of its own.
-
-    Where it is put away the layer is hidden, because napari takes a quarter of a second to add
-    another.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        The viewer that the layer is added to.
-    """
-
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
-        self._ring: Points | None = None
-
-    def put(self, layer: Labels, nucleus: Nucleus) -> None:
-        """Draw the ring; what is selected stays selected."""
-        place, size = [_point(layer, nucleus)], _RING * nucleus.diameter
-        ring, name = self._ring, f"{layer.name} doubtful nucleus"
-        if ring is not None and ring in self._viewer.layers and ring.ndim == layer.ndim:
-            ring.data, ring.size, ring.name = place, size, name
-            place_like(ring, layer)
-            ring.shown, ring.visible = True, True  # an overlay may have hidden it
-            return
-        self.remove()
-        selected = set(self._viewer.layers.selection)
-        self._ring = self._viewer.add_points(
-            place,
-            name=name,
-            size=size,
-            face_color="transparent",
-            border_color=_RING_COLOUR,
-            metadata=tag(LayerRecord(RING, source=str(layer.unique_id))),
-            **placement(layer),
-        )
-        self._viewer.layers.selection = selected
-
-    def hide(self) -> None:
-        """Put the ring away; who shows its layer among the others sees none."""
-        ring = self._ring
-        if ring is not None and ring.shown.any():
-            ring.shown, ring.visible = False, False
-
-    def remove(self) -> None:
-        """Take the ring away, where the user has not."""
-        ring, self._ring = self._ring, None
-        if ring is not None and ring in self._viewer.layers:
-            self._viewer.layers.remove(ring)

@@ -63,7 +63,7 @@ class ResultsWidget(Container[Any]):
         self._tell = tell
         self._run = run
         self._showing = ShowAs(viewer)
-        self._walk = DoubtWalk(viewer, selection, tell, run)
+        self._walk = DoubtWalk(viewer, selection, tell, run, self.native)
         self._front = Foreground(viewer)
         self.show_range()
         self._connect()

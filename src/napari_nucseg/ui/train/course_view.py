@@ -12,9 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel
 
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.batch.train_log import LogRow, draw_curves
@@ -24,7 +22,7 @@ from napari_nucseg.report.plots import Theme, dress
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layer_fields import axes_of, field_shape
 from napari_nucseg.ui.layers import IMAGE, LayerRecord, placement, record_of, tag
-from napari_nucseg.ui.score.figures import Plot, SaveButton, theme_of
+from napari_nucseg.ui.plot_box import Draw, Plot, PlotBox
 from napari_nucseg.ui.train.fields import AFTER, BEFORE
 
 COLOURS = {BEFORE: "#E69F00", AFTER: "#56B4E9"}
@@ -37,7 +35,7 @@ _SAVED_SIZE = 7.2, 6.0
 """Inches of the plot in a file."""
 
 
-class CoursePlot(QWidget):
+class CoursePlot(PlotBox):
     """Losses and scores of a training, batch by batch; nothing before there are some.
 
     Parameters
@@ -51,27 +49,16 @@ class CoursePlot(QWidget):
     """
 
     def __init__(self, viewer: ViewerModel, run: Run, tell: Callable[[str], None]) -> None:
-        super().__init__()
-        self._viewer = viewer
+        legend = QLabel(LEGEND)
+        super().__init__(viewer, legend, run, tell)
         self.rows: list[LogRow] = []
-        self.canvas: Any = None
-        self.legend = QLabel(LEGEND)
-        self.save = SaveButton(self._plot, run, tell)
-        layout, below = QVBoxLayout(self), QHBoxLayout()
-        layout.setContentsMargins(0, 0, 0, 0)
-        below.addWidget(self.legend, 1)
-        below.addWidget(self.save, alignment=Qt.AlignmentFlag.AlignRight)
-        layout.addLayout(below)
+        self.legend = legend
+        self.view.setFixedHeight(_HEIGHT)
         self.setToolTip(
             "Above: loss of what is learned, and of the held-out fields. Below: their AP and F1. "
             "The held-out scores decide which weights are kept."
         )
         self.hide()
-        viewer.events.theme.connect(self._draw)
-
-    def disconnect_viewer(self) -> None:
-        """Let go of the viewer."""
-        self._viewer.events.theme.disconnect(self._draw)
 
     def begin(self) -> None:
         """Forget the training before."""
@@ -83,42 +70,20 @@ class CoursePlot(QWidget):
         """Draw a further moment."""
         self.rows.append(row)
         self.show()
-        self._draw()
+        self.view.redraw()
 
-    def showEvent(self, event: QShowEvent | None) -> None:
-        """Draw what was told while it was out of sight."""
-        super().showEvent(event)
-        self._draw()
+    def to_draw(self) -> Draw | None:
+        """See `PlotBox`."""
+        return partial(_draw, list(self.rows)) if self.rows else None
 
-    def _draw(self, event: Any = None) -> None:
-        if not self.rows or not self.isVisible():
-            return
-        if self.canvas is None:
-            self._make_canvas()
-        self.canvas.figure.clear()
-        _draw(self.rows, theme_of(self._viewer), self.canvas.figure)
-        self.canvas.draw_idle()
-
-    def _plot(self) -> Plot | str:
-        """Return the curves so far as they are saved."""
+    def to_save(self) -> Plot | str:
+        """See `PlotBox`: the curves so far."""
         if not self.rows:
             return "There are no curves yet. Press Train first."
-        return Plot("training", partial(_draw, list(self.rows), Theme()), _SAVED_SIZE)
-
-    def _make_canvas(self) -> None:
-        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-        from matplotlib.figure import Figure
-
-        figure: Any = Figure(layout="constrained")
-        canvas: Any = FigureCanvasQTAgg
-        self.canvas = canvas(figure)
-        self.canvas.setFixedHeight(_HEIGHT)
-        layout = self.layout()
-        assert isinstance(layout, QVBoxLayout)
-        layout.insertWidget(0, self.canvas)
+        return Plot("training", partial(_draw, list(self.rows)), _SAVED_SIZE)
 
 
-def _draw(rows: Sequence[LogRow], theme: Theme, figure: Any) -> Mapping[str, Columnlike]:
+def _draw(rows: Sequence[LogRow], figure: Any, theme: Theme) -> Mapping[str, Columnlike]:
     """Draw the curves into an empty figure, and return them as columns of a table."""
     for axes in draw_curves(figure, rows):
         dress(axes, theme)
