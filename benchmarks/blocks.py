@@ -96,7 +96,7 @@ def _cluster(count: int) -> Iterator[str]:
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(count, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
         for core, process in enumerate(client.run(os.getpid).values()):

@@ -218,6 +218,15 @@ def test_an_image_in_blocks_is_timed_beside_its_fields_and_two_workers_beside_on
     assert min(here.ours, here.peer.seconds, workers.ours, workers.peer.seconds) > 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_cluster_to_be_timed_has_as_many_workers_as_it_is_named_for(count):
+    from distributed import Client
+
+    with blocks._cluster(count) as address, Client(address) as client:
+        assert len(client.nthreads()) == count
+
+
 def test_what_takes_minutes_is_measured_where_it_is_named_alone():
     assert {Group.LARGE, Group.BLOCKS} <= ON_REQUEST
     assert Group.FIELDS not in ON_REQUEST

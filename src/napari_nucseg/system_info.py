@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,11 +29,34 @@ def cache_folder() -> Path:
     return Path(chosen or platformdirs.user_cache_dir("napari-nucseg", appauthor=False))
 
 
+@dataclass
+class _Share:
+    """How many cores this process uses at the most, where others work beside it."""
+
+    cores: int | None = None
+
+
+_share = _Share()
+
+
 def cores() -> int:
-    """Count the cores that this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Count the cores that this process may use; see also `share_cores`."""
+    found = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(found, _share.cores or found)
+
+
+def share_cores(processes: int, threads: int) -> None:
+    """Let this process use no more than its share of the cores from now on.
+
+    Parameters
+    ----------
+    processes : int
+        How many processes, this one among them, do such work on this computer.
+    threads : int
+        Threads that this one was given. One says nothing: it is what a process gets that starts
+        its own.
+    """
+    _share.cores = threads if threads > 1 else math.ceil((os.cpu_count() or 1) / processes)
 
 
 def processor() -> str:

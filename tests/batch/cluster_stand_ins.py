@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from skimage.measure import label
 
 from napari_nucseg.segmenters.api import Provenance, Segmentation, Segmenter
 from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.system_info import cores
 
 WEIGHTS = {"stand-in": "ef" * 32}
 
@@ -51,3 +52,22 @@ def _make(trouble: str, marker: str) -> Segmenter:
         return Segmentation(labels, None, made, lambda params: labels)
 
     return segment
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A thing to be done."""
+
+    name: str
+
+
+class CountCores:
+    """Tells how many cores whoever does it may use."""
+
+    def __call__(self, item: Thing, /) -> int:
+        """Count them."""
+        return cores()
+
+    def blame(self, item: Thing, reason: str, /) -> int:
+        """Raise what went wrong."""
+        raise AssertionError(f"{item.name}: {reason}")

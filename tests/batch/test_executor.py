@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import signal
 import socket
@@ -20,7 +21,7 @@ import tifffile
 from distributed import Client, LocalCluster
 
 from napari_nucseg.batch import executor
-from napari_nucseg.batch.executor import connected, one_worker_a_gpu, visible_gpus
+from napari_nucseg.batch.executor import connected, one_worker_a_gpu
 from napari_nucseg.batch.image_run import segment_images
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
 from napari_nucseg.batch.run_setup import Setup
@@ -31,8 +32,9 @@ from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters.api import Stopped
 from napari_nucseg.segmenters.parameters import SegmentParams
+from napari_nucseg.system_info import cores
 from tests.batch import cluster_stand_ins
-from tests.batch.cluster_stand_ins import WEIGHTS
+from tests.batch.cluster_stand_ins import WEIGHTS, CountCores, Thing
 from tests.conftest import write_mask
 from tests.oracle import run_benchmark
 
@@ -446,7 +448,12 @@ def test_every_gpu_has_a_process_of_its_own(dataset, setup_of, tmp_path, expecte
     assert tables_of(tmp_path / "out") == expected
 
 
-@pytest.mark.parametrize(("named", "found"), [("", []), ("0", ["0"]), ("1, 3", ["1", "3"])])
-def test_the_gpus_are_those_that_cuda_may_use(monkeypatch, named, found):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    assert visible_gpus() == found
+@pytest.mark.parametrize("threads", [1, 2])
+def test_workers_of_one_machine_share_its_cores_or_use_the_threads_they_were_given(threads):
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=threads, dashboard_address=None) as local,
+        connected(local.scheduler_address) as run_all,
+    ):
+        seen = set(run_all(CountCores(), [Thing(str(n)) for n in range(8)], ignore))
+    share = math.ceil(os.cpu_count() / 2) if threads == 1 else threads
+    assert seen == {min(cores(), share)}

@@ -9,7 +9,14 @@ import pytest
 import torch
 
 from napari_nucseg.segmenters import devices
-from napari_nucseg.segmenters.devices import CHOICES, Device, choose, computes_bfloat16, select
+from napari_nucseg.segmenters.devices import (
+    CHOICES,
+    Device,
+    choose,
+    computes_bfloat16,
+    select,
+    visible_gpus,
+)
 from napari_nucseg.system_info import cores
 
 NAMES = {"cuda": "NVIDIA card", "mps": "Apple arm64", "cpu": "2 of 8 threads, a processor"}
@@ -149,3 +156,9 @@ def test_a_gain_that_is_known_decides(cache, monkeypatch, gain, taken):
 def test_mps_stays_in_float32_and_nothing_is_measured(cache):
     assert computes_bfloat16(Device("mps", NAMES["mps"])) is False
     assert not cache.exists()
+
+
+@pytest.mark.parametrize(("named", "found"), [("", []), ("0", ["0"]), ("1, 3", ["1", "3"])])
+def test_the_gpus_are_those_that_cuda_may_use(monkeypatch, named, found):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert visible_gpus() == found

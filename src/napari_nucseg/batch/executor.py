@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from napari_nucseg.batch.dataset_run import RunFieldTasks
 from napari_nucseg.batch.field_task import Executor, Item, Result, Task, run_here
 from napari_nucseg.progress import Progress
+from napari_nucseg.segmenters.devices import visible_gpus
+from napari_nucseg.system_info import share_cores
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -37,7 +40,6 @@ WAIT_SECONDS = 300
 _LOCAL = "127.0.0.1"
 _QUIET = logging.ERROR
 """What Dask tells of our own cluster: not that a worker was busy at the end and was killed."""
-_NVIDIA = Path("/proc/driver/nvidia/gpus")
 _logger = logging.getLogger(__name__)
 
 
@@ -104,11 +106,8 @@ def one_worker_a_gpu(gpus: Sequence[str]) -> Iterator[Executor]:
     """
     distributed = _import_distributed()
     quiet = {"nthreads": 1, "host": _LOCAL, "dashboard": False, "silence_logs": _QUIET}
-    seen = ({"env": {"CUDA_VISIBLE_DEVICES": gpu}} for gpu in gpus)
-    workers = {
-        number: {"cls": distributed.Nanny, "options": quiet | env}
-        for number, env in enumerate(seen)
-    }
+    seen = [quiet | {"env": {"CUDA_VISIBLE_DEVICES": gpu}} for gpu in gpus]
+    workers = dict(enumerate({"cls": distributed.Nanny, "options": one} for one in seen))
     options = {"host": _LOCAL, "dashboard": False, "dashboard_address": f"{_LOCAL}:0"}
     scheduler = {"cls": distributed.Scheduler, "options": options}
     with (
@@ -121,13 +120,13 @@ def one_worker_a_gpu(gpus: Sequence[str]) -> Iterator[Executor]:
         yield _Cluster(client, cluster.scheduler_address)
 
 
-def visible_gpus() -> list[str]:
-    """List the GPUs that CUDA may use, without loading what would use them."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return [name.strip() for name in chosen.split(",") if name.strip()]
-    found = sorted(_NVIDIA.iterdir()) if _NVIDIA.is_dir() else []
-    return [str(number) for number in range(len(found))]
+def _on_its_share(work: Task[Any, Any], workers: Mapping[str | None, int], item: Any) -> Any:
+    """Do work on a worker that leaves the others on its machine their share of the cores."""
+    from distributed import get_worker
+
+    here = get_worker()
+    share_cores(workers.get(urlsplit(here.address).hostname, 1), here.state.nthreads)
+    return work(item)
 
 
 class _Cluster:
@@ -137,6 +136,7 @@ class _Cluster:
         self._client = client
         self._address = address
         self._alone_since: float | None = None
+        self._workers: Mapping[str | None, int] = {}
 
     def __call__(
         self, work: Task[Item, Result], items: Sequence[Item], progress: Progress, /
@@ -162,10 +162,8 @@ class _Cluster:
                 try:
                     yield self._result(future)
                 except KilledWorker as error:
-                    why = (
-                        f"every worker that took it died, perhaps because memory ran out ({error})"
-                    )
-                    yield work.blame(suspect, why)
+                    why = "every worker that took it died, perhaps because memory ran out"
+                    yield work.blame(suspect, f"{why} ({error})")
 
     def _done(
         self, work: Task[Item, Result], items: Sequence[Item], progress: Progress
@@ -177,7 +175,8 @@ class _Cluster:
                 threads = self._threads()
                 # Where there are no workers, what waits for them makes some clusters start them
                 for item in islice(left, max(0, AHEAD * max(1, threads) - len(pending))):
-                    pending[self._client.submit(work, item, pure=False, retries=RETRIES)] = item
+                    task = partial(_on_its_share, work, self._workers)
+                    pending[self._client.submit(task, item, pure=False, retries=RETRIES)] = item
                 if not pending:
                     return
                 name = next(iter(pending.values())).name if threads else self._waiting()
@@ -208,7 +207,7 @@ class _Cluster:
             raise self._gone() from error
 
     def _threads(self) -> int:
-        """Count the threads of all workers."""
+        """Count the threads of all workers, and the workers of each machine."""
         if self._client.status != "running":  # it lost the scheduler while nothing was asked of it
             raise self._gone()
         try:
@@ -217,6 +216,7 @@ class _Cluster:
             raise self._gone() from error
         if threads:
             self._alone_since = None
+        self._workers = Counter(urlsplit(address).hostname for address in threads)
         return sum(threads.values())
 
     def _waiting(self) -> str:

@@ -19,6 +19,7 @@ from napari_nucseg.segmenters import timing
 from napari_nucseg.system_info import available_memory, cores, processor
 
 _MAPS = Path("/proc/self/maps")
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 CHOICES = ("auto", "cuda", "mps", "cpu")
 """What may be asked for; ``auto`` takes the first of the others that there is."""
@@ -158,6 +159,15 @@ def known_precision(device: Device) -> str | None:
     if gain is None:
         return None
     return "bfloat16" if gain >= WORTHWHILE_GAIN else "float32"
+
+
+def visible_gpus() -> list[str]:
+    """List the GPUs that CUDA may use, without loading what would use them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip()]
+    found = sorted(_NVIDIA.iterdir()) if _NVIDIA.is_dir() else []
+    return [str(number) for number in range(len(found))]
 
 
 def gpu_memory(device: Device) -> int:
