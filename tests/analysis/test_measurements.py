@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from skimage.draw import disk, ellipse
 from skimage.measure import regionprops_table
 
-from napari_nucseg.analysis.measurements import Nuclei, Overview, describe, doubtful_first, measure
+from napari_nucseg.analysis.measurements import (
+    Nuclei,
+    describe_size,
+    doubtful_first,
+    measure,
+    measure_volume,
+)
 from napari_nucseg.io.datasets import open_dataset
 
 ALWAYS = [
@@ -187,10 +193,13 @@ def test_doubtful_first_needs_flow_errors() -> None:
 # A field as a whole
 
 
-def test_the_overview_counts_and_takes_the_median_area() -> None:
+def test_the_median_size_is_told_in_the_unit_that_is_known() -> None:
     labels = labels_of("1.22.4444")
-    assert describe(measure(labels, labels)) == Overview(3, 2.0)
-    assert describe(measure(labels, labels, pixel_size=0.5)) == Overview(3, 2.0, 0.5)
+    assert describe_size(measure(labels, labels)) == "median area 2 px"
+    assert describe_size(measure(labels, labels, pixel_size=0.5)) == "median area 0.5 µm²"
+    volume, sizes = labels[None].repeat(3, axis=0), {"pixel_size": 0.5, "z_spacing": 2.0}
+    assert describe_size(measure_volume(volume, volume)) == "median volume 6 voxels"
+    assert describe_size(measure_volume(volume, volume, **sizes)) == "median volume 3 µm³"
 
 
 def test_a_field_without_nuclei_has_empty_columns() -> None:
@@ -202,7 +211,7 @@ def test_a_field_without_nuclei_has_empty_columns() -> None:
         name: column.dtype for name, column in one.items()
     }
     assert all(column.shape == (0,) for column in nuclei.values())
-    assert describe(nuclei) == Overview(0)
+    assert describe_size(nuclei) == ""
     assert doubtful_first(nuclei).tolist() == []
 
 
@@ -225,10 +234,8 @@ def test_a_real_field_is_measured_as_by_scikit_image(bbbc039: Path) -> None:
     image, labels = field.read_image(), field.read_truth()
     assert_as_scikit_image(labels, image.data)
     nuclei = measure(labels, image.data, pixel_size=image.pixel_size)
-    overview = describe(nuclei)
-    assert overview.count == labels.max()
-    assert overview.median_area_um2 is not None
-    assert 50 < overview.median_area_um2 < 500  # U2OS nuclei
+    assert len(nuclei["index"]) == labels.max()
+    assert 50 < np.median(nuclei["area_um2"]) < 500  # U2OS nuclei
     assert nuclei["intensity_mean"].min() > np.median(image.data)
 
 

@@ -84,6 +84,11 @@ class FieldSource:
             names = [str(number) for number in range(1, count + 1)]
         return {name: replace(self, channel=name).read(plane, box) for name in names}
 
+    def read_channels_of(self, planes: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """Read all channels of a volume's planes, by their names; none of a grey image."""
+        read = [self.read_channels(plane) for plane in planes]
+        return {name: np.stack([one[name] for one in read]) for name in read[0]}
+
     def _index(self, plane: int) -> tuple[int, ...]:
         """Return the place of a field along the axes before height and width."""
         shape = self.data.shape[: len(self.axes)]

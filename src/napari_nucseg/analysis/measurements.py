@@ -6,7 +6,6 @@ Terms and values are those of scikit-image's `regionprops`, but all nuclei are m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,23 +21,13 @@ Nuclei = dict[str, NDArray[Any]]
 """Columns of equal length by name, one row a nucleus, by ascending label; see `measure`."""
 
 
-@dataclass(frozen=True)
-class Overview:
-    """The nuclei of a field in short.
-
-    Attributes
-    ----------
-    count : int
-        Number of nuclei in the field.
-    median_area_px : float or None
-        Median area of the nuclei in pixels; None without nuclei.
-    median_area_um2 : float or None
-        None without nuclei, or where the pixel size is unknown.
-    """
-
-    count: int
-    median_area_px: float | None = None
-    median_area_um2: float | None = None
+_SIZES = {
+    "volume_um3": "median volume {:.0f} µm³",
+    "volume_voxels": "median volume {:.0f} voxels",
+    "area_um2": "median area {:.1f} µm²",
+    "area_px": "median area {:.0f} px",
+}
+"""How the size of nuclei is told, by its column; the first that is there counts."""
 
 
 def measure(
@@ -126,15 +115,16 @@ def doubtful_first(nuclei: Nuclei) -> NDArray[np.int64]:
     return index[np.argsort(-nuclei["flow_error"], kind="stable")]
 
 
-def describe(nuclei: Nuclei) -> Overview:
-    """Count the nuclei and find their median area."""
-    count = len(nuclei["index"])
-    if count == 0:
-        return Overview(0)
-    um2 = nuclei.get("area_um2")
-    return Overview(
-        count, float(np.median(nuclei["area_px"])), None if um2 is None else float(np.median(um2))
-    )
+def describe_size(nuclei: Nuclei) -> str:
+    """Say the median size of nuclei, in micrometres where they are known; nothing of none.
+
+    Examples
+    --------
+    >>> describe_size({"index": np.array([1, 2]), "area_px": np.array([40, 50])})
+    'median area 45 px'
+    """
+    column = next((name for name in _SIZES if name in nuclei and len(nuclei[name])), None)
+    return "" if column is None else _SIZES[column].format(np.median(nuclei[column]))
 
 
 def _check_shape(name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -27,7 +27,6 @@ from napari_nucseg.batch.block_run import segment_in_blocks, with_free_name
 from napari_nucseg.batch.block_task import BlockFolder, BlockTask, Surveyed
 from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
 from napari_nucseg.batch.run_setup import set_up
-from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import HAEMATOXYLIN, Channel
 from napari_nucseg.io.large_images import BAND, LargeImage, OpenImage, fingerprint, read_made
 from napari_nucseg.io.limits import is_zarr
@@ -186,7 +185,7 @@ def _open_image(request: Request, place: Place, steps: LongSteps) -> OpenImage:
         boxes = iter(sample_boxes(shape))
     for box in boxes:
         digest.update(steps.do(partial(pixels.read, box)).tobytes())
-    sizes = Calibration(request.pixel_size)
+    sizes = request.calibration
     image = LargeImage(shape, source.data.dtype, pixels.read, source.channel, calibration=sizes)
     return OpenImage(
         Path(request.name), title=request.name, image=image,

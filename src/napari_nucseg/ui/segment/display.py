@@ -19,7 +19,7 @@ from napari_nucseg.analysis.measurements import Nuclei
 from napari_nucseg.ui.layer_fields import itself, shown_plane
 from napari_nucseg.ui.layers import OVERLAYS, may_be_truth, record_of, role_of, seen_colours
 from napari_nucseg.ui.panel import LayerWatch
-from napari_nucseg.ui.segment.measurement_tables import nuclei_of, tables_of
+from napari_nucseg.ui.segment.measurement_tables import measured_once, nuclei_of, tables_of
 
 OUTLINES, FILLED = "outlines", "filled"
 CONTOURS = {OUTLINES: 2, FILLED: 0}
@@ -28,6 +28,7 @@ OPACITIES = {OUTLINES: 1.0, FILLED: 0.7}
 """Outlines hide little of the image, and thin ones that shine through are hardly seen."""
 MEASURES = {
     "area": ("area_um2", "area_px"),
+    "volume": ("volume_um3", "volume_voxels"),
     "mean intensity": ("intensity_mean",),
     "eccentricity": ("eccentricity",),
     "solidity": ("solidity",),
@@ -35,7 +36,9 @@ MEASURES = {
     "cell probability": ("cellprob_logit",),
 }
 """Columns that a measure may stand in; the first that is there counts."""
-UNITS = {"area_um2": " µm²", "area_px": " px"}
+UNITS = {
+    "area_um2": " µm²", "area_px": " px", "volume_um3": " µm³", "volume_voxels": " voxels",
+}  # fmt: skip
 UNKNOWN = "#808080"
 """Colour of a nucleus without the measure."""
 COLOURS = AVAILABLE_COLORMAPS["viridis"]
@@ -207,7 +210,7 @@ class ShowAs:
 
     def range_of(self, layer: Labels) -> Range | None:
         """Return the usual range over all fields of a prediction; None without such a measure."""
-        tables = [table.nuclei for table in tables_of(layer).values()]
+        tables = [table.nuclei for table in measured_once(layer).values()]
         for column in MEASURES.get(self.way, ()):
             values = [nuclei[column] for nuclei in tables if column in nuclei]
             known = np.concatenate(values) if values else np.zeros(0)

@@ -16,6 +16,7 @@ from pint import DimensionalityError
 
 from napari_nucseg.analysis.field_parts import FieldSource, Rectangle
 from napari_nucseg.array_types import Box
+from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.io.channels import (
     CHANNEL,
     COLOURS,
@@ -35,6 +36,7 @@ from napari_nucseg.ui.layer_fields import (
     drawing_layers,
     field_shape,
     full_data,
+    pixel_size,
     places_in,
     world_of,
 )
@@ -159,6 +161,18 @@ def depth_axis(layer: Image) -> int | None:
         return axes.index(DEPTH) - layer.ndim
     others = [axis for axis, held in enumerate(axes) if held != CHANNEL]
     return others[-1] - layer.ndim if others and axes[others[-1]] == FIELD else None
+
+
+def calibration_of(layer: Image) -> Calibration:
+    """Return the sizes of an image's pixels, and the distance of a volume's planes."""
+    axis, size = depth_axis(layer), pixel_size(layer)
+    if axis is None:
+        return Calibration(size)
+    try:
+        apart = abs(float((layer.scale[axis] * layer.units[axis]).to("um").magnitude))
+    except DimensionalityError:
+        return Calibration(size)
+    return Calibration(size, apart)
 
 
 def anisotropy(layer: Image) -> float:

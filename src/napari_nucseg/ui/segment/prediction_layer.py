@@ -41,7 +41,12 @@ from napari_nucseg.ui.segment.hand_edits import (
     set_states,
     state_of,
 )
-from napari_nucseg.ui.segment.measurement_tables import FieldTable, keep_tables
+from napari_nucseg.ui.segment.measurement_tables import (
+    FieldTable,
+    keep_tables,
+    tables_of,
+    to_measure_again,
+)
 from napari_nucseg.ui.segment.result_cache import (
     FieldResult,
     ResultCache,
@@ -67,14 +72,16 @@ def put_prediction(viewer: ViewerModel, image: Image, made: Sequence[FieldResult
         layer = None
     if layer is None:
         layer = _add_empty(viewer, image, made[0])
-    before = {one.key.plane: state_of(layer, one.key.plane) for one in made}
     fields = _compose(layer, made)
+    after = {plane: one.state for plane, one in fields.items()}
+    for plane, table in to_measure_again(tables_of(layer), fields).items():
+        after[plane] = replace(state_of(layer, plane), table=table)
+    before = {plane: state_of(layer, plane) for plane in after}
     place_like(layer, image)
     if not layer.visible:  # napari draws all anew
         layer.visible = True
     is_replaced = any(plane_of(layer.data, plane).any() for plane in fields)
     make_room(layer, max(int(one.labels.max(initial=0)) for one in fields.values()))
-    after = {plane: one.state for plane, one in fields.items()}
     if not is_replaced:
         for plane, one in fields.items():  # which nobody wants back
             plane_of(layer.data, plane)[...] = one.labels
@@ -278,11 +285,13 @@ def _write(field: LabelImage, made: FieldResult, old: FieldTable | None, above: 
     box, context = made.key.box, made.key.segmented
     if box is None and not above:
         field[...] = made.labels
-        return FieldTable(made.nuclei, made.packed.fingerprint)
+        return FieldTable(made.nuclei, made.packed.fingerprint, made.volume)
     whole = Rectangle(0, 0, *field.shape)
     context = context or whole
     placed = place_part(field, made.labels, context.slices, (box or whole).slices, above)
     field[...] = placed.labels
+    if box is not None and old is not None and old.volume:
+        return replace(old, fingerprint=None)  # nuclei around the box are of the volume still
     nuclei = moved(made.nuclei, placed, context.slices)
     if old is not None:
         nuclei = merged(nuclei, old.nuclei, field)

@@ -185,6 +185,8 @@ class FieldResult:
         The labels once more, compressed, to see later whether they were edited.
     concerns : tuple of Concern
         Signs that the model does not suit the field.
+    volume : tuple of int
+        Planes that were segmented as one with it, whose nuclei are measured together.
     """
 
     key: ResultKey
@@ -193,6 +195,7 @@ class FieldResult:
     provenance: Mapping[str, Any]
     packed: PackedLabels
     concerns: tuple[Concern, ...] = ()
+    volume: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from magicgui.widgets import ComboBox, Container, PushButton
 from napari.components import ViewerModel
 from napari.layers import Labels
-from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog
 
-from napari_nucseg.analysis.measurements import describe
+from napari_nucseg.analysis.measurements import describe_size
 from napari_nucseg.io.writers import write_columns
 from napari_nucseg.progress import Progress
-from napari_nucseg.ui.edits import changes_of, count_corrected
 from napari_nucseg.ui.files.writer import FILTERS, chosen_format, file_in, save_in
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.keys import CANCEL, SEGMENT, WHEN
@@ -26,7 +23,13 @@ from napari_nucseg.ui.mending import MendingRow
 from napari_nucseg.ui.mending_tools import MENDING_KEYS, FlowsOf
 from napari_nucseg.ui.segment.display import CONTOURS, MEASURES, Foreground, MeasureBar, ShowAs
 from napari_nucseg.ui.segment.doubt_walk import DoubtWalk
-from napari_nucseg.ui.segment.measurement_tables import joined, nuclei_of, tables_of
+from napari_nucseg.ui.segment.measurement_tables import (
+    corrected_in,
+    joined,
+    measured_once,
+    nuclei_of,
+    tables_of,
+)
 from napari_nucseg.ui.segment.result_cache import FieldResult, StackResult
 from napari_nucseg.ui.segment.selection import Selection
 from napari_nucseg.ui.widgets import TextLine
@@ -182,7 +185,7 @@ class ResultsWidget(Container[Any]):
             count = sum(_count_inside(made) for made in result.made)
             where = " in the rectangle"
         took = f" in {result.seconds:.2f} s" if ran else ""
-        size = self._overview()
+        size = self._size()
         nuclei = counted(count, "nucleus")
         about = f"{nuclei}{where}{took}{', ' if size else ''}{size}{_estimate(result)}."
         return f"{about} Sliders now change this result." if ran and result.kept else about
@@ -195,24 +198,15 @@ class ResultsWidget(Container[Any]):
         table = tables_of(layer).get(self._plane(layer))
         if table is None:
             return "This field is not segmented yet. Press Segment."
-        size = self._overview()
-        count = len(table.nuclei["index"])
-        corrected = say_corrected(changes_of(layer, self._plane(layer)).nuclei)
-        told = (f"{counted(count, 'nucleus')} in this field", size, corrected)
+        count, where = len(table.nuclei["index"]), "volume" if table.volume else "field"
+        corrected = say_corrected(len(corrected_in(layer, self._plane(layer))))
+        told = (f"{counted(count, 'nucleus')} in this {where}", self._size(), corrected)
         return f"{', '.join(filter(None, told))}."
 
-    def _overview(self) -> str:
-        """Describe the field in sight: how large its nuclei are."""
+    def _size(self) -> str:
+        """Say how large the nuclei in sight are."""
         layer = self._selection.prediction
-        nuclei = {} if layer is None else nuclei_of(layer, self._plane(layer))
-        if not nuclei:
-            return ""
-        short = describe(nuclei)
-        if short.median_area_px is None:
-            return ""
-        if short.median_area_um2 is None:
-            return f"median area {short.median_area_px:.0f} px"
-        return f"median area {short.median_area_um2:.1f} µm²"
+        return "" if layer is None else describe_size(nuclei_of(layer, self._plane(layer)))
 
     def save_measures(self) -> None:
         """Ask for a file, and write the measures of all fields to it."""
@@ -226,7 +220,10 @@ class ResultsWidget(Container[Any]):
         if name:
             columns |= {"corrected_by_hand": _corrected_rows(layer)}
             told = f"Measurements of {counted(len(columns['field']), 'nucleus')} are in {name}"
-            told = ", ".join(filter(None, (told, say_corrected(count_corrected(layer)))))
+            corrected = say_corrected(
+                sum(len(corrected_in(layer, p)) for p in measured_once(layer))
+            )
+            told = ", ".join(filter(None, (told, corrected)))
             self._run(
                 lambda progress: write_columns(Path(name), columns),
                 lambda nothing: self._tell(f"{told}."),
@@ -259,13 +256,15 @@ class ResultsWidget(Container[Any]):
         return record.stems if (record := record_of(layer)) else ()
 
 
-def _corrected_rows(layer: Labels) -> NDArray[np.int64]:
+def _corrected_rows(layer: Labels) -> list[int]:
     """Tell of each row of the measures whether its nucleus was added or changed by hand."""
-    rows = []
-    for plane, table in sorted(tables_of(layer).items()):
-        changes = changes_of(layer, plane)
-        rows.append(np.isin(table.nuclei["index"], [*changes.added, *changes.changed]))
-    return np.concatenate(rows).astype(np.int64)
+    tables = measured_once(layer)
+    edited = {plane: corrected_in(layer, plane) for plane in tables}
+    return [
+        int(label in edited[plane])
+        for plane, table in tables.items()
+        for label in table.nuclei["index"].tolist()
+    ]
 
 
 def _count_inside(made: FieldResult) -> int:
@@ -281,15 +280,10 @@ def _count_inside(made: FieldResult) -> int:
 
 def _describe_volume(result: StackResult) -> str:
     """Say in a line what was made of a volume, whose nuclei lie in several planes."""
-    planes = [made.nuclei for made in result.made]
-    index = np.concatenate([nuclei["index"] for nuclei in planes])
-    areas = np.concatenate([nuclei["area_px"] for nuclei in planes])
-    numbers, which = np.unique(index, return_inverse=True)
-    nuclei = counted(len(numbers), "nucleus")
-    about = f"{nuclei} in a volume of {len(planes)} planes in {result.seconds:.2f} s"
-    if len(numbers):
-        about = f"{about}, median volume {np.median(np.bincount(which, areas)):.0f} voxels"
-    return f"{about}{_estimate(result)}."
+    measured, planes = result.made[0].nuclei, len(result.made)
+    nuclei, size = counted(len(measured["index"]), "nucleus"), describe_size(measured)
+    about = f"{nuclei} in a volume of {planes} planes in {result.seconds:.2f} s"
+    return f"{', '.join(filter(None, (about, size)))}{_estimate(result)}."
 
 
 def _estimate(result: StackResult) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from napari_nucseg.analysis.corrections import PackedLabels
 from napari_nucseg.analysis.field_parts import FieldSource
-from napari_nucseg.analysis.measurements import measure, measure_nuclei
-from napari_nucseg.array_types import Labels
+from napari_nucseg.analysis.measurements import measure_nuclei, measure_volume
+from napari_nucseg.io.calibration import Calibration
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters import catalogue, timing
 from napari_nucseg.segmenters.api import Provenance, Segmenter, VolumeSegmentation, check_image
@@ -56,8 +56,8 @@ class Request:
         auto, cuda, mps or cpu.
     params : SegmentParams
         Thresholds, sizes and the other parameters.
-    pixel_size : float or None
-        Edge of a pixel in micrometres, if it is known.
+    calibration : Calibration
+        Sizes of pixels, and the distance of a volume's planes, if they are known.
     depth : Depth or None
         How planes are put together as one volume; None for fields by themselves.
     volume : VolumeParams
@@ -72,7 +72,7 @@ class Request:
     model: Model
     device: str
     params: SegmentParams
-    pixel_size: float | None
+    calibration: Calibration
     depth: Depth | None = None
     volume: VolumeParams = field(default_factory=VolumeParams)
     stems: tuple[str, ...] = ()
@@ -148,7 +148,7 @@ def _segment_field(
         raise ValueError(f"{name}: {error}") from error
     if result.labels.any():  # a blank image takes next to no time
         timing.remember(key.model, result.provenance, image.size, warm)
-    kept = CachedResult(result, image, request.pixel_size)
+    kept = CachedResult(result, image, request.calibration.pixel_size)
     made = steps.do(partial(_made, key, kept, request.name, request.source))
     return StackResult((made,), {key: kept}, result.capabilities)
 
@@ -251,8 +251,8 @@ def load(request: Request, progress: LongSteps) -> Segmenter:
 def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
     """Segment planes as one volume, which is in memory whole; a nucleus has one number in all.
 
-    The nuclei are measured plane by plane. Nothing is kept to follow the sliders. Parameters are
-    those of `segment_fields`; the volume is handed over as one.
+    Nuclei are measured in 3-D. Nothing is kept to follow the sliders. Parameters are those of
+    `segment_fields`; the volume is handed over as one.
 
     Raises
     ------
@@ -279,21 +279,19 @@ def segment_stack(request: Request, progress: Progress, hand: Hand) -> None:
     if result.labels.any():
         timed = timing.volume_key(request.keys[0].model, request.depth)
         timing.remember(timed, result.provenance, volume.size, warm)
-    made = []
-    for number, (key, labels) in enumerate(zip(request.keys, result.labels, strict=True)):
-        progress(number, len(request.keys), f"Measuring plane {number + 1} of {len(request.keys)}")
-        made.append(_made_of_volume(request, key, labels, volume[number], result))
-    hand(StackResult(tuple(made), {}))
+    steps(total, total, "Measuring")
+    hand(StackResult(steps.do(partial(_made_of_volume, request, volume, result)), {}))
 
 
 def _made_of_volume(
-    request: Request,
-    key: ResultKey,
-    labels: Labels,
-    image: NDArray[np.generic],
-    result: VolumeSegmentation,
-) -> FieldResult:
-    channels = request.source.read_channels(key.plane)
-    nuclei = measure(labels, image, pixel_size=request.pixel_size, channels=channels)
-    provenance = provenance_at(key, result.provenance, request.name, request.source.axes)
-    return FieldResult(key, labels, nuclei, provenance, PackedLabels.of(labels))
+    request: Request, image: NDArray[np.generic], result: VolumeSegmentation
+) -> tuple[FieldResult, ...]:
+    """Return the planes of a volume, which share the measures of all its nuclei."""
+    planes = tuple(key.plane for key in request.keys)
+    channels, sizes = request.source.read_channels_of(planes), asdict(request.calibration)
+    nuclei = measure_volume(result.labels, image, **sizes, channels=channels)
+    made = []
+    for key, labels in zip(request.keys, result.labels, strict=True):
+        told = provenance_at(key, result.provenance, request.name, request.source.axes)
+        made.append(FieldResult(key, labels, nuclei, told, PackedLabels.of(labels), volume=planes))
+    return tuple(made)
