@@ -309,10 +309,7 @@ def test_no_button_of_the_segment_panel_blocks_the_window(qtbot, window, fields,
             f"show as {way}": (partial(setattr, result.show_as, "value", way), LONGEST)
             for way in (*MEASURES, *CONTOURS)
         },
-        "doubtful": (result.doubtful.native.click, LONGEST),
-        "next doubtful": (result.doubtful.native.click, LONGEST),
         "defaults": (form.defaults.native.click, LONGEST),
-        "doubtful again": (result.doubtful.native.click, LONGEST),
         "save measurements": (result.save.native.click, LONGEST),
         "save labels": (result.save_labels.native.click, LONGEST),
         **{
@@ -325,8 +322,13 @@ def test_no_button_of_the_segment_panel_blocks_the_window(qtbot, window, fields,
         "circle": (form.circle.native.click, LONGEST + 2 * bare),  # napari loads fonts, too
         "circle away": (form.circle.native.click, LONGEST),
         "circle back": (form.circle.native.click, LONGEST),
+        "this field": (partial(setattr, form.scope, "value", Scope.FIELD), LONGEST),
+        "network": (form.segment.native.click, LONGEST + bare),
+        "doubtful": (result.doubtful.native.click, LONGEST),
+        "next doubtful": (result.doubtful.native.click, LONGEST),
     }
     assert not blocked_by(qtbot, steps, settle)
+    assert "number 2 of" in panel.status.value
 
 
 @pytest.mark.slow
