@@ -81,7 +81,7 @@ def shoot_panels(dataset: Path | None) -> None:
     segment.result.show_as.value = "flow error"
     segment.result.doubtful.native.click()
     shoot(viewer, "segment_panel_doubt")
-    segment.result.begin_anew()  # takes the ring away
+    segment.result.begin_anew()  # takes the outline away
 
     segment.result.show_as.value = "outlines"
     camera.center, camera.zoom = usual
@@ -155,6 +155,7 @@ def shoot_errors(viewer: napari.Viewer, score: ScorePanel) -> None:
     score.tabs.setCurrentIndex(PLOTS)
     for kind, name in PICTURES.items():
         score.plots.kind.setCurrentText(kind)
+        wait(lambda: score.plots.view.is_drawn)
         shoot(viewer, f"plot_{name}")
     hide_overlays(viewer)
     score.tabs.setCurrentIndex(COMPARE)
