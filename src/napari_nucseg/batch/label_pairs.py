@@ -15,7 +15,13 @@ from napari_nucseg.io.large_images import declared_planes, open_large, read_made
 from napari_nucseg.io.layouts import find_files_of_one, stem_of_truth
 from napari_nucseg.io.limits import is_zarr, max_pixels
 from napari_nucseg.io.ome_zarr import labels_within, list_zarrs
-from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
+from napari_nucseg.io.pictures import (
+    JPEG_SUFFIXES,
+    PNG_SUFFIXES,
+    READ_ELSEWHERE,
+    TIFF_SUFFIXES,
+    others_in,
+)
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap, sum_overlaps
@@ -184,7 +190,7 @@ def _by_stem(folder: Path) -> dict[str, Source]:
     every += map(Source, list_zarrs(folder))
     listed = [source for source in every if source.suffix not in NPY_SUFFIXES or is_seg(source)]
     if not listed:
-        others = others_in(folder, "save the labels as TIFF")
+        others = others_in(folder, "save the labels as TIFF", JPEG_SUFFIXES + READ_ELSEWHERE)
         raise ValueError(f"{folder}: no label TIFF or mask PNG here{others}")
     sources = {source.stem: source for source in listed}
     if len(sources) < len(listed):
