@@ -32,6 +32,7 @@ from napari_nucseg.io.sources import Source, sha256
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.registry import metrics
 from napari_nucseg.metrics.score import DEFAULT_RULE
+from napari_nucseg.metrics.score import score as score_labels
 from napari_nucseg.parameter_spec import specs_of
 from napari_nucseg.segmenters import catalogue, networks
 from napari_nucseg.segmenters.checkpoints import load_unet
@@ -954,10 +955,35 @@ def test_a_link_to_nothing_is_told_by_its_name(run, images, tmp_path):
     assert "1 of 3 images failed, the others are done" in done.flat
 
 
-def test_a_jpeg_of_another_ending_is_told_for_what_it_is(refuse, tmp_path):
-    Image.new("L", (20, 30)).save(tmp_path / "a.tif", format="JPEG")
-    message = refuse("segment", tmp_path / "a.tif", "-o", tmp_path / "out")
-    assert "a.tif: it is a JPEG by its content" in message
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_is_segmented_with_a_word_on_its_losses(run, drawn_fields, tmp_path, name, mode):
+    grey = Image.fromarray((drawn_fields[0].image / 16).clip(max=255).astype(np.uint8))
+    folder = tmp_path / "images"
+    folder.mkdir()
+    grey.convert(mode).save(folder / name, format="JPEG", quality=95)
+    done = run("segment", folder, "-m", "otsu", "--measures", "-o", tmp_path / "out")
+    assert done.code == 0
+    assert f"{name}: JPEG has changed its pixels" in done.said
+    labels = tifffile.imread(tmp_path / "out" / "a.tif")
+    found = score_labels(drawn_fields[0].labels, labels)
+    assert found.objects.f1 > 0.7
+    rows = (tmp_path / "out" / "measurements.csv").read_text().splitlines()
+    assert len(rows) == 1 + labels.max()
+
+
+def test_of_an_image_and_its_jpeg_the_image_is_segmented(run, images, tmp_path):
+    Image.new("L", (20, 30)).save(images / "a.jpg")
+    done = run("segment", images, "-m", "otsu", "-o", tmp_path / "out")
+    assert done.code == 0
+    assert "1 JPEG beside an image left out, the first is a.jpg" in done.said
+
+
+def test_labels_as_jpeg_are_refused(refuse, drawn_fields, tmp_path):
+    Image.fromarray(drawn_fields[0].labels.astype(np.uint8)).save(tmp_path / "a.jpg")
+    tifffile.imwrite(tmp_path / "truth.tif", drawn_fields[0].labels)
+    message = refuse("score", tmp_path / "a.jpg", tmp_path / "truth.tif")
+    assert "a.jpg: JPEG changes the numbers of labels; save them as TIFF or PNG" in message
 
 
 @pytest.mark.parametrize(
@@ -979,7 +1005,7 @@ def test_a_path_that_is_not_there_does_not_stop_the_others(run, images, tmp_path
     assert done.code == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "b.tif"]
     assert f"{missing}: there is no such file or folder" in done.flat
-    assert f"{empty}: no TIFF or PNG image here" in done.flat
+    assert f"{empty}: no TIFF, PNG or JPEG image here" in done.flat
     assert "2 of 4 images failed, the others are done" in done.flat
 
 

@@ -58,7 +58,7 @@ def test_inputs_without_an_image_are_named_beside_those_of_the_others(folder, tm
     assert [source.name for source in found] == ["a.PNG", "b.tif"]
     told = {path.name: str(error) for path, error in refused.items()}
     assert told["nowhere"].endswith("nowhere: there is no such file or folder")
-    assert "empty: no TIFF or PNG image here" in told["empty"]
+    assert "empty: no TIFF, PNG or JPEG image here" in told["empty"]
 
 
 @pytest.mark.parametrize("content", [b"", b"II*\0", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08\xff"])

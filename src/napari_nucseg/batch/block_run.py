@@ -38,7 +38,7 @@ from napari_nucseg.io.large_images import (
 )
 from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.ome_zarr import write_zarr_labels
-from napari_nucseg.io.pictures import PNG_SUFFIXES
+from napari_nucseg.io.pictures import JPEG_SUFFIXES, PNG_SUFFIXES
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff_parts import write_tiff_labels
 from napari_nucseg.progress import Progress
@@ -130,8 +130,8 @@ def segment_in_blocks(
     try:
         if source.member is not None:
             raise ValueError(f"{source}: unpack the archive to segment it in blocks")
-        if source.suffix in PNG_SUFFIXES and not isinstance(source, OpenImage):
-            raise ValueError(f"{source}: a PNG is not read in blocks; save it as TIFF")
+        if source.suffix in PNG_SUFFIXES + JPEG_SUFFIXES and not isinstance(source, OpenImage):
+            raise ValueError(f"{source}: PNG and JPEG are not read in blocks; save it as TIFF")
         if work.measures:
             raise ValueError(
                 f"{source}: it is segmented in blocks, whose nuclei are not measured; segment it "

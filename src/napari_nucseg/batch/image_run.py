@@ -20,7 +20,7 @@ from napari_nucseg.io.large_images import read_made
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
 from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.ome_zarr import list_zarrs
-from napari_nucseg.io.pictures import PNG_SUFFIXES, TIFF_SUFFIXES, others_in
+from napari_nucseg.io.pictures import JPEG_SUFFIXES, PNG_SUFFIXES, TIFF_SUFFIXES, others_in
 from napari_nucseg.io.plates import is_plate, plate_images
 from napari_nucseg.io.sources import ZARR_SUFFIX, Source, list_folder
 from napari_nucseg.io.writers import checksum, known_provenance, read_provenance
@@ -61,7 +61,7 @@ def _images_of(path: Path) -> list[Source]:
         return plate_images(path) if is_plate(path) else [Source(path)]
     found = _images_in(path) if path.is_dir() else [Source(path)]
     if not found:
-        raise ValueError(f"{path}: no TIFF or PNG image here{others_in(path)}")
+        raise ValueError(f"{path}: no TIFF, PNG or JPEG image here{others_in(path)}")
     return found
 
 
@@ -88,9 +88,12 @@ def find_clashes(sources: Sequence[Source], out: Path) -> dict[Source, str]:
 
 
 def _images_in(folder: Path) -> list[Source]:
-    listed = list_folder(folder, TIFF_SUFFIXES + PNG_SUFFIXES, broken_links=True)
+    suffixes = TIFF_SUFFIXES + PNG_SUFFIXES + JPEG_SUFFIXES
+    listed = list_folder(folder, suffixes, broken_links=True)
     listed += map(Source, list_zarrs(folder))
-    return [source for source in listed if not _is_labels(source)]
+    images = [source for source in listed if not _is_labels(source)]
+    exact = {source.stem for source in images if source.suffix not in JPEG_SUFFIXES}
+    return [one for one in images if one.suffix not in JPEG_SUFFIXES or one.stem not in exact]
 
 
 def _is_labels(source: Source) -> bool:
@@ -119,6 +122,10 @@ def passed_over(inputs: Sequence[Path], found: Sequence[Source]) -> tuple[str, .
         if labels:
             count = counted(len(labels), "file")
             lines.append(f"{path}: {count} of labels left out, the first is {labels[0].name}")
+        copies = [source for source in list_folder(path, JPEG_SUFFIXES) if source not in images]
+        if copies:
+            count = counted(len(copies), "JPEG")
+            lines.append(f"{path}: {count} beside an image left out, the first is {copies[0].name}")
     return tuple(lines)
 
 

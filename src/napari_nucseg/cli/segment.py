@@ -52,7 +52,7 @@ class FileOptions:
 
     inputs: Annotated[
         list[Path],
-        path_argument("Images (TIFF, PNG, OME-Zarr) or folders of them.", metavar="INPUT..."),
+        path_argument("Images (TIFF, PNG, JPEG, OME-Zarr) or folders of them.", metavar="INPUT..."),
     ]
     out: Annotated[Path, path_option("Folder of the results.", "--out", "-o")]
     overwrite: Annotated[

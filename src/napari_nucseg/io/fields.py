@@ -164,7 +164,7 @@ class Field:
             raise ValueError(f"{self.stem}: the dataset has no image of this field")
         chosen = self.channel if channel is None else Channel.named(channel)
         try:
-            image = read_image(self.image, chosen, lossy=True)
+            image = read_image(self.image, chosen)
             if len(image.stack) > 1 and "C" in image.stack:
                 raise ChannelNeededError(
                     f"{self.image}: it holds channels and other axes, {image.stack} before height "
@@ -181,7 +181,7 @@ class Field:
         """Read what is known of the image without its pixels."""
         if self.image is None:
             raise ValueError(f"{self.stem}: the dataset has no image of this field")
-        return read_image_header(self.image, lossy=True)
+        return read_image_header(self.image)
 
     def read_truth(self) -> Labels:
         """Read the ground truth without doubts about it; see `read_truth_image`."""

@@ -79,10 +79,8 @@ class Image:
         return Header(self.data.shape, self.data.dtype, self.pixel_size, self.z_spacing)
 
 
-def read_image(
-    source: Source, channel: Channel | None = None, *, lossy: bool = False, as_stack: bool = False
-) -> Image:
-    """Read a grey TIFF (one page, or several as a stack) or PNG, or a channel of a colour one.
+def read_image(source: Source, channel: Channel | None = None, *, as_stack: bool = False) -> Image:
+    """Read a grey TIFF (one page, or several as a stack), PNG or JPEG, or a channel of colours.
 
     Parameters
     ----------
@@ -90,8 +88,6 @@ def read_image(
         The file; what it is is told by its content.
     channel : Channel, optional
         Channel of a colour image to take, from the first axis or the last.
-    lossy : bool
-        Whether a JPEG is read, too, with a note on its losses.
     as_stack : bool
         Whether planes that a TIFF calls colours, and has one after another, are a stack: so
         tifffile writes stacks of 3 and 4 planes if it is told nothing.
@@ -104,11 +100,11 @@ def read_image(
     OSError
         If it cannot be opened.
     """
-    picture = read_picture(source, look_into(source), lossy=lossy)
+    picture = read_picture(source, look_into(source))
     return _take(source, picture.as_stack() if as_stack else picture, channel)
 
 
-def read_image_header(source: Source, *, lossy: bool = False) -> Header:
+def read_image_header(source: Source) -> Header:
     """Read what is needed to plan a stack, and refuse a file that is cut off.
 
     Raises
@@ -128,7 +124,7 @@ def read_image_header(source: Source, *, lossy: bool = False) -> Header:
             with _naming(source):
                 find_axis(planes.shape, planes.axes, None)
             return header
-    return read_image(source, lossy=lossy).header
+    return read_image(source).header
 
 
 def read_labels(source: Source, *, components: bool = False) -> Labels:

@@ -24,8 +24,7 @@ from napari_nucseg.io.labelled import NOTE
 from napari_nucseg.io.limits import BadFileError, is_zarr
 from napari_nucseg.io.sources import Source
 
-_CHUNK, _THICK = {2: 1024, 3: 256}, 32
-"""Edge of a chunk of labels, in pixels, by the number of axes; and its planes."""
+_CHUNK, _THICK = {2: 1024, 3: 256}, 32  # edge of a chunk in pixels, by the axes; and its planes
 _OLD_AXES = "TCZYX"
 """Axes of an OME-Zarr image that does not name them."""
 
@@ -71,9 +70,9 @@ def labels_within(path: Path) -> Path:
     inner = path / "labels"
     if not is_zarr(inner):
         return path
-    zarr = import_zarr()
+    import_zarr()
     try:
-        return inner / str(_ome(zarr.open_group(str(inner), mode="r"))["labels"][0])
+        return inner / str(read_ome(inner)["labels"][0])
     except (ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError) as error:
         raise BadFileError(
             f"{inner}: it does not say which labels it holds; give the folder of the labels"
@@ -124,6 +123,11 @@ def open_zarr(path: Path) -> ZarrImage:
         return _without_single(node, "ZYX"[-node.ndim :])
     except (ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError) as error:
         raise BadFileError(f"{path}: not an image of OME-Zarr or Zarr ({error})") from error
+
+
+def read_ome(folder: Path) -> Mapping[str, Any]:
+    """Read OME's metadata of a group."""
+    return _ome(import_zarr().open_group(str(folder), mode="r"))
 
 
 def _ome(node: Any) -> Mapping[str, Any]:

@@ -36,7 +36,7 @@ TIFF_SUFFIXES = (".tif", ".tiff", ".stk")
 PNG_SUFFIXES = (".png",)
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 READ_ELSEWHERE = (
-    *JPEG_SUFFIXES, ".npy", ".npz", ".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi", ".ims",
+    ".npy", ".npz", ".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi", ".ims",
     ".zarr", ".h5", ".hdf5", ".mrc", ".dv", ".svs", ".bmp", ".gif", ".webp",
 )  # fmt: skip
 """Endings of images and labels that napari reads, perhaps by another plugin."""
@@ -130,9 +130,11 @@ def not_read(suffixes: str, remedy: str = "segment the layer") -> str:
     return f"{suffixes} files are not read here; open it in napari with its reader, and {remedy}"
 
 
-def others_in(folder: Path, remedy: str = "segment the layer") -> str:
+def others_in(
+    folder: Path, remedy: str = "segment the layer", endings: tuple[str, ...] = READ_ELSEWHERE
+) -> str:
     """Say which endings of images that others read there are in a folder."""
-    kinds = {s.suffix for s in list_folder(folder, READ_ELSEWHERE) if not is_seg(s)}
+    kinds = {s.suffix for s in list_folder(folder, endings) if not is_seg(s)}
     return f"; {not_read(' and '.join(sorted(kinds)), remedy)}" if kinds else ""
 
 
@@ -154,9 +156,7 @@ def look_into(source: Source) -> Opened:
     return Opened(_kind_of(source, head), head, content)
 
 
-def read_picture(
-    source: Source, opened: Opened, *, as_numbers: bool = False, lossy: bool = False
-) -> Picture:
+def read_picture(source: Source, opened: Opened, *, as_numbers: bool = False) -> Picture:
     """Read the pixels of a TIFF, PNG or JPEG file, or of a folder of OME-Zarr.
 
     Parameters
@@ -167,9 +167,7 @@ def read_picture(
         What `look_into` has told of it.
     as_numbers : bool
         Whether pixels are labels, whose numbers count: those of a palette are not turned into its
-        colours, nor are those of a TIFF in which white is 0 inverted.
-    lossy : bool
-        Whether a JPEG is read.
+        colours, nor are those of a TIFF in which white is 0 inverted; a JPEG is refused.
 
     Raises
     ------
@@ -183,7 +181,7 @@ def read_picture(
         return _read_tiff(source, content, as_numbers)
     if kind is Kind.ZARR:
         return _read_zarr(source)
-    if kind is Kind.OTHER or (kind is Kind.JPEG and not lossy):
+    if kind is Kind.OTHER or (kind is Kind.JPEG and as_numbers):
         raise BadFileError(f"{source}: {_why_not(source, kind, as_numbers)}")
     if kind is Kind.PNG:
         png_shape(source, opened)
@@ -221,8 +219,6 @@ def _kind_of(source: Source, head: bytes) -> Kind:
 def _why_not(source: Source, kind: Kind, as_numbers: bool) -> str:
     if kind is Kind.JPEG and as_numbers:
         return "JPEG changes the numbers of labels; save them as TIFF or PNG where they were made"
-    if kind is Kind.JPEG and source.suffix not in JPEG_SUFFIXES:
-        return "it is a JPEG by its content; JPEG has changed its pixels: save the original as TIFF"
     if source.suffix == ".zip":
         return "an archive is not read here; unpack it, and give the folder"
     ending = source.suffix or "such"

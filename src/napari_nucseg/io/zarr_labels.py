@@ -18,6 +18,7 @@ from napari_nucseg.io.ome_zarr import (
     import_zarr,
     labels_within,
     open_zarr,
+    read_ome,
     write_zarr_labels,
 )
 from napari_nucseg.io.sources import Source
@@ -128,6 +129,24 @@ def _list_labels(folder: Path, name: str, version: str) -> None:
     if name not in names:
         told |= {"labels": [*names, name]}
         group.attrs.update(told if is_old else {"ome": {"version": version, **told}})
+
+
+def label_images_in(path: Path) -> list[Path]:
+    """List the label images of a folder of OME-Zarr: itself, or those in it or in its labels.
+
+    Raises
+    ------
+    ValueError
+        If zarr is not installed, or the folder is damaged.
+    """
+    try:
+        told = read_ome(path)
+        inner = path if "labels" in told else path / "labels"
+        if "image-label" in told or not is_zarr(inner):
+            return [path] if "image-label" in told else []
+        return [inner / str(name) for name in read_ome(inner).get("labels", ())]
+    except (LookupError, TypeError, AttributeError, OSError, RuntimeError) as error:
+        raise BadFileError(f"{path}: no group of OME-Zarr ({error})") from error
 
 
 def read_zarr(source: Source) -> Labelled:

@@ -89,9 +89,9 @@ def _stems(sources: list[Source]) -> dict[Source, str]:
 def _read(source: Source) -> Image:
     """Read an image whatever its pixels have: grey, a colour, transparency, or more channels."""
     try:
-        return read_image(source, lossy=True)
+        return read_image(source)
     except ChannelNeededError:
-        picture = read_picture(source, look_into(source), lossy=True)
+        picture = read_picture(source, look_into(source))
     samples = find_samples(picture.data.shape, picture.axes)
     assert samples is not None  # else no channel would have to be chosen
     data = np.moveaxis(picture.data, samples, -1)

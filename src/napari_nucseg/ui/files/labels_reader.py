@@ -86,12 +86,12 @@ def _may_hold_labels(path: Path) -> bool:
 
 def _read(path: str | Sequence[str]) -> list[LayerData]:
     paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
-    images = _open_images()  # while this is the window's own thread
+    images = open_images()  # while this is the window's own thread
     read = partial(read_ahead, partial(read_labels_over, paths, images))
     return read_and_wait(paths[0].name, read).told()
 
 
-def _open_images() -> list[OpenImage]:
+def open_images() -> list[OpenImage]:
     """List the images of the viewer in front: the selected one first, then the topmost."""
     viewer = napari.current_viewer()
     if viewer is None:
@@ -136,7 +136,7 @@ def read_labels_over(
         is_coco = source.suffix in COCO_SUFFIXES and not is_geojson(source)
         found = _read_coco(source, images) if is_coco else [_read_one(source, images)]
         for labelled in found:
-            layers.append(_layer(source, labelled, images))
+            layers.append(labels_layer(source, labelled, images))
             notes += [f"{path}: {note}" for note in labelled.notes]
     return Opened(layers, tuple(notes))
 
@@ -177,7 +177,18 @@ def _read_coco(source: Source, images: Sequence[OpenImage]) -> list[Labelled]:
     return found
 
 
-def _layer(source: Source, labelled: Labelled, images: Iterable[OpenImage]) -> LayerData:
+def labels_layer(source: Source, labelled: Labelled, images: Iterable[OpenImage]) -> LayerData:
+    """Return labels as layer data, over the image that they belong to if that is open.
+
+    Parameters
+    ----------
+    source : Source
+        The file that holds them.
+    labelled : Labelled
+        What was read from it.
+    images : iterable of OpenImage
+        Images of the viewer, those first that the user looks at.
+    """
     try:
         labels = take_labels(labelled.labels).data
     except ValueError as error:

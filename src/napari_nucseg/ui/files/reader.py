@@ -226,7 +226,7 @@ def image_layer(
     in_colour : bool
         Whether the last axis holds red, green and blue.
     """
-    looks = {"rgb": True} if in_colour else {"contrast_limits": _contrast(sample)}
+    looks = {"rgb": True} if in_colour else {"contrast_limits": contrast_of(sample)}
     keywords = {
         "name": name,
         **looks,
@@ -236,7 +236,7 @@ def image_layer(
     return data, keywords, "image"
 
 
-def _contrast(field: Any) -> tuple[float, float]:
+def contrast_of(field: Any) -> tuple[float, float]:
     """Return limits at which nuclei are seen: a few bright specks would leave them dark."""
     low, high = np.nanpercentile(np.asarray(field), _CONTRAST_PERCENTILES)
     return float(low), float(high if high > low else low + 1)
