@@ -39,6 +39,7 @@ from napari_nucseg.ui.score.unsaved_marks import (
     say_marks,
     watch_closing,
 )
+from napari_nucseg.ui.widgets import tight
 from napari_nucseg.wording import counted
 
 KEY_OF = {Mark.REVIEWED: REVIEWED, Mark.TRUTH_IS_WRONG: TRUTH_IS_WRONG, Mark.IGNORE: IGNORE}
@@ -234,9 +235,7 @@ class MarkControls(QWidget):
             assert action is not None
             action.triggered.connect(act)
         self.files.setMenu(menu)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(3)
+        grid = tight(QGridLayout(self), 3)
         for column, button in enumerate(self.buttons.values()):
             grid.addWidget(button, 0, column)
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

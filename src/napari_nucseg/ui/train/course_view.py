@@ -26,6 +26,7 @@ from napari_nucseg.ui.layer_fields import axes_of, field_shape
 from napari_nucseg.ui.layers import IMAGE, LayerRecord, placement, record_of, tag
 from napari_nucseg.ui.score.figures import Plot, SaveButton, theme_of
 from napari_nucseg.ui.train.fields import AFTER, BEFORE
+from napari_nucseg.ui.widgets import tight
 
 COLOURS = {BEFORE: "#E69F00", AFTER: "#56B4E9"}
 """Colours of the outlines (Okabe and Ito, 2008)."""
@@ -57,8 +58,7 @@ class CoursePlot(QWidget):
         self.canvas: Any = None
         self.legend = QLabel(LEGEND)
         self.save = SaveButton(self._plot, run, tell)
-        layout, below = QVBoxLayout(self), QHBoxLayout()
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout, below = tight(QVBoxLayout(self)), QHBoxLayout()
         below.addWidget(self.legend, 1)
         below.addWidget(self.save, alignment=Qt.AlignmentFlag.AlignRight)
         layout.addLayout(below)
