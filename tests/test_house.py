@@ -35,7 +35,7 @@ THIRD_PARTY = {
     "io": "PIL filelock imagecodecs networkx numpy pyarrow pydantic requests roifile scipy "
     "skimage tifffile urllib3 zarr",
     "segmenters": "cellpose cv2 numba numpy onnxruntime safetensors scipy skimage torch",
-    "analysis": "PIL numpy scipy skimage",
+    "analysis": "PIL numpy pydantic scipy skimage",
     "report": "PIL jinja2 matplotlib numpy rich",
     "batch": "distributed filelock matplotlib numpy pydantic",
     "ui": "dask magicgui matplotlib napari numpy pint psygnal qtpy superqt",

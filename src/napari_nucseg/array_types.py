@@ -1,4 +1,4 @@
-"""Types of arrays and paths that all floors speak of, boxes in arrays, and pixels within lines."""
+"""Types of arrays and paths that all floors speak of; boxes in arrays, pixels within lines."""
 
 from __future__ import annotations
 
@@ -100,6 +100,28 @@ def intersect(box: Box, other: Box) -> Box:
     """Return what two boxes share; intervals that end before they begin if it is nothing."""
     both = zip(box, other, strict=True)
     return tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in both)
+
+
+def number_in_raster_order(labels: Labels) -> NDArray[np.int32]:
+    """Renumber the objects 1 to n in the order of their first pixels.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, of any shape
+        0 is background, numbers may have gaps.
+
+    Returns
+    -------
+    ndarray of int32, of the same shape
+        The same objects, numbered from 1 in the order of their first pixels.
+    """
+    foreground = labels > 0
+    _, first, index = np.unique(labels[foreground], return_index=True, return_inverse=True)
+    numbers = np.empty(len(first), dtype=np.int32)
+    numbers[np.argsort(first)] = np.arange(1, len(first) + 1)
+    numbered = np.zeros(labels.shape, dtype=np.int32)
+    numbered[foreground] = numbers[index]
+    return numbered
 
 
 def pixels_within(rings: Sequence[Ring], shape: tuple[int, ...]) -> tuple[Labels, Labels]:

@@ -63,15 +63,15 @@ def test_marks_of_fields_that_are_not_there_are_counted():
     [
         ({"form": "other"}, "holds no marks"),
         ({"version": 3}, "version 3"),
-        ({"marks": None}, "list of marks is missing"),
-        ({"marks": [3]}, "mark 1 is no object"),
-        ({"label": "3"}, "mark 1: its label is '3'"),
-        ({"label": True}, "its label is True"),
-        ({"label": 0}, "label 0"),
-        ({"mark": "nice"}, "'nice'"),
-        ({"side": "left"}, "'left'"),
-        ({"box_px": [1, 2, 3]}, "box [1, 2, 3]"),
-        ({"note": None}, "its note is None"),
+        ({"marks": None}, "marks: input should be a valid list"),
+        ({"marks": [3]}, "marks.0: input should be"),
+        ({"label": "3"}, "marks.0.label: input should be a valid integer"),
+        ({"label": True}, "marks.0.label: input should be a valid integer"),
+        ({"label": 0}, "marks.0.label: input should be greater than or equal to 1"),
+        ({"mark": "nice"}, "marks.0.mark: input should be 'reviewed', "),
+        ({"side": "left"}, "marks.0.side: input should be 'truth' or 'predicted'"),
+        ({"box_px": [1, 2, 3]}, "marks.0.box_px.3: field required"),
+        ({"note": None}, "marks.0.note: input should be"),
     ],
 )
 def test_a_file_that_is_not_whole_is_refused_with_its_name(change, told):
@@ -88,11 +88,11 @@ def test_a_file_that_is_not_whole_is_refused_with_its_name(change, told):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"ignored_regions": {}}, "list of ignored regions is missing"),
-        ({"field": 1}, "region 1: its field is 1"),
-        ({"polygon_px": [[0, 1], [2, 3]]}, "three or more corners"),
-        ({"polygon_px": [[0, 1], [2, 3], [4, "5"]]}, "three or more corners"),
-        ({"polygon_px": [[0, 1], [2, 3], [4, float("nan")]]}, "three or more corners"),
+        ({"ignored_regions": {}}, "ignored_regions: input should be a valid list"),
+        ({"field": 1}, "ignored_regions.0.field: input should be"),
+        ({"polygon_px": [[0, 1], [2, 3]]}, "polygon_px: list should have at least 3 items"),
+        ({"polygon_px": [[0, 1], [2, 3], [4, "5"]]}, "polygon_px.2.1: input should be"),
+        ({"polygon_px": [[0, 1], [2, 3], [4, float("nan")]]}, "polygon_px.2.1: input should be"),
         ({"field_px": [20, 30]}, "a field of 20 x 30 px, and the field here has 40 x 60 px"),
     ],
 )

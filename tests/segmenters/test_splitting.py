@@ -8,12 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from napari_nucseg.array_types import number_in_raster_order
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import find_overlap
 from napari_nucseg.metrics.verdicts import Verdict, classify
-from napari_nucseg.segmenters.splitting import number_in_raster_order, split_touching
+from napari_nucseg.segmenters.splitting import split_touching
 
 DEPTHS = (0.25, 0.5, 1, 2, 4)
 depths = st.sampled_from(DEPTHS)

@@ -273,7 +273,7 @@ def test_a_file_that_holds_no_marks_is_refused_by_name(qtbot, panel, tmp_path):
     panel.marks.open_from(tmp_path / "other.json")
     qtbot.waitUntil(lambda: "other.json" in panel.status.value, timeout=5000)
 
-    assert "no JSON file" in panel.status.value
+    assert "no JSON, or cut off" in panel.status.value
 
 
 def test_the_exported_table_has_marks_and_notes(qtbot, panel, tmp_path):

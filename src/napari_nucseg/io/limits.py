@@ -103,7 +103,7 @@ def member_path(member: ZipInfo) -> PurePosixPath:
         with suppress(UnicodeEncodeError):  # where zipfile was told the name, not the bytes
             raw = name.encode("cp437")
             separator = b"/" if b"/" in raw else b"\\"
-            name = _told_name(member.extra, raw) or "/".join(map(_readable, raw.split(separator)))
+            name = _told_name(member.extra, raw) or "/".join(map(_spelt, raw.split(separator)))
     return PurePosixPath(name.replace("\\", "/"))
 
 
@@ -118,7 +118,7 @@ def _told_name(extra: bytes, raw: bytes) -> str:
     return ""
 
 
-def _readable(part: bytes) -> str:
+def _spelt(part: bytes) -> str:
     """Read a part of a path as UTF-8, or show what is not ASCII, or may be half of a letter."""
     with suppress(UnicodeDecodeError):
         return part.decode("utf-8")

@@ -13,6 +13,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
+from napari_nucseg.array_types import number_in_raster_order
+
 PIXEL_SIZE_UM = 0.645  # from the MetaMorph metadata of BBBC039's images
 
 # Camera and light, measured on BBBC039's training fields, in counts. The variance of the noise
@@ -125,7 +127,7 @@ def draw_field(
         raise ValueError(f"A field cannot hold {nuclei} nuclei: pass 0 or more.")
     rng = np.random.default_rng(seed)
     canvas = _populate(shape, nuclei, rng)
-    labels = _number_in_raster_order(canvas.labels[_INSIDE])
+    labels = number_in_raster_order(canvas.labels[_INSIDE])
     return SyntheticField(_photograph(_stain(canvas, rng), rng), labels)
 
 
@@ -239,11 +241,3 @@ def _photograph(stain: NDArray[np.float64], rng: Generator) -> NDArray[np.uint16
     counts = CAMERA_OFFSET + COUNTS_PER_PHOTON * rng.poisson(light / COUNTS_PER_PHOTON)
     counts = counts + READ_NOISE * rng.standard_normal(stain.shape)
     return np.asarray(np.clip(np.rint(counts), 0, CAMERA_MAXIMUM), dtype=np.uint16)
-
-
-def _number_in_raster_order(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Renumber the objects as connected-component labelling of the field would."""
-    objects, first = np.unique(labels[labels > 0], return_index=True)
-    numbers = np.zeros(labels.max() + 1, dtype=np.int32)
-    numbers[objects[np.argsort(first)]] = np.arange(1, len(objects) + 1)
-    return numbers[labels]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from napari_nucseg.array_types import Labels
+from napari_nucseg.array_types import Labels, number_in_raster_order
 from napari_nucseg.metrics.ignoring import without_border
 
 SMOOTHING = 1.0
@@ -68,28 +68,6 @@ def split_touching(labels: Labels, depth: float) -> Labels:
         parts[box][later] = pieces[later] + (count - 1)
         count += int(pieces.max()) - 1
     return number_in_raster_order(parts)
-
-
-def number_in_raster_order(labels: Labels) -> NDArray[np.int32]:
-    """Renumber the objects 1 to n in the order of their first pixels.
-
-    Parameters
-    ----------
-    labels : ndarray of integers, of any shape
-        0 is background, numbers may have gaps.
-
-    Returns
-    -------
-    ndarray of int32, of the same shape
-        The same objects, numbered from 1 in the order of their first pixels.
-    """
-    foreground = labels > 0
-    _, first, index = np.unique(labels[foreground], return_index=True, return_inverse=True)
-    numbers = np.empty(len(first), dtype=np.int32)
-    numbers[np.argsort(first)] = np.arange(1, len(first) + 1)
-    numbered = np.zeros(labels.shape, dtype=np.int32)
-    numbered[foreground] = numbers[index]
-    return numbered
 
 
 def _heights(objects: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from napari_nucseg.io.label_rules import (
 from napari_nucseg.progress import Progress
 from napari_nucseg.ui.jobs import Run
 from napari_nucseg.ui.layers import MASK_IMAGE, placement, record_of
-from napari_nucseg.ui.widgets import TextLine
+from napari_nucseg.ui.widgets import TextLine, tight
 
 _CONTOUR = 2
 """Width of the outlines that labels are shown as, so that image and prediction are seen, too."""
@@ -111,9 +111,7 @@ class MaskOffer(QWidget):
         )
         self.use.clicked.connect(lambda: self._take(separate=False))
         self.separate.clicked.connect(lambda: self._take(separate=True))
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(3)
+        grid = tight(QGridLayout(self), 3)
         grid.addWidget(self.text.native, 0, 0, 1, 2)
         grid.addWidget(self.separate, 1, 0)
         grid.addWidget(self.use, 1, 1)

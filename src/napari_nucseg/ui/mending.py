@@ -27,6 +27,7 @@ from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layer_fields import itself, plane_of
 from napari_nucseg.ui.layers import OVERLAYS, role_of
 from napari_nucseg.ui.mending_tools import TOOLS, FlowsOf, Place, Points, Tool
+from napari_nucseg.ui.widgets import tight
 
 
 class Mender:
@@ -263,9 +264,7 @@ class MendingRow(QWidget):
         self.mender = mender_of(viewer)
         self.mender.rows += 1
         self._otherwise, self._tell = otherwise, tell
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
+        layout = tight(QHBoxLayout(self), 3)
         self.buttons = {tool: QPushButton(tool.name) for tool in TOOLS}
         for tool, button in self.buttons.items():
             button.setCheckable(True)

@@ -33,6 +33,7 @@ from superqt import QCollapsible
 
 from napari_nucseg.metrics.matching import PRESETS, STARDIST, THRESHOLD
 from napari_nucseg.parameter_spec import Spec, describe_values, specs_of
+from napari_nucseg.ui.widgets import tight
 
 Params = TypeVar("Params")
 DOCK_WIDTH = 345
@@ -176,8 +177,7 @@ def labelled(rows: Iterable[Widget], resets: Mapping[str, QWidget] | None = None
     Behind a row stands its button of ``resets``, if there is one, by the row's label.
     """
     box = QWidget()
-    layout = QFormLayout(box)
-    layout.setContentsMargins(0, 0, 0, 0)
+    layout = tight(QFormLayout(box))
     layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for row in rows:
@@ -194,9 +194,7 @@ def labelled(rows: Iterable[Widget], resets: Mapping[str, QWidget] | None = None
 def beside(widget: QWidget, button: QWidget) -> QWidget:
     """Put a button behind a widget, which has the rest of the width."""
     box = QWidget()
-    layout = QHBoxLayout(box)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(2)
+    layout = tight(QHBoxLayout(box), 2)
     layout.addWidget(widget, 1)
     layout.addWidget(button)
     return box
@@ -255,8 +253,7 @@ def show_enabled(row: Widget) -> None:
 def scrolled(*widgets: QWidget) -> QScrollArea:
     """Stack widgets in an area that scrolls where the window is too low for them."""
     body = QWidget()
-    layout = QVBoxLayout(body)
-    layout.setContentsMargins(0, 0, 0, 0)
+    layout = tight(QVBoxLayout(body))
     for widget in widgets:
         layout.addWidget(widget)
     layout.addStretch()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from magicgui.widgets import FileEdit, Label
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QLabel,
+    QLayout,
     QMenu,
     QMessageBox,
     QScrollBar,
@@ -36,11 +37,11 @@ _LONG_WORD = re.compile(r"\S{25,}")
 """Words that may be wider than a panel; no word of a sentence is that long."""
 _PART = re.compile(r"[^/\\_.-]{20}|[/\\_.-]")
 """After what a long word may be broken."""
-_WIDTH_OF_BUTTON = 36
 _FINER = 5
 """How many times finer a slider steps while Ctrl is held."""
 _MOST_DECIMALS = 5
 """Decimals of a slider's value that count."""
+_Layout = TypeVar("_Layout", bound=QLayout)
 
 
 class Elided(QObject):
@@ -175,6 +176,13 @@ class _Room(QObject):
             board.setText(text, mode)
 
 
+def tight(layout: _Layout, spacing: int = -1) -> _Layout:
+    """Let a layout leave no room around what lies in it; between, what is usual if not given."""
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    return layout
+
+
 def file_row(label: str, tooltip: str, **options: Any) -> FileEdit:
     """Return a choice of a file or folder, whose narrow button leaves room for the path.
 
@@ -182,7 +190,7 @@ def file_row(label: str, tooltip: str, **options: Any) -> FileEdit:
     """
     row = FileEdit(label=label, tooltip=tooltip, **options)
     row.choose_btn.text = "..."
-    row.choose_btn.native.setMaximumWidth(_WIDTH_OF_BUTTON)
+    row.choose_btn.native.setMaximumWidth(36)
     return row
 
 
@@ -277,10 +285,7 @@ def ask(parent: QWidget, title: str, question: str, detail: str, answers: Sequen
         Texts of three buttons: what nothing is lost by, which Enter presses; what loses something;
         and what leaves all as it is, which Esc presses.
     """
-    box = QMessageBox(parent)
-    box.setIcon(QMessageBox.Icon.Question)
-    box.setWindowTitle(title)
-    box.setText(question)
+    box = QMessageBox(QMessageBox.Icon.Question, title, question, parent=parent)
     box.setInformativeText(detail)
     role = QMessageBox.ButtonRole
     roles = (role.AcceptRole, role.DestructiveRole, role.RejectRole)

@@ -41,6 +41,7 @@ from napari_nucseg.ui.score.predictions import (
     read_run,
 )
 from napari_nucseg.ui.score.score_table import PlainModel, table_view
+from napari_nucseg.ui.widgets import tight
 from napari_nucseg.wording import as_number, counted
 
 
@@ -199,9 +200,7 @@ class ComparisonWidget(QWidget):
         self.list.clicked.connect(lambda index: self._go(index.row()))
 
     def _lay_out(self) -> None:
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(3)
+        grid = tight(QGridLayout(self), 3)
         grid.addWidget(self.start, 0, 0)
         grid.addWidget(self.saved, 0, 1)
         grid.addWidget(self.ratio, 1, 0)

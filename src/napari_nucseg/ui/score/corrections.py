@@ -29,7 +29,7 @@ from napari_nucseg.ui.score.export import collect_corrected
 from napari_nucseg.ui.score.export_kinds import write_corrected
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
-from napari_nucseg.ui.widgets import TextLine
+from napari_nucseg.ui.widgets import TextLine, tight
 from napari_nucseg.wording import say_corrected
 
 REST = 200
@@ -155,9 +155,7 @@ class CorrectionControls(QWidget):
         self.truth.changed.connect(lambda: self.accept(truth=True))
         self.undo.changed.connect(self.take_back)
         self.save.changed.connect(self.ask_and_save)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(3)
+        grid = tight(QGridLayout(self), 3)
         grid.addWidget(self.prediction.native, 0, 0)
         grid.addWidget(self.truth.native, 0, 1)
         grid.addWidget(self.save.native, 1, 0)

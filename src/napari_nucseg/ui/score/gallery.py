@@ -34,6 +34,7 @@ from napari_nucseg.ui.layers import find_image
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.object_filters import ObjectFilters
 from napari_nucseg.ui.score.object_model import SYMBOLS, ObjectRows
+from napari_nucseg.ui.widgets import tight
 
 _GAP, _LINES = 3, 2
 MOST_KEPT, MOST_AT_ONCE = 2000, 64
@@ -194,9 +195,7 @@ class Gallery(QWidget):
         above.addWidget(self.verdict)
         above.addWidget(self.filters.this_field)
         above.addWidget(self.count, 1, Qt.AlignmentFlag.AlignRight)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
+        layout = tight(QVBoxLayout(self), 3)
         layout.addLayout(above)
         for part in (self.filters, self.view):
             layout.addWidget(part)

@@ -15,6 +15,7 @@ from napari_nucseg.metrics.verdicts import Agreement, Verdict
 from napari_nucseg.ui.layers import AGREEMENT, DIFFERENCE, ERRORS, IOU
 from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.overlay_drawing import COLOURS, FIRST, SECOND, iou_colours
+from napari_nucseg.ui.widgets import tight
 
 _COLUMNS = 4
 _FRAME = "#808080"
@@ -36,9 +37,7 @@ class VerdictLegend(QWidget):
     def __init__(self, state: ComparisonState) -> None:
         super().__init__()
         self._state = state
-        self._grid = grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(0)
+        self._grid = grid = tight(QGridLayout(self), 0)
         self.buttons: dict[Verdict, QToolButton] = {}
         for number, (verdict, text) in enumerate(VERDICT_MEANINGS.items()):
             button = _verdict_button(verdict, text)
@@ -226,9 +225,7 @@ class OverlayLegend(QWidget):
 def _page(legend: Legend) -> QWidget:
     page = QWidget()
     page.setToolTip(legend.help)
-    layout = QHBoxLayout(page)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(4)
+    layout = tight(QHBoxLayout(page), 4)
     if legend.bar is not None:
         layout.addWidget(QLabel("IoU 0"))
         layout.addWidget(ColourBar(legend.bar), 1)

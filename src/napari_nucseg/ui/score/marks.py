@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -23,7 +21,8 @@ from qtpy.QtWidgets import (
 from napari_nucseg.analysis.marks import Mark, Marked, unknown_regions, with_marks
 from napari_nucseg.analysis.marks_file import MarksFile, marks_record, read_marks
 from napari_nucseg.analysis.objects import ObjectKey
-from napari_nucseg.io.sources import as_file_name
+from napari_nucseg.io.geojson import read_json
+from napari_nucseg.io.sources import Source, as_file_name
 from napari_nucseg.io.writers import with_ending, write_json
 from napari_nucseg.metrics.ignoring import Regions
 from napari_nucseg.progress import Progress
@@ -39,6 +38,7 @@ from napari_nucseg.ui.score.unsaved_marks import (
     say_marks,
     watch_closing,
 )
+from napari_nucseg.ui.widgets import tight
 from napari_nucseg.wording import counted
 
 KEY_OF = {Mark.REVIEWED: REVIEWED, Mark.TRUTH_IS_WRONG: TRUTH_IS_WRONG, Mark.IGNORE: IGNORE}
@@ -152,7 +152,7 @@ class MarkControls(QWidget):
         height, width = field_shape(now.truth)[-2:]
 
         def read(progress: Progress) -> MarksFile:
-            return read_marks(_read_json(path), planes, (height, width), str(path))
+            return read_marks(read_json(Source(path)), planes, (height, width), str(path))
 
         self._run(read, partial(self._add, path, now))
 
@@ -234,9 +234,7 @@ class MarkControls(QWidget):
             assert action is not None
             action.triggered.connect(act)
         self.files.setMenu(menu)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(3)
+        grid = tight(QGridLayout(self), 3)
         for column, button in enumerate(self.buttons.values()):
             grid.addWidget(button, 0, column)
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -264,19 +262,3 @@ class MarkControls(QWidget):
         name, _ = QFileDialog.getOpenFileName(self, "Open marks", "", f"*{_ENDING}")
         if name:
             self.open_from(Path(name))
-
-
-def _read_json(path: Path) -> Any:
-    """Read a file of JSON.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: it is no JSON file ({error}); choose a file that Save marks has written"
-        ) from error

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_nucseg.analysis.objects import Objects
 from napari_nucseg.metrics.verdicts import Verdict
 from napari_nucseg.ui.score.model import Comparison
+from napari_nucseg.ui.widgets import tight
 
 _LARGEST_AREA = 999_999
 
@@ -92,8 +93,7 @@ class ObjectFilters(QWidget):
         for box in (self.least_iou, self.most_iou, self.least_area, self.most_area):
             box.valueChanged.connect(self.changed.emit)
         self.this_field.toggled.connect(self.changed.emit)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout = tight(QHBoxLayout(self))
         for part in (
             QLabel("IoU"), self.least_iou, QLabel("-"), self.most_iou,
             QLabel(" area"), self.least_area, QLabel("-"), self.most_area,

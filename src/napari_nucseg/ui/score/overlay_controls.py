@@ -25,6 +25,7 @@ from napari_nucseg.ui.mending_tools import MENDING_KEYS
 from napari_nucseg.ui.score.legend import OverlayLegend
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.overlays import Overlays
+from napari_nucseg.ui.widgets import tight
 
 SHORTCUTS = (NEXT, PREVIOUS, ERRORS_ONLY, REVIEWED, TRUTH_IS_WRONG, IGNORE)
 
@@ -130,9 +131,7 @@ class OverlayControls(QWidget):
         self.help = _button("?", f"Keys: {describe_keys()}")
 
     def _lay_out(self) -> None:
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(3)
+        grid = tight(QGridLayout(self), 3)
         for column, button in enumerate((self.errors, self.agreement, self.iou)):
             grid.addWidget(button.native, 0, column)
         grid.addWidget(self.errors_only.native, 0, 3)

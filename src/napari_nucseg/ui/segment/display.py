@@ -20,6 +20,7 @@ from napari_nucseg.ui.layer_fields import itself, shown_plane
 from napari_nucseg.ui.layers import OVERLAYS, may_be_truth, record_of, role_of, seen_colours
 from napari_nucseg.ui.panel import LayerWatch
 from napari_nucseg.ui.segment.measurement_tables import measured_once, nuclei_of, tables_of
+from napari_nucseg.ui.widgets import tight
 
 OUTLINES, FILLED = "outlines", "filled"
 CONTOURS = {OUTLINES: 2, FILLED: 0}
@@ -263,8 +264,7 @@ class MeasureBar(QWidget):
             for number, colour in stops
         )
         bar.setStyleSheet(f"background: qlineargradient(x1:0, y1:0, x2:1, y2:0, {colours})")
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout = tight(QHBoxLayout(self))
         for widget, stretch in ((self.low, 0), (bar, 1), (self.high, 0)):
             layout.addWidget(widget, stretch)
         low, high = USUAL

@@ -39,7 +39,7 @@ from napari_nucseg.ui.segment.image_source import (
     scopes_of,
 )
 from napari_nucseg.ui.segment.model_list import ModelBox
-from napari_nucseg.ui.widgets import TextLine
+from napari_nucseg.ui.widgets import TextLine, tight
 
 HELD = {"field": FIELD, "time": TIME, "channel": CHANNEL, "depth (z)": DEPTH}
 """What an axis may hold, by what it is called on the form."""
@@ -261,8 +261,7 @@ class SegmentForm:
         )
         box = QWidget()
         box.setSizePolicy(rest.sizePolicy())
-        layout = QVBoxLayout(box)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout = tight(QVBoxLayout(box))
         layout.addWidget(rest, 1)
         for row in (side_by_side(self.segment, self.cancel, self.undo), self.progress, status):
             layout.addWidget(row.native)

@@ -36,7 +36,7 @@ from napari_nucseg.ui.params_form import (
 from napari_nucseg.ui.segment.model_list import ADDED, ModelBox, ModelRow
 from napari_nucseg.ui.train.fields import PairList
 from napari_nucseg.ui.train.worker import RESUME
-from napari_nucseg.ui.widgets import TextLine, file_row, path_in
+from napari_nucseg.ui.widgets import TextLine, file_row, path_in, tight
 from napari_nucseg.wording import counted
 
 SAFETENSORS = ".safetensors"
@@ -213,8 +213,7 @@ class TrainForm:
         rest = scrolled(self._box, more)
         box = QWidget()
         box.setSizePolicy(rest.sizePolicy())
-        below = QVBoxLayout(box)
-        below.setContentsMargins(0, 0, 0, 0)
+        below = tight(QVBoxLayout(box))
         below.addWidget(rest, 1)
         below.addWidget(plot)
         buttons = QHBoxLayout()
