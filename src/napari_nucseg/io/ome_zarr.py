@@ -69,21 +69,41 @@ def list_zarrs(folder: Path) -> list[Path]:
 def labels_within(path: Path) -> Path:
     """Return the first label image in an image of OME-Zarr; of any other the folder itself."""
     inner = path / "labels"
-    if not is_zarr(inner):
-        return path
-    zarr = import_zarr()
-    try:
-        return inner / str(_ome(zarr.open_group(str(inner), mode="r"))["labels"][0])
-    except (ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError) as error:
-        raise BadFileError(
-            f"{inner}: it does not say which labels it holds; give the folder of the labels"
-        ) from error
+    found = _listed_labels(inner) if is_zarr(inner) else [path]
+    if not found:
+        raise BadFileError(f"{inner}: it lists no labels; give the folder of the labels")
+    return found[0]
 
 
 def truth_within(image: Source | None) -> Source | None:
-    """Return the first label image in an image of OME-Zarr; None of any other image."""
-    path = None if image is None or not is_zarr(image.path) else labels_within(image.path)
-    return None if image is None or path in (None, image.path) else Source(path)
+    """Return the first label image in an image of OME-Zarr; None of any other image.
+
+    Labels that this program has made itself are no ground truth.
+    """
+    inner = None if image is None else image.path / "labels"
+    found = [] if inner is None or not is_zarr(inner) else _listed_labels(inner)
+    return next((Source(path) for path in found if not _is_made_here(path)), None)
+
+
+def _listed_labels(folder: Path) -> list[Path]:
+    """List the label images of an image of OME-Zarr, as its folder of labels names them."""
+    zarr = import_zarr()
+    try:
+        return [
+            folder / str(name) for name in _ome(zarr.open_group(str(folder), mode="r"))["labels"]
+        ]
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError) as error:
+        raise BadFileError(
+            f"{folder}: it does not say which labels it holds; give the folder of the labels"
+        ) from error
+
+
+def _is_made_here(path: Path) -> bool:
+    """Whether labels say that this program has made them."""
+    try:
+        return bool(open_zarr(path).attributes.get(NOTE))
+    except BadFileError:
+        return False  # whoever reads them says what is wrong
 
 
 def import_zarr() -> Any:
