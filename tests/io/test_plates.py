@@ -90,6 +90,17 @@ def test_a_channel_that_is_not_told_or_not_there_is_refused(plate, wanted, told)
         open_dataset(plate, plate=PlateOptions(wanted))
 
 
+def test_channels_called_by_other_numbers_are_offered_as_they_are_taken(tmp_path, fields):
+    path = write_plate(tmp_path / "a.zarr", fields, channels=("0", "1"))
+    with pytest.raises(ValueError, match=r"called 0, 1 and here counted from 1.*: 1, 2") as refused:
+        open_dataset(path)
+    field = open_dataset(path, plate=PlateOptions(refused.value.choices[-1])).fields[0]
+    np.testing.assert_array_equal(field.read_image().data, fields[0].image)
+    path = write_plate(tmp_path / "b.zarr", fields, channels=("405", "488"))
+    with pytest.raises(ValueError, match=r"have 2 channels; .*: 405, 488"):
+        open_dataset(path)
+
+
 def test_a_name_that_is_another_channel_in_some_fields_is_refused(plate):
     file = plate / "C/10/0/.zattrs"
     told = json.loads(file.read_text())
@@ -226,6 +237,8 @@ def test_labels_go_into_the_plate_and_are_no_truth_until_they_are_named(
     named = open_dataset(bare, plate=PlateOptions("DAPI", "otsu"))
     saved = tifffile.imread(tmp_path / "labels" / "B03_s1.tif")
     np.testing.assert_array_equal(named.fields[0].read_truth(), saved)
+    (alone,) = ns.open(bare / "B" / "3" / "0").fields
+    assert alone.mask is None  # it would be scored against itself
     again = run(*into, "--into-plate", "otsu")
     assert (again.code, "already exists" in again.said) == (0, True)
 

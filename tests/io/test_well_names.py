@@ -47,6 +47,11 @@ def test_rows_that_are_numbers_become_letters(tmp_path):
     assert [one.name for one in dataset.fields] == ["B03_s1", "AA03_s1"]
 
 
+def test_files_whose_names_tell_no_channel_are_of_none(imagexpress):
+    pattern = r"run_(?P<well>...)_s(?P<site>\d)_w(?:(?P<channel>2)|1)\.TIF"
+    assert [one.stem[-2:] for one in open_by(imagexpress, pattern, "2").fields] == ["w2"] * 4
+
+
 @pytest.mark.parametrize(
     ("pattern", "channel", "told"),
     [
@@ -54,6 +59,8 @@ def test_rows_that_are_numbers_become_letters(tmp_path):
         (IMAGEXPRESS, "3", "no file is of channel 3; choose 1, 2"),
         (r"run_(?P<well>...)_s\d_w1\.TIF", "", "two images of A01 by the pattern"),
         (r"run_(?P<well>...)_s1_w1\.TIF", "1", "no group channel"),
+        (r"run_(?P<well>Z99)?.*s1_w1\.TIF", "", "its well is nothing by the pattern"),
+        (r"run_(?P<well>...)_s1(?:_w(?P<channel>2)|_w1)\.TIF", "", "several channels; choose 2"),
         (r"run_(?P<well>[A-Z]\d)\.TIF", "", "no image of plate is named so, such as"),
         (r"(?P<well>run).*s1_w1\.TIF", "", "its well is RUN by the pattern"),
         (r"run_(?P<site>...).*", "", r"it needs a group \(\?P<well>"),

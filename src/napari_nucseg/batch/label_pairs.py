@@ -14,7 +14,7 @@ from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
 from napari_nucseg.io.large_images import declared_planes, open_large, read_made
 from napari_nucseg.io.layouts import find_files_of_one, stem_of_truth
 from napari_nucseg.io.limits import is_zarr, max_pixels
-from napari_nucseg.io.ome_zarr import labels_within, list_zarrs
+from napari_nucseg.io.ome_zarr import list_zarrs
 from napari_nucseg.io.pictures import (
     JPEG_SUFFIXES,
     PNG_SUFFIXES,
@@ -23,6 +23,7 @@ from napari_nucseg.io.pictures import (
     others_in,
 )
 from napari_nucseg.io.sources import Source, list_folder
+from napari_nucseg.io.zarr_labels import labels_within
 from napari_nucseg.metrics.matching import match
 from napari_nucseg.metrics.overlap import Overlap, find_overlap, sum_overlaps
 from napari_nucseg.metrics.score import (

@@ -33,7 +33,6 @@ from napari_nucseg.io.lists import (
     split_of,
     splits_of,
 )
-from napari_nucseg.io.ome_zarr import truth_within
 from napari_nucseg.io.plates import (
     NO_PLATE,
     PlateOptions,
@@ -44,6 +43,7 @@ from napari_nucseg.io.plates import (
 )
 from napari_nucseg.io.sources import ARCHIVES, Source, describe_folder, list_folder, root_of
 from napari_nucseg.io.well_names import keep_matching
+from napari_nucseg.io.zarr_labels import truth_within
 
 
 def find_field(path: Path) -> Field:

@@ -23,7 +23,7 @@ from napari_nucseg.io.calibration import UNKNOWN, Calibration
 from napari_nucseg.io.channels import HAEMATOXYLIN, Channel, count_colours, find_axis
 from napari_nucseg.io.labelled import NOTE, check_made
 from napari_nucseg.io.limits import BadFileError, is_zarr
-from napari_nucseg.io.ome_zarr import labels_within, open_zarr
+from napari_nucseg.io.ome_zarr import open_zarr
 from napari_nucseg.io.sources import Source, sha256
 from napari_nucseg.io.tiff import (
     Planes,
@@ -36,6 +36,7 @@ from napari_nucseg.io.tiff import (
 )
 from napari_nucseg.io.tiff_parts import part_reader
 from napari_nucseg.io.writers import read_provenance
+from napari_nucseg.io.zarr_labels import labels_within
 
 BAND = 512
 """Rows that are read at once where all are read in their order."""

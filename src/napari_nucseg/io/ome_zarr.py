@@ -22,7 +22,6 @@ from napari_nucseg.array_types import Box, Windowed, parts_of
 from napari_nucseg.io.calibration import UNKNOWN, Calibration, to_um
 from napari_nucseg.io.labelled import NOTE
 from napari_nucseg.io.limits import BadFileError, is_zarr
-from napari_nucseg.io.sources import Source
 
 _CHUNK, _THICK = {2: 1024, 3: 256}, 32  # edge of a chunk in pixels, by the axes; and its planes
 _OLD_AXES = "TCZYX"
@@ -63,26 +62,6 @@ class ZarrImage:
 def list_zarrs(folder: Path) -> list[Path]:
     """List the folders of Zarr directly in a folder, sorted by name; hidden ones are left out."""
     return [path for path in sorted(folder.iterdir()) if path.name[0] != "." and is_zarr(path)]
-
-
-def labels_within(path: Path) -> Path:
-    """Return the first label image in an image of OME-Zarr; of any other the folder itself."""
-    inner = path / "labels"
-    if not is_zarr(inner):
-        return path
-    import_zarr()
-    try:
-        return inner / str(read_ome(inner)["labels"][0])
-    except (ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError) as error:
-        raise BadFileError(
-            f"{inner}: it does not say which labels it holds; give the folder of the labels"
-        ) from error
-
-
-def truth_within(image: Source | None) -> Source | None:
-    """Return the first label image in an image of OME-Zarr; None of any other image."""
-    path = None if image is None or not is_zarr(image.path) else labels_within(image.path)
-    return None if image is None or path in (None, image.path) else Source(path)
 
 
 def import_zarr() -> Any:

@@ -252,11 +252,15 @@ def _find_channel(path: Path, images: Sequence[_Image], wanted: str) -> Channel 
     count = first.shape[first.axes.index("C")] if "C" in first.axes else 1
     names = images[0].channels or [""] * count
     unique = [names.count(name) == 1 and name for name in names]
-    choices = [name or str(number) for number, name in enumerate(unique, 1)]
+    numbers = [str(number) for number in range(1, count + 1)]
+    if any(one in numbers and one != number for one, number in zip(names, numbers, strict=False)):
+        called, choices = f", called {', '.join(names)} and here counted from 1", numbers
+    else:
+        called, choices = "", [one or number for one, number in zip(unique, numbers, strict=False)]
     if not wanted and count > 1:
-        told = f"{path}: its images have {count} channels; say which shows the nuclei"
+        told = f"{path}: its images have {count} channels{called}; say which shows the nuclei"
         raise ChoiceNeededError(told, "channel", choices)
-    if wanted in ("", MEAN) or (wanted.isdecimal() and 0 < int(wanted) <= count):
+    if wanted in ("", MEAN, *numbers):
         return Channel(wanted) if count > 1 else None
     found = {_number(one.channels, wanted): one for one in reversed(images)}
     if None in found:

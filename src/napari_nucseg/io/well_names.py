@@ -69,12 +69,13 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 def _of_channel(matches: Mapping[Field, re.Match[str]], wanted: str) -> dict[Field, re.Match[str]]:
     """Keep the images of a channel."""
-    there = sorted({match["channel"] for match in matches.values()})
-    if not wanted and len(there) == 1:
+    told = {match["channel"] for match in matches.values()}  # None where a name has none
+    there = sorted(told - {None})
+    if not wanted and len(told) == 1:
         return dict(matches)
     if wanted not in there:
-        told = f"no file is of channel {wanted}" if wanted else "files are of several channels"
-        raise ValueError(f"{told}; choose {', '.join(there)}")
+        reason = f"no file is of channel {wanted}" if wanted else "files are of several channels"
+        raise ValueError(f"{reason}; choose {', '.join(there)}")
     return {one: match for one, match in matches.items() if match["channel"] == wanted}
 
 
@@ -83,10 +84,11 @@ def _position(field: Field, match: re.Match[str]) -> Position:
     parts = match.groupdict()
     row = parts.get("row") or ""
     row = row_name(int(row)) if row.isdecimal() else row
-    well = (parts.get("well") or f"{row}{parts['column']}").upper()
+    well = (parts.get("well") or f"{row}{parts.get('column') or ''}").upper()
     place = place_of(well)
     if place is None:
-        raise ValueError(f"{field.image}: its well is {well} by the pattern, not as B03 is one")
+        found = f"its well is {well or 'nothing'} by the pattern"
+        raise ValueError(f"{field.image}: {found}, not as B03 is one")
     well = f"{row_name(place[0])}{place[1]:02d}"
     site = parts.get("site")
     if site is not None and not site.isdecimal():

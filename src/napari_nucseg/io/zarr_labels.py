@@ -16,7 +16,6 @@ from napari_nucseg.io.labelled import NOTE, UINT32_LABELS, Labelled, check_made,
 from napari_nucseg.io.limits import BadFileError, is_zarr, refuse_large
 from napari_nucseg.io.ome_zarr import (
     import_zarr,
-    labels_within,
     open_zarr,
     read_ome,
     write_zarr_labels,
@@ -129,6 +128,44 @@ def _list_labels(folder: Path, name: str, version: str) -> None:
     if name not in names:
         told |= {"labels": [*names, name]}
         group.attrs.update(told if is_old else {"ome": {"version": version, **told}})
+
+
+def labels_within(path: Path) -> Path:
+    """Return the first label image in an image of OME-Zarr; of any other the folder itself."""
+    inner = path / "labels"
+    found = _listed_labels(inner) if is_zarr(inner) else [path]
+    if not found:
+        raise BadFileError(f"{inner}: it lists no labels; give the folder of the labels")
+    return found[0]
+
+
+def truth_within(image: Source | None) -> Source | None:
+    """Return the first label image in an image of OME-Zarr; None of any other image.
+
+    Labels that this program has made itself are no ground truth.
+    """
+    inner = None if image is None else image.path / "labels"
+    found = [] if inner is None or not is_zarr(inner) else _listed_labels(inner)
+    return next((Source(path) for path in found if not _is_made_here(path)), None)
+
+
+def _listed_labels(folder: Path) -> list[Path]:
+    """List the label images of an image of OME-Zarr, as its folder of labels names them."""
+    import_zarr()
+    try:
+        return [folder / str(name) for name in read_ome(folder)["labels"]]
+    except (ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError) as error:
+        raise BadFileError(
+            f"{folder}: it does not say which labels it holds; give the folder of the labels"
+        ) from error
+
+
+def _is_made_here(path: Path) -> bool:
+    """Whether labels say that this program has made them."""
+    try:
+        return bool(open_zarr(path).attributes.get(NOTE))
+    except BadFileError:
+        return False  # whoever reads them says what is wrong
 
 
 def label_images_in(path: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from napari_nucseg.io.sources import as_file_name
 from napari_nucseg.io.writers import Columnlike, with_ending, write_columns
 from napari_nucseg.report.plots import Theme
 from napari_nucseg.ui.jobs import Job, Run, single_shot
+from napari_nucseg.ui.widgets import tight
 
 FORMATS = ("png", "svg", "pdf", "csv")
 _DOTS = 100
@@ -245,8 +246,7 @@ class PlotBox(QWidget):
         above = QHBoxLayout()
         above.addWidget(beside, 1)
         above.addWidget(self.save, alignment=Qt.AlignmentFlag.AlignRight)
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout = tight(QVBoxLayout(self))
         self._layout.addLayout(above)
         self._layout.addWidget(self.view, 1)
         viewer.events.theme.connect(self.view.redraw)

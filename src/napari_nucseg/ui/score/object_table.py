@@ -12,6 +12,7 @@ from napari_nucseg.ui.score.model import Comparison, ComparisonState
 from napari_nucseg.ui.score.object_filters import ObjectFilters
 from napari_nucseg.ui.score.object_model import FIELD, MARK, OBJECT_COLUMNS, PLACE, ObjectModel
 from napari_nucseg.ui.score.score_table import ColumnWidths, sortable_view
+from napari_nucseg.ui.widgets import tight
 
 
 class ObjectTable(QWidget):
@@ -171,9 +172,7 @@ class ObjectTable(QWidget):
         below.addWidget(self.filters.selected)
         below.addStretch()
         below.addWidget(self.count)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
+        layout = tight(QVBoxLayout(self), 3)
         layout.addWidget(self.filters)
         layout.addWidget(self.view)
         layout.addLayout(below)

@@ -35,6 +35,7 @@ from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotsWidget
 from napari_nucseg.ui.score.regions import take_drawn
 from napari_nucseg.ui.score.score_table import ScoreTable
+from napari_nucseg.ui.widgets import tight
 
 NUCLEI, PLOTS, COMPARE, GALLERY = 1, 2, 3, 4
 TABS = (
@@ -139,9 +140,7 @@ class ScorePanel(Panel):
 
     def _put(self, tab: int, part: Part) -> Part:
         page: Any = self.tabs.widget(tab)
-        layout = page.layout() or QVBoxLayout(page)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(part)
+        tight(page.layout() or QVBoxLayout(page)).addWidget(part)
         self.guard_wheel()
         return part
 
