@@ -13,12 +13,12 @@ from napari.layers import Labels, Shapes
 from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_nucseg.analysis.comparison import LocatedPair
 from napari_nucseg.analysis.marks import Marks, unknown_regions
 from napari_nucseg.metrics.ignoring import Regions
+from napari_nucseg.ui.jobs import single_shot
 from napari_nucseg.ui.layer_fields import drawing_layers, drawn_regions, field_shape, polygons_in
 from napari_nucseg.ui.layers import place_like
 from napari_nucseg.ui.params_form import beside
@@ -30,6 +30,8 @@ _CHOSEN = "nucseg ignore inside"
 """Where a Shapes layer's metadata says that nuclei inside its shapes are ignored."""
 _SHAPE_EVENTS = ("data", "scale", "translate", "rotate", "shear", "affine")
 """What a Shapes layer tells of when its shapes lie elsewhere."""
+_PAUSE = 300
+"""Milliseconds without a change before nuclei are counted anew."""
 _MOST_AT_ONCE = 3
 """Fields that are counted anew while the window waits; more are in the background."""
 
@@ -66,10 +68,7 @@ class IgnoreControls:
         self.adding.setFixedWidth(26)
         self.adding.setToolTip("Add a Shapes layer, and draw polygons in it.")
         self.behind = beside(self.adding, self.border.native)
-        self._later = QTimer(self.inside.native)
-        self._later.setSingleShot(True)
-        self._later.setInterval(300)  # ms without a change before nuclei are counted anew
-        self._later.timeout.connect(self.changed.emit)
+        self._later = single_shot(self.inside.native, self.changed.emit, _PAUSE)
         self.inside.value = next((one for one in self._shapes() if _CHOSEN in one.metadata), None)
         self.follow(self.inside.value)
         self.inside.changed.connect(self._on_layer)
