@@ -62,7 +62,7 @@ def test_hiding_verdicts_judges_nothing_again(state):
 def test_an_edit_changes_its_field_alone(state):
     first = state.now
     state.now.prediction.data[0][BOX] = 0
-    state.recount(0, BOX, state.now.labels_now(0))
+    state.recount(0, BOX, state.now.label_reader()(0))
 
     assert state.now.edited_since(first) == {0}
     assert state.now.pairs[1] is first.pairs[1]
@@ -72,7 +72,7 @@ def test_an_edit_changes_its_field_alone(state):
 
 def test_a_field_whose_outlines_are_compared_later_was_not_edited(state):
     state.now.prediction.data[0][BOX] = 0
-    state.recount(0, BOX, state.now.labels_now(0))
+    state.recount(0, BOX, state.now.label_reader()(0))
     edited, score = state.now, state.now.score
     found = score_dataset(edited.pairs, state.copy_unmeasured(), edited.rule, no_progress)
     state.take(state.now.measured(found.measured))

@@ -35,7 +35,7 @@ def choose(panel, plane: int, label: int, *, is_true: bool = True) -> None:
 
 def expected(panel, plane: int, ignore: Ignored | None):
     """Score a field from its labels."""
-    truth, found = panel.state.labels_now(plane)
+    truth, found = panel.state.label_reader()(plane)
     return score_with_boundaries(truth, found, ignore=ignore)
 
 

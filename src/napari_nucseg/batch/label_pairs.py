@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_nucseg.array_types import parts_of
+from napari_nucseg.array_types import Windowed, parts_of
 from napari_nucseg.io.images import read_label_image
 from napari_nucseg.io.label_rules import NPY_SUFFIXES, is_seg
 from napari_nucseg.io.large_images import declared_planes, open_large, read_made
@@ -24,7 +24,7 @@ from napari_nucseg.io.pictures import (
 )
 from napari_nucseg.io.sources import Source, list_folder
 from napari_nucseg.metrics.matching import match
-from napari_nucseg.metrics.overlap import find_overlap, sum_overlaps
+from napari_nucseg.metrics.overlap import Overlap, find_overlap, sum_overlaps
 from napari_nucseg.metrics.score import (
     DEFAULT_RULE,
     Score,
@@ -32,6 +32,7 @@ from napari_nucseg.metrics.score import (
     score_matching,
     score_with_boundaries,
 )
+from napari_nucseg.progress import Progress, ignore
 from napari_nucseg.wording import say_corrected
 
 _EDGE, _THICK = 2048, 8
@@ -111,19 +112,40 @@ class LabelFiles:
             open_large(self.truth, as_numbers=True) as truth,
             open_large(self.predicted, as_numbers=True) as predicted,
         ):
-            if truth.shape != predicted.shape:
-                raise ValueError(
-                    f"the ground truth is {truth.shape} px and the prediction {predicted.shape} "
-                    "px; choose labels of the same field"
-                )
-            size = (_THICK, _EDGE, _EDGE)[-len(truth.shape) :]
-            parts = (
-                find_overlap(truth.read(box), predicted.read(box))
-                for box in parts_of(truth.shape, size)
-            )
-            matching = match(sum_overlaps(parts), rule.threshold, rule.preset.strict)
+            overlap = overlap_in_parts(truth, predicted)
+        matching = match(overlap, rule.threshold, rule.preset.strict)
         note = f"{self.predicted}: scored in parts, without the distances of outlines"
         return score_matching(matching, rule.preset), (note,)
+
+
+def overlap_in_parts(truth: Windowed, predicted: Windowed, progress: Progress = ignore) -> Overlap:
+    """Count what objects share in labels of any size, which are read part by part.
+
+    Parameters
+    ----------
+    truth, predicted : Windowed
+        Labels of one field or volume; 0 is background.
+    progress : Progress, optional
+        Called with (parts done, parts in all, what is done); may raise to stop.
+
+    Raises
+    ------
+    ValueError
+        If their shapes differ or they are no labels.
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(
+            f"the ground truth is {truth.shape} px and the prediction {predicted.shape} "
+            "px; choose labels of the same field"
+        )
+    boxes = list(parts_of(truth.shape, (_THICK, _EDGE, _EDGE)[-len(truth.shape) :]))
+
+    def counted() -> Iterator[Overlap]:
+        for number, box in enumerate(boxes):
+            progress(number, len(boxes), "Comparing")
+            yield find_overlap(truth.read(box), predicted.read(box))
+
+    return sum_overlaps(counted())
 
 
 def is_too_large(source: Source) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pint import DimensionalityError
 from pint.registry import LazyRegistry
 
+from napari_nucseg.array_types import Box
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.io.channels import CHANNEL, FIELD, said_by, stack_shape
 from napari_nucseg.io.limits import max_pixels
@@ -159,16 +161,26 @@ def snapshot(data: Any, shown: int) -> Callable[[], Any]:
     return copied
 
 
-def say_too_large(layers: Sequence[Labels]) -> str:
-    """Say that labels are larger than memory, and what to do; empty if none are."""
-    for layer in layers:
-        data = full_data(layer)
-        if not isinstance(data, np.ndarray) and math.prod(data.shape[-2:]) > max_pixels():
-            return (
-                f"{layer.name} is too large to be compared here. Use the command "
-                "napari-nucseg score, which reads the files of labels in parts."
-            )
-    return ""
+def is_too_large(layer: Labels) -> bool:
+    """Whether the fields of labels are larger than memory, and are read in parts."""
+    data = full_data(layer)
+    return not isinstance(data, np.ndarray) and math.prod(data.shape[-2:]) > max_pixels()
+
+
+@dataclass(frozen=True)
+class FieldInParts:
+    """A field of which any part can be read without the rest; see `Windowed`."""
+
+    data: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width in pixels."""
+        return tuple(self.data.shape)
+
+    def read(self, box: Box, /) -> NDArray[Any]:
+        """Return the pixels of a box."""
+        return np.asarray(self.data[box])
 
 
 def shown_plane(point: Sequence[float], layer: Layer) -> int:

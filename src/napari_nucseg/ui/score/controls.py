@@ -19,7 +19,7 @@ from napari_nucseg.analysis.comparison import DatasetScore, score_dataset
 from napari_nucseg.metrics.matching import find_preset
 from napari_nucseg.metrics.score import ScoreRule
 from napari_nucseg.ui.jobs import Run
-from napari_nucseg.ui.layer_fields import field_shape, full_data, say_too_large
+from napari_nucseg.ui.layer_fields import field_shape, full_data
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     OVERLAYS,
@@ -112,7 +112,7 @@ class ScoreControls:
             return "Prediction and ground truth are the same layer. Choose two layers."
         sizes = [tuple(full_data(layer).shape) for layer in (truth, prediction)]
         if sizes[0] == sizes[1]:
-            return say_too_large((prediction, truth))
+            return ""
         return (
             f"The ground truth is {sizes[0]} px and the prediction {sizes[1]} px; choose two "
             "layers of the same fields."

@@ -59,7 +59,7 @@ def accept(comparison: Comparison, row: int, *, truth: bool) -> tuple[bool, str]
     assert comparison.prediction is not None
     objects = comparison.objects
     plane, label, is_true = objects.key_of(row)
-    both = comparison.labels_now(plane)
+    both = comparison.label_reader()(plane)
     overlap = comparison.pairs[plane].overlap
     source, target = both if truth else both[::-1]
     overlap = overlap if truth else swapped(overlap)

@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from psygnal import Signal
 
-from napari_nucseg.analysis.comparison import LabelPair, LocatedPair, count_objects
+from napari_nucseg.analysis.comparison import FieldPair, LabelPair, LocatedPair, count_objects
 from napari_nucseg.analysis.marks import KEPT_MARKS, Ignoring, Marked, Marks, marks_in, rows_of
 from napari_nucseg.analysis.objects import Objects, list_objects, no_objects
 from napari_nucseg.array_types import Window
@@ -57,6 +57,8 @@ class Comparison:
         What a person thinks of nuclei, those included that are not there now.
     regions : Regions
         Polygons inside which nothing is counted.
+    in_parts : FieldPair or None
+        What labels larger than memory share, of which there are scores alone.
     """
 
     prediction: Labels | None = None
@@ -68,6 +70,7 @@ class Comparison:
     objects: Objects = field(default_factory=no_objects)
     marks: Marks = field(default_factory=dict)
     regions: Regions = field(default_factory=Regions)
+    in_parts: FieldPair | None = None
     _scores: dict[int, Score] = field(default_factory=dict)  # as far as they were asked for
 
     @property
@@ -109,8 +112,9 @@ class Comparison:
 
     def score_of(self, plane: int) -> Score | None:
         """Score a field by the rule; None if it was not compared."""
-        if plane in self.pairs and plane not in self._scores:
-            self._scores[plane] = self.pairs[plane].score(self.rule.threshold, self.rule.preset)
+        pair = self.in_parts or self.pairs.get(plane)
+        if pair is not None and plane not in self._scores:
+            self._scores[plane] = pair.score(self.rule.threshold, self.rule.preset)
         return self._scores.get(plane)
 
     def field_of(self, plane: int) -> Field:
@@ -125,10 +129,6 @@ class Comparison:
     def name_of(self, plane: int) -> str:
         """Name a field for people."""
         return self.field_of(plane).name
-
-    def labels_now(self, plane: int) -> LabelPair:
-        """Read a field's true and predicted labels as they are in the layers."""
-        return self.label_reader()(plane)
 
     def label_reader(self) -> Callable[[int], LabelPair]:
         """Return what copies a field's labels as they are then, for a worker."""

@@ -1,4 +1,4 @@
-"""Buttons and keys for the overlays, and for stepping through the errors."""
+"""Buttons and keys for the overlays, for stepping through the errors, and for files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from magicgui.widgets import PushButton
-from qtpy.QtWidgets import QGridLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QMenu, QPushButton, QWidget
 
 from napari_nucseg.analysis.objects import ObjectKey
 from napari_nucseg.ui.canvas_trace import MarkedNucleus, Trace, trace_beside
@@ -36,6 +36,17 @@ def describe_keys() -> str:
         f"{keys}. They work while one of the compared layers is selected, or the panel has the "
         f"focus. Mending: {MENDING_KEYS}"
     )
+
+
+def export_button(fill: Callable[[QMenu], None]) -> QPushButton:
+    """Make the button whose menu is filled when it is opened."""
+    button = QPushButton("Export")
+    button.setToolTip("Write nuclei, fields, scores or a report. Plots have a Save button.")
+    button.setMinimumWidth(90)
+    menu = QMenu(button)
+    menu.aboutToShow.connect(lambda: fill(menu))
+    button.setMenu(menu)
+    return button
 
 
 class OverlayControls(QWidget):

@@ -276,7 +276,7 @@ class Overlays:
         if plane not in now.pairs:
             return None
         pair, rule = now.pairs[plane], now.rule
-        both = self._state.copies.get(plane) or now.labels_now(plane)
+        both = self._state.copies.get(plane) or now.label_reader()(plane)
         verdicts = classify(match(pair.overlap, rule.threshold, rule.preset.strict))
         return OVERLAY_STYLES[role].draw(*both, verdicts)
 

@@ -9,10 +9,11 @@ import napari
 from magicgui.widgets import PushButton
 from napari.layers import Labels
 from psygnal import Signal
-from qtpy.QtWidgets import QMenu, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_nucseg.analysis.comparison import LocatedPair, compare_planes
 from napari_nucseg.ui.edits import forget
+from napari_nucseg.ui.layer_fields import is_too_large
 from napari_nucseg.ui.layers import ERRORS, OVERLAYS, predicted_planes, prepare_colours, role_of
 from napari_nucseg.ui.mask_images import MaskOffer
 from napari_nucseg.ui.mending import MendingRow
@@ -24,11 +25,12 @@ from napari_nucseg.ui.score.controls import BackgroundScoring, ScoreControls
 from napari_nucseg.ui.score.corrections import CorrectionControls
 from napari_nucseg.ui.score.export import Exporter
 from napari_nucseg.ui.score.gallery import Gallery
+from napari_nucseg.ui.score.in_parts import ONLY_SCORES, ScoringInParts
 from napari_nucseg.ui.score.legend import VerdictLegend
 from napari_nucseg.ui.score.marks import MarkControls
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
 from napari_nucseg.ui.score.object_table import ObjectTable
-from napari_nucseg.ui.score.overlay_controls import CurrentOutline, OverlayControls
+from napari_nucseg.ui.score.overlay_controls import CurrentOutline, OverlayControls, export_button
 from napari_nucseg.ui.score.overlays import Overlays
 from napari_nucseg.ui.score.plots import PlotsWidget
 from napari_nucseg.ui.score.regions import take_drawn
@@ -61,9 +63,8 @@ class ScorePanel(Panel):
     def __init__(self, viewer: napari.Viewer) -> None:
         self._layers, self._elsewhere = viewer.layers, ""
         self.model = ComparisonState(viewer)
-        self.controls = ScoreControls(viewer.layers)
-        self.prediction, self.truth = self.controls.prediction, self.controls.truth
-        self.threshold = self.controls.threshold
+        self.controls = row = ScoreControls(viewer.layers)
+        self.prediction, self.truth, self.threshold = row.prediction, row.truth, row.threshold
         self.score = PushButton(text="Score", tooltip="Compare the two layers as they are now.")
         super().__init__(viewer, [self.score])
         self._make_parts(viewer)
@@ -72,8 +73,8 @@ class ScorePanel(Panel):
         self.controls.choose_truth()
 
     def _make_parts(self, viewer: napari.Viewer) -> None:
-        self.table, self.legend = ScoreTable(), VerdictLegend(self.model)
-        self.offer = MaskOffer(viewer, self.run_errand, self._tell)
+        self.table, self.offer = ScoreTable(), MaskOffer(viewer, self.run_errand, self._tell)
+        self.legend = VerdictLegend(self.model)
         self.overlays, self.objects = Overlays(viewer, self.model), ObjectTable(self.model)
         self.buttons = OverlayControls(self.native, self.overlays, self.objects.step, self._tell)
         self.outline = CurrentOutline(self.native, self.model, self.overlays)
@@ -82,12 +83,7 @@ class ScorePanel(Panel):
         self.edit_tracker = EditTracker(self.model, self.native, self._begin_anew)
         parts = self.model, self.table, self.run, self.drop_job, self.native
         self.scoring = BackgroundScoring(*parts)
-        self.files = QPushButton("Export")
-        self.files.setToolTip("Write nuclei, fields, scores or a report. Plots have a Save button.")
-        self.files.setMinimumWidth(90)
-        menu = QMenu(self.files)
-        menu.aboutToShow.connect(lambda: self.export.fill(menu))
-        self.files.setMenu(menu)
+        self.files = export_button(lambda menu: self.export.fill(menu))
 
     def _lay_out(self) -> None:
         self.tabs = QTabWidget()
@@ -188,6 +184,10 @@ class ScorePanel(Panel):
             self.model.choose_layers(None, None)
             self._tell(NOTHING_COMPARED)
             return
+        if is_too_large(prediction) or is_too_large(truth):
+            self.in_parts = ScoringInParts(self.model, self.score, self.start, self.run, self._tell)
+            self.in_parts.start(self.controls)
+            return
         self.model.choose_layers(prediction, truth, self.controls.ignore.regions_of(prediction))
         self._elsewhere = self.controls.remarks
         self._tell(f"{self._elsewhere}Comparing...")
@@ -226,6 +226,7 @@ class ScorePanel(Panel):
 
     def _tell(self, text: str) -> None:
         missing = (self.truth.value is None and self.offer.advice) or self.controls.problem
+        missing = missing or (ONLY_SCORES if self.state.in_parts else "")
         self.status.value = (missing or text) if text == NOTHING_COMPARED else text
 
     def _show_comparison(self, pairs: Mapping[int, LocatedPair]) -> None:

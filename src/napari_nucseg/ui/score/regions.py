@@ -171,7 +171,7 @@ def count_anew(
             read += 1
             if read > _MOST_AT_ONCE:
                 break
-            labels = state.copies.get(plane) or now.labels_now(plane)
+            labels = state.copies.get(plane) or now.label_reader()(plane)
         pairs[plane] = pair.ignoring(ignore, labels, outlines=True)
     if read > _MOST_AT_ONCE or not now.is_there:
         start()

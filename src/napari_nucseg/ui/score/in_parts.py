@@ -1,0 +1,130 @@
+"""Scores of labels that are larger than memory, which are read and compared part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from magicgui.widgets import PushButton
+
+from napari_nucseg.analysis.comparison import FieldPair
+from napari_nucseg.array_types import Windowed
+from napari_nucseg.metrics.score import Score, ScoreRule
+from napari_nucseg.progress import Progress
+from napari_nucseg.ui.jobs import Job, Run
+from napari_nucseg.ui.layer_fields import (
+    FieldInParts,
+    count_planes,
+    full_data,
+    plane_of,
+    shown_plane,
+)
+from napari_nucseg.ui.score.controls import ScoreControls
+from napari_nucseg.ui.score.model import Comparison, ComparisonState
+
+ONLY_SCORES = (
+    "Labels larger than memory are scored in parts. Overlays, nuclei, plots, gallery and files are "
+    "for pairs that fit."
+)
+_NOTHING_LEFT_OUT = (
+    "Labels larger than memory are scored in parts, where nothing can be left out. Count nuclei at "
+    "the border and in drawn regions, too."
+)
+
+
+def compare_in_parts(
+    sides: tuple[Windowed, Windowed], rule: ScoreRule, progress: Progress
+) -> tuple[FieldPair, Score]:
+    """Compare labels of any size but for their outlines, and find their score.
+
+    Parameters
+    ----------
+    sides : tuple of two Windowed
+        True and predicted labels of a field.
+    rule : ScoreRule
+        IoU threshold and preset.
+    progress : Progress
+        Called with (0, 1, parts done and in all, in words); may raise to stop.
+    """
+    from napari_nucseg.batch.label_pairs import overlap_in_parts  # few have such labels
+
+    def tell(done: int, total: int, what: str = "", /) -> None:
+        progress(0, 1, f"{what}: part {done + 1} of {total}")
+
+    pair = FieldPair(overlap_in_parts(*sides, tell), None)
+    return pair, pair.score(rule.threshold, rule.preset)
+
+
+class ScoringInParts:
+    """Scores the field in sight of two layers that are larger than memory.
+
+    Nobody edits such layers, and none of their nuclei is listed.
+
+    Parameters
+    ----------
+    state : ComparisonState
+        The comparison, which gets the scores alone.
+    button : PushButton
+        Begins to score; it stops that meanwhile.
+    begin : callable
+        What the button calls to begin.
+    run : callable
+        Does work in the background, in place of what runs.
+    tell : callable
+        Called with a line of text, to show it.
+    """
+
+    def __init__(
+        self,
+        state: ComparisonState,
+        button: PushButton,
+        begin: Callable[[], None],
+        run: Run,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._state, self._button, self._begin = state, button, begin
+        self._run, self._tell = run, tell
+        self._job: Job | None = None
+        self._where = ""
+        state.changed.connect(self._on_changed)
+
+    def start(self, controls: ScoreControls) -> None:
+        """Compare the field in sight of the chosen layers, and forget what was compared."""
+        prediction, truth = controls.prediction.value, controls.truth.value
+        self._state.choose_layers(None, None)
+        if controls.border.value or controls.ignore.regions_of(prediction).by_plane:
+            self._tell(_NOTHING_LEFT_OUT)
+            return
+        plane, count = shown_plane(self._state.viewer.dims.point, prediction), count_planes(truth)
+        self._where = f"Field {plane + 1} of {count}: " if count > 1 else ""
+        true, found = (FieldInParts(plane_of(full_data(one), plane)) for one in (truth, prediction))
+        self._tell("Comparing in parts...")
+        work = partial(compare_in_parts, (true, found), controls.rule)
+        self._job = job = self._run(work, partial(self._show, controls.rule))
+        job.progressed.connect(lambda done, total, what: self._tell(what))
+        job.finished.connect(self._end)
+        self._button.text = "Cancel"
+        self._button.changed.disconnect(self._begin)
+        self._button.changed.connect(job.stop)
+
+    def _end(self) -> None:
+        """Let the button begin again, after the work or because other layers were chosen."""
+        job, self._job = self._job, None
+        if job is not None:
+            self._button.changed.disconnect(job.stop)
+            self._button.changed.connect(self._begin)
+            self._button.text = "Score"
+            if job.is_stopping:
+                self._tell("Stopped. Press Score to compare again.")
+
+    def _show(self, rule: ScoreRule, found: tuple[FieldPair, Score]) -> None:
+        (pair, score), now = found, self._state.now
+        scores = {now.plane: score} if now.rule == rule else {}
+        self._state.take(replace(now, in_parts=pair, _scores=scores))
+
+    def _on_changed(self, old: Comparison, new: Comparison) -> None:
+        if self._job is not None and self._job.is_stopping:
+            self._end()
+        if new.in_parts is not None and new.score is not None and new.score is not old.score:
+            self._tell(f"{self._where}{new.score.counts_in_words} {ONLY_SCORES}")
