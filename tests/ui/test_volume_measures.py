@@ -109,6 +109,29 @@ def test_a_volume_is_coloured_in_all_planes(qtbot, viewer, volume, panel):
     assert list(volume.features["index"]) == list(np.unique(volume.data)[1:])
 
 
+@pytest.mark.parametrize("names", [("times", "z"), ("z", "times")])
+def test_several_volumes_have_rows_of_their_own(
+    qtbot, viewer, planes, panel, saved, stand_in, names
+):
+    data = np.stack([planes, planes[:, ::-1]], axis=names.index("times"))
+    axes = ("time" if name == "times" else name for name in names)
+    viewer.add_image(data, name="stack", axis_labels=(*axes, "y", "x"))
+    panel.form.scope.value = Scope.STITCHED
+    for time in (0, 1):
+        viewer.dims.set_current_step(names.index("times"), time)
+        press_segment(qtbot, panel)
+    (labels,) = predictions(viewer)
+
+    rows = saved()
+
+    assert "volume_um3" not in rows[0]
+    for time in (0, 1):
+        volume = labels.data.take(time, axis=names.index("times"))
+        found = {row["index"]: row["volume_voxels"] for row in rows if row["field"] == str(time)}
+        numbers, voxels = np.unique(volume[volume > 0], return_counts=True)
+        assert found == dict(zip(map(str, numbers), map(str, voxels), strict=True))
+
+
 def test_planes_by_themselves_are_measured_each(qtbot, viewer, stack, panel, saved, stand_in):
     panel.form.scope.value = Scope.ALL
     press_segment(qtbot, panel)
