@@ -118,3 +118,20 @@ def says(text: str, name: str) -> bool:
     (True, False)
     """
     return re.search(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", text) is not None
+
+
+def plane_name(files: Sequence[str], plane: int, planes: int) -> str:
+    """Name a plane of a stack by the file that it is of; empty if it cannot be told of which.
+
+    Of files with several planes each, as volumes have, it is the number in the file, too.
+
+    Examples
+    --------
+    >>> plane_name(("a", "b"), 1, 2), plane_name(("a", "b"), 3, 6)
+    ('b', 'b plane 1')
+    """
+    each, rest = divmod(planes, max(len(files), 1))
+    if not files or rest or plane >= planes:
+        return ""
+    file, number = divmod(plane, each)
+    return files[file] if each == 1 else f"{files[file]} plane {number + 1}"

@@ -88,6 +88,26 @@ def test_a_layers_name_leads_into_no_other_folder(viewer, tmp_path, name, file):
     assert pair.stem == file
 
 
+@pytest.mark.parametrize(
+    ("stems", "named"),
+    [
+        (("a", "b", "c", "d"), ["a", "b", "c", "d"]),
+        (("a", "b"), ["a plane 1", "a plane 2", "b plane 1", "b plane 2"]),
+        (("a", "b", "c"), ["1", "2", "3", "4"]),
+    ],
+    ids=["fields", "volumes", "nobody knows"],
+)
+def test_planes_have_the_names_of_the_files_that_they_are_of(viewer, tmp_path, stems, named):
+    found = add_edited(viewer, "found", LayerRecord(PREDICTION, stems=stems), (2, 2, *SHAPE))
+    truth = add_edited(viewer, "truth", LayerRecord(GROUND_TRUTH, stems=stems), (2, 2, *SHAPE))
+    comparison = Comparison(found, truth)
+
+    assert [comparison.field_of(plane).stem for plane in range(4)] == named
+    assert names(comparison, viewer, tmp_path) == [
+        f"{kind}/{name}.tif" for kind in ("prediction", "ground truth") for name in named
+    ]
+
+
 def test_fields_that_would_have_one_file_are_refused(viewer, tmp_path):
     record = LayerRecord(PREDICTION, stems=("a/b", "a_b"))
     found = add_edited(viewer, "found", record, (2, *SHAPE))

@@ -20,7 +20,7 @@ from napari_nucseg.analysis.corrections import Changes, PackedLabels, find_chang
 from napari_nucseg.array_types import Labels as LabelImage
 from napari_nucseg.ui.layer_fields import count_planes, full_data, itself, plane_of, read_plane
 from napari_nucseg.ui.layers import placement, record_of, tag
-from napari_nucseg.wording import counted
+from napari_nucseg.wording import counted, plane_name
 
 _MADE, _ORIGINALS, _LOST = "nucseg made", "nucseg originals", "nucseg originals lost"
 UNCHANGED = Changes(0, (), (), ())
@@ -173,7 +173,8 @@ def undo(layer: Labels) -> str:
     layer.undo()
     record = record_of(layer)
     stems = () if record is None else record.stems
-    names = [stems[one] if one < len(stems) else f"field {one + 1}" for one in planes]
+    count = count_planes(layer)
+    names = [plane_name(stems, one, count) or f"field {one + 1}" for one in planes]
     where = f" in {', '.join(names) if len(names) < 4 else counted(len(names), 'field')}"
     return f"The last change of {layer.name}{where if layer.ndim > 2 else ''} is undone."
 

@@ -35,7 +35,7 @@ from napari_nucseg.ui.layer_fields import (
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, find_image, find_source, record_of
 from napari_nucseg.ui.score.export_kinds import EXPORTS, OF_LABELS, CorrectedField, Exported
 from napari_nucseg.ui.score.model import NOTHING_COMPARED, Comparison, ComparisonState
-from napari_nucseg.wording import say_corrected, says
+from napari_nucseg.wording import plane_name, say_corrected, says
 
 SIDES = {GROUND_TRUTH: "truth", PREDICTION: "predicted"}
 """What files call the layers."""
@@ -126,10 +126,11 @@ def collect_corrected(
 
 def _name(comparison: Comparison, layers: Iterable[Layer], labels: Labels, plane: int) -> str:
     """Name a field: by its stem, in a stack as the comparison does, else by image or own layer."""
-    record = record_of(labels)
-    if record is not None and plane < len(record.stems):
-        return as_file_name(record.stems[plane])
-    if count_planes(labels) > 1:
+    record, planes = record_of(labels), count_planes(labels)
+    name = "" if record is None else plane_name(record.stems, plane, planes)
+    if name:
+        return as_file_name(name)
+    if planes > 1:
         return as_file_name(comparison.name_of(plane))
     return as_file_name((find_source(layers, labels) or labels).name)
 

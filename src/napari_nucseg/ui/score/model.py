@@ -29,6 +29,7 @@ from napari_nucseg.ui.layer_fields import (
     shown_plane,
 )
 from napari_nucseg.ui.layers import GROUND_TRUTH, PREDICTION, record_of
+from napari_nucseg.wording import plane_name
 
 NOTHING_COMPARED = "Choose a prediction and its ground truth above first."
 
@@ -119,11 +120,11 @@ class Comparison:
 
     def field_of(self, plane: int) -> Field:
         """Tell what a field is called in its dataset, else its number from 1; without files."""
-        for layer in (self.truth, self.prediction):
-            record = None if layer is None else record_of(layer)
-            if layer is not None and record is not None and plane < len(record.stems):
-                splits = layer.metadata.get("splits") or (None,) * len(record.stems)
-                return Field(record.stems[plane], split=splits[plane])
+        for layer in [one for one in (self.truth, self.prediction) if one is not None]:
+            record, planes = record_of(layer), count_planes(layer)
+            if record is not None and (name := plane_name(record.stems, plane, planes)):
+                splits = layer.metadata.get("splits") or (None,)
+                return Field(name, split=splits[plane * len(splits) // planes])
         return Field(str(plane + 1))
 
     def name_of(self, plane: int) -> str:

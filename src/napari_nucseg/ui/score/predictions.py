@@ -28,7 +28,7 @@ from napari_nucseg.io.writers import known_provenance
 from napari_nucseg.progress import Progress
 from napari_nucseg.report.page import name_made
 from napari_nucseg.ui.jobs import Job, Run, single_shot
-from napari_nucseg.ui.layer_fields import full_data, read_plane
+from napari_nucseg.ui.layer_fields import count_planes, full_data, read_plane
 from napari_nucseg.ui.layers import (
     GROUND_TRUTH,
     OVERLAYS,
@@ -76,10 +76,10 @@ def find_runs(folder: Path, truth: Labels) -> list[SavedRun]:
     Raises
     ------
     ValueError
-        If the layer does not name its fields, or a run has none of them.
+        If the layer does not name each of its fields, or a run has none of them.
     """
     record = record_of(truth)
-    if record is None or not record.stems:
+    if record is None or len(record.stems) != count_planes(truth):
         raise ValueError(
             f"{truth.name} has no names of fields, so files cannot be assigned to them; open the "
             "ground truth with napari-nucseg, or add the saved labels as a Labels layer"

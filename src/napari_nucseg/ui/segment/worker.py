@@ -33,6 +33,7 @@ from napari_nucseg.ui.segment.result_cache import (
     ResultKey,
     StackResult,
 )
+from napari_nucseg.wording import plane_name
 
 STOPPED = "Stopped. No layer was added or changed."
 BLOCKS_STAY = "Stopped. Blocks that are done stay. Press Segment with the same values to go on."
@@ -92,8 +93,9 @@ class Request:
         """Name a field among several: by its image's layer, and its stem or its number."""
         if len(self.keys) == 1:
             return self.name
-        named = key.plane < len(self.stems)
-        return f"{self.name}, {self.stems[key.plane] if named else f'field {key.plane + 1}'}"
+        planes = math.prod(self.source.data.shape[: len(self.source.axes)])
+        name = plane_name(self.stems, key.plane, planes)
+        return f"{self.name}, {name or f'field {key.plane + 1}'}"
 
 
 def segment(request: Request, progress: Progress, hand: Hand) -> None:

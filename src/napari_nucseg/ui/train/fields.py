@@ -39,7 +39,7 @@ from napari_nucseg.ui.segment.image_source import (
     shown_channel,
     source_of,
 )
-from napari_nucseg.wording import counted, says
+from napari_nucseg.wording import counted, plane_name, says
 
 BEFORE, AFTER = "before training", "after training"
 """Roles of layers that show what a model finds in a held-out field."""
@@ -84,11 +84,10 @@ class LabelledImage:
 
     def stem(self, plane: int) -> str:
         """Name of a field."""
-        record = record_of(self.image) or record_of(self.labels)
-        if record is not None and plane < len(record.stems):
-            return record.stems[plane]
-        several = count_planes(self.labels) > 1
-        return f"{self.image.name}, field {plane + 1}" if several else self.image.name
+        record, planes = record_of(self.image) or record_of(self.labels), count_planes(self.labels)
+        name = "" if record is None else plane_name(record.stems, plane, planes)
+        several = f", field {plane + 1}" if planes > 1 else ""
+        return name or f"{self.image.name}{several}"
 
 
 def find_labelled(layers: Iterable[Layer]) -> tuple[list[LabelledImage], list[Labels]]:
