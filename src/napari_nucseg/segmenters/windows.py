@@ -148,3 +148,18 @@ def segment_window(
         return found.labels, found.provenance
     volume = segment_volume(settled, image, own, *in_depth, progress)
     return volume.labels, volume.provenance
+
+
+def count_cut(labels: Labels, block: Block, shape: tuple[int, ...]) -> int:
+    """Count the nuclei of a block that reach to the border of its window, within the image."""
+    seen = [np.zeros(0, dtype=labels.dtype)]
+    for axis, (window, length) in enumerate(zip(block.window, shape, strict=True)):
+        planes = np.moveaxis(labels, axis, 0)
+        if window.start > 0:
+            seen.append(np.unique(planes[0]))
+        if window.stop < length:
+            seen.append(np.unique(planes[-1]))
+    own = np.bincount(labels[block.inside(block.core)].reshape(-1), minlength=1)
+    at_border = np.unique(np.concatenate(seen))
+    at_border = at_border[(at_border > 0) & (at_border < len(own))]
+    return int(np.count_nonzero(own[at_border]))
