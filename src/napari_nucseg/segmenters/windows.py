@@ -21,10 +21,16 @@ from napari_nucseg.segmenters.volumes import segment_volume
 
 ALIGN = 64
 """Blocks begin at multiples of this, px, as the coarsest pixels of networks do."""
-ROOM = 2.0
-"""The overlap is at least so many times as long as the largest nucleus of the probe."""
-WINDOW = 2048
-"""Edge of a window at the network's own scale, px: one tile of `TiledNet`."""
+ROOM = 1.5
+"""The overlap is at least so many times as long as the largest nucleus of the probe.
+
+So the window shows a nucleus that begins in the block whole, and half of its length beyond it.
+"""
+WINDOW = 1920
+"""Edge of a window at the network's own scale, px: one tile of `TiledNet`.
+
+It takes 1.1 GB while the network runs. Of smaller windows more pixels are in the overlap.
+"""
 LARGEST_WINDOW = 4096
 """Edge of a window, in pixels of the image, where it is reduced for the network."""
 VOXELS = 2**24
