@@ -22,13 +22,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
+from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.io.writers import read_provenance
 from tests.io.file_server import FileServer, Stall
 
-KILLS = int(os.environ.get("NUCSEG_KILLS", "5"))
+KINDS = ("benchmark", "two benchmarks at once", "segment", "segment in blocks", "train", "download")
+KILLS = int(os.environ.get("NUCSEG_KILLS", str(len(KINDS))))
 """How often a command is killed, all commands together."""
 SEED = int(os.environ.get("NUCSEG_KILLS_SEED", "0"))
 FIELDS = 6
@@ -138,6 +141,14 @@ def dataset(draw_many) -> Path:
     return draw_many(FIELDS)
 
 
+def slide_of(dataset: Path) -> Path:
+    """An image of six blocks, drawn when it is first asked for."""
+    path = dataset.with_name(f"{dataset.name} slide.tif")
+    if not path.exists():
+        tifffile.imwrite(path, draw_field(7, shape=(400, 560), nuclei=40).image)
+    return path
+
+
 @pytest.fixture
 def servers() -> Iterator[dict[str, FileServer]]:
     """Three files that do not compress, on servers of this computer."""
@@ -160,6 +171,10 @@ def work_of(kind: str, dataset: Path, servers: dict[str, FileServer]) -> Work:
         return Work(lambda out: [(*run, str(out))] * 2, content_of_run)
     if kind == "segment":
         line = (*PROGRAM, "segment", str(dataset / "images"), *options[:2], "-o")
+        return Work(lambda out: [(*line, str(out))], content_of_labels)
+    if kind == "segment in blocks":
+        slide = str(slide_of(dataset))
+        line = (*PROGRAM, "segment", slide, *options[:2], "--blocks", "256", "-o")
         return Work(lambda out: [(*line, str(out))], content_of_labels)
     if kind == "train":
         return Work(lambda out: train_lines(dataset, out), content_of_training)
@@ -217,16 +232,14 @@ def differing(found: Content, whole: Content) -> list[str]:
     return sorted((found.keys() ^ whole.keys()) | {one for one in both if found[one] != whole[one]})
 
 
-@pytest.mark.parametrize(
-    "kind", ["benchmark", "two benchmarks at once", "segment", "train", "download"]
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_was_killed_goes_on_to_the_same_result(kind, dataset, servers, tmp_path):
     work, chance = work_of(kind, dataset, servers), random.Random(f"{SEED} {kind}")
     begun = time.monotonic()
     assert not end_all([start(line) for line in work.lines(tmp_path / "whole")[:1]], None)
     seconds, whole = time.monotonic() - begun, work.content(tmp_path / "whole")
 
-    kills, rounds, wanted = 0, 0, -(-KILLS // 5)
+    kills, rounds, wanted = 0, 0, -(-KILLS // len(KINDS))
     while kills < wanted:
         out = tmp_path / f"round {rounds}"
         rounds += 1

@@ -270,10 +270,35 @@ def write_ome_zarr(zarr, path, image, version):
     array[:] = data
 
 
-def test_a_model_that_takes_an_image_as_a_whole_is_refused(slide, tmp_path, run):
-    told = run("segment", slide, "-o", tmp_path, "-m", "otsu", "--blocks", SIZE)
+@pytest.mark.parametrize("options", [(), ("--blocks", SIZE)])
+def test_a_model_that_takes_an_image_as_a_whole_is_refused(
+    slide, tmp_path, run, monkeypatch, options
+):
+    if not options:
+        monkeypatch.setenv("NUCSEG_MAX_PIXELS", "100000")  # fewer than it has
+    told = run("segment", slide, "-o", tmp_path / "out", "-m", "otsu", *options)
     assert told.code == 2
-    assert "choose a model with a network" in told.said
+    assert "slide.tif: otsu takes an image as a whole" in told.said
+    assert "choose a model with a network, such as fluo-nuclei" in told.said
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_images_of_a_plate_are_segmented_in_blocks_each_by_its_name(field, setup, tmp_path, run):
+    plate = tmp_path / "plate"
+    plate.mkdir()
+    wells = {"run_A01_s1_w1": field, "run_B12_s1_w1": field[::-1, ::-1]}
+    for name, image in wells.items():
+        tifffile.imwrite(plate / f"{name}.TIF", image)
+    line = ("segment", plate, "-o", tmp_path / "out", "--device", "cpu", "--blocks", SIZE)
+    told = run(*line)
+    assert told.code == 0, told.said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"{name}.tif" for name in wells
+    ]
+    for name, image in wells.items():
+        labels = read_labels(Source(tmp_path / "out" / f"{name}.tif"))
+        assert_alike(labels, setup.load()(image, setup.params, ignore).labels)
+    assert run(*line).said.count("already exists") == len(wells)
 
 
 def test_the_command_line_segments_in_blocks_what_memory_does_not_hold(

@@ -14,6 +14,8 @@ from napari_nucseg.segmenters.devices import (
     Device,
     choose,
     computes_bfloat16,
+    give_back_in_time,
+    memory_kept,
     select,
     visible_gpus,
 )
@@ -162,3 +164,24 @@ def test_mps_stays_in_float32_and_nothing_is_measured(cache):
 def test_the_gpus_are_those_that_cuda_may_use(monkeypatch, named, found):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
     assert visible_gpus() == found
+
+
+def test_memory_that_is_kept_is_given_back_once_at_the_end_also_after_an_error():
+    given_back = []
+
+    def give_back():
+        given_back.append("memory")
+
+    def work():
+        with memory_kept():
+            for _ in range(2):
+                with memory_kept():
+                    give_back_in_time(give_back)
+            assert not given_back
+            raise ValueError("the run is stopped")
+
+    with pytest.raises(ValueError, match="stopped"):
+        work()
+    assert given_back == ["memory"]
+    give_back_in_time(give_back)
+    assert given_back == ["memory"] * 2

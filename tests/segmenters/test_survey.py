@@ -65,7 +65,7 @@ def test_a_survey_of_parts_finds_what_one_of_the_whole_does(segmenter):
     # The field repeats so often that it matters where the parts happen to lie in it
     assert other.slope == pytest.approx(one.slope, rel=0.05)
     assert -other.offset / other.slope == pytest.approx(-one.offset / one.slope, rel=0.05)
-    assert other.extent == one.extent
+    assert other.extent == pytest.approx(one.extent, abs=1)
     assert (other.diameter, other.is_estimated) == (one.diameter, one.is_estimated)
     assert large.pixels_read < MOST_WHOLE
 
@@ -90,13 +90,13 @@ def test_an_image_with_nan_is_refused(segmenter):
 
 
 @pytest.mark.parametrize(("scale", "extent"), [(1.0, 60), (1.0, 300), (2.0, 20), (0.25, 150)])
-def test_windows_reach_beyond_blocks_by_what_the_network_sees_and_twice_a_nucleus(scale, extent):
+def test_windows_reach_beyond_by_what_the_network_sees_and_a_nucleus_and_a_half(scale, extent):
     blocks = plan_windows((30_000, 20_000), scale, 128, extent)
     inner = next(block for block in blocks if block.place == (2, 2))
     for core, window in zip(inner.core, inner.window, strict=True):
         beyond = core.start - window.start
         assert beyond >= 128 / scale
-        assert beyond >= 2 * extent
+        assert beyond >= 1.5 * extent
         assert window.stop - window.start <= 4096
 
 

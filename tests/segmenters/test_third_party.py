@@ -109,6 +109,21 @@ def test_what_it_cannot_do_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
+def test_an_image_that_is_too_large_for_it_is_refused_in_one_line(
+    site, command_line, image, tmp_path, monkeypatch
+):
+    install(site, NAME, example(), {NAME: "MODEL"})
+    monkeypatch.setenv("NUCSEG_MAX_PIXELS", "1000")
+    out = tmp_path / "out"
+    done = command_line("segment", image, "--out", out, "--model", NAME, "--diameter", 25)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert f"image.tif: {NAME} takes an image as a whole" in line
+    assert "choose a model with a network, such as fluo-nuclei" in line
+    assert not list(out.glob("*"))
+
+
 # Packages that are broken
 
 

@@ -19,6 +19,7 @@ from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics.score import DEFAULT_RULE
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
+from napari_nucseg.segmenters.parameters import Depth
 from napari_nucseg.ui.files.writer import save_labels
 from napari_nucseg.ui.layers import FILE, record_of
 from napari_nucseg.ui.segment import block_segmentation
@@ -159,6 +160,26 @@ def test_a_layer_of_no_file_asks_for_a_folder(
     assert labels.data[0].shape == (1, 600, 830)
     np.testing.assert_array_equal(np.asarray(labels.data[0])[0], expected)
     assert (tmp_path / "lazy- one fluo-nuclei.ome.zarr").is_dir()
+
+
+def test_a_volume_gets_the_labels_of_the_command_line(qtbot, viewer, panel, tmp_path):
+    planes = [np.roll(LARGE[:330, :580], shift, (0, 1)) for shift in range(4)]
+    volume, path = np.stack(planes), tmp_path / "volume.tif"
+    tifffile.imwrite(path, volume, photometric="minisblack", metadata={"axes": "ZYX"})
+    setup = set_up(catalogue.find("fluo-nuclei"), "auto", {}, DEFAULT_RULE)
+    work = ImageTask(setup, tmp_path / "out", Choice(depth=Depth.STITCHED))
+    expected = segment_in_blocks(Source(path), work, SIZE, ignore)
+
+    layer = viewer.add_image(da.from_array(volume, chunks=(1, 200, 200)), name="volume")
+    layer._source = layer.source.model_copy(update={"path": str(path)})
+    panel.form.scope.value = Scope.STITCHED
+    run(qtbot, panel)
+
+    labels = the_result(viewer)
+    assert labels.data[0].shape == volume.shape
+    np.testing.assert_array_equal(np.asarray(labels.data[0]), tifffile.imread(expected.path))
+    assert f"{expected.count} nuclei segmented in" in panel.status.value
+    assert record_of(labels).provenance["depth"]["method"] == Depth.STITCHED
 
 
 class Unread:

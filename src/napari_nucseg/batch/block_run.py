@@ -43,7 +43,7 @@ from napari_nucseg.io.sources import Source
 from napari_nucseg.io.tiff_parts import write_tiff_labels
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.blocks import join_blocks
-from napari_nucseg.segmenters.devices import exceeds_memory
+from napari_nucseg.segmenters.devices import exceeds_memory, memory_kept
 from napari_nucseg.segmenters.parameters import Depth
 from napari_nucseg.segmenters.tiling import MAX_PIXELS
 from napari_nucseg.segmenters.volumes import MAX_VOXELS
@@ -142,7 +142,7 @@ def segment_in_blocks(
         if there is not None:
             return there
         folder = BlockFolder(path.with_name(f"{path.name}.blocks"))
-        with alone_with(folder.path):
+        with alone_with(folder.path), memory_kept():
             plan = _plan(source, work, size, sha256)
             return _segment(source, work, plan, folder, progress, cluster or run_serially)
     except (ValueError, OSError) as error:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ from napari_nucseg.segmenters.blocks import Block, Joined, Place
 from napari_nucseg.segmenters.network import NetSegmenter
 from napari_nucseg.segmenters.parameters import Depth
 from napari_nucseg.segmenters.survey import Survey, survey_image
-from napari_nucseg.segmenters.windows import plan_windows, scale_of, segment_window
+from napari_nucseg.segmenters.windows import count_cut, plan_windows, scale_of, segment_window
 from napari_nucseg.wording import counted
 
 _PLAN = "plan.json"
@@ -199,10 +200,8 @@ class BlockFolder:
 
     def write(self, block: Block, labels: Labels, made: Mapping[str, Any]) -> None:
         """Write the labels of a block's window, and how they were made."""
-        note = np.array(json.dumps(made, allow_nan=False))
-        write_whole(
-            self._file(block), lambda file: np.savez_compressed(file, labels=labels, made=note)
-        )
+        arrays = {"labels": labels, "made": np.array(json.dumps(made, allow_nan=False))}
+        write_whole(self._file(block), lambda file: _write_arrays(file, arrays))
 
     def read_labels(self, block: Block) -> Labels:
         """Read the labels of a block's window."""
@@ -236,17 +235,12 @@ class BlockFolder:
         return self.path / f"{block.name}.npz"
 
 
-def count_cut(labels: Labels, block: Block, shape: tuple[int, ...]) -> int:
-    """Count the nuclei of a block that reach to the border of its window, within the image."""
-    seen = [np.zeros(0, dtype=labels.dtype)]
-    for axis, (window, length) in enumerate(zip(block.window, shape, strict=True)):
-        planes = np.moveaxis(labels, axis, 0)
-        if window.start > 0:
-            seen.append(np.unique(planes[0]))
-        if window.stop < length:
-            seen.append(np.unique(planes[-1]))
-    own = np.unique(labels[block.inside(block.core)])
-    return int(np.count_nonzero(np.intersect1d(own, np.concatenate(seen))))
+def _write_arrays(file: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as `numpy.savez_compressed` does, in a third of its time, for `numpy.load`."""
+    with ZipFile(file, "w", ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.save(member, array)
 
 
 @dataclass(frozen=True)

@@ -209,11 +209,10 @@ def _tally(block: Block, labels: Labels, shape: tuple[int, ...]) -> _Tally:
     core = labels[block.inside(block.core)]
     count = int(labels.max(initial=0))
     areas = np.bincount(core.reshape(-1), minlength=count + 1)[1:]
-    there, first = np.unique(core, return_index=True)
-    at = np.stack(np.unravel_index(first[there > 0], core.shape))
+    at = np.stack(np.unravel_index(_first_of_each(core, count), core.shape))
     at += np.array([[one.start] for one in block.core])
     places = np.full(count, np.iinfo(np.int64).max)
-    places[there[there > 0] - 1] = np.ravel_multi_index(tuple(at), shape)
+    places[areas > 0] = np.ravel_multi_index(tuple(at), shape)
     on_border = np.zeros(count + 1, dtype=np.bool_)
     for axis in range(max(core.ndim - 2, 0), core.ndim):
         ends = np.moveaxis(core, axis, 0)
@@ -222,6 +221,15 @@ def _tally(block: Block, labels: Labels, shape: tuple[int, ...]) -> _Tally:
         if block.core[axis].stop == shape[axis]:
             on_border[ends[-1]] = True
     return _Tally(areas, places, on_border[1:])
+
+
+def _first_of_each(labels: Labels, count: int) -> NDArray[np.int64]:
+    """Return the first pixel of each label that is there, up to a number, without sorting."""
+    flat = labels.reshape(-1)
+    places = np.flatnonzero(flat)[::-1]
+    first = np.full(count + 1, -1)
+    first[flat[places]] = places  # of places that are written to several times the last one stays
+    return first[first >= 0]
 
 
 def _shared(block: Block, blocks: Mapping[Place, Block]) -> Iterator[tuple[Box, Place]]:

@@ -9,8 +9,9 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -189,6 +190,40 @@ def free_memory(device: Device) -> None:
         torch.cuda.empty_cache()
     elif device.kind == "mps":
         torch.mps.empty_cache()
+
+
+@dataclass
+class _Held:
+    """Memory that networks hold for now, by what gives it back, and for how many it is held."""
+
+    keepers: int = 0
+    given_back_by: set[Callable[[], None]] = field(default_factory=set)
+
+
+_held = _Held()
+
+
+@contextmanager
+def memory_kept() -> Iterator[None]:
+    """Let networks on the CPU keep the memory of a large image for the next, to the end of this.
+
+    To ask for it anew takes a seventh of the time of such an image.
+    """
+    _held.keepers += 1
+    try:
+        yield
+    finally:
+        _held.keepers -= 1
+        while not _held.keepers and _held.given_back_by:
+            _held.given_back_by.pop()()
+
+
+def give_back_in_time(give_back: Callable[[], None]) -> None:
+    """Give back memory that a network holds: now, or at the end of `memory_kept`."""
+    if _held.keepers:
+        _held.given_back_by.add(give_back)
+    else:
+        give_back()
 
 
 def _gain_key(device: Device) -> str:

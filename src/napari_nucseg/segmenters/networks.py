@@ -184,6 +184,7 @@ def _load_by_onnx(open_with: Callable[[Any], Any], place: Device) -> tuple[Capab
     onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores()
+    options.enable_mem_pattern = False  # which asks for more memory for each new size of image
     giving_back = onnxruntime.RunOptions()
     giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     session = open_with(options)

@@ -30,8 +30,8 @@ PATCH, PATCHES = 256, 512
 """Edge of the parts of a larger image that are taken for them, px, and how many there are."""
 PLANES = 16
 """Planes of a volume that these parts lie in, unless the planes are small."""
-PROBE = 2048
-"""Edge of the part whose nuclei are measured, px."""
+PROBE = 1920
+"""Edge of the part whose nuclei are measured, px; no larger than a window, for its memory."""
 BRIGHT = 0.5
 """Scaled intensity above which a pixel is taken for one of a nucleus."""
 LEAST_EXTENT = 32

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_nucseg.progress import Progress
 from napari_nucseg.segmenters.api import FLOW_STEPS, Flows
+from napari_nucseg.segmenters.devices import give_back_in_time
 from napari_nucseg.segmenters.network import refuse_too_large
 
 Flip = tuple[bool, bool]
@@ -24,6 +25,7 @@ BORDER = 16
 """Least padding on every side, in pixels; see `TiledNet`."""
 LARGEST_TILE = 2048
 """Longest edge, in pixels, that is run in one piece."""
+
 
 RunBatch = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Images of shape (1, channels, height, width) to flows and cell probability (1, 3, ...)."""
@@ -141,7 +143,7 @@ class TiledNet:
             return self._run_tiles(image, progress)
         finally:
             if self.give_back is not None and image.size > _KEPT:
-                self.give_back()
+                give_back_in_time(self.give_back)
 
     def _run_flipped(self, image: NDArray[np.float32], progress: Progress) -> NDArray[np.float32]:
         mean = np.zeros((3, *image.shape), dtype=np.float32)
