@@ -86,3 +86,16 @@ def test_a_folder_of_wells_is_measured_by_well(run, imagexpress, tmp_path, drawn
         *(("A01", "1", "2"), ("B12", "12", "1")),
     ]
     assert "otsu: Nuclei of a well" in (out / "report.html").read_text("utf-8")
+
+
+def test_a_note_of_how_a_file_is_read_is_no_doubt_about_its_well(
+    run, imagexpress, tmp_path, drawn_fields
+):
+    inverted = np.iinfo(drawn_fields[0].image.dtype).max - drawn_fields[0].image
+    for path in imagexpress.glob("*_w2.TIF"):
+        tifffile.imwrite(path, inverted, photometric="miniswhite")
+    options = "--pattern", IMAGEXPRESS, "--channel", "2", "-m", "otsu"
+    done = run("benchmark", imagexpress, *options, "--out", tmp_path / "out")
+    assert "it was inverted" in done.said
+    with (tmp_path / "out" / "wells.csv").open(newline="") as file:
+        assert [row["doubtful_fields"] for row in csv.DictReader(file)] == ["0", "0"]

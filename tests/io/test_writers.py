@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_nucseg.io.atomic import files_at_once, write_whole
+from napari_nucseg.io.atomic import files_at_once, replace_folder, write_whole
 from napari_nucseg.io.images import read_labels
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import (
@@ -298,3 +298,23 @@ def test_files_that_cannot_all_be_written_leave_the_old_ones(tmp_path):
         write_half()
     assert names_in(tmp_path) == ["b"]
     assert (tmp_path / "b").read_text() == "of yesterday"
+
+
+def test_a_folder_takes_the_place_of_another_though_a_killed_process_left_one_half_removed(
+    tmp_path,
+):
+    path, by = tmp_path / "labels", tmp_path / "stage"
+    for folder in (path, by, tmp_path / "stage-replaced"):
+        folder.mkdir()
+        (folder / folder.name).touch()
+
+    replace_folder(path, by)
+
+    assert [one.name for one in tmp_path.rglob("*")] == ["labels", "stage"]
+
+
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path):
+    (tmp_path / "labels").mkdir()
+    with pytest.raises(FileNotFoundError, match="stage"):
+        replace_folder(tmp_path / "labels", tmp_path / "stage")
+    assert (tmp_path / "labels").is_dir()

@@ -8,6 +8,7 @@ import zipfile
 import npe2
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 from roifile import ImagejRoi
 
 from napari_nucseg.io.calibration import Calibration
@@ -68,6 +69,18 @@ def test_labels_that_were_saved_for_another_program_open_over_their_image(
     assert np.array_equal(layer.scale, image.scale)
     assert np.array_equal(layer.translate, image.translate)
     assert find_source(viewer.layers, layer) is image
+
+
+def test_labels_over_an_image_of_another_name_say_so(viewer, image, field, tmp_path):
+    for stem in ("A01", "B07"):
+        path = tmp_path / f"{stem}.geojson"
+        find_format("qupath").save(path, Labelled(field.labels, f"{stem}.tif", MADE))
+        viewer.open(str(path), plugin="napari-nucseg")
+
+    (told,) = (one.message for one in notification_manager.records if "B07" in one.message)
+    assert "its labels are of B07.tif." in told
+    assert "they lie over A01, which is as large." in told
+    assert not any("labels are of A01" in one.message for one in notification_manager.records)
 
 
 @pytest.mark.parametrize("name", ["A01.geojson", "RoiSet.zip"])

@@ -420,6 +420,22 @@ def test_a_plate_is_mapped_and_a_click_on_a_well_shows_its_fields(qtbot, viewer,
     assert shown.hint.text().endswith(", field 1 of 1")
 
 
+def test_a_click_after_a_run_has_gone_on_shows_what_it_made(qtbot, viewer, panel, out):
+    run(qtbot, panel)
+    well = read_csv(out / "wells.csv")[1]["well"]
+    stem = next(row["stem"] for row in read_csv(out / "fields.csv") if row["well"] == well)
+    (out / "labels" / f"{stem}.tif").unlink()
+    click_well(qtbot, panel, well)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=20_000)
+
+    run(qtbot, panel)
+    click_well(qtbot, panel, well)
+
+    qtbot.waitUntil(lambda: len(viewer.layers) == 8, timeout=20_000)
+    (labels,) = (one for one in viewer.layers[4:] if role_of(one) == PREDICTION)
+    assert np.asarray(labels.data[record_of(labels).stems.index(stem)]).any()
+
+
 def test_a_plate_of_results_that_are_chosen_is_mapped(qtbot, panel, out, tmp_path):
     run(qtbot, panel)
     panel.form.out.value = tmp_path / "others"

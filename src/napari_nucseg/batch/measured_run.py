@@ -137,6 +137,7 @@ class _Run:
         self._nuclei: dict[str, Nuclei] = {}
         self._made: dict[str, Mapping[str, Any]] = {}
         self._suspect: dict[str, tuple[str, ...]] = {}
+        self._doubtful: set[str] = set()
         self._failed: dict[str, str] = {}
 
     def carry_out(self, session: Session, progress: Progress, cluster: Executor | None) -> Measured:
@@ -187,6 +188,8 @@ class _Run:
             return
         self._nuclei[field.stem] = nuclei
         signs = (*one.suspect, *one.read_as)
+        if one.suspect:
+            self._doubtful.add(field.stem)
         if signs:
             self._suspect[field.stem] = signs
 
@@ -202,7 +205,7 @@ class _Run:
             write_columns(stage / MEASUREMENTS, {**named, **columns})
             write_table(stage / FIELDS, [self._row(one) for one in done])
             found = [
-                FoundInField.of(one, self._nuclei[one.stem], one.stem in self._suspect)
+                FoundInField.of(one, self._nuclei[one.stem], one.stem in self._doubtful)
                 for one in done
             ]
             write_wells(stage / WELLS, found)

@@ -261,7 +261,7 @@ class _Gathered:
         made = {**record.made, "suspect": suspect}
         self.rows.append(field_row(field, record.score, made, record.corrected))
         if record.objects is not None:
-            told = bool(suspect), record.score.objects
+            told = bool(record.made.get("suspect")), record.score.objects
             self.found.append(FoundInField.of(field, record.objects, *told))
         if suspect:
             self.suspect[field.stem] = suspect

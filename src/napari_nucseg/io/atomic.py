@@ -133,15 +133,22 @@ def replace_folder(path: Path, by: Path) -> None:
     Parameters
     ----------
     path : Path
-        The place; what is there is removed once the other has its name.
+        The place; what is there is removed once the other has its name, and stays if that fails.
     by : Path
         The new folder, on the same disk.
     """
     old = by.with_name(f"{by.name}-replaced")
     with explained(path):
         if path.exists():
+            if old.exists():  # of a process that was killed
+                shutil.rmtree(old)
             path.replace(old)
-        by.replace(path)
+        try:
+            by.replace(path)
+        except OSError:
+            if old.exists():
+                old.replace(path)
+            raise
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -136,8 +136,9 @@ def read_labels_over(
         is_coco = source.suffix in COCO_SUFFIXES and not is_geojson(source)
         found = _read_coco(source, images) if is_coco else [_read_one(source, images)]
         for labelled in found:
-            layers.append(labels_layer(source, labelled, images))
-            notes += [f"{path}: {note}" for note in labelled.notes]
+            layer, note = labels_layer(source, labelled, images)
+            layers.append(layer)
+            notes += [f"{path}: {one}" for one in filter(None, (*labelled.notes, note))]
     return Opened(layers, tuple(notes))
 
 
@@ -177,8 +178,10 @@ def _read_coco(source: Source, images: Sequence[OpenImage]) -> list[Labelled]:
     return found
 
 
-def labels_layer(source: Source, labelled: Labelled, images: Iterable[OpenImage]) -> LayerData:
-    """Return labels as layer data, over the image that they belong to if that is open.
+def labels_layer(
+    source: Source, labelled: Labelled, images: Iterable[OpenImage]
+) -> tuple[LayerData, str]:
+    """Lay labels over their image, and tell where that has another name than their file says.
 
     Parameters
     ----------
@@ -203,7 +206,24 @@ def labels_layer(source: Source, labelled: Labelled, images: Iterable[OpenImage]
     record = LayerRecord(PREDICTION, stems, provenance=labelled.made)
     made = {"metadata": tag(record)} if model else {}
     dtype = np.int32 if labels.max(initial=0) < 2**31 else np.int64
-    return labels.astype(dtype, copy=False), {"name": named, **placed, **made}, "labels"
+    data = labels.astype(dtype, copy=False)
+    return (data, {"name": named, **placed, **made}, "labels"), _doubt(labelled, image)
+
+
+def _doubt(labelled: Labelled, image: OpenImage | None) -> str:
+    """Say where labels lie over an image that is as large, but not called as they say."""
+    said = labelled.image
+    if (
+        image is None
+        or not said
+        or image.is_called(said)
+        or image.is_called(Source(Path(said)).stem)
+    ):
+        return ""
+    return (
+        f"its labels are of {said}. No image of that name and size is open, so they lie over "
+        f"{image.name}, which is as large."
+    )
 
 
 def _placement(labelled: Labelled) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def read_zarrs(paths: Sequence[Path], images: Sequence[OpenImage], progress: Pro
         If a folder is damaged.
     """
     layers: list[LayerData] = []
+    notes: list[str] = []
     for path in paths:
         labels, over = label_images_in(path), images
         if path not in (labels[0], labels[0].parent):
@@ -78,9 +79,11 @@ def read_zarrs(paths: Sequence[Path], images: Sequence[OpenImage], progress: Pro
             over = [OpenImage(stem, (stem,), shape, _placement(image))]
         for number, one in enumerate(labels):
             progress(number, len(labels), one.name)
-            layers.append(_labels(one, over))
+            layer, note = _labels(one, over)
+            layers.append(layer)
+            notes += [f"{one}: {note}"] if note else []
     prepare_colours()
-    return Opened(layers)
+    return Opened(layers, tuple(notes))
 
 
 def _channels(path: Path, image: ZarrImage) -> Iterator[LayerData]:
@@ -127,19 +130,19 @@ def _placement(image: ZarrImage) -> dict[str, Any]:
     }
 
 
-def _labels(path: Path, images: Sequence[OpenImage]) -> LayerData:
-    """Return a label image; one that is larger than memory stays on the disk."""
+def _labels(path: Path, images: Sequence[OpenImage]) -> tuple[LayerData, str]:
+    """Return a label image, as `labels_layer`; one larger than memory stays on the disk."""
     found = open_zarr(path)
     if math.prod(found.shape) > max_pixels():
-        return _large_labels(path, found)
+        return _large_labels(path, found), ""
     labelled = read_zarr(Source(path))
     if path.parent.name != "labels":
         return labels_layer(Source(path), labelled, images)
     image = Source(path.parent.parent).stem
-    data, keywords, kind = labels_layer(
+    (data, keywords, kind), note = labels_layer(
         Source(path), replace(labelled, image=f"{image}.zarr"), images
     )
-    return data, {**keywords, "name": _name(path)}, kind
+    return (data, {**keywords, "name": _name(path)}, kind), note
 
 
 def _large_labels(path: Path, found: ZarrImage) -> LayerData:

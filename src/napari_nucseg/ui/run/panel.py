@@ -93,7 +93,7 @@ class RunPanel(Panel):
         if isinstance(request, str):
             self.status.value = request
             return
-        self._done = ""
+        self._done, self._shown = "", None  # fields that it makes are blank in what is shown
         self.measures.show_measures(())
         self._drop_plate()
         self.run(lambda tell: run_request(request, tell), self._show_outcome)
