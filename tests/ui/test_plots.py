@@ -332,3 +332,20 @@ def test_plots_that_fail_to_load_say_why_and_are_tried_again(
     assert not view.waiting.isVisible()
     assert not view.again.isVisible()
     assert axes_of(qtbot, panel, CURVES).get_lines()
+
+
+def test_another_plot_is_drawn_though_the_one_before_failed(
+    qtbot, make_napari_viewer, truths, monkeypatch
+):
+    viewer = make_napari_viewer(show=True)
+    add_stacks(viewer, truths, spoil(truths))
+    panel = open_panel(qtbot, viewer)
+    with monkeypatch.context() as broken:
+        broken.setitem(sys.modules, "matplotlib.figure", None)
+        panel.tabs.setCurrentIndex(PLOTS)
+        qtbot.waitUntil(panel.plots.view.again.isVisible)
+
+    panel.plots.kind.setCurrentText(AREAS)
+    axes_drawn(qtbot, panel.plots.view)
+
+    assert not panel.plots.view.waiting.isVisible()

@@ -54,6 +54,7 @@ class PlateMapWidget(PlotBox):
         self._well, self._turn = "", 0
         self.kind = kind
         self.kind.setToolTip("What the colours of the wells show. The report has all of them.")
+        self.kind.currentIndexChanged.connect(self.view.again.hide)  # it is another plot
         self.kind.currentIndexChanged.connect(self.view.redraw)
         self.hint = QLabel(HINT)
         self._layout.addWidget(self.hint)
@@ -78,6 +79,7 @@ class PlateMapWidget(PlotBox):
         self.kind.blockSignals(False)
         self.hint.setText(HINT)
         self.setVisible(bool(self._maps))
+        self.view.again.hide()
         self.view.redraw()
 
     def to_draw(self) -> Draw | None:
@@ -169,6 +171,7 @@ class MeasuresWidget(PlotBox):
         self.kind = kind
         self.kind.addItems([AREA, INTENSITY, COUNT])
         self.kind.setToolTip("Which measure the plot shows. The report has all of them.")
+        self.kind.currentTextChanged.connect(self.view.again.hide)  # it is another plot
         self.kind.currentTextChanged.connect(self.view.redraw)
         self.view.setFixedHeight(_HEIGHT)
         self.setVisible(False)
@@ -179,6 +182,7 @@ class MeasuresWidget(PlotBox):
         self.setVisible(bool(measured))
         if measured:
             self._make_table()
+            self.view.again.hide()
             self.view.redraw()
 
     def to_draw(self) -> Draw | None:

@@ -97,6 +97,7 @@ class PlotsWidget(PlotBox):
 
     def _on_kind(self, kind: str) -> None:
         self.view.setToolTip(PLOT_TIPS[kind])
+        self.view.again.hide()  # that the plot before failed says nothing of this one
         self.view.redraw()
 
     def _on_changed(self, old: Comparison, new: Comparison) -> None:
