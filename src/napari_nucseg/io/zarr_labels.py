@@ -146,7 +146,7 @@ def truth_within(image: Source | None) -> Source | None:
     """
     inner = None if image is None else image.path / "labels"
     found = [] if inner is None or not is_zarr(inner) else _listed_labels(inner)
-    return next((Source(path) for path in found if not _is_made_here(path)), None)
+    return next((Source(path) for path in found if not _made_of(path)), None)
 
 
 def _listed_labels(folder: Path) -> list[Path]:
@@ -158,14 +158,6 @@ def _listed_labels(folder: Path) -> list[Path]:
         raise BadFileError(
             f"{folder}: it does not say which labels it holds; give the folder of the labels"
         ) from error
-
-
-def _is_made_here(path: Path) -> bool:
-    """Whether labels say that this program has made them."""
-    try:
-        return bool(open_zarr(path).attributes.get(NOTE))
-    except BadFileError:
-        return False  # whoever reads them says what is wrong
 
 
 def label_images_in(path: Path) -> list[Path]:
