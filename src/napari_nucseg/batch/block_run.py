@@ -142,7 +142,7 @@ def segment_in_blocks(
         if there is not None:
             return there
         folder = BlockFolder(path.with_name(f"{path.name}.blocks"))
-        with alone_with(folder.path), memory_kept():
+        with alone_with(folder.path):
             plan = _plan(source, work, size, sha256)
             return _segment(source, work, plan, folder, progress, cluster or run_serially)
     except (ValueError, OSError) as error:
@@ -195,11 +195,9 @@ def _segment(
     def tell(done: int, _: int, name: str = "", /) -> None:
         progress(before + done, len(blocks), name)
 
-    failed = [
-        one
-        for one in run(BlockTask(work, source, found.survey, folder), left, tell)
-        if isinstance(one, Failed)
-    ]
+    with memory_kept():  # which is given back before blocks are put together
+        done = list(run(BlockTask(work, source, found.survey, folder), left, tell))
+    failed = [one for one in done if isinstance(one, Failed)]
     if failed:
         several = f" ({len(failed)} blocks failed)" if len(failed) > 1 else ""
         again = "; the other blocks are kept, do the same again to go on"
