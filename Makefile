@@ -19,6 +19,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --upgrade $(if $(CI),--quiet)
 SOFTWARE_GL := $(if $(filter Linux,$(shell uname -s)),LIBGL_ALWAYS_SOFTWARE=1,)
 SCREEN := $(if $(SOFTWARE_GL),$(SOFTWARE_GL) xvfb-run --auto-servernum --server-args="-screen 0 1280x800x24",)
+# Tests start hundreds of processes: each would compile the package, and pytest napari, anew
+unexport PYTHONDONTWRITEBYTECODE
 # Every process has a virtual screen of its own, by pytest-xvfb
 PARALLEL := --numprocesses=auto --dist=loadfile
 

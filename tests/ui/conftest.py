@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from npe2 import PluginManifest
 
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.segmenters.api import Flows, Provenance, Segmentation
@@ -14,12 +15,29 @@ from tests.ui.segment_actions import Held
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _young_garbage():
-    """Keep the leak checks, which collect garbage after each test, from all that is older."""
-    gc.collect()
-    gc.freeze()
+def _old_garbage():
+    """Let go of what the tests of a module kept from being collected."""
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def _young_garbage(_old_garbage):
+    """Keep napari, which collects garbage whenever layers go, from all that is older than a test.
+
+    That is more with each test of a module, since packages are imported where they are used.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _manifests():
+    """Read the manifests of plugins once, and not for each viewer."""
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        yield
 
 
 @pytest.fixture(autouse=True)
