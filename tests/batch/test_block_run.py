@@ -364,9 +364,9 @@ def test_dark_nuclei_are_found_in_blocks(field, setup, tmp_path):
 
 @pytest.mark.slow
 def test_seams_of_real_fields_are_no_worse_than_elsewhere(bbbc039, setup, tmp_path):
-    images = sorted((bbbc039 / "images").glob("*.tif"))[:12]
+    images = sorted((bbbc039 / "images").glob("*.tif"))[:6]
     fields = [tifffile.imread(path) for path in images]
-    mosaic = np.vstack([np.hstack(fields[first : first + 3]) for first in range(0, 12, 3)])
+    mosaic = np.vstack([np.hstack(fields[:3]), np.hstack(fields[3:])])
     tifffile.imwrite(tmp_path / "mosaic.tif", mosaic, tile=(256, 256), compression="zlib")
     found = segment(tmp_path / "mosaic.tif", setup, tmp_path / "out")
     assert isinstance(found, Saved), found
@@ -410,6 +410,8 @@ def test_blocks_spread_over_workers_and_one_that_is_killed_loses_nothing(
 @pytest.mark.slow
 @pytest.mark.parametrize("depth", [Depth.STITCHED, Depth.IN_3D])
 def test_volumes_are_segmented_in_blocks(field, setup, tmp_path, depth):
+    if depth is Depth.IN_3D:  # each row and column is run as a plane, too
+        field = draw_field(5, shape=(140, 330), nuclei=32).image
     planes = [np.roll(field[:330, :580], shift, (0, 1)) for shift in range(5)]
     dimmer = [plane // 2 + plane.min() // 2 for plane in (planes[0], planes[-1])]
     volume = np.stack([dimmer[0], *planes[1:-1], dimmer[1]])

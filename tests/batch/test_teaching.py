@@ -30,12 +30,15 @@ from napari_nucseg.segmenters.training import params as training_params
 from napari_nucseg.segmenters.training.package import check_packable
 from napari_nucseg.segmenters.training.params import FINE_TUNING, starting_params
 from tests.batch.trainings import make_start, rows_of
+from tests.conftest import sampled
 from tests.segmenters.random_nets import small_sam, write_small_sam
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 BRIEF = replace(FINE_TUNING, batches=4, batch_size=2, crop=64, validate_every=2)
 BUNDLED = networks.BUNDLED.path
+KINDS = [(256, 256), (360, 360), (512, 640), (520, 696)]
+"""Sizes of real fields, which tell what kind they are of."""
 
 
 def ring(field, stem):
@@ -102,7 +105,7 @@ def test_a_kind_that_the_model_does_not_know_is_learned_from_three_fields(out):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [(256, 256), (360, 360), (512, 640), (520, 696)], ids=str)
+@pytest.mark.parametrize("size", sampled(KINDS, 2), ids=str)
 def test_three_real_fields_do_no_harm_to_others_of_their_kind(dsb2018, out, size):
     """A short form of ``examples/measure_teaching.py``: small crops, some of the images."""
     learn, others = (

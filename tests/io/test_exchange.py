@@ -71,6 +71,13 @@ def labels_of_all_kinds():
     return labels
 
 
+def numbers_beyond_16_bits():
+    """Nuclei of one pixel each, numbered from 1 to 70,000."""
+    labels = np.zeros((560, 500), np.uint32)
+    labels[::2, ::2] = np.arange(1, 70_001).reshape(280, 250)
+    return labels
+
+
 def saved(form: LabelFormat, folder: Path, labels, **said) -> Source:
     path = form.file_of(folder, "a")
     form.save(path, Labelled(labels, **said))
@@ -105,23 +112,25 @@ def test_any_labels_come_back(form, labels, tmp_path_factory):
         assert np.array_equal(found.labels, labels)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "tiff",
-        "ome-tiff",
-        "cellpose",
-        "coco",
-        pytest.param("imagej", marks=pytest.mark.slow),
-        pytest.param("qupath", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("name", ["tiff", "ome-tiff", "cellpose", "coco"])
 def test_70_000_nuclei_come_back(name, tmp_path):
-    labels = np.zeros((560, 500), np.uint32)
-    labels[::2, ::2] = np.arange(1, 70_001).reshape(280, 250)
-    assert labels.max() == 70_000
+    labels = numbers_beyond_16_bits()
 
     assert np.array_equal(read_labels(saved(BY_NAME[name], tmp_path, labels)), labels)
+
+
+@pytest.mark.slow
+def test_70_000_nuclei_come_back_from_as_many_files_in_an_archive(tmp_path):
+    labels = numbers_beyond_16_bits()
+
+    assert np.array_equal(read_labels(saved(BY_NAME["imagej"], tmp_path, labels)), labels)
+
+
+def test_numbers_beyond_16_bits_come_back_from_text(tmp_path):
+    labels = numbers_beyond_16_bits()
+    labels[labels % 20 > 0] = 0
+
+    assert np.array_equal(read_labels(saved(BY_NAME["qupath"], tmp_path, labels)), labels)
 
 
 @pytest.mark.parametrize("form", EXACT, ids=name_of)
