@@ -110,3 +110,28 @@ def test_an_image_without_labels_is_left_to_others(image):
     assert get_reader(str(image)) is None
     assert get_reader(str(image / "0")) is None
     assert get_reader(str(image.parent)) is None
+
+
+@pytest.mark.parametrize("harm", ["cut off", "of fractions"])
+def test_damaged_labels_leave_the_others_of_an_image_alone(viewer, image, field, capsys, harm):
+    damaged = image / "labels" / "nuclei"
+    if harm == "cut off":
+        for file in (damaged / "0").rglob("[0-9]*"):
+            if file.is_file():
+                file.write_bytes(b"no chunk")
+    else:
+        group = zarr.open_group(str(damaged), mode="r+")
+        group.create_array("0", data=field.labels + 0.5, overwrite=True)
+
+    layers = open_in(viewer, image)
+
+    assert [one.name for one in layers] == ["cells 1", "cells 2", "cells others"]
+    assert f"{damaged}: it holds no label image" in capsys.readouterr().out
+
+
+def test_labels_that_are_all_damaged_are_refused(viewer, image, field):
+    group = zarr.open_group(str(image / "labels" / "nuclei"), mode="r+")
+    group.create_array("0", data=field.labels + 0.5, overwrite=True)
+
+    with pytest.raises(ValueError, match="it holds no label image of OME-Zarr"):
+        open_in(viewer, image / "labels" / "nuclei")

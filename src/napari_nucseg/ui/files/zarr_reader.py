@@ -65,10 +65,11 @@ def read_zarrs(paths: Sequence[Path], images: Sequence[OpenImage], progress: Pro
     Raises
     ------
     ValueError, OSError
-        If a folder is damaged.
+        If nothing can be read. Labels that are damaged leave the others alone, and are named.
     """
     layers: list[LayerData] = []
     notes: list[str] = []
+    failed: list[ValueError | OSError] = []
     for path in paths:
         labels, over = label_images_in(path), images
         if path not in (labels[0], labels[0].parent):
@@ -79,11 +80,17 @@ def read_zarrs(paths: Sequence[Path], images: Sequence[OpenImage], progress: Pro
             over = [OpenImage(stem, (stem,), shape, _placement(image))]
         for number, one in enumerate(labels):
             progress(number, len(labels), one.name)
-            layer, note = _labels(one, over)
+            try:
+                layer, note = _labels(one, over)
+            except (ValueError, OSError) as error:
+                failed.append(error)
+                continue
             layers.append(layer)
             notes += [f"{one}: {note}"] if note else []
+    if failed and not layers:
+        raise failed[0]
     prepare_colours()
-    return Opened(layers, tuple(notes))
+    return Opened(layers, (*map(str, failed), *notes))
 
 
 def _channels(path: Path, image: ZarrImage) -> Iterator[LayerData]:
