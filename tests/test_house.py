@@ -21,7 +21,7 @@ import napari_nucseg
 PACKAGE = Path(napari_nucseg.__file__).parent
 ROOT = Path(__file__).parents[1]
 
-MODULES = 224
+MODULES = 225
 """Python files of the package; the goal is 130."""
 LARGE_MODULES = 0
 """Modules of more than 300 lines; the goal is none."""

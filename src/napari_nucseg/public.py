@@ -27,7 +27,8 @@ from napari_nucseg.io.datasets import find_field, open_dataset
 from napari_nucseg.io.fields import Dataset
 from napari_nucseg.io.layouts import PICTURE_SUFFIXES
 from napari_nucseg.io.limits import is_zarr
-from napari_nucseg.io.plates import NO_PLATE, PlateOptions, is_plate
+from napari_nucseg.io.plate_metadata import is_plate
+from napari_nucseg.io.plates import NO_PLATE, PlateOptions
 from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.metrics import score as scoring
 from napari_nucseg.metrics.ignoring import Ignored

@@ -14,7 +14,8 @@ import napari_nucseg as ns
 from napari_nucseg.batch.saved_results import moved_to, open_results
 from napari_nucseg.io import writers
 from napari_nucseg.io.datasets import open_dataset
-from napari_nucseg.io.plates import PlateOptions, is_plate
+from napari_nucseg.io.plate_metadata import is_plate
+from napari_nucseg.io.plates import PlateOptions
 from tests.batch.trainings import make_start
 from tests.drawn_plates import write_alone, write_plate
 

@@ -21,7 +21,8 @@ from napari_nucseg.io.layouts import PICTURE_SUFFIXES, stem_of_truth
 from napari_nucseg.io.limits import is_zarr
 from napari_nucseg.io.ome_zarr import list_zarrs
 from napari_nucseg.io.pictures import JPEG_SUFFIXES, PNG_SUFFIXES, TIFF_SUFFIXES, others_in
-from napari_nucseg.io.plates import is_plate, plate_images
+from napari_nucseg.io.plate_metadata import is_plate
+from napari_nucseg.io.plates import plate_images
 from napari_nucseg.io.sources import ZARR_SUFFIX, Source, list_folder
 from napari_nucseg.io.writers import checksum, known_provenance, read_provenance
 from napari_nucseg.io.zarr_labels import write_zarr_into

@@ -33,12 +33,12 @@ from napari_nucseg.io.lists import (
     split_of,
     splits_of,
 )
+from napari_nucseg.io.plate_metadata import is_plate
 from napari_nucseg.io.plates import (
     NO_PLATE,
     PlateOptions,
     explain_unscored,
     holder_of,
-    is_plate,
     open_plate,
 )
 from napari_nucseg.io.sources import ARCHIVES, Source, describe_folder, list_folder, root_of

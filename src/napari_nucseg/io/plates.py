@@ -1,31 +1,20 @@
 """Plates of OME-Zarr: which wells and fields there are, and which of their labels are the truth.
 
 A plate of OME-Zarr is a folder of wells, and a well one of images, each of which may have labels.
-Its metadata are read as the JSON that they are, so that a plate is listed without its arrays.
-
-References
-----------
-.. [1] OME-NGFF 0.4 and 0.5, high-content screening, https://ngff.openmicroscopy.org
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 from napari_nucseg.io.channels import MEAN, Channel
-from napari_nucseg.io.fields import Dataset, Field, Position
-from napari_nucseg.io.labelled import NOTE
+from napari_nucseg.io.fields import Dataset, Field
 from napari_nucseg.io.layouts import explain_no_truth
-from napari_nucseg.io.limits import BadFileError, is_zarr
 from napari_nucseg.io.ome_zarr import open_zarr
-from napari_nucseg.io.sources import Source, root_of
-
-ENDING = ".zarr"
-"""Ending of the titles of images and labels in a plate."""
+from napari_nucseg.io.plate_metadata import PlateImage, is_plate, read_plate
+from napari_nucseg.io.sources import ZARR_SUFFIX, Source, root_of
 
 
 @dataclass(frozen=True)
@@ -60,54 +49,6 @@ class ChoiceNeededError(ValueError):
         self.reason, self.option, self.choices = reason, option, tuple(choices)
 
 
-@dataclass(frozen=True)
-class _Image:
-    """An image of a plate as its metadata tell of it.
-
-    Attributes
-    ----------
-    path : Path
-        Folder of the image.
-    position : Position
-        Well, and number of the image in it.
-    channels : tuple of str
-        Names of its channels, as far as they are known.
-    labels : mapping
-        Name of each of its label images to whether this program has made it.
-    """
-
-    path: Path
-    position: Position
-    channels: tuple[str, ...]
-    labels: Mapping[str, bool]
-
-    @property
-    def stem(self) -> str:
-        """Name of the field."""
-        return f"{self.position.well}_s{self.position.site}"
-
-    @property
-    def source(self) -> Source:
-        """The image as a file is one."""
-        return Source(self.path, title=self.stem + ENDING)
-
-    def truth(self, name: str) -> Source | None:
-        """Return labels of the image, if it has such."""
-        path = self.path / "labels" / name
-        return Source(path, title=self.stem + ENDING) if name in self.labels else None
-
-
-def is_plate(path: Path) -> bool:
-    """Whether a folder is a plate of OME-Zarr.
-
-    Raises
-    ------
-    ValueError
-        If it is a folder of Zarr whose metadata are damaged.
-    """
-    return is_zarr(path) and "plate" in _attributes(path)
-
-
 def open_plate(path: Path, options: PlateOptions = NO_PLATE) -> Dataset:
     """Find the fields of a plate of OME-Zarr without reading any pixel.
 
@@ -119,7 +60,7 @@ def open_plate(path: Path, options: PlateOptions = NO_PLATE) -> Dataset:
         If it is damaged or empty, or it cannot be told which channel shows the nuclei or which
         labels are the ground truth; the message lists those that there are.
     """
-    images, absent = _read_plate(path)
+    images, absent = read_plate(path)
     channel = _find_channel(path, images, options.channel)
     truth = _find_truth(path, images, options.labels)
     fields = [
@@ -127,7 +68,7 @@ def open_plate(path: Path, options: PlateOptions = NO_PLATE) -> Dataset:
         for one in images
     ]
     return Dataset(
-        path.absolute().name.removesuffix(ENDING).removesuffix(".ome"), tuple(fields), absent
+        path.absolute().name.removesuffix(ZARR_SUFFIX).removesuffix(".ome"), tuple(fields), absent
     )
 
 
@@ -139,7 +80,7 @@ def plate_images(path: Path) -> list[Source]:
     ValueError
         If it is damaged or empty.
     """
-    return [one.source for one in _read_plate(path)[0]]
+    return [one.source for one in read_plate(path)[0]]
 
 
 def find_channel(plates: Sequence[Path], wanted: str) -> Channel | None:
@@ -150,7 +91,7 @@ def find_channel(plates: Sequence[Path], wanted: str) -> Channel | None:
     ValueError
         If there is none, or it is not the same one in all plates.
     """
-    found = {_find_channel(path, _read_plate(path)[0], wanted): path for path in plates}
+    found = {_find_channel(path, read_plate(path)[0], wanted): path for path in plates}
     if len(found) > 1:
         first, second, *_ = found.values()
         raise ValueError(
@@ -176,77 +117,13 @@ def explain_unscored(root: Path) -> str:
     """Say why a dataset or a plate has no ground truth, and what to do."""
     if not is_plate(root):
         return explain_no_truth(root)
-    names = sorted({name for one in _read_plate(root)[0] for name in one.labels})
+    names = sorted({name for one in read_plate(root)[0] for name in one.labels})
     if names:
         return f"say which labels of the plate are the ground truth: {', '.join(names)}"
     return "write labels into the plate beside its images, as OME-Zarr has them"
 
 
-def _attributes(folder: Path) -> Mapping[str, Any]:
-    """Read OME's metadata of a folder of Zarr; empty if it has none."""
-    for name in ("zarr.json", ".zattrs"):
-        file = folder / name
-        if not file.is_file():
-            continue
-        try:
-            found = json.loads(file.read_bytes())
-            told = found.get("attributes", {}) if name == "zarr.json" else found
-            return {**told, **told.get("ome", {})}
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise BadFileError(
-                f"{file}: its metadata are damaged ({error}); write the folder again"
-            ) from error
-    return {}
-
-
-def _read_plate(path: Path) -> tuple[list[_Image], tuple[str, ...]]:
-    """List the images of a plate by well and site, and the names of those that are not there."""
-    try:
-        places = list(_places(path))
-        found = [_read_image(*one) for one in places if is_zarr(one[0])]
-    except BadFileError:
-        raise
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise BadFileError(
-            f"{path}: the metadata of the plate are damaged ({error!r}); write it again"
-        ) from error
-    if not found:
-        raise BadFileError(f"{path}: a plate without images; copy it again, with its wells")
-    absent = [f"{at.well}_s{at.site}" for one, at in places if not is_zarr(one)]
-    return found, tuple(absent)
-
-
-def _places(path: Path) -> Iterator[tuple[Path, Position]]:
-    """Yield where each image of a plate is, and its well and site."""
-    wells = {}
-    for one in _attributes(path)["plate"]["wells"]:
-        row, column = PurePosixPath(one["path"]).parts
-        wells[len(row), row, len(column), column] = _within(path, one["path"])
-    for (_, row, _, column), folder in sorted(wells.items()):
-        name = f"{row}{column:0>2}"
-        images = _attributes(folder).get("well", {}).get("images", [{"path": "0"}])
-        for number, image in enumerate(images, 1):
-            yield _within(folder, image["path"]), Position(name, number)
-
-
-def _within(folder: Path, inner: str) -> Path:
-    """Return a folder in another one, and refuse what leads out of it."""
-    if PurePosixPath(inner).is_absolute() or ".." in PurePosixPath(inner).parts:
-        raise BadFileError(f"{folder}: its metadata lead outside the folder, to {inner}")
-    return folder / inner
-
-
-def _read_image(path: Path, position: Position) -> _Image:
-    told = _attributes(path)
-    channels = [str(one.get("label", "")) for one in told.get("omero", {}).get("channels", ())]
-    labels = {
-        str(name): bool(_attributes(_within(path / "labels", str(name))).get(NOTE))
-        for name in _attributes(path / "labels").get("labels", ())
-    }
-    return _Image(path, position, tuple(channels), labels)
-
-
-def _find_channel(path: Path, images: Sequence[_Image], wanted: str) -> Channel | None:
+def _find_channel(path: Path, images: Sequence[PlateImage], wanted: str) -> Channel | None:
     """Find the channel that is wanted of all images; None if each has one alone."""
     first = open_zarr(images[0].path)
     count = first.shape[first.axes.index("C")] if "C" in first.axes else 1
@@ -285,7 +162,7 @@ def _number(names: Sequence[str], wanted: str) -> int | None:
     return lower.index(wanted.lower()) + 1 if lower.count(wanted.lower()) == 1 else None
 
 
-def _find_truth(path: Path, images: Sequence[_Image], wanted: str) -> str:
+def _find_truth(path: Path, images: Sequence[PlateImage], wanted: str) -> str:
     """Name the labels that are the ground truth; empty if there are none."""
     names = {name for one in images for name in one.labels}
     if wanted and wanted not in names:
