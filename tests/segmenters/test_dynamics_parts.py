@@ -173,7 +173,7 @@ from napari_nucseg.io.synthetic import draw_field
 from napari_nucseg.segmenters.dynamics.masks import finish, trace
 from tests.segmenters.cellpose_reference import flows_of
 
-vectors, cellprob = flows_of(draw_field(3, shape=(520, 696), nuclei=60).labels, noise=1.0)
+vectors, cellprob = flows_of(draw_field(3, shape=(260, 348), nuclei=30).labels, noise=1.0)
 traced = trace(vectors, cellprob, cellprob_threshold=0.0, steps=200)
 assert finish(traced, flow_threshold=0.4, min_size=15).max() > 20
 """

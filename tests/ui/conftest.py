@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from napari.settings import NapariSettings
 from npe2 import PluginManifest
 
 from napari_nucseg.segmenters import catalogue
@@ -37,6 +38,14 @@ def _manifests():
     found = list(PluginManifest.discover())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _user_settings():
+    """Leave the user's settings of napari as they are; each dock would write them anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NapariSettings, "_maybe_save", lambda self: None)
         yield
 
 
