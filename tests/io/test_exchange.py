@@ -493,6 +493,17 @@ def test_labels_of_ome_zarr_are_what_its_metadata_should_be(tmp_path):
 
 
 @NEEDS_ZARR
+@pytest.mark.parametrize(("made", "name"), [(MADE, "a fluo-nuclei"), ({}, "a labels")])
+def test_labels_of_ome_zarr_are_called_after_their_image(tmp_path, made, name):
+    labels = labels_of_all_kinds()
+    source = saved(BY_NAME["ome-zarr"], tmp_path, labels, image="a.tif", made=made)
+
+    told = json.loads((source.path / "zarr.json").read_text())["attributes"]
+
+    assert told["ome"]["multiscales"][0]["name"] == name
+
+
+@NEEDS_ZARR
 def test_labels_within_an_image_of_version_0_4_are_read(tmp_path):
     import zarr
 

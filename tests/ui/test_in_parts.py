@@ -100,6 +100,31 @@ def test_of_several_fields_the_one_in_sight_is_scored(qtbot, viewer, truths, pan
     assert panel.status.value.startswith("Field 2 of 2: ")
 
 
+def test_scores_are_seen_beside_their_own_field_alone(qtbot, viewer, truths, large, panel):
+    add_lazily(viewer, truths, spoil(truths))
+    scored(qtbot, panel)
+    viewer.dims.set_current_step(0, 1)
+    panel.score.native.click()
+    second = scored(qtbot, panel)
+    assert second
+
+    viewer.dims.set_current_step(0, 0)
+    assert scored(qtbot, panel) == {}
+    assert panel.status.value == "Field 1 of 2: not compared yet. Press Score."
+    panel.threshold.value = 0.8
+    assert scored(qtbot, panel) == {}
+
+    viewer.dims.set_current_step(0, 1)
+    assert panel.status.value.startswith("Field 2 of 2: ")
+    assert scored(qtbot, panel) != second
+    panel.threshold.value = 0.5
+    assert scored(qtbot, panel) == second
+    viewer.layers.remove("truth")
+    viewer.dims.set_current_step(0, 0)
+    viewer.dims.set_current_step(0, 1)
+    assert scored(qtbot, panel) == {}
+
+
 def test_overlays_and_nuclei_say_what_they_are_for(qtbot, viewer, truths, large, panel):
     add_lazily(viewer, truths[0], spoil(truths)[0])
     scored(qtbot, panel)

@@ -74,10 +74,7 @@ def test_a_volume_follows_no_slider_and_the_panel_says_so(qtbot, viewer, depths,
     before = predictions(viewer)[0].data.copy()
 
     panel.result.doubtful.native.click()
-    assert panel.status.value == (
-        "These labels have no flow errors, so doubt is not known. "
-        "Segment this field with a network."
-    )
+    assert panel.status.value == "Nuclei of volumes have no flow errors, so doubt is not known."
 
     move(qtbot, panel, {"min_size": 900})
 

@@ -146,6 +146,31 @@ def test_a_layer_in_pixels_has_no_size_of_pixels(layers, labels, tmp_path):
     assert read_labels_header(Source(tmp_path / "labels.tif")).pixel_size is None
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "is_told"),
+    [
+        ("labels.ome.zarr", (2, 3, 20, 30), True),
+        ("a_seg.npy", (2, 3, 20, 30), True),
+        ("labels.tif", (2, 3, 20, 30), False),
+        ("a_seg.npy", (1, 3, 20, 30), False),
+        ("a_seg.npy", (3, 20, 30), False),
+        ("a_seg.npy", (20, 30), False),
+    ],
+)
+def test_volumes_that_a_format_puts_in_a_row_are_told(viewer, tmp_path, name, shape, is_told):
+    if name.endswith("zarr"):
+        pytest.importorskip("zarr")
+    viewer.add_labels(np.ones(shape, np.int32))
+
+    with notification_manager:
+        notification_manager.records.clear()
+        save(viewer.layers, tmp_path / name)
+
+    told = [one.message for one in notification_manager.records]
+    words = "the 2 x 3 planes are written in a row, as if they were one volume"
+    assert any(words in one for one in told) == is_told
+
+
 def test_negative_labels_have_no_outline_and_that_is_said(viewer, tmp_path):
     viewer.add_labels(np.array([[-1, 0, 3], [-1, 0, 3]]))
 

@@ -135,3 +135,17 @@ def test_labels_that_are_all_damaged_are_refused(viewer, image, field):
 
     with pytest.raises(ValueError, match="it holds no label image of OME-Zarr"):
         open_in(viewer, image / "labels" / "nuclei")
+
+
+def test_labels_of_another_size_than_their_image_are_told(viewer, image, field, capsys):
+    open_in(viewer, image)
+    assert "not scored" not in capsys.readouterr().out
+    write_zarr_into(image, "half", Labelled(field.labels[::2, ::2], sizes=SIZES), overwrite=False)
+
+    open_in(viewer, image)
+
+    told = capsys.readouterr().out
+    height, width = field.labels.shape
+    assert f"half: the labels have {-(-height // 2)} x {-(-width // 2)} px, and their" in told
+    assert f"image has {height} x {width}. They are not scored" in told
+    assert told.count("not scored") == 1

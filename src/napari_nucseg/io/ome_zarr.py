@@ -207,7 +207,7 @@ def create_labels(
     """
     axes = ("tyx" if stack == "T" else "zyx")[-len(shape) :]
     count = 1 + max(0, math.ceil(math.log2(max(shape[-2:]) / _CHUNK[len(shape)])))
-    scales = _multiscales(axes, count, folder.name, calibration)
+    scales = _multiscales(axes, count, _name_of(made), calibration)
     told = _with_version(scales, version)
     group = import_zarr().create_group(
         str(folder),
@@ -248,6 +248,12 @@ def _create_level(group: Any, shape: tuple[int, ...], level: int, version: str, 
         chunk_key_encoding={"name": "v2", "separator": "/"} if is_old else None,
         dimension_names=None if is_old else list(axes),
     )
+
+
+def _name_of(made: Mapping[str, Any]) -> str:
+    """Name labels for other programs; the folder's own name may be that of a stage."""
+    stem = Path(str(made.get("image") or "")).stem
+    return f"{stem} {made.get('model') or 'labels'}".lstrip()
 
 
 def _multiscales(axes: str, levels: int, name: str, calibration: Calibration) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from napari_nucseg.io.writers import with_ending
 from napari_nucseg.ui.edits import count_corrected_in
 from napari_nucseg.ui.layer_fields import plane_of
 from napari_nucseg.ui.layers import FILE
+from napari_nucseg.wording import as_size
 
 FILTERS = {f"{one.title} ({' '.join(f'*{end}' for end in one.endings)})": one for one in FORMATS}
 """Filters of a file dialog, and the format that each stands for."""
@@ -100,6 +101,7 @@ def save_in(form: LabelFormat, path: Path, data: Any, attributes: dict[str, Any]
         path = file_in(form, path)
     refuse_truth(path)
     labels: NDArray[Any] = np.asarray(_full(data, attributes))
+    stacked = labels.shape[:-2]
     if form.name in _OUTLINES and labels.min(initial=0) < 0:
         show_warning(f"{path}: negative labels, such as {labels.min()}, have no outlines.")
     if form.name not in _ANY_AXES and labels.ndim > 3:
@@ -109,6 +111,11 @@ def save_in(form: LabelFormat, path: Path, data: Any, attributes: dict[str, Any]
     name, sizes = _image_name(attributes, made), _calibration(attributes)
     labelled = Labelled(labels, name, made, sizes, stack=stack)
     _told(str(path), partial(form.save, path, labelled))
+    if labelled.labels.ndim == 3 and len(labelled.labels) > max(stacked):
+        show_warning(
+            f"{path}: the {as_size(stacked)} planes are written in a row, as if they were one "
+            "volume. Label images (TIFF) keep them apart."
+        )
     return [str(path)]
 
 

@@ -21,6 +21,7 @@ from napari_nucseg.ui.files.labels_reader import OpenImage, labels_layer, open_i
 from napari_nucseg.ui.files.opening import LayerData, Opened, read_and_wait
 from napari_nucseg.ui.files.reader import Read, contrast_of
 from napari_nucseg.ui.layers import FILE, IMAGE, PREDICTION, LayerRecord, prepare_colours, tag
+from napari_nucseg.wording import as_size
 
 _COLOURS = ("magenta", "green", "cyan", "yellow", "red", "blue")
 """Of the channels of an image that has several, in turn."""
@@ -71,7 +72,7 @@ def read_zarrs(paths: Sequence[Path], images: Sequence[OpenImage], progress: Pro
     notes: list[str] = []
     failed: list[ValueError | OSError] = []
     for path in paths:
-        labels, over = label_images_in(path), images
+        labels, over, shape = label_images_in(path), images, None
         if path not in (labels[0], labels[0].parent):
             image = open_zarr(path)
             layers += _channels(path, image)
@@ -86,7 +87,8 @@ def read_zarrs(paths: Sequence[Path], images: Sequence[OpenImage], progress: Pro
                 failed.append(error)
                 continue
             layers.append(layer)
-            notes += [f"{one}: {note}"] if note else []
+            told = filter(None, (note, _size_doubt(layer, shape)))
+            notes += [f"{one}: {remark}" for remark in told]
     if failed and not layers:
         raise failed[0]
     prepare_colours()
@@ -150,6 +152,18 @@ def _labels(path: Path, images: Sequence[OpenImage]) -> tuple[LayerData, str]:
         Source(path), replace(labelled, image=f"{image}.zarr"), images
     )
     return (data, {**keywords, "name": _name(path)}, kind), note
+
+
+def _size_doubt(layer: LayerData, image: tuple[int, ...] | None) -> str:
+    """Say that labels have another size than the image that holds them, if there is one."""
+    data, keywords = layer[0], layer[1]
+    shape = tuple((data[0] if keywords.get("multiscale") else data).shape)
+    if image is None or shape == tuple(length for length in image if length > 1):
+        return ""
+    return (
+        f"the labels have {as_size(shape)} px, and their image has {as_size(image)}. They are not "
+        "scored or measured together."
+    )
 
 
 def _large_labels(path: Path, found: ZarrImage) -> LayerData:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from magicgui.widgets import PushButton
 
@@ -86,8 +87,15 @@ class ScoringInParts:
         self._state, self._button, self._begin = state, button, begin
         self._run, self._tell = run, tell
         self._job: Job | None = None
-        self._where = ""
+        self._where, self._plane = "", 0
+        self._controls: ScoreControls | None = None
+        self._found: tuple[list[Any], FieldPair] | None = None
         state.changed.connect(self._on_changed)
+        state.viewer.dims.events.current_step.connect(self._follow_viewer)
+
+    def disconnect_viewer(self) -> None:
+        """Let go of the field slider."""
+        self._state.viewer.dims.events.current_step.disconnect(self._follow_viewer)
 
     def start(self, controls: ScoreControls) -> None:
         """Compare the field in sight of the chosen layers, and forget what was compared."""
@@ -96,8 +104,8 @@ class ScoringInParts:
         if controls.border.value or controls.ignore.regions_of(prediction).by_plane:
             self._tell(_NOTHING_LEFT_OUT)
             return
-        plane, count = shown_plane(self._state.viewer.dims.point, prediction), count_planes(truth)
-        self._where = f"Field {plane + 1} of {count}: " if count > 1 else ""
+        self._controls, self._plane = controls, self._plane_of(prediction)
+        plane, self._where = self._plane, _where(self._plane, truth)
         true, found = (FieldInParts(plane_of(full_data(one), plane)) for one in (truth, prediction))
         self._tell("Comparing in parts...")
         work = partial(compare_in_parts, (true, found), controls.rule)
@@ -120,11 +128,38 @@ class ScoringInParts:
 
     def _show(self, rule: ScoreRule, found: tuple[FieldPair, Score]) -> None:
         (pair, score), now = found, self._state.now
+        self._found = self._chosen(), pair
         scores = {now.plane: score} if now.rule == rule else {}
         self._state.take(replace(now, in_parts=pair, _scores=scores))
+        self._follow_viewer()
+
+    def _follow_viewer(self, event: Any = None) -> None:
+        """Show scores beside their own field alone, and keep them while another is in sight."""
+        if self._job is not None or self._found is None or self._found[0] != self._chosen():
+            return
+        (prediction, truth), pair = self._found
+        plane, now = self._plane_of(prediction), self._state.now
+        shown = pair if plane == self._plane else None
+        if shown is not now.in_parts:
+            self._state.take(replace(now, in_parts=shown, _scores={}))
+        if shown is None:
+            self._tell(f"{_where(plane, truth)}not compared yet. Press Score.")
+
+    def _chosen(self) -> list[Any]:
+        controls = self._controls
+        return [] if controls is None else [controls.prediction.value, controls.truth.value]
+
+    def _plane_of(self, layer: Any) -> int:
+        return shown_plane(self._state.viewer.dims.point, layer)
 
     def _on_changed(self, old: Comparison, new: Comparison) -> None:
         if self._job is not None and self._job.is_stopping:
             self._end()
         if new.in_parts is not None and new.score is not None and new.score is not old.score:
             self._tell(f"{self._where}{new.score.counts_in_words} {ONLY_SCORES}")
+
+
+def _where(plane: int, truth: Any) -> str:
+    """Say which field of several it is."""
+    count = count_planes(truth)
+    return f"Field {plane + 1} of {count}: " if count > 1 else ""

@@ -219,7 +219,7 @@ class ScorePanel(Panel):
         self.controls.ignore.follow(None)
         self._bind([])
         self.outline.clear()
-        for part in {"plots", "overlays", "mending"} & vars(self).keys():  # plots may not be built
+        for part in {"plots", "overlays", "mending", "in_parts"} & vars(self).keys():  # if built
             vars(self)[part].disconnect_viewer()
         self.edit_tracker.watch()
         self.scoring.stop()

@@ -25,6 +25,8 @@ _CLOSE = 4.0
 """Canvas pixels that an image pixel gets at least when a nucleus is gone to."""
 _NO_LABELS = "There are no labels yet. Press Segment."
 _NO_NUCLEUS = "There is no nucleus in this field."
+_NOT_SEGMENTED = "This field is not segmented yet. Press Segment."
+_VOLUME = "Nuclei of volumes have no flow errors, so doubt is not known."
 _NO_DOUBT = (
     "These labels have no flow errors, so doubt is not known. Segment this field with a network."
 )
@@ -100,8 +102,7 @@ class DoubtWalk:
         nuclei = [] if layer is None else most_doubtful(layer, self._selection.plane)
         table = None if layer is None else tables_of(layer).get(self._selection.plane)
         if layer is None or table is None or not nuclei:
-            is_empty = table is not None and not len(table.nuclei["index"])
-            self._tell(_NO_LABELS if layer is None else _NO_NUCLEUS if is_empty else _NO_DOUBT)
+            self._tell(_NO_LABELS if layer is None else _why_none(layer, table))
             return
         place = str(layer.unique_id), self._selection.plane
         before = self._at.rank if self._at.field == place else (-1 if step > 0 else 0)
@@ -135,6 +136,15 @@ class DoubtWalk:
                 self._tell(_say_doubt(nucleus, at.rank, count, table.nuclei | edges))
 
         self._run(lambda tell: _measure_edges(labels, source, nucleus.plane, table), show)
+
+
+def _why_none(layer: Labels, table: FieldTable | None) -> str:
+    """Say why no doubt of a field's nuclei is known."""
+    if table is None:
+        return _NOT_SEGMENTED if tables_of(layer) else _NO_DOUBT
+    if not len(table.nuclei["index"]):
+        return _NO_NUCLEUS
+    return _VOLUME if table.volume else _NO_DOUBT
 
 
 def _say_doubt(nucleus: Nucleus, rank: int, count: int, nuclei: Nuclei) -> str:
