@@ -21,6 +21,7 @@ from napari_nucseg.cli.console import (
     warn,
 )
 from napari_nucseg.cli.options import (
+    ACQUISITION,
     AsJson,
     ModelOptions,
     examples,
@@ -62,11 +63,11 @@ class FileOptions:
         ),
     ] = False
 
-    def find(self) -> tuple[list[Source], list[ValueError | OSError]]:
+    def find(self, acquisition: str) -> tuple[list[Source], list[ValueError | OSError]]:
         """Find images, and say which cannot be segmented; an error if none can be."""
         from napari_nucseg.batch.image_run import find_clashes, find_images, passed_over
 
-        sources, missing = find_images(self.inputs)
+        sources, missing = find_images(self.inputs, acquisition)
         clashes = find_clashes(sources, self.out)
         refused: list[ValueError | OSError] = [
             *missing.values(),
@@ -94,6 +95,7 @@ class ChoiceOptions:
         Literal["first", "last"] | None,
         typer.Option(help="Where channels lie, if the file does not say."),
     ] = None
+    acquisition: Annotated[str, typer.Option(help=ACQUISITION)] = ""
     volume: Annotated[
         Depth | None,
         typer.Option(
@@ -114,14 +116,18 @@ class ChoiceOptions:
         """Say what of images is segmented, by parameters of stacks other than the usual ones."""
         from napari_nucseg.batch.image_task import Choice
         from napari_nucseg.io.channels import Channel
-        from napari_nucseg.io.plates import find_channel, holder_of
+        from napari_nucseg.io.plates import PlateOptions, find_channel, holder_of
 
         if self.channel_axis is not None and self.channel is None:
             raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
         given = in_depth or {}
         plates = sorted({holder_of(source) for source in sources if source.title})
         if plates:
-            channel = find_channel(plates, self.channel or "")
+            channel = find_channel(
+                plates, PlateOptions(self.channel or "", acquisition=self.acquisition)
+            )
+        elif self.acquisition:
+            raise ValueError("--acquisition: none of the images is of a plate of OME-Zarr")
         elif self.channel is not None:
             channel = Channel.named(self.channel, self.channel_axis)
         else:
@@ -225,7 +231,7 @@ def segment(
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.image_task import ImageTask
 
-    sources, refused = files.find()
+    sources, refused = files.find(what.acquisition)
     choice, model = what.choice(in_depth, sources), how.only
     told.check(files.out, sources, files.overwrite)
     with told_beside(told.as_json):
