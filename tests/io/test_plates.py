@@ -386,6 +386,17 @@ def test_labels_go_into_plates_alone_and_by_a_plain_name(run, plate, drawn_datas
     assert (done.code, "no name of labels" in done.said) == (2, True)
 
 
+def test_plates_are_segmented_by_themselves(run, plate, drawn_dataset, tmp_path):
+    line = "segment", plate, "--channel", "DAPI", "--out", tmp_path / "labels"
+    done = run(*line, drawn_dataset / "images")
+    assert (done.code, "segment plates by themselves" in done.said) == (2, True)
+    done = run(*line, "--channel-axis", "first")
+    assert (done.code, "says itself where channels lie" in done.said) == (2, True)
+    done = run("segment", drawn_dataset / "images", *line[2:], "--acquisition", "1")
+    assert (done.code, "--acquisition: none of the images is of a plate" in done.said) == (2, True)
+    assert not (tmp_path / "labels").exists()
+
+
 # Images of OME-Zarr beside one another
 
 
