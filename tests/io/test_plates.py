@@ -102,6 +102,21 @@ def test_channels_called_by_other_numbers_are_offered_as_they_are_taken(tmp_path
         open_dataset(path)
 
 
+@pytest.mark.parametrize("names", [("DAPI",), ("GFP", "DAPI", "Cy5")])
+def test_names_of_more_or_fewer_channels_than_there_are_are_not_used(plate, names):
+    for well in ("B/3", "C/10"):  # the first image, or another one
+        before = (plate / well / "0/.zattrs").read_text()
+        change(plate / well / "0", "omero", "channels", to=[{"label": one} for one in names])
+        with pytest.raises(ValueError, match=f"DAPI by name, as it has 2 .* name {len(names)}"):
+            open_dataset(plate, plate=DAPI)
+        assert open_dataset(plate, plate=PlateOptions("2")).fields[0].channel.name == "2"
+        (plate / well / "0/.zattrs").write_text(before)
+    change(plate / "B/3/0", "omero", "channels", to=[{"label": one} for one in names])
+    told = f"2 channels, and its metadata name {len(names)}; .*: 1, 2"
+    with pytest.raises(ValueError, match=told):
+        open_dataset(plate)
+
+
 def test_a_name_that_is_another_channel_in_some_fields_is_refused(plate):
     change(plate / "C/10/0", "omero", "channels", to=[{"label": "DAPI"}, {"label": "GFP"}])
     with pytest.raises(ValueError, match="DAPI is another one in each"):

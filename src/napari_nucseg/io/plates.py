@@ -157,24 +157,29 @@ def _read_chosen(path: Path, wanted: str) -> Plate:
 
 def _find_channel(path: Path, images: Sequence[PlateImage], wanted: str) -> Channel | None:
     """Find the channel that is wanted of all images; None if each has one alone."""
-    first = open_zarr(images[0].path)
-    count = first.shape[first.axes.index("C")] if "C" in first.axes else 1
-    names = images[0].channels or [""] * count
+    count = _count_channels(images[0])
+    names = _names_of(images[0], count) or [""] * count
     unique = [names.count(name) == 1 and name for name in names]
     numbers = [str(number) for number in range(1, count + 1)]
-    if any(one in numbers and one != number for one, number in zip(names, numbers, strict=False)):
+    if any(one in numbers and one != number for one, number in zip(names, numbers, strict=True)):
         called, choices = f", called {', '.join(names)} and here counted from 1", numbers
     else:
-        called, choices = "", [one or number for one, number in zip(unique, numbers, strict=False)]
+        called, choices = "", [one or number for one, number in zip(unique, numbers, strict=True)]
+    if len(images[0].channels) not in (0, count):
+        called = f", and its metadata name {len(images[0].channels)}"
     if not wanted and count > 1:
         told = f"{path}: its images have {count} channels{called}; say which shows the nuclei"
         raise ChoiceNeededError(told, "channel", choices)
     if wanted in ("", MEAN, *numbers):
         return Channel(wanted) if count > 1 else None
-    found = {_number(one.channels, wanted): one for one in reversed(images)}
+    found = {_number(_names_of(one, count), wanted): one for one in reversed(images)}
     if None in found:
+        lacking, why = found[None], ""
+        if lacking.channels and not _names_of(lacking, count):
+            named, there = len(lacking.channels), _count_channels(lacking)
+            why = f" by name, as it has {there} and its metadata name {named}"
         raise ValueError(
-            f"{found[None].path}: it has no channel {wanted}; choose one of "
+            f"{lacking.path}: it has no channel {wanted}{why}; choose one of "
             f"{', '.join(choices)}, or {MEAN}"
         )
     if len(found) > 1:
@@ -184,6 +189,21 @@ def _find_channel(path: Path, images: Sequence[PlateImage], wanted: str) -> Chan
             "its number"
         )
     return Channel(str(next(iter(found)))) if count > 1 else None
+
+
+def _count_channels(image: PlateImage) -> int:
+    """Count the channels that an image has, whatever is told of them."""
+    found = open_zarr(image.path)
+    return found.shape[found.axes.index("C")] if "C" in found.axes else 1
+
+
+def _names_of(image: PlateImage, count: int) -> Sequence[str]:
+    """Return the names of an image's channels; none if more or fewer are named than it has.
+
+    An image is opened to count them only where they are not as many as images usually have.
+    """
+    is_usual = len(image.channels) in (0, count)
+    return image.channels if is_usual or len(image.channels) == _count_channels(image) else ()
 
 
 def _number(names: Sequence[str], wanted: str) -> int | None:
