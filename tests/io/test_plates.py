@@ -228,6 +228,13 @@ def test_a_field_that_is_not_there_is_told_and_a_well_outside_is_refused(plate):
         open_dataset(plate, plate=DAPI)
 
 
+@pytest.mark.parametrize("well", ["B/03", "b/3"])
+def test_two_wells_of_one_name_are_refused(plate, well):
+    change(plate, "plate", "wells", 1, "path", to=well)
+    with pytest.raises(ValueError, match=rf"B/3 and .*{well}: both are well"):
+        open_dataset(plate, plate=DAPI)
+
+
 def test_damaged_metadata_are_refused_by_name(plate):
     assert is_plate(plate)
     (plate / "B/3/.zattrs").write_text("{")

@@ -159,9 +159,15 @@ def _places(path: Path, wells: Sequence[Any], names: Mapping[str, str]) -> Itera
     for one in wells:
         row, column = PurePosixPath(one["path"]).parts
         folders[len(row), row, len(column), column] = _within(path, one["path"])
-    only = next(iter(names)) if len(names) == 1 else ""
+    only, taken = next(iter(names)) if len(names) == 1 else "", dict[str, Path]()
     for (_, row, _, column), folder in sorted(folders.items()):
         name = f"{row}{column:0>2}"
+        other = taken.setdefault(name.upper(), folder)  # files may not differ by capitals alone
+        if other != folder:
+            raise BadFileError(
+                f"{other} and {folder}: both are well {name}; leave one out of the metadata of the "
+                "plate"
+            )
         images = _attributes(folder).get("well", {}).get("images", [{"path": "0"}])
         for number, image in enumerate(images, 1):
             acquisition = image.get("acquisition")
