@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,28 @@ def write_plate(path, fields, version="0.4", channels=CHANNELS, labels=("nuclei"
             for name in labels:
                 write_labels(image, name, field.labels, version)
     return path
+
+
+def change(folder, *keys, to):
+    """Change an entry of the metadata of a folder of version 0.4."""
+    file = folder / ".zattrs"
+    entry = told = json.loads(file.read_text())
+    for key in keys[:-1]:
+        entry = entry[key]
+    entry[keys[-1]] = to
+    file.write_text(json.dumps(told))
+
+
+def tell_acquisitions(plate, names=("before", "after"), numbers=(0, 1)):
+    """Say that the first image of each well is of the first acquisition, and the second after."""
+    listed = [{"id": one, "name": name} for one, name in zip(numbers, names, strict=True)]
+    change(plate, "plate", "acquisitions", to=listed)
+    for well in WELLS:
+        images = json.loads((plate / well / ".zattrs").read_text())["well"]["images"]
+        for image, number in zip(images, numbers, strict=False):
+            image["acquisition"] = number
+        change(plate / well, "well", "images", to=images)
+    return plate
 
 
 def write_alone(path, data, version="0.4", labels=None):

@@ -92,9 +92,7 @@ def open(  # noqa: A001
     split: str | None = None,
     *,
     truths: StrPath | None = None,
-    channel: str = "",
-    truth_labels: str = "",
-    pattern: str = "",
+    **plate: str,
 ) -> Dataset:
     """Find the fields of a dataset, or of one image, without reading any pixel.
 
@@ -106,13 +104,11 @@ def open(  # noqa: A001
         Keep the fields of one of the dataset's lists alone, such as "validation".
     truths : str or path, optional
         Folder of the ground truth, where the first one holds the images alone.
-    channel : str
-        Channel of the nuclei in a plate, by name or number; not needed if there is one.
-    truth_labels : str
-        Name of the labels in a plate of OME-Zarr that are the ground truth, if there are several.
-    pattern : str
-        How files name their well: a regular expression with a group ``(?P<well>...)``, or row and
-        column, and site and channel if names have them.
+    **plate : str
+        What is taken of a plate: ``channel``, that of the nuclei, and ``acquisition`` of OME-Zarr,
+        each by name or number if there are several; ``truth_labels``, those in OME-Zarr that are
+        the ground truth; ``pattern``, how files name their well: a regular expression with a
+        group ``(?P<well>...)``, or row and column, and site and channel if names have them.
 
     Returns
     -------
@@ -128,15 +124,19 @@ def open(  # noqa: A001
     is_path, is_list = isinstance(truths, (*PATHS, type(None))), isinstance(split, str | None)
     check_argument(is_path, "truths", truths, "the path of a folder")
     check_argument(is_list, "split", split, "the name of one of the dataset's lists")
-    place = Path(path)
-    plate = PlateOptions(channel, truth_labels, pattern)
+    known = [field.name for field in fields(PlateOptions)]
+    for name, wanted in plate.items():
+        if name not in known:
+            raise ValueError(f"there is no argument {name!r}; choose among {', '.join(known)}")
+        check_argument(isinstance(wanted, str), name, wanted, "text, such as '1'")
+    place, options = Path(path), PlateOptions(**plate)
     is_file = place.is_file() and place.suffix.lower() in PICTURE_SUFFIXES
     if is_file or (is_zarr(place) and not is_plate(place)):
-        if split is not None or truths is not None or plate != NO_PLATE:
+        if split is not None or truths is not None or options != NO_PLATE:
             raise ValueError(f"{place}: this is one image; open its folder to choose more than it")
         return Dataset(place.name, (find_field(place),))
     folder = None if truths is None else Path(truths)
-    return open_dataset(place, split, truths=folder, plate=plate)
+    return open_dataset(place, split, truths=folder, plate=options)
 
 
 @overload

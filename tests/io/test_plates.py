@@ -15,9 +15,9 @@ from napari_nucseg.batch.saved_results import moved_to, open_results
 from napari_nucseg.io import writers
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.plate_metadata import is_plate
-from napari_nucseg.io.plates import PlateOptions
+from napari_nucseg.io.plates import PlateOptions, options_of
 from tests.batch.trainings import make_start
-from tests.drawn_plates import write_alone, write_plate
+from tests.drawn_plates import change, tell_acquisitions, write_alone, write_plate
 
 pytest.importorskip("zarr")
 
@@ -102,11 +102,23 @@ def test_channels_called_by_other_numbers_are_offered_as_they_are_taken(tmp_path
         open_dataset(path)
 
 
+@pytest.mark.parametrize("names", [("DAPI",), ("GFP", "DAPI", "Cy5")])
+def test_names_of_more_or_fewer_channels_than_there_are_are_not_used(plate, names):
+    for well in ("B/3", "C/10"):  # the first image, or another one
+        before = (plate / well / "0/.zattrs").read_text()
+        change(plate / well / "0", "omero", "channels", to=[{"label": one} for one in names])
+        with pytest.raises(ValueError, match=f"DAPI by name, as it has 2 .* name {len(names)}"):
+            open_dataset(plate, plate=DAPI)
+        assert open_dataset(plate, plate=PlateOptions("2")).fields[0].channel.name == "2"
+        (plate / well / "0/.zattrs").write_text(before)
+    change(plate / "B/3/0", "omero", "channels", to=[{"label": one} for one in names])
+    told = f"2 channels, and its metadata name {len(names)}; .*: 1, 2"
+    with pytest.raises(ValueError, match=told):
+        open_dataset(plate)
+
+
 def test_a_name_that_is_another_channel_in_some_fields_is_refused(plate):
-    file = plate / "C/10/0/.zattrs"
-    told = json.loads(file.read_text())
-    told["omero"]["channels"].reverse()
-    file.write_text(json.dumps(told))
+    change(plate / "C/10/0", "omero", "channels", to=[{"label": "DAPI"}, {"label": "GFP"}])
     with pytest.raises(ValueError, match="DAPI is another one in each"):
         open_dataset(plate, plate=DAPI)
 
@@ -128,14 +140,98 @@ def test_of_several_labels_the_truth_has_to_be_named(tmp_path, fields):
     assert {one.mask.path.name for one in chosen.fields} == {"nuclei"}
 
 
+@pytest.mark.parametrize(
+    ("wanted", "stems"),
+    [
+        *((one, ["B03_s1", "B10_s1", "C10_s1"]) for one in ("before", "BEFORE", "0")),
+        *((one, ["B03_s2"]) for one in ("after", "1")),
+    ],
+)
+def test_of_several_acquisitions_the_chosen_one_is_taken(plate, wanted, stems):
+    tell_acquisitions(plate)
+    chosen = PlateOptions("DAPI", acquisition=wanted)
+    dataset = open_dataset(plate, plate=chosen)
+    assert [one.stem for one in dataset.fields] == stems
+    by_script = ns.open(plate, channel="DAPI", acquisition=wanted)
+    assert by_script.fields == dataset.fields
+    shutil.rmtree(plate / "B/10/0")  # of the first acquisition, so no loss of the other
+    absent = ("B10_s1",) if "B10_s1" in stems else ()
+    assert open_dataset(plate, plate=chosen).absent == absent
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("before", "after"), "are of 2 acquisitions; say which to take: before, after"),
+        (("", "after"), "acquisitions, called , after; say which to take: 0, 1"),
+        (("1", "2"), "acquisitions, called 1, 2; say which to take: 0, 1"),
+        (("", ""), "are of 2 acquisitions; say which to take: 0, 1"),
+    ],
+)
+def test_an_acquisition_that_is_not_told_or_not_there_is_refused(plate, names, told):
+    tell_acquisitions(plate, names)
+    with pytest.raises(ValueError, match=told):
+        open_dataset(plate, plate=DAPI)
+    there = told.rpartition(": ")[2]
+    with pytest.raises(ValueError, match=f"no acquisition third; choose one of {there}"):
+        open_dataset(plate, plate=PlateOptions("DAPI", acquisition="third"))
+
+
+def test_a_plate_of_one_acquisition_needs_no_choice(plate):
+    with pytest.raises(ValueError, match="no acquisition 0; it tells of none"):
+        open_dataset(plate, plate=PlateOptions("DAPI", acquisition="0"))
+    change(plate, "plate", "acquisitions", to=[{"id": 7}])
+    for wanted in ("", "7"):
+        dataset = open_dataset(plate, plate=PlateOptions("DAPI", acquisition=wanted))
+        assert [one.stem for one in dataset.fields] == STEMS
+
+
+def test_an_image_that_does_not_tell_its_acquisition_is_refused(plate):
+    tell_acquisitions(plate)
+    change(plate / "C/10", "well", "images", to=[{"path": "0"}])
+    with pytest.raises(ValueError, match=r"10/0: its well does not tell its acquisition"):
+        open_dataset(plate, plate=PlateOptions("DAPI", acquisition="0"))
+
+
+def test_wells_and_labels_are_of_the_acquisition_that_is_asked_for(run, plate, tmp_path):
+    tell_acquisitions(plate)
+    line = "benchmark", plate, "--channel", "DAPI", "-m", "otsu", "--out", tmp_path / "out"
+    done = run(*line)
+    assert (done.code, "say which to take: before, after" in done.said) == (2, True)
+    done = run(*line, "--acquisition", "before")
+    assert done.code == 0, done.said
+    assert [row["fields"] for row in read(tmp_path / "out" / "wells.csv")] == ["1", "1", "1"]
+    line = "segment", plate, "--channel", "DAPI", "-m", "otsu", "--out", tmp_path / "labels"
+    done = run(*line)
+    assert (done.code, "say which to take: before, after" in done.said) == (2, True)
+    done = run(*line, "--acquisition", "after")
+    assert done.code == 0, done.said
+    assert [path.name for path in (tmp_path / "labels").glob("*.tif")] == ["B03_s2.tif"]
+
+
+def test_results_of_an_acquisition_find_a_plate_that_was_moved(run, plate, tmp_path):
+    tell_acquisitions(plate)
+    chosen = "--channel", "DAPI", "--acquisition", "after"
+    assert run("benchmark", plate, *chosen, "-m", "otsu", "--out", tmp_path / "out").code == 0
+    moved = plate.rename(tmp_path / "moved.ome.zarr")
+    (results,) = open_results(tmp_path / "out")
+    there = open_dataset(moved, plate=options_of(results.dataset, moved))
+    assert there.fields == moved_to(results, there).dataset.fields
+    assert [one.stem for one in there.fields] == ["B03_s2"]
+
+
 def test_a_field_that_is_not_there_is_told_and_a_well_outside_is_refused(plate):
     shutil.rmtree(plate / "B/3/1")
     assert open_dataset(plate, plate=DAPI).absent == ("B03_s2",)
-    file = plate / ".zattrs"
-    told = json.loads(file.read_text())
-    told["plate"]["wells"][0]["path"] = "../B"
-    file.write_text(json.dumps(told))
+    change(plate, "plate", "wells", 0, "path", to="../B")
     with pytest.raises(ValueError, match="outside the folder"):
+        open_dataset(plate, plate=DAPI)
+
+
+@pytest.mark.parametrize("well", ["B/03", "b/3"])
+def test_two_wells_of_one_name_are_refused(plate, well):
+    change(plate, "plate", "wells", 1, "path", to=well)
+    with pytest.raises(ValueError, match=rf"B/3 and .*{well}: both are well"):
         open_dataset(plate, plate=DAPI)
 
 
@@ -150,8 +246,9 @@ def test_damaged_metadata_are_refused_by_name(plate):
 
 
 def test_options_of_plates_are_refused_for_other_datasets(drawn_dataset, plate):
-    with pytest.raises(ValueError, match="no plate of OME-Zarr"):
-        open_dataset(drawn_dataset, plate=DAPI)
+    for options in (DAPI, PlateOptions(pattern="(?P<well>.*)", acquisition="1")):
+        with pytest.raises(ValueError, match="no plate of OME-Zarr"):
+            open_dataset(drawn_dataset, plate=options)
     with pytest.raises(ValueError, match="names its wells"):
         open_dataset(plate, plate=PlateOptions("DAPI", pattern="(?P<well>.*)"))
 
@@ -262,6 +359,10 @@ def test_a_plate_is_opened_by_scripts_and_learned_from(run, plate, tmp_path, fie
     np.testing.assert_array_equal(opened[0].read_truth(), fields[0].labels)
     with pytest.raises(ValueError, match="have 2 channels"):
         ns.open(plate)
+    with pytest.raises(ValueError, match="channel is 2; it must be text"):
+        ns.open(plate, channel=2)
+    with pytest.raises(ValueError, match="no argument 'chanel'; choose among channel, truth_label"):
+        ns.open(plate, chanel="2")
     start, out = make_start(tmp_path / "start.pt"), tmp_path / "mine.pt"
     brief = "--hold-out", 0, "--batches", 2, "--validate-every", 2, "--crop", 64
     line = "train", plate, "--start", start, *brief, "--batch-size", 2, "-o", out
@@ -305,6 +406,17 @@ def test_labels_go_into_plates_alone_and_by_a_plain_name(run, plate, drawn_datas
     assert (done.code, "none of the images is of a plate" in done.said) == (2, True)
     done = run("segment", plate, "--channel", "DAPI", *out, "--into-plate", "../otsu")
     assert (done.code, "no name of labels" in done.said) == (2, True)
+
+
+def test_plates_are_segmented_by_themselves(run, plate, drawn_dataset, tmp_path):
+    line = "segment", plate, "--channel", "DAPI", "--out", tmp_path / "labels"
+    done = run(*line, drawn_dataset / "images")
+    assert (done.code, "segment plates by themselves" in done.said) == (2, True)
+    done = run(*line, "--channel-axis", "first")
+    assert (done.code, "says itself where channels lie" in done.said) == (2, True)
+    done = run("segment", drawn_dataset / "images", *line[2:], "--acquisition", "1")
+    assert (done.code, "--acquisition: none of the images is of a plate" in done.said) == (2, True)
+    assert not (tmp_path / "labels").exists()
 
 
 # Images of OME-Zarr beside one another

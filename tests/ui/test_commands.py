@@ -11,7 +11,7 @@ from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, PREDICTION, LayerRecor
 from napari_nucseg.ui.run.panel import RunPanel
 from napari_nucseg.ui.score.panel import ScorePanel
 from napari_nucseg.ui.segment.panel import SegmentPanel
-from tests.drawn_plates import write_plate
+from tests.drawn_plates import tell_acquisitions, write_plate
 
 
 @pytest.fixture
@@ -142,11 +142,12 @@ def test_a_dataset_is_opened_from_its_folder(qtbot, viewer, choose, drawn_datase
 
 
 @pytest.mark.parametrize("command", ["open_dataset", "open_folder_of_images"])
-def test_a_plate_is_opened_in_the_channel_and_with_the_labels_that_are_asked_for(
+def test_a_plate_is_opened_as_what_is_asked_for_says(
     qtbot, viewer, choose, tmp_path, drawn_fields, monkeypatch, command
 ):
     fields = [*drawn_fields, drawn_fields[0]]
     plate = write_plate(tmp_path / "plate.ome.zarr", fields, labels=("cells", "nuclei"))
+    tell_acquisitions(plate)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(plate))
     asked = []
 
@@ -158,10 +159,10 @@ def test_a_plate_is_opened_in_the_channel_and_with_the_labels_that_are_asked_for
     choose(command)
 
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=20_000)
-    assert asked == [("GFP", "DAPI"), ("cells", "nuclei")]
-    image, truth = (np.asarray(layer.data[0]) for layer in viewer.layers)
-    assert np.array_equal(image, drawn_fields[0].image)
-    assert np.array_equal(truth, drawn_fields[0].labels)
+    assert asked == [("before", "after"), ("GFP", "DAPI"), ("cells", "nuclei")]
+    image, truth = (np.squeeze(np.asarray(layer.data)) for layer in viewer.layers)
+    assert np.array_equal(image, drawn_fields[1].image)
+    assert np.array_equal(truth, drawn_fields[1].labels)
 
 
 def test_a_plate_is_not_opened_if_no_channel_is_chosen(

@@ -15,6 +15,7 @@ from napari_nucseg.batch import executor, run_setup
 from napari_nucseg.io.bbbc039 import dataset_folder
 from napari_nucseg.io.datasets import open_dataset
 from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.plates import PlateOptions
 from napari_nucseg.io.sources import Source
 from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.segmenters import catalogue, otsu
@@ -203,12 +204,12 @@ def test_a_switch_stands_in_the_command_without_a_value(panel):
 
 def test_what_is_taken_of_a_plate_stands_in_the_command(panel):
     panel.form.channel.value, panel.form.truth_labels.value = " DAPI ", "nuclei"
+    panel.form.acquisition.value = "1"
     request = panel._request()
-    assert (request.plate.channel, request.plate.labels, request.plate.pattern) == (
-        *("DAPI", "nuclei", ""),
-    )
+    assert request.plate == PlateOptions("DAPI", "nuclei", acquisition="1")
     line = request.command
     assert line[line.index("--channel") :][:4] == ["--channel", "DAPI", "--truth-labels", "nuclei"]
+    assert line[line.index("--acquisition") + 1] == "1"
     assert "--pattern" not in line
 
 

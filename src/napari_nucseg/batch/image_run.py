@@ -33,11 +33,12 @@ from napari_nucseg.wording import counted
 
 
 def find_images(
-    inputs: Sequence[Path],
+    inputs: Sequence[Path], acquisition: str = ""
 ) -> tuple[tuple[Source, ...], dict[Path, ValueError | OSError]]:
     """List images: the files given, and those directly in the folders given.
 
     Of a folder, labels are left out: those that were saved there, and ground truth by its name.
+    Of a plate of OME-Zarr with several acquisitions, one has to be named.
 
     Returns
     -------
@@ -49,17 +50,17 @@ def find_images(
     refused: dict[Path, ValueError | OSError] = {}
     for path in inputs:
         try:
-            sources += _images_of(path)
+            sources += _images_of(path, acquisition)
         except (ValueError, OSError) as error:
             refused[path] = error
     return tuple(dict.fromkeys(sources)), refused
 
 
-def _images_of(path: Path) -> list[Source]:
+def _images_of(path: Path, acquisition: str) -> list[Source]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file or folder")
     if is_zarr(path):
-        return plate_images(path) if is_plate(path) else [Source(path)]
+        return plate_images(path, acquisition) if is_plate(path) else [Source(path)]
     found = _images_in(path) if path.is_dir() else [Source(path)]
     if not found:
         raise ValueError(f"{path}: no TIFF, PNG or JPEG image here{others_in(path)}")

@@ -53,6 +53,8 @@ Scheduler = Annotated[
         "given."
     ),
 ]
+ACQUISITION = "Acquisition of a plate of OME-Zarr, by name or number, where it has several."
+"""Help of the option of this name."""
 Components = Annotated[
     bool,
     typer.Option(
@@ -79,10 +81,12 @@ class WellOptions:
         ),
     ] = ""
 
+    acquisition: Annotated[str, typer.Option(help=ACQUISITION)] = ""
+
     @property
     def plate(self) -> PlateOptions:
         """The same as a dataset is opened with."""
-        return PlateOptions(self.channel, self.truth_labels, self.pattern)
+        return PlateOptions(**vars(self))
 
 
 Command = Callable[..., None]

@@ -21,6 +21,7 @@ from napari_nucseg.cli.console import (
     warn,
 )
 from napari_nucseg.cli.options import (
+    ACQUISITION,
     AsJson,
     ModelOptions,
     examples,
@@ -38,6 +39,7 @@ from napari_nucseg.wording import counted
 if TYPE_CHECKING:
     from napari_nucseg.batch.field_task import Executor
     from napari_nucseg.batch.image_task import Choice, Failed, ImageTask, Saved
+    from napari_nucseg.io.channels import Channel
     from napari_nucseg.io.sources import Source
 
 EXAMPLES = examples(
@@ -62,11 +64,11 @@ class FileOptions:
         ),
     ] = False
 
-    def find(self) -> tuple[list[Source], list[ValueError | OSError]]:
+    def find(self, acquisition: str) -> tuple[list[Source], list[ValueError | OSError]]:
         """Find images, and say which cannot be segmented; an error if none can be."""
         from napari_nucseg.batch.image_run import find_clashes, find_images, passed_over
 
-        sources, missing = find_images(self.inputs)
+        sources, missing = find_images(self.inputs, acquisition)
         clashes = find_clashes(sources, self.out)
         refused: list[ValueError | OSError] = [
             *missing.values(),
@@ -94,6 +96,7 @@ class ChoiceOptions:
         Literal["first", "last"] | None,
         typer.Option(help="Where channels lie, if the file does not say."),
     ] = None
+    acquisition: Annotated[str, typer.Option(help=ACQUISITION)] = ""
     volume: Annotated[
         Depth | None,
         typer.Option(
@@ -113,25 +116,43 @@ class ChoiceOptions:
     def choice(self, in_depth: dict[str, Any] | None, sources: Sequence[Source]) -> Choice:
         """Say what of images is segmented, by parameters of stacks other than the usual ones."""
         from napari_nucseg.batch.image_task import Choice
-        from napari_nucseg.io.channels import Channel
-        from napari_nucseg.io.plates import find_channel, holder_of
 
-        if self.channel_axis is not None and self.channel is None:
-            raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
         given = in_depth or {}
-        plates = sorted({holder_of(source) for source in sources if source.title})
-        if plates:
-            channel = find_channel(plates, self.channel or "")
-        elif self.channel is not None:
-            channel = Channel.named(self.channel, self.channel_axis)
-        else:
-            channel = None
         return Choice(
-            channel,
+            self._channel_of(sources),
             self.volume,
             VolumeParams(**given),
             takes_spacing="anisotropy" not in given,
         )
+
+    def _channel_of(self, sources: Sequence[Source]) -> Channel | None:
+        """Return the channel that is segmented; a plate names its channels, and files number them.
+
+        Raises
+        ------
+        ValueError
+            If an option does not suit the images, or some are of plates and others are not.
+        """
+        from napari_nucseg.io.channels import Channel
+        from napari_nucseg.io.plates import PlateOptions, find_channel, holder_of
+
+        plates = sorted({holder_of(source) for source in sources if source.title})
+        others = [source for source in sources if not source.title]
+        if plates and others:
+            raise ValueError(
+                f"{plates[0]} is a plate of OME-Zarr, and {others[0]} is none; their channels are "
+                "not chosen alike, so segment plates by themselves"
+            )
+        if plates and self.channel_axis is not None:
+            raise ValueError("--channel-axis: a plate of OME-Zarr says itself where channels lie")
+        if plates:
+            options = PlateOptions(self.channel or "", acquisition=self.acquisition)
+            return find_channel(plates, options)
+        if self.acquisition:
+            raise ValueError("--acquisition: none of the images is of a plate of OME-Zarr")
+        if self.channel_axis is not None and self.channel is None:
+            raise ValueError("--channel-axis needs --channel, the channel of the nuclei")
+        return None if self.channel is None else Channel.named(self.channel, self.channel_axis)
 
 
 @dataclass(frozen=True)
@@ -225,7 +246,7 @@ def segment(
     from napari_nucseg.batch.executor import cluster_for
     from napari_nucseg.batch.image_task import ImageTask
 
-    sources, refused = files.find()
+    sources, refused = files.find(what.acquisition)
     choice, model = what.choice(in_depth, sources), how.only
     told.check(files.out, sources, files.overwrite)
     with told_beside(told.as_json):

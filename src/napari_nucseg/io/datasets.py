@@ -84,7 +84,7 @@ def open_dataset(
     allow_missing : bool
         Go on without the fields that the split names and the dataset lacks.
     plate : PlateOptions
-        Channel and labels of a plate, or how files name their wells.
+        What is taken of a plate, or how files name their wells.
 
     Raises
     ------
@@ -101,12 +101,12 @@ def open_dataset(
             raise ValueError(f"{path}: a plate of OME-Zarr names its wells and has its own labels")
         return _keep_split(open_plate(path, plate), path, split, allow_missing)
     dataset = _open_files(path, split, truths, allow_missing)
-    if plate.pattern and not plate.labels:
+    if plate.pattern and not (plate.truth_labels or plate.acquisition):
         return keep_matching(dataset, plate.pattern, plate.channel)
     if plate != NO_PLATE:
         raise ValueError(
-            f"{path}: no plate of OME-Zarr, of which alone labels are chosen by name; of other "
-            "files a channel is chosen by a group of --pattern"
+            f"{path}: no plate of OME-Zarr, of which alone labels and an acquisition are chosen; "
+            "of other files a channel is chosen by a group of --pattern"
         )
     return dataset
 

@@ -10,8 +10,8 @@ References
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,7 +30,9 @@ class PlateImage:
     path : Path
         Folder of the image.
     position : Position
-        Well, and number of the image in it.
+        Well, and number of the image in it, counted through all acquisitions.
+    acquisition : str
+        Number of the acquisition that it was taken in; empty if that is not told.
     channels : tuple of str
         Names of its channels, as far as they are known.
     labels : mapping
@@ -39,8 +41,9 @@ class PlateImage:
 
     path: Path
     position: Position
-    channels: tuple[str, ...]
-    labels: Mapping[str, bool]
+    acquisition: str
+    channels: tuple[str, ...] = ()
+    labels: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def stem(self) -> str:
@@ -58,6 +61,39 @@ class PlateImage:
         return Source(path, title=self.stem + ZARR_SUFFIX) if name in self.labels else None
 
 
+@dataclass(frozen=True)
+class Plate:
+    """The images of a plate, by well and site.
+
+    Attributes
+    ----------
+    images : tuple of PlateImage
+        Those that there are.
+    absent : tuple of PlateImage
+        Those that the metadata list and that are not there.
+    names : mapping
+        Number of each acquisition that the plate lists to its name, which may be empty.
+    """
+
+    images: tuple[PlateImage, ...]
+    absent: tuple[PlateImage, ...]
+    names: Mapping[str, str]
+
+    @property
+    def acquisitions(self) -> dict[str, str]:
+        """Number of each acquisition that images are of to its name."""
+        numbers = dict.fromkeys(one.acquisition for one in self.images if one.acquisition)
+        return {one: self.names.get(one, "") for one in sorted(numbers, key=lambda n: (len(n), n))}
+
+    def of(self, acquisition: str) -> Plate:
+        """Keep the images of one acquisition."""
+        images, absent = (
+            tuple(one for one in some if one.acquisition == acquisition)
+            for some in (self.images, self.absent)
+        )
+        return replace(self, images=images, absent=absent)
+
+
 def is_plate(path: Path) -> bool:
     """Whether a folder is a plate of OME-Zarr.
 
@@ -69,11 +105,20 @@ def is_plate(path: Path) -> bool:
     return is_zarr(path) and "plate" in _attributes(path)
 
 
-def read_plate(path: Path) -> tuple[list[PlateImage], tuple[str, ...]]:
-    """List the images of a plate by well and site, and the names of those that are not there."""
+def read_plate(path: Path) -> Plate:
+    """List the images of a plate of OME-Zarr.
+
+    Raises
+    ------
+    ValueError
+        If its metadata are damaged or contradict one another, or there is no image.
+    """
     try:
-        places = list(_places(path))
-        found = [_read_image(*one) for one in places if is_zarr(one[0])]
+        told = _attributes(path)["plate"]
+        listed = told.get("acquisitions", ())
+        names = {str(one["id"]): str(one.get("name") or "") for one in listed}
+        places = list(_places(path, told["wells"], names))
+        found = tuple(_read_image(one) for one in places if is_zarr(one.path))
     except BadFileError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -82,8 +127,13 @@ def read_plate(path: Path) -> tuple[list[PlateImage], tuple[str, ...]]:
         ) from error
     if not found:
         raise BadFileError(f"{path}: a plate without images; copy it again, with its wells")
-    absent = [f"{at.well}_s{at.site}" for one, at in places if not is_zarr(one)]
-    return found, tuple(absent)
+    untold = next((one for one in places if not one.acquisition), None)
+    if untold is not None and (len(names) > 1 or any(one.acquisition for one in places)):
+        raise BadFileError(
+            f"{untold.path}: its well does not tell its acquisition, though the plate has some; "
+            "write the metadata of the well again"
+        )
+    return Plate(found, tuple(one for one in places if not is_zarr(one.path)), names)
 
 
 def _attributes(folder: Path) -> Mapping[str, Any]:
@@ -103,17 +153,29 @@ def _attributes(folder: Path) -> Mapping[str, Any]:
     return {}
 
 
-def _places(path: Path) -> Iterator[tuple[Path, Position]]:
-    """Yield where each image of a plate is, and its well and site."""
-    wells = {}
-    for one in _attributes(path)["plate"]["wells"]:
+def _places(path: Path, wells: Sequence[Any], names: Mapping[str, str]) -> Iterator[PlateImage]:
+    """Yield where each image of a plate is, its well and site, and its acquisition."""
+    folders = {}
+    for one in wells:
         row, column = PurePosixPath(one["path"]).parts
-        wells[len(row), row, len(column), column] = _within(path, one["path"])
-    for (_, row, _, column), folder in sorted(wells.items()):
+        folders[len(row), row, len(column), column] = _within(path, one["path"])
+    only, taken = next(iter(names)) if len(names) == 1 else "", dict[str, Path]()
+    for (_, row, _, column), folder in sorted(folders.items()):
         name = f"{row}{column:0>2}"
+        other = taken.setdefault(name.upper(), folder)  # files may not differ by capitals alone
+        if other != folder:
+            raise BadFileError(
+                f"{other} and {folder}: both are well {name}; leave one out of the metadata of the "
+                "plate"
+            )
         images = _attributes(folder).get("well", {}).get("images", [{"path": "0"}])
         for number, image in enumerate(images, 1):
-            yield _within(folder, image["path"]), Position(name, number)
+            acquisition = image.get("acquisition")
+            yield PlateImage(
+                _within(folder, image["path"]),
+                Position(name, number),
+                only if acquisition is None else str(acquisition),
+            )
 
 
 def _within(folder: Path, inner: str) -> Path:
@@ -123,11 +185,13 @@ def _within(folder: Path, inner: str) -> Path:
     return folder / inner
 
 
-def _read_image(path: Path, position: Position) -> PlateImage:
-    told = _attributes(path)
+def _read_image(place: PlateImage) -> PlateImage:
+    """Complete an image by the names of its channels and labels."""
+    told = _attributes(place.path)
     channels = [str(one.get("label", "")) for one in told.get("omero", {}).get("channels", ())]
+    folder = place.path / "labels"
     labels = {
-        str(name): bool(_attributes(_within(path / "labels", str(name))).get(NOTE))
-        for name in _attributes(path / "labels").get("labels", ())
+        str(name): bool(_attributes(_within(folder, str(name))).get(NOTE))
+        for name in _attributes(folder).get("labels", ())
     }
-    return PlateImage(path, position, tuple(channels), labels)
+    return replace(place, channels=tuple(channels), labels=labels)

@@ -124,7 +124,7 @@ def read_results(
     """
     runs = found.runs
     if moved is not None:
-        there = open_dataset(moved, plate=options_of(runs[0].dataset))
+        there = open_dataset(moved, plate=options_of(runs[0].dataset, moved))
         runs = tuple(moved_to(run, there) for run in runs)
     dataset = runs[0].dataset
     for run in runs[1:]:

@@ -126,6 +126,11 @@ class RunForm:
             tooltip="Name of the labels in a plate of OME-Zarr that are the ground truth. Leave it "
             "empty where there are no others.",
         )
+        self.acquisition = LineEdit(
+            label="Acquisition",
+            tooltip="Which acquisition of a plate of OME-Zarr is taken, by name or number. Leave "
+            "it empty where there is one.",
+        )
         self.pattern = LineEdit(
             label="File names",
             tooltip="How the names of files tell their well: a regular expression with groups "
@@ -210,7 +215,7 @@ class RunForm:
     @property
     def plate(self) -> PlateOptions:
         """What is taken of a plate."""
-        rows = (self.channel, self.truth_labels, self.pattern)
+        rows = (self.channel, self.truth_labels, self.pattern, self.acquisition)
         return PlateOptions(*(row.value.strip() for row in rows))
 
     def chosen(self, defaults: SegmentParams) -> dict[str, float]:
@@ -230,7 +235,8 @@ class RunForm:
     @property
     def _more(self) -> tuple[ValueWidget | FileEdit, ...]:
         rule = (self.components, self.empty_as_one, self.ignore_border)
-        return (*rule, self.channel, self.truth_labels, self.pattern, self.scheduler)
+        plate = (self.channel, self.truth_labels, self.acquisition, self.pattern)
+        return (*rule, *plate, self.scheduler)
 
     def _on_dataset(self) -> None:
         self.split.reset_choices()

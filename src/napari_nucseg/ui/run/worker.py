@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from napari_nucseg.report.measures import Measured
 
 PLUGIN = "napari-nucseg"
-_PLATE = ("--channel", "--truth-labels", "--pattern")
-"""Options of the command line for what is taken of a plate, as `PlateOptions` has them."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,8 @@ class RunRequest:
         line += ["--empty-as-one"] if self.rule.empty_as_one else []
         line += ["--ignore-border"] if self.rule.ignore_border else []
         line += ["--scheduler", self.scheduler] if self.scheduler else []
-        for option, wanted in zip(_PLATE, astuple(self.plate), strict=True):
-            line += [option, wanted] if wanted else []
+        for name, wanted in asdict(self.plate).items():
+            line += [f"--{name.replace('_', '-')}", wanted] if wanted else []
         for name, value in self.chosen.items():
             option = f"--{name.replace('_', '-')}"
             line += [option] if value is True else [option, str(value)]
