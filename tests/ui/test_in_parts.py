@@ -119,6 +119,11 @@ def test_scores_are_seen_beside_their_own_field_alone(qtbot, viewer, truths, lar
     assert scored(qtbot, panel) != second
     panel.threshold.value = 0.5
     assert scored(qtbot, panel) == second
+    panel.score.native.click()
+    viewer.dims.set_current_step(0, 0)
+    assert scored(qtbot, panel) == {}
+    viewer.dims.set_current_step(0, 1)
+    assert scored(qtbot, panel) == second
     viewer.layers.remove("truth")
     viewer.dims.set_current_step(0, 0)
     viewer.dims.set_current_step(0, 1)

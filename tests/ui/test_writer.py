@@ -171,6 +171,15 @@ def test_volumes_that_a_format_puts_in_a_row_are_told(viewer, tmp_path, name, sh
     assert any(words in one for one in told) == is_told
 
 
+def test_labels_that_a_format_cannot_hold_name_their_file_once(viewer, tmp_path):
+    viewer.add_labels(np.ones((2, 20, 30), np.int32))
+
+    with pytest.raises(OSError, match="was not written: COCO instances") as refused:
+        save(viewer.layers, tmp_path / "labels.json")
+
+    assert str(refused.value).count("labels.json") == 1
+
+
 def test_negative_labels_have_no_outline_and_that_is_said(viewer, tmp_path):
     viewer.add_labels(np.array([[-1, 0, 3], [-1, 0, 3]]))
 

@@ -166,7 +166,8 @@ def _told(path: str, write: Callable[[], None]) -> None:
     try:
         write()
     except ValueError as error:
-        raise OSError(f"{path} was not written: {error}") from error
+        reason = str(error).removeprefix(f"{path}: ")
+        raise OSError(f"{path} was not written: {reason}") from error
 
 
 def _full(data: Any, attributes: dict[str, Any]) -> Any:

@@ -125,13 +125,13 @@ class ScoringInParts:
             self._button.text = "Score"
             if job.is_stopping:
                 self._tell("Stopped. Press Score to compare again.")
+            self._follow_viewer()
 
     def _show(self, rule: ScoreRule, found: tuple[FieldPair, Score]) -> None:
         (pair, score), now = found, self._state.now
         self._found = self._chosen(), pair
         scores = {now.plane: score} if now.rule == rule else {}
         self._state.take(replace(now, in_parts=pair, _scores=scores))
-        self._follow_viewer()
 
     def _follow_viewer(self, event: Any = None) -> None:
         """Show scores beside their own field alone, and keep them while another is in sight."""
