@@ -274,7 +274,7 @@ def _read(dataset: Dataset, areas: _Areas) -> Iterator[TrainField]:
     require_images_and_truth(dataset)
     chosen = [one for one in dataset.fields if areas is None or one.stem in areas]
     for field in chosen:
-        image, truth = field.read_image(), field.read_truth_image()
+        image, truth = field.read_plane(), field.read_truth_image()
         notes, complete = [f"{field.image}: {note}" for note in image.notes], None
         if areas is not None:
             drawn = read_areas(areas[field.stem], image.data.shape)
