@@ -53,7 +53,7 @@ def write_labels(image, name, labels, version, **others):
     write_image(group, labels.astype(np.uint32), "yx", version, {"image-label": told}, **others)
 
 
-def write_plate(path, fields, version="0.4", channels=CHANNELS, labels=("nuclei",)):
+def write_plate(path, fields, version="0.4", channels=CHANNELS, labels=("nuclei",), planes=1):
     """Write a plate of three wells, of two fields the first: in the last channel are nuclei."""
     zarr = pytest.importorskip("zarr")
     group = zarr.create_group(str(path), zarr_format=2 if version == "0.4" else 3)
@@ -79,7 +79,7 @@ def write_plate(path, fields, version="0.4", channels=CHANNELS, labels=("nuclei"
             field = next(drawn)
             image = inner.create_group(str(number))
             dark = [np.full_like(field.image, 5)] * (len(channels) - 1)
-            data = np.stack([*dark, field.image])[None, :, None]
+            data = np.stack([np.stack([*dark, field.image])] * planes, axis=1)[None]
             shown = {"color": "FFFFFF", "window": {"min": 0, "max": 255, "start": 0, "end": 255}}
             named = {"omero": {"channels": [{"label": name, **shown} for name in channels]}}
             write_image(image, data, "tczyx", version, named)

@@ -14,6 +14,9 @@ from napari_nucseg.batch.results_folder import ResultsFolder
 from napari_nucseg.batch.run_setup import check_folder, set_up
 from napari_nucseg.batch.saved_results import open_results
 from napari_nucseg.io.datasets import open_dataset
+from napari_nucseg.io.images import read_labels
+from napari_nucseg.io.sources import Source
+from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.metrics.score import DEFAULT_RULE
 from napari_nucseg.progress import ignore
 from napari_nucseg.segmenters import catalogue
@@ -98,6 +101,24 @@ def test_the_folder_opens_as_results_without_verdicts(images, tmp_path):
     assert results.done == (0, 1)
     assert results.made["model"] == "otsu"
     assert results.labels(0).max() == found.count
+
+
+def test_a_stack_says_what_can_be_done_and_no_option_that_runs_lack(images, tmp_path, drawn_fields):
+    tifffile.imwrite(images / "c.tif", np.stack([drawn_fields[0].image] * 5))
+    (found,) = run(images, tmp_path / "out")
+    assert "c.tif: a stack of 5 planes, and fields here are planes; save one" in found.failed["c"]
+    assert "(--volume)" not in found.failed["c"]
+    assert list(found.nuclei) == ["a", "b"]
+
+
+def test_labels_that_stay_name_no_option_that_runs_lack(images, tmp_path):
+    run(images, tmp_path / "out")
+    path = tmp_path / "out" / "labels" / "a.tif"
+    write_labels(path, np.roll(read_labels(Source(path)), 3, axis=0), read_provenance(path))
+    (tmp_path / "out" / "labels" / "b.tif").write_text("mine")
+    (found,) = run(images, tmp_path / "out")
+    assert "are kept; without their file, they are made anew" in found.suspect["a"][-1]
+    assert "it is kept. Choose another folder of results, or move" in found.failed["b"]
 
 
 def test_a_run_that_failed_altogether_says_why(images, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -216,6 +217,20 @@ def test_a_quarter_is_held_out_and_one_at_least(fields):
         assert {one.stem for one in data.learn}.isdisjoint(one.stem for one in data.held_out)
         assert len(data.learn) + held == count
         assert data.learned_from == {"mine": count - held}
+
+
+def test_datasets_of_one_name_are_told_apart(drawn_dataset, tmp_path):
+    other = tmp_path / "other" / drawn_dataset.name
+    shutil.copytree(drawn_dataset, other)
+    both = [open_dataset(path, "training") for path in (drawn_dataset, other)]
+    (name,) = {one.name for one in both}
+
+    data = TrainSets(both, both[:1]).read(0)
+    assert data.learned_from == {name: 2, f"{name} (2)": 2}
+    assert data.held_out_from == {name: 2}
+
+    data = TrainSets(both, 1).read(0)
+    assert data.learned_from == {f"{name}, {name} (2)": 3}
 
 
 def test_a_field_without_nuclei_is_held_out_last(fields):

@@ -286,6 +286,17 @@ def test_a_plate_with_truth_is_scored_and_opens_again(run, plate, tmp_path):
     assert (other.code, "channel: 2 before, 1 now" in other.said) == (2, True)
 
 
+def test_stacks_in_a_plate_are_refused_with_what_can_be_done(run, tmp_path, fields):
+    for kind, labels in (("scored", ("nuclei",)), ("bare", ())):
+        path = write_plate(tmp_path / f"{kind}.zarr", fields, labels=labels, planes=3)
+        line = "benchmark", path, "--channel", "DAPI", "-m", "otsu", "--out", tmp_path / kind
+        done = run(*line)
+        assert done.code != 0
+        assert "a stack of 3 planes, and fields here are planes; save one of each" in done.said
+    line = "train", tmp_path / "scored.zarr", "--channel", "DAPI", "-o", tmp_path / "a.pt"
+    assert "a stack of 3 planes, and fields here are planes" in run(*line).said
+
+
 def test_results_find_a_plate_that_was_moved(run, plate, tmp_path):
     out = tmp_path / "out"
     run("benchmark", plate, "--channel", "DAPI", "-m", "otsu", "--out", out)

@@ -284,5 +284,5 @@ def _find_saved(path: Path, source: Source, work: ImageTask, sha256: str) -> Sav
     if work.overwrite:
         return None
     if "labels_sha256" in made and made.get("image") == source.name:
-        return keep_edited(path, made)
+        return keep_edited(path, made, work)
     return work.blame_foreign(source, path)

@@ -185,7 +185,7 @@ class FieldTask:
             segmenter = self.setup.load()
             try:
                 self.folder.refuse_edited(field.stem)
-                image = field.read_image()
+                image = field.read_plane()
                 check_image(image.data, str(field.image))
                 check_versions(self.setup)
                 self._check_scale(field, image)

@@ -263,13 +263,16 @@ def find_saved(source: Source, work: ImageTask) -> Saved | Failed | None:
                 work.measure_kept(source, labels)
             except (ValueError, OSError) as error:
                 return work.blame(source, describe_error(error))
-        return keep_edited(path, made)
+        return keep_edited(path, made, work)
     return work.blame_foreign(source, path)
 
 
-def keep_edited(path: Path, made: Mapping[str, Any]) -> Saved:
+def keep_edited(path: Path, made: Mapping[str, Any], work: ImageTask) -> Saved:
     """Tell of labels that stay because they were edited since they were made."""
-    edited = "its labels were edited since, and are kept; --overwrite makes them anew"
+    anew = (
+        "without their file, they are made anew" if work.in_run else "--overwrite makes them anew"
+    )
+    edited = f"its labels were edited since, and are kept; {anew}"
     return replace(Saved.of(path, {**made, "suspect": ()}, is_old=True), read_as=(edited,))
 
 

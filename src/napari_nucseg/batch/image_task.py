@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from napari_nucseg.analysis.measurements import Nuclei
 from napari_nucseg.array_types import Labels
 from napari_nucseg.batch.field_task import (
     MODEL_TURN,
@@ -149,6 +150,8 @@ class ImageTask:
         Whether a table of its nuclei is written beside the labels.
     progress : Progress
         Called with (parts done, parts in all) of the image at work: its planes or tiles.
+    in_run : bool
+        Whether it is a field of a run over a dataset, which takes no stacks and replaces nothing.
     """
 
     setup: Setup
@@ -157,6 +160,7 @@ class ImageTask:
     overwrite: bool = False
     measures: bool = False
     progress: Progress = ignore
+    in_run: bool = False
 
     def __call__(self, source: Source) -> Saved | Failed:
         """Segment an image, and write its labels; what fails with it is told by its name."""
@@ -170,7 +174,8 @@ class ImageTask:
                 return self.blame(source, describe_failure(error))
         try:
             if self.measures:  # before the labels, which tell that all of it is there
-                self._measure(source, image, result)
+                channels = read_channels(source, self.choice.channel)
+                self._write(source, measure_image(image, result, self.choice.depth, channels))
             return _save(source, image, result, self)
         except (OSError, ValueError) as error:
             return self.blame(source, describe_failure(error))
@@ -179,24 +184,19 @@ class ImageTask:
         """Measure labels that were edited since they were made; their doubt is not known."""
         image = _read(source, self.choice)
         channels = read_channels(source, self.choice.channel)
-        nuclei = measure_labels(image, labels, self.choice.depth, channels)
-        write_nuclei(self._table(source), Field(source.stem, source), nuclei, source.name)
+        self._write(source, measure_labels(image, labels, self.choice.depth, channels))
 
-    def _table(self, source: Source) -> Path:
+    def _write(self, source: Source, nuclei: Nuclei) -> None:
         table = table_of(labels_file(source, self.out))
         refuse_foreign(table, self.overwrite)
-        return table
+        write_nuclei(table, Field(source.stem, source), nuclei, source.name)
 
-    def _measure(self, source: Source, image: Image, result: Found) -> None:
-        channels = read_channels(source, self.choice.channel)
-        nuclei = measure_image(image, result, self.choice.depth, channels)
-        write_nuclei(self._table(source), Field(source.stem, source), nuclei, source.name)
-
-    def _segment(
-        self, source: Source, segmenter: Segmenter
-    ) -> tuple[Image, Segmentation | VolumeSegmentation]:
+    def _segment(self, source: Source, segmenter: Segmenter) -> tuple[Image, Found]:
         params, depth = self.setup.params, self.choice.depth
-        image = _read(source, self.choice)
+        if self.in_run:
+            image = Field(source.stem, source, channel=self.choice.channel).read_plane()
+        else:
+            image = _read(source, self.choice)
         if depth is not None and image.data.ndim == 3:
             image = _take_for_depth(source, image, depth)
             volume = self.choice.volume_of(Calibration(image.pixel_size, image.z_spacing))
@@ -214,11 +214,11 @@ class ImageTask:
 
     def blame_foreign(self, source: Source, path: Path) -> Failed:
         """Tell of an image whose labels would replace what this has not written."""
-        return self.blame(
-            source,
-            f"{path} already exists, and is not what this command has written; it is kept. Choose "
-            "another --out, or replace it by --overwrite",
-        )
+        hint = "another --out, or replace it by --overwrite"
+        if self.in_run:
+            hint = "another folder of results, or move the file away"
+        kept = f"{path} already exists, and is not what this command has written; it is kept"
+        return self.blame(source, f"{kept}. Choose {hint}")
 
 
 def labels_file(source: Source, out: Path) -> Path:

@@ -143,7 +143,7 @@ class _Run:
     def carry_out(self, session: Session, progress: Progress, cluster: Executor | None) -> Measured:
         """Segment and measure all images, and write labels and tables."""
         channel = next(iter(self._fields.values())).channel  # the same one in all fields
-        work = ImageTask(self._setup, self._folder.labels, Choice(channel))
+        work = ImageTask(self._setup, self._folder.labels, Choice(channel), in_run=True)
         sources = [one.image for one in self._fields.values() if one.image is not None]
         for one in segment_images(sources, work, progress, cluster):
             self._take(one)

@@ -274,7 +274,7 @@ def _read(dataset: Dataset, areas: _Areas) -> Iterator[TrainField]:
     require_images_and_truth(dataset)
     chosen = [one for one in dataset.fields if areas is None or one.stem in areas]
     for field in chosen:
-        image, truth = field.read_image(), field.read_truth_image()
+        image, truth = field.read_plane(), field.read_truth_image()
         notes, complete = [f"{field.image}: {note}" for note in image.notes], None
         if areas is not None:
             drawn = read_areas(areas[field.stem], image.data.shape)
@@ -284,14 +284,17 @@ def _read(dataset: Dataset, areas: _Areas) -> Iterator[TrainField]:
 
 
 def _counts(datasets: Sequence[Dataset], areas: _Areas) -> dict[str, int]:
-    """Count the fields of each dataset that are read."""
-    return {
-        one.name: sum(areas is None or field.stem in areas for field in one.fields)
-        for one in datasets
-    }
+    """Count the fields of each dataset that are read; datasets of one name are numbered."""
+    found: dict[str, int] = {}
+    for one in datasets:
+        name, number = one.name, 1
+        while name in found:
+            number += 1
+            name = f"{one.name} ({number})"
+        found[name] = sum(areas is None or field.stem in areas for field in one.fields)
+    return found
 
 
 def _fingerprint(array: NDArray[Any]) -> str:
     head = f"{array.dtype.str} {array.shape}".encode()
-    digest = hashlib.sha256(head + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:_DIGITS]
+    return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()[:_DIGITS]

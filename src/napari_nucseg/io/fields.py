@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -175,6 +176,23 @@ class Field:
             first = error.proposal or "1"
             error.add_note(f"In Python: read_image(channel={first!r}), or {error.choices}.")
             raise
+        return image
+
+    def read_plane(self) -> Image:
+        """Read the image as `read_image` does, and refuse a stack, of which no dataset is scored.
+
+        Raises
+        ------
+        ValueError
+            If it is a stack; the message says what can be done.
+        """
+        image = self.read_image()
+        if image.data.ndim > 2:
+            raise ValueError(
+                f"{self.image}: a stack of {math.prod(image.data.shape[:-2])} planes, and fields "
+                "here are planes; save one of each stack, or a projection, and its ground truth. "
+                "The panel Segment nuclei and napari-nucseg segment --volume segment stacks"
+            )
         return image
 
     def read_image_header(self) -> Header:
