@@ -136,7 +136,7 @@ def test_an_image_that_cannot_be_segmented_in_blocks_leaves_nothing_behind(field
     out = tmp_path / "out"
     Image.fromarray(field).save(tmp_path / "a.png")
     found = segment(tmp_path / "a.png", setup, out)
-    assert "a PNG is not read in blocks; save it as TIFF" in found.error
+    assert "PNG and JPEG are not read in blocks; save it as TIFF" in found.error
     tifffile.imwrite(tmp_path / "b.tif", np.full((300, 300), np.nan, np.float32))
     assert "NaN or infinite" in segment(tmp_path / "b.tif", setup, out).error
     assert not out.exists() or not list(out.iterdir())

@@ -142,6 +142,18 @@ def row(shown):
     return shown[1]
 
 
+def test_a_click_in_a_volume_says_that_it_changes_one_plane(qtbot, window):
+    volume = np.stack([draw_labels()] * 3)
+    record = LayerRecord(PREDICTION, provenance={"depth": {"method": "stitched"}})
+    labels = window.add_labels(volume, metadata=tag(record))
+    row = window.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1].result.mending
+    window.reset_view()
+    QApplication.processEvents()
+    press(qtbot, row, DELETE)
+    click(qtbot, window, labels, (95, 120))
+    assert "in this plane of the volume alone. Ctrl+Z takes it back" in status(window)
+
+
 def test_a_click_deletes_a_nucleus_and_ctrl_z_brings_it_back(qtbot, window, labels, row):
     before = labels.data.copy()
     press(qtbot, row, DELETE)

@@ -89,6 +89,13 @@ def record_of(layer: Layer) -> LayerRecord | None:
     return LayerRecord(**values) if values else None
 
 
+def is_in_depth(layer: Layer, plane: int) -> bool:
+    """Whether the labels of a plane were made as a part of a volume's."""
+    record = record_of(layer)
+    made = None if record is None else (record.by_field or {}).get(plane, record.provenance)
+    return bool(made and made.get("depth"))
+
+
 def role_of(layer: Layer) -> str | None:
     """Role of a layer, if it has one."""
     record = record_of(layer)

@@ -25,7 +25,7 @@ from napari_nucseg.ui.canvas_trace import MarkedNucleus, Trace, trace_beside
 from napari_nucseg.ui.edits import exchange_data, remember, write_field
 from napari_nucseg.ui.jobs import Job
 from napari_nucseg.ui.layer_fields import itself, plane_of
-from napari_nucseg.ui.layers import OVERLAYS, role_of
+from napari_nucseg.ui.layers import OVERLAYS, is_in_depth, role_of
 from napari_nucseg.ui.mending_tools import TOOLS, FlowsOf, Place, Points, Tool
 from napari_nucseg.ui.widgets import tight
 
@@ -188,7 +188,8 @@ class Mender:
             return
         remember(layer, plane, labels)
         write_field(layer, plane, change.applied_to(labels))
-        self._say(tool, f"{change.in_words()}. Ctrl+Z takes it back")
+        where = ", in this plane of the volume alone" if is_in_depth(layer, plane) else ""
+        self._say(tool, f"{change.in_words()}{where}. Ctrl+Z takes it back")
 
     def _say(self, tool: Tool, text: str) -> None:
         """Tell what to do, or what was done, in the status bar and in the panels."""
