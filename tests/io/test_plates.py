@@ -235,6 +235,12 @@ def test_two_wells_of_one_name_are_refused(plate, well):
         open_dataset(plate, plate=DAPI)
 
 
+def test_an_image_that_a_well_lists_twice_is_refused(plate):
+    change(plate / "B/3", "well", "images", to=[{"path": "0"}, {"path": "0"}])
+    with pytest.raises(ValueError, match="B/3: its metadata list an image twice"):
+        open_dataset(plate, plate=DAPI)
+
+
 def test_damaged_metadata_are_refused_by_name(plate):
     assert is_plate(plate)
     (plate / "B/3/.zattrs").write_text("{")

@@ -169,6 +169,8 @@ def _places(path: Path, wells: Sequence[Any], names: Mapping[str, str]) -> Itera
                 "plate"
             )
         images = _attributes(folder).get("well", {}).get("images", [{"path": "0"}])
+        if len({image["path"] for image in images}) < len(images):
+            raise BadFileError(f"{folder}: its metadata list an image twice; write them again")
         for number, image in enumerate(images, 1):
             acquisition = image.get("acquisition")
             yield PlateImage(
