@@ -146,7 +146,7 @@ def test_a_click_in_a_volume_says_that_it_changes_one_plane(qtbot, window):
     volume = np.stack([draw_labels()] * 3)
     record = LayerRecord(PREDICTION, provenance={"depth": {"method": "stitched"}})
     labels = window.add_labels(volume, metadata=tag(record))
-    row = window.window.add_plugin_dock_widget("napari-nucseg", "Segment nuclei")[1].result.mending
+    row = window.window.add_plugin_dock_widget("napari-nucseg", "Score nuclei")[1].mending
     window.reset_view()
     QApplication.processEvents()
     press(qtbot, row, DELETE)
