@@ -142,6 +142,13 @@ def test_what_is_no_plate_is_not_drawn_as_one(wells):
     assert plots_of("object_f1", wells) == []
 
 
+def test_nuclei_are_not_counted_in_halves():
+    (plot,) = plots_of("predicted", {"A01": 1, "A02": 2, "B03": 3})
+    texts = re.findall(r"<!-- (.*?) -->", plot.svg)
+    assert {"1", "2", "3"} <= set(texts)
+    assert not [text for text in texts if "." in text]
+
+
 def test_doubtful_fields_are_mapped_where_there_are_any():
     assert plots_of("doubtful_fields", {"A01": 0, "A02": 0}) == []
     (plot,) = plots_of("doubtful_fields", {"A01": 0, "A02": 3})

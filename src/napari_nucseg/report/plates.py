@@ -93,10 +93,14 @@ def _grid(wells: Mapping[str, float]) -> NDArray[np.float64] | None:
 
 def draw_plate(axes: Axes, plate: PlateMap, title: str, theme: Theme) -> None:
     """Draw a map of a plate into empty axes: rows from A downwards, columns from 1."""
+    from matplotlib.ticker import MaxNLocator
+
+    known = plate.values[np.isfinite(plate.values)]
+    ticks = MaxNLocator(6, integer=bool((known == np.round(known)).all()))
     step = 1 if plate.values.shape[1] < 24 else 2
     drawn = axes.imshow(plate.values, cmap="viridis")
     scale: Any = axes.figure
-    bar = scale.colorbar(drawn, ax=axes, shrink=0.8)
+    bar = scale.colorbar(drawn, ax=axes, shrink=0.8, ticks=ticks)
     bar.ax.tick_params(colors=theme.text, labelsize=8)
     bar.outline.set_edgecolor(theme.faint)
     rows, columns = (range(1, count + 1, step) for count in plate.values.shape)
