@@ -21,6 +21,7 @@ from napari_nucseg.io.writers import read_provenance, write_labels
 from napari_nucseg.segmenters import catalogue, otsu
 from napari_nucseg.ui.layers import ERRORS, GROUND_TRUTH, IMAGE, PREDICTION, record_of, role_of
 from napari_nucseg.ui.run.worker import RunProgress
+from tests.drawn_plates import write_plate
 from tests.segmenters.random_nets import write_residual_unet
 from tests.ui.scored import axes_drawn
 
@@ -200,6 +201,20 @@ def test_a_switch_stands_in_the_command_without_a_value(panel):
     panel.form.params["min_size"].value = 33
     line = panel._request().command
     assert line[line.index("--min-size") :] == ["--min-size", "33", "--invert"]
+
+
+def test_what_has_to_be_chosen_of_a_plate_is_asked_for_in_its_row(
+    qtbot, viewer, panel, drawn_fields, tmp_path
+):
+    fields = [drawn_fields[number % 3] for number in range(4)]
+    panel.form.dataset.value = write_plate(tmp_path / "plate.zarr", fields)
+    assert not panel.form.channel.native.isVisibleTo(panel.native)
+    run(qtbot, panel)
+
+    told = panel.status.value
+    assert "say which shows the nuclei: " in told
+    assert told.endswith(". Write it above: More, Channel.")
+    assert panel.form.channel.native.isVisibleTo(panel.native)
 
 
 def test_what_is_taken_of_a_plate_stands_in_the_command(panel):

@@ -12,6 +12,7 @@ from qtpy.QtGui import QDesktopServices
 from napari_nucseg.batch.saved_results import holds_results
 from napari_nucseg.batch.wells import PlateResults, open_plate_results
 from napari_nucseg.io.bbbc039 import dataset_folder, missing_archives
+from napari_nucseg.io.plates import ChoiceNeededError
 from napari_nucseg.segmenters import catalogue
 from napari_nucseg.ui.files.opening import Opened, add_in_turns, read_ahead
 from napari_nucseg.ui.files.results_reader import (
@@ -58,13 +59,14 @@ class RunPanel(Panel):
         self._reading: Job | None = None
         super().__init__(viewer, [])
         form = self.form
+        self.more = folded("More", "Settings that are seldom changed.", form.more())
         self.measures = MeasuresWidget(viewer, self.run_errand, self.say)
         self.plate = PlateMapWidget(viewer, self.run_errand, self.say)
         self.native.layout().addWidget(
             scrolled(
                 form.top(),
                 folded("Values of the model", VALUES, form.values()),
-                folded("More", "Settings that are seldom changed.", form.more()),
+                self.more,
                 side_by_side(form.run, form.cancel).native,
                 form.progress.native,
                 self.status.native,
@@ -152,6 +154,11 @@ class RunPanel(Panel):
         if self._shown is not None and not self._shown[1]:
             self._shown = None  # so that a click on a well opens them again
         super()._on_error(error)
+        if isinstance(error, ChoiceNeededError):
+            row = getattr(self.form, error.option)
+            self.more.expand(animate=False)
+            row.native.setFocus()
+            self.say(f"{self.status.value}. Write it above: More, {row.label}.")
 
     def go_to(self, stem: str) -> None:
         """Show a field of the results, whose layers are opened first if they are not there."""
