@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +102,7 @@ class Overlap:
                 "edit; give the same part twice"
             )
         gone, come = _count(*before), _count(*after)
-        parts = (self._counted(), gone._replace(pixels=-gone.pixels), come)
-        counted = _add(*map(np.concatenate, zip(*parts, strict=True)))
+        counted = _add([self._counted(), gone._replace(pixels=-gone.pixels), come])
         if counted.pixels.min(initial=0) < 0:
             raise ValueError("the part before the edit is not of the labels that were counted")
         return _overlap(counted, self.pixels)
@@ -184,17 +183,16 @@ def sum_overlaps(parts: Iterable[Overlap]) -> Overlap:
     >>> sum_overlaps(halves).shared
     array([2, 1])
     """
-    none = np.zeros(0, dtype=np.int64)
-    total, waiting, rows, pixels = _Counted(none, none, none), list[_Counted](), 0, 0
+    counted, rows, most, pixels = list[_Counted](), 0, _CHUNK, 0
     for part in parts:
-        counted = part._counted()
-        waiting.append(counted)
-        rows += len(counted.pixels)
+        counted.append(part._counted())
+        rows += len(counted[-1].pixels)
         pixels += part.pixels
-        if rows > max(_CHUNK, len(total.pixels)):
-            total = _add(*map(np.concatenate, zip(total, *waiting, strict=True)))
-            waiting, rows = [], 0
-    return _overlap(_add(*map(np.concatenate, zip(total, *waiting, strict=True))), pixels)
+        if rows > most:
+            counted = [_add(counted)]
+            rows = len(counted[0].pixels)
+            most = rows + max(_CHUNK, rows // 4)
+    return _overlap(_add(counted), pixels)
 
 
 @lru_cache
@@ -210,10 +208,7 @@ def _count(truth: Labels, predicted: Labels) -> _Counted:
         )
     _check_type(truth, "ground truth")
     _check_type(predicted, "prediction")
-    none = np.zeros(0, dtype=np.int64)
-    counted = _Counted(none, none, none)
-    chunks = [_add(*runs) for runs in _runs(truth.reshape(-1), predicted.reshape(-1))]
-    return _add(*map(np.concatenate, zip(counted, *chunks, strict=True)))
+    return _add([_add([runs]) for runs in _runs(truth.reshape(-1), predicted.reshape(-1))])
 
 
 def _runs(truth: Labels, predicted: Labels) -> Iterator[_Counted]:
@@ -230,10 +225,18 @@ def _runs(truth: Labels, predicted: Labels) -> Iterator[_Counted]:
         )
 
 
-def _add(truth: NDArray[Any], predicted: NDArray[Any], pixels: NDArray[Any]) -> _Counted:
-    """Add the pixels of equal pairs of labels; sorted by label, true ones first."""
+def _add(parts: list[_Counted]) -> _Counted:
+    """Add the pixels of equal pairs of labels; sorted by label, true ones first.
+
+    The list is emptied, and columns are sorted one by one, because all this takes memory at once.
+    """
+    none = _Counted(*np.zeros((3, 0), dtype=np.int64))
+    truth, predicted, pixels = map(np.concatenate, zip(none, *parts, strict=True))
+    parts.clear()
     order = np.lexsort((predicted, truth))
-    truth, predicted, pixels = truth[order], predicted[order], pixels[order]
+    truth = truth[order]
+    predicted = predicted[order]
+    pixels = pixels[order]
     new = np.ones(len(order), dtype=np.bool_)
     new[1:] = (truth[1:] != truth[:-1]) | (predicted[1:] != predicted[:-1])
     first = np.flatnonzero(new)
