@@ -31,6 +31,7 @@ from napari_nucseg.io.label_formats import (
 from napari_nucseg.io.labelled import Labelled
 from napari_nucseg.io.outlines import Outline, fill, trace
 from napari_nucseg.io.sources import Source
+from napari_nucseg.segmenters.devices import load_torch
 
 BY_NAME = {one.name: one for one in FORMATS}
 NEEDS_ZARR = pytest.mark.skipif(find_spec("zarr") is None, reason="zarr is not installed")
@@ -576,9 +577,15 @@ class _Anything:
         return self
 
 
+def cellposes(module):
+    """Import a module of Cellpose, which would crash a process that has a window before torch."""
+    load_torch()
+    return pytest.importorskip(module, reason="Cellpose or its window is not installed")
+
+
 @pytest.mark.slow
 def test_cellposes_own_loader_opens_ours(tmp_path, monkeypatch):
-    io = pytest.importorskip("cellpose.gui.io", reason="Cellpose's window is not installed")
+    io = cellposes("cellpose.gui.io")
     labels = np.zeros((30, 40), np.int32)
     labels[2:12, 2:12], labels[2:12, 12:20], labels[20, 20] = 1, 2, 3
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 40), np.uint8))
@@ -599,7 +606,7 @@ def test_cellposes_own_loader_opens_ours(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_what_cellpose_saves_is_read(tmp_path):
-    io = pytest.importorskip("cellpose.io")
+    io = cellposes("cellpose.io")
     labels = labels_of_all_kinds().astype(np.uint16)
     flows = [np.zeros((30, 40, 3), np.uint8), np.zeros((2, 30, 40)), np.zeros((30, 40))]
     io.masks_flows_to_seg(np.zeros((30, 40)), labels, flows, str(tmp_path / "a.tif"))
@@ -612,7 +619,7 @@ def test_what_cellpose_saves_is_read(tmp_path):
 
 @pytest.mark.slow
 def test_rois_that_cellpose_saves_are_read(tmp_path):
-    io = pytest.importorskip("cellpose.io")
+    io = cellposes("cellpose.io")
     labels = np.zeros((40, 40), np.uint16)
     labels[5:15, 5:15], labels[20:33, 18:30] = 1, 2
     io.save_rois(labels, str(tmp_path / "a"))
