@@ -173,7 +173,7 @@ def label_images_in(path: Path) -> list[Path]:
         inner = path if "labels" in told else path / "labels"
         if "image-label" in told or not is_zarr(inner):
             return [path] if "image-label" in told else []
-        return [inner / str(name) for name in read_ome(inner).get("labels", ())]
+        return _listed_labels(inner)
     except (LookupError, TypeError, AttributeError, OSError, RuntimeError) as error:
         raise BadFileError(f"{path}: no group of OME-Zarr ({error})") from error
 
