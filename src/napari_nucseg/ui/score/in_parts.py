@@ -99,6 +99,8 @@ class ScoringInParts:
 
     def start(self, controls: ScoreControls) -> None:
         """Compare the field in sight of the chosen layers, and forget what was compared."""
+        self._found = None
+        self._end()  # what was begun before and has given way to this
         prediction, truth = controls.prediction.value, controls.truth.value
         self._state.choose_layers(None, None)
         if controls.border.value or controls.ignore.regions_of(prediction).by_plane:

@@ -186,7 +186,8 @@ class ScorePanel(Panel):
             self._tell(NOTHING_COMPARED)
             return
         if is_too_large(prediction) or is_too_large(truth):
-            self.in_parts = ScoringInParts(self.model, self.score, self.start, self.run, self._tell)
+            parts = self.model, self.score, self.start, self.run, self._tell
+            self.in_parts = vars(self).get("in_parts") or ScoringInParts(*parts)
             self.in_parts.start(self.controls)
             return
         self.model.choose_layers(prediction, truth, self.controls.ignore.regions_of(prediction))
@@ -244,10 +245,9 @@ class ScorePanel(Panel):
 
     def _choose(self, row: int) -> None:
         """Select what was clicked on in the canvas."""
-        objects = self.state.objects
-        layer = self.state.truth if objects.is_true[row] else self.state.prediction
+        layer = self.state.truth if self.state.objects.is_true[row] else self.state.prediction
         if layer is not None:
-            layer.selected_label = int(objects.label[row])
+            layer.selected_label = int(self.state.objects.label[row])
         self.outline.point_at(row)
         if marks := vars(self).get("marks"):
             marks.point_at(row)
